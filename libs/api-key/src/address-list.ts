@@ -1,0 +1,38 @@
+import { BlockList, isIP } from 'node:net';
+
+interface Block {
+  readonly address: string;
+  readonly bits: number;
+  readonly family: 'ipv4' | 'ipv6';
+}
+
+/** Whether text is an address, or a CIDR block, of IPv4 or IPv6; zones (`%eth0`) are not. */
+export function isCidr(text: unknown): text is string {
+  return typeof text === 'string' && parseCidr(text) !== null;
+}
+
+/** The list of addresses in CIDR blocks that passed `isCidr`; a bare address is a block of one. */
+export function addressList(cidrs: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const block = parseCidr(cidr);
+    if (block) list.addSubnet(block.address, block.bits, block.family);
+  }
+  return list;
+}
+
+/** Whether a list has a socket's address; IPv4-mapped IPv6 addresses match IPv4 blocks, zones are ignored. */
+export function listHas(list: BlockList, socketAddress: string): boolean {
+  const [address = ''] = socketAddress.split('%');
+  const version = isIP(address);
+  return version !== 0 && list.check(address, version === 6 ? 'ipv6' : 'ipv4');
+}
+
+function parseCidr(text: string): Block | null {
+  const match = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text);
+  const address = match?.[1] ?? '';
+  const version = isIP(address);
+  const width = version === 6 ? 128 : 32;
+  const bits = Number(match?.[2] ?? width);
+  return version === 0 || bits > width ? null : { address, bits, family: version === 6 ? 'ipv6' : 'ipv4' };
+}

@@ -1,0 +1,97 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
+import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
+import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
+import { isInCatalogue, isWildcard } from './credential/scope';
+import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
+import { ScopesGuard } from './scopes.guard';
+import { KeyStore } from './verification/key-store';
+
+interface Route {
+  readonly name: string;
+  readonly owner: object;
+  readonly handler: object;
+}
+
+/** Stops the boot where it would leave a route less guarded than it says: no request has to find that out. */
+@Injectable()
+export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
+  private readonly logger = new Logger('ApiKeyModule');
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly scanner: MetadataScanner,
+    private readonly application: ApplicationConfig,
+    private readonly store: KeyStore,
+    @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+  ) {}
+
+  /** @throws Error that lists every route whose scopes are not in the catalogue, or that no ScopesGuard checks */
+  onModuleInit(): void {
+    const problems = this.routes().flatMap((route) => [...this.unknownScopes(route), ...this.uncheckedScopes(route)]);
+    if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
+    if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
+      this.logger.warn(
+        'Plaintext from this machine is accepted: a proxy here that adds no header cannot be told from a local caller. ' +
+          'If there is one, set loopbackException: false',
+      );
+    }
+  }
+
+  /** @throws Error where the table is missing or lacks a column */
+  async onApplicationBootstrap(): Promise<void> {
+    await this.store.check();
+  }
+
+  private routes(): Route[] {
+    const controllers = this.discovery.getControllers().flatMap(({ metatype }) => this.methodsOf(metatype));
+    const providers = this.discovery.getProviders().flatMap(({ metatype }) => this.methodsOf(metatype));
+    return [
+      ...controllers.filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler)),
+      ...providers.filter(({ owner, handler }) => Reflect.hasMetadata(GUARDS_METADATA, owner) || asks(handler)),
+    ];
+  }
+
+  private methodsOf(metatype: unknown): Route[] {
+    if (typeof metatype !== 'function' || !metatype.prototype) return [];
+    const { prototype } = metatype;
+    return this.scanner
+      .getAllMethodNames(prototype)
+      .map((method) => ({ name: `${metatype.name}.${method}`, owner: metatype, handler: prototype[method] }));
+  }
+
+  private unknownScopes({ name, owner, handler }: Route): string[] {
+    const { scopes } = this.options;
+    const asked = scopesAskedFor(accessOf(owner, handler));
+    const catalogue = scopes && Object.keys(scopes);
+    const unknown = asked.filter((scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)));
+    return unknown.map((scope) => `${name} asks for the scope "${scope}", which is not in the catalogue of option "scopes"`);
+  }
+
+  private uncheckedScopes({ name, owner, handler }: Route): string[] {
+    const access = accessOf(owner, handler);
+    const checked = access.isPublic || !asksForScopes(access) || this.guardsOf(owner, handler).some(isScopesGuard);
+    return checked ? [] : [`${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth`];
+  }
+
+  private guardsOf(owner: object, handler: object): unknown[] {
+    return [
+      ...this.application.getGlobalGuards(),
+      ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
+      ...(Reflect.getMetadata(GUARDS_METADATA, owner) ?? []),
+      ...(Reflect.getMetadata(GUARDS_METADATA, handler) ?? []),
+    ];
+  }
+}
+
+function accessOf(owner: object, handler: object) {
+  return routeAccess({ getClass: () => owner, getHandler: () => handler });
+}
+
+function asks(handler: object): boolean {
+  return asksForScopes(accessOf(Object, handler));
+}
+
+function isScopesGuard(guard: unknown): boolean {
+  return guard instanceof ScopesGuard || guard === ScopesGuard || (guard as { prototype?: unknown })?.prototype instanceof ScopesGuard;
+}

@@ -1,0 +1,97 @@
+import { Column, Entity, Index, PrimaryGeneratedColumn, type ValueTransformer } from 'typeorm';
+import { maskKey } from './credential/mask';
+import { holdsScope } from './credential/scope';
+
+/** `bigint` arrives as a string and `integer` as a number; the owner may be either, or a uuid. */
+const asText: ValueTransformer = { to: (value) => value, from: String };
+
+/** PostgreSQL's `infinity` arrives as the number Infinity: no expiry; `-infinity` is the earliest date there is. */
+const EARLIEST = -8.64e15;
+
+/** A `timestamptz` as a Date, whichever way the driver gives it; `infinity` and NULL as null. */
+export function dateOrNull(value: unknown): Date | null {
+  if (value === null || value === undefined || value === Number.POSITIVE_INFINITY || value === 'infinity') return null;
+  if (value === Number.NEGATIVE_INFINITY || value === '-infinity') return new Date(EARLIEST);
+  return value instanceof Date ? value : new Date(String(value));
+}
+
+/** The scopes of a row: NULL and NULL elements, which Rails can leave, are none. */
+export function scopesOrNone(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((scope) => typeof scope === 'string') : [];
+}
+
+const asDate: ValueTransformer = { to: (value) => value, from: dateOrNull };
+const asScopes: ValueTransformer = { to: (value) => value, from: scopesOrNone };
+
+/**
+ * A key as table `api_keys` holds it: never the key itself, only its digest, which is not selected by default.
+ * The migrations of this package own the table, so TypeORM's `synchronize` and `migration:generate` leave it alone.
+ */
+@Entity({ name: 'api_keys', synchronize: false })
+export class ApiKey {
+  /** Column `id`, a whole number as text. */
+  @PrimaryGeneratedColumn({ type: 'bigint' })
+  id!: string;
+
+  /** Column `user_id`: the owner, a user, account or service, as text. */
+  @Index('index_api_keys_on_user_id')
+  @Column({ name: 'user_id', type: 'bigint', transformer: asText })
+  userId!: string;
+
+  /** Column `name`: what people call the key. */
+  @Column({ type: 'varchar' })
+  name!: string;
+
+  /** Column `key_digest`: SHA-256 of the whole key, 64 hex digits. */
+  @Index('index_api_keys_on_key_digest', { unique: true })
+  @Column({ name: 'key_digest', type: 'varchar', select: false })
+  keyDigest?: string;
+
+  /** Column `key_prefix`: the start of the key that may be shown. */
+  @Index('index_api_keys_on_key_prefix')
+  @Column({ name: 'key_prefix', type: 'varchar' })
+  keyPrefix!: string;
+
+  /** Column `key_suffix`: the last 4 characters of the key, null where unknown. */
+  @Column({ name: 'key_suffix', type: 'varchar', nullable: true })
+  keySuffix!: string | null;
+
+  /** Column `scopes`: what the key may do; wildcards allowed. */
+  @Column({ type: 'text', array: true, nullable: true, default: () => "'{}'", transformer: asScopes })
+  scopes!: string[];
+
+  /** Column `last_used_at`: behind the truth by up to the interval of its writer. */
+  @Column({ name: 'last_used_at', type: 'timestamptz', nullable: true, transformer: asDate })
+  lastUsedAt!: Date | null;
+
+  /** Column `expires_at`: from then on the key is refused; null: never. */
+  @Column({ name: 'expires_at', type: 'timestamptz', nullable: true, transformer: asDate })
+  expiresAt!: Date | null;
+
+  /** Column `revoked_at`: since then the key is refused; null: not revoked. */
+  @Column({ name: 'revoked_at', type: 'timestamptz', nullable: true, transformer: asDate })
+  revokedAt!: Date | null;
+
+  /** Column `created_at`. */
+  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
+  createdAt!: Date;
+
+  /** Column `updated_at`: the last change that someone made; use does not count. */
+  @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()' })
+  updatedAt!: Date;
+
+  /** The key as logs and people may see it, `acme_live_3fKd...9xQz`. */
+  get masked(): string {
+    return maskKey(this.keyPrefix, this.keySuffix);
+  }
+
+  /** Whether the key has expired at a moment, now by default, by this machine's clock. */
+  isExpired(at: Date = new Date()): boolean {
+    return this.expiresAt !== null && !(at.getTime() < this.expiresAt.getTime());
+  }
+
+  /** Whether the key holds a scope, itself or through a wildcard. */
+  hasScope(scope: string): boolean {
+    return holdsScope(this.scopes, scope);
+  }
+}

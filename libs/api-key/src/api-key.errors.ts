@@ -1,0 +1,79 @@
+import { HttpException } from '@nestjs/common';
+
+/** The stable code of each refusal, the `error` field of its body. */
+export type RefusalCode = keyof typeof REFUSALS;
+
+interface RefusalRule {
+  readonly status: number;
+  readonly message: string;
+  /** Parameters of the `WWW-Authenticate` challenge after the realm (RFC 6750 §3); undefined: no challenge. */
+  readonly challenge?: string;
+  /** Seconds for `Retry-After` (RFC 9110 §10.2.3). */
+  readonly retryAfterSeconds?: number;
+}
+
+/** Every way to be refused. What was presented never appears in a message, and one answer serves every invalid key. */
+const REFUSALS = {
+  MISSING_API_KEY: {
+    status: 401,
+    message: 'No API key was presented. Send it as "Authorization: Bearer <key>".',
+    challenge: '',
+  },
+  INVALID_API_KEY: {
+    status: 401,
+    message: 'The API key is not valid. Check that it is complete, that it has not expired and was not revoked.',
+    challenge: ', error="invalid_token"',
+  },
+  INSUFFICIENT_SCOPE: {
+    status: 403,
+    message: 'The API key lacks a scope that this route needs.',
+    challenge: ', error="insufficient_scope"',
+  },
+  HTTPS_REQUIRED: {
+    status: 403,
+    message:
+      'API keys are accepted over HTTPS only. Call the https:// URL. For operators: behind a TLS-terminating proxy, list ' +
+      'its address in trustProxy and let it send "X-Forwarded-Proto: https"; for a private network, list it in allowInsecureHttpFrom.',
+  },
+  KEY_STORE_UNAVAILABLE: {
+    status: 503,
+    message: 'API keys cannot be checked at the moment. Try again shortly.',
+    retryAfterSeconds: 1,
+  },
+} as const satisfies Record<string, RefusalRule>;
+
+/**
+ * A request refused by this library. Its body is `{ statusCode, error, message }`, for `INSUFFICIENT_SCOPE` with
+ * `missing`, the scopes that the key lacks.
+ */
+export class ApiKeyRefusal extends HttpException {
+  constructor(
+    readonly code: RefusalCode,
+    details: { readonly missing?: readonly string[]; readonly asked?: readonly string[]; readonly cause?: unknown } = {},
+  ) {
+    const { status, message } = REFUSALS[code];
+    const { missing } = details;
+    super({ statusCode: status, error: code, message, ...(missing && { missing }) }, status, { cause: details.cause });
+    this.asked = details.asked ?? [];
+  }
+
+  private readonly asked: readonly string[];
+
+  /** The response headers that belong to this refusal. */
+  headers(realm: string): Record<string, string> {
+    const { challenge, retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
+    const scope = this.asked.length > 0 ? `, scope="${this.asked.join(' ')}"` : '';
+    return {
+      ...(challenge !== undefined && { 'WWW-Authenticate': `Bearer realm="${realm}"${challenge}${scope}` }),
+      ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
+    };
+  }
+}
+
+/** A call of the service that does not fit. Nothing was changed; `problems` says what to mend. */
+export class ApiKeyInputError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join('; '));
+    this.name = 'ApiKeyInputError';
+  }
+}

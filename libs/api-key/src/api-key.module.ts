@@ -1,0 +1,113 @@
+import {
+  type DynamicModule,
+  type FactoryProvider,
+  type InjectionToken,
+  Module,
+  type ModuleMetadata,
+  type OptionalFactoryDependency,
+  type Provider,
+} from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
+import { DataSource } from 'typeorm';
+import { BootCheck } from './api-key.boot-check';
+import { ApiKey } from './api-key.entity';
+import { ApiKeyGuard } from './api-key.guard';
+import {
+  API_KEY_OPTIONS,
+  type ApiKeyOptions,
+  type ApiKeyRootOptions,
+  type ResolvedApiKeyOptions,
+  resolveOptions,
+} from './api-key.options';
+import { ApiKeyService } from './api-key.service';
+import { SecureTransport } from './request/secure-transport';
+import { ScopesGuard } from './scopes.guard';
+import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
+import { KeyStore } from './verification/key-store';
+import { LastUsedWriter } from './verification/last-used.writer';
+import { OwnerLoader } from './verification/owner-loader';
+
+/** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from a factory. */
+export interface ApiKeyAsyncOptions extends Pick<ModuleMetadata, 'imports'>, Pick<ApiKeyRootOptions, 'dataSource'> {
+  /** What the factory is given, in order. */
+  inject?: (InjectionToken | OptionalFactoryDependency)[];
+  /** Computes the options; with `inject`, `loadUser` can use any provider of `imports`. */
+  // biome-ignore lint/suspicious/noExplicitAny: Nest's own type of a factory with injected arguments
+  useFactory: (...injected: any[]) => ApiKeyOptions | Promise<ApiKeyOptions>;
+}
+
+/**
+ * The providers. Not global: Nest ends global modules last, so that uses are written before the data source closes,
+ * wherever in the application the two are imported.
+ */
+@Module({})
+class ApiKeyCoreModule {}
+
+/** Authentication by API key for the whole application: import it once, and its guards work in every module. */
+@Module({})
+export class ApiKeyModule {
+  /** @throws Error where an option is wrong, which stops the boot */
+  static forRoot(options: ApiKeyRootOptions = {}): DynamicModule {
+    const resolved = resolveOptions(options);
+    return wire(options.dataSource, [], { provide: API_KEY_OPTIONS, useValue: resolved });
+  }
+
+  /** The boot stops where the factory fails or answers a wrong option. */
+  static forRootAsync({ dataSource, imports = [], inject = [], useFactory }: ApiKeyAsyncOptions): DynamicModule {
+    return wire(dataSource, imports, {
+      provide: API_KEY_OPTIONS,
+      inject,
+      useFactory: async (...injected: unknown[]) => resolveOptions(await useFactory(...injected)),
+    });
+  }
+}
+
+function wire(
+  dataSource: DataSource | string | undefined,
+  imports: NonNullable<ModuleMetadata['imports']>,
+  options: Provider,
+): DynamicModule {
+  const core: DynamicModule = {
+    module: ApiKeyCoreModule,
+    imports: [...imports, DiscoveryModule, ...entityImports(dataSource)],
+    providers: [
+      options,
+      dataSourceProvider(dataSource),
+      ApiKeyService,
+      ApiKeyGuard,
+      ScopesGuard,
+      BootCheck,
+      made(KeyStore, [API_KEY_DATA_SOURCE], (source: DataSource) => new KeyStore(source)),
+      made(OwnerLoader, [API_KEY_OPTIONS], (resolved: ResolvedApiKeyOptions) => new OwnerLoader(resolved)),
+      made(SecureTransport, [API_KEY_OPTIONS], (resolved: ResolvedApiKeyOptions) => new SecureTransport(resolved)),
+      made(
+        LastUsedWriter,
+        [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
+        (source: DataSource, { lastUsedIntervalMs }: ResolvedApiKeyOptions) => new LastUsedWriter(source, lastUsedIntervalMs),
+      ),
+    ],
+    exports: [API_KEY_OPTIONS, ApiKeyService, ApiKeyGuard, ScopesGuard, OwnerLoader, SecureTransport, LastUsedWriter],
+  };
+  return { module: ApiKeyModule, global: true, imports: [core], exports: [core] };
+}
+
+function made(provide: InjectionToken, inject: InjectionToken[], useFactory: FactoryProvider['useFactory']): Provider {
+  return { provide, inject, useFactory };
+}
+
+function entityImports(dataSource: DataSource | string | undefined): DynamicModule[] {
+  return dataSource instanceof DataSource ? [] : [TypeOrmModule.forFeature([ApiKey], dataSource)];
+}
+
+function dataSourceProvider(dataSource: DataSource | string | undefined): Provider {
+  if (dataSource instanceof DataSource) return { provide: API_KEY_DATA_SOURCE, useFactory: () => withEntity(dataSource) };
+  return { provide: API_KEY_DATA_SOURCE, inject: [getDataSourceToken(dataSource)], useFactory: withEntity };
+}
+
+function withEntity(dataSource: DataSource): DataSource {
+  if (dataSource.hasMetadata(ApiKey)) return dataSource;
+  throw new Error(
+    'ApiKeyModule: the data source does not know the entity ApiKey. Add ApiKey to its "entities", or set autoLoadEntities: true.',
+  );
+}

@@ -1,0 +1,132 @@
+import type { DataSource } from 'typeorm';
+import { isCidr } from './address-list';
+import { isKeyPrefix, type KeyFormat } from './credential/format';
+import { isScope, isWildcard } from './credential/scope';
+import type { Scope } from './scope-catalogue';
+
+/** What `ApiKeyModule.forRoot` takes. Each field that is left out keeps its default. */
+export interface ApiKeyOptions {
+  /** Constant start of new keys: 1 to 32 letters and digits, parts joined by `_`. Default `key`. */
+  prefix?: string;
+  /**
+   * Form of new keys. `checksummed` (default) accepts that form alone, so that a mistyped key is refused without
+   * I/O; `hex` mints the Rails form, 64 hex digits, and accepts both.
+   */
+  format?: KeyFormat;
+  /** The catalogue: each scope and what it allows. With it, any other scope on a route or a key is an error. Default: none. */
+  scopes?: Readonly<Record<Scope, string>>;
+  /**
+   * Turns the owner of a key into `request.user`; null or undefined refuses the key. An error that is not an
+   * `HttpException` answers 503. Default: `{ id: userId }`.
+   */
+  loadUser?: (userId: string) => unknown;
+  /** Realm of the `WWW-Authenticate` challenge: printable ASCII without `"` and `\`. Default `api`. */
+  realm?: string;
+  /** Header that carries a key where there is no Bearer token. Default `X-API-Key`. */
+  headerName?: string;
+  /**
+   * CIDR blocks of the proxies whose `X-Forwarded-Proto` tells whether the client came by HTTPS. Never
+   * `true` or a number of hops. Default: none.
+   */
+  trustProxy?: readonly string[];
+  /** CIDR blocks from which plaintext is accepted, such as a container bridge. Default: none. */
+  allowInsecureHttpFrom?: readonly string[];
+  /** Whether plaintext from this machine itself, with no trace of a proxy, is accepted. Default true. */
+  loopbackException?: boolean;
+  /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
+  lastUsedIntervalMs?: number;
+}
+
+/** `ApiKeyOptions` with `dataSource`, which has to be known before the other options are computed. */
+export interface ApiKeyRootOptions extends ApiKeyOptions {
+  /** The TypeORM data source of the keys: an instance, or the name it has in `TypeOrmModule`. Default: the unnamed one. */
+  dataSource?: DataSource | string;
+}
+
+/** The options after defaults and checks, frozen. */
+export type ResolvedApiKeyOptions = Readonly<Required<Omit<ApiKeyOptions, 'scopes'>>> & {
+  readonly scopes: Readonly<Record<string, string>> | null;
+};
+
+export const API_KEY_OPTIONS = Symbol('API_KEY_OPTIONS');
+
+const DEFAULTS = {
+  prefix: 'key',
+  format: 'checksummed',
+  scopes: null,
+  loadUser: (userId: string) => ({ id: userId }),
+  realm: 'api',
+  headerName: 'X-API-Key',
+  trustProxy: [],
+  allowInsecureHttpFrom: [],
+  loopbackException: true,
+  lastUsedIntervalMs: 10_000,
+} satisfies ResolvedApiKeyOptions;
+
+type Check = (value: unknown) => string | undefined;
+
+const REALM = /^[\x20\x21\x23-\x5b\x5d-\x7e]{1,255}$/;
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,255}$/;
+
+/** Each check answers what the option must be where the value is not that. */
+const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
+  prefix: (value) =>
+    must(typeof value === 'string' && isKeyPrefix(value), '1 to 32 letters and digits, parts joined by "_", such as acme_live'),
+  format: (value) => must(value === 'checksummed' || value === 'hex', '"checksummed" or "hex"'),
+  scopes: checkCatalogue,
+  loadUser: (value) => must(typeof value === 'function', 'a function from the userId to the user, or null where there is none'),
+  realm: (value) =>
+    must(typeof value === 'string' && REALM.test(value), 'printable ASCII without quotation marks and backslashes'),
+  headerName: (value) =>
+    must(
+      typeof value === 'string' && HEADER_NAME.test(value) && value.toLowerCase() !== 'authorization',
+      'the name of an HTTP header other than Authorization',
+    ),
+  trustProxy: checkCidrs,
+  allowInsecureHttpFrom: checkCidrs,
+  loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
+  lastUsedIntervalMs: (value) =>
+    must(Number.isInteger(value) && Number(value) >= 100 && Number(value) <= 3_600_000, 'a whole number of milliseconds from 100 to 3600000'),
+};
+
+/**
+ * Fills in defaults field by field, checks, and freezes.
+ * @throws Error that names every wrong option, what it must be, and no value
+ */
+export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
+  const given = Object.entries(options).filter(([name, value]) => name !== 'dataSource' && value !== undefined);
+  const problems = given.flatMap(([name, value]) => problemOf(name, value));
+  if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
+  const merged: ResolvedApiKeyOptions = { ...DEFAULTS, ...Object.fromEntries(given) };
+  return Object.freeze({
+    ...merged,
+    scopes: merged.scopes && Object.freeze({ ...merged.scopes }),
+    trustProxy: Object.freeze([...merged.trustProxy]),
+    allowInsecureHttpFrom: Object.freeze([...merged.allowInsecureHttpFrom]),
+  });
+}
+
+function problemOf(name: string, value: unknown): string[] {
+  if (!Object.hasOwn(CHECKS, name)) {
+    return [`there is no option "${name}"; the options are ${Object.keys(CHECKS).join(', ')} and dataSource`];
+  }
+  const wanted = CHECKS[name as keyof typeof CHECKS](value);
+  return wanted === undefined ? [] : [`option "${name}" must be ${wanted}`];
+}
+
+function must(holds: boolean, wanted: string): string | undefined {
+  return holds ? undefined : wanted;
+}
+
+function checkCatalogue(value: unknown): string | undefined {
+  const wanted = 'an object of scopes and what each allows, such as { "orders:read": "Read orders" }';
+  if (value === null) return undefined;
+  if (typeof value !== 'object' || Array.isArray(value)) return wanted;
+  const fits = Object.entries(value).every(([scope, text]) => isScope(scope) && !isWildcard(scope) && typeof text === 'string');
+  return must(fits, `${wanted}, without wildcards`);
+}
+
+function checkCidrs(value: unknown): string | undefined {
+  const wanted = 'a list of addresses or CIDR blocks, such as ["10.0.0.0/8", "fd00::/8"]; true and a number of hops are not accepted';
+  return must(Array.isArray(value) && value.every(isCidr), wanted);
+}

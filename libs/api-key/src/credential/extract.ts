@@ -1,0 +1,43 @@
+/** What a request presents: nothing, something that cannot be one credential, or one credential, not yet checked. */
+export type Presented =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'malformed' }
+  | { readonly kind: 'credential'; readonly value: string };
+
+const NONE: Presented = { kind: 'none' };
+const MALFORMED: Presented = { kind: 'malformed' };
+
+/** The scheme `Bearer` in any case, not followed by another character of an RFC 9110 §5.6.2 token. */
+const BEARER_SCHEME = /^bearer(?![!#$%&'*+\-.^_`|~0-9A-Za-z])/i;
+const SCHEME_LENGTH = 'bearer'.length;
+const BLANK = /^[ \t]*$/;
+const LEADING_SPACES = /^ +/;
+
+/**
+ * The credential of a request: the Bearer token of `Authorization` (RFC 6750 §2.1, one or more spaces after the
+ * scheme), and where there is none, or an empty one, the key header. A header that is sent twice is malformed.
+ * @param rawHeaders names and values in turn, as Node's `rawHeaders` has them: its `headers` keep only the
+ *   first `Authorization` and join others, which would hide a second one
+ * @param keyHeader name of the key header in lower case
+ */
+export function extractCredential(rawHeaders: readonly string[], keyHeader: string): Presented {
+  const authorization = valuesOf(rawHeaders, 'authorization');
+  const keys = valuesOf(rawHeaders, keyHeader);
+  if (authorization.length > 1 || keys.length > 1) return MALFORMED;
+  return bearerCredential(authorization[0] ?? '') ?? headerCredential(keys[0] ?? '');
+}
+
+function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name);
+}
+
+function bearerCredential(authorization: string): Presented | undefined {
+  if (!BEARER_SCHEME.test(authorization)) return undefined;
+  const rest = authorization.slice(SCHEME_LENGTH);
+  if (BLANK.test(rest)) return undefined;
+  return rest.startsWith(' ') ? { kind: 'credential', value: rest.replace(LEADING_SPACES, '') } : MALFORMED;
+}
+
+function headerCredential(value: string): Presented {
+  return BLANK.test(value) ? NONE : { kind: 'credential', value };
+}

@@ -1,0 +1,65 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { adoptTable, releaseTable } from './adopt-table';
+import { createTable } from './create-table';
+import { quoteName } from '../sql-name';
+import { inTransaction } from './sql';
+import { readNote } from './table-note';
+
+/** What the table is to be where it does not exist yet. On a table that exists nothing of this applies. */
+export interface ApiKeyMigrationOptions {
+  /** Type of the owner column `user_id`. Default `bigint`. */
+  ownerType?: 'bigint' | 'integer' | 'uuid' | 'text';
+  /** Table whose `id` the owner column references, `ON DELETE CASCADE`, such as `users`. Default: none, no foreign key. */
+  usersTable?: string;
+}
+
+const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
+
+/**
+ * The migrations of table `api_keys`, for the option `migrations` of a data source. They create the table, or adopt the
+ * one that a Rails app uses, in place.
+ * @throws RangeError where an option is wrong
+ */
+export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () => MigrationInterface)[] {
+  const { ownerType = 'bigint', usersTable } = options;
+  if (!OWNER_TYPES.includes(ownerType)) throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
+  return [createApiKeys({ ownerType, usersTable })];
+}
+
+function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInterface {
+  return class CreateApiKeys implements MigrationInterface {
+    readonly name = 'CreateApiKeys1763856000000';
+
+    up(runner: QueryRunner): Promise<void> {
+      return inTransaction(runner, () => createOrAdopt(runner, tableOf(runner), options));
+    }
+
+    down(runner: QueryRunner): Promise<void> {
+      return inTransaction(runner, () => dropOrRelease(runner, tableOf(runner)));
+    }
+  };
+}
+
+/** A table with our note was migrated before, by another application on this database: there is nothing left to do. */
+async function createOrAdopt(runner: QueryRunner, table: string, options: ApiKeyMigrationOptions): Promise<void> {
+  const [{ exists }] = await runner.query('SELECT to_regclass($1) IS NOT NULL AS exists', [table]);
+  if (!exists) await createTable(runner, table, options);
+  else if (!(await readNote(runner, table))) await adoptTable(runner, table);
+}
+
+async function dropOrRelease(runner: QueryRunner, table: string): Promise<void> {
+  const note = await readNote(runner, table);
+  if (!note) {
+    throw new Error(
+      'nestjs-api-key: the comment of table api_keys no longer says whether it was created or adopted, so nothing is taken ' +
+        "away. COMMENT ON TABLE api_keys IS '[nestjs-api-key: created]' lets down drop the table.",
+    );
+  }
+  if (note.origin === 'created') await runner.query(`DROP TABLE ${table}`);
+  else await releaseTable(runner, table, note.zoneless);
+}
+
+function tableOf({ connection }: QueryRunner): string {
+  const { schema } = connection.options as { schema?: string };
+  return quoteName(schema ? `${schema}.api_keys` : 'api_keys');
+}

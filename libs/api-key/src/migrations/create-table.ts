@@ -1,0 +1,32 @@
+import type { QueryRunner } from 'typeorm';
+import type { ApiKeyMigrationOptions } from './create-api-keys.migration';
+import { quoteName } from '../sql-name';
+import { writeNote } from './table-note';
+
+/** Creates the table as Rails would, with our columns and times with time zone. Index names are those that Rails gives. */
+export async function createTable(
+  runner: QueryRunner,
+  table: string,
+  { ownerType, usersTable }: ApiKeyMigrationOptions,
+): Promise<void> {
+  const reference = usersTable ? `REFERENCES ${quoteName(usersTable)} (id) ON DELETE CASCADE` : '';
+  await runner.query(`
+    CREATE TABLE ${table} (
+      id bigserial PRIMARY KEY,
+      user_id ${ownerType} NOT NULL ${reference},
+      name varchar NOT NULL,
+      key_digest varchar NOT NULL,
+      key_prefix varchar NOT NULL,
+      scopes text[] DEFAULT '{}',
+      last_used_at timestamptz,
+      expires_at timestamptz,
+      created_at timestamptz NOT NULL DEFAULT now(),
+      updated_at timestamptz NOT NULL DEFAULT now(),
+      key_suffix varchar,
+      revoked_at timestamptz
+    )`);
+  await runner.query(`CREATE UNIQUE INDEX index_api_keys_on_key_digest ON ${table} (key_digest)`);
+  await runner.query(`CREATE INDEX index_api_keys_on_key_prefix ON ${table} (key_prefix)`);
+  await runner.query(`CREATE INDEX index_api_keys_on_user_id ON ${table} (user_id)`);
+  await writeNote(runner, table, { origin: 'created' });
+}

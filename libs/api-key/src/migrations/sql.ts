@@ -1,0 +1,58 @@
+import type { QueryRunner } from 'typeorm';
+
+const LOCK_NOT_AVAILABLE = '55P03';
+const LOCK_TIMEOUT_MS = 2_000;
+const ATTEMPTS = 10;
+
+/** Text as an SQL literal, for the statements that take no parameters. */
+export function quoteLiteral(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** Runs a step in a transaction: the one that is open, or one of its own. */
+export async function inTransaction(runner: QueryRunner, step: () => Promise<void>): Promise<void> {
+  if (runner.isTransactionActive) return step();
+  await runner.startTransaction();
+  try {
+    await step();
+    await runner.commitTransaction();
+  } catch (error) {
+    await runner.rollbackTransaction();
+    throw error;
+  }
+}
+
+/** Runs a step with a setting of the session changed for it alone, inside the transaction of the runner. */
+export async function withSetting(
+  runner: QueryRunner,
+  [name, value]: readonly [string, string],
+  step: () => Promise<unknown>,
+): Promise<void> {
+  const [{ before }] = await runner.query('SELECT current_setting($1) AS before', [name]);
+  await runner.query('SELECT set_config($1, $2, true)', [name, value]);
+  await step();
+  await runner.query('SELECT set_config($1, $2, true)', [name, before]);
+}
+
+/**
+ * Runs a statement that needs the whole table to itself without queueing all traffic behind it: it waits 2 s for the
+ * lock at most, lets everybody pass, and tries again, ten times. Inside the transaction of the runner.
+ * @throws Error that says what to do where the lock was never free
+ */
+export async function withShortLock(runner: QueryRunner, statement: string): Promise<void> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    await runner.query('SAVEPOINT api_key_lock');
+    try {
+      await withSetting(runner, ['lock_timeout', String(LOCK_TIMEOUT_MS)], () => runner.query(statement));
+      await runner.query('RELEASE SAVEPOINT api_key_lock');
+      return;
+    } catch (error) {
+      await runner.query('ROLLBACK TO SAVEPOINT api_key_lock');
+      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) throw error;
+    }
+  }
+  throw new Error(
+    `nestjs-api-key: table api_keys stayed locked through ${ATTEMPTS} attempts of ${LOCK_TIMEOUT_MS} ms. ` +
+      'End the long transaction that uses it (see pg_stat_activity) and migrate again; nothing was changed.',
+  );
+}

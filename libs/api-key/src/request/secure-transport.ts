@@ -1,0 +1,50 @@
+import type { IncomingMessage } from 'node:http';
+import type { BlockList, Server, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { addressList, listHas } from '../address-list';
+import type { ResolvedApiKeyOptions } from '../api-key.options';
+
+const LOOPBACK = ['127.0.0.0/8', '::1', '::ffff:127.0.0.0/104'];
+const PROXY_HEADERS = new Set(['forwarded', 'x-real-ip', 'via']);
+
+/**
+ * Whether a request came by HTTPS, or in plaintext from where that is accepted. Reads the socket and the raw headers
+ * itself: frameworks differ in what they make of a list in `X-Forwarded-Proto`.
+ */
+export class SecureTransport {
+  private readonly proxies: BlockList;
+  private readonly plaintextPeers: BlockList;
+  private readonly loopback = addressList(LOOPBACK);
+
+  constructor(private readonly options: Pick<ResolvedApiKeyOptions, 'trustProxy' | 'allowInsecureHttpFrom' | 'loopbackException'>) {
+    this.proxies = addressList(options.trustProxy);
+    this.plaintextPeers = addressList(options.allowInsecureHttpFrom);
+  }
+
+  /** Whether a key may be read from this request. */
+  carries(request: IncomingMessage): boolean {
+    const { socket, headers } = request;
+    const address = socket.remoteAddress;
+    const claimed = headers['x-forwarded-proto'];
+    if (claimed !== undefined && address !== undefined && listHas(this.proxies, address)) return claimed === 'https';
+    if ((socket as Partial<TLSSocket>).encrypted === true) return true;
+    return !isProxied(headers) && this.isTrustedPeer(socket, address);
+  }
+
+  private isTrustedPeer(socket: Socket, address: string | undefined): boolean {
+    if (address === undefined) return this.options.loopbackException && isUnixSocket(socket);
+    if (listHas(this.plaintextPeers, address)) return true;
+    return this.options.loopbackException && listHas(this.loopback, address);
+  }
+}
+
+/** A proxy on the same machine comes from loopback as well, and its headers betray it. */
+function isProxied(headers: IncomingMessage['headers']): boolean {
+  return Object.keys(headers).some((name) => PROXY_HEADERS.has(name) || name.startsWith('x-forwarded-'));
+}
+
+/** A TCP socket that has lost its peer has no address either; only the server knows that it listens on a path. */
+function isUnixSocket(socket: Socket): boolean {
+  const { server } = socket as Socket & { readonly server?: Server };
+  return typeof server?.address() === 'string';
+}

@@ -1,0 +1,47 @@
+import type { DataSource } from 'typeorm';
+import { ApiKey, dateOrNull, scopesOrNone } from '../api-key.entity';
+import { quoteName } from '../sql-name';
+
+/** The columns of `ApiKeyRow`, for SELECT and RETURNING. */
+export const API_KEY_COLUMNS =
+  'id, user_id, name, key_prefix, key_suffix, scopes, last_used_at, expires_at, revoked_at, created_at, updated_at';
+
+/** A row of `api_keys` as the driver gives it. */
+export interface ApiKeyRow {
+  readonly id: unknown;
+  readonly user_id: unknown;
+  readonly name: string;
+  readonly key_prefix: string;
+  readonly key_suffix: string | null;
+  readonly scopes: unknown;
+  readonly last_used_at: unknown;
+  readonly expires_at: unknown;
+  readonly revoked_at: unknown;
+  readonly created_at: unknown;
+  readonly updated_at: unknown;
+}
+
+/** The entity of a row; it has no digest. */
+export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
+  return Object.assign(new ApiKey(), {
+    id: String(row.id),
+    userId: String(row.user_id),
+    name: row.name,
+    keyPrefix: row.key_prefix,
+    keySuffix: row.key_suffix,
+    scopes: scopesOrNone(row.scopes),
+    lastUsedAt: dateOrNull(row.last_used_at),
+    expiresAt: dateOrNull(row.expires_at),
+    revokedAt: dateOrNull(row.revoked_at),
+    createdAt: dateOrNull(row.created_at),
+    updatedAt: dateOrNull(row.updated_at),
+  });
+}
+
+/** The table's name, quoted, with its schema where the data source names one. */
+export function apiKeyTable(dataSource: DataSource): string {
+  return quoteName(dataSource.getMetadata(ApiKey).tablePath);
+}
+
+/** Token of the TypeORM data source that the keys live in. */
+export const API_KEY_DATA_SOURCE = Symbol('API_KEY_DATA_SOURCE');

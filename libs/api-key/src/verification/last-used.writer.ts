@@ -1,0 +1,90 @@
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { apiKeyTable } from './api-key.row';
+
+/** Milliseconds that only ever grow, whatever happens to the wall clock. */
+export type MonotonicClock = () => number;
+
+/**
+ * Keeps last uses in memory and writes them in one statement per interval, so that a million requests do not cost
+ * a million writes. Times travel as ages, so that a wrong clock of this machine cannot stick.
+ */
+export class LastUsedWriter {
+  private readonly logger = new Logger(LastUsedWriter.name);
+  private uses = new Map<string, number>();
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+  private failing = false;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly intervalMs: number,
+    private readonly now: MonotonicClock = () => performance.now(),
+  ) {}
+
+  /** Notes that a key was used now. No I/O. */
+  note(id: string): void {
+    this.uses.set(id, this.now());
+  }
+
+  /** Writes what was noted so far; after a failure it stays noted. Never rejects. */
+  flush(): Promise<void> {
+    this.writing = this.writing.then(() => this.write());
+    return this.writing;
+  }
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.flush(), this.intervalMs);
+    this.timer.unref();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await this.flush();
+  }
+
+  private async write(): Promise<void> {
+    const uses = this.uses;
+    if (uses.size === 0) return;
+    this.uses = new Map();
+    try {
+      this.keep(uses, await this.update(uses));
+      this.failing = false;
+    } catch (error) {
+      this.keep(uses, [...uses.keys()]);
+      if (!this.failing) this.logger.warn(`last_used_at could not be written and is tried again: ${String(error)}`);
+      this.failing = true;
+    }
+  }
+
+  /** Puts uses back for the next interval, unless a later one was noted meanwhile. */
+  private keep(uses: ReadonlyMap<string, number>, ids: readonly string[]): void {
+    for (const id of ids) {
+      const at = uses.get(id);
+      if (at !== undefined && !this.uses.has(id)) this.uses.set(id, at);
+    }
+  }
+
+  /**
+   * Writes the uses, only ever forward, and answers the ids of rows that someone else holds locked. Rows are
+   * locked in order of id, so that two instances cannot deadlock; rows that are gone are forgotten.
+   */
+  private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {
+    const table = apiKeyTable(this.dataSource);
+    const now = this.now();
+    const rows = await this.dataSource.query<{ id: unknown }[]>(
+      `WITH used AS (
+         SELECT id, clock_timestamp() - age * interval '1 millisecond' AS at
+         FROM unnest($1::bigint[], $2::float8[]) AS u (id, age)
+       ), free AS (
+         SELECT k.id FROM ${table} k JOIN used USING (id) ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED
+       ), written AS (
+         UPDATE ${table} k SET last_used_at = greatest(k.last_used_at, used.at)
+         FROM used JOIN free USING (id) WHERE k.id = used.id
+       )
+       SELECT k.id FROM ${table} k JOIN used USING (id) WHERE NOT EXISTS (SELECT FROM free WHERE free.id = k.id)`,
+      [[...uses.keys()], [...uses.values()].map((at) => now - at)],
+    );
+    return rows.map(({ id }) => String(id));
+  }
+}

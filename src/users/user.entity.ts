@@ -1,0 +1,17 @@
+import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+
+/** A user as Rails has it; the app needs no more than the address. */
+@Entity({ name: 'users', synchronize: false })
+export class User {
+  @PrimaryGeneratedColumn({ type: 'bigint' })
+  id!: string;
+
+  @Column({ type: 'varchar' })
+  email!: string;
+
+  @Column({ name: 'created_at', type: 'timestamp', select: false })
+  createdAt?: Date;
+
+  @Column({ name: 'updated_at', type: 'timestamp', select: false })
+  updatedAt?: Date;
+}
