@@ -9,7 +9,11 @@ import { User } from './src/users/user.entity';
 const OPTIONS: PostgresDataSourceOptions = {
   type: 'postgres',
   entities: [User, ApiKey, Order],
-  migrations: [CreateUsers1763855940000, ...apiKeyMigrations({ usersTable: 'users' }), CreateOrders1763856060000],
+  migrations: [
+    CreateUsers1763855940000,
+    ...apiKeyMigrations({ usersTable: 'users' }),
+    CreateOrders1763856060000,
+  ],
   migrationsTransactionMode: 'each',
   uuidExtension: 'pgcrypto',
   connectTimeoutMS: 5_000,
@@ -24,7 +28,8 @@ export class AppDataSource extends DataSource {
   }
 
   override async initialize(): Promise<this> {
-    if (this.url === undefined) this.setOptions({ url: await runningDatabaseUrl() } as Partial<PostgresDataSourceOptions>);
+    if (this.url === undefined)
+      this.setOptions({ url: await runningDatabaseUrl() } as Partial<PostgresDataSourceOptions>);
     return super.initialize();
   }
 }

@@ -10,7 +10,9 @@ const DEMO_LOCK = 7_160_212;
 export async function createDemoKey(app: INestApplicationContext): Promise<string | null> {
   return app.get(DataSource).transaction(async (manager) => {
     await manager.query('SELECT pg_advisory_xact_lock($1)', [DEMO_LOCK]);
-    const [{ used }] = await manager.query('SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM api_keys) AS used');
+    const [{ used }] = await manager.query(
+      'SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM api_keys) AS used',
+    );
     return used ? null : fill(app);
   });
 }
@@ -20,6 +22,8 @@ async function fill(app: INestApplicationContext): Promise<string> {
   const orders = app.get(OrdersService, { strict: false });
   await orders.create(user.id, { item: 'A kilo of coffee', quantity: 2 });
   await orders.create(user.id, { item: 'A teapot', quantity: 1 });
-  const { key } = await app.get(ApiKeyService).create({ userId: user.id, name: 'demo', scopes: ['orders:*', 'api-keys:*'] });
+  const { key } = await app
+    .get(ApiKeyService)
+    .create({ userId: user.id, name: 'demo', scopes: ['orders:*', 'api-keys:*'] });
   return key;
 }

@@ -28,9 +28,13 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
     dataDir: env.DATA_DIR || '.data',
     httpAdapter: oneOf('HTTP_ADAPTER', ['express', 'fastify']) ?? 'express',
     keyFormat: oneOf<KeyFormat>('API_KEY_FORMAT', ['checksummed', 'hex']),
-    trustProxy: (env.TRUST_PROXY ?? '').split(',').map((cidr) => cidr.trim()).filter(Boolean),
+    trustProxy: (env.TRUST_PROXY ?? '')
+      .split(',')
+      .map((cidr) => cidr.trim())
+      .filter(Boolean),
   };
-  if (!Number.isInteger(result.port) || result.port < 0 || result.port > 65_535) problems.push('PORT must be a number from 0 to 65535');
+  if (!Number.isInteger(result.port) || result.port < 0 || result.port > 65_535)
+    problems.push('PORT must be a number from 0 to 65535');
   if (problems.length > 0) throw new Error(`${problems.join('; ')}.`);
   return result;
 }

@@ -15,7 +15,9 @@ const IDLE_CHECK_MS = 50;
 const DRAIN_MS = 3_500;
 
 async function start(env: Environment): Promise<Running> {
-  const embedded = env.databaseUrl ? null : await useEmbeddedPostgres({ dataDir: env.dataDir, report: print });
+  const embedded = env.databaseUrl
+    ? null
+    : await useEmbeddedPostgres({ dataDir: env.dataDir, report: print });
   try {
     const dataSource = await openDatabase(env.databaseUrl ?? embedded?.url ?? '', print);
     const app = await createApp({ ...env, dataSource }, env.httpAdapter);

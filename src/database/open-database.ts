@@ -6,7 +6,10 @@ import { AppDataSource } from '../../ormconfig';
  * Connects to a database and brings it up to date; any number of instances may do so at once.
  * @param report told when migrations were run
  */
-export async function openDatabase(url: string, report: (line: string) => void = () => {}): Promise<DataSource> {
+export async function openDatabase(
+  url: string,
+  report: (line: string) => void = () => {},
+): Promise<DataSource> {
   const dataSource = await new AppDataSource(url).initialize();
   try {
     const migrations = await runMigrations(dataSource);

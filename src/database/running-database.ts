@@ -9,5 +9,7 @@ export async function runningDatabaseUrl(): Promise<string> {
   const { databaseUrl, dataDir } = environment(process.env);
   const url = databaseUrl ?? (await runningEmbeddedPostgres(dataDir));
   if (url) return url;
-  throw new Error(`No database: set DATABASE_URL, or start the app (npm start), whose PostgreSQL in ${dataDir} can then be used.`);
+  throw new Error(
+    `No database: set DATABASE_URL, or start the app (npm start), whose PostgreSQL in ${dataDir} can then be used.`,
+  );
 }

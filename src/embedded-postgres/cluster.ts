@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdtempSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Account, canEnter } from './account';
 import { type Binaries, embeddedBinaries } from './binaries';
@@ -67,6 +76,11 @@ function initialize(folder: string, { initdb }: Binaries, account: Account | und
   chmodSync(folder, 0o700);
   if (account) chownSync(folder, account.uid, account.gid);
   const env = { PATH: process.env.PATH, TZ: 'UTC' };
-  const result = spawnSync(initdb, [`--pgdata=${folder}`, ...INITDB], { ...account, cwd: '/', env, encoding: 'utf8' });
+  const result = spawnSync(initdb, [`--pgdata=${folder}`, ...INITDB], {
+    ...account,
+    cwd: '/',
+    env,
+    encoding: 'utf8',
+  });
   if (result.status !== 0) throw new Error(`initdb failed: ${result.stderr || result.error?.message}`);
 }

@@ -13,6 +13,8 @@ export interface EmbeddedPostgres {
   readonly url: string;
   /** Lets go of the server, and stops it where no other process uses it. */
   stop(): Promise<void>;
+  /** Ends the server without waiting, for an `exit` handler, whoever else uses it. */
+  stopNow(): void;
 }
 
 /** What to run, and how. */
@@ -42,10 +44,18 @@ export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Pro
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const postmaster = await findOrStart(dataDir, options);
     const tenancy = postmaster && (await enter(postmaster));
-    if (tenancy) return { url: urlOf(postmaster), stop: () => leave(tenancy, postmaster) };
+    if (tenancy) {
+      return {
+        url: urlOf(postmaster),
+        stop: () => leave(tenancy, postmaster),
+        stopNow: () => void process.kill(postmaster.pid, 'SIGINT'),
+      };
+    }
     await delay(RETRY_MS);
   }
-  throw new Error(`The embedded PostgreSQL does not start. Its log, ${logOf(dataDir)}, ends:\n${tail(logOf(dataDir))}`);
+  throw new Error(
+    `The embedded PostgreSQL does not start. Its log, ${logOf(dataDir)}, ends:\n${tail(logOf(dataDir))}`,
+  );
 }
 
 /** The connection string of the server that runs on a data folder now, or null. */
@@ -54,7 +64,10 @@ export async function runningEmbeddedPostgres(dataDir: string): Promise<string |
   return postmaster && urlOf(postmaster);
 }
 
-async function findOrStart(dataDir: string, { report = () => {}, settings, binaries }: EmbeddedPostgresOptions): Promise<Postmaster | null> {
+async function findOrStart(
+  dataDir: string,
+  { report = () => {}, settings, binaries }: EmbeddedPostgresOptions,
+): Promise<Postmaster | null> {
   const running = await runningPostmaster(clusterFolder(dataDir));
   if (running) return running;
   const account = serverAccount();
@@ -65,7 +78,10 @@ async function findOrStart(dataDir: string, { report = () => {}, settings, binar
 
 /** Takes part in the server; null where it is just going down. */
 async function enter(postmaster: Postmaster): Promise<Client | null> {
-  const client = new Client({ connectionString: urlOf(postmaster), application_name: 'embedded-postgres tenancy' });
+  const client = new Client({
+    connectionString: urlOf(postmaster),
+    application_name: 'embedded-postgres tenancy',
+  });
   client.on('error', () => {});
   try {
     await client.connect();
@@ -80,7 +96,9 @@ async function enter(postmaster: Postmaster): Promise<Client | null> {
 async function leave(tenancy: Client, postmaster: Postmaster): Promise<void> {
   try {
     await tenancy.query('SELECT pg_advisory_unlock_shared($1)', [TENANCY]);
-    const { rows } = await tenancy.query<{ last: boolean }>('SELECT pg_try_advisory_lock($1) AS last', [TENANCY]);
+    const { rows } = await tenancy.query<{ last: boolean }>('SELECT pg_try_advisory_lock($1) AS last', [
+      TENANCY,
+    ]);
     if (rows[0]?.last) await stopPostmaster(postmaster);
   } catch {
     // The server is gone already, so there is nothing to let go of.

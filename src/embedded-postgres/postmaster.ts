@@ -38,19 +38,39 @@ export async function runningPostmaster(cluster: string): Promise<Postmaster | n
     if (found.ready) return found;
     await delay(POLL_MS);
   }
-  throw new Error(`The PostgreSQL of ${cluster} does not become ready: look at postgres.log beside it, or stop it.`);
+  throw new Error(
+    `The PostgreSQL of ${cluster} does not become ready: look at postgres.log beside it, or stop it.`,
+  );
 }
 
 /**
  * Starts a server on 127.0.0.1 and a free port, in a process group of its own: Ctrl-C is for the app, which stops the server when
  * it is done with it. Null where it ended at once, as it does when another start was faster.
  */
-export async function startPostmaster({ folder, binaries, account, log, settings = [] }: ServerSettings): Promise<Postmaster | null> {
-  const options = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC', 'log_timezone=UTC', ...settings];
+export async function startPostmaster({
+  folder,
+  binaries,
+  account,
+  log,
+  settings = [],
+}: ServerSettings): Promise<Postmaster | null> {
+  const options = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'timezone=UTC',
+    'log_timezone=UTC',
+    ...settings,
+  ];
   const args = ['-D', folder, '-p', String(await freePort()), ...options.flatMap((option) => ['-c', option])];
   const output = openSync(log, 'a');
   const env = { PATH: process.env.PATH, TZ: 'UTC' };
-  const child = spawn(binaries.postgres, args, { ...account, cwd: '/', env, detached: true, stdio: ['ignore', output, output] });
+  const child = spawn(binaries.postgres, args, {
+    ...account,
+    cwd: '/',
+    env,
+    detached: true,
+    stdio: ['ignore', output, output],
+  });
   closeSync(output);
   child.unref();
   const ended = new Promise<null>((resolve) => {

@@ -35,6 +35,10 @@ function oldestOf(manager: EntityManager, email: string): Promise<User | null> {
 }
 
 async function insert(manager: EntityManager, email: string): Promise<User> {
-  const { identifiers } = await manager.insert(User, { email, createdAt: NOW_AS_RAILS, updatedAt: NOW_AS_RAILS });
+  const { identifiers } = await manager.insert(User, {
+    email,
+    createdAt: NOW_AS_RAILS,
+    updatedAt: NOW_AS_RAILS,
+  });
   return manager.findOneByOrFail(User, { id: identifiers[0]?.id });
 }

@@ -28,7 +28,10 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
 
   /** @throws Error that lists every route whose scopes are not in the catalogue, or that no ScopesGuard checks */
   onModuleInit(): void {
-    const problems = this.routes().flatMap((route) => [...this.unknownScopes(route), ...this.uncheckedScopes(route)]);
+    const problems = this.routes().flatMap((route) => [
+      ...this.unknownScopes(route),
+      ...this.uncheckedScopes(route),
+    ]);
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
     if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
       this.logger.warn(
@@ -48,7 +51,9 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     const providers = this.discovery.getProviders().flatMap(({ metatype }) => this.methodsOf(metatype));
     return [
       ...controllers.filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler)),
-      ...providers.filter(({ owner, handler }) => Reflect.hasMetadata(GUARDS_METADATA, owner) || asks(handler)),
+      ...providers.filter(
+        ({ owner, handler }) => Reflect.hasMetadata(GUARDS_METADATA, owner) || asks(handler),
+      ),
     ];
   }
 
@@ -64,14 +69,23 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     const { scopes } = this.options;
     const asked = scopesAskedFor(accessOf(owner, handler));
     const catalogue = scopes && Object.keys(scopes);
-    const unknown = asked.filter((scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)));
-    return unknown.map((scope) => `${name} asks for the scope "${scope}", which is not in the catalogue of option "scopes"`);
+    const unknown = asked.filter(
+      (scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)),
+    );
+    return unknown.map(
+      (scope) => `${name} asks for the scope "${scope}", which is not in the catalogue of option "scopes"`,
+    );
   }
 
   private uncheckedScopes({ name, owner, handler }: Route): string[] {
     const access = accessOf(owner, handler);
-    const checked = access.isPublic || !asksForScopes(access) || this.guardsOf(owner, handler).some(isScopesGuard);
-    return checked ? [] : [`${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth`];
+    const checked =
+      access.isPublic || !asksForScopes(access) || this.guardsOf(owner, handler).some(isScopesGuard);
+    return checked
+      ? []
+      : [
+          `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth`,
+        ];
   }
 
   private guardsOf(owner: object, handler: object): unknown[] {
@@ -93,5 +107,9 @@ function asks(handler: object): boolean {
 }
 
 function isScopesGuard(guard: unknown): boolean {
-  return guard instanceof ScopesGuard || guard === ScopesGuard || (guard as { prototype?: unknown })?.prototype instanceof ScopesGuard;
+  return (
+    guard instanceof ScopesGuard ||
+    guard === ScopesGuard ||
+    (guard as { prototype?: unknown })?.prototype instanceof ScopesGuard
+  );
 }

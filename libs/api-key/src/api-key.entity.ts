@@ -10,7 +10,8 @@ const EARLIEST = -8.64e15;
 
 /** A `timestamptz` as a Date, whichever way the driver gives it; `infinity` and NULL as null. */
 export function dateOrNull(value: unknown): Date | null {
-  if (value === null || value === undefined || value === Number.POSITIVE_INFINITY || value === 'infinity') return null;
+  if (value === null || value === undefined || value === Number.POSITIVE_INFINITY || value === 'infinity')
+    return null;
   if (value === Number.NEGATIVE_INFINITY || value === '-infinity') return new Date(EARLIEST);
   return value instanceof Date ? value : new Date(String(value));
 }

@@ -21,7 +21,8 @@ const REFUSALS = {
   },
   INVALID_API_KEY: {
     status: 401,
-    message: 'The API key is not valid. Check that it is complete, that it has not expired and was not revoked.',
+    message:
+      'The API key is not valid. Check that it is complete, that it has not expired and was not revoked.',
     challenge: ', error="invalid_token"',
   },
   INSUFFICIENT_SCOPE: {
@@ -49,11 +50,17 @@ const REFUSALS = {
 export class ApiKeyRefusal extends HttpException {
   constructor(
     readonly code: RefusalCode,
-    details: { readonly missing?: readonly string[]; readonly asked?: readonly string[]; readonly cause?: unknown } = {},
+    details: {
+      readonly missing?: readonly string[];
+      readonly asked?: readonly string[];
+      readonly cause?: unknown;
+    } = {},
   ) {
     const { status, message } = REFUSALS[code];
     const { missing } = details;
-    super({ statusCode: status, error: code, message, ...(missing && { missing }) }, status, { cause: details.cause });
+    super({ statusCode: status, error: code, message, ...(missing && { missing }) }, status, {
+      cause: details.cause,
+    });
     this.asked = details.asked ?? [];
   }
 

@@ -35,14 +35,26 @@ const CONTROL_CHARACTER = /\p{Cc}/u;
  * @param catalogue the known scopes, or null where any is allowed
  * @throws ApiKeyInputError with one problem a field
  */
-export function checkNewKey(input: CreateApiKeyInput, catalogue: readonly string[] | null, now: Date): void {
-  const { userId, name, scopes = [], expiresAt = null } = input;
+export function checkNewKey(
+  input: Omit<CreateApiKeyInput, 'userId'>,
+  catalogue: readonly string[] | null,
+  now: Date,
+): void {
+  const { name, scopes = [], expiresAt = null } = input;
   throwIfAny([
-    ...problem(typeof userId === 'string' && userId !== '', 'userId must name the owner of the key'),
-    ...problem(isName(name), `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`),
-    ...problem(Array.isArray(scopes) && scopes.length <= MAX_SCOPES, `scopes must be a list of at most ${MAX_SCOPES}`),
+    ...problem(
+      isName(name),
+      `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`,
+    ),
+    ...problem(
+      Array.isArray(scopes) && scopes.length <= MAX_SCOPES,
+      `scopes must be a list of at most ${MAX_SCOPES}`,
+    ),
     ...(Array.isArray(scopes) ? scopes : []).flatMap((scope) => scopeProblem(scope, catalogue)),
-    ...problem(expiresAt === null || isAfter(expiresAt, now), 'expiresAt must be a date in the future, or null'),
+    ...problem(
+      expiresAt === null || isAfter(expiresAt, now),
+      'expiresAt must be a date in the future, or null',
+    ),
   ]);
 }
 
@@ -54,8 +66,14 @@ export function checkPage(input: ListApiKeysInput): void {
   const { limit = 1, cursor = null } = input;
   const ofOneOwner = Object.hasOwn(input, 'userId');
   throwIfAny([
-    ...problem(!ofOneOwner || typeof input.userId === 'string', 'userId must be text; leave it out to list the keys of all owners'),
-    ...problem(Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT, `limit must be a whole number from 1 to ${MAX_LIMIT}`),
+    ...problem(
+      !ofOneOwner || typeof input.userId === 'string',
+      'userId must be text; leave it out to list the keys of all owners',
+    ),
+    ...problem(
+      Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT,
+      `limit must be a whole number from 1 to ${MAX_LIMIT}`,
+    ),
     ...problem(cursor === null || isKeyId(cursor), 'cursor must be the nextCursor of another page'),
   ]);
 }
@@ -66,7 +84,12 @@ export function isKeyId(id: unknown): id is string {
 }
 
 function isName(name: unknown): boolean {
-  return typeof name === 'string' && name.trim() !== '' && [...name].length <= MAX_NAME_LENGTH && !CONTROL_CHARACTER.test(name);
+  return (
+    typeof name === 'string' &&
+    name.trim() !== '' &&
+    [...name].length <= MAX_NAME_LENGTH &&
+    !CONTROL_CHARACTER.test(name)
+  );
 }
 
 function isAfter(date: unknown, now: Date): boolean {
@@ -74,7 +97,8 @@ function isAfter(date: unknown, now: Date): boolean {
 }
 
 function scopeProblem(scope: unknown, catalogue: readonly string[] | null): string[] {
-  if (!isScope(scope)) return ['scopes must be texts of printable ASCII without spaces, quotation marks and backslashes'];
+  if (!isScope(scope))
+    return ['scopes must be texts of printable ASCII without spaces, quotation marks and backslashes'];
   const known = catalogue === null || isInCatalogue(catalogue, scope);
   return problem(known, `scope "${scope}" is not in the catalogue: ${catalogue?.join(', ')}`);
 }

@@ -26,10 +26,12 @@ import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
 import { KeyStore } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
-import { OwnerLoader } from './verification/owner-loader';
+import { OwnerLoader } from './request/owner-loader';
 
 /** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from a factory. */
-export interface ApiKeyAsyncOptions extends Pick<ModuleMetadata, 'imports'>, Pick<ApiKeyRootOptions, 'dataSource'> {
+export interface ApiKeyAsyncOptions
+  extends Pick<ModuleMetadata, 'imports'>,
+    Pick<ApiKeyRootOptions, 'dataSource'> {
   /** What the factory is given, in order. */
   inject?: (InjectionToken | OptionalFactoryDependency)[];
   /** Computes the options; with `inject`, `loadUser` can use any provider of `imports`. */
@@ -54,7 +56,12 @@ export class ApiKeyModule {
   }
 
   /** The boot stops where the factory fails or answers a wrong option. */
-  static forRootAsync({ dataSource, imports = [], inject = [], useFactory }: ApiKeyAsyncOptions): DynamicModule {
+  static forRootAsync({
+    dataSource,
+    imports = [],
+    inject = [],
+    useFactory,
+  }: ApiKeyAsyncOptions): DynamicModule {
     return wire(dataSource, imports, {
       provide: API_KEY_OPTIONS,
       inject,
@@ -80,19 +87,36 @@ function wire(
       BootCheck,
       made(KeyStore, [API_KEY_DATA_SOURCE], (source: DataSource) => new KeyStore(source)),
       made(OwnerLoader, [API_KEY_OPTIONS], (resolved: ResolvedApiKeyOptions) => new OwnerLoader(resolved)),
-      made(SecureTransport, [API_KEY_OPTIONS], (resolved: ResolvedApiKeyOptions) => new SecureTransport(resolved)),
+      made(
+        SecureTransport,
+        [API_KEY_OPTIONS],
+        (resolved: ResolvedApiKeyOptions) => new SecureTransport(resolved),
+      ),
       made(
         LastUsedWriter,
         [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
-        (source: DataSource, { lastUsedIntervalMs }: ResolvedApiKeyOptions) => new LastUsedWriter(source, lastUsedIntervalMs),
+        (source: DataSource, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
+          new LastUsedWriter(source, lastUsedIntervalMs),
       ),
     ],
-    exports: [API_KEY_OPTIONS, ApiKeyService, ApiKeyGuard, ScopesGuard, OwnerLoader, SecureTransport, LastUsedWriter],
+    exports: [
+      API_KEY_OPTIONS,
+      ApiKeyService,
+      ApiKeyGuard,
+      ScopesGuard,
+      OwnerLoader,
+      SecureTransport,
+      LastUsedWriter,
+    ],
   };
   return { module: ApiKeyModule, global: true, imports: [core], exports: [core] };
 }
 
-function made(provide: InjectionToken, inject: InjectionToken[], useFactory: FactoryProvider['useFactory']): Provider {
+function made(
+  provide: InjectionToken,
+  inject: InjectionToken[],
+  useFactory: FactoryProvider['useFactory'],
+): Provider {
   return { provide, inject, useFactory };
 }
 
@@ -101,7 +125,8 @@ function entityImports(dataSource: DataSource | string | undefined): DynamicModu
 }
 
 function dataSourceProvider(dataSource: DataSource | string | undefined): Provider {
-  if (dataSource instanceof DataSource) return { provide: API_KEY_DATA_SOURCE, useFactory: () => withEntity(dataSource) };
+  if (dataSource instanceof DataSource)
+    return { provide: API_KEY_DATA_SOURCE, useFactory: () => withEntity(dataSource) };
   return { provide: API_KEY_DATA_SOURCE, inject: [getDataSourceToken(dataSource)], useFactory: withEntity };
 }
 

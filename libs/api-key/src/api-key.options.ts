@@ -71,12 +71,19 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,255}$/;
 /** Each check answers what the option must be where the value is not that. */
 const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   prefix: (value) =>
-    must(typeof value === 'string' && isKeyPrefix(value), '1 to 32 letters and digits, parts joined by "_", such as acme_live'),
+    must(
+      typeof value === 'string' && isKeyPrefix(value),
+      '1 to 32 letters and digits, parts joined by "_", such as acme_live',
+    ),
   format: (value) => must(value === 'checksummed' || value === 'hex', '"checksummed" or "hex"'),
   scopes: checkCatalogue,
-  loadUser: (value) => must(typeof value === 'function', 'a function from the userId to the user, or null where there is none'),
+  loadUser: (value) =>
+    must(typeof value === 'function', 'a function from the userId to the user, or null where there is none'),
   realm: (value) =>
-    must(typeof value === 'string' && REALM.test(value), 'printable ASCII without quotation marks and backslashes'),
+    must(
+      typeof value === 'string' && REALM.test(value),
+      'printable ASCII without quotation marks and backslashes',
+    ),
   headerName: (value) =>
     must(
       typeof value === 'string' && HEADER_NAME.test(value) && value.toLowerCase() !== 'authorization',
@@ -86,7 +93,10 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   allowInsecureHttpFrom: checkCidrs,
   loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
   lastUsedIntervalMs: (value) =>
-    must(Number.isInteger(value) && Number(value) >= 100 && Number(value) <= 3_600_000, 'a whole number of milliseconds from 100 to 3600000'),
+    must(
+      Number.isInteger(value) && Number(value) >= 100 && Number(value) <= 3_600_000,
+      'a whole number of milliseconds from 100 to 3600000',
+    ),
 };
 
 /**
@@ -94,7 +104,9 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
  * @throws Error that names every wrong option, what it must be, and no value
  */
 export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
-  const given = Object.entries(options).filter(([name, value]) => name !== 'dataSource' && value !== undefined);
+  const given = Object.entries(options).filter(
+    ([name, value]) => name !== 'dataSource' && value !== undefined,
+  );
   const problems = given.flatMap(([name, value]) => problemOf(name, value));
   if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
   const merged: ResolvedApiKeyOptions = { ...DEFAULTS, ...Object.fromEntries(given) };
@@ -122,11 +134,14 @@ function checkCatalogue(value: unknown): string | undefined {
   const wanted = 'an object of scopes and what each allows, such as { "orders:read": "Read orders" }';
   if (value === null) return undefined;
   if (typeof value !== 'object' || Array.isArray(value)) return wanted;
-  const fits = Object.entries(value).every(([scope, text]) => isScope(scope) && !isWildcard(scope) && typeof text === 'string');
+  const fits = Object.entries(value).every(
+    ([scope, text]) => isScope(scope) && !isWildcard(scope) && typeof text === 'string',
+  );
   return must(fits, `${wanted}, without wildcards`);
 }
 
 function checkCidrs(value: unknown): string | undefined {
-  const wanted = 'a list of addresses or CIDR blocks, such as ["10.0.0.0/8", "fd00::/8"]; true and a number of hops are not accepted';
+  const wanted =
+    'a list of addresses or CIDR blocks, such as ["10.0.0.0/8", "fd00::/8"]; true and a number of hops are not accepted';
   return must(Array.isArray(value) && value.every(isCidr), wanted);
 }

@@ -2,11 +2,23 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { ApiKey } from './api-key.entity';
 import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
-import { type CreateApiKeyInput, checkNewKey, checkPage, isKeyId, type ListApiKeysInput } from './api-key.input';
+import {
+  type CreateApiKeyInput,
+  checkNewKey,
+  checkPage,
+  isKeyId,
+  type ListApiKeysInput,
+} from './api-key.input';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { digestKey } from './credential/digest';
 import { isWellFormedKey, mintKey, visiblePrefix, visibleSuffix } from './credential/format';
-import { API_KEY_COLUMNS, API_KEY_DATA_SOURCE, type ApiKeyRow, apiKeyFromRow, apiKeyTable } from './verification/api-key.row';
+import {
+  API_KEY_COLUMNS,
+  API_KEY_DATA_SOURCE,
+  type ApiKeyRow,
+  apiKeyFromRow,
+  apiKeyTable,
+} from './verification/api-key.row';
 import { KeyStore, type StoredKey } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
 
@@ -55,11 +67,21 @@ export class ApiKeyService {
    * @throws ApiKeyInputError where a field does not fit, or the owner does not exist
    */
   async create(input: CreateApiKeyInput): Promise<IssuedApiKey> {
-    checkNewKey(input, this.catalogue, new Date());
+    if (typeof input.userId !== 'string' || input.userId === '')
+      throw new ApiKeyInputError(['userId must name the owner of the key']);
+    this.check(input);
     const key = mintKey(this.options.format, this.options.prefix);
     const { userId, name, scopes = [], expiresAt = null } = input;
     const values = [userId, name, digestKey(key), visiblePrefix(key), visibleSuffix(key), scopes, expiresAt];
     return { key, apiKey: await this.insert(values) };
+  }
+
+  /**
+   * Checks what a new key shall be, without issuing it.
+   * @throws ApiKeyInputError where a field does not fit
+   */
+  check(input: Omit<CreateApiKeyInput, 'userId'>): void {
+    checkNewKey(input, this.catalogue, new Date());
   }
 
   /**
@@ -100,7 +122,9 @@ export class ApiKeyService {
   async list(input: ListApiKeysInput = {}): Promise<ApiKeyPage> {
     checkPage(input);
     const { userId, limit = DEFAULT_LIMIT, cursor = null } = input;
-    const query = this.keys().orderBy('k.id', 'DESC').limit(limit + 1);
+    const query = this.keys()
+      .orderBy('k.id', 'DESC')
+      .limit(limit + 1);
     if (userId !== undefined) query.andWhere('k.userId = :userId', { userId });
     if (cursor !== null) query.andWhere('k.id < CAST(:cursor AS bigint)', { cursor });
     const found = await query.getMany().catch(noneWhereUnfit);

@@ -16,7 +16,8 @@ export function routeAccess(context: RouteContext): RouteAccess {
   const ofClass = declaredAccess(context.getClass());
   const ofMethod = declaredAccess(context.getHandler());
   return {
-    isPublic: !asksForScopes(ofMethod) && (ofMethod.isPublic || (ofClass.isPublic && !asksForScopes(ofClass))),
+    isPublic:
+      !asksForScopes(ofMethod) && (ofMethod.isPublic || (ofClass.isPublic && !asksForScopes(ofClass))),
     all: [...new Set([...ofClass.all, ...ofMethod.all])],
     any: [...ofClass.any, ...ofMethod.any],
   };

@@ -26,12 +26,16 @@ export class ScopesGuard implements CanActivate {
     const authentication = authenticationOf(requestOf(context));
     if (!authentication) return this.unauthenticated(context);
     const missing = missingScopes(authentication.apiKey.scopes, access);
-    return missing.length === 0 ? null : new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: scopesAskedFor(access) });
+    return missing.length === 0
+      ? null
+      : new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: scopesAskedFor(access) });
   }
 
   private unauthenticated(context: ExecutionContext): ApiKeyRefusal {
     const route = `${context.getClass().name}.${context.getHandler().name}`;
-    this.logger.error(`${route} asks for scopes, but no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first`);
+    this.logger.error(
+      `${route} asks for scopes, but no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first`,
+    );
     return new ApiKeyRefusal('MISSING_API_KEY');
   }
 }

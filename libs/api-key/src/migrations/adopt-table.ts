@@ -39,7 +39,9 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
   const columns = await columnsOf(runner, table);
   refuseMisfits(columns);
   await refuseWithoutUniqueDigest(runner, table);
-  const zoneless = columns.filter(({ name, type }) => RAILS_COLUMNS[name] === TIME && type === 'timestamp without time zone');
+  const zoneless = columns.filter(
+    ({ name, type }) => RAILS_COLUMNS[name] === TIME && type === 'timestamp without time zone',
+  );
   const names = zoneless.map(({ name }) => name);
   await refuseViews(runner, table, names);
   await alterInUtc(runner, table, [...zoneless.map(withTimeZone), ...OWN_COLUMNS]);
@@ -47,10 +49,18 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
 }
 
 /** Gives an adopted table back as it was: without our columns, its times without time zone again, in UTC. */
-export async function releaseTable(runner: QueryRunner, table: string, zoneless: readonly string[]): Promise<void> {
+export async function releaseTable(
+  runner: QueryRunner,
+  table: string,
+  zoneless: readonly string[],
+): Promise<void> {
   const columns = await columnsOf(runner, table);
   const times = columns.filter(({ name }) => zoneless.includes(name));
-  await alterInUtc(runner, table, [...times.map(withoutTimeZone), 'DROP COLUMN key_suffix', 'DROP COLUMN revoked_at']);
+  await alterInUtc(runner, table, [
+    ...times.map(withoutTimeZone),
+    'DROP COLUMN key_suffix',
+    'DROP COLUMN revoked_at',
+  ]);
   await eraseNote(runner, table);
 }
 
@@ -84,9 +94,13 @@ function refuseMisfits(columns: readonly Column[]): void {
   const types = new Map(columns.map(({ name, type }) => [name, type]));
   const missing = Object.keys(RAILS_COLUMNS).filter((name) => !types.has(name));
   if (missing.length > 0) refuse(`it lacks the columns ${missing.join(', ')}`);
-  const wrong = columns.filter(({ name, type }) => RAILS_COLUMNS[name] && !RAILS_COLUMNS[name]?.includes(type));
-  if (wrong.length > 0) refuse(`a column has another type: ${wrong.map(({ name, type }) => `${name} is ${type}`).join(', ')}`);
-  if (types.has('key_suffix') || types.has('revoked_at')) refuse('it has a column key_suffix or revoked_at of someone else');
+  const wrong = columns.filter(
+    ({ name, type }) => RAILS_COLUMNS[name] && !RAILS_COLUMNS[name]?.includes(type),
+  );
+  if (wrong.length > 0)
+    refuse(`a column has another type: ${wrong.map(({ name, type }) => `${name} is ${type}`).join(', ')}`);
+  if (types.has('key_suffix') || types.has('revoked_at'))
+    refuse('it has a column key_suffix or revoked_at of someone else');
 }
 
 async function refuseWithoutUniqueDigest(runner: QueryRunner, table: string): Promise<void> {
@@ -96,7 +110,8 @@ async function refuseWithoutUniqueDigest(runner: QueryRunner, table: string): Pr
        AND i.indpred IS NULL AND a.attname = 'key_digest'`,
     [table],
   );
-  if (!index) refuse('key_digest has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (key_digest)');
+  if (!index)
+    refuse('key_digest has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (key_digest)');
 }
 
 /** PostgreSQL does not change the type of a column that a view reads. */
@@ -109,7 +124,10 @@ async function refuseViews(runner: QueryRunner, table: string, columns: readonly
      WHERE d.refobjid = $1::regclass AND a.attname = ANY ($2)`,
     [table, columns],
   );
-  if (views.length > 0) refuse(`a view reads its times: drop ${views.map(({ name }) => name).join(', ')}, migrate, and create it again`);
+  if (views.length > 0)
+    refuse(
+      `a view reads its times: drop ${views.map(({ name }) => name).join(', ')}, migrate, and create it again`,
+    );
 }
 
 function refuse(why: string): never {

@@ -22,7 +22,8 @@ const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
  */
 export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () => MigrationInterface)[] {
   const { ownerType = 'bigint', usersTable } = options;
-  if (!OWNER_TYPES.includes(ownerType)) throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
+  if (!OWNER_TYPES.includes(ownerType))
+    throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
   return [createApiKeys({ ownerType, usersTable })];
 }
 
@@ -41,7 +42,11 @@ function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInte
 }
 
 /** A table with our note was migrated before, by another application on this database: there is nothing left to do. */
-async function createOrAdopt(runner: QueryRunner, table: string, options: ApiKeyMigrationOptions): Promise<void> {
+async function createOrAdopt(
+  runner: QueryRunner,
+  table: string,
+  options: ApiKeyMigrationOptions,
+): Promise<void> {
   const [{ exists }] = await runner.query('SELECT to_regclass($1) IS NOT NULL AS exists', [table]);
   if (!exists) await createTable(runner, table, options);
   else if (!(await readNote(runner, table))) await adoptTable(runner, table);

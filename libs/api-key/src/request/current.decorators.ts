@@ -10,7 +10,8 @@ export const CurrentUser = createParamDecorator((property: string | undefined, c
 
 /** The `ApiKey` of the request, or one property of it; undefined on a `@Public` route. */
 export const CurrentApiKey = createParamDecorator(
-  (property: (keyof ApiKey & string) | undefined, context: ExecutionContext) => pick(found(context)?.apiKey, property),
+  (property: (keyof ApiKey & string) | undefined, context: ExecutionContext) =>
+    pick(found(context)?.apiKey, property),
 );
 
 function found(context: ExecutionContext): Authentication | undefined {

@@ -15,7 +15,9 @@ interface HeaderWriter {
 export function requestOf(context: ExecutionContext): ApiKeyRequest {
   const type = context.getType<string>();
   if (type === 'http') return context.switchToHttp().getRequest<ApiKeyRequest>();
-  throw new Error(`nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`);
+  throw new Error(
+    `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`,
+  );
 }
 
 /** Node's own request behind that of Express or Fastify. */

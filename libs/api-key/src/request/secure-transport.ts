@@ -2,7 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { BlockList, Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressList, listHas } from '../address-list';
+import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
+import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 
 const LOOPBACK = ['127.0.0.0/8', '::1', '::ffff:127.0.0.0/104'];
 const PROXY_HEADERS = new Set(['forwarded', 'x-real-ip', 'via']);
@@ -16,17 +18,27 @@ export class SecureTransport {
   private readonly plaintextPeers: BlockList;
   private readonly loopback = addressList(LOOPBACK);
 
-  constructor(private readonly options: Pick<ResolvedApiKeyOptions, 'trustProxy' | 'allowInsecureHttpFrom' | 'loopbackException'>) {
+  constructor(
+    private readonly options: Pick<
+      ResolvedApiKeyOptions,
+      'trustProxy' | 'allowInsecureHttpFrom' | 'loopbackException'
+    >,
+  ) {
     this.proxies = addressList(options.trustProxy);
     this.plaintextPeers = addressList(options.allowInsecureHttpFrom);
   }
 
-  /** Whether a key may be read from this request. */
-  carries(request: IncomingMessage): boolean {
+  /** @throws ApiKeyRefusal `HTTPS_REQUIRED` where a key must not be read from this request */
+  require(request: ApiKeyRequest): void {
+    if (!this.carries(nodeRequest(request))) throw new ApiKeyRefusal('HTTPS_REQUIRED');
+  }
+
+  private carries(request: IncomingMessage): boolean {
     const { socket, headers } = request;
     const address = socket.remoteAddress;
     const claimed = headers['x-forwarded-proto'];
-    if (claimed !== undefined && address !== undefined && listHas(this.proxies, address)) return claimed === 'https';
+    if (claimed !== undefined && address !== undefined && listHas(this.proxies, address))
+      return claimed === 'https';
     if ((socket as Partial<TLSSocket>).encrypted === true) return true;
     return !isProxied(headers) && this.isTrustedPeer(socket, address);
   }

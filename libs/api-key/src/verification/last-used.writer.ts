@@ -52,7 +52,8 @@ export class LastUsedWriter {
       this.failing = false;
     } catch (error) {
       this.keep(uses, [...uses.keys()]);
-      if (!this.failing) this.logger.warn(`last_used_at could not be written and is tried again: ${String(error)}`);
+      if (!this.failing)
+        this.logger.warn(`last_used_at could not be written and is tried again: ${String(error)}`);
       this.failing = true;
     }
   }

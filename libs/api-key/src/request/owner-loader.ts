@@ -14,7 +14,9 @@ export class OwnerLoader {
     try {
       return (await this.options.loadUser(userId)) ?? null;
     } catch (error) {
-      throw error instanceof HttpException ? error : new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
+      throw error instanceof HttpException
+        ? error
+        : new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
     }
   }
 }

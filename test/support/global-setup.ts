@@ -1,0 +1,40 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase } from '../../src/database/open-database';
+import { useEmbeddedPostgres } from '../../src/embedded-postgres';
+import { createEmptyDatabase } from './database';
+
+declare global {
+  /** Ends what the set-up of all tests began; called by their tear-down. */
+  var endTestServer: (() => Promise<void>) | undefined;
+}
+
+/** One PostgreSQL for all tests, and in it a database that is migrated once and copied by each test file. */
+export default async function globalSetup(): Promise<void> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'nestjs-api-key-test-'));
+  chmodSync(dataDir, 0o755);
+  const removeDataDir = () => rmSync(dataDir, { recursive: true, force: true });
+  try {
+    const settings = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300'];
+    const server = await useEmbeddedPostgres({
+      dataDir,
+      settings,
+      report: (line) => process.stderr.write(`${line}\n`),
+    });
+    const stopAtExit = () => server.stopNow();
+    process.once('exit', stopAtExit);
+    process.env.TEST_POSTGRES_URL = server.url;
+    globalThis.endTestServer = async () => {
+      process.off('exit', stopAtExit);
+      await server.stop();
+      removeDataDir();
+    };
+    const template = await createEmptyDatabase('migrated_template');
+    await (await openDatabase(template)).destroy();
+  } catch (error) {
+    await globalThis.endTestServer?.();
+    removeDataDir();
+    throw error;
+  }
+}
