@@ -1,6 +1,8 @@
-import type { ApiKeyService } from 'nestjs-api-key';
+import { ApiKeyInputError, type ApiKeyService } from 'nestjs-api-key';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
+
+const DAY_MS = 86_400_000;
 
 let database: string;
 let app: TestApp;
@@ -10,27 +12,210 @@ let userId: string;
 beforeAll(async () => {
   database = await createMigratedDatabase();
   userId = await createUser(database);
-  app = await bootApp({ database, options: { prefix: 'acme_live' } });
+  app = await bootApp({
+    database,
+    options: { prefix: 'acme_live', scopes: { 'orders:read': 'Read' } as never },
+  });
   keys = app.keys;
 });
 
 afterAll(() => app.close());
 
+const create = (name = 'ci') => keys.create({ userId, name, scopes: ['orders:read'] });
+
 describe('a created key', () => {
-  it('is shown once and stored as its digest', async () => {
-    const { key, apiKey } = await keys.create({ userId, name: 'ci', scopes: ['orders:read'] });
-    const rows = await sql(
+  it('is in the answer once, and in the table only as its digest', async () => {
+    const { key, apiKey } = await create();
+    const [row] = await sql(
       database,
       `SELECT * FROM api_keys WHERE key_digest = encode(sha256('${key}'), 'hex')`,
     );
-    expect(rows).toHaveLength(1);
-    expect(JSON.stringify(rows)).not.toContain(key);
-    expect(apiKey).toMatchObject({
-      userId,
-      name: 'ci',
-      scopes: ['orders:read'],
-      expiresAt: null,
-      revokedAt: null,
+    expect(row).toMatchObject({ id: apiKey.id, name: 'ci', key_suffix: key.slice(-4) });
+    expect(JSON.stringify(row)).not.toContain(key.slice(-12));
+    expect(JSON.stringify(apiKey)).not.toContain(key.slice(-12));
+    expect(apiKey.keyDigest).toBeUndefined();
+  });
+
+  it('is masked with its constant part, four random characters and the last four', async () => {
+    const { key, apiKey } = await create();
+    expect(apiKey.masked).toBe(`${key.slice(0, 'acme_live_'.length + 4)}...${key.slice(-4)}`);
+  });
+
+  it('is verified, and carries what it was created with', async () => {
+    const expiresAt = new Date(Date.now() + DAY_MS);
+    const { key } = await keys.create({ userId, name: 'until tomorrow', scopes: ['orders:read'], expiresAt });
+    const result = await keys.verify(key);
+    expect(result).toMatchObject({
+      ok: true,
+      apiKey: { userId, name: 'until tomorrow', scopes: ['orders:read'], expiresAt },
     });
+  });
+
+  it.each([
+    ['an empty name', { name: '' }],
+    ['a blank name', { name: '   ' }],
+    ['a name of 256 characters', { name: 'x'.repeat(256) }],
+    ['a name with a line break', { name: 'a\nb' }],
+    ['a name that is no text', { name: { toString: () => 'x' } as unknown as string }],
+    ['an owner that does not exist', { userId: '999999' }],
+    ['an owner that cannot exist', { userId: 'x' }],
+    ['an owner beyond the column', { userId: '99999999999999999999' }],
+    ['no owner', { userId: undefined as unknown as string }],
+    ['a scope outside the catalogue', { scopes: ['orders:write' as const] }],
+    ['a wildcard over nothing in the catalogue', { scopes: ['api-keys:*' as const] }],
+    ['scopes that are no list', { scopes: 'orders:read' as never }],
+    ['101 scopes', { scopes: Array.from({ length: 101 }, () => 'orders:read' as const) }],
+    ['an expiry in the past', { expiresAt: new Date(Date.now() - 1_000) }],
+    ['an expiry that is no date', { expiresAt: new Date('x') }],
+  ])('is refused for %s, and nothing is stored', async (_, wrong) => {
+    const before = await sql(database, 'SELECT count(*) FROM api_keys');
+    await expect(keys.create({ userId, name: 'ci', ...wrong })).rejects.toThrow(ApiKeyInputError);
+    expect(await sql(database, 'SELECT count(*) FROM api_keys')).toEqual(before);
+  });
+
+  it('may hold a wildcard over the catalogue', async () => {
+    const { apiKey } = await keys.create({ userId, name: 'wild', scopes: ['orders:*'] });
+    expect([
+      apiKey.hasScope('orders:read'),
+      apiKey.hasScope('orders'),
+      apiKey.hasScope('api-keys:read'),
+    ]).toEqual([true, false, false]);
+  });
+});
+
+describe('verify tells the fine reason', () => {
+  it('malformed, for a wrong checksum', async () => {
+    const { key } = await create();
+    const last = key.endsWith('0') ? '1' : '0';
+    expect(await keys.verify(key.slice(0, -1) + last)).toEqual({ ok: false, reason: 'malformed' });
+  });
+
+  it('unknown, for a well-formed key that nobody issued', async () => {
+    const { key, apiKey } = await create();
+    await keys.delete(apiKey.id);
+    expect(await keys.verify(key)).toEqual({ ok: false, reason: 'unknown' });
+  });
+
+  it('expired, from the moment of expiry on, by the clock of the database', async () => {
+    const { key, apiKey } = await create();
+    await sql(database, 'UPDATE api_keys SET expires_at = clock_timestamp() WHERE id = $1', [apiKey.id]);
+    expect(await keys.verify(key)).toEqual({ ok: false, reason: 'expired' });
+  });
+
+  it('revoked, at once', async () => {
+    const { key, apiKey } = await create();
+    expect(await keys.verify(key)).toMatchObject({ ok: true });
+    await keys.revoke(apiKey.id);
+    expect(await keys.verify(key)).toEqual({ ok: false, reason: 'revoked' });
+  });
+});
+
+describe('what is not a key never authenticates', () => {
+  it.each([
+    ['undefined', undefined],
+    ['null', null],
+    ['an empty text', ''],
+    ['a blank', '  '],
+    ['a number', 7],
+    ['true', true],
+    ['an object', {}],
+    ['an operator object', { $ne: null }],
+    ['an empty array', []],
+    ['an array', ['x']],
+  ])('%s', async (_, junk) => {
+    await create();
+    expect(await keys.verify(junk)).toEqual({ ok: false, reason: 'malformed' });
+    expect(await keys.authenticate(junk)).toBeNull();
+  });
+
+  it('an array or an object that turns into a valid key as text', async () => {
+    const { key } = await create();
+    expect(await keys.authenticate([key])).toBeNull();
+    expect(await keys.authenticate({ toString: () => key })).toBeNull();
+  });
+});
+
+describe('authenticate, as in Rails', () => {
+  it('answers the row of a valid key and null for any other', async () => {
+    const { key, apiKey } = await create();
+    expect(await keys.authenticate(key)).toMatchObject({ id: apiKey.id, userId });
+    await keys.revoke(apiKey.id);
+    expect(await keys.authenticate(key)).toBeNull();
+  });
+});
+
+describe('get, revoke and delete', () => {
+  it.each([
+    '0',
+    '-1',
+    '01',
+    '1.5',
+    '1e3',
+    'x',
+    '',
+    ' 1',
+    '9223372036854775808',
+    '99999999999999999999999',
+  ])('know no key of the id %j', async (id) => {
+    expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
+  });
+
+  it('know no key of an id that is not text', async () => {
+    const { apiKey } = await create();
+    const id = Number(apiKey.id) as unknown as string;
+    expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
+  });
+
+  it('revoke also expires the key, for a Rails app on the table, and a second time changes nothing', async () => {
+    const { apiKey } = await create();
+    const revoked = await keys.revoke(apiKey.id);
+    expect(revoked?.expiresAt).toEqual(revoked?.revokedAt);
+    expect(await keys.revoke(apiKey.id)).toEqual(revoked);
+  });
+
+  it('revoke keeps an expiry that has passed', async () => {
+    const { apiKey } = await create();
+    await sql(database, `UPDATE api_keys SET expires_at = '2020-01-01T00:00:00Z' WHERE id = $1`, [apiKey.id]);
+    expect((await keys.revoke(apiKey.id))?.expiresAt).toEqual(new Date('2020-01-01T00:00:00Z'));
+  });
+
+  it('delete removes the row', async () => {
+    const { apiKey } = await create();
+    expect(await keys.delete(apiKey.id)).toBe(true);
+    expect([await keys.get(apiKey.id), await keys.delete(apiKey.id)]).toEqual([null, false]);
+  });
+});
+
+describe('list', () => {
+  it('answers pages of one owner, newest first, every key once', async () => {
+    const owner = await createUser(database);
+    const ids: string[] = [];
+    for (const name of ['a', 'b', 'c', 'd', 'e'])
+      ids.unshift((await keys.create({ userId: owner, name })).apiKey.id);
+    const first = await keys.list({ userId: owner, limit: 2 });
+    const second = await keys.list({ userId: owner, limit: 2, cursor: first.nextCursor });
+    const third = await keys.list({ userId: owner, limit: 2, cursor: second.nextCursor });
+    expect([...first.items, ...second.items, ...third.items].map(({ id }) => id)).toEqual(ids);
+    expect(third.nextCursor).toBeNull();
+  });
+
+  it('answers none for an owner that cannot exist', async () => {
+    expect(await keys.list({ userId: 'x' })).toEqual({ items: [], nextCursor: null });
+    expect(await keys.list({ userId: '99999999999999999999' })).toEqual({ items: [], nextCursor: null });
+  });
+
+  it.each([
+    ['an owner that is named but undefined, which must not mean all', { userId: undefined }],
+    ['a limit of 0', { limit: 0 }],
+    ['a limit of 101', { limit: 101 }],
+    ['a cursor that is none', { cursor: '1 OR 1=1' }],
+  ])('refuses %s', async (_, input) => {
+    await expect(keys.list(input)).rejects.toThrow(ApiKeyInputError);
+  });
+
+  it('never answers a digest', async () => {
+    await create();
+    const { items } = await keys.list();
+    expect(items.some((item) => item.keyDigest !== undefined)).toBe(false);
   });
 });

@@ -24,6 +24,8 @@ export interface TestAppSettings {
   readonly controllers?: Type[];
   readonly providers?: ModuleMetadata['providers'];
   readonly imports?: ModuleMetadata['imports'];
+  /** Whether ApiKeyModule is imported before TypeOrmModule. */
+  readonly apiKeyModuleFirst?: boolean;
 }
 
 /** TypeORM and the library on a database of a test. */
@@ -40,8 +42,10 @@ export function libraryModules(database: string, options: ApiKeyOptions = {}): D
 /** Boots an app on a free port. */
 export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
   const { database, adapter = 'express', options, controllers = [], providers = [], imports = [] } = settings;
+  const library = libraryModules(database, options);
+  if (settings.apiKeyModuleFirst) library.reverse();
   const module = await Test.createTestingModule({
-    imports: [...libraryModules(database, options), ...imports],
+    imports: [...library, ...imports],
     controllers,
     providers,
   }).compile();
