@@ -1,26 +1,18 @@
-import {
-  type ArgumentsHost,
-  BadRequestException,
-  Catch,
-  type ExceptionFilter,
-  HttpStatus,
-  ValidationPipe,
-} from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import { type ArgumentsHost, Catch, HttpException, HttpStatus, ValidationPipe } from '@nestjs/common';
+import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 
 /** Says of every request that does not fit, whichever part of it, `{ statusCode, error: "INVALID_REQUEST", message: […] }`. */
-@Catch(BadRequestException)
-export class InvalidRequestFilter implements ExceptionFilter<BadRequestException> {
-  constructor(private readonly adapterHost: HttpAdapterHost) {}
+@Catch(HttpException)
+export class InvalidRequestFilter extends BaseExceptionFilter<HttpException> {
+  constructor(adapterHost: HttpAdapterHost) {
+    super(adapterHost.httpAdapter);
+  }
 
-  catch(exception: BadRequestException, host: ArgumentsHost): void {
-    const { httpAdapter } = this.adapterHost;
-    const body = {
-      statusCode: HttpStatus.BAD_REQUEST,
-      error: 'INVALID_REQUEST',
-      message: messagesOf(exception),
-    };
-    httpAdapter.reply(host.switchToHttp().getResponse(), body, HttpStatus.BAD_REQUEST);
+  override catch(exception: HttpException, host: ArgumentsHost): void {
+    super.catch(
+      exception.getStatus() === HttpStatus.BAD_REQUEST ? invalidRequest(exception) : exception,
+      host,
+    );
   }
 }
 
@@ -34,8 +26,13 @@ export function validationPipe(): ValidationPipe {
   });
 }
 
-function messagesOf(exception: BadRequestException): string[] {
+function invalidRequest(exception: HttpException): HttpException {
   const response = exception.getResponse();
   const message = typeof response === 'object' ? (response as { message?: unknown }).message : response;
-  return Array.isArray(message) ? message : [String(message)];
+  const body = {
+    statusCode: HttpStatus.BAD_REQUEST,
+    error: 'INVALID_REQUEST',
+    message: Array.isArray(message) ? message : [String(message)],
+  };
+  return new HttpException(body, HttpStatus.BAD_REQUEST, { cause: exception });
 }

@@ -39,7 +39,11 @@ function report(line: string): void {
 }
 
 async function main(): Promise<void> {
-  process.exitCode = await runKeysCli(process.argv.slice(2), { open, stdout: process.stdout, stderr: process.stderr });
+  process.exitCode = await runKeysCli(process.argv.slice(2), {
+    open,
+    stdout: process.stdout,
+    stderr: process.stderr,
+  });
 }
 
 void main();

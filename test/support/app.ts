@@ -24,6 +24,8 @@ export interface TestAppSettings {
   readonly controllers?: Type[];
   readonly providers?: ModuleMetadata['providers'];
   readonly imports?: ModuleMetadata['imports'];
+  /** Address to listen on. Default: 127.0.0.1. */
+  readonly host?: string;
   /** Whether ApiKeyModule is imported before TypeOrmModule. */
   readonly apiKeyModuleFirst?: boolean;
 }
@@ -55,7 +57,7 @@ export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
       : module.createNestApplication();
   app.useLogger(false);
   try {
-    await app.listen(0, '127.0.0.1');
+    await app.listen(0, settings.host ?? '127.0.0.1');
   } catch (error) {
     await app.close();
     throw error;

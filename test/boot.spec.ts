@@ -1,0 +1,267 @@
+import { Controller, Get, Injectable, Module, UseGuards } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import {
+  ApiKey,
+  ApiKeyAuth,
+  ApiKeyGuard,
+  ApiKeyModule,
+  type ApiKeyOptions,
+  ApiKeyService,
+  CurrentUser,
+  Public,
+  Scopes,
+  ScopesGuard,
+} from 'nestjs-api-key';
+import { DataSource } from 'typeorm';
+import { bootApp, type TestAppSettings } from './support/app';
+import { createEmptyDatabase, createMigratedDatabase, createUser } from './support/database';
+
+let database: string;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+});
+
+const READ_ONLY = { 'orders:read': 'Read orders' } as ApiKeyOptions['scopes'];
+
+async function bootOf(settings: Omit<TestAppSettings, 'database'>): Promise<string> {
+  try {
+    await (await bootApp({ database, ...settings })).close();
+    return 'booted';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+describe('the boot stops, and says why, where', () => {
+  it('a scope on a method is not in the catalogue', async () => {
+    @Controller()
+    @ApiKeyAuth()
+    class Routes {
+      @Get()
+      @Scopes('orders:write')
+      get() {}
+    }
+    expect(await bootOf({ controllers: [Routes], options: { scopes: READ_ONLY } })).toMatch(
+      /Routes\.get asks for the scope "orders:write", which is not in the catalogue/,
+    );
+  });
+
+  it('a scope on a class is not in the catalogue', async () => {
+    @Controller()
+    @ApiKeyAuth('orders:write')
+    class Routes {
+      @Get()
+      get() {}
+    }
+    expect(await bootOf({ controllers: [Routes], options: { scopes: READ_ONLY } })).toMatch(
+      /Routes\.get asks for the scope "orders:write"/,
+    );
+  });
+
+  it('a route asks for scopes and nobody checks them', async () => {
+    @Controller()
+    class Routes {
+      @Get()
+      @UseGuards(ApiKeyGuard)
+      @Scopes('orders:read')
+      get() {}
+    }
+    expect(await bootOf({ controllers: [Routes] })).toMatch(
+      /Routes\.get asks for scopes that no guard checks: add @UseGuards/,
+    );
+  });
+
+  it('a route asks for scopes and has no guard at all', async () => {
+    @Controller()
+    @Scopes('orders:read')
+    class Routes {
+      @Get()
+      get() {}
+    }
+    expect(await bootOf({ controllers: [Routes] })).toMatch(
+      /Routes\.get asks for scopes that no guard checks/,
+    );
+  });
+
+  it('the table does not exist', async () => {
+    const empty = await createEmptyDatabase();
+    await expect(bootApp({ database: empty })).rejects.toThrow(
+      /table api_keys cannot be used .*apiKeyMigrations\(\)/s,
+    );
+  });
+
+  it('the data source does not know the entity', async () => {
+    const dataSource = new DataSource({ type: 'postgres', url: database, uuidExtension: 'pgcrypto' });
+    await dataSource.initialize();
+    const module = Test.createTestingModule({ imports: [ApiKeyModule.forRoot({ dataSource })] });
+    await expect(module.compile()).rejects.toThrow(/does not know the entity ApiKey/);
+    await dataSource.destroy();
+  });
+
+  it('a factory answers a wrong option', async () => {
+    const module = Test.createTestingModule({
+      imports: [
+        TypeOrmModule.forRoot({
+          type: 'postgres',
+          url: database,
+          entities: [ApiKey],
+          uuidExtension: 'pgcrypto',
+        }),
+        ApiKeyModule.forRootAsync({ useFactory: () => ({ prefix: 'no spaces' }) }),
+      ],
+    });
+    await expect(module.compile()).rejects.toThrow(/option "prefix" must be 1 to 32 letters and digits/);
+  });
+});
+
+describe('the boot goes on where', () => {
+  it.each<[string, Omit<TestAppSettings, 'database' | 'controllers'>]>([
+    [
+      'ScopesGuard is an APP_GUARD',
+      {
+        providers: [
+          { provide: APP_GUARD, useClass: ApiKeyGuard },
+          { provide: APP_GUARD, useClass: ScopesGuard },
+        ],
+      },
+    ],
+    [
+      'a subclass of it is',
+      {
+        providers: [
+          { provide: APP_GUARD, useClass: ApiKeyGuard },
+          { provide: APP_GUARD, useClass: class Mine extends ScopesGuard {} },
+        ],
+      },
+    ],
+  ])('%s', async (_, settings) => {
+    @Controller()
+    class Routes {
+      @Get()
+      @Scopes('orders:read')
+      get() {}
+
+      @Get('open')
+      @Public()
+      open() {}
+    }
+    expect(await bootOf({ ...settings, controllers: [Routes], options: { scopes: READ_ONLY } })).toBe(
+      'booted',
+    );
+  });
+
+  it('all scopes of routes are in the catalogue, and a method that is no route is left alone', async () => {
+    @Controller()
+    @ApiKeyAuth('orders:read')
+    class Routes {
+      @Get()
+      get() {}
+
+      helper() {}
+    }
+    expect(await bootOf({ controllers: [Routes], options: { scopes: READ_ONLY } })).toBe('booted');
+  });
+});
+
+describe('wrong options stop the boot at once', () => {
+  it.each<[string, object, RegExp]>([
+    ['an option that does not exist', { prefx: 'a' }, /no option "prefx"; the options are prefix, format/],
+    ['a prefix with a space', { prefix: 'a b' }, /option "prefix" must be 1 to 32 letters and digits/],
+    ['another format', { format: 'uuid' }, /option "format" must be "checksummed" or "hex"/],
+    [
+      'a trusted proxy of true',
+      { trustProxy: true },
+      /option "trustProxy" must be a list of addresses or CIDR blocks/,
+    ],
+    ['a number of hops', { trustProxy: 1 }, /option "trustProxy" must be/],
+    [
+      'two wrong ones',
+      { realm: '"', loadUser: 'x' },
+      /option "realm" must be .*; option "loadUser" must be a function/,
+    ],
+  ])('%s', (_, options, message) => {
+    expect(() => ApiKeyModule.forRoot(options)).toThrow(message);
+  });
+});
+
+it('forRootAsync injects, so that loadUser can use a provider', async () => {
+  @Injectable()
+  class Accounts {
+    find = async (id: string) => ({ id, email: 'a@example.com' });
+  }
+
+  @Module({ providers: [Accounts], exports: [Accounts] })
+  class AccountsModule {}
+
+  @Controller()
+  @ApiKeyAuth()
+  class Routes {
+    @Get()
+    get(@CurrentUser('email') email: string) {
+      return { email };
+    }
+  }
+  const module = await Test.createTestingModule({
+    imports: [
+      TypeOrmModule.forRoot({
+        type: 'postgres',
+        url: database,
+        autoLoadEntities: true,
+        uuidExtension: 'pgcrypto',
+      }),
+      ApiKeyModule.forRootAsync({
+        imports: [AccountsModule],
+        inject: [Accounts],
+        useFactory: async (accounts: Accounts) => ({ loadUser: (id) => accounts.find(id) }),
+      }),
+    ],
+    controllers: [Routes],
+  }).compile();
+  const app = module.createNestApplication();
+  await app.listen(0, '127.0.0.1');
+  const { key } = await app.get(ApiKeyService).create({ userId: await createUser(database), name: 'ci' });
+  const response = await fetch(await app.getUrl(), { headers: { 'x-api-key': key } });
+  expect(await response.json()).toEqual({ email: 'a@example.com' });
+  await app.close();
+});
+
+it.each<[string, (url: string) => Promise<object[]>]>([
+  [
+    'by the name of a second data source',
+    async (url) => [
+      TypeOrmModule.forRoot({
+        name: 'keys',
+        type: 'postgres',
+        url,
+        autoLoadEntities: true,
+        uuidExtension: 'pgcrypto',
+      }),
+      ApiKeyModule.forRoot({ dataSource: 'keys' }),
+    ],
+  ],
+  [
+    'as an instance, without TypeOrmModule',
+    async (url) => [
+      ApiKeyModule.forRoot({
+        dataSource: await new DataSource({
+          type: 'postgres',
+          url,
+          entities: [ApiKey],
+          uuidExtension: 'pgcrypto',
+        }).initialize(),
+      }),
+    ],
+  ],
+])('the option dataSource takes the keys from elsewhere, %s', async (_, imports) => {
+  const module = await Test.createTestingModule({ imports: (await imports(database)) as never[] }).compile();
+  const app = await module.createNestApplication().init();
+  const keys = app.get(ApiKeyService);
+  const { key } = await keys.create({ userId: await createUser(database), name: 'ci' });
+  expect(await keys.verify(key)).toMatchObject({ ok: true });
+  const dataSource = (keys as unknown as { dataSource: DataSource }).dataSource;
+  await app.close();
+  if (dataSource.isInitialized) await dataSource.destroy();
+});

@@ -1,0 +1,324 @@
+import {
+  type ApiKeyMigrationOptions,
+  ApiKey,
+  adoptedFromRails,
+  apiKeyMigrations,
+  runMigrations,
+} from 'nestjs-api-key';
+import { Client } from 'pg';
+import { DataSource, MigrationExecutor } from 'typeorm';
+import { AppDataSource } from '../ormconfig';
+import { createEmptyDatabase, sql } from './support/database';
+import { asRails, createRailsDatabase } from './support/rails';
+import { schemaOf } from './support/schema';
+import { until } from './support/until';
+
+/** A data source with the migrations of the library alone, connected. */
+function libraryDataSource(
+  url: string,
+  options?: ApiKeyMigrationOptions,
+  more: object = {},
+): Promise<DataSource> {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    entities: [ApiKey],
+    migrations: apiKeyMigrations(options),
+    uuidExtension: 'pgcrypto',
+    ...more,
+  }).initialize();
+}
+
+async function withDataSource<T>(
+  opening: Promise<DataSource>,
+  work: (dataSource: DataSource) => Promise<T>,
+): Promise<T> {
+  const dataSource = await opening;
+  try {
+    return await work(dataSource);
+  } finally {
+    await dataSource.destroy();
+  }
+}
+
+const migrate = (url: string, options?: ApiKeyMigrationOptions, more?: object) =>
+  withDataSource(libraryDataSource(url, options, more), runMigrations);
+const revert = (url: string) =>
+  withDataSource(libraryDataSource(url), (dataSource) => dataSource.undoLastMigration());
+
+const INSERT_AS_RAILS = `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at, created_at, updated_at)
+  VALUES (1, 'by Rails', 'digest', 'prefix', '2030-01-02 03:04:05', '2026-01-01 00:00:00', '2026-01-01 00:00:00') RETURNING id`;
+
+/** What TypeORM would change to make the table fit the entity; foreign key and comment are not the entity's to say. */
+async function drift(url: string): Promise<string[]> {
+  return withDataSource(libraryDataSource(url), async (dataSource) => {
+    dataSource.getMetadata(ApiKey).synchronize = true;
+    const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
+    return upQueries
+      .map(({ query }) => query)
+      .filter((query) => !/DROP CONSTRAINT "fk_rails_|^COMMENT ON TABLE/.test(query));
+  });
+}
+
+describe('on an empty database', () => {
+  it('the table is created and fits the entity', async () => {
+    const url = await createEmptyDatabase();
+    expect(await migrate(url)).toEqual(['CreateApiKeys1763856000000']);
+    expect(await drift(url)).toEqual([]);
+    expect(await withDataSource(libraryDataSource(url), adoptedFromRails)).toBe(false);
+  });
+
+  it('a column that drifts from the entity is noticed', async () => {
+    const url = await createEmptyDatabase();
+    await migrate(url);
+    await sql(
+      url,
+      'ALTER TABLE api_keys ALTER COLUMN expires_at TYPE timestamp; ALTER TABLE api_keys DROP COLUMN key_suffix',
+    );
+    expect((await drift(url)).join()).toMatch(/key_suffix[^]*expires_at|expires_at[^]*key_suffix/);
+  });
+
+  it.each(['bigint', 'integer', 'uuid', 'text'] as const)('the owner column can be %s', async (ownerType) => {
+    const url = await createEmptyDatabase();
+    await migrate(url, { ownerType });
+    const [column] = await sql(
+      url,
+      `SELECT data_type FROM information_schema.columns WHERE table_name = 'api_keys' AND column_name = 'user_id'`,
+    );
+    expect(column?.data_type).toBe(ownerType);
+  });
+
+  it('the owner can reference a table of users, and deleting a user deletes the keys', async () => {
+    const url = await createEmptyDatabase();
+    await sql(
+      url,
+      'CREATE TABLE "Accounts" (id uuid PRIMARY KEY); INSERT INTO "Accounts" VALUES (gen_random_uuid())',
+    );
+    await migrate(url, { ownerType: 'uuid', usersTable: 'Accounts' });
+    await sql(
+      url,
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) SELECT id, 'a', 'b', 'c' FROM "Accounts"`,
+    );
+    await sql(url, 'DELETE FROM "Accounts"');
+    expect(await sql(url, 'SELECT FROM api_keys')).toHaveLength(0);
+  });
+
+  it('down takes the table away', async () => {
+    const url = await createEmptyDatabase();
+    await migrate(url);
+    await revert(url);
+    expect(await sql(url, `SELECT to_regclass('api_keys') AS found`)).toEqual([{ found: null }]);
+  });
+
+  it('a schema of the data source is honoured', async () => {
+    const url = await createEmptyDatabase();
+    await sql(url, 'CREATE SCHEMA auth');
+    await migrate(url, {}, { schema: 'auth' });
+    expect(await sql(url, `SELECT to_regclass('auth.api_keys')::text AS found`)).toEqual([
+      { found: 'auth.api_keys' },
+    ]);
+  });
+
+  it('twenty instances that migrate at once succeed, and one of them migrates', async () => {
+    const url = await createEmptyDatabase();
+    const instances = Array.from({ length: 20 }, async () =>
+      withDataSource(new AppDataSource(url).initialize(), runMigrations),
+    );
+    const ran = await Promise.all(instances);
+    expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
+    const rows = await sql(url, 'SELECT name, count(*)::int AS times FROM migrations GROUP BY name');
+    expect(rows).toHaveLength(3);
+    expect(rows.every(({ times }) => times === 1)).toBe(true);
+  });
+
+  it('wrong options are refused', () => {
+    expect(() => apiKeyMigrations({ ownerType: 'varchar; DROP TABLE users' as never })).toThrow(
+      /ownerType must be bigint/,
+    );
+  });
+});
+
+describe('on the table of a Rails app', () => {
+  it('nothing is lost, and the table is not rewritten', async () => {
+    const url = await createRailsDatabase();
+    const facts = `SELECT count(*)::int AS keys, min(extract(epoch FROM expires_at)) AS first, sum(extract(epoch FROM expires_at)) AS expiries,
+      sum(extract(epoch FROM created_at)) AS created, pg_relation_filenode('api_keys') AS file FROM api_keys`;
+    const before = await asRails(url, (client) => client.query(facts));
+    await migrate(url);
+    const after = await asRails(url, (client) => client.query(facts));
+    expect(after.rows).toEqual(before.rows);
+    expect(after.rows[0].keys).toBe(500);
+  });
+
+  it('its times become timestamptz in UTC, whatever the time zone of the session that migrates', async () => {
+    const url = await createRailsDatabase();
+    await migrate(url, {}, { extra: { options: '-c TimeZone=Asia/Kolkata' } });
+    const [row] = await sql<{ at: Date }>(url, `SELECT expires_at AS at FROM api_keys WHERE id = 1`);
+    expect(row?.at.toISOString()).toBe('2036-01-01T00:00:01.000Z');
+    const types = await sql(
+      url,
+      `SELECT DISTINCT data_type FROM information_schema.columns WHERE table_name = 'api_keys' AND column_name LIKE '%\\_at'`,
+    );
+    expect(types).toEqual([{ data_type: 'timestamp with time zone' }]);
+  });
+
+  it('the time zone and the lock time-out of the session stay as they were, in one transaction with other migrations', async () => {
+    const url = await createRailsDatabase();
+    const settings = await withDataSource(
+      libraryDataSource(url, {}, { extra: { options: '-c TimeZone=Asia/Tokyo -c lock_timeout=7s' } }),
+      async (dataSource) => {
+        const runner = dataSource.createQueryRunner();
+        await runner.startTransaction();
+        const executor = new MigrationExecutor(dataSource, runner);
+        await executor.executePendingMigrations();
+        const [row] = await runner.query(
+          `SELECT current_setting('TimeZone') AS zone, current_setting('lock_timeout') AS timeout`,
+        );
+        await runner.commitTransaction();
+        await runner.release();
+        return row;
+      },
+    );
+    expect(settings).toEqual({ zone: 'Asia/Tokyo', timeout: '7s' });
+  });
+
+  it('it fits the entity afterwards: names of its indexes and its foreign key are no drift', async () => {
+    const url = await createRailsDatabase();
+    await migrate(url);
+    const changes = (await drift(url)).filter((query) => !/created_at|updated_at/.test(query));
+    expect(changes).toEqual([]);
+  });
+
+  it('TypeORM leaves the table alone, under whichever names', async () => {
+    const url = await createRailsDatabase();
+    await sql(url, 'ALTER INDEX index_api_keys_on_key_prefix RENAME TO something_else');
+    await migrate(url);
+    const { upQueries } = await withDataSource(libraryDataSource(url), (dataSource) =>
+      dataSource.driver.createSchemaBuilder().log(),
+    );
+    expect(upQueries).toEqual([]);
+  });
+
+  it('Rails still inserts and reads', async () => {
+    const url = await createRailsDatabase();
+    await migrate(url);
+    const rows = await asRails(url, async (client) => {
+      await client.query(INSERT_AS_RAILS);
+      return (await client.query(`SELECT *, expires_at::text AS text FROM api_keys WHERE name = 'by Rails'`))
+        .rows;
+    });
+    expect(rows).toMatchObject([
+      { scopes: [], text: '2030-01-02 03:04:05+00', key_suffix: null, revoked_at: null },
+    ]);
+  });
+
+  it('down gives it back as it was, with the data of the meantime', async () => {
+    const url = await createRailsDatabase();
+    await sql(url, `COMMENT ON TABLE api_keys IS 'The team''s own words [sic]'`);
+    const before = await schemaOf(url);
+    await migrate(url);
+    expect(await schemaOf(url)).not.toEqual(before);
+    await asRails(url, (client) => client.query(INSERT_AS_RAILS));
+    await revert(url);
+    expect(await schemaOf(url)).toEqual(before);
+    const [row] = await sql(url, `SELECT expires_at::text AS text FROM api_keys WHERE name = 'by Rails'`);
+    expect(row?.text).toBe('2030-01-02 03:04:05');
+  });
+
+  it('times that have a time zone already, and odd precisions, come back as they were', async () => {
+    const url = await createRailsDatabase();
+    await asRails(url, (client) =>
+      client.query(
+        'ALTER TABLE api_keys ALTER last_used_at TYPE timestamptz(3), ALTER expires_at TYPE timestamp(0)',
+      ),
+    );
+    const before = await schemaOf(url);
+    await migrate(url);
+    await revert(url);
+    expect(await schemaOf(url)).toEqual(before);
+  });
+
+  it('up, down and up again is up', async () => {
+    const url = await createRailsDatabase();
+    await migrate(url);
+    const up = await schemaOf(url);
+    await revert(url);
+    await migrate(url);
+    expect(await schemaOf(url)).toEqual(up);
+  });
+
+  it('a second application with a migrations table of its own finds nothing left to do', async () => {
+    const url = await createRailsDatabase();
+    await migrate(url);
+    const up = await schemaOf(url);
+    await migrate(url, {}, { migrationsTableName: 'other_migrations' });
+    expect(await schemaOf(url)).toEqual(up);
+  });
+
+  it.each([
+    [
+      'a view that reads its times',
+      'CREATE VIEW active_keys AS SELECT id FROM api_keys WHERE expires_at > now()',
+      /a view reads its times: drop active_keys/,
+    ],
+    ['a missing column', 'ALTER TABLE api_keys DROP COLUMN key_prefix', /lacks the columns key_prefix/],
+    [
+      'a column of another type',
+      'ALTER TABLE api_keys ALTER COLUMN expires_at TYPE date',
+      /another type: expires_at is date/,
+    ],
+    [
+      'no unique index on the digest',
+      'DROP INDEX index_api_keys_on_key_digest',
+      /key_digest has no unique index/,
+    ],
+    [
+      'a column of our name',
+      'ALTER TABLE api_keys ADD COLUMN revoked_at timestamp',
+      /a column key_suffix or revoked_at of someone else/,
+    ],
+  ])('is refused for %s, and nothing is changed', async (_, change, message) => {
+    const url = await createRailsDatabase();
+    await sql(url, change);
+    const before = await schemaOf(url);
+    const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
+    await expect(migrate(url)).rejects.toThrow(message);
+    typeormsOwnWords.mockRestore();
+    expect(await schemaOf(url)).toEqual(before);
+  });
+
+  it('a view that reads no time does not stand in the way', async () => {
+    const url = await createRailsDatabase();
+    await sql(url, 'CREATE VIEW key_names AS SELECT id, name FROM api_keys');
+    await migrate(url);
+  });
+
+  it('a long transaction on the table is waited for, in short waits that let others pass', async () => {
+    const url = await createRailsDatabase();
+    const holder = new Client({ connectionString: url });
+    await holder.connect();
+    await holder.query('BEGIN; SELECT FROM api_keys LIMIT 1');
+    const migrating = migrate(url);
+    await until(
+      async () =>
+        (
+          await sql(
+            url,
+            `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'`,
+          )
+        ).length > 0,
+    );
+    await sql(url, 'SELECT count(*) FROM api_keys');
+    await holder.query('COMMIT');
+    await holder.end();
+    expect(await migrating).toEqual(['CreateApiKeys1763856000000']);
+  });
+});
+
+it('down refuses to guess where the note on the table is gone', async () => {
+  const url = await createRailsDatabase();
+  await migrate(url);
+  await sql(url, 'COMMENT ON TABLE api_keys IS NULL');
+  await expect(revert(url)).rejects.toThrow(/no longer says whether it was created or adopted/);
+  expect(await sql(url, 'SELECT count(*)::int AS keys FROM api_keys')).toEqual([{ keys: 500 }]);
+});

@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
+const ROOT = join(__dirname, '../..');
+
+/** The sample app in a process of its own, as `npm start` runs it. */
+export interface Sample {
+  readonly url: string;
+  readonly port: number;
+  readonly process: ChildProcess;
+  /** What it has printed so far. */
+  output(): string;
+  /** Sends SIGTERM and waits for the end; the exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** What a finished program left behind. */
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts the built app on a free port; fails with its output where it ends before it listens. */
+export async function startSample(env: Readonly<Record<string, string>>): Promise<Sample> {
+  const child = spawn(process.execPath, ['dist/src/main.js'], {
+    cwd: ROOT,
+    env: cleanEnv({ PORT: '0', ...env }),
+  });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (output += chunk));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout.on('data', () => {
+      const match = /^Listening on (http\S+)$/m.exec(output);
+      if (match?.[1]) resolve(match[1]);
+    });
+    child.once('exit', (code) => reject(new Error(`the app ended with ${code}:\n${output}`)));
+  });
+  return {
+    url,
+    port: Number(new URL(url).port),
+    process: child,
+    output: () => output,
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGTERM');
+        await once(child, 'exit');
+      }
+      return child.exitCode;
+    },
+  };
+}
+
+/** Runs the command line of the built app to its end. */
+export async function runKeys(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Finished> {
+  const child = spawn(process.execPath, ['dist/src/keys.js', ...args], { cwd: ROOT, env: cleanEnv(env) });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk) => (stdout += chunk));
+  child.stderr.on('data', (chunk) => (stderr += chunk));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** The environment without what would lead the app elsewhere. */
+function cleanEnv(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const {
+    DATABASE_URL,
+    REDIS_URL,
+    DATA_DIR,
+    HTTP_ADAPTER,
+    API_KEY_FORMAT,
+    TRUST_PROXY,
+    PORT,
+    HOST,
+    NODE_ENV,
+    ...rest
+  } = process.env;
+  return { ...rest, NO_COLOR: '1', ...env };
+}
