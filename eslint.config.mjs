@@ -27,7 +27,7 @@ function arrows(name, files, allowed, packages = ['[^.]']) {
   const message = `${name} may not import this: see "Who may import whom" in CONTRIBUTING.md.`;
   return {
     files,
-    ignores: ['**/*.spec.ts'],
+    ignores: [`${LIBRARY}/**/*.spec.ts`],
     rules: { 'no-restricted-imports': ['error', { patterns: [{ regex, message }] }] },
   };
 }

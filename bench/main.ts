@@ -1,0 +1,47 @@
+import { constants } from 'node:os';
+import { startDatabase } from './database';
+import { createKeys } from './keys';
+import { measure } from './measure';
+import { FULL_PLAN, type Plan, QUICK_PLAN } from './plan';
+import { saveResults } from './results';
+import { summarize } from './summary';
+import { table } from './table';
+
+async function main(plan: Plan, signal: AbortSignal): Promise<void> {
+  const start = performance.now();
+  const database = await startDatabase();
+  try {
+    const keys = await createKeys(database.url, plan.keys);
+    const summaries = summarize(await measure(plan, { databaseUrl: database.url, keys, report, signal }));
+    console.log(table(summaries));
+    report(`Saved as ${saveResults(plan, summaries)}.`);
+  } finally {
+    await database.remove();
+  }
+  report(`Took ${Math.round((performance.now() - start) / 1_000)} s.`);
+}
+
+/** Aborted at the first signal to end; the process lives on to clean up. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      process.exitCode ??= 128 + constants.signals[name];
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+/** Beside the results, so that these can be piped. */
+function report(line: string): void {
+  console.error(line);
+}
+
+const plan = process.argv.includes('--quick') ? QUICK_PLAN : FULL_PLAN;
+const interrupted = interruption();
+
+main(plan, interrupted).catch((error: unknown) => {
+  report(interrupted.aborted ? 'Interrupted.' : String(error));
+  process.exit(process.exitCode ?? 1);
+});

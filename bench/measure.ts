@@ -1,0 +1,68 @@
+import { ADAPTERS, type Plan, type Subject } from './plan';
+import { ServerProcess } from './server-process';
+import { type Turn, takeTurn, warmUp } from './turn';
+import { VARIANTS, type VariantName } from './variants';
+
+/** All turns of a subject, one a round. */
+export interface Measurement extends Subject {
+  readonly turns: readonly Turn[];
+}
+
+/** What a measurement needs beside its plan. */
+interface Surroundings {
+  /** Connection string of a database that holds the keys. */
+  readonly databaseUrl: string;
+  readonly keys: readonly string[];
+  /** Told how far it is. */
+  readonly report: (line: string) => void;
+  /** Ends the servers, and with them the measurement. */
+  readonly signal: AbortSignal;
+}
+
+const SUBJECTS: readonly Subject[] = ADAPTERS.flatMap((adapter) =>
+  (Object.keys(VARIANTS) as VariantName[]).map((variant) => ({ variant, adapter })),
+);
+
+/**
+ * Measures all subjects, each in a server process of its own.
+ * @throws Error where any request fails, or a guarded route answers a request without a key
+ */
+export async function measure(plan: Plan, surroundings: Surroundings): Promise<Measurement[]> {
+  const { databaseUrl, signal } = surroundings;
+  signal.throwIfAborted();
+  const servers = SUBJECTS.map((subject) => ServerProcess.fork(subject, databaseUrl));
+  const stopAll = () => Promise.all(servers.map((server) => server.stop()));
+  signal.addEventListener('abort', () => void stopAll());
+  try {
+    return await measureInTurn(servers, plan, surroundings);
+  } finally {
+    await stopAll();
+  }
+}
+
+/** Round after round with all servers in each, so that a noisy machine hurts all alike. */
+async function measureInTurn(
+  servers: readonly ServerProcess[],
+  plan: Plan,
+  { keys, report }: Surroundings,
+): Promise<Measurement[]> {
+  report('Warming up ...');
+  for (const server of servers) await naming(server, warmUp(server, plan, keys));
+  const measurements = servers.map((server) => ({ server, turns: [] as Turn[] }));
+  for (let round = 1; round <= plan.rounds; round++) {
+    report(`Round ${round} of ${plan.rounds} ...`);
+    for (const { server, turns } of measurements)
+      turns.push(await naming(server, takeTurn(server, plan, keys)));
+  }
+  return measurements.map(({ server, turns }) => ({ ...server.subject, turns }));
+}
+
+/** Says of an error which server it is about. */
+async function naming<T>({ subject }: ServerProcess, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`${subject.variant} on ${subject.adapter}: ${message}`, { cause: error });
+  }
+}

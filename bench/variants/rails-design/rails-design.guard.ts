@@ -1,0 +1,69 @@
+import { hash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import {
+  type CanActivate,
+  type ExecutionContext,
+  ForbiddenException,
+  Injectable,
+  UnauthorizedException,
+} from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository } from 'typeorm';
+import { User } from '../../../src/users/user.entity';
+import { RailsApiKey } from './rails-api-key.entity';
+
+/** The one scope that a route asks for. */
+export const RequireScope = Reflector.createDecorator<string>();
+
+interface RailsRequest {
+  readonly headers: IncomingHttpHeaders;
+  apiKey?: RailsApiKey;
+  user?: User | null;
+}
+
+/** The Rails controller's `before_action`: authenticate, then the scope. */
+@Injectable()
+export class RailsDesignGuard implements CanActivate {
+  constructor(
+    @InjectRepository(RailsApiKey) private readonly keys: Repository<RailsApiKey>,
+    @InjectRepository(User) private readonly users: Repository<User>,
+    private readonly reflector: Reflector,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<RailsRequest>();
+    const apiKey = await this.keyOf(request);
+    request.apiKey = apiKey;
+    request.user = await this.users.findOneBy({ id: apiKey.userId });
+    if (!apiKey.hasScope(this.reflector.get(RequireScope, context.getHandler())))
+      throw new ForbiddenException({ error: 'INSUFFICIENT_SCOPE' });
+    return true;
+  }
+
+  private async keyOf({ headers }: RailsRequest): Promise<RailsApiKey> {
+    const key = presentedKey(headers);
+    if (!key) throw new UnauthorizedException({ error: 'MISSING_API_KEY' });
+    const apiKey = await this.authenticate(key);
+    if (!apiKey) throw new UnauthorizedException({ error: 'INVALID_API_KEY' });
+    return apiKey;
+  }
+
+  private async authenticate(key: string): Promise<RailsApiKey | null> {
+    const apiKey = await this.keys.findOne({ where: { keyDigest: hash('sha256', key) } });
+    if (!apiKey || apiKey.isExpired()) return null;
+    await this.touch(apiKey);
+    return apiKey;
+  }
+
+  /** As `touch(:last_used_at)` does in Rails, which sets `updated_at` too. */
+  private async touch(apiKey: RailsApiKey): Promise<void> {
+    const now = new Date();
+    await this.keys.update({ id: apiKey.id }, { lastUsedAt: now, updatedAt: now });
+  }
+}
+
+function presentedKey(headers: IncomingHttpHeaders): string | undefined {
+  const bearer = /^Bearer (.+)$/.exec(headers.authorization ?? '');
+  return bearer?.[1] ?? headers['x-api-key']?.toString();
+}

@@ -1,0 +1,112 @@
+import { HttpException } from '@nestjs/common';
+import { ApiKeyInputError, ApiKeyRefusal, type RefusalCode } from './api-key.errors';
+
+/** The closed list: status, and the headers under the realm `api`. A code that is missing here does not compile. */
+const REFUSALS: Record<RefusalCode, { status: number; headers: Record<string, string> }> = {
+  MISSING_API_KEY: { status: 401, headers: { 'WWW-Authenticate': 'Bearer realm="api"' } },
+  INVALID_API_KEY: {
+    status: 401,
+    headers: { 'WWW-Authenticate': 'Bearer realm="api", error="invalid_token"' },
+  },
+  INSUFFICIENT_SCOPE: {
+    status: 403,
+    headers: { 'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope"' },
+  },
+  HTTPS_REQUIRED: { status: 403, headers: {} },
+  KEY_STORE_UNAVAILABLE: { status: 503, headers: { 'Retry-After': '1' } },
+};
+const CODES = Object.keys(REFUSALS) as RefusalCode[];
+
+describe.each(CODES)('the refusal %s', (code) => {
+  const { status, headers } = REFUSALS[code];
+
+  it('has its status, and a body of status, code and message alone', () => {
+    const refusal = new ApiKeyRefusal(code);
+    expect(refusal.getStatus()).toBe(status);
+    expect(refusal.getResponse()).toEqual({ statusCode: status, error: code, message: expect.any(String) });
+  });
+
+  it('has its headers', () => {
+    expect(new ApiKeyRefusal(code).headers('api')).toEqual(headers);
+  });
+
+  it('is an HttpException with a code that programs can read', () => {
+    const refusal = new ApiKeyRefusal(code);
+    expect(refusal).toBeInstanceOf(HttpException);
+    expect(refusal.code).toBe(code);
+  });
+
+  it('has one message, whatever caused it', () => {
+    const cause = new Error('canary');
+    expect(new ApiKeyRefusal(code, { cause }).getResponse()).toEqual(new ApiKeyRefusal(code).getResponse());
+  });
+
+  it('keeps its cause for the application, and out of body, message and headers', () => {
+    const cause = new Error('canary');
+    const refusal = new ApiKeyRefusal(code, { cause });
+    expect(refusal.cause).toBe(cause);
+    expect(JSON.stringify([refusal.getResponse(), refusal.message, refusal.headers('api')])).not.toContain(
+      'canary',
+    );
+  });
+});
+
+describe('the refusal INSUFFICIENT_SCOPE', () => {
+  const refusal = new ApiKeyRefusal('INSUFFICIENT_SCOPE', {
+    missing: ['orders:write'],
+    asked: ['orders:read', 'orders:write'],
+  });
+
+  it('lists in its body the scopes that are missing', () => {
+    expect(refusal.getResponse()).toEqual({
+      statusCode: 403,
+      error: 'INSUFFICIENT_SCOPE',
+      message: expect.any(String),
+      missing: ['orders:write'],
+    });
+  });
+
+  it('names in its challenge all the scopes that the route asks for', () => {
+    expect(refusal.headers('api')).toEqual({
+      'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:read orders:write"',
+    });
+  });
+});
+
+describe('the challenge', () => {
+  it('names the realm', () => {
+    expect(new ApiKeyRefusal('MISSING_API_KEY').headers('Orders API')).toEqual({
+      'WWW-Authenticate': 'Bearer realm="Orders API"',
+    });
+  });
+
+  it('has no error code where nothing was presented, as RFC 6750 section 3.1 asks', () => {
+    expect(new ApiKeyRefusal('MISSING_API_KEY').headers('api')['WWW-Authenticate']).not.toContain('error');
+  });
+});
+
+describe('the message of HTTPS_REQUIRED', () => {
+  it.each([
+    'https://',
+    'trustProxy',
+    'X-Forwarded-Proto: https',
+    'allowInsecureHttpFrom',
+  ])('names a way out: %s', (wayOut) => {
+    expect(new ApiKeyRefusal('HTTPS_REQUIRED').message).toContain(wayOut);
+  });
+});
+
+describe('an input error', () => {
+  it('lists its problems, and says them all in its message', () => {
+    const error = new ApiKeyInputError(['name must be text', 'limit must be a number']);
+    expect(error.problems).toEqual(['name must be text', 'limit must be a number']);
+    expect(error.message).toBe('name must be text; limit must be a number');
+  });
+
+  it('goes by its name, and is no HttpException: what it means to a client is for the application to say', () => {
+    const error = new ApiKeyInputError(['x']);
+    expect(error.name).toBe('ApiKeyInputError');
+    expect(error).toBeInstanceOf(Error);
+    expect(error).not.toBeInstanceOf(HttpException);
+  });
+});

@@ -1,0 +1,121 @@
+import { ApiKey } from '../index';
+import { describeKey, renderKey, renderTable } from './render';
+
+const NOW = new Date('2030-01-01T00:00:00Z');
+
+const apiKeyWith = (fields: Partial<ApiKey> = {}): ApiKey =>
+  Object.assign(new ApiKey(), {
+    id: '7',
+    userId: '42',
+    name: 'ci',
+    keyPrefix: 'acme_live_3fKd',
+    keySuffix: '9xQz',
+    scopes: ['orders:read', 'orders:write'],
+    lastUsedAt: new Date('2029-12-31T23:59:58.765Z'),
+    expiresAt: new Date('2030-06-01T12:30:45Z'),
+    revokedAt: null,
+    createdAt: new Date('2029-01-01T00:00:00Z'),
+    updatedAt: new Date('2029-01-01T00:00:00Z'),
+    ...fields,
+  });
+
+const described = (fields: Partial<ApiKey> = {}) => describeKey(apiKeyWith(fields), NOW);
+
+describe('the description of a key', () => {
+  it('tells what people may see', () => {
+    expect(described()).toEqual({
+      id: '7',
+      userId: '42',
+      name: 'ci',
+      masked: 'acme_live_3fKd...9xQz',
+      scopes: ['orders:read', 'orders:write'],
+      state: 'active',
+      createdAt: new Date('2029-01-01T00:00:00Z'),
+      lastUsedAt: new Date('2029-12-31T23:59:58.765Z'),
+      expiresAt: new Date('2030-06-01T12:30:45Z'),
+      revokedAt: null,
+    });
+  });
+
+  it('never tells the digest, even of a row that was read with it', () => {
+    const digest = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+    const key = described({ keyDigest: digest });
+    expect(JSON.stringify(key) + renderKey(key) + renderTable([key])).not.toContain(digest);
+  });
+
+  it.each([
+    ['active', 'it has no expiry', { expiresAt: null }],
+    ['active', 'its expiry is to come', { expiresAt: new Date(NOW.getTime() + 1) }],
+    ['expired', 'its expiry is now', { expiresAt: NOW }],
+    ['expired', 'its expiry is past', { expiresAt: new Date(0) }],
+    ['revoked', 'it was revoked', { revokedAt: NOW }],
+    ['revoked', 'it was revoked and has expired', { revokedAt: NOW, expiresAt: NOW }],
+    ['revoked', 'it was revoked and never expires', { revokedAt: NOW, expiresAt: null }],
+  ])('calls it %s where %s', (state, _, fields) => {
+    expect(described(fields).state).toBe(state);
+  });
+});
+
+describe('a table of keys', () => {
+  it('has a line for its head and one for each key, in columns', () => {
+    const keys = [
+      described(),
+      described({
+        id: '123456',
+        name: 'deploy of staging',
+        keyPrefix: '604eae8c',
+        keySuffix: null,
+        scopes: [],
+        lastUsedAt: null,
+        expiresAt: null,
+      }),
+    ];
+    expect(renderTable(keys).split('\n')).toEqual([
+      'ID      USER  NAME               KEY                    STATE   SCOPES                    EXPIRES            LAST USED',
+      '7       42    ci                 acme_live_3fKd...9xQz  active  orders:read,orders:write  2030-06-01 12:30Z  2029-12-31 23:59Z',
+      '123456  42    deploy of staging  604eae8c...            active  -                         never              never',
+    ]);
+  });
+
+  it('has no blanks at the ends of its lines', () => {
+    const lines = renderTable([described({ lastUsedAt: null }), described()]).split('\n');
+    expect(lines).toEqual(lines.map((line) => line.trimEnd()));
+  });
+
+  it('is a sentence where there are no keys', () => {
+    expect(renderTable([])).toBe('No keys.');
+  });
+});
+
+describe('one key', () => {
+  it('has a line for each field', () => {
+    expect(renderKey(described()).split('\n')).toEqual([
+      'id          7',
+      'userId      42',
+      'name        ci',
+      'masked      acme_live_3fKd...9xQz',
+      'scopes      orders:read, orders:write',
+      'state       active',
+      'createdAt   2029-01-01T00:00:00.000Z',
+      'lastUsedAt  2029-12-31T23:59:58.765Z',
+      'expiresAt   2030-06-01T12:30:45.000Z',
+      'revokedAt   -',
+    ]);
+  });
+
+  it('has a dash for what it lacks', () => {
+    const lines = renderKey(described({ scopes: [], lastUsedAt: null, expiresAt: null })).split('\n');
+    expect(lines.filter((line) => line.endsWith('  -'))).toEqual([
+      'scopes      -',
+      'lastUsedAt  -',
+      'expiresAt   -',
+      'revokedAt   -',
+    ]);
+  });
+
+  it('tells its times in UTC', () => {
+    expect(renderKey(described({ expiresAt: new Date('2030-06-01T00:00:00+05:30') }))).toContain(
+      'expiresAt   2030-05-31T18:30:00.000Z',
+    );
+  });
+});

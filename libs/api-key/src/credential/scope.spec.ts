@@ -1,0 +1,183 @@
+import { holdsScope, isInCatalogue, isScope, isWildcard, missingScopes, scopeGrants } from './scope';
+
+describe('a scope', () => {
+  it.each([
+    'orders',
+    'orders:read',
+    'orders:*',
+    '*',
+    'a',
+    '!',
+    '~',
+    '#[]',
+    'https://example.com/orders.read',
+    'a'.repeat(255),
+  ])('may be %s', (text) => {
+    expect(isScope(text)).toBe(true);
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['a blank', ' '],
+    ['two words', 'orders:read orders:write'],
+    ['text with a quotation mark', 'orders"'],
+    ['text with a backslash', 'orders\\'],
+    ['text with a line end', 'orders\n'],
+    ['text with a tab', 'orders\tread'],
+    ['text with NUL', 'orders\0'],
+    ['text with DEL', 'orders\x7f'],
+    ['text that is not ASCII', 'ordénes'],
+    ['256 characters', 'a'.repeat(256)],
+    ['undefined', undefined],
+    ['null', null],
+    ['a number', 1],
+    ['a list', ['orders:read']],
+    ['an object', { toString: () => 'orders:read' }],
+  ])('may not be %s', (_, value) => {
+    expect(isScope(value)).toBe(false);
+  });
+});
+
+describe('a wildcard', () => {
+  it.each(['*', 'orders:*', 'orders:items:*'])('is %s', (scope) => {
+    expect(isWildcard(scope)).toBe(true);
+  });
+
+  it.each([
+    'orders',
+    'orders:read',
+    'orders*',
+    'ord*',
+    '**',
+    '*:read',
+    'orders:*:read',
+    'orders:**',
+  ])('is not %s', (scope) => {
+    expect(isWildcard(scope)).toBe(false);
+  });
+});
+
+describe('one held scope', () => {
+  it.each([
+    ['orders:read', 'orders:read'],
+    ['orders', 'orders'],
+    ['*', 'orders:read'],
+    ['*', 'orders'],
+    ['*', 'orders:*'],
+    ['*', '*'],
+    ['orders:*', 'orders:read'],
+    ['orders:*', 'orders:items:read'],
+    ['orders:*', 'orders:items:*'],
+    ['orders:*', 'orders:*'],
+    ['orders:items:*', 'orders:items:read'],
+  ])('%s holds %s', (held, wanted) => {
+    expect(scopeGrants(held, wanted)).toBe(true);
+  });
+
+  it.each([
+    ['orders:*', 'orders'],
+    ['orders:*', 'orders:'],
+    ['orders:*', 'order:read'],
+    ['orders:*', 'ordersx:read'],
+    ['orders:*', 'my:orders:read'],
+    ['orders:*', 'Orders:read'],
+    ['orders:*', '*'],
+    ['orders:items:*', 'orders:read'],
+    ['orders:items:*', 'orders:*'],
+    ['orders:items:*', 'orders:items'],
+    ['orders', 'orders:read'],
+    ['orders:read', 'orders'],
+    ['orders:read', 'orders:*'],
+    ['orders:read', '*'],
+    ['orders:read', 'orders:write'],
+    ['orders:read', 'orders:rea'],
+    ['orders:rea', 'orders:read'],
+    ['orders:read', 'ORDERS:READ'],
+    ['orders:', 'orders:read'],
+    ['orders*', 'orders:read'],
+    ['ord*', 'orders'],
+    ['*:read', 'orders:read'],
+    ['orders:**', 'orders:read'],
+    ['**', 'orders'],
+    ['.*', 'orders'],
+    ['', 'orders'],
+  ])('%s never holds %s', (held, wanted) => {
+    expect(scopeGrants(held, wanted)).toBe(false);
+  });
+});
+
+describe('held scopes together', () => {
+  it('hold what any of them holds', () => {
+    expect(holdsScope(['users:read', 'orders:*'], 'orders:write')).toBe(true);
+  });
+
+  it('hold nothing that none of them holds', () => {
+    expect(holdsScope(['users:read', 'orders:read'], 'orders:write')).toBe(false);
+  });
+
+  it('hold nothing where there are none', () => {
+    expect(holdsScope([], 'orders:read')).toBe(false);
+  });
+});
+
+describe('of what a route asks', () => {
+  const HELD = ['orders:read', 'users:*'];
+
+  it.each([
+    ['nothing is asked', { all: [], any: [] }, []],
+    ['all is held', { all: ['orders:read', 'users:write'], any: [] }, []],
+    ['one of all is not held', { all: ['orders:read', 'orders:write'], any: [] }, ['orders:write']],
+    ['none of all is held', { all: ['b', 'a'], any: [] }, ['b', 'a']],
+    ['one of a group is held', { all: [], any: [['orders:write', 'orders:read']] }, []],
+    ['one of a group is held by a wildcard', { all: [], any: [['orders:write', 'users:read']] }, []],
+    ['none of a group is held', { all: [], any: [['a', 'b']] }, ['a', 'b']],
+    [
+      'one group of two has none held',
+      {
+        all: [],
+        any: [
+          ['orders:read', 'a'],
+          ['b', 'c'],
+        ],
+      },
+      ['b', 'c'],
+    ],
+    ['all and a group are not held', { all: ['a'], any: [['b', 'c']] }, ['a', 'b', 'c']],
+    ['the same is asked twice', { all: ['a', 'a'], any: [['a', 'b'], ['b']] }, ['a', 'b']],
+  ])('where %s, what is missing is named once', (_, demand, missing) => {
+    expect(missingScopes(HELD, demand)).toEqual(missing);
+  });
+
+  it('everything is missing where no scope is held', () => {
+    expect(missingScopes([], { all: ['a'], any: [['b', 'c']] })).toEqual(['a', 'b', 'c']);
+  });
+
+  it('nothing is missing where * is held', () => {
+    expect(missingScopes(['*'], { all: ['a', 'b:c'], any: [['d'], ['e', 'f']] })).toEqual([]);
+  });
+});
+
+describe('a catalogue', () => {
+  const CATALOGUE = ['orders:read', 'orders:items:write', 'users'];
+
+  it.each(['orders:read', 'users', 'orders:*', 'orders:items:*', '*'])('knows %s', (scope) => {
+    expect(isInCatalogue(CATALOGUE, scope)).toBe(true);
+  });
+
+  it.each([
+    'orders',
+    'orders:write',
+    'users:*',
+    'orders:read:*',
+    'order:*',
+    'ORDERS:READ',
+    '',
+  ])('does not know %s', (scope) => {
+    expect(isInCatalogue(CATALOGUE, scope)).toBe(false);
+  });
+
+  it('that is empty knows nothing, not even *', () => {
+    expect(isInCatalogue([], 'orders:read')).toBe(false);
+    expect(isInCatalogue([], '*')).toBe(false);
+  });
+});

@@ -1,0 +1,285 @@
+import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
+import { AnyScope, declaredAccess, Public, Scopes } from './scopes.decorator';
+
+/** The access of the method `handle` of a class. */
+function accessOf(controller: new () => { handle(): void }) {
+  return routeAccess({ getClass: () => controller, getHandler: () => controller.prototype.handle });
+}
+
+describe('a route that declares nothing', () => {
+  it('is not public and asks for no scope: it needs a valid key', () => {
+    class Orders {
+      handle() {}
+    }
+    expect(accessOf(Orders)).toEqual({ isPublic: false, all: [], any: [] });
+  });
+});
+
+describe('@Scopes', () => {
+  it('asks for all of its scopes', () => {
+    class Orders {
+      @Scopes('orders:read', 'orders:write')
+      handle() {}
+    }
+    expect(accessOf(Orders)).toEqual({ isPublic: false, all: ['orders:read', 'orders:write'], any: [] });
+  });
+
+  it('on class and method adds up, the class first', () => {
+    @Scopes('orders:read')
+    class Orders {
+      @Scopes('orders:write')
+      handle() {}
+    }
+    expect(accessOf(Orders).all).toEqual(['orders:read', 'orders:write']);
+  });
+
+  it('twice on one method adds up', () => {
+    class Orders {
+      @Scopes('orders:read')
+      @Scopes('orders:write')
+      handle() {}
+    }
+    expect(new Set(accessOf(Orders).all)).toEqual(new Set(['orders:read', 'orders:write']));
+  });
+
+  it('names a scope once, however often it is declared', () => {
+    @Scopes('orders:read', 'orders:read')
+    class Orders {
+      @Scopes('orders:read')
+      handle() {}
+    }
+    expect(accessOf(Orders).all).toEqual(['orders:read']);
+  });
+
+  it('on one method does not touch its neighbours', () => {
+    class Orders {
+      @Scopes('orders:write')
+      create() {}
+      handle() {}
+    }
+    expect(accessOf(Orders).all).toEqual([]);
+  });
+
+  it('on a class holds for the classes that extend it, which may ask for more', () => {
+    @Scopes('orders:read')
+    class Base {
+      handle() {}
+    }
+    class Heir extends Base {}
+    @Scopes('orders:write')
+    class DemandingHeir extends Base {}
+    expect(accessOf(Heir).all).toEqual(['orders:read']);
+    expect(accessOf(DemandingHeir).all).toEqual(['orders:read', 'orders:write']);
+    expect(accessOf(Base).all).toEqual(['orders:read']);
+  });
+
+  it('on a method holds where the method is inherited', () => {
+    class Base {
+      @Scopes('orders:read')
+      handle() {}
+    }
+    class Heir extends Base {}
+    expect(accessOf(Heir).all).toEqual(['orders:read']);
+  });
+});
+
+describe('@AnyScope', () => {
+  it('asks for one of its scopes', () => {
+    class Orders {
+      @AnyScope('orders:read', 'orders:write')
+      handle() {}
+    }
+    expect(accessOf(Orders)).toEqual({ isPublic: false, all: [], any: [['orders:read', 'orders:write']] });
+  });
+
+  it('on class and method asks for one of each group', () => {
+    @AnyScope('orders:read', 'orders:write')
+    class Orders {
+      @AnyScope('api-keys:read', 'api-keys:write')
+      handle() {}
+    }
+    expect(accessOf(Orders).any).toEqual([
+      ['orders:read', 'orders:write'],
+      ['api-keys:read', 'api-keys:write'],
+    ]);
+  });
+
+  it('beside @Scopes asks for both', () => {
+    class Orders {
+      @AnyScope('api-keys:read', 'api-keys:write')
+      @Scopes('orders:read')
+      handle() {}
+    }
+    expect(accessOf(Orders)).toEqual({
+      isPublic: false,
+      all: ['orders:read'],
+      any: [['api-keys:read', 'api-keys:write']],
+    });
+  });
+});
+
+describe('@Public', () => {
+  it('opens a route', () => {
+    class Orders {
+      @Public()
+      handle() {}
+    }
+    expect(accessOf(Orders).isPublic).toBe(true);
+  });
+
+  it('on a class opens its routes, also those of the classes that extend it', () => {
+    @Public()
+    class Base {
+      handle() {}
+    }
+    class Heir extends Base {}
+    expect(accessOf(Base).isPublic).toBe(true);
+    expect(accessOf(Heir).isPublic).toBe(true);
+  });
+
+  it('on one method does not open its neighbours', () => {
+    class Orders {
+      @Public()
+      health() {}
+      handle() {}
+    }
+    expect(accessOf(Orders).isPublic).toBe(false);
+  });
+
+  it('on a class gives way to scopes on the method', () => {
+    @Public()
+    class Orders {
+      @Scopes('orders:read')
+      handle() {}
+    }
+    expect(accessOf(Orders)).toMatchObject({ isPublic: false, all: ['orders:read'] });
+  });
+
+  it('on a class gives way to @AnyScope on the method', () => {
+    @Public()
+    class Orders {
+      @AnyScope('orders:read')
+      handle() {}
+    }
+    expect(accessOf(Orders).isPublic).toBe(false);
+  });
+
+  it('on a method opens it in a class that asks for scopes', () => {
+    @Scopes('orders:read')
+    class Orders {
+      @Public()
+      handle() {}
+    }
+    expect(accessOf(Orders).isPublic).toBe(true);
+  });
+
+  it('on a method gives way to scopes on the same method, in either order', () => {
+    class Above {
+      @Public()
+      @Scopes('orders:read')
+      handle() {}
+    }
+    class Below {
+      @Scopes('orders:read')
+      @Public()
+      handle() {}
+    }
+    expect(accessOf(Above).isPublic).toBe(false);
+    expect(accessOf(Below).isPublic).toBe(false);
+  });
+
+  it('on a class gives way to scopes on the same class', () => {
+    @Public()
+    @Scopes('orders:read')
+    class Orders {
+      handle() {}
+    }
+    expect(accessOf(Orders).isPublic).toBe(false);
+  });
+
+  it('on a class gives way to scopes of the class that it extends', () => {
+    @Scopes('orders:read')
+    class Base {
+      handle() {}
+    }
+    @Public()
+    class Heir extends Base {}
+    expect(accessOf(Heir)).toMatchObject({ isPublic: false, all: ['orders:read'] });
+  });
+
+  it('on a class gives way to scopes of a class that extends it', () => {
+    @Public()
+    class Base {
+      handle() {}
+    }
+    @Scopes('orders:read')
+    class Heir extends Base {}
+    expect(accessOf(Heir).isPublic).toBe(false);
+    expect(accessOf(Base).isPublic).toBe(true);
+  });
+});
+
+describe.each([
+  ['@Scopes', Scopes],
+  ['@AnyScope', AnyScope],
+])('%s', (name, decorator) => {
+  const applyTo = (...scopes: unknown[]) => Reflect.apply(decorator, undefined, scopes);
+
+  it('that names no scope is refused where it is written, and points to @Public', () => {
+    expect(() => applyTo()).toThrow(
+      new TypeError(`${name}() names no scope; for a route open to all use @Public()`),
+    );
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['two words', 'orders:read orders:write'],
+    ['a quotation mark', '"'],
+    ['null', null],
+    ['a list', ['orders:read']],
+    ['a number', 1],
+  ])('that names %s is refused where it is written', (_, scope) => {
+    expect(() => applyTo('orders:read', scope)).toThrow(TypeError);
+  });
+});
+
+describe('what a class or method declares itself', () => {
+  it('is nothing where no decorator stands', () => {
+    expect(declaredAccess(class {})).toEqual({ isPublic: false, all: [], any: [] });
+  });
+
+  it('is kept from changes: a declaration does not alter an earlier one', () => {
+    @Scopes('orders:read')
+    class Base {}
+    const earlier = declaredAccess(Base);
+    @Scopes('orders:write')
+    class Heir extends Base {}
+    expect(declaredAccess(Heir).all).toEqual(['orders:read', 'orders:write']);
+    expect(declaredAccess(Base)).toBe(earlier);
+    expect(earlier.all).toEqual(['orders:read']);
+  });
+});
+
+describe('a demand', () => {
+  it.each([
+    [false, { all: [], any: [] }],
+    [true, { all: ['a'], any: [] }],
+    [true, { all: [], any: [['a']] }],
+    [true, { all: ['a'], any: [['b']] }],
+  ])('asks for scopes (%p) where %j', (asks, demand) => {
+    expect(asksForScopes(demand)).toBe(asks);
+  });
+
+  it('tells every scope that it names, each once', () => {
+    expect(
+      scopesAskedFor({
+        all: ['a', 'b'],
+        any: [
+          ['b', 'c'],
+          ['d', 'a'],
+        ],
+      }),
+    ).toEqual(['a', 'b', 'c', 'd']);
+    expect(scopesAskedFor({ all: [], any: [] })).toEqual([]);
+  });
+});
