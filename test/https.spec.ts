@@ -133,13 +133,14 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
   it('a unix socket of our own counts as loopback, and the exception turns it off too', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nestjs-api-key-'));
     const statuses: (number | undefined)[] = [];
-    for (const [options, lines] of [
+    const cases: [ApiKeyOptions, Record<string, string>][] = [
       [{}, {}],
       [{}, { via: '1.1 proxy' }],
       [NO_EXCEPTION, {}],
-    ]) {
+    ];
+    for (const [options, lines] of cases) {
       const socketPath = join(folder, 'app.sock');
-      const app = await bootOn(adapter, { socketPath }, options as ApiKeyOptions);
+      const app = await bootOn(adapter, { socketPath }, options);
       const { key } = await app.get(ApiKeyService).create({ userId, name: 'ci' });
       const headers = { 'x-api-key': key, ...lines };
       statuses.push(await answer((done) => httpGet({ socketPath, agent: false, headers }, done)));

@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs';
+
+/** What must be covered in every branch: the pure core and the guards. */
+const COMPLETE = /libs\/api-key\/src\/(credential\/[^/]+|[^/]+\.guard)\.ts$/;
+
+const summary = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const files = Object.entries(summary).filter(([file]) => COMPLETE.test(file));
+if (files.length === 0) throw new Error('No file to be covered was found in the summary.');
+for (const [file, { branches }] of files) {
+  console.log(`${branches.pct} % of ${branches.total} branches  ${file.slice(file.indexOf('libs/'))}`);
+  if (branches.covered < branches.total) process.exitCode = 1;
+}
+console.log(`${summary.total.branches.pct} % of branches of the library in all`);

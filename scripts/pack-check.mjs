@@ -1,0 +1,57 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Packs the library, unpacks the tarball into fresh applications of both module kinds, and loads it there as a stranger would. */
+const root = join(import.meta.dirname, '..');
+const work = mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-'));
+
+const run = (program, args, cwd = root) =>
+  execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+
+const USE = `
+class Empty {}
+ApiKeyModule.forRoot({ prefix: 'acme_live' });
+if (apiKeyMigrations().length === 0 || !new ApiKey() || !ApiKeyAuth('orders:read')) throw new Error('not usable');
+if (typeof runKeysCli !== 'function') throw new Error('no command line');
+console.log('usable');
+`;
+const NAMES = 'ApiKey, ApiKeyAuth, ApiKeyModule, apiKeyMigrations';
+const KINDS = {
+  'app.cjs': `require('reflect-metadata');\nconst { ${NAMES} } = require('nestjs-api-key');\nconst { runKeysCli } = require('nestjs-api-key/cli');`,
+  'app.mjs': `import 'reflect-metadata';\nimport { ${NAMES} } from 'nestjs-api-key';\nimport { runKeysCli } from 'nestjs-api-key/cli';`,
+};
+
+function unpackInto(app, tarball) {
+  const modules = join(app, 'node_modules');
+  mkdirSync(join(modules, 'nestjs-api-key'), { recursive: true });
+  run('tar', ['-xzf', tarball, '-C', join(modules, 'nestjs-api-key'), '--strip-components=1']);
+  for (const name of readdirSync(join(root, 'node_modules'))) {
+    if (name !== 'nestjs-api-key' && !name.startsWith('.'))
+      symlinkSync(join(root, 'node_modules', name), join(modules, name));
+  }
+}
+
+try {
+  run('npm', ['run', '-s', 'build']);
+  cpSync(join(root, 'libs/api-key'), join(work, 'library'), { recursive: true });
+  run('npx', ['publint', '--strict'], join(root, 'libs/api-key'));
+  run('npm', ['pack', '--silent', '--pack-destination', work], join(work, 'library'));
+  const tarball = join(
+    work,
+    readdirSync(work).find((name) => name.endsWith('.tgz')),
+  );
+  const stray = run('tar', ['-tzf', tarball])
+    .split('\n')
+    .filter((name) => /\.spec\.|tsbuildinfo|\/src\//.test(name));
+  if (stray.length > 0) throw new Error(`The tarball holds what nobody needs: ${stray.join(', ')}`);
+  const app = join(work, 'app');
+  unpackInto(app, tarball);
+  for (const [file, imports] of Object.entries(KINDS)) {
+    writeFileSync(join(app, file), imports + USE);
+    console.log(`${file}: ${run(process.execPath, ['--preserve-symlinks', file], app).trim()}`);
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
