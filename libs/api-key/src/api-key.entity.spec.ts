@@ -159,6 +159,17 @@ describe('the table of keys', () => {
     expect(optionsOf(property).type).toBe('timestamptz');
   });
 
+  it('may lack what a Rails table lacks: the suffix, scopes, and the times of use, expiry and revocation', () => {
+    const nullable = columns
+      .filter(({ options }) => options.nullable)
+      .map(({ propertyName }) => propertyName);
+    expect(nullable.sort()).toEqual(['expiresAt', 'keySuffix', 'lastUsedAt', 'revokedAt', 'scopes']);
+  });
+
+  it('has its scopes as a list of text', () => {
+    expect(optionsOf('scopes')).toMatchObject({ type: 'text', array: true });
+  });
+
   it('reads an owner as text, whichever type the column has', () => {
     const { from, to } = optionsOf('userId').transformer as ValueTransformer;
     expect([from('42'), from(42), from('3f2504e0-4f89-11d3-9a0c-0305e82c3301')]).toEqual([

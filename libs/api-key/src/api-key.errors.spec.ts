@@ -71,6 +71,13 @@ describe('the refusal INSUFFICIENT_SCOPE', () => {
       'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:read orders:write"',
     });
   });
+
+  it('names it alone where the route asks for one scope', () => {
+    const asked = ['orders:read'];
+    expect(new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing: asked, asked }).headers('api')).toEqual({
+      'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:read"',
+    });
+  });
 });
 
 describe('the challenge', () => {

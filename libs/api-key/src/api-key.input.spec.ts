@@ -15,7 +15,7 @@ function problemsOf(check: () => void): readonly string[] {
     check();
     return [];
   } catch (error) {
-    if (error instanceof ApiKeyInputError) return error.problems;
+    if (error instanceof ApiKeyInputError && error.problems.length > 0) return error.problems;
     throw error;
   }
 }

@@ -91,6 +91,7 @@ describe('accepted is', () => {
     ['scopes', null],
     ['realm', 'Orders API (v2)'],
     ['headerName', 'x-service-token'],
+    ['headerName', "!#$%&'*+-.^_`|~0189azAZ"],
     ['trustProxy', []],
     ['trustProxy', ['10.0.0.0/8', 'fd00::/8', '::1', '192.0.2.7']],
     ['allowInsecureHttpFrom', ['172.17.0.0/16']],

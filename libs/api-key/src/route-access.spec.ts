@@ -104,6 +104,17 @@ describe('@AnyScope', () => {
     ]);
   });
 
+  it('twice on one method asks for one of each group', () => {
+    class Orders {
+      @AnyScope('orders:read')
+      @AnyScope('api-keys:read', 'api-keys:write')
+      handle() {}
+    }
+    expect(new Set(accessOf(Orders).any)).toEqual(
+      new Set([['orders:read'], ['api-keys:read', 'api-keys:write']]),
+    );
+  });
+
   it('beside @Scopes asks for both', () => {
     class Orders {
       @AnyScope('api-keys:read', 'api-keys:write')
@@ -239,7 +250,9 @@ describe.each([
     ['a list', ['orders:read']],
     ['a number', 1],
   ])('that names %s is refused where it is written', (_, scope) => {
-    expect(() => applyTo('orders:read', scope)).toThrow(TypeError);
+    expect(() => applyTo('orders:read', scope)).toThrow(
+      new TypeError(`${name}: ${JSON.stringify(scope)} is not a scope (RFC 6749 section 3.3)`),
+    );
   });
 });
 

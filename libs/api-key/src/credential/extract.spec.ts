@@ -69,6 +69,14 @@ describe('the key header is the credential', () => {
     expect(extract('X-API-Key', KEY, ...headers)).toEqual(credential(KEY));
   });
 
+  it.each([
+    ..."!#$%&'*+-.^_`|~09azAZ",
+  ])('where %s goes on from Bearer, for with it the scheme is another one', (character) => {
+    expect(extract('Authorization', `Bearer${character} ${OTHER_KEY}`, 'X-API-Key', KEY)).toEqual(
+      credential(KEY),
+    );
+  });
+
   it.each(['x-api-key', 'X-API-Key', 'X-Api-Key', 'X-API-KEY'])('under the name %s', (name) => {
     expect(extract(name, KEY)).toEqual(credential(KEY));
   });

@@ -40,6 +40,7 @@ describe('a minted key', () => {
     'a',
     'my_company_live_eu1',
     'A1_b2',
+    'a9_9_0z',
     'p'.repeat(32),
   ])('with the prefix %s is the prefix, "_", 43 random characters and the CRC-32 of all before it in 6', (prefix) => {
     const key = mintKey('checksummed', prefix);
@@ -258,6 +259,7 @@ describe('a key prefix', () => {
     'A',
     'a_1',
     'a1_2_3',
+    'a9_9_0z',
     'a'.repeat(32),
   ])('may be %s', (prefix) => {
     expect(isKeyPrefix(prefix)).toBe(true);
@@ -318,6 +320,11 @@ describe('the pattern for secret scanners', () => {
 
   it('finds every key in a text, of every prefix', () => {
     expect(KNOWN_KEYS.join(' and ').match(apiKeyPattern())).toEqual(KNOWN_KEYS);
+  });
+
+  it('finds a key of a prefix with any digit in it', () => {
+    const key = mintKey('checksummed', 'a9_9_0z');
+    expect(`(${key})`.match(apiKeyPattern())).toEqual([key]);
   });
 
   it('finds minted keys whole', () => {
