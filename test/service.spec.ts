@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { ApiKeyInputError, type ApiKeyService } from 'nestjs-api-key';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
@@ -133,6 +134,19 @@ describe('what is not a key never authenticates', () => {
     expect(await keys.authenticate([key])).toBeNull();
     expect(await keys.authenticate({ toString: () => key })).toBeNull();
   });
+});
+
+it('no error of the database carries a digest', async () => {
+  const { key } = await create();
+  await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+  const errors = await Promise.all(
+    [keys.verify(key), create()].map((call) => call.catch((error: unknown) => error)),
+  );
+  await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
+  for (const error of errors) {
+    expect(error).toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    expect(inspect(error, { depth: 9 }) + JSON.stringify(error)).not.toMatch(/[0-9a-f]{64}/);
+  }
 });
 
 describe('authenticate, as in Rails', () => {

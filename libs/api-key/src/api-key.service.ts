@@ -65,6 +65,7 @@ export class ApiKeyService {
   /**
    * Issues a key. The raw key is in the answer and nowhere else.
    * @throws ApiKeyInputError where a field does not fit, or the owner does not exist
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not take it
    */
   async create(input: CreateApiKeyInput): Promise<IssuedApiKey> {
     if (typeof input.userId !== 'string' || input.userId === '')
@@ -180,7 +181,7 @@ export class ApiKeyService {
     try {
       return await this.store.find(digest);
     } catch (error) {
-      throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
+      throw unavailable(error);
     }
   }
 }
@@ -198,5 +199,11 @@ function refuseUnknownOwner(error: unknown): never {
   if ([...UNFIT_VALUE, FOREIGN_KEY_VIOLATION].includes(codeOf(error))) {
     throw new ApiKeyInputError(['userId names no owner there is']);
   }
-  throw error;
+  throw unavailable(error);
+}
+
+/** TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the words are kept. */
+function unavailable(error: unknown): ApiKeyRefusal {
+  const words = error instanceof Error ? error.message : String(error);
+  return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(words) });
 }

@@ -296,3 +296,10 @@ describe('a demand', () => {
     expect(scopesAskedFor({ all: [], any: [] })).toEqual([]);
   });
 });
+
+it.each([
+  ['@Scopes', Scopes],
+  ['@AnyScope', AnyScope],
+])('%s refuses a scope that is undefined, as a mistyped property of a catalogue is', (_, decorator) => {
+  expect(() => Reflect.apply(decorator, undefined, ['orders:read', undefined])).toThrow(TypeError);
+});

@@ -52,7 +52,7 @@ function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Dec
 function requireScopes(decorator: string, scopes: readonly string[]): void {
   if (scopes.length === 0)
     throw new TypeError(`${decorator}() names no scope; for a route open to all use @Public()`);
-  const wrong = scopes.find((scope) => !isScope(scope));
-  if (wrong !== undefined)
-    throw new TypeError(`${decorator}: ${JSON.stringify(wrong)} is not a scope (RFC 6749 section 3.3)`);
+  const wrong = scopes.findIndex((scope) => !isScope(scope));
+  if (wrong < 0) return;
+  throw new TypeError(`${decorator}: ${JSON.stringify(scopes[wrong])} is not a scope (RFC 6749 section 3.3)`);
 }

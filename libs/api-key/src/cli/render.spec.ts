@@ -119,3 +119,21 @@ describe('one key', () => {
     );
   });
 });
+
+it('control characters in a name do not reach the terminal', () => {
+  const apiKey = Object.assign(new ApiKey(), {
+    id: '1',
+    userId: '1',
+    name: 'a\n2  9  admin\u001b[2J',
+    keyPrefix: 'abcdefgh',
+    keySuffix: null,
+    scopes: [],
+    lastUsedAt: null,
+    expiresAt: null,
+    revokedAt: null,
+    createdAt: new Date(0),
+  });
+  const described = describeKey(apiKey, new Date(0));
+  expect(renderTable([described]).split('\n')).toHaveLength(2);
+  expect(renderTable([described]) + renderKey(described)).not.toContain('\u001b');
+});

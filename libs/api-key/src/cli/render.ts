@@ -26,10 +26,10 @@ export function renderTable(keys: readonly KeyDescription[]): string {
   const rows = keys.map((key) => [
     key.id,
     key.userId,
-    key.name,
+    printable(key.name),
     key.masked,
     key.state,
-    key.scopes.join(',') || '-',
+    printable(key.scopes.join(',')) || '-',
     dateOr(key.expiresAt, 'never'),
     dateOr(key.lastUsedAt, 'never'),
   ]);
@@ -56,8 +56,13 @@ function stateOf(apiKey: ApiKey, now: Date): 'active' | 'expired' | 'revoked' {
 }
 
 function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.join(', ') || '-';
-  return value instanceof Date ? value.toISOString() : String(value ?? '-');
+  if (Array.isArray(value)) return printable(value.join(', ')) || '-';
+  return value instanceof Date ? value.toISOString() : printable(String(value ?? '-'));
+}
+
+/** Rows of other applications may hold line ends and codes that drive a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '\ufffd');
 }
 
 function dateOr(date: Date | null, otherwise: string): string {
