@@ -348,6 +348,10 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     it.each([
       ['null', null],
       ['undefined', undefined],
+      ['false', false],
+      ['0', 0],
+      ['an empty text', ''],
+      ['NaN', Number.NaN],
     ])('that answers %s refuses the key', async (_, nobody) => {
       const app = await boot({ controllers: [Routes], options: { loadUser: async () => nobody } });
       expect(await statusOf(app, '/', await keyWith(app, []))).toBe(401);

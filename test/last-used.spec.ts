@@ -142,3 +142,14 @@ it.each([
   await app.close();
   expect(await lastUsed(apiKey.id)).not.toBeNull();
 });
+
+it('a shutdown does not wait for a table that someone holds locked', async () => {
+  const app = await boot();
+  const { key } = await issue(app);
+  await app.keys.authenticate(key);
+  const holder = new Client({ connectionString: database });
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
+  await app.close();
+  await holder.end();
+});

@@ -233,3 +233,28 @@ describe('list', () => {
     expect(items.some((item) => item.keyDigest !== undefined)).toBe(false);
   });
 });
+
+describe('what does not fit is told as such, and never as a store that is away', () => {
+  it.each<[string, () => Promise<unknown>]>([
+    ['create() without an input', () => keys.create(undefined as never)],
+    ['create(null)', () => keys.create(null as never)],
+    ['create() for an owner with a NUL', () => keys.create({ userId: '1\0', name: 'ci' })],
+    ['create() for an owner with spaces around', () => keys.create({ userId: ` ${userId} `, name: 'ci' })],
+    ['create() with a hole in its scopes', () => keys.create({ userId, name: 'ci', scopes: new Array(1) })],
+    ['list(null)', () => keys.list(null as never)],
+    ['list() of an inherited undefined owner', () => keys.list(Object.create({ userId: undefined }))],
+  ])('%s', async (_, call) => {
+    await expect(call()).rejects.toThrow(ApiKeyInputError);
+  });
+
+  it('list() of an owner with a NUL finds none', async () => {
+    expect(await keys.list({ userId: '1\0' })).toEqual({ items: [], nextCursor: null });
+  });
+
+  it('a key that breaks a CHECK of the application', async () => {
+    await sql(database, `ALTER TABLE api_keys ADD CONSTRAINT no_tests CHECK (name <> 'test')`);
+    await expect(create('test')).rejects.toThrow(
+      new ApiKeyInputError(['the key breaks a rule that the table sets']),
+    );
+  });
+});

@@ -4,12 +4,14 @@ import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/co
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { isInCatalogue, isWildcard } from './credential/scope';
 import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
+import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 import { ScopesGuard } from './scopes.guard';
 import { KeyStore } from './verification/key-store';
 
 interface Route {
   readonly name: string;
-  readonly owner: object;
+  readonly owner: { readonly prototype: object };
+  readonly method: string;
   readonly handler: object;
 }
 
@@ -26,11 +28,12 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
-  /** @throws Error that lists every route whose scopes are not in the catalogue, or that no ScopesGuard checks */
+  /** @throws Error that lists every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are lost */
   onModuleInit(): void {
     const problems = this.routes().flatMap((route) => [
       ...this.unknownScopes(route),
       ...this.uncheckedScopes(route),
+      ...lostAccess(route),
     ]);
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
     if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
@@ -52,7 +55,8 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     return [
       ...controllers.filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler)),
       ...providers.filter(
-        ({ owner, handler }) => Reflect.hasMetadata(GUARDS_METADATA, owner) || asks(handler),
+        ({ owner, method }) =>
+          Reflect.hasMetadata(GUARDS_METADATA, owner) || accessDeclaredByName(owner.prototype, method),
       ),
     ];
   }
@@ -60,9 +64,12 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
   private methodsOf(metatype: unknown): Route[] {
     if (typeof metatype !== 'function' || !metatype.prototype) return [];
     const { prototype } = metatype;
-    return this.scanner
-      .getAllMethodNames(prototype)
-      .map((method) => ({ name: `${metatype.name}.${method}`, owner: metatype, handler: prototype[method] }));
+    return this.scanner.getAllMethodNames(prototype).map((method) => ({
+      name: `${metatype.name}.${method}`,
+      owner: metatype as Route['owner'],
+      method,
+      handler: prototype[method],
+    }));
   }
 
   private unknownScopes({ name, owner, handler }: Route): string[] {
@@ -84,7 +91,7 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     return checked
       ? []
       : [
-          `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth`,
+          `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; a guard of yours that does it must extend ScopesGuard`,
         ];
   }
 
@@ -102,8 +109,16 @@ function accessOf(owner: object, handler: object) {
   return routeAccess({ getClass: () => owner, getHandler: () => handler });
 }
 
-function asks(handler: object): boolean {
-  return asksForScopes(accessOf(Object, handler));
+/** A decorator that replaces the function of a method, or a class that overrides it, leaves behind what was declared on it. */
+function lostAccess({ name, owner, method, handler }: Route): string[] {
+  const declared = accessDeclaredByName(owner.prototype, method);
+  const lost = declared && JSON.stringify(declared) !== JSON.stringify(declaredAccess(handler));
+  return lost
+    ? [
+        `${name} lost what @Scopes, @AnyScope, @ApiKeyAuth or @Public declared, for its function was replaced by another decorator ` +
+          'or overridden: put them above that decorator, and repeat them on the override',
+      ]
+    : [];
 }
 
 function isScopesGuard(guard: unknown): boolean {

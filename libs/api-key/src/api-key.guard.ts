@@ -3,15 +3,20 @@ import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { attachAuthentication, authenticationOf } from './request/authentication';
+import { requireAllHeaders } from './request/all-headers';
 import { type ApiKeyRequest, requestOf, setHeaders } from './request/http-exchange';
 import { OwnerLoader } from './request/owner-loader';
 import { presentedCredential } from './request/presented-credential';
 import { SecureTransport } from './request/secure-transport';
-import { routeAccess } from './route-access';
+import { RouteAccesses } from './route-access';
+import { NeedsKey } from './scopes.decorator';
 
 /** Lets a request in whose API key is valid, and hangs `request.apiKey` and `request.user` on it. */
 @Injectable()
+@NeedsKey()
 export class ApiKeyGuard implements CanActivate {
+  private readonly routes = new RouteAccesses();
+
   constructor(
     private readonly keys: ApiKeyService,
     private readonly owners: OwnerLoader,
@@ -20,7 +25,7 @@ export class ApiKeyGuard implements CanActivate {
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (routeAccess(context).isPublic) return true;
+    if (this.routes.of(context).isPublic) return true;
     const request = requestOf(context);
     if (authenticationOf(request)) return true;
     try {
@@ -33,6 +38,7 @@ export class ApiKeyGuard implements CanActivate {
   }
 
   private async authenticate(request: ApiKeyRequest): Promise<void> {
+    requireAllHeaders(request);
     this.transport.require(request);
     const credential = presentedCredential(request, this.options.headerName);
     const apiKey = await this.keys.authenticate(credential);

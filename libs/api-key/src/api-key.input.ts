@@ -40,6 +40,7 @@ export function checkNewKey(
   catalogue: readonly string[] | null,
   now: Date,
 ): void {
+  requireObject(input);
   const { name, scopes = [], expiresAt = null } = input;
   throwIfAny([
     ...problem(
@@ -50,7 +51,7 @@ export function checkNewKey(
       Array.isArray(scopes) && scopes.length <= MAX_SCOPES,
       `scopes must be a list of at most ${MAX_SCOPES}`,
     ),
-    ...(Array.isArray(scopes) ? scopes : []).flatMap((scope) => scopeProblem(scope, catalogue)),
+    ...(Array.isArray(scopes) ? Array.from(scopes) : []).flatMap((scope) => scopeProblem(scope, catalogue)),
     ...problem(
       expiresAt === null || isAfter(expiresAt, now),
       'expiresAt must be a date in the future, or null',
@@ -63,8 +64,9 @@ export function checkNewKey(
  * @throws ApiKeyInputError with one problem a field
  */
 export function checkPage(input: ListApiKeysInput): void {
+  requireObject(input);
   const { limit = 1, cursor = null } = input;
-  const ofOneOwner = Object.hasOwn(input, 'userId');
+  const ofOneOwner = 'userId' in input;
   throwIfAny([
     ...problem(
       !ofOneOwner || typeof input.userId === 'string',
@@ -81,6 +83,10 @@ export function checkPage(input: ListApiKeysInput): void {
 /** Whether text can be the id of a row: a whole number from 1 that fits the column. */
 export function isKeyId(id: unknown): id is string {
   return typeof id === 'string' && /^[1-9]\d{0,18}$/.test(id) && BigInt(id) <= MAX_BIGINT;
+}
+
+function requireObject(input: unknown): void {
+  throwIfAny(problem(typeof input === 'object' && input !== null, 'the input must be an object'));
 }
 
 function isName(name: unknown): boolean {

@@ -4,10 +4,12 @@ import {
   type InjectionToken,
   Module,
   type ModuleMetadata,
+  type OnModuleInit,
   type OptionalFactoryDependency,
   type Provider,
+  Scope,
 } from '@nestjs/common';
-import { DiscoveryModule } from '@nestjs/core';
+import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { BootCheck } from './api-key.boot-check';
@@ -44,7 +46,18 @@ export interface ApiKeyAsyncOptions
  * wherever in the application the two are imported.
  */
 @Module({})
-class ApiKeyCoreModule {}
+class ApiKeyCoreModule implements OnModuleInit {
+  constructor(private readonly moduleRef: ModuleRef) {}
+
+  /** @throws Error where an injected provider lives for one request: Nest would then skip every check and write at boot and shutdown */
+  onModuleInit(): void {
+    if (this.moduleRef.introspect(ApiKeyGuard).scope === Scope.DEFAULT) return;
+    throw new Error(
+      'ApiKeyModule: what "inject" names depends on a request-scoped provider. Inject providers of the default scope only; ' +
+        'loadUser may look up others itself.',
+    );
+  }
+}
 
 /** Authentication by API key for the whole application: import it once, and its guards work in every module. */
 @Module({})

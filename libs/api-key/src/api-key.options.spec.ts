@@ -189,3 +189,16 @@ describe('the boot fails, naming the option, for', () => {
     expect(messageFor({ scopes: { [secret]: secret }, trustProxy: [secret] })).not.toContain('hunter2');
   });
 });
+
+describe('what only looks like the right kind of thing is refused', () => {
+  it.each<[string, object, RegExp]>([
+    ['a catalogue that is a Map', { scopes: new Map() }, /option "scopes" must be an object of scopes/],
+    ['a list of proxies with a hole', { trustProxy: new Array(1) }, /option "trustProxy" must be a list/],
+  ])('%s', (_, options, message) => {
+    expect(messageFor(options)).toMatch(message);
+  });
+
+  it('options that are null', () => {
+    expect(() => resolveOptions(null as never)).toThrow('ApiKeyModule: the options must be an object');
+  });
+});

@@ -16,7 +16,7 @@ export interface ApiKeyOptions {
   /** The catalogue: each scope and what it allows. With it, any other scope on a route or a key is an error. Default: none. */
   scopes?: Readonly<Record<Scope, string>>;
   /**
-   * Turns the owner of a key into `request.user`; null or undefined refuses the key. An error that is not an
+   * Turns the owner of a key into `request.user`; null, or anything else that is falsy, refuses the key. An error that is not an
    * `HttpException` answers 503. Default: `{ id: userId }`.
    */
   loadUser?: (userId: string) => unknown;
@@ -104,6 +104,7 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
  * @throws Error that names every wrong option, what it must be, and no value
  */
 export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
+  if (!isPlainObject(options)) throw new Error('ApiKeyModule: the options must be an object');
   const given = Object.entries(options).filter(
     ([name, value]) => name !== 'dataSource' && value !== undefined,
   );
@@ -133,15 +134,19 @@ function must(holds: boolean, wanted: string): string | undefined {
 function checkCatalogue(value: unknown): string | undefined {
   const wanted = 'an object of scopes and what each allows, such as { "orders:read": "Read orders" }';
   if (value === null) return undefined;
-  if (typeof value !== 'object' || Array.isArray(value)) return wanted;
+  if (!isPlainObject(value)) return wanted;
   const fits = Object.entries(value).every(
     ([scope, text]) => isScope(scope) && !isWildcard(scope) && typeof text === 'string',
   );
   return must(fits, `${wanted}, without wildcards`);
 }
 
+function isPlainObject(value: unknown): value is object {
+  return Object.prototype.toString.call(value) === '[object Object]';
+}
+
 function checkCidrs(value: unknown): string | undefined {
   const wanted =
     'a list of addresses or CIDR blocks, such as ["10.0.0.0/8", "fd00::/8"]; true and a number of hops are not accepted';
-  return must(Array.isArray(value) && value.every(isCidr), wanted);
+  return must(Array.isArray(value) && Array.from(value).every(isCidr), wanted);
 }

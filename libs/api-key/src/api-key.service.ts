@@ -44,9 +44,11 @@ export interface ApiKeyPage {
 
 const DEFAULT_LIMIT = 50;
 
-/** PostgreSQL's codes for a value that cannot be of the column's type, or is too large for it. */
-const UNFIT_VALUE = ['22P02', '22003'];
+/** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
+const UNFIT_VALUE = ['22P02', '22003', '22021'];
 const FOREIGN_KEY_VIOLATION = '23503';
+/** SQLSTATE class 23: a rule of the table, such as a CHECK of the application's own. */
+const RULE_VIOLATION = /^23/;
 
 /** Issues, checks and ends keys. */
 @Injectable()
@@ -68,9 +70,9 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not take it
    */
   async create(input: CreateApiKeyInput): Promise<IssuedApiKey> {
-    if (typeof input.userId !== 'string' || input.userId === '')
-      throw new ApiKeyInputError(['userId must name the owner of the key']);
     this.check(input);
+    if (typeof input.userId !== 'string' || input.userId.trim() !== input.userId || input.userId === '')
+      throw new ApiKeyInputError(['userId must name the owner of the key']);
     const key = mintKey(this.options.format, this.options.prefix);
     const { userId, name, scopes = [], expiresAt = null } = input;
     const values = [userId, name, digestKey(key), visiblePrefix(key), visibleSuffix(key), scopes, expiresAt];
@@ -199,6 +201,8 @@ function refuseUnknownOwner(error: unknown): never {
   if ([...UNFIT_VALUE, FOREIGN_KEY_VIOLATION].includes(codeOf(error))) {
     throw new ApiKeyInputError(['userId names no owner there is']);
   }
+  if (RULE_VIOLATION.test(codeOf(error)))
+    throw new ApiKeyInputError(['the key breaks a rule that the table sets']);
   throw unavailable(error);
 }
 

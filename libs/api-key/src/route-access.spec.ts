@@ -258,7 +258,7 @@ describe.each([
 
 describe('what a class or method declares itself', () => {
   it('is nothing where no decorator stands', () => {
-    expect(declaredAccess(class {})).toEqual({ isPublic: false, all: [], any: [] });
+    expect(declaredAccess(class {})).toEqual({ isPublic: false, needsKey: false, all: [], any: [] });
   });
 
   it('is kept from changes: a declaration does not alter an earlier one', () => {

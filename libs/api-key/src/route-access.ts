@@ -1,5 +1,6 @@
+import { GUARDS_METADATA } from '@nestjs/common/constants';
 import type { ScopeDemand } from './credential/scope';
-import { declaredAccess } from './scopes.decorator';
+import { declaredAccess, ownAccess } from './scopes.decorator';
 
 /** What it takes to reach a route. */
 export interface RouteAccess extends ScopeDemand {
@@ -11,13 +12,18 @@ interface RouteContext {
   getHandler(): object;
 }
 
-/** The access of a route: scopes of class and method add up; `@Public` on the class gives way to scopes on the method. */
+/**
+ * The access of a route: scopes of class and method add up; `@Public` on the class gives way to a method, or a class
+ * that extends it, that asks for a key by a decorator or a guard of ours.
+ */
 export function routeAccess(context: RouteContext): RouteAccess {
-  const ofClass = declaredAccess(context.getClass());
-  const ofMethod = declaredAccess(context.getHandler());
+  const [owner, handler] = [context.getClass(), context.getHandler()];
+  const ofClass = declaredAccess(owner);
+  const ofMethod = declaredAccess(handler);
+  const opensAll =
+    ofClass.isPublic && !ofClass.needsKey && !isGuarded(handler) && !isGuardedBelowPublic(owner);
   return {
-    isPublic:
-      !asksForScopes(ofMethod) && (ofMethod.isPublic || (ofClass.isPublic && !asksForScopes(ofClass))),
+    isPublic: !ofMethod.needsKey && (ofMethod.isPublic || opensAll),
     all: [...new Set([...ofClass.all, ...ofMethod.all])],
     any: [...ofClass.any, ...ofMethod.any],
   };
@@ -31,4 +37,36 @@ export function asksForScopes({ all, any }: ScopeDemand): boolean {
 /** Every scope that a demand names, each once. */
 export function scopesAskedFor({ all, any }: ScopeDemand): string[] {
   return [...new Set([...all, ...any.flat()])];
+}
+
+/** Remembers the access of each route: decorators do not change once the application runs. */
+export class RouteAccesses {
+  private readonly known = new WeakMap<object, WeakMap<object, RouteAccess>>();
+
+  of(context: RouteContext): RouteAccess {
+    const ofClass = this.known.get(context.getClass());
+    return ofClass?.get(context.getHandler()) ?? this.learn(context);
+  }
+
+  private learn(context: RouteContext): RouteAccess {
+    const access = routeAccess(context);
+    const ofClass = this.known.get(context.getClass()) ?? new WeakMap<object, RouteAccess>();
+    this.known.set(context.getClass(), ofClass.set(context.getHandler(), access));
+    return access;
+  }
+}
+
+/** Whether a class stands below the nearest `@Public` of its chain and sets a guard of ours. */
+function isGuardedBelowPublic(owner: object): boolean {
+  if (ownAccess(owner)) return false;
+  return isGuarded(owner) || isGuardedBelowPublic(Object.getPrototypeOf(owner));
+}
+
+function isGuarded(target: object): boolean {
+  const guards: unknown[] = Reflect.getOwnMetadata(GUARDS_METADATA, target) ?? [];
+  return guards.some((guard) => declaredAccess(classOf(guard)).needsKey);
+}
+
+function classOf(guard: unknown): object {
+  return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
 }

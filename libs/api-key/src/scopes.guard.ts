@@ -4,18 +4,25 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { missingScopes } from './credential/scope';
 import { authenticationOf } from './request/authentication';
 import { requestOf, setHeaders } from './request/http-exchange';
-import { asksForScopes, type RouteAccess, routeAccess, scopesAskedFor } from './route-access';
+import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
+import { NeedsKey } from './scopes.decorator';
 
-/** Lets a request through whose key holds the scopes of `@Scopes` and `@AnyScope`. Stands after `ApiKeyGuard`. */
+/**
+ * Lets a request through whose key holds the scopes of `@Scopes` and `@AnyScope`. Stands after `ApiKeyGuard`; a request that
+ * did not pass that one is refused, whether the route asks for scopes or not.
+ */
 @Injectable()
+@NeedsKey()
 export class ScopesGuard implements CanActivate {
   private readonly logger = new Logger(ScopesGuard.name);
+  private readonly routes = new RouteAccesses();
+  private readonly reported = new WeakSet<object>();
 
   constructor(@Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions) {}
 
   canActivate(context: ExecutionContext): boolean {
-    const access = routeAccess(context);
-    if (access.isPublic || !asksForScopes(access)) return true;
+    const access = this.routes.of(context);
+    if (access.isPublic) return true;
     const refusal = this.refusalFor(context, access);
     if (!refusal) return true;
     setHeaders(context, refusal.headers(this.options.realm));
@@ -32,10 +39,16 @@ export class ScopesGuard implements CanActivate {
   }
 
   private unauthenticated(context: ExecutionContext): ApiKeyRefusal {
-    const route = `${context.getClass().name}.${context.getHandler().name}`;
-    this.logger.error(
-      `${route} asks for scopes, but no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first`,
-    );
+    this.reportOnce(context.getClass().name, context.getHandler());
     return new ApiKeyRefusal('MISSING_API_KEY');
+  }
+
+  private reportOnce(controller: string, handler: ReturnType<ExecutionContext['getHandler']>): void {
+    if (this.reported.has(handler)) return;
+    this.reported.add(handler);
+    this.logger.error(
+      `${controller}.${handler.name} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
+        'or mark the route @Public()',
+    );
   }
 }

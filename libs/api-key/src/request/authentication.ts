@@ -16,7 +16,15 @@ export function authenticationOf(request: object): Authentication | undefined {
   return (request as Authenticated)[AUTHENTICATION];
 }
 
-/** Hangs key and user on a request, also as `request.apiKey` and `request.user`. */
+/** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
 export function attachAuthentication(request: object, authentication: Authentication): void {
-  Object.assign(request, { ...authentication, [AUTHENTICATION]: authentication });
+  const { apiKey, user } = authentication;
+  hang(request, AUTHENTICATION, authentication);
+  hang(request, 'apiKey', apiKey);
+  hang(request, 'user', user);
+}
+
+/** Defined rather than assigned, for Fastify lets an application decorate requests with a getter. */
+function hang(request: object, name: string | symbol, value: unknown): void {
+  Object.defineProperty(request, name, { value, writable: true, configurable: true, enumerable: true });
 }

@@ -7,12 +7,12 @@ export class OwnerLoader {
   constructor(private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'>) {}
 
   /**
-   * The user, or null where there is none any more.
+   * The user, or null where there is none any more: anything falsy is nobody.
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where `loadUser` fails, or its own HttpException
    */
   async load(userId: string): Promise<unknown> {
     try {
-      return (await this.options.loadUser(userId)) ?? null;
+      return (await this.options.loadUser(userId)) || null;
     } catch (error) {
       throw error instanceof HttpException
         ? error

@@ -39,7 +39,8 @@ export class SecureTransport {
     const claimed = headers['x-forwarded-proto'];
     if (claimed !== undefined && address !== undefined && listHas(this.proxies, address))
       return claimed === 'https';
-    if ((socket as Partial<TLSSocket>).encrypted === true) return true;
+    if ((socket as Partial<TLSSocket>).encrypted === true)
+      return address !== undefined || isUnixSocket(socket);
     return !isProxied(headers) && this.isTrustedPeer(socket, address);
   }
 

@@ -1,6 +1,9 @@
 import { Logger } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { apiKeyTable } from './api-key.row';
+
+/** How long a write waits for a table that someone holds locked, so that a shutdown does not. */
+const LOCK_TIMEOUT_MS = 1_000;
 
 /** Milliseconds that only ever grow, whatever happens to the wall clock. */
 export type MonotonicClock = () => number;
@@ -71,9 +74,16 @@ export class LastUsedWriter {
    * locked in order of id, so that two instances cannot deadlock; rows that are gone are forgotten.
    */
   private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {
+    return this.dataSource.transaction(async (manager) => {
+      await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
+      return this.updateIn(manager, uses);
+    });
+  }
+
+  private async updateIn(manager: EntityManager, uses: ReadonlyMap<string, number>): Promise<string[]> {
     const table = apiKeyTable(this.dataSource);
     const now = this.now();
-    const rows = await this.dataSource.query<{ id: unknown }[]>(
+    const rows = await manager.query<{ id: unknown }[]>(
       `WITH used AS (
          SELECT id, clock_timestamp() - age * interval '1 millisecond' AS at
          FROM unnest($1::bigint[], $2::float8[]) AS u (id, age)

@@ -1,0 +1,18 @@
+import type { Server } from 'node:http';
+import { ApiKeyRefusal } from '../api-key.errors';
+import { type ApiKeyRequest, nodeRequest } from './http-exchange';
+
+/** How many header lines Node keeps where the server does not say. */
+const NODE_MAX_HEADERS = 1_000;
+
+/**
+ * Node drops header lines beyond `server.maxHeadersCount` in silence, and with them a second credential or the traces of a
+ * proxy: such a request is refused before any header is believed.
+ * @throws ApiKeyRefusal `INVALID_API_KEY` where header lines may be missing
+ */
+export function requireAllHeaders(request: ApiKeyRequest): void {
+  const { rawHeaders, socket } = nodeRequest(request);
+  const { server } = socket as typeof socket & { readonly server?: Partial<Server> };
+  const kept = server?.maxHeadersCount || NODE_MAX_HEADERS;
+  if (rawHeaders.length >= 2 * kept) throw new ApiKeyRefusal('INVALID_API_KEY');
+}

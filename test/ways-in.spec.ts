@@ -1,0 +1,313 @@
+import { Controller, Get, Injectable, Scope, UseGuards } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { ApiKey, ApiKeyAuth, ApiKeyGuard, ApiKeyModule, Public, Scopes, ScopesGuard } from 'nestjs-api-key';
+import { AppDataSource } from '../ormconfig';
+import { ADAPTERS, bootApp, libraryModules, type TestApp, type TestAppSettings } from './support/app';
+import { createMigratedDatabase, createUser } from './support/database';
+import { rawGet } from './support/raw-http';
+
+let database: string;
+let userId: string;
+let running: TestApp | undefined;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+});
+
+afterEach(async () => {
+  await running?.close();
+  running = undefined;
+});
+
+async function boot(settings: Omit<TestAppSettings, 'database'>): Promise<TestApp> {
+  running = await bootApp({ database, ...settings });
+  return running;
+}
+
+async function bearer(app: TestApp): Promise<string> {
+  return `Authorization: Bearer ${(await app.keys.create({ userId, name: 'ci', scopes: ['*'] })).key}`;
+}
+
+async function bootError(settings: Omit<TestAppSettings, 'database'>): Promise<string> {
+  return boot(settings).then(
+    () => 'booted',
+    (error: Error) => error.message,
+  );
+}
+
+/** A decorator as tracing libraries have it: another function takes the place of the method. */
+const traced: MethodDecorator = (_target, _key, descriptor) => {
+  const inner = descriptor.value as unknown as (...args: unknown[]) => unknown;
+  descriptor.value = function (this: unknown, ...args: unknown[]) {
+    return inner.apply(this, args);
+  } as never;
+};
+
+describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
+  it.each<[string, MethodDecorator]>([
+    ['@ApiKeyAuth() without scopes', ApiKeyAuth()],
+    ['@UseGuards(ApiKeyGuard)', UseGuards(ApiKeyGuard)],
+    ['@UseGuards(ApiKeyGuard, ScopesGuard)', UseGuards(ApiKeyGuard, ScopesGuard)],
+  ])('a method with %s in a class that is @Public', async (_, guarded) => {
+    @Controller()
+    @Public()
+    class Routes {
+      @Get('open')
+      open() {}
+
+      @Get('closed')
+      @guarded
+      closed() {}
+    }
+    const app = await boot({ adapter, controllers: [Routes] });
+    expect((await rawGet(app.port, '/open')).status).toBe(200);
+    expect((await rawGet(app.port, '/closed')).status).toBe(401);
+    expect((await rawGet(app.port, '/closed', [await bearer(app)])).status).toBe(200);
+  });
+
+  it.each<[string, ClassDecorator]>([
+    ['@ApiKeyAuth() without scopes', ApiKeyAuth()],
+    ['@UseGuards(ApiKeyGuard)', UseGuards(ApiKeyGuard)],
+  ])('a controller with %s that extends one that is @Public', async (_, guarded) => {
+    @Public()
+    abstract class Base {
+      @Get('inherited')
+      inherited() {}
+    }
+
+    @Controller()
+    @guarded
+    class Routes extends Base {
+      @Get('own')
+      own() {}
+    }
+    const app = await boot({ adapter, controllers: [Routes] });
+    for (const path of ['/inherited', '/own']) {
+      expect((await rawGet(app.port, path)).status).toBe(401);
+      expect((await rawGet(app.port, path, [await bearer(app)])).status).toBe(200);
+    }
+  });
+
+  it('a route with a guard instance of ours in a class that is @Public', async () => {
+    const guard = Object.assign(Object.create(ScopesGuard.prototype), { canActivate: () => false });
+    @Controller()
+    @Public()
+    class Routes {
+      @Get()
+      @UseGuards(guard)
+      get() {}
+    }
+    expect((await rawGet((await boot({ adapter, controllers: [Routes] })).port, '/')).status).toBe(403);
+  });
+
+  it('a route without scopes whose only guard is ScopesGuard', async () => {
+    @Controller()
+    @UseGuards(ScopesGuard)
+    class Routes {
+      @Get()
+      get() {}
+    }
+    expect((await rawGet((await boot({ adapter, controllers: [Routes] })).port, '/')).status).toBe(401);
+  });
+
+  it('any route through more header lines than Node keeps: what it dropped may be a second credential or a proxy', async () => {
+    @Controller()
+    @ApiKeyAuth()
+    class Routes {
+      @Get()
+      get() {}
+    }
+    const app = await boot({ adapter, controllers: [Routes], options: { loopbackException: true } });
+    const credential = await bearer(app);
+    const filler = (lines: number) => Array.from({ length: lines }, () => 'a:');
+    const status = async (...lines: string[]) => (await rawGet(app.port, '/', lines)).status;
+    expect(await status(credential, ...filler(900))).toBe(200);
+    expect(await status(credential, ...filler(900), 'Via: 1.1 proxy')).toBe(403);
+    for (const hidden of ['Via: 1.1 proxy', 'X-Forwarded-For: 192.0.2.1', credential]) {
+      expect(await status(credential, ...filler(2_500), hidden)).toBe(401);
+    }
+    app.app.getHttpServer().maxHeadersCount = 20;
+    expect(await status(credential, ...filler(100), 'Via: 1.1 proxy')).toBe(401);
+    expect(await status(credential)).toBe(200);
+  });
+});
+
+it('@Public next to guards of ours, on the same class or method, opens by name', async () => {
+  @Controller()
+  @UseGuards(ApiKeyGuard, ScopesGuard)
+  @Public()
+  class Routes {
+    @Get('open')
+    open() {}
+
+    @Get('scoped')
+    @Scopes('orders:read')
+    scoped() {}
+  }
+  const app = await boot({ controllers: [Routes] });
+  expect((await rawGet(app.port, '/open')).status).toBe(200);
+  expect((await rawGet(app.port, '/scoped')).status).toBe(401);
+});
+
+it('a guard in the wrong order is told once a route, however many requests it refuses', async () => {
+  @Controller()
+  @UseGuards(ScopesGuard, ApiKeyGuard)
+  class Routes {
+    @Get()
+    get() {}
+  }
+  const app = await boot({ controllers: [Routes] });
+  const lines: string[] = [];
+  const line = (message: string) => lines.push(message);
+  app.app.useLogger({ log() {}, warn() {}, error: line });
+  for (let i = 0; i < 3; i++) expect((await rawGet(app.port, '/')).status).toBe(401);
+  expect(lines).toEqual([
+    expect.stringMatching(/^Routes\.get is refused to everyone, for no ApiKeyGuard ran/),
+  ]);
+});
+
+describe('the boot stops where', () => {
+  it.each<[string, MethodDecorator]>([
+    ['@Scopes', Scopes('orders:read')],
+    ['@ApiKeyAuth', ApiKeyAuth()],
+    ['@Public', Public()],
+  ])('another decorator replaced the method below which %s stands', async (_, declared) => {
+    @Controller()
+    @UseGuards(ApiKeyGuard, ScopesGuard)
+    class Routes {
+      @Get()
+      @traced
+      @declared
+      get() {}
+    }
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get lost what @Scopes/);
+  });
+
+  it('a class overrides a route and drops its scopes', async () => {
+    @UseGuards(ApiKeyGuard, ScopesGuard)
+    abstract class Base {
+      @Get()
+      @Scopes('orders:write')
+      get() {}
+    }
+
+    @Controller()
+    class Routes extends Base {
+      @Get()
+      override get() {}
+    }
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get lost what @Scopes/);
+  });
+
+  it.each(['forRootAsync', 'dataSource'])('a request-scoped provider reaches %s', async (where) => {
+    @Injectable({ scope: Scope.REQUEST })
+    class Tenant {}
+
+    @Controller()
+    @Scopes('orders:read')
+    class Unguarded {
+      @Get()
+      get() {}
+    }
+    const [typeOrm] = libraryModules(database);
+    const requestScopedSource = {
+      module: class RequestScopedSource {},
+      global: true,
+      providers: [
+        Tenant,
+        { provide: 'source', inject: [Tenant], useFactory: () => new AppDataSource(database) },
+      ],
+      exports: [Tenant, 'source'],
+    };
+    const library = ApiKeyModule.forRootAsync({
+      imports: [requestScopedSource],
+      inject: where === 'forRootAsync' ? [Tenant] : ['source'],
+      useFactory: () => ({}),
+    });
+    const module = await Test.createTestingModule({
+      imports: [typeOrm as never, library],
+      controllers: [Unguarded],
+    }).compile();
+    const app = module.createNestApplication();
+    await expect(app.init()).rejects.toThrow(/depends on a request-scoped provider/);
+    await app.close();
+  });
+});
+
+describe('the boot goes on where', () => {
+  it('a class overrides a route and says anew what it takes', async () => {
+    abstract class Base {
+      @Get()
+      @ApiKeyAuth('orders:write')
+      get() {}
+    }
+
+    @Controller()
+    class Routes extends Base {
+      @Get()
+      @ApiKeyAuth('orders:read')
+      override get() {}
+    }
+    expect(await bootError({ controllers: [Routes] })).toBe('booted');
+  });
+
+  it('@Scopes stands above a decorator that replaces the method', async () => {
+    @Controller()
+    class Routes {
+      @Get()
+      @ApiKeyAuth('orders:read')
+      @traced
+      get() {}
+    }
+    expect(await bootError({ controllers: [Routes] })).toBe('booted');
+  });
+
+  it('both guards are global and request-scoped', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class PerRequest extends ScopesGuard {}
+
+    @Controller()
+    @Scopes('orders:read')
+    class Routes {
+      @Get()
+      get() {}
+    }
+    const providers = [
+      { provide: APP_GUARD, useExisting: ApiKeyGuard },
+      { provide: APP_GUARD, useClass: PerRequest, scope: Scope.REQUEST },
+    ];
+    expect(await bootError({ controllers: [Routes], providers })).toBe('booted');
+  });
+});
+
+it('a request whose user is a getter that Fastify was given is filled all the same', async () => {
+  @Controller()
+  @ApiKeyAuth()
+  class Routes {
+    @Get()
+    get() {}
+  }
+  const module = await Test.createTestingModule({
+    imports: [
+      TypeOrmModule.forRootAsync({
+        useFactory: () => ({ type: 'postgres', entities: [ApiKey] }),
+        dataSourceFactory: async () => new AppDataSource(database),
+      }),
+      ApiKeyModule.forRoot(),
+    ],
+    controllers: [Routes],
+  }).compile();
+  const adapter = new FastifyAdapter();
+  adapter.getInstance().decorateRequest('user', { getter: () => null } as never);
+  const app = module.createNestApplication(adapter);
+  await app.listen(0, '127.0.0.1');
+  running = {
+    keys: module.get((await import('nestjs-api-key')).ApiKeyService),
+    close: () => app.close(),
+  } as TestApp;
+  expect((await rawGet(app.getHttpServer().address().port, '/', [await bearer(running)])).status).toBe(200);
+});
