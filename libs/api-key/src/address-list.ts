@@ -28,8 +28,15 @@ export function listHas(list: BlockList, socketAddress: string): boolean {
   return version !== 0 && list.check(address, version === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** Whether all addresses of one block are in another; both passed `isCidr`. */
+export function isCidrWithin(inner: string, outer: string): boolean {
+  const [within, around] = [parseCidr(inner), parseCidr(outer)];
+  if (!within || !around || within.family !== around.family || within.bits < around.bits) return false;
+  return addressList([outer]).check(within.address, within.family);
+}
+
 function parseCidr(text: string): Block | null {
-  const match = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text);
+  const match = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text);
   const address = match?.[1] ?? '';
   const version = isIP(address);
   const width = version === 6 ? 128 : 32;

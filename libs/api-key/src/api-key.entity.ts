@@ -29,6 +29,7 @@ const asScopes: ValueTransformer = { to: (value) => value, from: scopesOrNone };
  * The migrations of this package own the table, so TypeORM's `synchronize` and `migration:generate` leave it alone.
  */
 @Entity({ name: 'api_keys', synchronize: false })
+@Index('index_api_keys_on_user_id_and_id', ['userId', 'id'])
 export class ApiKey {
   /** Column `id`, a whole number as text. */
   @PrimaryGeneratedColumn({ type: 'bigint' })
@@ -72,6 +73,27 @@ export class ApiKey {
   /** Column `revoked_at`: since then the key is refused; null: not revoked. */
   @Column({ name: 'revoked_at', type: 'timestamptz', nullable: true, transformer: asDate })
   revokedAt!: Date | null;
+
+  /** Column `rate_limit`: how many requests a window allows; null: the default of the module. */
+  @Column({ name: 'rate_limit', type: 'integer', nullable: true })
+  rateLimit!: number | null;
+
+  /** Column `rate_limit_window_seconds`: how long that window is. */
+  @Column({ name: 'rate_limit_window_seconds', type: 'integer', nullable: true })
+  rateLimitWindowSeconds!: number | null;
+
+  /** Column `allowed_ips`: CIDR blocks from which the key works; null: from everywhere. */
+  @Column({ name: 'allowed_ips', type: 'cidr', array: true, nullable: true })
+  allowedIps!: string[] | null;
+
+  /** Column `metadata`: what the application keeps with the key. */
+  @Column({ type: 'jsonb', default: () => "'{}'" })
+  metadata!: Record<string, unknown>;
+
+  /** Column `replaces_id`: the key that this one was rotated from, also after that one is gone. */
+  @Index('index_api_keys_on_replaces_id', { unique: true, where: 'replaces_id IS NOT NULL' })
+  @Column({ name: 'replaces_id', type: 'bigint', nullable: true })
+  replacesId!: string | null;
 
   /** Column `created_at`. */
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })

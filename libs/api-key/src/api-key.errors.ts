@@ -1,7 +1,28 @@
 import { HttpException } from '@nestjs/common';
+import type { ApiKey } from './api-key.entity';
 
 /** The stable code of each refusal, the `error` field of its body. */
 export type RefusalCode = keyof typeof REFUSALS;
+
+/** Why a request was refused, for the trail; callers are told less. */
+export type RefusedReason =
+  | 'malformed'
+  | 'unknown'
+  | 'expired'
+  | 'revoked'
+  | 'owner'
+  | 'address'
+  | 'plaintext'
+  | 'scope';
+
+/** What the trail is told of a refused request beside the answer. */
+export interface RefusedKey {
+  readonly reason: RefusedReason;
+  /** The key, where one of ours was presented. */
+  readonly apiKey: ApiKey | null;
+  /** What was presented, as `acme_live_3fKd...9xQz`; null where it is no key. */
+  readonly masked: string | null;
+}
 
 interface RefusalRule {
   readonly status: number;
@@ -36,6 +57,10 @@ const REFUSALS = {
       'API keys are accepted over HTTPS only. Call the https:// URL. For operators: behind a TLS-terminating proxy, list ' +
       'its address in trustProxy and let it send "X-Forwarded-Proto: https"; for a private network, list it in allowInsecureHttpFrom.',
   },
+  IP_NOT_ALLOWED: {
+    status: 403,
+    message: 'The API key may not be used from this address.',
+  },
   KEY_STORE_UNAVAILABLE: {
     status: 503,
     message: 'API keys cannot be checked at the moment. Try again shortly.',
@@ -54,6 +79,7 @@ export class ApiKeyRefusal extends HttpException {
       readonly missing?: readonly string[];
       readonly asked?: readonly string[];
       readonly cause?: unknown;
+      readonly refused?: RefusedKey;
     } = {},
   ) {
     const { status, message } = REFUSALS[code];
@@ -62,7 +88,11 @@ export class ApiKeyRefusal extends HttpException {
       cause: details.cause,
     });
     this.asked = details.asked ?? [];
+    Object.defineProperty(this, 'refused', { value: details.refused ?? null, enumerable: false });
   }
+
+  /** What the trail is told; null where no key was judged. Not enumerable, so that no log of the error tells callers' keys. */
+  declare readonly refused: RefusedKey | null;
 
   private readonly asked: readonly string[];
 
@@ -74,6 +104,29 @@ export class ApiKeyRefusal extends HttpException {
       ...(challenge !== undefined && { 'WWW-Authenticate': `Bearer realm="${realm}"${challenge}${scope}` }),
       ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
     };
+  }
+}
+
+/** A change that the state of the key forbids, such as a second rotation. Nothing was changed. */
+export class ApiKeyConflictError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ApiKeyConflictError';
+  }
+}
+
+/** A key was to be given more than the key that acts has. Nothing was changed. */
+export class ApiKeyAuthorityError extends Error {
+  /**
+   * @param problems what goes beyond the acting key, in words
+   * @param missing the scopes among it
+   */
+  constructor(
+    readonly problems: readonly string[],
+    readonly missing: readonly string[],
+  ) {
+    super(problems.join('; '));
+    this.name = 'ApiKeyAuthorityError';
   }
 }
 

@@ -1,10 +1,13 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
-import { ApiKeyRefusal } from './api-key.errors';
+import type { ApiKey } from './api-key.entity';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
-import { attachAuthentication, authenticationOf } from './request/authentication';
+import { RequestTrail } from './audit/request-trail';
+import { refuse } from './refuse';
 import { requireAllHeaders } from './request/all-headers';
-import { type ApiKeyRequest, requestOf, setHeaders } from './request/http-exchange';
+import { requireAllowedAddress } from './request/allowed-address';
+import { attachAuthentication, authenticationOf } from './request/authentication';
+import { type ApiKeyRequest, callerOf, requestOf } from './request/http-exchange';
 import { OwnerLoader } from './request/owner-loader';
 import { presentedCredential } from './request/presented-credential';
 import { SecureTransport } from './request/secure-transport';
@@ -21,6 +24,7 @@ export class ApiKeyGuard implements CanActivate {
     private readonly keys: ApiKeyService,
     private readonly owners: OwnerLoader,
     private readonly transport: SecureTransport,
+    private readonly trail: RequestTrail,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
@@ -29,22 +33,23 @@ export class ApiKeyGuard implements CanActivate {
     const request = requestOf(context);
     if (authenticationOf(request)) return true;
     try {
-      await this.authenticate(request);
+      const apiKey = await this.authenticate(request);
+      this.trail.accepted(apiKey, () => callerOf(context));
       return true;
     } catch (error) {
-      if (error instanceof ApiKeyRefusal) setHeaders(context, error.headers(this.options.realm));
-      throw error;
+      return refuse(error, context, this.options.realm, this.trail);
     }
   }
 
-  private async authenticate(request: ApiKeyRequest): Promise<void> {
+  private async authenticate(request: ApiKeyRequest): Promise<ApiKey> {
     requireAllHeaders(request);
     this.transport.require(request);
     const credential = presentedCredential(request, this.options.headerName);
-    const apiKey = await this.keys.authenticate(credential);
-    if (!apiKey) throw new ApiKeyRefusal('INVALID_API_KEY');
-    const user = await this.owners.load(apiKey.userId);
-    if (user === null) throw new ApiKeyRefusal('INVALID_API_KEY');
+    const apiKey = await this.keys.admit(credential);
+    requireAllowedAddress(request, apiKey);
+    const user = await this.owners.load(apiKey);
     attachAuthentication(request, { apiKey, user });
+    this.keys.noteUse(apiKey);
+    return apiKey;
   }
 }

@@ -23,6 +23,10 @@ import {
   resolveOptions,
 } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
+import { Announcer } from './audit/announcer';
+import { ChangeTrail } from './audit/change-trail';
+import { RequestTrail } from './audit/request-trail';
+import { Trail } from './audit/trail';
 import { SecureTransport } from './request/secure-transport';
 import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
@@ -98,6 +102,20 @@ function wire(
       ApiKeyGuard,
       ScopesGuard,
       BootCheck,
+      Announcer,
+      made(Trail, [API_KEY_DATA_SOURCE], (source: DataSource) => new Trail(source)),
+      made(
+        ChangeTrail,
+        [API_KEY_DATA_SOURCE, Trail, Announcer, API_KEY_OPTIONS],
+        (source: DataSource, trail: Trail, announcer: Announcer, { audit }: ResolvedApiKeyOptions) =>
+          new ChangeTrail(source, trail, announcer, audit.changes),
+      ),
+      made(
+        RequestTrail,
+        [API_KEY_OPTIONS, Trail, Announcer],
+        ({ audit }: ResolvedApiKeyOptions, trail: Trail, announcer: Announcer) =>
+          new RequestTrail(audit, trail, announcer),
+      ),
       made(KeyStore, [API_KEY_DATA_SOURCE], (source: DataSource) => new KeyStore(source)),
       made(OwnerLoader, [API_KEY_OPTIONS], (resolved: ResolvedApiKeyOptions) => new OwnerLoader(resolved)),
       made(
@@ -120,6 +138,7 @@ function wire(
       OwnerLoader,
       SecureTransport,
       LastUsedWriter,
+      RequestTrail,
     ],
   };
   return { module: ApiKeyModule, global: true, imports: [core], exports: [core] };

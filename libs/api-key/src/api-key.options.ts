@@ -2,7 +2,25 @@ import type { DataSource } from 'typeorm';
 import { isCidr } from './address-list';
 import { isKeyPrefix, type KeyFormat } from './credential/format';
 import { isScope, isWildcard } from './credential/scope';
+import type { ApiKeyEventSink } from './api-key.event';
 import type { Scope } from './scope-catalogue';
+
+/** Where events of requests go: the table, Nest's logger, nowhere, or a sink of the application. */
+export type EventTarget = 'table' | 'log' | 'off' | ApiKeyEventSink;
+
+/** What happens to the events that the library tells. Each field that is left out keeps its default. */
+export interface AuditOptions {
+  /** Refused requests whose key was judged. `log` warns. Default `table`, in batches off the request's path. */
+  refused?: EventTarget;
+  /** Requests that were let in. `log` is at level debug. Default `log`. */
+  accepted?: EventTarget;
+  /** Changes of keys go to the table in their own transaction; they may go to a sink of the application as well. Default null. */
+  changes?: ApiKeyEventSink | null;
+  /** How many events of requests may wait to be written, 1 to 1,000,000; more are dropped and counted. Default 1,000. */
+  queueSize?: number;
+  /** Milliseconds between two writes of those events, 10 to 3,600,000. Default 1,000. */
+  flushIntervalMs?: number;
+}
 
 /** What `ApiKeyModule.forRoot` takes. Each field that is left out keeps its default. */
 export interface ApiKeyOptions {
@@ -33,6 +51,8 @@ export interface ApiKeyOptions {
   allowInsecureHttpFrom?: readonly string[];
   /** Whether plaintext from this machine itself, with no trace of a proxy, is accepted. Default true. */
   loopbackException?: boolean;
+  /** Where events go, and how many may wait. */
+  audit?: AuditOptions;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
   lastUsedIntervalMs?: number;
 }
@@ -44,7 +64,8 @@ export interface ApiKeyRootOptions extends ApiKeyOptions {
 }
 
 /** The options after defaults and checks, frozen. */
-export type ResolvedApiKeyOptions = Readonly<Required<Omit<ApiKeyOptions, 'scopes'>>> & {
+export type ResolvedApiKeyOptions = Readonly<Required<Omit<ApiKeyOptions, 'scopes' | 'audit'>>> & {
+  readonly audit: Readonly<Required<AuditOptions>>;
   readonly scopes: Readonly<Record<string, string>> | null;
 };
 
@@ -60,6 +81,7 @@ const DEFAULTS = {
   trustProxy: [],
   allowInsecureHttpFrom: [],
   loopbackException: true,
+  audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
   lastUsedIntervalMs: 10_000,
 } satisfies ResolvedApiKeyOptions;
 
@@ -92,11 +114,17 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   trustProxy: checkCidrs,
   allowInsecureHttpFrom: checkCidrs,
   loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
+  audit: checkAudit,
   lastUsedIntervalMs: (value) =>
-    must(
-      Number.isInteger(value) && Number(value) >= 100 && Number(value) <= 3_600_000,
-      'a whole number of milliseconds from 100 to 3600000',
-    ),
+    must(isWhole(value, 100, 3_600_000), 'a whole number of milliseconds from 100 to 3600000'),
+};
+
+const AUDIT_CHECKS: Record<keyof AuditOptions, (value: unknown) => boolean> = {
+  refused: isTarget,
+  accepted: isTarget,
+  changes: (value) => value === null || isSink(value),
+  queueSize: (value) => isWhole(value, 1, 1_000_000),
+  flushIntervalMs: (value) => isWhole(value, 10, 3_600_000),
 };
 
 /**
@@ -113,6 +141,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
   const merged: ResolvedApiKeyOptions = { ...DEFAULTS, ...Object.fromEntries(given) };
   return Object.freeze({
     ...merged,
+    audit: Object.freeze({ ...DEFAULTS.audit, ...definedOf(merged.audit) }),
     scopes: merged.scopes && Object.freeze({ ...merged.scopes }),
     trustProxy: Object.freeze([...merged.trustProxy]),
     allowInsecureHttpFrom: Object.freeze([...merged.allowInsecureHttpFrom]),
@@ -139,6 +168,35 @@ function checkCatalogue(value: unknown): string | undefined {
     ([scope, text]) => isScope(scope) && !isWildcard(scope) && typeof text === 'string',
   );
   return must(fits, `${wanted}, without wildcards`);
+}
+
+function checkAudit(value: unknown): string | undefined {
+  const fits =
+    isPlainObject(value) &&
+    Object.entries(definedOf(value)).every(
+      ([name, given]) => Object.hasOwn(AUDIT_CHECKS, name) && AUDIT_CHECKS[name as keyof AuditOptions](given),
+    );
+  return must(
+    fits,
+    '{ refused, accepted } of "table", "log", "off" or a sink with a method record, { changes } a sink or null, ' +
+      '{ queueSize } from 1 to 1000000, { flushIntervalMs } from 10 to 3600000',
+  );
+}
+
+function isTarget(value: unknown): boolean {
+  return value === 'table' || value === 'log' || value === 'off' || isSink(value);
+}
+
+function isSink(value: unknown): boolean {
+  return typeof (value as ApiKeyEventSink | null)?.record === 'function';
+}
+
+function isWhole(value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
+}
+
+function definedOf(value: object): object {
+  return Object.fromEntries(Object.entries(value).filter(([, given]) => given !== undefined));
 }
 
 function isPlainObject(value: unknown): value is object {

@@ -1,32 +1,41 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
+import { type Acting, ownerOf } from './acting';
 import { ApiKey } from './api-key.entity';
 import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
 import {
+  type ApiKeyFields,
   type CreateApiKeyInput,
+  checkChanges,
+  checkDays,
   checkNewKey,
+  checkOverlap,
   checkPage,
   isKeyId,
   type ListApiKeysInput,
+  type UpdateApiKeyInput,
 } from './api-key.input';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
+import { ChangeTrail, changeEvent } from './audit/change-trail';
+import type { RecordedApiKeyEvent } from './api-key.event';
+import { RequestTrail } from './audit/request-trail';
+import { Trail } from './audit/trail';
+import { type Authority, excessOf } from './authority';
 import { digestKey } from './credential/digest';
-import { isWellFormedKey, mintKey, visiblePrefix, visibleSuffix } from './credential/format';
-import {
-  API_KEY_COLUMNS,
-  API_KEY_DATA_SOURCE,
-  type ApiKeyRow,
-  apiKeyFromRow,
-  apiKeyTable,
-} from './verification/api-key.row';
+import { isWellFormedKey, visiblePrefix, visibleSuffix } from './credential/format';
+import { maskKey } from './credential/mask';
+import { deleteEndedKeys, deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
+import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
+import { authorityOf, refuseExcess } from './lifecycle/key-authority';
+import { keyById, pageOfKeys } from './lifecycle/list-keys';
+import { lockKey } from './lifecycle/lock-key';
+import { type IssuedApiKey, insertKey } from './lifecycle/new-key';
+import { type Rotation, rotateKey } from './lifecycle/rotate-key';
+import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
+import { updateKey } from './lifecycle/update-key';
+import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
 import { KeyStore, type StoredKey } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
-
-/** A key just created. `key` is the raw key: this is the one time that it exists outside its owner's hands. */
-export interface IssuedApiKey {
-  readonly key: string;
-  readonly apiKey: ApiKey;
-}
 
 /** Why a key is not accepted. For logs and decisions of the application; callers are told one answer for all. */
 export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
@@ -34,23 +43,68 @@ export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
 /** What `verify` found. */
 export type VerifyResult =
   | { readonly ok: true; readonly apiKey: ApiKey }
-  | { readonly ok: false; readonly reason: InvalidKeyReason };
+  | {
+      readonly ok: false;
+      readonly reason: InvalidKeyReason;
+      /** The key that has expired or is revoked. */
+      readonly apiKey: ApiKey | null;
+      /** What was presented, as `acme_live_3fKd...9xQz`; null where it is malformed. */
+      readonly masked: string | null;
+    };
 
-/** A page of keys, newest first. `nextCursor` is null on the last page. */
-export interface ApiKeyPage {
-  readonly items: readonly ApiKey[];
+/** A page, newest first. `nextCursor` is null on the last page. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
   readonly nextCursor: string | null;
 }
 
+/** A page of keys. */
+export type ApiKeyPage = Page<ApiKey>;
+
+/** How long a rotated key still works, and how long its successor does. */
+export interface RotateOptions {
+  /** Seconds from 0 to 2,592,000 (30 days) that the old key still works; 0 ends it at once. Default 86,400. */
+  overlapSeconds?: number;
+  /** When the new key stops working; null: never. Default: it lives as long as the old one was given. */
+  expiresAt?: Date | null;
+}
+
+/** Why a key is revoked. */
+export interface RevokeOptions {
+  /** For the trail: 1 to 255 characters, none of them a control character. */
+  reason?: string;
+  /** Whether to answer only once no instance accepts the key. Without a cache, that is so at the commit. */
+  everywhere?: boolean;
+}
+
+/** What is removed for good. */
+export interface PruneOptions {
+  /** Keys that expired or were revoked more than so many days ago, 0 to 36,500. Default 90. */
+  olderThanDays?: number;
+  /** Events older than so many days, 0 to 36,500. Default 365. */
+  eventsOlderThanDays?: number;
+  /** Told how many keys and events are gone so far. */
+  onProgress?: (removed: PruneReport) => void;
+}
+
+/** What was removed. */
+export interface PruneReport {
+  readonly keys: number;
+  readonly events: number;
+}
+
+/** The keys of one owner. */
+export interface RevokeAllInput extends Pick<RevokeOptions, 'reason'> {
+  userId: string;
+}
+
 const DEFAULT_LIMIT = 50;
+const DEFAULT_OVERLAP_SECONDS = 86_400;
+const DEFAULT_PRUNE_DAYS = 90;
+const DEFAULT_EVENT_PRUNE_DAYS = 365;
+const PRUNE_BATCH = 1_000;
 
-/** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
-const UNFIT_VALUE = ['22P02', '22003', '22021'];
-const FOREIGN_KEY_VIOLATION = '23503';
-/** SQLSTATE class 23: a rule of the table, such as a CHECK of the application's own. */
-const RULE_VIOLATION = /^23/;
-
-/** Issues, checks and ends keys. */
+/** Issues, checks, changes and ends keys. Every call may name on whose behalf it acts. */
 @Injectable()
 export class ApiKeyService {
   private readonly catalogue: readonly string[] | null;
@@ -60,30 +114,49 @@ export class ApiKeyService {
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
     private readonly store: KeyStore,
     private readonly lastUsed: LastUsedWriter,
+    private readonly trail: Trail,
+    private readonly changes: ChangeTrail,
+    private readonly requests: RequestTrail,
   ) {
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
 
+  /** How many events of requests were dropped since the start, for they came faster than they could be written. */
+  get droppedEvents(): number {
+    return this.requests.dropped;
+  }
+
   /**
-   * Issues a key. The raw key is in the answer and nowhere else.
+   * Issues a key. The raw key is in the answer and nowhere else. A key that acts hands its own bounds on where none are given.
    * @throws ApiKeyInputError where a field does not fit, or the owner does not exist
+   * @throws ApiKeyAuthorityError where it would give more than the key that acts has
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not take it
    */
-  async create(input: CreateApiKeyInput): Promise<IssuedApiKey> {
+  async create(input: CreateApiKeyInput, acting: Acting = {}): Promise<IssuedApiKey> {
     this.check(input);
-    if (typeof input.userId !== 'string' || input.userId.trim() !== input.userId || input.userId === '')
-      throw new ApiKeyInputError(['userId must name the owner of the key']);
-    const key = mintKey(this.options.format, this.options.prefix);
-    const { userId, name, scopes = [], expiresAt = null } = input;
-    const values = [userId, name, digestKey(key), visiblePrefix(key), visibleSuffix(key), scopes, expiresAt];
-    return { key, apiKey: await this.insert(values) };
+    const owner = ownerOf(acting);
+    if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the key']);
+    if (owner !== null && input.userId !== owner)
+      throw new ApiKeyInputError(['userId names another owner than the one who acts']);
+    const { userId, name, metadata = {} } = input;
+    const authority = authorityFor(input, acting.apiKey ?? null);
+    const newKey = { userId, name, metadata, ...authority, replacesId: null };
+    return this.changes
+      .make(async (manager) => {
+        const issued = await insertKey(manager, this.table, newKey, this.options);
+        return {
+          result: issued,
+          events: [changeEvent('created', issued.apiKey, acting, { replacesId: null })],
+        };
+      })
+      .catch(refuseMisfit);
   }
 
   /**
    * Checks what a new key shall be, without issuing it.
    * @throws ApiKeyInputError where a field does not fit
    */
-  check(input: Omit<CreateApiKeyInput, 'userId'>): void {
+  check(input: ApiKeyFields): void {
     checkNewKey(input, this.catalogue, new Date());
   }
 
@@ -93,12 +166,14 @@ export class ApiKeyService {
    */
   async verify(key: unknown): Promise<VerifyResult> {
     if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex')) {
-      return { ok: false, reason: 'malformed' };
+      return { ok: false, reason: 'malformed', apiKey: null, masked: null };
     }
     const stored = await this.find(digestKey(key));
-    if (!stored) return { ok: false, reason: 'unknown' };
-    if (stored.revoked) return { ok: false, reason: 'revoked' };
-    return stored.expired ? { ok: false, reason: 'expired' } : { ok: true, apiKey: stored.apiKey };
+    const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
+    if (!stored) return { ok: false, reason: 'unknown', apiKey: null, masked };
+    const { apiKey, revoked, expired } = stored;
+    if (!revoked && !expired) return { ok: true, apiKey };
+    return { ok: false, reason: revoked ? 'revoked' : 'expired', apiKey, masked };
   }
 
   /**
@@ -108,106 +183,268 @@ export class ApiKeyService {
   async authenticate(key: unknown): Promise<ApiKey | null> {
     const result = await this.verify(key);
     if (!result.ok) return null;
-    this.lastUsed.note(result.apiKey.id);
+    this.noteUse(result.apiKey);
     return result.apiKey;
   }
 
+  /**
+   * The row of a raw key that is valid now, its use not noted yet.
+   * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
+   */
+  async admit(key: unknown): Promise<ApiKey> {
+    const result = await this.verify(key);
+    if (result.ok) return result.apiKey;
+    throw new ApiKeyRefusal('INVALID_API_KEY', { refused: result });
+  }
+
+  /** Notes that a verified key was used now, for `last_used_at`. No I/O. */
+  noteUse({ id }: ApiKey): void {
+    this.lastUsed.note(id);
+  }
+
   /** A key by its id, or null: an id that cannot be one is that of no key. */
-  async get(id: string): Promise<ApiKey | null> {
+  async get(id: string, acting: Acting = {}): Promise<ApiKey | null> {
+    const owner = ownerOf(acting);
     if (!isKeyId(id)) return null;
-    return this.keys().where('k.id = CAST(:id AS bigint)', { id }).getOne();
+    return keyById(this.dataSource, id, owner).catch(refuseUnavailable);
   }
 
   /**
-   * Keys, newest first; of one owner where `userId` is given.
-   * @throws ApiKeyInputError where limit or cursor cannot be used
+   * Keys, newest first; of one owner where `userId` is given, or someone acts.
+   * @throws ApiKeyInputError where limit, state or cursor cannot be used
    */
-  async list(input: ListApiKeysInput = {}): Promise<ApiKeyPage> {
+  async list(input: ListApiKeysInput = {}, acting: Acting = {}): Promise<ApiKeyPage> {
     checkPage(input);
-    const { userId, limit = DEFAULT_LIMIT, cursor = null } = input;
-    const query = this.keys()
-      .orderBy('k.id', 'DESC')
-      .limit(limit + 1);
-    if (userId !== undefined) query.andWhere('k.userId = :userId', { userId });
-    if (cursor !== null) query.andWhere('k.id < CAST(:cursor AS bigint)', { cursor });
-    const found = await query.getMany().catch(noneWhereUnfit);
-    const items = found.slice(0, limit);
-    return { items, nextCursor: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+    const owner = ownerOf(acting);
+    const { userId, state, limit = DEFAULT_LIMIT, cursor = null } = input;
+    if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
+    const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
+    const found = await pageOfKeys(this.dataSource, wanted).catch((error) =>
+      isUnfit(error) ? [] : refuseUnavailable(error),
+    );
+    return pageOf(found, limit);
+  }
+
+  /**
+   * Changes the given fields and no others; null where there is no such key.
+   * @throws ApiKeyInputError where a field does not fit or cannot be set
+   * @throws ApiKeyAuthorityError where it would give more than the key that acts has
+   * @throws ApiKeyConflictError where the key is revoked
+   */
+  async update(id: string, changes: UpdateApiKeyInput, acting: Acting = {}): Promise<ApiKey | null> {
+    checkChanges(changes, this.catalogue, new Date());
+    const owner = ownerOf(acting);
+    if (!isKeyId(id)) return null;
+    return this.changes
+      .make(async (manager) => {
+        const locked = await lockKey(manager, this.table, id, owner);
+        if (!locked) return { result: null, events: [] };
+        if (acting.apiKey) refuseExcess(excessOf(changes, authorityOf(acting.apiKey)));
+        const done = await updateKey(manager, this.table, locked, changes);
+        const changed = Object.keys(done.changes).length > 0;
+        const event = changeEvent('updated', done.apiKey, acting, { changes: done.changes });
+        return { result: done.apiKey, events: changed ? [event] : [] };
+      })
+      .catch(refuseUnavailable);
+  }
+
+  /**
+   * Issues the successor of a key, which inherits name, scopes, limit, addresses and metadata, and ends the old one after
+   * the overlap at the latest; null where there is no such key. Of two rotations at once, one wins.
+   * @throws ApiKeyInputError where the overlap or the expiry does not fit
+   * @throws ApiKeyAuthorityError where the successor would have more than the key that acts
+   * @throws ApiKeyConflictError where the key was rotated already, is revoked or has expired
+   */
+  async rotate(id: string, options: RotateOptions = {}, acting: Acting = {}): Promise<IssuedApiKey | null> {
+    const { overlapSeconds = DEFAULT_OVERLAP_SECONDS, expiresAt } = options;
+    checkOverlap(overlapSeconds);
+    checkChanges({ expiresAt }, this.catalogue, new Date());
+    const owner = ownerOf(acting);
+    if (!isKeyId(id)) return null;
+    return this.changes
+      .make((manager) => this.rotateIn(manager, id, owner, { overlapSeconds, expiresAt }, acting))
+      .catch(refuseUnavailable);
   }
 
   /**
    * Ends a key for good and answers it, or null where there is none. It is also expired from now on, for a Rails app on the
    * same table knows only that. Revoking again changes nothing.
    */
-  async revoke(id: string): Promise<ApiKey | null> {
+  async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<ApiKey | null> {
+    const reason = reasonOf(options);
+    const owner = ownerOf(acting);
     if (!isKeyId(id)) return null;
-    const [rows] = await this.dataSource.query<[ApiKeyRow[], number]>(
-      `UPDATE ${apiKeyTable(this.dataSource)} SET
-         updated_at = CASE WHEN revoked_at IS NULL THEN now() ELSE updated_at END,
-         revoked_at = coalesce(revoked_at, now()),
-         expires_at = least(expires_at, now())
-       WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
-      [id],
-    );
-    return rows[0] ? apiKeyFromRow(rows[0]) : null;
+    return this.changes
+      .make(async (manager) => {
+        const locked = await lockKey(manager, this.table, id, owner);
+        const revoked = locked && (await revokeKey(manager, this.table, id));
+        const events = revoked ? [changeEvent('revoked', revoked, acting, { reason })] : [];
+        return { result: revoked ?? locked?.apiKey ?? null, events };
+      })
+      .catch(refuseUnavailable);
   }
 
-  /** Removes a key, which ends it at once; false where there is none. */
-  async delete(id: string): Promise<boolean> {
+  /** Ends all keys of an owner, and answers those that this call ended. */
+  async revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
+    const reason = reasonOf(input);
+    const owner = ownerOf(acting);
+    if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the keys']);
+    if (owner !== null && owner !== input.userId) return [];
+    return this.changes
+      .make(async (manager) => {
+        const revoked = await revokeKeysOf(manager, this.table, input.userId);
+        return {
+          result: revoked,
+          events: revoked.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason })),
+        };
+      })
+      .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
+  }
+
+  /** Removes a key, which ends it at once; false where there is none. Its trail stays. */
+  async delete(id: string, acting: Acting = {}): Promise<boolean> {
+    const owner = ownerOf(acting);
     if (!isKeyId(id)) return false;
-    const [, count] = await this.dataSource.query<[unknown[], number]>(
-      `DELETE FROM ${apiKeyTable(this.dataSource)} WHERE id = $1::bigint`,
-      [id],
+    return this.changes
+      .make(async (manager) => {
+        const gone = await deleteKey(manager, this.table, id, owner);
+        return { result: gone !== null, events: gone ? [changeEvent('deleted', gone, acting, {})] : [] };
+      })
+      .catch(refuseUnavailable);
+  }
+
+  /** Removes keys that ended long ago, and old events, in batches, each a transaction of its own. */
+  async prune(
+    options: PruneOptions = {},
+    acting: Omit<Acting, 'userId' | 'apiKey'> = {},
+  ): Promise<PruneReport> {
+    const { olderThanDays = DEFAULT_PRUNE_DAYS, eventsOlderThanDays = DEFAULT_EVENT_PRUNE_DAYS } = options;
+    checkDays('olderThanDays', olderThanDays);
+    checkDays('eventsOlderThanDays', eventsOlderThanDays);
+    const report = options.onProgress ?? (() => {});
+    const keys = await this.pruneKeys(olderThanDays, acting, (removed) =>
+      report({ keys: removed, events: 0 }),
     );
-    return count === 1;
+    const events = await this.pruneEvents(eventsOlderThanDays, (removed) =>
+      report({ keys, events: removed }),
+    );
+    return { keys, events };
   }
 
-  private keys() {
-    return this.dataSource.getRepository(ApiKey).createQueryBuilder('k');
+  /**
+   * Takes over keys of another system by their digests, in batches, each all or nothing. Reads the lines as it goes, so that
+   * any number of them fits into memory.
+   * @param lines `ImportedApiKey` each; anything else is reported by its number
+   */
+  async import(
+    lines: Iterable<unknown> | AsyncIterable<unknown>,
+    options: ImportOptions = {},
+    acting: Omit<Acting, 'userId' | 'apiKey'> = {},
+  ): Promise<ImportReport> {
+    const { dataSource, changes, catalogue, table } = this;
+    return importInBatches(lines, options, { dataSource, changes, catalogue, table, acting });
   }
 
-  private async insert(values: readonly unknown[]): Promise<ApiKey> {
-    const [row] = await this.dataSource
-      .query<ApiKeyRow[]>(
-        `INSERT INTO ${apiKeyTable(this.dataSource)}
-           (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, now(), now()) RETURNING ${API_KEY_COLUMNS}`,
-        [...values],
-      )
-      .catch(refuseUnknownOwner);
-    if (!row) throw new Error('PostgreSQL answered an INSERT without its row');
-    return apiKeyFromRow(row);
+  /**
+   * The trail of a key, newest first, also after the key is gone; null where there is neither.
+   * @throws ApiKeyInputError where limit or cursor cannot be used
+   */
+  async events(
+    id: string,
+    input: Pick<ListApiKeysInput, 'limit' | 'cursor'> = {},
+    acting: Acting = {},
+  ): Promise<Page<RecordedApiKeyEvent> | null> {
+    checkPage(input);
+    const owner = ownerOf(acting);
+    if (!isKeyId(id)) return null;
+    const { limit = DEFAULT_LIMIT, cursor = null } = input;
+    const found = await this.trail
+      .of(id, { owner, before: cursor, limit: limit + 1 })
+      .catch(refuseUnavailable);
+    if (found.length === 0 && cursor === null && !(await this.get(id, acting))) return null;
+    return pageOf(found, limit);
+  }
+
+  private get table(): string {
+    return apiKeyTable(this.dataSource);
+  }
+
+  private async rotateIn(
+    manager: EntityManager,
+    id: string,
+    owner: string | null,
+    rotation: Rotation,
+    acting: Acting,
+  ) {
+    const old = await lockKey(manager, this.table, id, owner);
+    if (!old) return { result: null, events: [] };
+    const issued = await rotateKey(manager, this.table, old, rotation, acting.apiKey ?? null, this.options);
+    const { overlapSeconds } = rotation;
+    return {
+      result: issued,
+      events: [
+        changeEvent('rotated', old.apiKey, acting, { successorId: issued.apiKey.id, overlapSeconds }),
+        changeEvent('created', issued.apiKey, acting, { replacesId: id }),
+      ],
+    };
+  }
+
+  private async pruneKeys(days: number, acting: Acting, report: (removed: number) => void): Promise<number> {
+    let removed = 0;
+    let after = '0';
+    for (;;) {
+      const gone = await this.changes
+        .make(async (manager) => {
+          const keys = await deleteEndedKeys(manager, this.table, days, { after, limit: PRUNE_BATCH });
+          return { result: keys, events: keys.map((apiKey) => changeEvent('pruned', apiKey, acting, {})) };
+        })
+        .catch(refuseUnavailable);
+      if (gone.length === 0) return removed;
+      removed += gone.length;
+      after = gone.reduce((last, { id }) => (BigInt(id) > BigInt(last) ? id : last), after);
+      report(removed);
+    }
+  }
+
+  private async pruneEvents(days: number, report: (removed: number) => void): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const gone = await this.trail.prune(days, PRUNE_BATCH).catch(refuseUnavailable);
+      if (gone === 0) return removed;
+      removed += gone;
+      report(removed);
+    }
   }
 
   private async find(digest: string): Promise<StoredKey | null> {
-    try {
-      return await this.store.find(digest);
-    } catch (error) {
-      throw unavailable(error);
-    }
+    return this.store.find(digest).catch(refuseUnavailable);
   }
 }
 
-function codeOf(error: unknown): string {
-  return String((error as { code?: unknown } | null)?.code);
+function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
+  const items = found.slice(0, limit);
+  return { items, nextCursor: found.length > limit ? (items.at(-1)?.id ?? null) : null };
 }
 
-function noneWhereUnfit(error: unknown): ApiKey[] {
-  if (UNFIT_VALUE.includes(codeOf(error))) return [];
-  throw error;
+function isOwner(userId: unknown): userId is string {
+  return typeof userId === 'string' && userId !== '' && userId.trim() === userId;
 }
 
-function refuseUnknownOwner(error: unknown): never {
-  if ([...UNFIT_VALUE, FOREIGN_KEY_VIOLATION].includes(codeOf(error))) {
-    throw new ApiKeyInputError(['userId names no owner there is']);
-  }
-  if (RULE_VIOLATION.test(codeOf(error)))
-    throw new ApiKeyInputError(['the key breaks a rule that the table sets']);
-  throw unavailable(error);
+/** What a new key is given: what is asked for, and where nothing is, the bounds of the key that acts. */
+function authorityFor(input: ApiKeyFields, maker: ApiKey | null): Authority {
+  const bounds = maker && authorityOf(maker);
+  const authority: Authority = {
+    scopes: input.scopes ?? [],
+    expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
+    rateLimit: input.rateLimit === undefined ? (bounds?.rateLimit ?? null) : input.rateLimit,
+    allowedIps: input.allowedIps === undefined ? (bounds?.allowedIps ?? null) : input.allowedIps,
+  };
+  if (bounds) refuseExcess(excessOf(authority, bounds));
+  return authority;
 }
 
-/** TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the words are kept. */
-function unavailable(error: unknown): ApiKeyRefusal {
-  const words = error instanceof Error ? error.message : String(error);
-  return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(words) });
+function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
+  if (reason === undefined) return null;
+  if (typeof reason === 'string' && /^\P{Cc}{1,255}$/u.test(reason)) return reason;
+  throw new ApiKeyInputError(['reason must have 1 to 255 characters, none of them a control character']);
 }

@@ -1,21 +1,54 @@
+export type { Acting } from './acting';
 export { ApiKey } from './api-key.entity';
-export { ApiKeyInputError, ApiKeyRefusal, type RefusalCode } from './api-key.errors';
+export {
+  ApiKeyAuthorityError,
+  ApiKeyConflictError,
+  ApiKeyInputError,
+  ApiKeyRefusal,
+  type RefusalCode,
+  type RefusedReason,
+} from './api-key.errors';
+export type {
+  Actor,
+  ApiKeyEvent,
+  ApiKeyEventMap,
+  ApiKeyEventSink,
+  ApiKeyEventType,
+  RecordedApiKeyEvent,
+} from './api-key.event';
 export { ApiKeyGuard } from './api-key.guard';
-export type { CreateApiKeyInput, ListApiKeysInput } from './api-key.input';
+export type {
+  ApiKeyFields,
+  ApiKeyState,
+  CreateApiKeyInput,
+  ListApiKeysInput,
+  UpdateApiKeyInput,
+} from './api-key.input';
 export { type ApiKeyAsyncOptions, ApiKeyModule } from './api-key.module';
-export type { ApiKeyOptions, ApiKeyRootOptions } from './api-key.options';
+export type { ApiKeyOptions, ApiKeyRootOptions, AuditOptions, EventTarget } from './api-key.options';
 export {
   type ApiKeyPage,
   ApiKeyService,
   type InvalidKeyReason,
-  type IssuedApiKey,
+  type Page,
+  type PruneOptions,
+  type PruneReport,
+  type RevokeAllInput,
+  type RevokeOptions,
+  type RotateOptions,
   type VerifyResult,
 } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
+export type { RateLimit } from './authority';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
+export type { ImportOptions, ImportReport } from './lifecycle/import-batches';
+export type { ImportedApiKey, ImportProblem } from './lifecycle/import-keys';
+export { rateLimitOf } from './lifecycle/key-authority';
+export type { IssuedApiKey } from './lifecycle/new-key';
 export { type ApiKeyMigrationOptions, apiKeyMigrations } from './migrations/create-api-keys.migration';
-export { adoptedFromRails } from './migrations/table-note';
 export { runMigrations } from './migrations/run-migrations';
+export { adoptedFromRails } from './migrations/table-note';
+export { actingOf } from './request/acting-of';
 export { CurrentApiKey, CurrentUser } from './request/current.decorators';
 export * from './scope-catalogue';
 export { AnyScope, Public, Scopes } from './scopes.decorator';

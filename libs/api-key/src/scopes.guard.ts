@@ -1,9 +1,11 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger } from '@nestjs/common';
 import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
+import { RequestTrail } from './audit/request-trail';
 import { missingScopes } from './credential/scope';
+import { refuse } from './refuse';
 import { authenticationOf } from './request/authentication';
-import { requestOf, setHeaders } from './request/http-exchange';
+import { requestOf } from './request/http-exchange';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
 import { NeedsKey } from './scopes.decorator';
 
@@ -18,24 +20,26 @@ export class ScopesGuard implements CanActivate {
   private readonly routes = new RouteAccesses();
   private readonly reported = new WeakSet<object>();
 
-  constructor(@Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions) {}
+  constructor(
+    private readonly trail: RequestTrail,
+    @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+  ) {}
 
   canActivate(context: ExecutionContext): boolean {
     const access = this.routes.of(context);
     if (access.isPublic) return true;
     const refusal = this.refusalFor(context, access);
-    if (!refusal) return true;
-    setHeaders(context, refusal.headers(this.options.realm));
-    throw refusal;
+    return refusal ? refuse(refusal, context, this.options.realm, this.trail) : true;
   }
 
   private refusalFor(context: ExecutionContext, access: RouteAccess): ApiKeyRefusal | null {
     const authentication = authenticationOf(requestOf(context));
     if (!authentication) return this.unauthenticated(context);
-    const missing = missingScopes(authentication.apiKey.scopes, access);
-    return missing.length === 0
-      ? null
-      : new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: scopesAskedFor(access) });
+    const { apiKey } = authentication;
+    const missing = missingScopes(apiKey.scopes, access);
+    if (missing.length === 0) return null;
+    const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
+    return new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: scopesAskedFor(access), refused });
   }
 
   private unauthenticated(context: ExecutionContext): ApiKeyRefusal {

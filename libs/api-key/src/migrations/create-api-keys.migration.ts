@@ -1,8 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { adoptTable, releaseTable } from './adopt-table';
 import { createTable } from './create-table';
-import { quoteName } from '../sql-name';
+import { ManageApiKeys } from './manage-api-keys.migration';
 import { inTransaction } from './sql';
+import { tableOf } from './table-name';
 import { readNote } from './table-note';
 
 /** What the table is to be where it does not exist yet. On a table that exists nothing of this applies. */
@@ -24,7 +25,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
   const { ownerType = 'bigint', usersTable } = options;
   if (!OWNER_TYPES.includes(ownerType))
     throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
-  return [createApiKeys({ ownerType, usersTable })];
+  return [createApiKeys({ ownerType, usersTable }), ManageApiKeys];
 }
 
 function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInterface {
@@ -62,9 +63,4 @@ async function dropOrRelease(runner: QueryRunner, table: string): Promise<void> 
   }
   if (note.origin === 'created') await runner.query(`DROP TABLE ${table}`);
   else await releaseTable(runner, table, note.zoneless);
-}
-
-function tableOf({ connection }: QueryRunner): string {
-  const { schema } = connection.options as { schema?: string };
-  return quoteName(schema ? `${schema}.api_keys` : 'api_keys');
 }

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
-import { ApiKeyRefusal } from '../api-key.errors';
 import { type ApiKeyRequest, nodeRequest } from './http-exchange';
+import { malformedCredential } from './presented-credential';
 
 /** How many header lines Node keeps where the server does not say. */
 const NODE_MAX_HEADERS = 1_000;
@@ -14,5 +14,5 @@ export function requireAllHeaders(request: ApiKeyRequest): void {
   const { rawHeaders, socket } = nodeRequest(request);
   const { server } = socket as typeof socket & { readonly server?: Partial<Server> };
   const kept = server?.maxHeadersCount || NODE_MAX_HEADERS;
-  if (rawHeaders.length >= 2 * kept) throw new ApiKeyRefusal('INVALID_API_KEY');
+  if (rawHeaders.length >= 2 * kept) throw malformedCredential();
 }

@@ -1,8 +1,25 @@
 import type { IncomingMessage } from 'node:http';
 import type { ExecutionContext } from '@nestjs/common';
+import { apiKeyPattern } from '../credential/format';
 
 /** The parts of Express's and Fastify's request that we use; `raw` is Node's own where there is a wrapper. */
-export type ApiKeyRequest = object & { readonly raw?: IncomingMessage };
+export type ApiKeyRequest = object & {
+  readonly raw?: IncomingMessage;
+  /** The caller's address, through the proxies that the framework is told to trust. */
+  readonly ip?: string;
+  /** Fastify's id of the request. */
+  readonly id?: unknown;
+};
+
+/** Who sent a request, and to where, for the trail. */
+export interface Caller {
+  /** Class and method of the handler: nothing that the caller chose. */
+  readonly route: string;
+  readonly address: string | null;
+  readonly requestId: string | null;
+}
+
+const REQUEST_ID = /^[\w.:/+=-]{1,128}$/;
 
 interface HeaderWriter {
   header(name: string, value: string): unknown;
@@ -29,4 +46,25 @@ export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
 export function setHeaders(context: ExecutionContext, headers: Readonly<Record<string, string>>): void {
   const response = context.switchToHttp().getResponse<HeaderWriter>();
   for (const [name, value] of Object.entries(headers)) response.header(name, value);
+}
+
+/** Who sent the request of a context. */
+export function callerOf(context: ExecutionContext): Caller {
+  const request = requestOf(context);
+  return {
+    route: `${context.getClass().name}.${context.getHandler().name}`,
+    address: addressOf(request),
+    requestId: requestIdOf(request),
+  };
+}
+
+/** The caller's address, or null where it is unknown. */
+export function addressOf(request: ApiKeyRequest): string | null {
+  return request.ip ?? nodeRequest(request).socket.remoteAddress ?? null;
+}
+
+/** The id of a request: `X-Request-Id`, else Fastify's own; null where there is none, or it could be something else. */
+export function requestIdOf(request: ApiKeyRequest): string | null {
+  const id = nodeRequest(request).headers['x-request-id'] ?? request.id;
+  return typeof id === 'string' && REQUEST_ID.test(id) && id.search(apiKeyPattern()) < 0 ? id : null;
 }

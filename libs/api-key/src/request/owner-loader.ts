@@ -1,4 +1,5 @@
 import { HttpException } from '@nestjs/common';
+import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
 
@@ -7,12 +8,20 @@ export class OwnerLoader {
   constructor(private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'>) {}
 
   /**
-   * The user, or null where there is none any more: anything falsy is nobody.
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where `loadUser` fails, or its own HttpException
+   * The user of a key.
+   * @throws ApiKeyRefusal `INVALID_API_KEY` where there is none any more: anything falsy is nobody;
+   *   `KEY_STORE_UNAVAILABLE` where `loadUser` fails, or its own HttpException
    */
-  async load(userId: string): Promise<unknown> {
+  async load(apiKey: ApiKey): Promise<unknown> {
+    const user = await this.ask(apiKey.userId);
+    if (user) return user;
+    const refused = { reason: 'owner', apiKey, masked: apiKey.masked } as const;
+    throw new ApiKeyRefusal('INVALID_API_KEY', { refused });
+  }
+
+  private async ask(userId: string): Promise<unknown> {
     try {
-      return (await this.options.loadUser(userId)) || null;
+      return await this.options.loadUser(userId);
     } catch (error) {
       throw error instanceof HttpException
         ? error

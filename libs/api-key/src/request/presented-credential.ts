@@ -9,6 +9,13 @@ import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 export function presentedCredential(request: ApiKeyRequest, headerName: string): string {
   const presented = extractCredential(nodeRequest(request).rawHeaders, headerName.toLowerCase());
   if (presented.kind === 'none') throw new ApiKeyRefusal('MISSING_API_KEY');
-  if (presented.kind === 'malformed') throw new ApiKeyRefusal('INVALID_API_KEY');
+  if (presented.kind === 'malformed') throw malformedCredential();
   return presented.value;
+}
+
+/** The refusal of what cannot be one credential. */
+export function malformedCredential(): ApiKeyRefusal {
+  return new ApiKeyRefusal('INVALID_API_KEY', {
+    refused: { reason: 'malformed', apiKey: null, masked: null },
+  });
 }

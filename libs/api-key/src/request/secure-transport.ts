@@ -30,7 +30,10 @@ export class SecureTransport {
 
   /** @throws ApiKeyRefusal `HTTPS_REQUIRED` where a key must not be read from this request */
   require(request: ApiKeyRequest): void {
-    if (!this.carries(nodeRequest(request))) throw new ApiKeyRefusal('HTTPS_REQUIRED');
+    if (this.carries(nodeRequest(request))) return;
+    throw new ApiKeyRefusal('HTTPS_REQUIRED', {
+      refused: { reason: 'plaintext', apiKey: null, masked: null },
+    });
   }
 
   private carries(request: IncomingMessage): boolean {

@@ -4,7 +4,8 @@ import { quoteName } from '../sql-name';
 
 /** The columns of `ApiKeyRow`, for SELECT and RETURNING. */
 export const API_KEY_COLUMNS =
-  'id, user_id, name, key_prefix, key_suffix, scopes, last_used_at, expires_at, revoked_at, created_at, updated_at';
+  'id, user_id, name, key_prefix, key_suffix, scopes, last_used_at, expires_at, revoked_at, rate_limit, ' +
+  'rate_limit_window_seconds, allowed_ips, metadata, replaces_id, created_at, updated_at';
 
 /** A row of `api_keys` as the driver gives it. */
 export interface ApiKeyRow {
@@ -17,6 +18,11 @@ export interface ApiKeyRow {
   readonly last_used_at: unknown;
   readonly expires_at: unknown;
   readonly revoked_at: unknown;
+  readonly rate_limit: number | null;
+  readonly rate_limit_window_seconds: number | null;
+  readonly allowed_ips: string[] | null;
+  readonly metadata: Record<string, unknown>;
+  readonly replaces_id: unknown;
   readonly created_at: unknown;
   readonly updated_at: unknown;
 }
@@ -33,6 +39,11 @@ export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
     lastUsedAt: dateOrNull(row.last_used_at),
     expiresAt: dateOrNull(row.expires_at),
     revokedAt: dateOrNull(row.revoked_at),
+    rateLimit: row.rate_limit,
+    rateLimitWindowSeconds: row.rate_limit_window_seconds,
+    allowedIps: row.allowed_ips,
+    metadata: row.metadata,
+    replacesId: row.replaces_id === null ? null : String(row.replaces_id),
     createdAt: dateOrNull(row.created_at),
     updatedAt: dateOrNull(row.updated_at),
   });
@@ -41,6 +52,11 @@ export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
 /** The table's name, quoted, with its schema where the data source names one. */
 export function apiKeyTable(dataSource: DataSource): string {
   return quoteName(dataSource.getMetadata(ApiKey).tablePath);
+}
+
+/** The name of the table that holds the trail, beside that of the keys. */
+export function eventTable(dataSource: DataSource): string {
+  return quoteName(dataSource.getMetadata(ApiKey).tablePath.replace(/api_keys$/, 'api_key_events'));
 }
 
 /** Token of the TypeORM data source that the keys live in. */

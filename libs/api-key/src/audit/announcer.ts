@@ -1,0 +1,45 @@
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
+
+interface Emitter {
+  emit(name: string, event: ApiKeyEvent): unknown;
+}
+
+/** Tells listeners in this process what happened: `EventEmitter2` of `@nestjs/event-emitter`, where the application has it. */
+@Injectable()
+export class Announcer implements OnModuleInit {
+  private readonly logger = new Logger('ApiKeyModule');
+  private emitter: Emitter | null = null;
+
+  constructor(private readonly moduleRef: ModuleRef) {}
+
+  onModuleInit(): void {
+    this.emitter = this.findEmitter();
+  }
+
+  /** A listener that throws is logged: what happened stays so. */
+  announce(event: ApiKeyEvent): void {
+    try {
+      this.emitter?.emit(`api-key.${event.type}`, event);
+    } catch (error) {
+      this.logger.error(`A listener of api-key.${event.type} failed: ${String(error)}`);
+    }
+  }
+
+  private findEmitter(): Emitter | null {
+    try {
+      const { EventEmitter2 } = require('@nestjs/event-emitter');
+      return this.moduleRef.get<Emitter>(EventEmitter2, { strict: false });
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** Hands events to a sink of the application; what goes wrong there is logged. */
+export function forward(sink: ApiKeyEventSink, events: readonly ApiKeyEvent[], logger: Logger): void {
+  Promise.resolve()
+    .then(() => sink.record(events))
+    .catch((error) => logger.error(`The event sink of option "audit" failed: ${String(error)}`));
+}

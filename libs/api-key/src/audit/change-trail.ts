@@ -1,0 +1,57 @@
+import { Logger } from '@nestjs/common';
+import type { DataSource, EntityManager } from 'typeorm';
+import { type Acting, actorOf } from '../acting';
+import type { ApiKey } from '../api-key.entity';
+import { type Announcer, forward } from './announcer';
+import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
+import { subjectOf, type Trail } from './trail';
+
+/** What a change did: its answer, and what the trail tells of it. */
+export interface Change<Result> {
+  readonly result: Result;
+  readonly events: readonly ChangeEvent[];
+}
+
+const MAX_REQUEST_ID_LENGTH = 128;
+
+/** Makes changes: each in one transaction with the events that tell it, announced once it is committed. */
+export class ChangeTrail {
+  private readonly logger = new Logger('ApiKeyModule');
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly trail: Trail,
+    private readonly announcer: Announcer,
+    private readonly sink: ApiKeyEventSink | null,
+  ) {}
+
+  async make<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
+    const { result, events } = await this.dataSource.transaction(async (manager) => {
+      const change = await work(manager);
+      await this.trail.recordIn(manager, change.events);
+      return change;
+    });
+    for (const event of events) this.announcer.announce(event);
+    if (this.sink && events.length > 0) forward(this.sink, events, this.logger);
+    return result;
+  }
+}
+
+/** The event of a change to a key. */
+export function changeEvent<Type extends ChangeEvent['type']>(
+  type: Type,
+  apiKey: ApiKey,
+  acting: Acting,
+  details: EventDetails[Type],
+): ChangeEvent {
+  const { address = null, requestId = null } = acting;
+  return {
+    type,
+    ...subjectOf(apiKey),
+    actor: actorOf(acting),
+    address,
+    requestId: requestId?.slice(0, MAX_REQUEST_ID_LENGTH) ?? null,
+    at: new Date(),
+    details,
+  } as ChangeEvent;
+}

@@ -1,0 +1,80 @@
+import { Logger } from '@nestjs/common';
+import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
+
+const BATCH = 500;
+
+/**
+ * Takes events off the path of requests and hands them to a sink in batches. Bounded: what does not fit is dropped
+ * and counted, for a flood of refusals must not fill the memory.
+ */
+export class EventQueue {
+  private readonly logger = new Logger('ApiKeyModule');
+  private waiting: ApiKeyEvent[] = [];
+  private running: Promise<void> = Promise.resolve();
+  private timer: NodeJS.Timeout | undefined;
+  private droppedCount = 0;
+  private reported = 0;
+  private failing = false;
+
+  constructor(
+    private readonly sink: ApiKeyEventSink,
+    private readonly size: number,
+  ) {}
+
+  /** How many events were dropped since the start. */
+  get dropped(): number {
+    return this.droppedCount;
+  }
+
+  add(event: ApiKeyEvent): void {
+    if (this.waiting.length < this.size) this.waiting.push(event);
+    else this.droppedCount++;
+  }
+
+  start(intervalMs: number): void {
+    this.timer = setInterval(() => void this.flush(), intervalMs);
+    this.timer.unref();
+  }
+
+  /** Hands over what is left, once. Never rejects. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.flush();
+  }
+
+  /** Hands over what waits; after a failure it waits for the next time. Never rejects. */
+  flush(): Promise<void> {
+    this.running = this.running.then(() => this.handOver());
+    return this.running;
+  }
+
+  private async handOver(): Promise<void> {
+    this.reportDropped();
+    while (this.waiting.length > 0) {
+      const batch = this.waiting.slice(0, BATCH);
+      try {
+        await this.sink.record(batch);
+        this.waiting = this.waiting.slice(batch.length);
+        this.failing = false;
+      } catch (error) {
+        this.reportFailure(error);
+        return;
+      }
+    }
+  }
+
+  private reportDropped(): void {
+    const dropped = this.droppedCount - this.reported;
+    this.reported = this.droppedCount;
+    if (dropped > 0)
+      this.logger.warn(
+        `${dropped} events of refused requests were dropped, for they came faster than they are written`,
+      );
+  }
+
+  private reportFailure(error: unknown): void {
+    const words = error instanceof Error ? error.message : String(error);
+    if (!this.failing) this.logger.warn(`Events could not be recorded and are tried again: ${words}`);
+    this.failing = true;
+  }
+}

@@ -1,0 +1,92 @@
+import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { ApiKey } from '../api-key.entity';
+import type { RefusedKey } from '../api-key.errors';
+import type { Announcer } from './announcer';
+import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../api-key.event';
+import type { AuditOptions, EventTarget } from '../api-key.options';
+import { EventQueue } from './event-queue';
+import { subjectOf, type Trail } from './trail';
+
+/** The request that an event is about. */
+interface Caller {
+  readonly route: string;
+  readonly address: string | null;
+  readonly requestId: string | null;
+}
+
+const NOBODY = { type: 'user', id: null } as const;
+
+/** Tells of requests that were refused or let in, without I/O on their way. */
+export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('ApiKey');
+  private readonly refusals: EventQueue | null;
+  private readonly acceptances: EventQueue | null;
+
+  constructor(
+    private readonly options: Readonly<Required<AuditOptions>>,
+    trail: Trail,
+    private readonly announcer: Announcer,
+  ) {
+    const queueFor = (target: EventTarget): EventQueue | null => {
+      const sink = sinkOf(target, trail);
+      return sink && new EventQueue(sink, options.queueSize);
+    };
+    this.refusals = queueFor(options.refused);
+    this.acceptances = queueFor(options.accepted);
+  }
+
+  /** How many events of requests were dropped since the start, for they came faster than they could be written. */
+  get dropped(): number {
+    return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
+  }
+
+  refused({ reason, apiKey, masked }: RefusedKey, { route, ...caller }: Caller): void {
+    const subject = apiKey ? subjectOf(apiKey) : { keyId: null, masked, userId: null };
+    const actor = apiKey ? ({ type: 'key', id: apiKey.id } as const) : NOBODY;
+    const event: RequestEvent = {
+      type: 'refused',
+      ...subject,
+      actor,
+      ...caller,
+      at: new Date(),
+      details: { reason, route },
+    };
+    this.announcer.announce(event);
+    this.refusals?.add(event);
+    if (this.options.refused === 'log') this.logger.warn(lineOf(event));
+  }
+
+  accepted(apiKey: ApiKey, caller: () => Caller): void {
+    const { accepted } = this.options;
+    if (accepted === 'off' || (accepted === 'log' && !Logger.isLevelEnabled('debug'))) return;
+    const { route, ...from } = caller();
+    const event: RequestEvent = {
+      type: 'accepted',
+      ...subjectOf(apiKey),
+      actor: { type: 'key', id: apiKey.id },
+      ...from,
+      at: new Date(),
+      details: { route },
+    };
+    this.acceptances?.add(event);
+    if (accepted === 'log') this.logger.debug(lineOf(event));
+  }
+
+  onApplicationBootstrap(): void {
+    for (const queue of [this.refusals, this.acceptances]) queue?.start(this.options.flushIntervalMs);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all([this.refusals?.stop(), this.acceptances?.stop()]);
+  }
+}
+
+function sinkOf(target: EventTarget, trail: Trail): ApiKeyEventSink | null {
+  if (target === 'table') return trail;
+  return typeof target === 'object' ? target : null;
+}
+
+function lineOf({ type, masked, address, details }: ApiKeyEvent): string {
+  const { reason, route } = details as { reason?: string; route?: string };
+  return [type, reason, masked ?? 'no key', route, address && `from ${address}`].filter(Boolean).join(' ');
+}

@@ -1,0 +1,66 @@
+import { isCidrWithin } from './address-list';
+import { holdsScope } from './credential/scope';
+
+/** What a key may do and for how long. */
+export interface Authority {
+  readonly scopes: readonly string[];
+  /** Null: from everywhere. */
+  readonly allowedIps: readonly string[] | null;
+  /** Null: for ever. */
+  readonly expiresAt: Date | null;
+  /** Null: the default of the module. */
+  readonly rateLimit: RateLimit | null;
+}
+
+/** How many requests a window allows. */
+export interface RateLimit {
+  /** 1 to 1,000,000,000. */
+  readonly limit: number;
+  /** 1 to 31,622,400 (366 days). */
+  readonly windowSeconds: number;
+}
+
+/** What one key gives beyond what another has. */
+export interface Excess {
+  /** In words, one a field. */
+  readonly problems: readonly string[];
+  /** The scopes among it. */
+  readonly missing: readonly string[];
+}
+
+/** What is given beyond what the maker has; a field that is not given goes beyond nothing. */
+export function excessOf(given: Partial<Authority>, maker: Authority): Excess {
+  const missing = (given.scopes ?? []).filter((scope) => !holdsScope(maker.scopes, scope));
+  const problems = [
+    ...(missing.length > 0 ? [`scopes go beyond those of the key that acts: ${missing.join(', ')}`] : []),
+    ...(given.allowedIps === undefined || areAddressesWithin(given.allowedIps, maker.allowedIps)
+      ? []
+      : ['allowedIps go beyond those of the key that acts']),
+    ...(given.expiresAt === undefined || isExpiryWithin(given.expiresAt, maker.expiresAt)
+      ? []
+      : ['expiresAt goes beyond that of the key that acts']),
+    ...(given.rateLimit === undefined || isLimitWithin(given.rateLimit, maker.rateLimit)
+      ? []
+      : ['rateLimit goes beyond that of the key that acts']),
+  ];
+  return { problems, missing };
+}
+
+function areAddressesWithin(given: readonly string[] | null, maker: readonly string[] | null): boolean {
+  if (maker === null) return true;
+  return given !== null && given.every((inner) => maker.some((outer) => isCidrWithin(inner, outer)));
+}
+
+function isExpiryWithin(given: Date | null, maker: Date | null): boolean {
+  return maker === null || (given !== null && given.getTime() <= maker.getTime());
+}
+
+/** Neither more in one burst, nor more in the long run. */
+function isLimitWithin(given: RateLimit | null, maker: RateLimit | null): boolean {
+  if (maker === null) return true;
+  return (
+    given !== null &&
+    given.limit <= maker.limit &&
+    given.limit * maker.windowSeconds <= maker.limit * given.windowSeconds
+  );
+}

@@ -1,0 +1,68 @@
+import type { EntityManager } from 'typeorm';
+import type { ApiKey } from '../api-key.entity';
+import type { RateLimit } from '../authority';
+import { digestKey } from '../credential/digest';
+import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
+import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+
+/** All that a new row says, but for the key itself. */
+export interface NewKey {
+  readonly userId: string;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly expiresAt: Date | null;
+  readonly rateLimit: RateLimit | null;
+  readonly allowedIps: readonly string[] | null;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly replacesId: string | null;
+}
+
+/** A key just made. `key` is the raw key: this is the one time that it exists outside its owner's hands. */
+export interface IssuedApiKey {
+  readonly key: string;
+  readonly apiKey: ApiKey;
+}
+
+/** How keys are minted. */
+export interface MintOptions {
+  readonly format: KeyFormat;
+  readonly prefix: string;
+}
+
+/** Mints a key and inserts its row. */
+export async function insertKey(
+  manager: EntityManager,
+  table: string,
+  newKey: NewKey,
+  { format, prefix }: MintOptions,
+): Promise<IssuedApiKey> {
+  const key = mintKey(format, prefix);
+  const { userId, name, scopes, expiresAt, rateLimit, allowedIps, metadata, replacesId } = newKey;
+  const [row] = await manager.query<ApiKeyRow[]>(
+    `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
+       rate_limit_window_seconds, allowed_ips, metadata, replaces_id, created_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, ${blocksOf('$10')}, $11, $12, now(), now())
+     RETURNING ${API_KEY_COLUMNS}`,
+    [
+      userId,
+      name,
+      digestKey(key),
+      visiblePrefix(key),
+      visibleSuffix(key),
+      scopes,
+      expiresAt,
+      rateLimit?.limit ?? null,
+      rateLimit?.windowSeconds ?? null,
+      allowedIps,
+      metadata,
+      replacesId,
+    ],
+  );
+  if (!row) throw new Error('PostgreSQL answered an INSERT without its row');
+  return { key, apiKey: apiKeyFromRow(row) };
+}
+
+/** A list of addresses and blocks as `cidr[]`, host bits cleared; NULL stays NULL. */
+export function blocksOf(parameter: string): string {
+  return `(SELECT array_agg(network(ip::inet)::cidr ORDER BY place) FROM unnest(${parameter}::text[]) WITH ORDINALITY AS given (ip, place))`;
+}
