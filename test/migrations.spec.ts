@@ -43,8 +43,14 @@ async function withDataSource<T>(
 
 const migrate = (url: string, options?: ApiKeyMigrationOptions, more?: object) =>
   withDataSource(libraryDataSource(url, options, more), runMigrations);
+const MIGRATIONS = ['CreateApiKeys1763856000000', 'ManageApiKeys1763942400000'];
+
+/** Both migrations of the library, the last one first. */
 const revert = (url: string) =>
-  withDataSource(libraryDataSource(url), (dataSource) => dataSource.undoLastMigration());
+  withDataSource(libraryDataSource(url), async (dataSource) => {
+    await dataSource.undoLastMigration();
+    await dataSource.undoLastMigration();
+  });
 
 const INSERT_AS_RAILS = `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at, created_at, updated_at)
   VALUES (1, 'by Rails', 'digest', 'prefix', '2030-01-02 03:04:05', '2026-01-01 00:00:00', '2026-01-01 00:00:00') RETURNING id`;
@@ -63,7 +69,7 @@ async function drift(url: string): Promise<string[]> {
 describe('on an empty database', () => {
   it('the table is created and fits the entity', async () => {
     const url = await createEmptyDatabase();
-    expect(await migrate(url)).toEqual(['CreateApiKeys1763856000000']);
+    expect(await migrate(url)).toEqual(MIGRATIONS);
     expect(await drift(url)).toEqual([]);
     expect(await withDataSource(libraryDataSource(url), adoptedFromRails)).toBe(false);
   });
@@ -127,7 +133,7 @@ describe('on an empty database', () => {
     const ran = await Promise.all(instances);
     expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
     const rows = await sql(url, 'SELECT name, count(*)::int AS times FROM migrations GROUP BY name');
-    expect(rows).toHaveLength(3);
+    expect(rows).toHaveLength(4);
     expect(rows.every(({ times }) => times === 1)).toBe(true);
   });
 
@@ -311,7 +317,7 @@ describe('on the table of a Rails app', () => {
     await sql(url, 'SELECT count(*) FROM api_keys');
     await holder.query('COMMIT');
     await holder.end();
-    expect(await migrating).toEqual(['CreateApiKeys1763856000000']);
+    expect(await migrating).toEqual(MIGRATIONS);
   });
 });
 

@@ -120,6 +120,7 @@ describe('the table of keys', () => {
 
   it('has the columns of the Rails table and those that go beyond it', () => {
     expect(columns.map(({ propertyName, options }) => options.name ?? propertyName).sort()).toEqual([
+      'allowed_ips',
       'created_at',
       'expires_at',
       'id',
@@ -127,7 +128,11 @@ describe('the table of keys', () => {
       'key_prefix',
       'key_suffix',
       'last_used_at',
+      'metadata',
       'name',
+      'rate_limit',
+      'rate_limit_window_seconds',
+      'replaces_id',
       'revoked_at',
       'scopes',
       'updated_at',
@@ -135,12 +140,14 @@ describe('the table of keys', () => {
     ]);
   });
 
-  it('has the indexes of the Rails table, under their names', () => {
+  it('has the indexes of the Rails table, under their names, one for successors and one for pages of an owner', () => {
     const indices = getMetadataArgsStorage().indices.filter(({ target }) => target === ApiKey);
     expect(indices.map(({ name, columns: of, unique }) => [name, of, unique ?? false])).toEqual([
       ['index_api_keys_on_user_id', ['userId'], false],
       ['index_api_keys_on_key_digest', ['keyDigest'], true],
       ['index_api_keys_on_key_prefix', ['keyPrefix'], false],
+      ['index_api_keys_on_replaces_id', ['replacesId'], true],
+      ['index_api_keys_on_user_id_and_id', ['userId', 'id'], false],
     ]);
   });
 
@@ -159,11 +166,21 @@ describe('the table of keys', () => {
     expect(optionsOf(property).type).toBe('timestamptz');
   });
 
-  it('may lack what a Rails table lacks: the suffix, scopes, and the times of use, expiry and revocation', () => {
+  it('may lack what a Rails table lacks, and what not every key has', () => {
     const nullable = columns
       .filter(({ options }) => options.nullable)
       .map(({ propertyName }) => propertyName);
-    expect(nullable.sort()).toEqual(['expiresAt', 'keySuffix', 'lastUsedAt', 'revokedAt', 'scopes']);
+    expect(nullable.sort()).toEqual([
+      'allowedIps',
+      'expiresAt',
+      'keySuffix',
+      'lastUsedAt',
+      'rateLimit',
+      'rateLimitWindowSeconds',
+      'replacesId',
+      'revokedAt',
+      'scopes',
+    ]);
   });
 
   it('has its scopes as a list of text', () => {

@@ -13,6 +13,7 @@ const REFUSALS: Record<RefusalCode, { status: number; headers: Record<string, st
     headers: { 'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope"' },
   },
   HTTPS_REQUIRED: { status: 403, headers: {} },
+  IP_NOT_ALLOWED: { status: 403, headers: {} },
   KEY_STORE_UNAVAILABLE: { status: 503, headers: { 'Retry-After': '1' } },
 };
 const CODES = Object.keys(REFUSALS) as RefusalCode[];

@@ -24,6 +24,7 @@ describe('options that are left out', () => {
       trustProxy: [],
       allowInsecureHttpFrom: [],
       loopbackException: true,
+      audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
       lastUsedIntervalMs: 10_000,
     });
     expect(loadUser('42')).toEqual({ id: '42' });

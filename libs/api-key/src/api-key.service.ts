@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, ownerOf } from './acting';
 import { ApiKey } from './api-key.entity';
-import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
+import { ApiKeyInputError, ApiKeyRefusal, type RefusedKey } from './api-key.errors';
 import {
   type ApiKeyFields,
   type CreateApiKeyInput,
@@ -43,14 +43,7 @@ export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
 /** What `verify` found. */
 export type VerifyResult =
   | { readonly ok: true; readonly apiKey: ApiKey }
-  | {
-      readonly ok: false;
-      readonly reason: InvalidKeyReason;
-      /** The key that has expired or is revoked. */
-      readonly apiKey: ApiKey | null;
-      /** What was presented, as `acme_live_3fKd...9xQz`; null where it is malformed. */
-      readonly masked: string | null;
-    };
+  | { readonly ok: false; readonly reason: InvalidKeyReason };
 
 /** A page, newest first. `nextCursor` is null on the last page. */
 export interface Page<Item> {
@@ -165,15 +158,8 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
    */
   async verify(key: unknown): Promise<VerifyResult> {
-    if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex')) {
-      return { ok: false, reason: 'malformed', apiKey: null, masked: null };
-    }
-    const stored = await this.find(digestKey(key));
-    const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
-    if (!stored) return { ok: false, reason: 'unknown', apiKey: null, masked };
-    const { apiKey, revoked, expired } = stored;
-    if (!revoked && !expired) return { ok: true, apiKey };
-    return { ok: false, reason: revoked ? 'revoked' : 'expired', apiKey, masked };
+    const found = await this.judge(key);
+    return found instanceof ApiKey ? { ok: true, apiKey: found } : { ok: false, reason: found.reason };
   }
 
   /**
@@ -181,10 +167,10 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
    */
   async authenticate(key: unknown): Promise<ApiKey | null> {
-    const result = await this.verify(key);
-    if (!result.ok) return null;
-    this.noteUse(result.apiKey);
-    return result.apiKey;
+    const found = await this.judge(key);
+    if (!(found instanceof ApiKey)) return null;
+    this.noteUse(found);
+    return found;
   }
 
   /**
@@ -192,9 +178,9 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
   async admit(key: unknown): Promise<ApiKey> {
-    const result = await this.verify(key);
-    if (result.ok) return result.apiKey;
-    throw new ApiKeyRefusal('INVALID_API_KEY', { refused: result });
+    const found = await this.judge(key);
+    if (found instanceof ApiKey) return found;
+    throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
   }
 
   /** Notes that a verified key was used now, for `last_used_at`. No I/O. */
@@ -363,6 +349,17 @@ export class ApiKeyService {
       .catch(refuseUnavailable);
     if (found.length === 0 && cursor === null && !(await this.get(id, acting))) return null;
     return pageOf(found, limit);
+  }
+
+  private async judge(key: unknown): Promise<ApiKey | (RefusedKey & { readonly reason: InvalidKeyReason })> {
+    if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex'))
+      return { reason: 'malformed', apiKey: null, masked: null };
+    const stored = await this.find(digestKey(key));
+    const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
+    if (!stored) return { reason: 'unknown', apiKey: null, masked };
+    const { apiKey, revoked, expired } = stored;
+    if (!revoked && !expired) return apiKey;
+    return { reason: revoked ? 'revoked' : 'expired', apiKey, masked };
   }
 
   private get table(): string {
