@@ -1,7 +1,28 @@
-import { type ArgumentsHost, Catch, HttpException, HttpStatus, ValidationPipe } from '@nestjs/common';
+import { STATUS_CODES } from 'node:http';
+import {
+  type ArgumentMetadata,
+  type ArgumentsHost,
+  BadRequestException,
+  Catch,
+  HttpException,
+  HttpStatus,
+  NotFoundException,
+  type ValidationError,
+  ValidationPipe,
+} from '@nestjs/common';
 import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 
-/** Says of every request that does not fit, whichever part of it, `{ statusCode, error: "INVALID_REQUEST", message: […] }`. */
+const UNREADABLE =
+  'The body cannot be read: send JSON that is complete, of the length and encoding that the headers tell.';
+/** A name that a person may have mistyped, and too short for a key. */
+const FIELD_NAME = /^[A-Za-z_]\w{0,30}$/;
+const ODD_SHAPE = 'It nests too deep, or has a field with a name that every object has.';
+const MAX_DEPTH = 20;
+
+/**
+ * Says of every request that does not fit, whichever part of it, `{ statusCode, error: "INVALID_REQUEST", message: […] }`.
+ * Sentences of the framework, which may repeat a piece of what was sent, stay inside.
+ */
 @Catch(HttpException)
 export class InvalidRequestFilter extends BaseExceptionFilter<HttpException> {
   constructor(adapterHost: HttpAdapterHost) {
@@ -9,21 +30,70 @@ export class InvalidRequestFilter extends BaseExceptionFilter<HttpException> {
   }
 
   override catch(exception: HttpException, host: ArgumentsHost): void {
-    super.catch(
-      exception.getStatus() === HttpStatus.BAD_REQUEST ? invalidRequest(exception) : exception,
-      host,
-    );
+    const ours = inOurWords(exception);
+    super.catch(ours.getStatus() === HttpStatus.BAD_REQUEST ? invalidRequest(ours) : ours, host);
   }
+}
+
+/** The answer to a URL that cannot be decoded. */
+export function noSuchAddress(): HttpException {
+  return new NotFoundException('There is nothing at this address.');
 }
 
 /** Bodies and queries hold the fields of their class and no others. */
 export function validationPipe(): ValidationPipe {
-  return new ValidationPipe({
+  return new ShapePipe({
     transform: true,
     whitelist: true,
     forbidNonWhitelisted: true,
     validationError: { target: false, value: false },
+    exceptionFactory: (errors) => new BadRequestException([...new Set(sentences(errors))]),
   });
+}
+
+/** Validation of what has an ordinary shape: on any other it overflows the stack, or leaves fields out unseen. */
+class ShapePipe extends ValidationPipe {
+  override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    if (metadata.type !== 'custom' && !hasOrdinaryShape(value)) throw new BadRequestException(ODD_SHAPE);
+    return super.transform(value, metadata);
+  }
+}
+
+function hasOrdinaryShape(value: unknown, depth = MAX_DEPTH): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth === 0) return false;
+  return Object.entries(value).every(
+    ([name, inner]) =>
+      name !== 'prototype' && !(name in Object.prototype) && hasOrdinaryShape(inner, depth - 1),
+  );
+}
+
+/** What is wrong, where, in words that repeat nothing of what was sent but the name of a field. */
+function sentences(errors: readonly ValidationError[], path = ''): string[] {
+  return errors.flatMap(({ property, constraints = {}, children = [] }) => [
+    ...Object.entries(constraints).map(([rule, sentence]) =>
+      rule === 'whitelistValidation' ? path + unknownField(property) : path + sentence,
+    ),
+    ...sentences(children, `${path}${property}.`),
+  ]);
+}
+
+function unknownField(name: string): string {
+  return FIELD_NAME.test(name)
+    ? `${name} is not a field of this request`
+    : 'there is a field that is not known here';
+}
+
+function inOurWords(exception: HttpException): HttpException {
+  const { cause } = exception;
+  if (cause instanceof URIError) return noSuchAddress();
+  if (!(cause instanceof Error && 'statusCode' in cause)) return exception;
+  const status = exception.getStatus();
+  return new HttpException(
+    status === HttpStatus.BAD_REQUEST ? UNREADABLE : (STATUS_CODES[status] ?? ''),
+    status,
+    { cause },
+  );
 }
 
 function invalidRequest(exception: HttpException): HttpException {

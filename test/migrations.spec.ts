@@ -1,6 +1,8 @@
+import { Test } from '@nestjs/testing';
 import {
   type ApiKeyMigrationOptions,
   ApiKey,
+  ApiKeyModule,
   adoptedFromRails,
   apiKeyMigrations,
   runMigrations,
@@ -279,6 +281,21 @@ describe('on the table of a Rails app', () => {
       /key_digest has no unique index/,
     ],
     [
+      'an id that is not unique',
+      'ALTER TABLE api_keys DROP CONSTRAINT api_keys_pkey',
+      /id has no unique index/,
+    ],
+    [
+      'a default that would move with the time zone',
+      `ALTER TABLE api_keys ALTER COLUMN created_at SET DEFAULT timezone('utc', now())`,
+      /a default of a time would change its meaning with a time zone: created_at \(.*SET DEFAULT CURRENT_TIMESTAMP/,
+    ],
+    [
+      'a constant default',
+      `ALTER TABLE api_keys ALTER COLUMN expires_at SET DEFAULT '2030-01-01 00:00:00'`,
+      /a default of a time would change its meaning .*expires_at/,
+    ],
+    [
       'a column of our name',
       'ALTER TABLE api_keys ADD COLUMN revoked_at timestamp',
       /a column key_suffix or revoked_at of someone else/,
@@ -291,6 +308,62 @@ describe('on the table of a Rails app', () => {
     await expect(migrate(url)).rejects.toThrow(message);
     typeormsOwnWords.mockRestore();
     expect(await schemaOf(url)).toEqual(before);
+  });
+
+  it.each([
+    'now()',
+    'CURRENT_TIMESTAMP',
+    'CURRENT_TIMESTAMP(3)',
+    'clock_timestamp()',
+  ])('a default of %s, as Rails writes it, is right in every session, and comes back as it was', async (expression) => {
+    const url = await createRailsDatabase();
+    await sql(
+      url,
+      `ALTER TABLE api_keys ALTER COLUMN created_at SET DEFAULT ${expression}, ALTER COLUMN updated_at SET DEFAULT ${expression}`,
+    );
+    const before = await schemaOf(url);
+    await migrate(url);
+    const [row] = await sql<{ near: boolean }>(
+      url,
+      `SET TIME ZONE 'Asia/Kolkata';
+         INSERT INTO api_keys (user_id, name, key_digest, key_prefix) VALUES (1, 'default', 'digest', 'prefix');
+         SELECT abs(extract(epoch FROM clock_timestamp() - created_at)) < 60 AS near FROM api_keys WHERE name = 'default'`,
+    );
+    expect(row).toEqual({ near: true });
+    await sql(url, `DELETE FROM api_keys WHERE name = 'default'`);
+    await revert(url);
+    expect(await schemaOf(url)).toEqual(before);
+  });
+
+  it('a table that kept our note and lost its time zones and our columns on the way is mended, and down still gives it back', async () => {
+    const url = await createRailsDatabase();
+    const before = await schemaOf(url);
+    await migrate(url);
+    const up = await schemaOf(url);
+    await sql(
+      url,
+      `SET TIME ZONE 'UTC'; ALTER TABLE api_keys DROP COLUMN key_suffix, ALTER COLUMN expires_at TYPE timestamp, ALTER COLUMN revoked_at TYPE timestamp;
+       DROP TABLE migrations`,
+    );
+    await migrate(url);
+    expect((await schemaOf(url)).sort()).toEqual(up.sort());
+    await revert(url);
+    expect(await schemaOf(url)).toEqual(before);
+  });
+
+  it('a table made here that lost its time zones on the way is mended, its times read as UTC', async () => {
+    const url = await createEmptyDatabase();
+    await migrate(url);
+    const up = await schemaOf(url);
+    await sql(
+      url,
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at) VALUES (1, 'a', 'b', 'c', '2030-01-01T00:00:00Z');
+       SET TIME ZONE 'UTC'; ALTER TABLE api_keys ALTER COLUMN expires_at TYPE timestamp; DROP TABLE migrations`,
+    );
+    await migrate(url, {}, { extra: { options: '-c TimeZone=America/Los_Angeles' } });
+    expect(await schemaOf(url)).toEqual(up);
+    const [row] = await sql<{ at: Date }>(url, 'SELECT expires_at AS at FROM api_keys');
+    expect(row?.at.toISOString()).toBe('2030-01-01T00:00:00.000Z');
   });
 
   it('a view that reads no time does not stand in the way', async () => {
@@ -327,4 +400,84 @@ it('down refuses to guess where the note on the table is gone', async () => {
   await sql(url, 'COMMENT ON TABLE api_keys IS NULL');
   await expect(revert(url)).rejects.toThrow(/no longer says whether it was created or adopted/);
   expect(await sql(url, 'SELECT count(*)::int AS keys FROM api_keys')).toEqual([{ keys: 500 }]);
+});
+
+it('an instance waits for the one that migrates, whatever statement_timeout the data source has', async () => {
+  const url = await createEmptyDatabase();
+  const holder = new Client({ connectionString: url });
+  await holder.connect();
+  await holder.query('SELECT pg_advisory_lock(4706327181153905)');
+  const migrating = withDataSource(
+    libraryDataSource(url, {}, { extra: { statement_timeout: 50, query_timeout: 100 } }),
+    async (dataSource) => {
+      const names = await runMigrations(dataSource);
+      return [names.length > 0, (await dataSource.query('SHOW statement_timeout'))[0].statement_timeout];
+    },
+  );
+  await until(
+    async () =>
+      (
+        await sql(
+          url,
+          `SELECT FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()`,
+        )
+      ).length > 0,
+  );
+  await sql(url, 'SELECT pg_sleep(0.3)');
+  await holder.end();
+  expect(await migrating).toEqual([true, '50ms']);
+});
+
+describe('a table that the search path finds in another schema, perhaps that of another tenant,', () => {
+  async function databaseOfTwo(): Promise<string> {
+    const url = await createEmptyDatabase();
+    await migrate(url);
+    await sql(url, 'CREATE SCHEMA tenant');
+    return url;
+  }
+  const ofTenant = { extra: { options: '-c search_path=tenant,public' } };
+
+  it('is not taken by the migration', async () => {
+    const url = await databaseOfTwo();
+    const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
+    await expect(migrate(url, {}, ofTenant)).rejects.toThrow(
+      /table api_keys lies in schema public, and the search path begins with tenant: set "schema"/,
+    );
+    typeormsOwnWords.mockRestore();
+  });
+
+  it('is not used at boot', async () => {
+    const url = await databaseOfTwo();
+    await withDataSource(libraryDataSource(url, {}, ofTenant), async (dataSource) => {
+      const module = await Test.createTestingModule({
+        imports: [ApiKeyModule.forRoot({ dataSource })],
+      }).compile();
+      await expect(module.createNestApplication().init()).rejects.toThrow(/lies in schema public/);
+    });
+  });
+
+  it('is used where the data source names its schema', async () => {
+    const url = await databaseOfTwo();
+    await withDataSource(
+      libraryDataSource(url, {}, { ...ofTenant, schema: 'public' }),
+      async (dataSource) => {
+        const module = await Test.createTestingModule({
+          imports: [ApiKeyModule.forRoot({ dataSource })],
+        }).compile();
+        await module.createNestApplication().init();
+      },
+    );
+  });
+});
+
+it('a table whose times have no zone stops the boot, for an expiry could be hours off', async () => {
+  const url = await createEmptyDatabase();
+  await migrate(url);
+  await sql(url, 'ALTER TABLE api_keys ALTER COLUMN expires_at TYPE timestamp');
+  await withDataSource(libraryDataSource(url), async (dataSource) => {
+    const module = await Test.createTestingModule({
+      imports: [ApiKeyModule.forRoot({ dataSource })],
+    }).compile();
+    await expect(module.createNestApplication().init()).rejects.toThrow(/its expires_at have no time zone/);
+  });
 });

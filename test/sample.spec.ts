@@ -1,10 +1,19 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import type { HeldScope } from 'nestjs-api-key';
+import { Client } from 'pg';
 import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from './support/database';
 import { flakyProxy } from './support/flaky-proxy';
+import { temporaryFolder } from './support/folder';
 import { runKeys, type Sample, startSample } from './support/sample';
 import { until } from './support/until';
+
+const ROOT = join(__dirname, '..');
 
 interface Issued {
   readonly id: string;
@@ -34,10 +43,10 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     return { key, id: apiKey.id };
   }
 
-  async function call(path: string, key?: string, body?: unknown) {
+  async function call(path: string, key?: string, body?: unknown, contentType = 'application/json') {
     const response = await fetch(sample.url + path, {
       method: body === undefined ? 'GET' : 'POST',
-      headers: { ...(key && { 'x-api-key': key }), 'content-type': 'application/json' },
+      headers: { ...(key && { 'x-api-key': key }), 'content-type': contentType },
       body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     });
     const text = await response.text();
@@ -100,39 +109,102 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     ]).toEqual([403, 201]);
   });
 
-  it.each([
-    '0',
-    '-1',
-    'x',
-    '1e3',
-    '9223372036854775808',
-    '99999999999999999999',
-    '%00',
-    '1%20',
-    "1'--",
-  ])('answers 404 for an order of the id %s', async (id) => {
-    const { key } = await issue('ids@example.com', ['orders:read']);
-    expect((await call(`/orders/${id}`, key)).status).toBe(404);
+  it('shows nothing of one user to another: not in lists, not by id, not by cursor', async () => {
+    const mine = await issue('tenant-a@example.com', ['orders:*']);
+    const other = await issue('tenant-b@example.com', ['orders:*']);
+    const order = async (key: string, item: string): Promise<string> =>
+      (await call('/orders', key, { item, quantity: 1 })).json.id;
+    const theirs = [await order(other.key, 'b1')];
+    const ids = [await order(mine.key, 'a1'), await order(mine.key, 'a2')];
+    theirs.unshift(await order(other.key, 'b2'));
+    const pages = async (query: string) => (await call(`/orders?${query}`, other.key)).json;
+    const idsOf = ({ items }: { items: Issued[] }) => items.map(({ id }) => id);
+    expect(idsOf(await pages(''))).toEqual(theirs);
+    const first = await pages('limit=1');
+    expect(first.nextCursor).toBe(theirs[0]);
+    expect(await pages(`limit=1&cursor=${first.nextCursor}`)).toEqual({
+      items: [expect.objectContaining({ id: theirs[1] })],
+      nextCursor: null,
+    });
+    for (const id of ids) {
+      expect((await call(`/orders/${id}`, other.key)).status).toBe(404);
+      expect(idsOf(await pages(`cursor=${id}`))).toEqual(theirs.slice(1));
+    }
+    expect((await call(`/orders/${ids[0]}`, other.key)).text).toBe(
+      (await call('/orders/999999', other.key)).text,
+    );
   });
 
   it.each([
-    ['an unknown field', { item: 'tea', quantity: 1, userId: '1' }],
+    '0',
+    '-1',
+    '01',
+    'x',
+    '1e3',
+    '0x1',
+    '1.0',
+    '9223372036854775808',
+    '99999999999999999999',
+    '9'.repeat(101),
+    '9'.repeat(5_000),
+    '%00',
+    '%20',
+    '1%20',
+    '%zz',
+    '%ff',
+    '%',
+    "1'--",
+  ])('answers 404 for an order of the id %.30s', async (id) => {
+    const { key } = await issue('ids@example.com', ['orders:read']);
+    const { status, json } = await call(`/orders/${id}`, key);
+    expect({ status, json }).toEqual({
+      status: 404,
+      json: { statusCode: 404, error: 'Not Found', message: expect.not.stringContaining(id) },
+    });
+  });
+
+  it.each([
+    ['an unknown field', { item: 'tea', quantity: 1, note: 'tr4ce' }],
+    ['an unknown field that could be a key', { item: 'tea', quantity: 1, ['tr4ce'.repeat(8)]: '1' }],
     ['a foreign owner', { item: 'tea', quantity: 1, user: { id: '1' } }],
+    ['a field that every object has', { item: 'tea', quantity: 1, toString: 'tr4ce' }],
+    ['a constructor', { item: 'tea', quantity: 1, constructor: { tr4ce: 1 } }],
+    ['a prototype', { item: 'tea', quantity: 1, prototype: { tr4ce: 1 } }],
+    ['a __proto__', '{"item":"tea","quantity":1,"__proto__":{"tr4ce":1}}'],
+    ['its fields in a __proto__', '{"__proto__":{"item":"tea","quantity":1}}'],
+    ['a list around it', [{ item: 'tea', quantity: 1 }]],
     ['no item', { quantity: 1 }],
     ['an empty item', { item: '', quantity: 1 }],
-    ['an item with NUL', { item: 'a\0b', quantity: 1 }],
-    ['an item that is an object', { item: { a: 1 }, quantity: 1 }],
+    ['an item of 256 characters', { item: 'tr4ce'.padEnd(256, '.'), quantity: 1 }],
+    ['an item with NUL', { item: 'tr4ce\0b', quantity: 1 }],
+    ['an item with half a character', { item: 'tr4ce\ud800', quantity: 1 }],
+    ['an item that is an object', { item: { tr4ce: 1 }, quantity: 1 }],
+    ['an item that is a list', { item: ['tr4ce'], quantity: 1 }],
+    ['an item that is a number', { item: 4_711, quantity: 1 }],
+    ['an item that is null', { item: null, quantity: 1 }],
+    ['no quantity', { item: 'tea' }],
     ['a quantity of 0', { item: 'tea', quantity: 0 }],
     ['a quantity beyond the column', { item: 'tea', quantity: 1e12 }],
+    ['a quantity beyond all numbers', '{"item":"tea","quantity":1e400}'],
+    ['half a quantity', { item: 'tea', quantity: 1.5 }],
     ['a quantity in text', { item: 'tea', quantity: '1' }],
-    ['a list', []],
+    ['a quantity of NaN in text', { item: 'tea', quantity: 'NaN' }],
+    ['a quantity of NaN', '{"item":"tr4ce","quantity":NaN}'],
+    ['an empty list', []],
     ['null', 'null'],
-    ['a text', '"tea"'],
-    ['broken JSON', '{"item":'],
+    ['a text', '"tr4ce"'],
+    ['a number', '4711'],
+    ['broken JSON', '{"item":"tr4ce'],
+    ['JSON that breaks at a word', '{"item":tr4ce}'],
+    ['no JSON at all', 'tr4ce'],
     ['nothing', ''],
-  ])('answers 400 INVALID_REQUEST for a body with %s, and stores nothing', async (_, body) => {
-    const { key } = await issue('bodies@example.com', ['orders:*']);
-    const { status, json } = await call('/orders', key, body);
+    ['5,000 lists in each other', '['.repeat(5_000) + ']'.repeat(5_000)],
+    ['5,000 objects in each other', `${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}`],
+    ['as many lists as fit', '['.repeat(50_000) + ']'.repeat(50_000)],
+    ['an item of 5,000 lists', `{"quantity":1,"item":${'['.repeat(5_000)}${']'.repeat(5_000)}}`],
+  ])('answers 400 INVALID_REQUEST for a body with %s, echoes none of it, and stores nothing', async (_, body) => {
+    const { key } = await issue(`${randomUUID()}@example.com`, ['orders:*']);
+    const { status, json, text } = await call('/orders', key, body);
     expect({ status, json }).toEqual({
       status: 400,
       json: {
@@ -141,7 +213,32 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
         message: expect.arrayContaining([expect.any(String)]),
       },
     });
+    expect(text).not.toMatch(/tr4ce|4711|null|NaN|__proto__|toString/);
     expect((await call('/orders', key)).json.items).toEqual([]);
+  });
+
+  it.each([
+    ['text/plain', '{"item":"tr4ce","quantity":1}'],
+    ['application/xml', '<item>tr4ce</item>'],
+    ['application/x-www-form-urlencoded', '{"item":"tr4ce","quantity":1}'],
+    ['application/x-www-form-urlencoded', 'item=tr4ce&quantity=1'],
+    ['application/x-www-form-urlencoded', `tr4ce${'[a]'.repeat(3_000)}=1`],
+    ['multipart/form-data; boundary=tr4ce', '--tr4ce'],
+    ['application/json; charset=tr4ce', '{"item":"tr4ce","quantity":0}'],
+    ['application/json; charset=utf-16', '{"item":"tr4ce","quantity":0}'],
+    ['tr4ce', '{"item":"tr4ce","quantity":1}'],
+  ])('refuses a body of the type %s, echoes none of it, and stores nothing', async (contentType, body) => {
+    const { key } = await issue(`${randomUUID()}@example.com`, ['orders:*']);
+    const { status, text } = await call('/orders', key, body, contentType);
+    expect([400, 415]).toContain(status);
+    expect(text).not.toContain('tr4ce');
+    expect((await call('/orders', key)).json.items).toEqual([]);
+  });
+
+  it('refuses a body that is too long with 413', async () => {
+    const { key } = await issue('long@example.com', ['orders:*']);
+    const { status, json } = await call('/orders', key, { item: 'x'.repeat(2_000_000), quantity: 1 });
+    expect({ status, json }).toMatchObject({ status: 413, json: { statusCode: 413 } });
   });
 
   it.each([
@@ -154,6 +251,8 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     'cursor=99999999999999999999',
     'cursor=1&cursor=2',
     'page=1',
+    '__proto__=1',
+    'constructor=1',
   ])('answers 400 for the query %s', async (query) => {
     const { key } = await issue('queries@example.com', ['orders:read']);
     expect(await call(`/orders?${query}`, key)).toMatchObject({
@@ -241,8 +340,7 @@ it.each([
 it('while the database is away /health and guarded routes answer 503, never 500 or 401, and then recover', async () => {
   const proxy = await flakyProxy(await createEmptyDatabase());
   const sample = await startSample({ DATABASE_URL: proxy.url });
-  await until(() => sample.output().includes('curl -H'));
-  const key = /acme_live_\w+/.exec(sample.output())?.[0] ?? '';
+  const key = await demoKey(sample);
   const statuses = async () => [
     (await fetch(`${sample.url}/health`)).status,
     (await fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } })).status,
@@ -255,4 +353,170 @@ it('while the database is away /health and guarded routes answer 503, never 500 
   expect(await statuses()).toEqual([200, 200, 401]);
   await sample.stop();
   await proxy.cut();
+});
+
+async function demoKey(sample: Sample): Promise<string> {
+  await until(() => sample.output().includes('curl -H'));
+  return /acme_live_\w+/.exec(sample.output())?.[0] ?? '';
+}
+
+/** Has an app on a database of its own wait for a lock that another session holds on its keys, with a request in flight. */
+async function stuckApp(database: string, start: () => Promise<Sample>) {
+  const sample = await start();
+  const key = await demoKey(sample);
+  const ask = () => fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } });
+  expect((await ask()).status).toBe(200);
+  const holder = await holdKeys(database);
+  const hanging = ask().catch(() => undefined);
+  await waitingFor(database, 'SELECT%api_keys%');
+  return { sample, release: () => Promise.all([holder.end(), hanging]) };
+}
+
+async function holdKeys(database: string): Promise<Client> {
+  const holder = new Client({ connectionString: database });
+  holder.on('error', () => {});
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
+  return holder;
+}
+
+async function waitingFor(database: string, query: string): Promise<void> {
+  const waiting = `SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`;
+  await until(async () => (await sql(database, waiting, [query])).length > 0);
+}
+
+/** Sends SIGTERM; the exit code and what of the contract's 5 s it took. */
+async function terminate(child: ChildProcess) {
+  const began = performance.now();
+  child.kill('SIGTERM');
+  const [code] = await once(child, 'exit');
+  return { code, inTime: performance.now() - began < 5_000 };
+}
+
+const cutOffLines = (output: string) => output.split('\n').filter((line) => /cut off/i.test(line));
+
+it.each(
+  ADAPTERS,
+)('on %s SIGTERM ends within 5 s, and a line says what was cut off, while another session holds the keys locked', async (adapter) => {
+  const database = await createEmptyDatabase();
+  const { sample, release } = await stuckApp(database, () =>
+    startSample({ DATABASE_URL: database, HTTP_ADAPTER: adapter }),
+  );
+  expect(await terminate(sample.process)).toEqual({ code: 1, inTime: true });
+  expect(cutOffLines(sample.output())).toEqual([expect.stringMatching(/requests in flight/)]);
+  await release();
+});
+
+it('SIGTERM ends within 5 s while another session holds the keys locked and a use is to be written', async () => {
+  const database = await createEmptyDatabase();
+  const sample = await startSample({ DATABASE_URL: database });
+  const key = await demoKey(sample);
+  expect((await fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } })).status).toBe(200);
+  const holder = await holdKeys(database);
+  expect(await terminate(sample.process)).toMatchObject({ inTime: true });
+  await holder.end();
+});
+
+it('SIGTERM during a start that waits for a lock ends within 5 s, and says that the start was cut off', async () => {
+  const database = await createMigratedDatabase();
+  const holder = await holdKeys(database);
+  const child = spawn(process.execPath, ['dist/src/main.js'], {
+    cwd: ROOT,
+    env: { ...process.env, PORT: '0', DATABASE_URL: database },
+  });
+  let output = '';
+  child.stderr.on('data', (chunk) => (output += chunk));
+  await waitingFor(database, '%api_keys%');
+  expect(await terminate(child)).toEqual({ code: 1, inTime: true });
+  expect(cutOffLines(output)).toEqual([expect.stringMatching(/the start/)]);
+  await holder.end();
+});
+
+describe('the embedded PostgreSQL', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const postmasterPid = () => join(realpathSync(join(folder, 'data/postgres')), 'postmaster.pid');
+
+  it('is stopped within 5 s of SIGTERM as well, although another session holds the keys locked', async () => {
+    const dataDir = join(folder, 'data');
+    const sample = await startSample({ DATA_DIR: dataDir });
+    const [, , , port] = readFileSync(postmasterPid(), 'utf8').split('\n');
+    const database = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    const { release } = await stuckApp(database, async () => sample);
+    const began = performance.now();
+    expect(await terminate(sample.process)).toEqual({ code: 1, inTime: true });
+    await until(() => !existsSync(postmasterPid()));
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(cutOffLines(sample.output())).toHaveLength(1);
+    await release();
+  });
+
+  it('that does not answer any more does not keep the process longer than 5 s', async () => {
+    const sample = await startSample({ DATA_DIR: join(folder, 'data') });
+    const [server, , , port] = readFileSync(postmasterPid(), 'utf8').split('\n');
+    const [tenancy] = await sql<{ pid: number }>(
+      `postgres://postgres@127.0.0.1:${port}/postgres`,
+      "SELECT pid FROM pg_stat_activity WHERE application_name = 'embedded-postgres tenancy'",
+    );
+    if (!tenancy) throw new Error('no tenancy');
+    process.kill(tenancy.pid, 'SIGSTOP');
+    try {
+      expect(await terminate(sample.process)).toEqual({ code: 1, inTime: true });
+      expect(cutOffLines(sample.output())).toEqual([expect.stringMatching(/the stop of the database/)]);
+    } finally {
+      process.kill(tenancy.pid, 'SIGCONT');
+      process.kill(Number(server), 'SIGINT');
+      await until(() => !existsSync(postmasterPid()));
+    }
+  });
+
+  it('that is still starting when the process ends is ended with it', async () => {
+    const postgres = join(folder, 'postgres');
+    const pidFile = join(folder, 'pid');
+    writeFileSync(postgres, `#!/bin/sh\necho $$ >${pidFile}\nexec sleep 600\n`);
+    chmodSync(postgres, 0o755);
+    const server = JSON.stringify({ folder, binaries: { postgres }, log: join(folder, 'log') });
+    const script = `void require('./dist/src/embedded-postgres/postmaster').startPostmaster(${server});
+      process.stdin.once('data', () => process.exit(1));`;
+    const app = spawn(process.execPath, ['-e', script], { cwd: ROOT });
+    const pid = () => (existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0);
+    await until(() => pid() > 0);
+    app.stdin.write('end\n');
+    await once(app, 'exit');
+    await until(() => !isAlive(pid()));
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+it('an unknown field is named, for it may be a slip of the pen', async () => {
+  const database = await createEmptyDatabase();
+  const app = await startSample({ DATABASE_URL: database });
+  const key = /acme_live_\w{49}/.exec(app.output())?.[0];
+  const response = await fetch(`${app.url}/orders`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ item: 'tea', quantity: 1, colour: 'green' }),
+  });
+  expect(await response.json()).toEqual({
+    statusCode: 400,
+    error: 'INVALID_REQUEST',
+    message: ['colour is not a field of this request'],
+  });
+  await app.stop();
 });

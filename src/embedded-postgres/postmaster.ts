@@ -45,7 +45,8 @@ export async function runningPostmaster(cluster: string): Promise<Postmaster | n
 
 /**
  * Starts a server on 127.0.0.1 and a free port, in a process group of its own: Ctrl-C is for the app, which stops the server when
- * it is done with it. Null where it ended at once, as it does when another start was faster.
+ * it is done with it. Null where it ended at once, as it does when another start was faster. A process that ends before the
+ * server is ready ends it.
  */
 export async function startPostmaster({
   folder,
@@ -77,7 +78,9 @@ export async function startPostmaster({
     child.once('error', () => resolve(null));
     child.once('exit', () => resolve(null));
   });
-  return Promise.race([ended, becomesReady(folder, child.pid)]);
+  const giveUp = () => child.kill('SIGINT');
+  process.once('exit', giveUp);
+  return Promise.race([ended, becomesReady(folder, child.pid)]).finally(() => process.off('exit', giveUp));
 }
 
 /** Stops a server: open connections are ended, everything committed is kept. */

@@ -28,7 +28,7 @@ class IsCursor implements ValidatorConstraintInterface {
 export class CreateOrder {
   @IsString()
   @Length(1, 255)
-  @Matches(/^\P{Cc}*$/u, { message: 'item must not contain control characters' })
+  @Matches(/^[^\p{Cc}\p{Cs}]*$/u, { message: 'item must not contain control or broken characters' })
   item!: string;
 
   @IsInt()

@@ -82,6 +82,17 @@ describe('a table of keys', () => {
     expect(lines).toEqual(lines.map((line) => line.trimEnd()));
   });
 
+  it('tells years beyond 9999 in full', () => {
+    const expiresAt = new Date('+012345-06-07T08:09:10.111Z');
+    expect(renderTable([described({ expiresAt })])).toContain('  +012345-06-07 08:09Z  ');
+  });
+
+  it('has a word for a date that is none, as of a year that JavaScript does not know', () => {
+    const none = described({ expiresAt: new Date(Number.NaN), lastUsedAt: new Date(Number.NaN) });
+    expect(renderTable([none])).toMatch(/ {2}invalid {2,}invalid$/);
+    expect(renderKey(none)).toMatch(/^expiresAt {3}invalid$/m);
+  });
+
   it('is a sentence where there are no keys', () => {
     expect(renderTable([])).toBe('No keys.');
   });

@@ -57,7 +57,7 @@ function stateOf(apiKey: ApiKey, now: Date): 'active' | 'expired' | 'revoked' {
 
 function textOf(value: unknown): string {
   if (Array.isArray(value)) return printable(value.join(', ')) || '-';
-  return value instanceof Date ? value.toISOString() : printable(String(value ?? '-'));
+  return value instanceof Date ? isoOf(value) : printable(String(value ?? '-'));
 }
 
 /** Rows of other applications may hold line ends and codes that drive a terminal. */
@@ -66,5 +66,14 @@ function printable(text: string): string {
 }
 
 function dateOr(date: Date | null, otherwise: string): string {
-  return date ? `${date.toISOString().slice(0, 16).replace('T', ' ')}Z` : otherwise;
+  return date
+    ? isoOf(date)
+        .replace('T', ' ')
+        .replace(/:\d\d\.\d{3}Z$/, 'Z')
+    : otherwise;
+}
+
+/** PostgreSQL knows years that JavaScript does not. */
+function isoOf(date: Date): string {
+  return Number.isNaN(date.getTime()) ? 'invalid' : date.toISOString();
 }

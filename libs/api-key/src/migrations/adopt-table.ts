@@ -1,6 +1,6 @@
 import type { QueryRunner } from 'typeorm';
 import { withSetting, withShortLock } from './sql';
-import { eraseNote, writeNote } from './table-note';
+import { eraseNote, type TableNote, writeNote } from './table-note';
 
 const WHOLE_NUMBER = ['bigint', 'integer'];
 const TEXT = ['character varying', 'text'];
@@ -20,7 +20,11 @@ const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   updated_at: TIME,
 };
 
-const OWN_COLUMNS = ['ADD COLUMN key_suffix varchar', 'ADD COLUMN revoked_at timestamptz'];
+const OWN_COLUMNS = { key_suffix: 'varchar', revoked_at: 'timestamptz' } as const;
+
+/** Defaults that mean the same moment in every session, with a time zone and without. */
+const NOW =
+  /^(?:(?:now|transaction_timestamp|statement_timestamp|clock_timestamp)\(\)|(?:CURRENT_TIMESTAMP|LOCALTIMESTAMP)(?:\(\d\))?)$/;
 
 interface Column {
   readonly name: string;
@@ -28,6 +32,8 @@ interface Column {
   readonly type: string;
   /** Precision of a time in digits of a second, as `(6)`; empty where none is given. */
   readonly precision: string;
+  /** The expression of its default, or null. */
+  readonly default: string | null;
 }
 
 /**
@@ -38,14 +44,40 @@ interface Column {
 export async function adoptTable(runner: QueryRunner, table: string): Promise<void> {
   const columns = await columnsOf(runner, table);
   refuseMisfits(columns);
-  await refuseWithoutUniqueDigest(runner, table);
-  const zoneless = columns.filter(
-    ({ name, type }) => RAILS_COLUMNS[name] === TIME && type === 'timestamp without time zone',
-  );
-  const names = zoneless.map(({ name }) => name);
-  await refuseViews(runner, table, names);
-  await alterInUtc(runner, table, [...zoneless.map(withTimeZone), ...OWN_COLUMNS]);
-  await writeNote(runner, table, { origin: 'adopted', zoneless: names });
+  refuseOwnColumns(columns);
+  await refuseWithoutUnique(runner, table, 'id');
+  await refuseWithoutUnique(runner, table, 'key_digest');
+  const zoneless = await complete(runner, table, columns);
+  await writeNote(runner, table, { origin: 'adopted', zoneless });
+}
+
+/**
+ * Mends a table that carries our note and not all that it stands for: a dump and load through a Rails schema can lose the
+ * time zones and our columns, and keep the comment.
+ * @throws Error that says what stands in the way; nothing is changed then
+ */
+export async function completeTable(runner: QueryRunner, table: string, note: TableNote): Promise<void> {
+  const columns = await columnsOf(runner, table);
+  refuseMisfits(columns);
+  const lost = (await complete(runner, table, columns)).filter((name) => !(name in OWN_COLUMNS));
+  if (note.origin === 'created' || lost.length === 0) return;
+  await eraseNote(runner, table);
+  await writeNote(runner, table, { ...note, zoneless: [...new Set([...note.zoneless, ...lost])] });
+}
+
+/** Adds what is missing and gives times their zone; answers the names of those. */
+async function complete(runner: QueryRunner, table: string, columns: readonly Column[]): Promise<string[]> {
+  const zoneless = columns.filter(isZonelessTime);
+  const names = new Set(columns.map(({ name }) => name));
+  const missing = Object.entries(OWN_COLUMNS).filter(([name]) => !names.has(name));
+  const times = zoneless.map(({ name }) => name);
+  refuseDefaults(zoneless);
+  await refuseViews(runner, table, times);
+  await alterInUtc(runner, table, [
+    ...zoneless.flatMap((column) => retyped(column, 'with time zone')),
+    ...missing.map(([name, type]) => `ADD COLUMN ${name} ${type}`),
+  ]);
+  return times;
 }
 
 /** Gives an adopted table back as it was: without our columns, its times without time zone again, in UTC. */
@@ -57,7 +89,7 @@ export async function releaseTable(
   const columns = await columnsOf(runner, table);
   const times = columns.filter(({ name }) => zoneless.includes(name));
   await alterInUtc(runner, table, [
-    ...times.map(withoutTimeZone),
+    ...times.flatMap((column) => retyped(column, 'without time zone')),
     'DROP COLUMN key_suffix',
     'DROP COLUMN revoked_at',
   ]);
@@ -65,26 +97,33 @@ export async function releaseTable(
 }
 
 async function alterInUtc(runner: QueryRunner, table: string, changes: readonly string[]): Promise<void> {
+  if (changes.length === 0) return;
   const statement = `ALTER TABLE ${table} ${changes.join(', ')}`;
   await withSetting(runner, ['TimeZone', 'UTC'], () => withShortLock(runner, statement));
 }
 
-function withTimeZone({ name, precision }: Column): string {
-  return `ALTER COLUMN ${name} TYPE timestamp${precision} with time zone`;
+/** A new type for a time. Its default is set anew behind it, for PostgreSQL would wrap it into a cast between the two. */
+function retyped(column: Column, zone: 'with time zone' | 'without time zone'): string[] {
+  const { name, precision } = column;
+  const type = `ALTER COLUMN ${name} TYPE timestamp${precision} ${zone}`;
+  if (column.default === null) return [type];
+  return [`ALTER COLUMN ${name} DROP DEFAULT`, type, `ALTER COLUMN ${name} SET DEFAULT ${column.default}`];
 }
 
-function withoutTimeZone({ name, precision }: Column): string {
-  return `ALTER COLUMN ${name} TYPE timestamp${precision} without time zone`;
+function isZonelessTime({ name, type }: Column): boolean {
+  return (RAILS_COLUMNS[name] === TIME || name === 'revoked_at') && type === 'timestamp without time zone';
 }
 
 async function columnsOf(runner: QueryRunner, table: string): Promise<Column[]> {
-  const rows: { name: string; type: string }[] = await runner.query(
-    `SELECT attname AS name, format_type(atttypid, atttypmod) AS type
-     FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped`,
+  const rows: { name: string; type: string; default: string | null }[] = await runner.query(
+    `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, pg_get_expr(adbin, adrelid) AS default
+     FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+     WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped`,
     [table],
   );
-  return rows.map(({ name, type }) => ({
+  return rows.map(({ name, type, default: expression }) => ({
     name,
+    default: expression,
     type: type.replace(/\(\d+\)/, ''),
     precision: /\(\d+\)/.exec(type)?.[0] ?? '',
   }));
@@ -99,19 +138,33 @@ function refuseMisfits(columns: readonly Column[]): void {
   );
   if (wrong.length > 0)
     refuse(`a column has another type: ${wrong.map(({ name, type }) => `${name} is ${type}`).join(', ')}`);
-  if (types.has('key_suffix') || types.has('revoked_at'))
+}
+
+function refuseOwnColumns(columns: readonly Column[]): void {
+  if (columns.some(({ name }) => name in OWN_COLUMNS))
     refuse('it has a column key_suffix or revoked_at of someone else');
 }
 
-async function refuseWithoutUniqueDigest(runner: QueryRunner, table: string): Promise<void> {
+/** A default such as `timezone('utc', now())` would move by the offset of the session once the column has a time zone. */
+function refuseDefaults(times: readonly Column[]): void {
+  const wrong = times.filter(({ default: expression }) => expression !== null && !NOW.test(expression));
+  if (wrong.length === 0) return;
+  const names = wrong.map((column) => `${column.name} (${column.default})`).join(', ');
+  refuse(
+    `a default of a time would change its meaning with a time zone: ${names}. ALTER COLUMN … SET DEFAULT CURRENT_TIMESTAMP, ` +
+      'or DROP DEFAULT, and migrate again',
+  );
+}
+
+async function refuseWithoutUnique(runner: QueryRunner, table: string, column: string): Promise<void> {
   const [index] = await runner.query(
     `SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
      WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1
-       AND i.indpred IS NULL AND a.attname = 'key_digest'`,
-    [table],
+       AND i.indpred IS NULL AND i.indimmediate AND a.attname = $2`,
+    [table, column],
   );
   if (!index)
-    refuse('key_digest has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (key_digest)');
+    refuse(`${column} has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (${column})`);
 }
 
 /** PostgreSQL does not change the type of a column that a view reads. */

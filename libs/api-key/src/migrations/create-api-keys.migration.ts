@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { adoptTable, releaseTable } from './adopt-table';
+import { adoptTable, completeTable, releaseTable } from './adopt-table';
+import { existsInOwnSchema } from './own-schema';
 import { createTable } from './create-table';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { inTransaction } from './sql';
@@ -42,15 +43,15 @@ function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInte
   };
 }
 
-/** A table with our note was migrated before, by another application on this database: there is nothing left to do. */
+/** A table with our note was migrated before, by another application on this database, or came here by a dump. */
 async function createOrAdopt(
   runner: QueryRunner,
   table: string,
   options: ApiKeyMigrationOptions,
 ): Promise<void> {
-  const [{ exists }] = await runner.query('SELECT to_regclass($1) IS NOT NULL AS exists', [table]);
-  if (!exists) await createTable(runner, table, options);
-  else if (!(await readNote(runner, table))) await adoptTable(runner, table);
+  if (!(await existsInOwnSchema(runner, table))) return createTable(runner, table, options);
+  const note = await readNote(runner, table);
+  await (note ? completeTable(runner, table, note) : adoptTable(runner, table));
 }
 
 async function dropOrRelease(runner: QueryRunner, table: string): Promise<void> {

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
+import { foreignSchema } from '../sql-name';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable } from './api-key.row';
 
 /** A row of the table, with what the database's clock says of it. */
@@ -13,6 +14,15 @@ interface StoredKeyRow extends ApiKeyRow {
   readonly expired: boolean;
   readonly revoked: boolean;
 }
+
+/** What a table of keys must be beside having its columns. */
+interface Shape {
+  readonly zoneless: readonly string[];
+  readonly schema: string;
+  readonly own: string | null;
+}
+
+const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
 /** Looks keys up by digest: one indexed SELECT on the primary, outside any transaction. */
 export class KeyStore {
@@ -28,16 +38,35 @@ export class KeyStore {
     return row ? { apiKey: apiKeyFromRow(row), expired: row.expired, revoked: row.revoked } : null;
   }
 
-  /** @throws Error that says what to do where the table is missing or lacks a column */
+  /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
   async check(): Promise<void> {
-    try {
-      await this.dataSource.query(`SELECT ${API_KEY_COLUMNS} FROM ${apiKeyTable(this.dataSource)} LIMIT 0`);
-    } catch (error) {
-      throw new Error(
-        `ApiKeyModule: table api_keys cannot be used (${String((error as Error).message)}). ` +
-          'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.',
-        { cause: error },
+    const table = apiKeyTable(this.dataSource);
+    await this.dataSource.query(`SELECT ${API_KEY_COLUMNS} FROM ${table} LIMIT 0`).catch(refuseUnusable);
+    const { zoneless, schema, own } = await this.shape(table);
+    if (zoneless.length > 0)
+      refuseUnusable(
+        new Error(`its ${zoneless.join(', ')} have no time zone, so that expiries would be hours off`),
       );
-    }
+    if (!table.includes('.') && schema !== own) throw new Error(foreignSchema(schema, own));
   }
+
+  private async shape(table: string): Promise<Shape> {
+    const [shape] = await this.dataSource.query<Shape[]>(
+      `SELECT ARRAY(SELECT attname::text FROM pg_attribute
+           WHERE attrelid = c.oid AND attname = ANY ($2) AND atttypid <> 'timestamptz'::regtype ORDER BY attnum) AS zoneless,
+         nspname AS schema, current_schema() AS own
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass`,
+      [table, TIMES],
+    );
+    if (!shape) throw new Error(`PostgreSQL does not describe ${table}`);
+    return shape;
+  }
+}
+
+function refuseUnusable(error: unknown): never {
+  throw new Error(
+    `ApiKeyModule: table api_keys cannot be used (${String((error as Error).message)}). ` +
+      'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.',
+    { cause: error },
+  );
 }

@@ -1,0 +1,64 @@
+import type { Server } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type INestApplication, Logger } from '@nestjs/common';
+
+/** What an app is ended with: its database, where that is its own. */
+export interface Stoppable {
+  stop(): Promise<void>;
+}
+
+const IDLE_CHECK_MS = 50;
+/** Since the signal: connections are closed, then the app is given up while its database can still be stopped, then all ends. */
+const DRAIN_MS = 3_500;
+const CLOSE_MS = 4_000;
+const END_MS = 4_500;
+
+/**
+ * Ends the app, then its database, then this process, whatever hangs.
+ * @throws Error where the start failed; the database is stopped by then
+ */
+export async function shutDown(
+  starting: Promise<INestApplication>,
+  database: Promise<Stoppable>,
+): Promise<void> {
+  const app = { step: 'the start' };
+  const cutOff: string[] = [];
+  setTimeout(() => exit([...cutOff, 'the stop of the database']), END_MS).unref();
+  try {
+    const closed = await Promise.race([startAndClose(starting, app), delay(CLOSE_MS, false)]);
+    if (!closed) cutOff.push(app.step);
+  } finally {
+    await database.then((own) => own.stop());
+  }
+  exit(cutOff);
+}
+
+async function startAndClose(starting: Promise<INestApplication>, app: { step: string }): Promise<true> {
+  const started = await starting;
+  app.step = 'requests in flight and what was still to be written';
+  await close(started);
+  return true;
+}
+
+function exit(cutOff: readonly string[]): never {
+  if (cutOff.length > 0) new Logger('App').error(`The time is up. Cut off: ${cutOff.join(', ')}.`);
+  process.exit(cutOff.length > 0 ? 1 : 0);
+}
+
+async function close(app: INestApplication): Promise<void> {
+  const drained = drain(app.getHttpServer());
+  await app.close();
+  drained.end();
+}
+
+/** Lets requests in flight be answered, closes connections as soon as they are idle, and all of them at last. */
+function drain(server: Server): { end(): void } {
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+  const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+  return {
+    end: () => {
+      clearInterval(idle);
+      clearTimeout(deadline);
+    },
+  };
+}
