@@ -5,17 +5,20 @@ const LIBRARY = 'libs/api-key/src';
 
 /** Files of the library's top folder that know no room and no service. */
 const LEAVES = [
+  'acting',
   'api-key.entity',
   'api-key.errors',
+  'api-key.event',
   'api-key.input',
   'api-key.options',
   'address-list',
+  'authority',
   'route-access',
   'scope-catalogue',
   'scopes.decorator',
   'sql-name',
 ];
-const GUARDS = ['api-key.guard', 'scopes.guard', 'api-key-auth.decorator'];
+const GUARDS = ['api-key.guard', 'scopes.guard', 'api-key-auth.decorator', 'refuse'];
 
 const literal = (name) => name.replaceAll('.', '\\.');
 const from = (prefix, names) =>
@@ -60,7 +63,8 @@ export default defineConfig(
   },
   room('credential', [], ['node:crypto$', 'node:zlib$']),
   room('verification', ['credential/', ...LEAVES]),
-  room('audit', ['credential/', ...LEAVES]),
+  room('audit', ['credential/', 'verification/api-key.row', ...LEAVES]),
+  room('lifecycle', ['credential/', 'audit/', 'verification/api-key.row', ...LEAVES]),
   room('rate-limit', ['credential/', ...LEAVES]),
   room('request', ['credential/', ...LEAVES]),
   room('migrations', ['credential/', ...LEAVES]),
@@ -71,9 +75,17 @@ export default defineConfig(
   top(
     'The service',
     ['api-key.service'],
-    ['credential/', 'verification/', 'audit/', 'rate-limit/', ...LEAVES],
+    ['credential/', 'verification/', 'audit/', 'lifecycle/', 'rate-limit/', ...LEAVES],
   ),
-  top('A guard', GUARDS, ['api-key.service', 'credential/', 'rate-limit/', 'request/', ...GUARDS, ...LEAVES]),
+  top('A guard', GUARDS, [
+    'api-key.service',
+    'audit/',
+    'credential/',
+    'rate-limit/',
+    'request/',
+    ...GUARDS,
+    ...LEAVES,
+  ]),
   arrows(
     'Everything outside the library',
     ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.{ts,mjs}'],

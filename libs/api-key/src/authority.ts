@@ -48,7 +48,8 @@ export function excessOf(given: Partial<Authority>, maker: Authority): Excess {
 
 function areAddressesWithin(given: readonly string[] | null, maker: readonly string[] | null): boolean {
   if (maker === null) return true;
-  return given !== null && given.every((inner) => maker.some((outer) => isCidrWithin(inner, outer)));
+  if (given === null) return false;
+  return given.every((inner) => maker.some((outer) => isCidrWithin(inner, outer)));
 }
 
 function isExpiryWithin(given: Date | null, maker: Date | null): boolean {
