@@ -127,7 +127,7 @@ function isZombie(pid: number): boolean {
 
 /** After a restart of a machine or container the number in an old `postmaster.pid` may be someone else's. */
 function isPostgres(pid: number): boolean {
-  return procFile(pid, 'cmdline')?.includes('postgres') ?? true;
+  return procFile(pid, 'cmdline')?.split('\0')[0]?.endsWith('postgres') ?? true;
 }
 
 function procFile(pid: number, name: string): string | undefined {
