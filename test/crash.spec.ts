@@ -18,7 +18,9 @@ const STATEMENTS = [
 const HOLD = 815;
 const DEMO_KEY = /acme_live_[0-9A-Za-z]{49}/;
 
-it.each(STATEMENTS)('a SIGKILL at %s leaves the key as it was, and it can be rotated again', async (_, table, moment) => {
+it.each(
+  STATEMENTS,
+)('a SIGKILL at %s leaves the key as it was, and it can be rotated again', async (_, table, moment) => {
   const database = await createEmptyDatabase();
   const app = await startSample({ DATABASE_URL: database });
   await until(() => DEMO_KEY.test(app.output()));
@@ -35,12 +37,22 @@ it.each(STATEMENTS)('a SIGKILL at %s leaves the key as it was, and it can be rot
   await holder.query(`SELECT pg_advisory_lock(${HOLD})`);
   const rotating = rotate(app.url, id, key).catch(() => 'gone');
   await until(
-    async () => (await sql(database, `SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND state = 'active'`)).length > 0,
+    async () =>
+      (await sql(database, `SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND state = 'active'`))
+        .length > 0,
   );
   app.process.kill('SIGKILL');
   expect(await rotating).toBe('gone');
   await holder.end();
-  await until(async () => (await sql(database, `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)).length === 0);
+  await until(
+    async () =>
+      (
+        await sql(
+          database,
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`,
+        )
+      ).length === 0,
+  );
   expect(await everything(database)).toEqual(before);
   await sql(database, `DROP TRIGGER hold ON ${table}`);
   const next = await startSample({ DATABASE_URL: database });
@@ -49,8 +61,14 @@ it.each(STATEMENTS)('a SIGKILL at %s leaves the key as it was, and it can be rot
 });
 
 async function everything(database: string): Promise<unknown[]> {
-  const keys = await sql(database, 'SELECT id, expires_at, revoked_at, replaces_id, updated_at FROM api_keys ORDER BY id');
-  const events = await sql(database, `SELECT id, type, key_id FROM api_key_events WHERE type NOT IN ('refused', 'accepted') ORDER BY id`);
+  const keys = await sql(
+    database,
+    'SELECT id, expires_at, revoked_at, replaces_id, updated_at FROM api_keys ORDER BY id',
+  );
+  const events = await sql(
+    database,
+    `SELECT id, type, key_id FROM api_key_events WHERE type NOT IN ('refused', 'accepted') ORDER BY id`,
+  );
   return [keys, events];
 }
 
