@@ -45,13 +45,16 @@ async function withDataSource<T>(
 
 const migrate = (url: string, options?: ApiKeyMigrationOptions, more?: object) =>
   withDataSource(libraryDataSource(url, options, more), runMigrations);
-const MIGRATIONS = ['CreateApiKeys1763856000000', 'ManageApiKeys1763942400000'];
+const MIGRATIONS = [
+  'CreateApiKeys1763856000000',
+  'ManageApiKeys1763942400000',
+  'FeedRevocations1764028800000',
+];
 
-/** Both migrations of the library, the last one first. */
+/** All migrations of the library, the last one first. */
 const revert = (url: string) =>
   withDataSource(libraryDataSource(url), async (dataSource) => {
-    await dataSource.undoLastMigration();
-    await dataSource.undoLastMigration();
+    for (const _ of MIGRATIONS) await dataSource.undoLastMigration();
   });
 
 const INSERT_AS_RAILS = `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at, created_at, updated_at)
@@ -135,7 +138,7 @@ describe('on an empty database', () => {
     const ran = await Promise.all(instances);
     expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
     const rows = await sql(url, 'SELECT name, count(*)::int AS times FROM migrations GROUP BY name');
-    expect(rows).toHaveLength(4);
+    expect(rows).toHaveLength(5);
     expect(rows.every(({ times }) => times === 1)).toBe(true);
   });
 

@@ -30,7 +30,7 @@ describe('a page of keys is read from an index, at the end as at the beginning,'
     const query = jest
       .spyOn(app.app.get(DataSource).logger, 'logQuery')
       .mockImplementation((text, values) => {
-        statements.push({ text, values: values ?? [] });
+        statements.push({ text, values: (values ?? []) as unknown[] });
         return undefined as never;
       });
     const input = ofOwner ? { userId: owner } : {};

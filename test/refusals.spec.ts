@@ -113,13 +113,14 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     });
 
     it('a table that cannot be read is KEY_STORE_UNAVAILABLE, with Retry-After, and recovers', async () => {
+      const { key: cold } = await app.keys.create({ userId: issued.apiKey.userId, name: 'not seen yet' });
       await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
-      const response = await get('/any', `Authorization: Bearer ${key}`);
+      const response = await get('/any', `Authorization: Bearer ${cold}`);
       await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
       expect(response.status).toBe(503);
       expect(response.json).toMatchObject({ statusCode: 503, error: 'KEY_STORE_UNAVAILABLE' });
       expect(Number(response.headers['retry-after'])).toBeGreaterThan(0);
-      expect((await get('/any', `Authorization: Bearer ${key}`)).status).toBe(200);
+      expect((await get('/any', `Authorization: Bearer ${cold}`)).status).toBe(200);
     });
   });
 

@@ -32,6 +32,7 @@ import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
 import { KeyStore } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
+import { Verification } from './verification/verification';
 import { OwnerLoader } from './request/owner-loader';
 
 /** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from a factory. */
@@ -106,9 +107,14 @@ function wire(
       made(Trail, [API_KEY_DATA_SOURCE], (source: DataSource) => new Trail(source)),
       made(
         ChangeTrail,
-        [API_KEY_DATA_SOURCE, Trail, Announcer, API_KEY_OPTIONS],
-        (source: DataSource, trail: Trail, announcer: Announcer, { audit }: ResolvedApiKeyOptions) =>
-          new ChangeTrail(source, trail, announcer, audit.changes),
+        [API_KEY_DATA_SOURCE, Trail, Announcer, API_KEY_OPTIONS, Verification],
+        (
+          source: DataSource,
+          trail: Trail,
+          announcer: Announcer,
+          { audit }: ResolvedApiKeyOptions,
+          verification: Verification,
+        ) => new ChangeTrail(source, trail, announcer, audit.changes, (id) => verification.evict(id)),
       ),
       made(
         RequestTrail,
@@ -116,8 +122,23 @@ function wire(
         ({ audit }: ResolvedApiKeyOptions, trail: Trail, announcer: Announcer) =>
           new RequestTrail(audit, trail, announcer),
       ),
-      made(KeyStore, [API_KEY_DATA_SOURCE], (source: DataSource) => new KeyStore(source)),
-      made(OwnerLoader, [API_KEY_OPTIONS], (resolved: ResolvedApiKeyOptions) => new OwnerLoader(resolved)),
+      made(
+        KeyStore,
+        [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
+        (source: DataSource, { lookUpTimeoutMs }: ResolvedApiKeyOptions) =>
+          new KeyStore(source, lookUpTimeoutMs),
+      ),
+      made(
+        Verification,
+        [API_KEY_DATA_SOURCE, KeyStore, API_KEY_OPTIONS],
+        (source: DataSource, store: KeyStore, resolved: ResolvedApiKeyOptions) =>
+          new Verification(source, store, resolved),
+      ),
+      made(
+        OwnerLoader,
+        [API_KEY_OPTIONS, Verification],
+        (resolved: ResolvedApiKeyOptions, { owners }: Verification) => new OwnerLoader(resolved, owners),
+      ),
       made(
         SecureTransport,
         [API_KEY_OPTIONS],

@@ -25,7 +25,16 @@ describe('options that are left out', () => {
       allowInsecureHttpFrom: [],
       loopbackException: true,
       audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
+      lastUsed: true,
       lastUsedIntervalMs: 10_000,
+      cacheSize: 10_000,
+      leaseMs: 2_000,
+      heartbeatMs: 500,
+      serveCachedForMs: 0,
+      staleForMs: 0,
+      userCacheMs: 2_000,
+      lookUpTimeoutMs: 200,
+      maxLookUps: 500,
     });
     expect(loadUser('42')).toEqual({ id: '42' });
   });

@@ -53,8 +53,32 @@ export interface ApiKeyOptions {
   loopbackException?: boolean;
   /** Where events go, and how many may wait. */
   audit?: AuditOptions;
+  /** Whether `last_used_at` is written at all. Default true. */
+  lastUsed?: boolean;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
   lastUsedIntervalMs?: number;
+  /** How many keys are remembered, and as many digests that are of none: 0 to 10,000,000; 0: each request asks the database. Default 10,000. */
+  cacheSize?: number;
+  /**
+   * Milliseconds that an instance which no longer hears of revocations may still trust what it remembers, 500 to 60,000.
+   * `revoke` with `everywhere` waits as long. Default 2,000.
+   */
+  leaseMs?: number;
+  /** Milliseconds between two heartbeats of the revocation feed, 50 to 30,000, at most half of `leaseMs`. Default 500. */
+  heartbeatMs?: number;
+  /** Milliseconds for which keys are served from memory while the database is away, 0 to 86,400,000: it widens the lease. Default 0. */
+  serveCachedForMs?: number;
+  /**
+   * Milliseconds that a key is trusted where no revocation feed can listen, as behind a pooler in transaction mode, 0 to 60,000.
+   * For so long, a revoked key may still be accepted. Default 0: not at all.
+   */
+  staleForMs?: number;
+  /** Milliseconds that what `loadUser` returned is remembered, 0 to 60,000; 0: it is asked each time. Default: `leaseMs`. */
+  userCacheMs?: number;
+  /** Milliseconds after which a look-up of a key is given up and answered 503, 10 to 60,000. Default 200. */
+  lookUpTimeoutMs?: number;
+  /** How many look-ups of keys may be under way, 1 to 100,000; more are answered 503 at once. Default 500. */
+  maxLookUps?: number;
 }
 
 /** `ApiKeyOptions` with `dataSource`, which has to be known before the other options are computed. */
@@ -82,7 +106,16 @@ const DEFAULTS = {
   allowInsecureHttpFrom: [],
   loopbackException: true,
   audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
+  lastUsed: true,
   lastUsedIntervalMs: 10_000,
+  cacheSize: 10_000,
+  leaseMs: 2_000,
+  heartbeatMs: 500,
+  serveCachedForMs: 0,
+  staleForMs: 0,
+  userCacheMs: 2_000,
+  lookUpTimeoutMs: 200,
+  maxLookUps: 500,
 } satisfies ResolvedApiKeyOptions;
 
 type Check = (value: unknown) => string | undefined;
@@ -115,8 +148,16 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   allowInsecureHttpFrom: checkCidrs,
   loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
   audit: checkAudit,
-  lastUsedIntervalMs: (value) =>
-    must(isWhole(value, 100, 3_600_000), 'a whole number of milliseconds from 100 to 3600000'),
+  lastUsed: (value) => must(typeof value === 'boolean', 'true or false'),
+  lastUsedIntervalMs: milliseconds(100, 3_600_000),
+  cacheSize: (value) => must(isWhole(value, 0, 10_000_000), 'a whole number from 0 to 10000000'),
+  leaseMs: milliseconds(500, 60_000),
+  heartbeatMs: milliseconds(50, 30_000),
+  serveCachedForMs: milliseconds(0, 86_400_000),
+  staleForMs: milliseconds(0, 60_000),
+  userCacheMs: milliseconds(0, 60_000),
+  lookUpTimeoutMs: milliseconds(10, 60_000),
+  maxLookUps: (value) => must(isWhole(value, 1, 100_000), 'a whole number from 1 to 100000'),
 };
 
 const AUDIT_CHECKS: Record<keyof AuditOptions, (value: unknown) => boolean> = {
@@ -138,7 +179,13 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
   );
   const problems = given.flatMap(([name, value]) => problemOf(name, value));
   if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
-  const merged: ResolvedApiKeyOptions = { ...DEFAULTS, ...Object.fromEntries(given) };
+  const merged: ResolvedApiKeyOptions = {
+    ...DEFAULTS,
+    userCacheMs: options.leaseMs ?? DEFAULTS.leaseMs,
+    ...Object.fromEntries(given),
+  };
+  if (merged.heartbeatMs * 2 > merged.leaseMs)
+    throw new Error('ApiKeyModule: option "heartbeatMs" must be at most half of "leaseMs"');
   return Object.freeze({
     ...merged,
     audit: Object.freeze({ ...DEFAULTS.audit, ...definedOf(merged.audit) }),
@@ -154,6 +201,10 @@ function problemOf(name: string, value: unknown): string[] {
   }
   const wanted = CHECKS[name as keyof typeof CHECKS](value);
   return wanted === undefined ? [] : [`option "${name}" must be ${wanted}`];
+}
+
+function milliseconds(min: number, max: number): Check {
+  return (value) => must(isWhole(value, min, max), `a whole number of milliseconds from ${min} to ${max}`);
 }
 
 function must(holds: boolean, wanted: string): string | undefined {

@@ -34,8 +34,10 @@ import { type Rotation, rotateKey } from './lifecycle/rotate-key';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
-import { KeyStore, type StoredKey } from './verification/key-store';
+import type { KnownKey } from './verification/key-cache';
 import { LastUsedWriter } from './verification/last-used.writer';
+import { outliveTrust } from './verification/trust-bound';
+import { Verification, type VerificationStatus } from './verification/verification';
 
 /** Why a key is not accepted. For logs and decisions of the application; callers are told one answer for all. */
 export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
@@ -66,7 +68,10 @@ export interface RotateOptions {
 export interface RevokeOptions {
   /** For the trail: 1 to 255 characters, none of them a control character. */
   reason?: string;
-  /** Whether to answer only once no instance accepts the key. Without a cache, that is so at the commit. */
+  /**
+   * Whether to answer only once no instance can accept the key in a request that starts then, whatever has failed in between: it
+   * takes as long as instances may trust what they remember, 2 s by default. Without it, they hear of it within milliseconds.
+   */
   everywhere?: boolean;
 }
 
@@ -105,7 +110,7 @@ export class ApiKeyService {
   constructor(
     @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
-    private readonly store: KeyStore,
+    private readonly verification: Verification,
     private readonly lastUsed: LastUsedWriter,
     private readonly trail: Trail,
     private readonly changes: ChangeTrail,
@@ -185,7 +190,12 @@ export class ApiKeyService {
 
   /** Notes that a verified key was used now, for `last_used_at`. No I/O. */
   noteUse({ id }: ApiKey): void {
-    this.lastUsed.note(id);
+    if (this.options.lastUsed) this.lastUsed.note(id);
+  }
+
+  /** How look-ups do in this instance, for health checks and metrics. */
+  get verificationStatus(): VerificationStatus {
+    return this.verification.status;
   }
 
   /** A key by its id, or null: an id that cannot be one is that of no key. */
@@ -260,14 +270,10 @@ export class ApiKeyService {
     const reason = reasonOf(options);
     const owner = ownerOf(acting);
     if (!isKeyId(id)) return null;
-    return this.changes
-      .make(async (manager) => {
-        const locked = await lockKey(manager, this.table, id, owner);
-        const revoked = locked && (await revokeKey(manager, this.table, id));
-        const events = revoked ? [changeEvent('revoked', revoked, acting, { reason })] : [];
-        return { result: revoked ?? locked?.apiKey ?? null, events };
-      })
-      .catch(refuseUnavailable);
+    const apiKey = await this.revokeOne(id, owner, reason, acting);
+    if (apiKey && options.everywhere)
+      await outliveTrust(this.dataSource, performance.now()).catch(refuseUnavailable);
+    return apiKey;
   }
 
   /** Ends all keys of an owner, and answers those that this call ended. */
@@ -355,15 +361,34 @@ export class ApiKeyService {
     if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex'))
       return { reason: 'malformed', apiKey: null, masked: null };
     const stored = await this.find(digestKey(key));
+    if (stored && !stored.revoked && !stored.expired) return stored.apiKey;
     const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
     if (!stored) return { reason: 'unknown', apiKey: null, masked };
-    const { apiKey, revoked, expired } = stored;
-    if (!revoked && !expired) return apiKey;
-    return { reason: revoked ? 'revoked' : 'expired', apiKey, masked };
+    return { reason: stored.revoked ? 'revoked' : 'expired', apiKey: stored.apiKey, masked };
   }
 
   private get table(): string {
     return apiKeyTable(this.dataSource);
+  }
+
+  /** Where the outcome of the COMMIT is unknown, the row tells it. */
+  private async revokeOne(
+    id: string,
+    owner: string | null,
+    reason: string | null,
+    acting: Acting,
+  ): Promise<ApiKey | null> {
+    try {
+      return await this.changes.make(async (manager) => {
+        const locked = await lockKey(manager, this.table, id, owner);
+        const revoked = locked && (await revokeKey(manager, this.table, id));
+        const events = revoked ? [changeEvent('revoked', revoked, acting, { reason })] : [];
+        return { result: revoked ?? locked?.apiKey ?? null, events };
+      });
+    } catch (error) {
+      const found = await keyById(this.dataSource, id, owner).catch(() => null);
+      return found?.revokedAt ? found : refuseUnavailable(error);
+    }
   }
 
   private async rotateIn(
@@ -413,8 +438,9 @@ export class ApiKeyService {
     }
   }
 
-  private async find(digest: string): Promise<StoredKey | null> {
-    return this.store.find(digest).catch(refuseUnavailable);
+  private find(digest: string): KnownKey | null | Promise<KnownKey | null> {
+    const found = this.verification.find(digest);
+    return found instanceof Promise ? found.catch(refuseUnavailable) : found;
   }
 }
 

@@ -53,3 +53,4 @@ export { CurrentApiKey, CurrentUser } from './request/current.decorators';
 export * from './scope-catalogue';
 export { AnyScope, Public, Scopes } from './scopes.decorator';
 export { ScopesGuard } from './scopes.guard';
+export type { VerificationStatus } from './verification/verification';

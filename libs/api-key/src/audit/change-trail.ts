@@ -23,6 +23,7 @@ export class ChangeTrail {
     private readonly trail: Trail,
     private readonly announcer: Announcer,
     private readonly sink: ApiKeyEventSink | null,
+    private readonly committed: (keyId: string) => void,
   ) {}
 
   async make<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
@@ -31,6 +32,7 @@ export class ChangeTrail {
       await this.trail.recordIn(manager, change.events);
       return change;
     });
+    for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
     for (const event of events) this.announcer.announce(event);
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);
     return result;

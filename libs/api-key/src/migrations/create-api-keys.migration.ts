@@ -4,6 +4,7 @@ import { existsInOwnSchema } from './own-schema';
 import { createTable } from './create-table';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { inTransaction } from './sql';
+import { FeedRevocations } from './revocation-feed.migration';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
 
@@ -26,7 +27,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
   const { ownerType = 'bigint', usersTable } = options;
   if (!OWNER_TYPES.includes(ownerType))
     throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
-  return [createApiKeys({ ownerType, usersTable }), ManageApiKeys];
+  return [createApiKeys({ ownerType, usersTable }), ManageApiKeys, FeedRevocations];
 }
 
 function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInterface {

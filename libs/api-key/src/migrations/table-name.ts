@@ -11,6 +11,11 @@ export function eventTableOf(runner: QueryRunner): string {
   return quoted(runner, 'api_key_events');
 }
 
+/** Anything else of ours in the same schema. */
+export function besideTable(runner: QueryRunner, name: string): string {
+  return quoted(runner, name);
+}
+
 function quoted({ connection }: QueryRunner, name: string): string {
   const { schema } = connection.options as { schema?: string };
   return quoteName(schema ? `${schema}.${name}` : name);

@@ -3,9 +3,17 @@ import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
 
+/** Remembers users for a while. */
+interface OwnerMemory {
+  find(userId: string, load: (userId: string) => unknown): unknown;
+}
+
 /** Turns the owner of a key into the user of the request, through the option `loadUser`. */
 export class OwnerLoader {
-  constructor(private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'>) {}
+  constructor(
+    private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'>,
+    private readonly memory: OwnerMemory,
+  ) {}
 
   /**
    * The user of a key.
@@ -21,7 +29,7 @@ export class OwnerLoader {
 
   private async ask(userId: string): Promise<unknown> {
     try {
-      return await this.options.loadUser(userId);
+      return await this.memory.find(userId, this.options.loadUser);
     } catch (error) {
       throw error instanceof HttpException
         ? error

@@ -56,7 +56,16 @@ export function apiKeyTable(dataSource: DataSource): string {
 
 /** The name of the table that holds the trail, beside that of the keys. */
 export function eventTable(dataSource: DataSource): string {
-  return quoteName(dataSource.getMetadata(ApiKey).tablePath.replace(/api_keys$/, 'api_key_events'));
+  return beside(dataSource, 'api_key_events');
+}
+
+/** The name of the table that holds how long instances trust what they remember. */
+export function trustTable(dataSource: DataSource): string {
+  return beside(dataSource, 'api_key_trust');
+}
+
+function beside(dataSource: DataSource, name: string): string {
+  return quoteName(dataSource.getMetadata(ApiKey).tablePath.replace(/api_keys$/, name));
 }
 
 /** Token of the TypeORM data source that the keys live in. */

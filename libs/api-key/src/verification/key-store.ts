@@ -2,17 +2,18 @@ import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { foreignSchema } from '../sql-name';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable } from './api-key.row';
+import { PreparedSelect } from './prepared-select';
 
 /** A row of the table, with what the database's clock says of it. */
 export interface StoredKey {
   readonly apiKey: ApiKey;
-  readonly expired: boolean;
   readonly revoked: boolean;
+  /** Milliseconds until its expiry, not above 0 where that has come; null: never. */
+  readonly lifeMs: number | null;
 }
 
 interface StoredKeyRow extends ApiKeyRow {
-  readonly expired: boolean;
-  readonly revoked: boolean;
+  readonly life_ms: number | null;
 }
 
 /** What a table of keys must be beside having its columns. */
@@ -24,18 +25,22 @@ interface Shape {
 
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
-/** Looks keys up by digest: one indexed SELECT on the primary, outside any transaction. */
+/** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction. */
 export class KeyStore {
-  constructor(private readonly dataSource: DataSource) {}
+  private readonly select: PreparedSelect<StoredKeyRow>;
 
-  /** Expiry is judged by the database's clock, for that of this machine may be wrong. */
+  /** @param deadlineMs after which a look-up is given up */
+  constructor(
+    private readonly dataSource: DataSource,
+    deadlineMs: number,
+  ) {
+    this.select = new PreparedSelect(dataSource, deadlineMs, () => this.statement());
+  }
+
+  /** Life is judged by the database's clock, for that of this machine may be wrong. */
   async find(digest: string): Promise<StoredKey | null> {
-    const [row] = await this.dataSource.query<StoredKeyRow[]>(
-      `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false) AS expired, revoked_at IS NOT NULL AS revoked
-       FROM ${apiKeyTable(this.dataSource)} WHERE key_digest = $1`,
-      [digest],
-    );
-    return row ? { apiKey: apiKeyFromRow(row), expired: row.expired, revoked: row.revoked } : null;
+    const row = await this.select.one(digest);
+    return row && { apiKey: apiKeyFromRow(row), revoked: row.revoked_at !== null, lifeMs: row.life_ms };
   }
 
   /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
@@ -48,6 +53,13 @@ export class KeyStore {
         new Error(`its ${zoneless.join(', ')} have no time zone, so that expiries would be hours off`),
       );
     if (!table.includes('.') && schema !== own) throw new Error(foreignSchema(schema, own));
+  }
+
+  private statement(): string {
+    return `SELECT ${API_KEY_COLUMNS},
+        CASE WHEN expires_at = '-infinity' THEN 0
+             WHEN isfinite(expires_at) THEN extract(epoch FROM expires_at - clock_timestamp())::float8 * 1000 END AS life_ms
+      FROM ${apiKeyTable(this.dataSource)} WHERE key_digest = $1`;
   }
 
   private async shape(table: string): Promise<Shape> {

@@ -1,0 +1,190 @@
+import { LRUCache } from 'lru-cache';
+import type { ApiKey } from '../api-key.entity';
+import type { Clock } from './clock';
+import type { StoredKey } from './key-store';
+import type { Lease } from './lease';
+
+/** What is known of a digest now. */
+export interface KnownKey {
+  readonly apiKey: ApiKey;
+  readonly revoked: boolean;
+  readonly expired: boolean;
+}
+
+/** How much is remembered, and how long without a lease. */
+export interface KeyCacheOptions {
+  /** Keys, and as many digests that are known to be of none. */
+  readonly cacheSize: number;
+  /** Milliseconds that an entry is trusted without a lease; 0: not at all. */
+  readonly staleForMs: number;
+}
+
+interface Remembered {
+  readonly session: number;
+  readonly askedAt: number;
+}
+
+interface Entry extends Remembered {
+  readonly id: string;
+  readonly live: KnownKey;
+  readonly expired: KnownKey;
+  /** On the monotonic clock; null: never. */
+  readonly expiresAt: number | null;
+}
+
+/** A look-up under way. Nobody may join it, and nothing is remembered of it, once it is closed. */
+interface Flight extends Remembered {
+  readonly answer: Promise<KnownKey | null>;
+  closed: boolean;
+}
+
+const NO_SESSION = -1;
+
+/**
+ * Remembers keys by digest, and digests that are of none, while the lease holds. One look-up serves all who wait for it;
+ * one that an eviction overtakes is closed, for its answer may be older than the eviction.
+ */
+export class KeyCache {
+  private readonly keys: LRUCache<string, Entry>;
+  private readonly unknown: LRUCache<string, Remembered>;
+  private readonly digests = new Map<string, string>();
+  private readonly flights = new Map<string, Flight>();
+  private hits = 0;
+  private misses = 0;
+
+  constructor(
+    private readonly look: (digest: string) => Promise<StoredKey | null>,
+    private readonly lease: Lease,
+    private readonly options: KeyCacheOptions,
+    private readonly clock: Clock,
+  ) {
+    const max = Math.max(1, options.cacheSize);
+    this.unknown = new LRUCache({ max });
+    this.keys = new LRUCache({ max, dispose: ({ id }, digest) => this.forgetDigest(id, digest) });
+  }
+
+  /** The key of a digest, at once where it is remembered; null where there is none. */
+  find(digest: string): KnownKey | null | Promise<KnownKey | null> {
+    const now = this.clock.monotonic();
+    const entry = this.keys.get(digest);
+    if (entry && this.trusts(entry, now)) {
+      this.hits += 1;
+      return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
+    }
+    const unknown = this.unknown.get(digest);
+    if (unknown && this.trusts(unknown, now)) {
+      this.hits += 1;
+      return null;
+    }
+    this.misses += 1;
+    const flight = this.flights.get(digest);
+    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, now);
+  }
+
+  /** Forgets a key, and closes what is under way: its answer may be that key, as it was. Answers its owner where it was remembered. */
+  evict(id: string): string | undefined {
+    const digest = this.digests.get(id) ?? '';
+    const owner = this.keys.peek(digest)?.live.apiKey.userId;
+    this.keys.delete(digest);
+    this.closeFlights();
+    return owner;
+  }
+
+  /** Forgets the digests that were of no key: a key was inserted. */
+  evictUnknown(): void {
+    this.unknown.clear();
+    this.closeFlights();
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.keys.clear();
+    this.evictUnknown();
+  }
+
+  /** Keys remembered, and the share of look-ups that needed no I/O since the start; null before the first. */
+  get statistics(): { readonly size: number; readonly hitRate: number | null } {
+    const asked = this.hits + this.misses;
+    return { size: this.keys.size, hitRate: asked === 0 ? null : this.hits / asked };
+  }
+
+  private trusts({ session, askedAt }: Remembered, now: number): boolean {
+    return this.lease.trusts(session, now) || now - askedAt < this.options.staleForMs;
+  }
+
+  private mayJoin(flight: Flight, now: number): boolean {
+    return (
+      this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, this.options.staleForMs)
+    );
+  }
+
+  private fly(digest: string, now: number): Promise<KnownKey | null> {
+    const session = this.lease.session ?? NO_SESSION;
+    const answer = this.look(digest).then((found) => this.landed(digest, flight, found));
+    const flight: Flight = { session, askedAt: now, closed: false, answer };
+    if (this.mayRemember(flight)) this.flights.set(digest, flight);
+    answer.catch(() => {}).finally(() => this.flights.get(digest) === flight && this.flights.delete(digest));
+    return answer;
+  }
+
+  private landed(digest: string, flight: Flight, found: StoredKey | null): KnownKey | null {
+    if (!found) {
+      if (this.mayRemember(flight))
+        this.unknown.set(digest, { session: flight.session, askedAt: flight.askedAt });
+      return null;
+    }
+    const { apiKey, revoked, lifeMs } = found;
+    const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0 };
+    if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
+    return known;
+  }
+
+  /** The deadline counts from when the look-up was sent: on the early side, as it may be. */
+  private remember(
+    digest: string,
+    { session, askedAt }: Flight,
+    known: KnownKey,
+    lifeMs: number | null,
+  ): void {
+    const { id } = known.apiKey;
+    this.keys.set(digest, {
+      session,
+      askedAt,
+      id,
+      live: Object.freeze({ ...known }),
+      expired: Object.freeze({ ...known, expired: true }),
+      expiresAt: lifeMs === null ? null : askedAt + lifeMs,
+    });
+    this.digests.set(id, digest);
+  }
+
+  private mayRemember({ closed, session, askedAt }: Flight): boolean {
+    const { cacheSize, staleForMs } = this.options;
+    if (closed || cacheSize === 0) return false;
+    const age = this.clock.monotonic() - askedAt;
+    return (session === this.lease.session && age < this.lease.boundMs) || age < staleForMs;
+  }
+
+  private forgetDigest(id: string, digest: string): void {
+    if (this.digests.get(id) === digest) this.digests.delete(id);
+  }
+
+  private closeFlights(): void {
+    for (const flight of this.flights.values()) flight.closed = true;
+    this.flights.clear();
+  }
+}
+
+/** All requests of a key share its entity: what one does to it must not reach the others. */
+function frozen(apiKey: ApiKey): ApiKey {
+  freezeDeep(apiKey.metadata);
+  if (apiKey.allowedIps) Object.freeze(apiKey.allowedIps);
+  Object.freeze(apiKey.scopes);
+  return Object.freeze(apiKey);
+}
+
+function freezeDeep(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  Object.values(value).forEach(freezeDeep);
+  Object.freeze(value);
+}

@@ -1,0 +1,85 @@
+import { Lease } from './lease';
+
+const BOUND_MS = 2_000;
+const DAY_MS = 86_400_000;
+
+/** Clocks that a test moves. */
+class FakeClock {
+  at = 1_000;
+  offset = 0;
+  monotonic = () => this.at;
+  wall = () => this.at + this.offset;
+  moment = () => ({ monotonic: this.monotonic(), wall: this.wall() });
+}
+
+function heldLease() {
+  const clock = new FakeClock();
+  const lease = new Lease(BOUND_MS, clock);
+  lease.begin();
+  lease.renew(clock.moment());
+  return { clock, lease, session: lease.session ?? -1 };
+}
+
+const trusts = ({ clock, lease, session }: ReturnType<typeof heldLease>) =>
+  lease.trusts(session, clock.monotonic());
+
+it('nothing is trusted before a session, nor before its first heartbeat came back', () => {
+  const clock = new FakeClock();
+  const lease = new Lease(BOUND_MS, clock);
+  expect([lease.session, lease.isHeld()]).toEqual([null, false]);
+  lease.renew(clock.moment());
+  expect(lease.isHeld()).toBe(false);
+  lease.begin();
+  expect(lease.isHeld()).toBe(false);
+  lease.renew(clock.moment());
+  expect(lease.isHeld()).toBe(true);
+});
+
+it('a lease counts from when the heartbeat was sent, and ends on the millisecond', () => {
+  const held = heldLease();
+  const sent = held.clock.moment();
+  held.clock.at += 1_500;
+  held.lease.renew(sent);
+  held.clock.at += 499;
+  expect(trusts(held)).toBe(true);
+  held.clock.at += 1;
+  expect(trusts(held)).toBe(false);
+});
+
+it('what was remembered under another session is not trusted', () => {
+  const held = heldLease();
+  held.lease.lose();
+  expect([trusts(held), held.lease.session]).toEqual([true, null]);
+  held.lease.begin();
+  held.lease.renew(held.clock.moment());
+  expect(trusts(held)).toBe(false);
+  expect(held.lease.isHeld()).toBe(true);
+});
+
+it('a heartbeat that comes back after the session was lost renews nothing', () => {
+  const held = heldLease();
+  held.lease.lose();
+  held.clock.at += BOUND_MS;
+  held.lease.renew(held.clock.moment());
+  expect(trusts(held)).toBe(false);
+});
+
+it.each([
+  ['forth ends the lease until the next heartbeat, and voids what was remembered', DAY_MS, false],
+  ['back changes nothing', -DAY_MS, true],
+])('the wall clock set a day %s', (_, offset, trusted) => {
+  const held = heldLease();
+  held.clock.offset = offset;
+  expect(trusts(held)).toBe(trusted);
+  held.lease.renew(held.clock.moment());
+  expect([trusts(held), held.lease.isHeld()]).toEqual([trusted, true]);
+});
+
+it('a machine that slept, so that only the wall clock went on, trusts nothing from before', () => {
+  const held = heldLease();
+  held.clock.offset = 60_000;
+  expect(held.lease.isHeld()).toBe(false);
+  held.lease.renew(held.clock.moment());
+  expect(trusts(held)).toBe(false);
+  expect(held.lease.isHeld()).toBe(true);
+});

@@ -1,0 +1,208 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Client, ClientConfig } from 'pg';
+import type { DataSource } from 'typeorm';
+import { apiKeyTable, trustTable } from './api-key.row';
+import { type Clock, type Moment, momentOf } from './clock';
+import { FEED_TRIGGERS, feedChannel } from './feed-names';
+import type { Lease } from './lease';
+import { raiseTrust } from './trust-bound';
+
+/** What the feed tells. */
+export interface FeedListener {
+  /** A key changed or went. */
+  evict(id: string): void;
+  /** A key was inserted. */
+  evictUnknown(): void;
+  /** An owner changed or went. */
+  evictOwner(userId: string): void;
+  /** Anything may have changed. */
+  clear(): void;
+}
+
+/** How the feed listens. */
+export interface FeedOptions {
+  /** Milliseconds between two heartbeats. */
+  readonly heartbeatMs: number;
+  /** The longest that this instance trusts what it remembers, in milliseconds, for `revoke` with `everywhere`. */
+  readonly trustMs: number;
+}
+
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 5_000;
+const CHECK_TRIGGERS_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** The triggers that the feed lives on are missing or off. */
+class FeedMissing extends Error {}
+
+/** Listens on a connection of its own to the primary for changes of keys, and renews the lease by its heartbeats. */
+export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('ApiKeyModule');
+  private readonly stopped = new AbortController();
+  private readonly heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
+  private running: Promise<void> = Promise.resolve();
+  private reported = '';
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly lease: Lease,
+    private readonly listener: FeedListener,
+    private readonly options: FeedOptions,
+    private readonly clock: Clock,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.running = this.run();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopped.abort();
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (!this.stopped.signal.aborted) {
+      const began = this.clock.monotonic();
+      const error = await this.listen().catch((reason: unknown) => reason);
+      this.lease.lose();
+      if (this.stopped.signal.aborted) return;
+      this.report(error);
+      if (this.clock.monotonic() - began > MAX_RETRY_MS) retryMs = FIRST_RETRY_MS;
+      const waitMs = error instanceof FeedMissing ? CHECK_TRIGGERS_MS : retryMs * (0.5 + Math.random() / 2);
+      await delay(waitMs, undefined, { signal: this.stopped.signal, ref: false }).catch(() => {});
+      retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
+    }
+  }
+
+  /** One listening session; it ends by an error or by the shutdown. */
+  private async listen(): Promise<void> {
+    const client = this.newClient();
+    const ended = endOf(client, this.stopped.signal);
+    try {
+      await Promise.race([client.connect(), ended]);
+      await Promise.race([this.open(client), ended]);
+      await Promise.race([this.beat(client), ended]);
+    } finally {
+      client.removeAllListeners('notification');
+      await close(client);
+    }
+  }
+
+  private async open(client: Client): Promise<void> {
+    const table = apiKeyTable(this.dataSource);
+    const { rows } = await client.query<{ oid: string; standby: boolean }>(
+      'SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery() AS standby',
+      [table],
+    );
+    if (rows[0]?.standby)
+      throw new Error('the connection leads to a replica, which knows no revocation in time');
+    await this.checkTriggers(client);
+    await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);
+    const channel = feedChannel(rows[0]?.oid ?? '');
+    client.on('notification', (note) => this.heard(note.channel, note.payload ?? ''));
+    await client.query(`LISTEN ${channel}; LISTEN ${this.heartbeatChannel}`);
+    this.lease.begin();
+    this.listener.clear();
+  }
+
+  private readonly sent = new Map<string, Moment>();
+
+  /** Sends heartbeats until one does not come back in time. */
+  private async beat(client: Client): Promise<never> {
+    this.sent.clear();
+    const everyChecks = Math.ceil(CHECK_TRIGGERS_MS / this.options.heartbeatMs);
+    for (let n = 1; ; n++) {
+      const moment = momentOf(this.clock);
+      const oldest = this.sent.values().next().value ?? moment;
+      if (moment.monotonic - oldest.monotonic > this.lease.boundMs + this.options.heartbeatMs)
+        throw new Error('heartbeats no longer come back');
+      this.sent.set(String(n), moment);
+      await client.query({
+        name: 'nestjs_api_key_beat',
+        text: 'SELECT pg_notify($1, $2)',
+        values: [this.heartbeatChannel, String(n)],
+      });
+      if (this.reported !== '') this.report(null);
+      if (n % everyChecks === 0) await this.checkTriggers(client);
+      await delay(this.options.heartbeatMs, undefined, { signal: this.stopped.signal, ref: false });
+    }
+  }
+
+  private heard(channel: string, payload: string): void {
+    if (channel === this.heartbeatChannel) return this.cameBack(payload);
+    if (payload === '*') this.listener.clear();
+    else if (payload === '+') this.listener.evictUnknown();
+    else if (payload.startsWith('u:')) this.listener.evictOwner(payload.slice(2));
+    else this.listener.evict(payload);
+  }
+
+  private cameBack(payload: string): void {
+    const moment = this.sent.get(payload);
+    this.sent.delete(payload);
+    if (moment) this.lease.renew(moment);
+  }
+
+  private async checkTriggers(client: Client): Promise<void> {
+    const { rows } = await client.query<{ present: string[] }>(
+      `SELECT ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled = 'A' AND NOT tgisinternal) AS present`,
+      [apiKeyTable(this.dataSource)],
+    );
+    const missing = FEED_TRIGGERS.filter((name) => !rows[0]?.present.includes(name));
+    if (missing.length > 0)
+      throw new FeedMissing(
+        `triggers ${missing.join(', ')} are missing or not ENABLE ALWAYS: run the migrations of apiKeyMigrations()`,
+      );
+  }
+
+  /** Says once what is wrong, and once that it is right again. */
+  private report(error: unknown): void {
+    const words = error === null ? '' : error instanceof Error ? error.message || error.name : String(error);
+    if (words === this.reported) return;
+    this.reported = words;
+    if (words === '') this.logger.log('The revocation feed is back: keys are cached again.');
+    else this.logger.warn(`No revocation feed, so keys are looked up at each request: ${words}`);
+  }
+
+  private newClient(): Client {
+    const { master, postgres } = this.dataSource.driver as unknown as PostgresParts;
+    const { options } = master;
+    const config = { ...options, password: options.password, ssl: options.ssl };
+    return new postgres.Client({
+      ...config,
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: CONNECT_TIMEOUT_MS,
+      application_name: 'nestjs-api-key feed',
+    });
+  }
+}
+
+/** The parts of TypeORM's driver that we use: its pool, whose password does not enumerate, and the module it loaded. */
+interface PostgresParts {
+  readonly master: { readonly options: ClientConfig };
+  readonly postgres: { readonly Client: new (config: ClientConfig) => Client };
+}
+
+/** Rejects when the connection ends, or the application does. */
+function endOf(client: Client, stopped: AbortSignal): Promise<never> {
+  const ended = new Promise<never>((_, reject) => {
+    client.once('end', () => reject(new Error('the connection ended')));
+    client.once('error', reject);
+    stopped.addEventListener('abort', () => reject(new Error('the application ends')), { once: true });
+  });
+  ended.catch(() => {});
+  client.on('error', () => {});
+  return ended;
+}
+
+/** Ends a connection without waiting for one that does not answer. */
+async function close(client: Client): Promise<void> {
+  const { connection } = client as unknown as {
+    readonly connection: { readonly stream: { destroy(): void } };
+  };
+  await Promise.race([client.end().catch(() => {}), delay(FIRST_RETRY_MS, undefined, { ref: false })]);
+  connection.stream.destroy();
+}

@@ -1,0 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
+import { trustTable } from './api-key.row';
+
+/** Room for clocks that run at different speeds, and for the time between a check and an answer. */
+const CLOCK_TOLERANCE = 1.01;
+const MARGIN_MS = 20;
+const DEFAULT_TRUST_MS = 2_000;
+
+/** Says that an instance may trust what it remembers for so long; only ever raised. */
+export function raiseTrust(table: string): string {
+  return `INSERT INTO ${table} AS t (trust_ms) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET trust_ms = EXCLUDED.trust_ms
+    WHERE t.trust_ms < EXCLUDED.trust_ms`;
+}
+
+/** Waits, from a commit on, until no instance trusts what it remembered before. */
+export async function outliveTrust(dataSource: DataSource, committedAt: number): Promise<void> {
+  const [row] = await dataSource
+    .query<{ ms: string }[]>(`SELECT trust_ms AS ms FROM ${trustTable(dataSource)}`)
+    .catch(noneWhereNotMigrated);
+  const bound = Number(row?.ms ?? DEFAULT_TRUST_MS) * CLOCK_TOLERANCE + MARGIN_MS;
+  await delay(Math.max(0, committedAt + bound - performance.now()));
+}
+
+/** Without the table no instance remembers anything. */
+function noneWhereNotMigrated(error: unknown): { ms: string }[] {
+  if ((error as { code?: unknown }).code === '42P01') return [];
+  throw error;
+}

@@ -1,0 +1,123 @@
+import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { ApiKeyRefusal } from '../api-key.errors';
+import type { ResolvedApiKeyOptions } from '../api-key.options';
+import { trustTable } from './api-key.row';
+import { type Clock, SYSTEM_CLOCK } from './clock';
+import { KeyCache, type KnownKey } from './key-cache';
+import { KeyStore } from './key-store';
+import { Lease } from './lease';
+import { OwnerCache } from './owner-cache';
+import { RevocationFeed } from './revocation-feed';
+import { raiseTrust } from './trust-bound';
+
+/** How look-ups do, for health checks and metrics. */
+export interface VerificationStatus {
+  /** Whether what is remembered may be used now. */
+  readonly leaseHeld: boolean;
+  /** Milliseconds since the heartbeat that last came back was sent; null before the first. */
+  readonly heartbeatAgeMs: number | null;
+  /** Keys remembered. */
+  readonly cacheSize: number;
+  /** Share of look-ups that needed no I/O since the start; null before the first. */
+  readonly hitRate: number | null;
+}
+
+/** From a digest to its key: remembered under the lease, else looked up. */
+export class Verification implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly owners: OwnerCache;
+  private readonly lease: Lease;
+  private readonly cache: KeyCache;
+  private readonly feed: RevocationFeed | null;
+  private lookUps = 0;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly store: KeyStore,
+    private readonly options: ResolvedApiKeyOptions,
+    clock: Clock = SYSTEM_CLOCK,
+  ) {
+    this.lease = new Lease(Math.max(options.leaseMs, options.serveCachedForMs), clock);
+    this.cache = new KeyCache((digest) => this.lookUp(digest), this.lease, options, clock);
+    this.owners = new OwnerCache(this.lease, options, clock);
+    const { heartbeatMs } = options;
+    this.feed =
+      options.cacheSize === 0
+        ? null
+        : new RevocationFeed(
+            dataSource,
+            this.lease,
+            this.listener(),
+            { heartbeatMs, trustMs: this.trustMs },
+            clock,
+          );
+  }
+
+  /**
+   * The key of a digest, at once where it is remembered; null where there is none.
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many look-ups are under way
+   */
+  find(digest: string): KnownKey | null | Promise<KnownKey | null> {
+    return this.cache.find(digest);
+  }
+
+  /** Forgets a key in this instance at once; the others hear of it by the feed. */
+  evict(id: string): void {
+    this.listener().evict(id);
+  }
+
+  get status(): VerificationStatus {
+    const { size, hitRate } = this.cache.statistics;
+    return {
+      leaseHeld: this.lease.isHeld(),
+      heartbeatAgeMs: this.lease.heartbeatAgeMs(),
+      cacheSize: size,
+      hitRate,
+    };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    if (this.options.staleForMs > 0)
+      await this.dataSource.query(raiseTrust(trustTable(this.dataSource)), [this.trustMs]);
+    this.feed?.onApplicationBootstrap();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.feed?.onApplicationShutdown();
+  }
+
+  private get trustMs(): number {
+    const { leaseMs, serveCachedForMs, staleForMs } = this.options;
+    return Math.max(leaseMs, serveCachedForMs, staleForMs);
+  }
+
+  private listener() {
+    const { cache, owners } = this;
+    return {
+      evict: (id: string) => {
+        const owner = cache.evict(id);
+        if (owner !== undefined) owners.evict(owner);
+        owners.closeLoads();
+      },
+      evictUnknown: () => cache.evictUnknown(),
+      evictOwner: (userId: string) => owners.evict(userId),
+      clear: () => {
+        cache.clear();
+        owners.clear();
+      },
+    };
+  }
+
+  private async lookUp(digest: string) {
+    if (this.lookUps >= this.options.maxLookUps)
+      throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
+        cause: new Error('too many look-ups are under way'),
+      });
+    this.lookUps += 1;
+    try {
+      return await this.store.find(digest);
+    } finally {
+      this.lookUps -= 1;
+    }
+  }
+}
