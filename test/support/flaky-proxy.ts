@@ -8,6 +8,8 @@ export interface FlakyProxy {
   /** Ends all connections and takes no more. */
   cut(): Promise<void>;
   mend(): Promise<void>;
+  /** Keeps all connections open, takes new ones, and lets nothing through any more. */
+  swallow(): void;
 }
 
 /** Puts a proxy before a database, as if that were a machine that can go away. */
@@ -15,7 +17,12 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
   const url = new URL(database);
   const target = Number(url.port);
   const sockets = new Set<Socket>();
+  let swallows = false;
   const server = createServer((client) => {
+    if (swallows) {
+      sockets.add(client.on('error', () => {}));
+      return;
+    }
     const upstream = connect(target, '127.0.0.1');
     for (const socket of [client, upstream]) {
       sockets.add(socket);
@@ -36,7 +43,12 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
       for (const socket of sockets) socket.destroy();
       await closed;
     },
+    swallow: () => {
+      swallows = true;
+      for (const socket of sockets) socket.unpipe().pause();
+    },
     mend: async () => {
+      swallows = false;
       server.listen(port, '127.0.0.1');
       await once(server, 'listening');
     },

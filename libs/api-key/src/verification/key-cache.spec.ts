@@ -84,7 +84,6 @@ it('a thousand requests of one cold key make one look-up, and share its failure'
 it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   ['the eviction of a key', ({ cache }) => cache.evict('1')],
   ['the eviction of another key, for the digest does not tell which it is', ({ cache }) => cache.evict('2')],
-  ['an insert', ({ cache }) => cache.evictUnknown()],
   ['an eviction of all', ({ cache }) => cache.clear()],
 ])('a look-up that is overtaken by %s may not be joined, and its answer is not remembered', async (_, overtake) => {
   const parts = build();
@@ -98,6 +97,41 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   await asked[1]?.answer(null);
   expect(await idOf(after)).toBeNull();
   expect(cache.find('d')).toBeNull();
+});
+
+it('a look-up that is overtaken by an insert may not be joined; what it finds is remembered, that it finds none is not', async () => {
+  const { cache, asked } = build();
+  void cache.find('none');
+  void cache.find('some');
+  cache.evictUnknown();
+  void cache.find('none');
+  expect(asked).toHaveLength(3);
+  await asked[0]?.answer(null);
+  await asked[1]?.answer(stored('1'));
+  expect(cache.find('some')).not.toBeInstanceOf(Promise);
+  expect(cache.find('none')).toBeInstanceOf(Promise);
+});
+
+it('a look-up that is overtaken by an insert and then by an eviction is not remembered', async () => {
+  const { cache, asked } = build();
+  void cache.find('d');
+  cache.evictUnknown();
+  cache.evict('1');
+  await asked[0]?.answer(stored('1'));
+  expect(cache.find('d')).toBeInstanceOf(Promise);
+});
+
+it('a look-up whose place another has taken is not remembered either where an eviction overtook it', async () => {
+  const { cache, asked, lease, clock } = build({ staleForMs: 60_000 });
+  void cache.find('d');
+  clock.at += 60_000;
+  lease.renew(clock.moment());
+  void cache.find('d');
+  expect(asked).toHaveLength(2);
+  cache.evict('1');
+  await asked[0]?.answer(stored('1'));
+  await asked[1]?.answer(stored('1'));
+  expect(cache.find('d')).toBeInstanceOf(Promise);
 });
 
 it('a look-up of an earlier session is not remembered', async () => {

@@ -32,10 +32,13 @@ interface Entry extends Remembered {
   readonly expiresAt: number | null;
 }
 
-/** A look-up under way. Nobody may join it, and nothing is remembered of it, once it is closed. */
+/** A look-up under way. Nobody may join it once an eviction has overtaken it. */
 interface Flight extends Remembered {
   readonly answer: Promise<KnownKey | null>;
-  closed: boolean;
+  /** A key changed meanwhile: what is found is not remembered. */
+  changed: boolean;
+  /** A key was inserted meanwhile: that none was found is not remembered. */
+  inserted: boolean;
 }
 
 const NO_SESSION = -1;
@@ -48,6 +51,9 @@ export class KeyCache {
   private readonly keys: LRUCache<string, Entry>;
   private readonly unknown: LRUCache<string, Remembered>;
   private readonly digests = new Map<string, string>();
+  /** All look-ups under way: an eviction marks each. */
+  private readonly underWay = new Set<Flight>();
+  /** Those that may be joined. */
   private readonly flights = new Map<string, Flight>();
   private hits = 0;
   private misses = 0;
@@ -86,19 +92,22 @@ export class KeyCache {
     const digest = this.digests.get(id) ?? '';
     const owner = this.keys.peek(digest)?.live.apiKey.userId;
     this.keys.delete(digest);
-    this.closeFlights();
+    for (const flight of this.underWay) flight.changed = true;
+    this.flights.clear();
     return owner;
   }
 
   /** Forgets the digests that were of no key: a key was inserted. */
   evictUnknown(): void {
     this.unknown.clear();
-    this.closeFlights();
+    for (const flight of this.underWay) flight.inserted = true;
+    this.flights.clear();
   }
 
   /** Forgets everything. */
   clear(): void {
     this.keys.clear();
+    for (const flight of this.underWay) flight.changed = true;
     this.evictUnknown();
   }
 
@@ -121,15 +130,21 @@ export class KeyCache {
   private fly(digest: string, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
     const answer = this.look(digest).then((found) => this.landed(digest, flight, found));
-    const flight: Flight = { session, askedAt: now, closed: false, answer };
+    const flight: Flight = { session, askedAt: now, changed: false, inserted: false, answer };
+    this.underWay.add(flight);
     if (this.mayRemember(flight)) this.flights.set(digest, flight);
-    answer.catch(() => {}).finally(() => this.flights.get(digest) === flight && this.flights.delete(digest));
+    answer.catch(() => {}).finally(() => this.ended(digest, flight));
     return answer;
+  }
+
+  private ended(digest: string, flight: Flight): void {
+    this.underWay.delete(flight);
+    if (this.flights.get(digest) === flight) this.flights.delete(digest);
   }
 
   private landed(digest: string, flight: Flight, found: StoredKey | null): KnownKey | null {
     if (!found) {
-      if (this.mayRemember(flight))
+      if (!flight.inserted && this.mayRemember(flight))
         this.unknown.set(digest, { session: flight.session, askedAt: flight.askedAt });
       return null;
     }
@@ -158,20 +173,15 @@ export class KeyCache {
     this.digests.set(id, digest);
   }
 
-  private mayRemember({ closed, session, askedAt }: Flight): boolean {
+  private mayRemember({ changed, session, askedAt }: Flight): boolean {
     const { cacheSize, staleForMs } = this.options;
-    if (closed || cacheSize === 0) return false;
+    if (changed || cacheSize === 0) return false;
     const age = this.clock.monotonic() - askedAt;
     return (session === this.lease.session && age < this.lease.boundMs) || age < staleForMs;
   }
 
   private forgetDigest(id: string, digest: string): void {
     if (this.digests.get(id) === digest) this.digests.delete(id);
-  }
-
-  private closeFlights(): void {
-    for (const flight of this.flights.values()) flight.closed = true;
-    this.flights.clear();
   }
 }
 

@@ -44,7 +44,8 @@ export class PreparedSelect<Row extends object> {
       const deadline = setTimeout(() => {
         late = true;
         client?.release(true);
-        reject(new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`));
+        const error = new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`);
+        reject(Object.assign(error, { code: 'ETIMEDOUT' }));
       }, this.deadlineMs);
       this.query(
         value,

@@ -1,0 +1,267 @@
+import { Controller, Get } from '@nestjs/common';
+import { ApiKeyAuth, type ApiKeyOptions, CurrentUser, type IssuedApiKey } from 'nestjs-api-key';
+import { DataSource } from 'typeorm';
+import { bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+import { flakyProxy } from './support/flaky-proxy';
+import { until } from './support/until';
+
+/** A warm instance trusts what it remembers for half a second, so that tests of the lease are short. */
+const LEASE = { leaseMs: 500, heartbeatMs: 50 };
+
+@Controller()
+@ApiKeyAuth()
+class Routes {
+  @Get()
+  get(@CurrentUser() user: unknown) {
+    return user;
+  }
+}
+
+let database: string;
+let userId: string;
+const running: TestApp[] = [];
+
+beforeEach(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+});
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((app) => app.close()));
+});
+
+/** An instance whose feed listens. */
+async function instance(options: ApiKeyOptions = {}, url = database): Promise<TestApp> {
+  const app = await bootApp({ database: url, controllers: [Routes], options: { ...LEASE, ...options } });
+  running.push(app);
+  await until(() => app.keys.verificationStatus.leaseHeld);
+  return app;
+}
+
+const issue = (app: TestApp): Promise<IssuedApiKey> => app.keys.create({ userId, name: 'ci' });
+const accepts = async (app: TestApp, key: string) => (await app.keys.verify(key)).ok;
+const status = async (app: TestApp, key: string) =>
+  (await fetch(app.url, { headers: { authorization: `Bearer ${key}` } })).status;
+
+/** Statements that the pool of an instance is given from now on. */
+function countStatements(app: TestApp): () => number {
+  const { master } = app.app.get(DataSource).driver as unknown as { master: { connect: () => unknown } };
+  const connects = jest.spyOn(master, 'connect');
+  return () => connects.mock.calls.length;
+}
+
+it('a warm request sends no statement, also none for its user', async () => {
+  const loadUser = jest.fn(async (id: string) => ({ id }));
+  const app = await instance({ loadUser, lastUsedIntervalMs: 3_600_000, leaseMs: 60_000 });
+  const { key } = await issue(app);
+  expect(await status(app, key)).toBe(200);
+  const statements = countStatements(app);
+  for (let i = 0; i < 50; i++) expect(await status(app, key)).toBe(200);
+  expect([statements(), loadUser.mock.calls.length]).toEqual([0, 1]);
+});
+
+it('a thousand requests of one cold key make one query', async () => {
+  const app = await instance();
+  const { key } = await issue(app);
+  const statements = countStatements(app);
+  const outcomes = await Promise.all(Array.from({ length: 1_000 }, () => app.keys.verify(key)));
+  expect(outcomes.every(({ ok }) => ok)).toBe(true);
+  expect(statements()).toBe(1);
+});
+
+describe('what another instance or psql does reaches a warm instance by the feed:', () => {
+  it.each<[string, (id: string, other: TestApp) => Promise<unknown>]>([
+    ['a revocation', (id, other) => other.keys.revoke(id)],
+    ['a revocation of all keys of the owner', (_, other) => other.keys.revokeAll({ userId })],
+    ['a deletion', (id, other) => other.keys.delete(id)],
+    ['a rotation without overlap', (id, other) => other.keys.rotate(id, { overlapSeconds: 0 })],
+    ['DELETE', (id) => sql(database, `DELETE FROM api_keys WHERE id = ${id}`)],
+    [
+      'UPDATE of the expiry',
+      (id) => sql(database, `UPDATE api_keys SET expires_at = now() WHERE id = ${id}`),
+    ],
+    ['UPDATE of the digest', (id) => sql(database, `UPDATE api_keys SET key_digest = 'x' WHERE id = ${id}`)],
+    ['TRUNCATE', () => sql(database, 'TRUNCATE api_keys')],
+    ['deletion of the user, which cascades', () => sql(database, `DELETE FROM users WHERE id = ${userId}`)],
+    [
+      'DELETE in a session that is a replica, as of a logical subscription',
+      (id) => sql(database, `SET session_replication_role = replica; DELETE FROM api_keys WHERE id = ${id}`),
+    ],
+  ])('%s', async (_, end) => {
+    const [app, other] = [await instance({ leaseMs: 60_000 }), await instance()];
+    const { key, apiKey } = await issue(other);
+    expect([await accepts(app, key), await accepts(app, key)]).toEqual([true, true]);
+    await end(apiKey.id, other);
+    await until(async () => !(await accepts(app, key)));
+  });
+
+  it('a change of scopes', async () => {
+    const [app, other] = [await instance({ leaseMs: 60_000 }), await instance()];
+    const { key, apiKey } = await issue(other);
+    await accepts(app, key);
+    await other.keys.update(apiKey.id, { scopes: ['orders:read'] });
+    await until(async () => {
+      const result = await app.keys.verify(key);
+      return result.ok && result.apiKey.hasScope('orders:read');
+    });
+  });
+
+  it('a key that is inserted just after it was tried', async () => {
+    const app = await instance({ leaseMs: 60_000 });
+    const { key, apiKey } = await issue(app);
+    const [row] = await sql<Record<string, unknown>>(
+      database,
+      `DELETE FROM api_keys WHERE id = ${apiKey.id} RETURNING *`,
+    );
+    await until(async () => !(await accepts(app, key)));
+    await sql(
+      database,
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, created_at, updated_at) VALUES ($1, 'again', $2, 'p', now(), now())`,
+      [userId, row?.key_digest],
+    );
+    await until(() => accepts(app, key));
+  });
+
+  it('and a use does not evict', async () => {
+    const app = await instance({ leaseMs: 60_000, lastUsedIntervalMs: 100 });
+    const { key, apiKey } = await issue(app);
+    await app.keys.authenticate(key);
+    await until(async () => (await app.keys.get(apiKey.id))?.lastUsedAt !== null);
+    await accepts(app, key);
+    const statements = countStatements(app);
+    expect(await accepts(app, key)).toBe(true);
+    expect(statements()).toBe(0);
+  });
+});
+
+it('the instance that revokes refuses from the acknowledgement on, whatever the feed does', async () => {
+  const app = await instance({ leaseMs: 60_000 });
+  for (let i = 0; i < 50; i++) {
+    const { key, apiKey } = await issue(app);
+    await accepts(app, key);
+    await app.keys.revoke(apiKey.id);
+    expect(await accepts(app, key)).toBe(false);
+  }
+});
+
+describe('no instance accepts a key in a request that starts after "revoke everywhere" was acknowledged, although', () => {
+  it('its listening connection was killed in between, again and again', async () => {
+    const [app, other] = [await instance(), await instance()];
+    const killing = setInterval(
+      () =>
+        void sql(
+          database,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`,
+        ),
+      100,
+    );
+    try {
+      for (let i = 0; i < 3; i++) {
+        const { key, apiKey } = await issue(other);
+        await accepts(app, key);
+        await other.keys.revoke(apiKey.id, { everywhere: true });
+        expect(await accepts(app, key)).toBe(false);
+      }
+    } finally {
+      clearInterval(killing);
+    }
+  });
+
+  it('it is cut off from the database', async () => {
+    const proxy = await flakyProxy(database);
+    const other = await instance();
+    const app = await instance({}, proxy.url);
+    const { key, apiKey } = await issue(other);
+    expect(await accepts(app, key)).toBe(true);
+    await proxy.cut();
+    await other.keys.revoke(apiKey.id, { everywhere: true });
+    await expect(app.keys.verify(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    await proxy.mend();
+    await until(async () => (await app.keys.verify(key).catch(() => ({ ok: true }))).ok === false);
+    await until(() => app.keys.verificationStatus.leaseHeld);
+  });
+
+  it('the way to the database swallows everything', async () => {
+    const proxy = await flakyProxy(database);
+    const other = await instance();
+    const app = await instance({}, proxy.url);
+    const { key, apiKey } = await issue(other);
+    expect(await accepts(app, key)).toBe(true);
+    proxy.swallow();
+    await other.keys.revoke(apiKey.id, { everywhere: true });
+    await expect(app.keys.verify(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    await proxy.cut();
+    await proxy.mend();
+  });
+
+  it('it has a longer lease than the one that revokes', async () => {
+    const proxy = await flakyProxy(database);
+    const other = await instance();
+    const app = await instance({ leaseMs: 3_000 }, proxy.url);
+    const { key, apiKey } = await issue(other);
+    expect(await accepts(app, key)).toBe(true);
+    await proxy.cut();
+    await other.keys.revoke(apiKey.id, { everywhere: true });
+    await expect(app.keys.verify(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    await proxy.mend();
+  });
+});
+
+it('while the database is away, a key is served to the end of the lease, then refused with 503, and served again when it is back', async () => {
+  const proxy = await flakyProxy(database);
+  const app = await instance({}, proxy.url);
+  const { key } = await app.keys.create({ userId, name: 'ci' });
+  expect(await status(app, key)).toBe(200);
+  await proxy.cut();
+  expect(await status(app, key)).toBe(200);
+  await until(async () => (await status(app, key)) === 503);
+  await proxy.mend();
+  await until(async () => (await status(app, key)) === 200);
+});
+
+it('serveCachedForMs serves it for longer, on purpose', async () => {
+  const proxy = await flakyProxy(database);
+  const app = await instance({ serveCachedForMs: 60_000 }, proxy.url);
+  const { key } = await app.keys.create({ userId, name: 'ci' });
+  await status(app, key);
+  await proxy.cut();
+  await until(() => (app.keys.verificationStatus.heartbeatAgeMs ?? 0) > 2 * LEASE.leaseMs);
+  expect(await status(app, key)).toBe(200);
+  const [row] = await sql<{ trust_ms: string }>(database, 'SELECT trust_ms FROM api_key_trust');
+  expect(row?.trust_ms).toBe('60000');
+  await proxy.mend();
+});
+
+it('without its triggers nothing is remembered, and revocation holds at once', async () => {
+  await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_delete');
+  const app = await bootApp({ database, controllers: [Routes], options: LEASE });
+  running.push(app);
+  const { key, apiKey } = await issue(app);
+  for (let i = 0; i < 5; i++) expect(await accepts(app, key)).toBe(true);
+  expect(app.keys.verificationStatus).toMatchObject({ leaseHeld: false, cacheSize: 0 });
+  await sql(database, `DELETE FROM api_keys WHERE id = ${apiKey.id}`);
+  expect(await accepts(app, key)).toBe(false);
+});
+
+it('an owner who is gone is refused once its key is evicted, and a user is asked again after userCacheMs', async () => {
+  const users = new Map([[userId, { id: userId }]]);
+  const app = await instance({
+    loadUser: async (id) => users.get(id) ?? null,
+    userCacheMs: 100,
+    leaseMs: 60_000,
+  });
+  const { key } = await issue(app);
+  expect(await status(app, key)).toBe(200);
+  users.clear();
+  await until(async () => (await status(app, key)) === 401);
+});
+
+it('a prepared look-up survives a change of the types of its columns', async () => {
+  const app = await bootApp({ database, controllers: [Routes], options: { cacheSize: 0 } });
+  running.push(app);
+  const { key } = await issue(app);
+  expect(await accepts(app, key)).toBe(true);
+  await sql(database, 'ALTER TABLE api_keys ALTER COLUMN name TYPE text');
+  for (let i = 0; i < 20; i++) expect(await accepts(app, key)).toBe(true);
+});
