@@ -20,11 +20,20 @@ const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   updated_at: TIME,
 };
 
+/** Our columns and how they are added. */
 const OWN_COLUMNS = { key_suffix: 'varchar', revoked_at: 'timestamptz' } as const;
 
-/** Defaults that mean the same moment in every session, with a time zone and without. */
-const NOW =
-  /^(?:(?:now|transaction_timestamp|statement_timestamp|clock_timestamp)\(\)|(?:CURRENT_TIMESTAMP|LOCALTIMESTAMP)(?:\(\d\))?)$/;
+const COLUMNS: typeof RAILS_COLUMNS = { ...RAILS_COLUMNS, key_suffix: TEXT, revoked_at: TIME };
+
+/**
+ * Defaults that mean the same moment whatever the time zone of the session, once the column has one: now, never and always.
+ * LOCALTIMESTAMP is none, for a wall clock that is set back says the same twice.
+ */
+const SAME_EVERYWHERE = [
+  /^(?:now|transaction_timestamp|statement_timestamp|clock_timestamp)\(\)$/,
+  /^CURRENT_TIMESTAMP(?:\(\d\))?$/,
+  /^(?:NULL|'-?infinity')::timestamp(?:\(\d\))? without time zone$/,
+];
 
 interface Column {
   readonly name: string;
@@ -43,8 +52,8 @@ interface Column {
  */
 export async function adoptTable(runner: QueryRunner, table: string): Promise<void> {
   const columns = await columnsOf(runner, table);
-  refuseMisfits(columns);
   refuseOwnColumns(columns);
+  refuseMisfits(columns);
   await refuseWithoutUnique(runner, table, 'id');
   await refuseWithoutUnique(runner, table, 'key_digest');
   const zoneless = await complete(runner, table, columns);
@@ -111,7 +120,7 @@ function retyped(column: Column, zone: 'with time zone' | 'without time zone'): 
 }
 
 function isZonelessTime({ name, type }: Column): boolean {
-  return (RAILS_COLUMNS[name] === TIME || name === 'revoked_at') && type === 'timestamp without time zone';
+  return COLUMNS[name] === TIME && type === 'timestamp without time zone';
 }
 
 async function columnsOf(runner: QueryRunner, table: string): Promise<Column[]> {
@@ -133,9 +142,7 @@ function refuseMisfits(columns: readonly Column[]): void {
   const types = new Map(columns.map(({ name, type }) => [name, type]));
   const missing = Object.keys(RAILS_COLUMNS).filter((name) => !types.has(name));
   if (missing.length > 0) refuse(`it lacks the columns ${missing.join(', ')}`);
-  const wrong = columns.filter(
-    ({ name, type }) => RAILS_COLUMNS[name] && !RAILS_COLUMNS[name]?.includes(type),
-  );
+  const wrong = columns.filter(({ name, type }) => COLUMNS[name] && !COLUMNS[name]?.includes(type));
   if (wrong.length > 0)
     refuse(`a column has another type: ${wrong.map(({ name, type }) => `${name} is ${type}`).join(', ')}`);
 }
@@ -147,7 +154,10 @@ function refuseOwnColumns(columns: readonly Column[]): void {
 
 /** A default such as `timezone('utc', now())` would move by the offset of the session once the column has a time zone. */
 function refuseDefaults(times: readonly Column[]): void {
-  const wrong = times.filter(({ default: expression }) => expression !== null && !NOW.test(expression));
+  const wrong = times.filter(
+    ({ default: expression }) =>
+      expression !== null && !SAME_EVERYWHERE.some((pattern) => pattern.test(expression)),
+  );
   if (wrong.length === 0) return;
   const names = wrong.map((column) => `${column.name} (${column.default})`).join(', ');
   refuse(

@@ -56,6 +56,8 @@ async function createOrAdopt(
 }
 
 async function dropOrRelease(runner: QueryRunner, table: string): Promise<void> {
+  if (!(await existsInOwnSchema(runner, table)))
+    throw new Error('nestjs-api-key: there is no table api_keys for down to take away');
   const note = await readNote(runner, table);
   if (!note) {
     throw new Error(

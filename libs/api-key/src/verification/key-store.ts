@@ -48,11 +48,8 @@ export class KeyStore {
     const table = apiKeyTable(this.dataSource);
     await this.dataSource.query(`SELECT ${API_KEY_COLUMNS} FROM ${table} LIMIT 0`).catch(refuseUnusable);
     const { zoneless, schema, own } = await this.shape(table);
-    if (zoneless.length > 0)
-      refuseUnusable(
-        new Error(`its ${zoneless.join(', ')} have no time zone, so that expiries would be hours off`),
-      );
     if (!table.includes('.') && schema !== own) throw new Error(foreignSchema(schema, own));
+    if (zoneless.length > 0) refuseZoneless(table, zoneless);
   }
 
   private statement(): string {
@@ -80,5 +77,15 @@ function refuseUnusable(error: unknown): never {
     `ApiKeyModule: table api_keys cannot be used (${String((error as Error).message)}). ` +
       'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.',
     { cause: error },
+  );
+}
+
+/** Where the migration is on record as run, it does not run again: so the message says what it would do. */
+function refuseZoneless(table: string, columns: readonly string[]): never {
+  const changes = columns.map((column) => `ALTER COLUMN ${column} TYPE timestamptz`).join(', ');
+  throw new Error(
+    `ApiKeyModule: table api_keys cannot be used: ${columns.join(', ')} must be timestamptz, or a key would expire hours off ` +
+      'in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: ' +
+      `SET TimeZone = 'UTC'; ALTER TABLE ${table} ${changes}`,
   );
 }

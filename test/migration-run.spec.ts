@@ -1,0 +1,134 @@
+import { ApiKey, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
+import { Client } from 'pg';
+import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
+import { createEmptyDatabase, sql } from './support/database';
+import { createRailsDatabase } from './support/rails';
+import { until } from './support/until';
+
+/** The key under which `runMigrations` locks: versions of the package that run side by side must agree on it. */
+const LOCK = '4706327181153905';
+
+const LIMIT_MS = 300;
+
+/** A data source with one connection, whose statements may take 300 ms by the settings of server, client or both. */
+function impatientDataSource(
+  url: string,
+  limits: readonly ('statement_timeout' | 'query_timeout')[],
+  migrations: (new () => MigrationInterface)[] = apiKeyMigrations(),
+): Promise<DataSource> {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    entities: [ApiKey],
+    migrations,
+    uuidExtension: 'pgcrypto',
+    poolSize: 1,
+    extra: Object.fromEntries(limits.map((limit) => [limit, LIMIT_MS])),
+  }).initialize();
+}
+
+async function connect(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  return client;
+}
+
+/** Whether another session has been at, or waited in, a statement like this for longer than the limit. */
+const isBeyondLimit = (url: string, like: string, since: 'backend_start' | 'query_start') => async () => {
+  const rows = await sql(
+    url,
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE $1
+     AND clock_timestamp() - ${since} > interval '${2 * LIMIT_MS} ms'`,
+    [like],
+  );
+  return rows.length > 0;
+};
+
+describe.each([
+  [['statement_timeout']],
+  [['query_timeout']],
+  [['statement_timeout', 'query_timeout']],
+] as const)('where the application sets %s', (limits) => {
+  it('another instance that migrates for longer is waited for', async () => {
+    const url = await createEmptyDatabase();
+    const other = await connect(url);
+    await other.query(`SELECT pg_advisory_lock(${LOCK})`);
+    const dataSource = await impatientDataSource(url, limits);
+    const migrating = runMigrations(dataSource);
+    await Promise.race([migrating, until(isBeyondLimit(url, '%advisory_lock%', 'backend_start'))]);
+    await other.end();
+    expect(await migrating).toEqual(['CreateApiKeys1763856000000']);
+    await dataSource.destroy();
+  });
+
+  it('a statement of a migration may take longer', async () => {
+    const url = await createRailsDatabase();
+    const reader = await connect(url);
+    await reader.query('BEGIN; SELECT FROM api_keys LIMIT 1');
+    const dataSource = await impatientDataSource(url, limits);
+    const migrating = runMigrations(dataSource);
+    await Promise.race([migrating, until(isBeyondLimit(url, 'ALTER TABLE%', 'query_start'))]);
+    await reader.end();
+    expect(await migrating).toEqual(['CreateApiKeys1763856000000']);
+    await dataSource.destroy();
+  });
+});
+
+describe('afterwards the connection is as the application set it up', () => {
+  class Fails1763856000001 implements MigrationInterface {
+    async up(runner: QueryRunner): Promise<void> {
+      await runner.query('SELECT 1/0');
+    }
+    async down(): Promise<void> {}
+  }
+
+  class HangsUp1763856000002 implements MigrationInterface {
+    async up(runner: QueryRunner): Promise<void> {
+      await runner.query('SELECT pg_terminate_backend(pg_backend_pid())');
+    }
+    async down(): Promise<void> {}
+  }
+
+  class LeavesTransaction1763856000003 implements MigrationInterface {
+    readonly transaction = false;
+    async up(runner: QueryRunner): Promise<void> {
+      await runner.query('BEGIN');
+      await runner.query('SELECT 1/0');
+    }
+    async down(): Promise<void> {}
+  }
+
+  it.each<[string, (new () => MigrationInterface)[], string]>([
+    ['where the migrations ran', apiKeyMigrations(), 'ran'],
+    ['where one failed', [Fails1763856000001], 'division by zero'],
+    ['where one lost the connection', [HangsUp1763856000002], 'terminating connection'],
+    ['where one left a failed transaction behind', [LeavesTransaction1763856000003], 'division by zero'],
+  ])('%s', async (_, migrations, outcome) => {
+    const url = await createEmptyDatabase();
+    const dataSource = await impatientDataSource(url, ['statement_timeout', 'query_timeout'], migrations);
+    const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
+    const told = await runMigrations(dataSource).then(
+      () => 'ran',
+      (error) => String(error),
+    );
+    typeormsOwnWords.mockRestore();
+    expect(told).toContain(outcome);
+    expect(await dataSource.query('SHOW statement_timeout')).toEqual([
+      { statement_timeout: `${LIMIT_MS}ms` },
+    ]);
+    const locks = `SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND datname = current_database()`;
+    expect(await sql(url, locks)).toEqual([]);
+    await dataSource.destroy();
+  });
+
+  it('with the time-out of the client', async () => {
+    const url = await createEmptyDatabase();
+    const other = await connect(url);
+    await other.query('SELECT pg_advisory_lock(1)');
+    const dataSource = await impatientDataSource(url, ['query_timeout']);
+    await runMigrations(dataSource);
+    await expect(dataSource.query('SELECT pg_advisory_lock(1)')).rejects.toThrow('Query read timeout');
+    await other.end();
+    await dataSource.destroy();
+  });
+});
