@@ -22,6 +22,7 @@ module.exports = {
   moduleNameMapper: {
     '^nestjs-api-key$': '<rootDir>/libs/api-key/src/index.ts',
     '^nestjs-api-key/cli$': '<rootDir>/libs/api-key/src/cli/index.ts',
+    '^nestjs-api-key/management$': '<rootDir>/libs/api-key/src/management/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/libs/[^/]+/dist', '<rootDir>/.data'],
   setupFiles: ['reflect-metadata'],

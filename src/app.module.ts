@@ -1,7 +1,8 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ApiKeyModule, adoptedFromRails } from 'nestjs-api-key';
+import { ApiKeyGuard, ApiKeyModule, adoptedFromRails, ScopesGuard } from 'nestjs-api-key';
+import { ApiKeyManagementModule } from 'nestjs-api-key/management';
 import { DataSource } from 'typeorm';
 import type { Environment } from './environment';
 import { HealthController } from './health.controller';
@@ -38,6 +39,7 @@ export class AppModule {
             trustProxy,
           }),
         }),
+        ApiKeyManagementModule.forRoot({ guards: [ApiKeyGuard, ScopesGuard] }),
         UsersModule,
         OrdersModule,
       ],

@@ -1,24 +1,39 @@
 import { type IncomingMessage, maxHeaderSize, type ServerResponse } from 'node:http';
 import { HttpStatus, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
 import { AppModule, type AppSettings } from './app.module';
+import { serveDocumentation } from './documentation';
 import type { Environment } from './environment';
 import { noSuchAddress } from './invalid-request';
 
 /** The app on Express or Fastify, not yet listening. */
 export async function createApp(
-  settings: AppSettings,
+  settings: AppSettings & Pick<Environment, 'logLevels'>,
   httpAdapter: Environment['httpAdapter'],
 ): Promise<INestApplication> {
-  const options = { abortOnError: false } as const;
-  if (httpAdapter === 'express') return NestFactory.create(AppModule.with(settings), options);
-  return NestFactory.create(AppModule.with(settings), await fastifyAdapter(), options);
+  const adapter = httpAdapter === 'express' ? expressAdapter(settings) : await fastifyAdapter(settings);
+  const app = await NestFactory.create(AppModule.with(settings), adapter, {
+    abortOnError: false,
+    logger: [...settings.logLevels],
+  });
+  serveDocumentation(app);
+  return app;
+}
+
+function expressAdapter({ trustProxy }: AppSettings) {
+  const adapter = new ExpressAdapter();
+  adapter.getInstance().set('trust proxy', [...trustProxy]);
+  return adapter;
 }
 
 /** Fastify, but for ids that are none: of any length and any bytes they are not found, as on Express. */
-async function fastifyAdapter() {
+async function fastifyAdapter({ trustProxy }: AppSettings) {
   const { FastifyAdapter } = await import('@nestjs/platform-fastify');
-  return new FastifyAdapter({ routerOptions: { maxParamLength: maxHeaderSize, onBadUrl: answerNotFound } });
+  return new FastifyAdapter({
+    trustProxy: trustProxy.length > 0 && [...trustProxy],
+    routerOptions: { maxParamLength: maxHeaderSize, onBadUrl: answerNotFound },
+  });
 }
 
 function answerNotFound(_path: string, _request: IncomingMessage, response: ServerResponse): void {

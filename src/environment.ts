@@ -1,3 +1,4 @@
+import type { LogLevel } from '@nestjs/common';
 import type { KeyFormat } from 'nestjs-api-key';
 
 /** What the environment tells the app. */
@@ -10,7 +11,11 @@ export interface Environment {
   /** Undefined: the Rails form on a table that Rails made, the checksummed one elsewhere. */
   readonly keyFormat: KeyFormat | undefined;
   readonly trustProxy: readonly string[];
+  /** From `LOG_LEVEL`: `log` by default; `debug` tells each request that was let in as well. */
+  readonly logLevels: readonly LogLevel[];
 }
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const satisfies LogLevel[];
 
 /** @throws Error that names each variable that is wrong, and what it must be */
 export function environment(env: NodeJS.ProcessEnv): Environment {
@@ -28,6 +33,7 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
     dataDir: env.DATA_DIR || '.data',
     httpAdapter: oneOf('HTTP_ADAPTER', ['express', 'fastify']) ?? 'express',
     keyFormat: oneOf<KeyFormat>('API_KEY_FORMAT', ['checksummed', 'hex']),
+    logLevels: LOG_LEVELS.slice(0, LOG_LEVELS.indexOf(oneOf('LOG_LEVEL', LOG_LEVELS) ?? 'log') + 1),
     trustProxy: (env.TRUST_PROXY ?? '')
       .split(',')
       .map((cidr) => cidr.trim())

@@ -1,5 +1,6 @@
 import { applyDecorators, UseGuards } from '@nestjs/common';
 import { ApiKeyGuard } from './api-key.guard';
+import { optionalSwagger } from './open-api';
 import type { Scope } from './scope-catalogue';
 import { NeedsKey, Scopes } from './scopes.decorator';
 import { ScopesGuard } from './scopes.guard';
@@ -8,5 +9,7 @@ import { ScopesGuard } from './scopes.guard';
 export function ApiKeyAuth(...scopes: Scope[]): ClassDecorator & MethodDecorator {
   const [first, ...rest] = scopes;
   const demand = first === undefined ? NeedsKey() : Scopes(first, ...rest);
-  return applyDecorators(UseGuards(ApiKeyGuard, ScopesGuard), demand);
+  const swagger = optionalSwagger();
+  const marks = swagger ? [swagger.ApiSecurity('bearer', scopes), swagger.ApiSecurity('apiKey', scopes)] : [];
+  return applyDecorators(UseGuards(ApiKeyGuard, ScopesGuard), demand, ...marks);
 }

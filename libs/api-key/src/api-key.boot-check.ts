@@ -1,19 +1,11 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
-import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
-import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { isInCatalogue, isWildcard } from './credential/scope';
-import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
+import { asksForScopes, scopesAskedFor } from './route-access';
+import { type Route, RouteInventory } from './route-inventory';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 import { ScopesGuard } from './scopes.guard';
 import { KeyStore } from './verification/key-store';
-
-interface Route {
-  readonly name: string;
-  readonly owner: { readonly prototype: object };
-  readonly method: string;
-  readonly handler: object;
-}
 
 /** Stops the boot where it would leave a route less guarded than it says: no request has to find that out. */
 @Injectable()
@@ -21,20 +13,20 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
 
   constructor(
-    private readonly discovery: DiscoveryService,
-    private readonly scanner: MetadataScanner,
-    private readonly application: ApplicationConfig,
+    private readonly inventory: RouteInventory,
     private readonly store: KeyStore,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
   /** @throws Error that lists every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are lost */
   onModuleInit(): void {
-    const problems = this.routes().flatMap((route) => [
-      ...this.unknownScopes(route),
-      ...this.uncheckedScopes(route),
-      ...lostAccess(route),
-    ]);
+    const problems = this.inventory
+      .routes()
+      .flatMap((route) => [
+        ...this.unknownScopes(route),
+        ...this.uncheckedScopes(route),
+        ...lostAccess(route),
+      ]);
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
     if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
       this.logger.warn(
@@ -49,32 +41,9 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     await this.store.check();
   }
 
-  private routes(): Route[] {
-    const controllers = this.discovery.getControllers().flatMap(({ metatype }) => this.methodsOf(metatype));
-    const providers = this.discovery.getProviders().flatMap(({ metatype }) => this.methodsOf(metatype));
-    return [
-      ...controllers.filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler)),
-      ...providers.filter(
-        ({ owner, method }) =>
-          Reflect.hasMetadata(GUARDS_METADATA, owner) || accessDeclaredByName(owner.prototype, method),
-      ),
-    ];
-  }
-
-  private methodsOf(metatype: unknown): Route[] {
-    if (typeof metatype !== 'function' || !metatype.prototype) return [];
-    const { prototype } = metatype;
-    return this.scanner.getAllMethodNames(prototype).map((method) => ({
-      name: `${metatype.name}.${method}`,
-      owner: metatype as Route['owner'],
-      method,
-      handler: prototype[method],
-    }));
-  }
-
-  private unknownScopes({ name, owner, handler }: Route): string[] {
+  private unknownScopes({ name, access }: Route): string[] {
     const { scopes } = this.options;
-    const asked = scopesAskedFor(accessOf(owner, handler));
+    const asked = scopesAskedFor(access);
     const catalogue = scopes && Object.keys(scopes);
     const unknown = asked.filter(
       (scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)),
@@ -84,29 +53,16 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
     );
   }
 
-  private uncheckedScopes({ name, owner, handler }: Route): string[] {
-    const access = accessOf(owner, handler);
+  private uncheckedScopes(route: Route): string[] {
+    const { name, access } = route;
     const checked =
-      access.isPublic || !asksForScopes(access) || this.guardsOf(owner, handler).some(isScopesGuard);
+      access.isPublic || !asksForScopes(access) || this.inventory.guardsOf(route).some(isScopesGuard);
     return checked
       ? []
       : [
           `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; a guard of yours that does it must extend ScopesGuard`,
         ];
   }
-
-  private guardsOf(owner: object, handler: object): unknown[] {
-    return [
-      ...this.application.getGlobalGuards(),
-      ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
-      ...(Reflect.getMetadata(GUARDS_METADATA, owner) ?? []),
-      ...(Reflect.getMetadata(GUARDS_METADATA, handler) ?? []),
-    ];
-  }
-}
-
-function accessOf(owner: object, handler: object) {
-  return routeAccess({ getClass: () => owner, getHandler: () => handler });
 }
 
 /** A decorator that replaces the function of a method, or a class that overrides it, leaves behind what was declared on it. */

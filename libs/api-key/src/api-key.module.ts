@@ -33,6 +33,7 @@ import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
 import { KeyStore } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { Verification } from './verification/verification';
+import { RouteInventory } from './route-inventory';
 import { OwnerLoader } from './request/owner-loader';
 
 /** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from a factory. */
@@ -103,6 +104,7 @@ function wire(
       ApiKeyGuard,
       ScopesGuard,
       BootCheck,
+      RouteInventory,
       Announcer,
       made(Trail, [API_KEY_DATA_SOURCE], (source: DataSource) => new Trail(source)),
       made(

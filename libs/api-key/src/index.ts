@@ -48,6 +48,7 @@ export type { IssuedApiKey } from './lifecycle/new-key';
 export { type ApiKeyMigrationOptions, apiKeyMigrations } from './migrations/create-api-keys.migration';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
+export { documentApiKeys, optionalSwagger } from './open-api';
 export { actingOf } from './request/acting-of';
 export { CurrentApiKey, CurrentUser } from './request/current.decorators';
 export * from './scope-catalogue';

@@ -1,0 +1,125 @@
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsIn,
+  IsInt,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  Min,
+  ValidateIf,
+  ValidateNested,
+} from 'class-validator';
+import type { ApiKeyState } from '../index';
+import { Documented } from './marks';
+
+/** RFC 3339, with its zone: a time without one would be read in that of this machine. */
+const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/;
+const STATES: ApiKeyState[] = ['active', 'expired', 'revoked'];
+const isGiven = (_: unknown, value: unknown) => value !== undefined;
+const isGivenAndNotNull = (_: unknown, value: unknown) => value !== undefined && value !== null;
+
+class RateLimitBody {
+  @Documented({ type: 'integer', minimum: 1, maximum: 1_000_000_000 })
+  @IsInt()
+  limit!: number;
+
+  @Documented({ type: 'integer', minimum: 1, maximum: 31_622_400 })
+  @IsInt()
+  windowSeconds!: number;
+}
+
+/** What can be set on a key over REST: bounds are the service's to check. */
+class KeyBody {
+  @Documented({ type: 'array', items: { type: 'string' }, maxItems: 100, required: false })
+  @ValidateIf(isGiven)
+  @IsArray()
+  @ArrayMaxSize(100)
+  @IsString({ each: true })
+  scopes?: string[];
+
+  @Documented({ type: 'string', format: 'date-time', nullable: true, required: false })
+  @ValidateIf(isGivenAndNotNull)
+  @Matches(TIME, { message: 'expiresAt must be a time in ISO 8601 with its zone, or null' })
+  expiresAt?: string | null;
+
+  @Documented({ type: () => RateLimitBody, nullable: true, required: false })
+  @ValidateIf(isGivenAndNotNull)
+  @IsObject()
+  @ValidateNested()
+  @Type(() => RateLimitBody)
+  rateLimit?: RateLimitBody | null;
+
+  @Documented({
+    type: 'array',
+    items: { type: 'string' },
+    minItems: 1,
+    maxItems: 100,
+    nullable: true,
+    required: false,
+  })
+  @ValidateIf(isGivenAndNotNull)
+  @IsArray()
+  @ArrayMaxSize(100)
+  @IsString({ each: true })
+  allowedIps?: string[] | null;
+
+  @Documented({ type: 'object', additionalProperties: true, required: false })
+  @ValidateIf(isGiven)
+  @IsObject()
+  metadata?: Record<string, unknown>;
+}
+
+export class UpdateApiKeyBody extends KeyBody {
+  @Documented({ type: 'string', minLength: 1, maxLength: 255, required: false })
+  @ValidateIf(isGiven)
+  @IsString()
+  name?: string;
+}
+
+export class CreateApiKeyBody extends KeyBody {
+  @Documented({ type: 'string', minLength: 1, maxLength: 255 })
+  @IsString()
+  name!: string;
+}
+
+/** The fields of a body as the service takes them. */
+export function fieldsOf<Body extends KeyBody>({ expiresAt, rateLimit, ...rest }: Body) {
+  return {
+    ...rest,
+    ...(expiresAt !== undefined && { expiresAt: expiresAt === null ? null : new Date(expiresAt) }),
+    ...(rateLimit !== undefined && { rateLimit: rateLimit && { ...rateLimit } }),
+  };
+}
+
+export class RotateBody {
+  @Documented({ type: 'integer', minimum: 0, maximum: 2_592_000, default: 86_400, required: false })
+  @ValidateIf(isGiven)
+  @IsInt()
+  overlapSeconds?: number;
+}
+
+export class EventsQuery {
+  @Documented({ type: 'integer', minimum: 1, maximum: 100, default: 50, required: false })
+  @IsOptional()
+  @Type(() => Number)
+  @IsInt()
+  @Min(1)
+  @Max(100)
+  limit?: number;
+
+  @Documented({ type: 'string', required: false })
+  @IsOptional()
+  @IsString()
+  cursor?: string;
+}
+
+export class ListQuery extends EventsQuery {
+  @Documented({ type: 'string', enum: STATES, required: false })
+  @IsOptional()
+  @IsIn(STATES)
+  state?: ApiKeyState;
+}

@@ -1,0 +1,1 @@
+export { ApiKeyManagementModule, type ApiKeyManagementOptions } from './management.module';

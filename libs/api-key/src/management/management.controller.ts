@@ -1,0 +1,121 @@
+import {
+  Body,
+  type CanActivate,
+  Controller,
+  createParamDecorator,
+  Delete,
+  type ExecutionContext,
+  Get,
+  Header,
+  HttpCode,
+  HttpStatus,
+  NotFoundException,
+  Param,
+  Patch,
+  Post,
+  Query,
+  type Type,
+  UseFilters,
+  UseGuards,
+  UsePipes,
+} from '@nestjs/common';
+import {
+  type Acting,
+  ApiKeyService,
+  type CreateApiKeyInput,
+  type Scope,
+  Scopes,
+  type UpdateApiKeyInput,
+} from '../index';
+import { CreateApiKeyBody, EventsQuery, fieldsOf, ListQuery, RotateBody, UpdateApiKeyBody } from './bodies';
+import { ManagementFilter } from './management.filter';
+import { managementPipe } from './management.pipe';
+import { marked } from './marks';
+import { presentEvent, presentIssued, presentKey } from './present';
+
+/** What a controller is made from. */
+export interface ManagementRoutes {
+  readonly path: string;
+  readonly guards: readonly (Type<CanActivate> | CanActivate)[];
+  readonly scopes: { readonly read: Scope; readonly write: Scope } | null;
+  readonly acting: (context: ExecutionContext) => Acting;
+}
+
+/** The controller of the endpoints, under a path and behind guards. */
+export function managementController({ path, guards, scopes, acting }: ManagementRoutes): Type {
+  const Reads = () => (scopes ? Scopes(scopes.read) : nothing);
+  const Writes = () => (scopes ? Scopes(scopes.write) : nothing);
+  const Actor = createParamDecorator((_: unknown, context: ExecutionContext) => acting(context));
+
+  @Controller(path)
+  @UseGuards(...guards)
+  @UseFilters(ManagementFilter)
+  @UsePipes(managementPipe())
+  class ApiKeysController {
+    constructor(private readonly keys: ApiKeyService) {}
+
+    @Post()
+    @Writes()
+    @marked('Issue a key; it is shown this once')
+    @Header('Cache-Control', 'no-store')
+    async create(@Actor() actor: Acting, @Body() body: CreateApiKeyBody) {
+      const userId = actor.apiKey?.userId ?? actor.userId ?? '';
+      return presentIssued(await this.keys.create({ userId, ...fieldsOf(body) } as CreateApiKeyInput, actor));
+    }
+
+    @Get()
+    @Reads()
+    @marked('List keys, newest first')
+    async list(@Actor() actor: Acting, @Query() query: ListQuery) {
+      const { items, nextCursor } = await this.keys.list({ ...query }, actor);
+      return { items: items.map((apiKey) => presentKey(apiKey)), nextCursor };
+    }
+
+    @Get(':id')
+    @Reads()
+    @marked('See a key')
+    async show(@Actor() actor: Acting, @Param('id') id: string) {
+      return presentKey(found(await this.keys.get(id, actor)));
+    }
+
+    @Patch(':id')
+    @Writes()
+    @marked('Change a key')
+    async update(@Actor() actor: Acting, @Param('id') id: string, @Body() body: UpdateApiKeyBody) {
+      return presentKey(found(await this.keys.update(id, fieldsOf(body) as UpdateApiKeyInput, actor)));
+    }
+
+    @Post(':id/rotate')
+    @Writes()
+    @marked('Issue the successor of a key; it is shown this once')
+    @Header('Cache-Control', 'no-store')
+    async rotate(@Actor() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
+      return presentIssued(found(await this.keys.rotate(id, { ...body }, actor)));
+    }
+
+    @Delete(':id')
+    @Writes()
+    @marked('Revoke a key')
+    @HttpCode(HttpStatus.NO_CONTENT)
+    async revoke(@Actor() actor: Acting, @Param('id') id: string): Promise<void> {
+      found(await this.keys.revoke(id, {}, actor));
+    }
+
+    @Get(':id/events')
+    @Reads()
+    @marked('See what happened to a key')
+    async events(@Actor() actor: Acting, @Param('id') id: string, @Query() query: EventsQuery) {
+      const { items, nextCursor } = found(await this.keys.events(id, { ...query }, actor));
+      return { items: items.map(presentEvent), nextCursor };
+    }
+  }
+  return ApiKeysController;
+}
+
+const nothing: MethodDecorator = () => {};
+
+/** A key of another owner, and an id that cannot be one, are as unknown as any. */
+function found<T>(value: T | null): T {
+  if (value === null) throw new NotFoundException('There is no such API key.');
+  return value;
+}

@@ -1,0 +1,107 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { RouteInventory } from './route-inventory';
+import { scopesAskedFor } from './route-access';
+
+/** The part of `@nestjs/swagger` that we use. */
+interface Swagger {
+  ApiOperation(options: object): MethodDecorator;
+  ApiProperty(options: object): PropertyDecorator;
+  ApiSecurity(name: string, scopes: string[]): ClassDecorator & MethodDecorator;
+}
+
+/** The part of an OpenAPI document that we write. */
+interface OpenApiDocument {
+  readonly paths: Record<string, object>;
+  components?: object;
+}
+
+interface Operation {
+  readonly operationId?: string;
+  security?: object[];
+  responses?: Record<string, object>;
+}
+
+const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
+
+const REFUSED: Readonly<Record<string, string>> = {
+  401: 'No API key, or one that is not valid: MISSING_API_KEY, INVALID_API_KEY',
+  403: 'INSUFFICIENT_SCOPE, HTTPS_REQUIRED or IP_NOT_ALLOWED',
+  503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
+};
+
+/** `@nestjs/swagger`, where the application has it; looked for when a decorator is applied, never at import. */
+export function optionalSwagger(): Swagger | null {
+  try {
+    return require('@nestjs/swagger');
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Adds to an OpenAPI document what it takes to call each route: the two ways to present a key, the scopes of class and method
+ * together (an OpenAPI 3.1 list of roles), and the body of refusals. Public routes ask for nothing.
+ * @param document as `SwaggerModule.createDocument` makes it, with its default operation ids; it is changed and returned
+ */
+export function documentApiKeys<Document extends OpenApiDocument>(
+  app: INestApplicationContext,
+  document: Document,
+  headerName = 'X-API-Key',
+): Document {
+  document.components = withSchemes(document.components, headerName);
+  const inventory = app.get(RouteInventory, { strict: false });
+  const routes = new Map(
+    inventory.controllerRoutes().map((route) => [`${route.owner.name}_${route.method}`, route]),
+  );
+  for (const operation of operationsOf(document)) {
+    const route = routes.get(operation.operationId ?? '');
+    if (!route) continue;
+    if (inventory.needsKey(route)) describe(operation, scopesAskedFor(route.access));
+    else operation.security = [];
+  }
+  return document;
+}
+
+function operationsOf({ paths }: OpenApiDocument): Operation[] {
+  return Object.values(paths).flatMap((path) =>
+    Object.entries(path)
+      .filter(([method]) => METHODS.includes(method))
+      .map(([, operation]) => operation as Operation),
+  );
+}
+
+function describe(operation: Operation, scopes: string[]): void {
+  operation.security = [{ bearer: scopes }, { apiKey: scopes }];
+  const content = { 'application/json': { schema: { $ref: '#/components/schemas/ApiKeyRefusal' } } };
+  for (const [status, description] of Object.entries(REFUSED))
+    operation.responses = { [status]: { description, content }, ...operation.responses };
+}
+
+function withSchemes(components: object = {}, headerName: string): object {
+  const { securitySchemes = {}, schemas = {} } = components as { securitySchemes?: object; schemas?: object };
+  return {
+    ...components,
+    securitySchemes: {
+      ...securitySchemes,
+      bearer: { type: 'http', scheme: 'bearer', description: 'Authorization: Bearer <API key>' },
+      apiKey: { type: 'apiKey', in: 'header', name: headerName },
+    },
+    schemas: {
+      ...schemas,
+      ApiKeyRefusal: {
+        type: 'object',
+        required: ['statusCode', 'error', 'message'],
+        properties: {
+          statusCode: { type: 'integer' },
+          error: { type: 'string' },
+          message: { type: 'string' },
+          missing: {
+            type: 'array',
+            items: { type: 'string' },
+            description: 'INSUFFICIENT_SCOPE: what the key lacks',
+          },
+        },
+      },
+    },
+  };
+}

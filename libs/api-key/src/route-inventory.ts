@@ -1,0 +1,76 @@
+import { Injectable } from '@nestjs/common';
+import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
+import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { type RouteAccess, routeAccess } from './route-access';
+import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
+
+/** A handler that a request or message can reach. */
+export interface Route {
+  /** Class and method, as `OrdersController.list`. */
+  readonly name: string;
+  readonly owner: { readonly name: string; readonly prototype: object };
+  readonly method: string;
+  readonly handler: object;
+  readonly access: RouteAccess;
+}
+
+/** Every route of the application, and the guards that stand before it. */
+@Injectable()
+export class RouteInventory {
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly scanner: MetadataScanner,
+    private readonly application: ApplicationConfig,
+  ) {}
+
+  routes(): Route[] {
+    const providers = this.discovery.getProviders().flatMap(({ metatype }) => this.methodsOf(metatype));
+    return [
+      ...this.controllerRoutes(),
+      ...providers.filter(
+        ({ owner, method }) =>
+          Reflect.hasMetadata(GUARDS_METADATA, owner) || accessDeclaredByName(owner.prototype, method),
+      ),
+    ];
+  }
+
+  /** The routes of HTTP controllers. */
+  controllerRoutes(): Route[] {
+    return this.discovery
+      .getControllers()
+      .flatMap(({ metatype }) => this.methodsOf(metatype))
+      .filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler));
+  }
+
+  guardsOf({ owner, handler }: Route): unknown[] {
+    return [
+      ...this.application.getGlobalGuards(),
+      ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
+      ...(Reflect.getMetadata(GUARDS_METADATA, owner) ?? []),
+      ...(Reflect.getMetadata(GUARDS_METADATA, handler) ?? []),
+    ];
+  }
+
+  /** Whether a request without a valid key is refused here. */
+  needsKey(route: Route): boolean {
+    return (
+      !route.access.isPublic && this.guardsOf(route).some((guard) => declaredAccess(classOf(guard)).needsKey)
+    );
+  }
+
+  private methodsOf(metatype: unknown): Route[] {
+    if (typeof metatype !== 'function' || !metatype.prototype) return [];
+    const { prototype } = metatype;
+    return this.scanner.getAllMethodNames(prototype).map((method) => ({
+      name: `${metatype.name}.${method}`,
+      owner: metatype as Route['owner'],
+      method,
+      handler: prototype[method],
+      access: routeAccess({ getClass: () => metatype, getHandler: () => prototype[method] }),
+    }));
+  }
+}
+
+function classOf(guard: unknown): object {
+  return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
+}
