@@ -1,0 +1,382 @@
+import { ApiKeyManagementModule } from 'nestjs-api-key/management';
+import {
+  ApiKeyGuard,
+  type ApiKeyService,
+  type CreateApiKeyInput,
+  type IssuedApiKey,
+  ScopesGuard,
+} from 'nestjs-api-key';
+import { ADAPTERS, bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+
+const DAY_MS = 86_400_000;
+const NO_IDS = ['0', '-1', 'x', '1.5', '9223372036854775808', '1'.repeat(80), '999999', '%20', '1%00'];
+
+it.each([
+  undefined,
+  null,
+  {},
+  { guards: [] },
+  { guards: 'none' },
+])('the module refuses to start with %j', (options) => {
+  expect(() => ApiKeyManagementModule.forRoot(options as never)).toThrow(/name the "guards" of its routes/);
+});
+
+describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
+  let database: string;
+  let app: TestApp;
+  let keys: ApiKeyService;
+  let userId: string;
+  let otherId: string;
+  let manager: IssuedApiKey;
+  let reader: IssuedApiKey;
+  let stranger: IssuedApiKey;
+
+  const issue = (owner: string, scopes: readonly string[], more: Partial<CreateApiKeyInput> = {}) =>
+    keys.create({ userId: owner, name: 'ci', scopes, ...more } as CreateApiKeyInput);
+
+  beforeAll(async () => {
+    database = await createMigratedDatabase();
+    [userId, otherId] = [await createUser(database), await createUser(database)];
+    app = await bootApp({
+      database,
+      adapter,
+      imports: [ApiKeyManagementModule.forRoot({ guards: [ApiKeyGuard, ScopesGuard] })],
+      options: { audit: { refused: 'off' } },
+    });
+    keys = app.keys;
+    manager = await issue(userId, ['api-keys:*', 'orders:*']);
+    reader = await issue(userId, ['api-keys:read']);
+    stranger = await issue(otherId, ['*']);
+  });
+
+  afterAll(() => app.close());
+
+  interface Answer {
+    readonly status: number;
+    readonly headers: Headers;
+    readonly text: string;
+    readonly json: Record<string, unknown>;
+  }
+
+  async function call(
+    as: IssuedApiKey | null,
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<Answer> {
+    const response = await fetch(`${app.url}/api-keys${path}`, {
+      method,
+      headers: {
+        ...(as && { authorization: `Bearer ${as.key}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: text === '' ? {} : JSON.parse(text),
+    };
+  }
+
+  /** All that a refused request must leave as it was. */
+  const everything = () =>
+    sql(
+      database,
+      `SELECT (SELECT jsonb_agg(to_jsonb(k) - 'last_used_at' ORDER BY id) FROM api_keys k) AS keys, (SELECT count(*) FROM api_key_events) AS events`,
+    );
+
+  it("POST issues a key, once, for the caller's owner", async () => {
+    const expiresAt = new Date(Date.now() + DAY_MS).toISOString();
+    const { status, headers, json } = await call(manager, 'POST', '', {
+      name: 'worker',
+      scopes: ['orders:read'],
+      expiresAt,
+      rateLimit: { limit: 10, windowSeconds: 60 },
+      allowedIps: ['10.0.0.0/8'],
+      metadata: { team: { name: 'a', list: [1, null] } },
+    });
+    expect([status, headers.get('cache-control')]).toEqual([201, 'no-store']);
+    expect(json).toMatchObject({
+      id: expect.stringMatching(/^\d+$/),
+      key: expect.stringMatching(/^key_\w{49}$/),
+      name: 'worker',
+      scopes: ['orders:read'],
+      expiresAt,
+      state: 'active',
+      rateLimit: { limit: 10, windowSeconds: 60 },
+      allowedIps: ['10.0.0.0/8'],
+      metadata: { team: { name: 'a', list: [1, null] } },
+      replaces: null,
+      lastUsedAt: null,
+      revokedAt: null,
+    });
+    expect(await keys.verify(json.key)).toMatchObject({ ok: true, apiKey: { userId } });
+    const seen = await call(manager, 'GET', `/${json.id}`);
+    const { key, ...rest } = json;
+    expect(seen.json).toEqual(rest);
+    expect(seen.text).not.toContain(key);
+  });
+
+  it("GET lists the caller's own keys in pages, newest first, never a key or digest", async () => {
+    const owner = await createUser(database);
+    const own = await issue(owner, ['api-keys:read']);
+    for (let i = 0; i < 4; i++) await issue(owner, []);
+    const first = await call(own, 'GET', '?limit=3');
+    const second = await call(own, 'GET', `?limit=3&cursor=${first.json.nextCursor}`);
+    const ids = [...(first.json.items as { id: string }[]), ...(second.json.items as { id: string }[])].map(
+      ({ id }) => id,
+    );
+    expect(ids).toHaveLength(5);
+    expect(ids).toEqual([...ids].sort((a, b) => Number(b) - Number(a)));
+    expect([ids.at(-1), second.json.nextCursor]).toEqual([own.apiKey.id, null]);
+    expect(first.text + second.text).not.toMatch(/[0-9a-f]{64}|digest/i);
+    expect(first.text + second.text).not.toContain(own.key);
+    const revoked = await call(own, 'GET', '?state=revoked');
+    expect(revoked.json).toEqual({ items: [], nextCursor: null });
+  });
+
+  it('PATCH changes name, scopes, expiresAt, rateLimit, allowedIps, metadata', async () => {
+    const { apiKey } = await issue(userId, []);
+    const changes = {
+      name: 'renamed',
+      scopes: ['orders:*'],
+      expiresAt: new Date(Date.now() + DAY_MS).toISOString(),
+      rateLimit: { limit: 1, windowSeconds: 1 },
+      allowedIps: ['192.0.2.1'],
+      metadata: { a: 1 },
+    };
+    const changed = await call(manager, 'PATCH', `/${apiKey.id}`, changes);
+    expect([changed.status, changed.json]).toMatchObject([200, { ...changes, allowedIps: ['192.0.2.1/32'] }]);
+    const cleared = await call(manager, 'PATCH', `/${apiKey.id}`, {
+      expiresAt: null,
+      rateLimit: null,
+      allowedIps: null,
+    });
+    expect(cleared.json).toMatchObject({
+      name: 'renamed',
+      expiresAt: null,
+      rateLimit: null,
+      allowedIps: null,
+    });
+    expect((await call(manager, 'PATCH', `/${apiKey.id}`, {})).status).toBe(200);
+  });
+
+  it('POST rotate issues the successor; a second time is 409', async () => {
+    const old = await issue(userId, ['orders:read'], { expiresAt: new Date(Date.now() + DAY_MS) });
+    const before = Date.now();
+    const { status, headers, json } = await call(manager, 'POST', `/${old.apiKey.id}/rotate`, {
+      overlapSeconds: 60,
+    });
+    expect([status, headers.get('cache-control')]).toEqual([201, 'no-store']);
+    expect(json).toMatchObject({ replaces: old.apiKey.id, scopes: ['orders:read'], name: 'ci' });
+    expect(await keys.verify(json.key)).toMatchObject({ ok: true });
+    const left = ((await keys.get(old.apiKey.id))?.expiresAt?.getTime() ?? 0) - before;
+    expect(Math.abs(left - 60_000)).toBeLessThan(30_000);
+    const again = await call(manager, 'POST', `/${old.apiKey.id}/rotate`, { overlapSeconds: 0 });
+    expect([again.status, again.json]).toMatchObject([409, { statusCode: 409, error: 'CONFLICT' }]);
+    const alone = await issue(userId, []);
+    expect((await call(manager, 'POST', `/${alone.apiKey.id}/rotate`, {})).status).toBe(201);
+  });
+
+  it('a key can rotate itself', async () => {
+    const self = await issue(userId, ['api-keys:write'], { expiresAt: new Date(Date.now() + DAY_MS) });
+    const rotated = await call(self, 'POST', `/${self.apiKey.id}/rotate`, { overlapSeconds: 0 });
+    expect(rotated.status).toBe(201);
+    expect((await call(self, 'POST', '', { name: 'late' })).status).toBe(401);
+  });
+
+  it('DELETE revokes, again without effect, and events tell all of it', async () => {
+    const { key, apiKey } = await issue(userId, []);
+    expect((await call(manager, 'DELETE', `/${apiKey.id}`)).status).toBe(204);
+    expect((await call(manager, 'DELETE', `/${apiKey.id}`)).status).toBe(204);
+    expect(await keys.verify(key)).toEqual({ ok: false, reason: 'revoked' });
+    const { json, text } = await call(reader, 'GET', `/${apiKey.id}/events`);
+    expect(json).toMatchObject({
+      items: [
+        {
+          type: 'revoked',
+          keyId: apiKey.id,
+          actor: { type: 'key', id: manager.apiKey.id },
+          address: '127.0.0.1',
+        },
+        { type: 'created', masked: apiKey.masked },
+      ],
+      nextCursor: null,
+    });
+    expect(text).not.toContain(key);
+    expect((await call(manager, 'PATCH', `/${apiKey.id}`, { name: 'x' })).status).toBe(409);
+  });
+
+  const ENDPOINTS: [string, string, unknown, 'read' | 'write', number][] = [
+    ['POST', '', { name: 'x' }, 'write', 201],
+    ['GET', '', undefined, 'read', 200],
+    ['GET', '/:id', undefined, 'read', 200],
+    ['PATCH', '/:id', { name: 'new' }, 'write', 200],
+    ['GET', '/:id/events', undefined, 'read', 200],
+    ['POST', '/:id/rotate', { overlapSeconds: 60 }, 'write', 201],
+    ['DELETE', '/:id', undefined, 'write', 204],
+  ];
+
+  describe.each(ENDPOINTS)('%s /api-keys%s', (method, path, body, needs, allowed) => {
+    const to = (id: string) => path.replace(':id', id);
+    const other = needs === 'read' ? 'api-keys:write' : 'api-keys:read';
+
+    it('is refused to nobody, and to an own key without the scope, and changes nothing', async () => {
+      const target = await issue(userId, []);
+      const without = await issue(userId, [other, 'orders:*']);
+      const before = await everything();
+      expect((await call(null, method, to(target.apiKey.id), body)).json).toMatchObject({
+        error: 'MISSING_API_KEY',
+      });
+      const refused = await call(without, method, to(target.apiKey.id), body);
+      expect([refused.status, refused.json]).toMatchObject([
+        403,
+        { error: 'INSUFFICIENT_SCOPE', missing: [`api-keys:${needs}`] },
+      ]);
+      expect(await everything()).toEqual(before);
+    });
+
+    it('shows and changes nothing of another user', async () => {
+      const target = await issue(userId, []);
+      const before = await everything();
+      const answer = await call(stranger, method, to(target.apiKey.id), body);
+      expect(answer.text).not.toContain(target.apiKey.masked);
+      if (path === '') return;
+      expect(answer.status).toBe(404);
+      expect(await everything()).toEqual(before);
+    });
+
+    it('is allowed to an own key with the scope', async () => {
+      const target = await issue(userId, []);
+      const holder = await issue(userId, [`api-keys:${needs}`]);
+      expect((await call(holder, method, to(target.apiKey.id), body)).status).toBe(allowed);
+    });
+
+    if (path !== '') {
+      it.each(NO_IDS)('answers 404 for the id %s', async (id) => {
+        expect((await call(manager, method, to(id), body)).status).toBe(404);
+      });
+    }
+  });
+
+  it.each<[string, unknown]>([
+    ['scopes', { scopes: ['users:read'] }],
+    ['a wildcard', { scopes: ['*'] }],
+    ['scopes beside its own', { scopes: ['orders:read', 'users:read'] }],
+  ])('a caller gives no %s beyond its own', async (_, fields) => {
+    const target = await issue(userId, []);
+    const before = await everything();
+    const answers = [
+      await call(manager, 'POST', '', { name: 'x', ...(fields as object) }),
+      await call(manager, 'PATCH', `/${target.apiKey.id}`, fields),
+    ];
+    for (const { status, json } of answers)
+      expect([status, json]).toMatchObject([
+        403,
+        { statusCode: 403, error: 'INSUFFICIENT_SCOPE', missing: expect.any(Array) },
+      ]);
+    expect(await everything()).toEqual(before);
+  });
+
+  it('nor rotates a key that has more, nor gives what it is bounded in', async () => {
+    const strong = await issue(userId, ['*']);
+    expect((await call(manager, 'POST', `/${strong.apiKey.id}/rotate`, {})).status).toBe(403);
+    const bounded = await issue(userId, ['api-keys:*'], { expiresAt: new Date(Date.now() + DAY_MS) });
+    const answer = await call(bounded, 'POST', '', { name: 'x', expiresAt: null });
+    expect([answer.status, answer.json]).toMatchObject([403, { error: 'EXCEEDS_API_KEY' }]);
+  });
+
+  it.each<[string, unknown]>([
+    ['an owner', { name: 'x', userId: '1' }],
+    ['an owner in snake case', { name: 'x', user_id: '1' }],
+    ['an id', { name: 'x', id: '1' }],
+    ['a digest', { name: 'x', keyDigest: 'a'.repeat(64) }],
+    ['a prefix', { name: 'x', keyPrefix: 'a' }],
+    ['a revocation', { name: 'x', revokedAt: null }],
+    ['a successor', { name: 'x', replacesId: '1' }],
+    ['no name where one is needed', { name: '' }],
+    ['a name of null', { name: null }],
+    ['a name that is an object', { name: { $ne: null } }],
+    ['a name that is a list', { name: ['x'] }],
+    ['a name with a control character', { name: 'a\u0000b' }],
+    ['a name too long', { name: 'n'.repeat(256) }],
+    ['scopes of null', { name: 'x', scopes: null }],
+    ['scopes that are text', { name: 'x', scopes: 'orders:read' }],
+    ['scopes that nest', { name: 'x', scopes: [['orders:read']] }],
+    ['scopes that are objects', { name: 'x', scopes: [{ a: 1 }] }],
+    ['an empty scope', { name: 'x', scopes: [''] }],
+    ['101 scopes', { name: 'x', scopes: Array.from({ length: 101 }, (_, i) => `orders:${i}`) }],
+    ['an expiry in the past', { name: 'x', expiresAt: '2020-01-01T00:00:00Z' }],
+    ['an expiry without zone', { name: 'x', expiresAt: '2999-01-01T00:00:00' }],
+    ['an expiry that is no date', { name: 'x', expiresAt: '2999-13-41T00:00:00Z' }],
+    ['an expiry in seconds', { name: 'x', expiresAt: 4_102_444_800 }],
+    ['an expiry that is an object', { name: 'x', expiresAt: {} }],
+    ['a limit without a window', { name: 'x', rateLimit: { limit: 1 } }],
+    ['a limit of text', { name: 'x', rateLimit: { limit: '1', windowSeconds: 1 } }],
+    ['a limit with another field', { name: 'x', rateLimit: { limit: 1, windowSeconds: 1, burst: 1 } }],
+    ['a limit that is a number', { name: 'x', rateLimit: 5 }],
+    ['a limit that is a list', { name: 'x', rateLimit: [] }],
+    ['addresses that are no list', { name: 'x', allowedIps: '10.0.0.0/8' }],
+    ['an address that is none', { name: 'x', allowedIps: ['10.0.0.256'] }],
+    ['no address', { name: 'x', allowedIps: [] }],
+    ['metadata that is a list', { name: 'x', metadata: [] }],
+    ['metadata that is text', { name: 'x', metadata: 'a' }],
+    ['metadata of null', { name: 'x', metadata: null }],
+    ['metadata too large', { name: 'x', metadata: { a: 'x'.repeat(17_000) } }],
+    ['metadata too deep', `{"name":"x","metadata":${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}}`],
+    ['a prototype', '{"name":"x","__proto__":{"userId":"1"}}'],
+    ['a list', []],
+    ['null', 'null'],
+    ['text', '"x"'],
+  ])('a body with %s is 400 INVALID_REQUEST and changes nothing', async (_, body) => {
+    const target = await issue(userId, []);
+    const before = await everything();
+    const answers = [
+      await call(manager, 'POST', '', body),
+      await call(manager, 'PATCH', `/${target.apiKey.id}`, body),
+    ];
+    for (const { status, json } of answers) {
+      expect(status).toBe(400);
+      if (typeof body !== 'string')
+        expect(json).toEqual({ statusCode: 400, error: 'INVALID_REQUEST', message: expect.any(Array) });
+    }
+    expect(await everything()).toEqual(before);
+  });
+
+  it.each([
+    { overlapSeconds: -1 },
+    { overlapSeconds: 1.5 },
+    { overlapSeconds: '60' },
+    { overlapSeconds: 2_592_001 },
+    { overlapSeconds: null },
+    { overlap: 1 },
+  ])('a rotation with %j is 400 and changes nothing', async (body) => {
+    const target = await issue(userId, []);
+    const before = await everything();
+    expect((await call(manager, 'POST', `/${target.apiKey.id}/rotate`, body)).json).toMatchObject({
+      error: 'INVALID_REQUEST',
+    });
+    expect(await everything()).toEqual(before);
+  });
+
+  it.each([
+    'limit=0',
+    'limit=101',
+    'limit=x',
+    'cursor=x',
+    'cursor=-1',
+    'state=gone',
+    'userId=1',
+    'limit[]=1',
+    'cursor=1&cursor=2',
+  ])('a query of %s is 400', async (query) => {
+    expect((await call(manager, 'GET', `?${query}`)).json).toMatchObject({
+      statusCode: 400,
+      error: 'INVALID_REQUEST',
+    });
+  });
+});
