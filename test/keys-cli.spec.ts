@@ -1,5 +1,5 @@
 import { createMigratedDatabase, sql } from './support/database';
-import { runKeys } from './support/sample';
+import { runBin, runKeys } from './support/sample';
 
 let database: string;
 
@@ -68,6 +68,14 @@ it.each([
     'a scope outside the catalogue',
     ['create', '--user', 'x@example.com', '--name', 'x', '--scopes', 'orders:delete'],
   ],
+  ['a limit that is none', [...CREATE, '--rate-limit', '100']],
+  ['an address that is none', [...CREATE, '--allow-ip', '10.0.0.256']],
+  ['an overlap that is none', ['rotate', '1', '--overlap', 'soon']],
+  ['an overlap of more than 30 days', ['rotate', '1', '--overlap', '31d']],
+  ['a state that is none', ['list', '--state', 'gone']],
+  ['an age in hours', ['prune', '--older-than', '5h']],
+  ['an import without a file', ['import']],
+  ['an import of a file that is not there', ['import', '--file', '/nowhere/keys.jsonl']],
   ['an empty name', ['create', '--user', 'x@example.com', '--name', '', '--scopes', 'orders:read']],
 ])('%s is one clear line on stderr, nothing on stdout, and exit 2', async (_, args) => {
   const { code, stdout, stderr } = await keys(...args);
@@ -105,8 +113,96 @@ it('a database that is not there is one line on stderr and exit 1', async () => 
   });
 });
 
-it.each([[['--help']], [['create', '--help']]])('help for %j is on stdout, with exit 0', async (args) => {
+it.each([
+  [['--help']],
+  [['create', '--help']],
+  [['rotate', '--help']],
+  [['import', '--help']],
+])('help for %j is on stdout, with exit 0', async (args) => {
   const { code, stdout, stderr } = await keys(...args);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/^Usage: keys/);
+});
+
+it.each([
+  ['rotate', '(default: 24h)'],
+  ['prune', '(default: 90d, 90 days)'],
+  ['revoke', 'revoke everywhere'],
+])('the help of %s names its default: %s', async (command, words) => {
+  expect((await keys(command, '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(words);
+});
+
+it('create takes a limit and addresses', async () => {
+  const args = [...CREATE, '--rate-limit', '100/60s', '--allow-ip', '10.0.0.0/8,2001:db8::/32', '--json'];
+  expect(JSON.parse((await keys(...args)).stdout)).toMatchObject({
+    rateLimit: { limit: 100, windowSeconds: 60 },
+    allowedIps: ['10.0.0.0/8', '2001:db8::/32'],
+  });
+});
+
+it('rotate issues the successor with its key, once; the trail names the command line', async () => {
+  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  const rotated = JSON.parse((await keys('rotate', created.id, '--overlap', '1h', '--json')).stdout);
+  expect(rotated).toMatchObject({
+    replaces: created.id,
+    key: expect.stringMatching(/^acme_live_/),
+    name: 'ci',
+  });
+  expect(rotated.key).not.toBe(created.key);
+  const again = await keys('rotate', created.id);
+  expect(again).toMatchObject({ code: 1, stdout: '' });
+  expect(again.stderr).toMatch(/^key \d+ was rotated already: rotate its successor \d+\n$/);
+  const [event] = await sql(
+    database,
+    `SELECT actor_type, details FROM api_key_events WHERE key_id = $1 AND type = 'rotated'`,
+    [created.id],
+  );
+  expect(event).toEqual({ actor_type: 'cli', details: { successorId: rotated.id, overlapSeconds: 3_600 } });
+});
+
+it('rotate with an overlap of 0 ends the old key at once, and shows the new one to a person', async () => {
+  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  const { stdout } = await keys('rotate', created.id, '--overlap', '0');
+  expect(stdout).toMatch(/^key +acme_live_\w{49}$/m);
+  expect(JSON.parse((await keys('show', created.id, '--json')).stdout)).toMatchObject({ state: 'expired' });
+});
+
+it('revoke tells the reason in the trail', async () => {
+  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  await keys('revoke', created.id, '--reason', 'leaked in a log');
+  expect(
+    await sql(database, `SELECT details FROM api_key_events WHERE key_id = $1 AND type = 'revoked'`, [
+      created.id,
+    ]),
+  ).toEqual([{ details: { reason: 'leaked in a log' } }]);
+});
+
+it('prune removes what ended long ago', async () => {
+  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  await sql(database, `UPDATE api_keys SET expires_at = now() - interval '8 days' WHERE id = $1`, [
+    created.id,
+  ]);
+  expect((await keys('prune')).stdout).toBe('Removed 0 keys and 0 events.\n');
+  expect(JSON.parse((await keys('prune', '--older-than', '1w', '--json')).stdout)).toEqual({
+    keys: 1,
+    events: 0,
+  });
+  expect((await keys('show', created.id)).code).toBe(1);
+});
+
+it('list by state', async () => {
+  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  await keys('revoke', created.id);
+  const listed = JSON.parse((await keys('list', '--state', 'revoked', '--json')).stdout);
+  expect(listed.map(({ id }: { id: string }) => id)).toContain(created.id);
+  expect(listed.every(({ state }: { state: string }) => state === 'revoked')).toBe(true);
+});
+
+it('the program of the package works on the data source of any app', async () => {
+  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  const shown = await runBin(['--data-source', 'dist/ormconfig.js', 'show', created.id, '--json'], database);
+  expect(JSON.parse(shown.stdout)).toMatchObject({ id: created.id, masked: created.masked });
+  const wrong = await runBin(['--data-source', 'dist/ormconfig.js', 'bogus'], database);
+  expect([wrong.code, wrong.stdout]).toEqual([2, '']);
+  expect((await runBin(['list'], database)).code).toBe(2);
 });

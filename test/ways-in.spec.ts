@@ -311,3 +311,82 @@ it('a request whose user is a getter that Fastify was given is filled all the sa
   } as TestApp;
   expect((await rawGet(app.getHttpServer().address().port, '/', [await bearer(running)])).status).toBe(200);
 });
+
+describe('the boot stops where what a controller declares would be lost on its instance:', () => {
+  it('it binds its methods in the constructor', async () => {
+    @Controller()
+    @Public()
+    class Routes {
+      constructor() {
+        this.get = this.get.bind(this);
+      }
+
+      @Get()
+      @ApiKeyAuth('orders:write')
+      get() {}
+    }
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get loses what was declared on it/);
+  });
+
+  it('a mixin gives it the constructor of another class', async () => {
+    @Public()
+    class Health {}
+
+    @Controller()
+    @ApiKeyAuth('orders:write')
+    class Routes {
+      @Get()
+      get() {}
+    }
+    Object.defineProperty(Routes.prototype, 'constructor', { value: Health });
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get loses what was declared on it/);
+  });
+
+  it('it overrides a route and drops its guards', async () => {
+    abstract class Base {
+      @Get()
+      @UseGuards(ApiKeyGuard)
+      get() {}
+    }
+
+    @Controller()
+    class Routes extends Base {
+      @Get()
+      override get() {}
+    }
+    expect(await bootError({ controllers: [Routes] })).toMatch(
+      /Routes\.get overrides a route with guards and drops them/,
+    );
+  });
+
+  it('ApiKeyModule is there twice, for a key of one would pass for a key of the other', async () => {
+    const second = ApiKeyModule.forRoot({ prefix: 'other' });
+    expect(await bootError({ imports: [second] })).toMatch(/imported twice with different options/);
+  });
+});
+
+it('a request-scoped controller that rebinds its methods lets nobody in', async () => {
+  @Injectable({ scope: Scope.REQUEST })
+  class PerRequest {}
+
+  @Controller()
+  @UseGuards(ApiKeyGuard, ScopesGuard)
+  class Routes {
+    constructor(readonly perRequest: PerRequest) {
+      this.get = this.get.bind(this);
+    }
+
+    @Get()
+    @Scopes('orders:write')
+    get() {}
+  }
+  const app = await boot({ controllers: [Routes], providers: [PerRequest] });
+  expect((await rawGet(app.port, '/', [await bearer(app)])).status).toBe(500);
+});
+
+it.each<[string, () => unknown]>([
+  ['a scope that is undefined beside @ApiKeyAuth', () => ApiKeyAuth(undefined as never, 'orders:write')],
+  ['a getter', () => Public()(class {} as never, 'info', { get: () => 1 } as never)],
+])('%s is refused where it is written', (_, write) => {
+  expect(write).toThrow(TypeError);
+});

@@ -54,11 +54,17 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
 }
 
 /** Runs the command line of the built app to its end. */
-export async function runKeys(
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<Finished> {
-  const child = spawn(process.execPath, ['dist/src/keys.js', ...args], { cwd: ROOT, env: cleanEnv(env) });
+export function runKeys(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Finished> {
+  return run(['dist/src/keys.js', ...args], env);
+}
+
+/** Runs the program of the built package to its end. */
+export function runBin(args: readonly string[], database: string): Promise<Finished> {
+  return run(['node_modules/nestjs-api-key/dist/cli/bin.js', ...args], { DATABASE_URL: database });
+}
+
+async function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Finished> {
+  const child = spawn(process.execPath, args, { cwd: ROOT, env: cleanEnv(env) });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => (stdout += chunk));
@@ -76,6 +82,7 @@ function cleanEnv(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
     HTTP_ADAPTER,
     API_KEY_FORMAT,
     TRUST_PROXY,
+    LOG_LEVEL,
     PORT,
     HOST,
     NODE_ENV,

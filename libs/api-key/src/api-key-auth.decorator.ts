@@ -8,7 +8,7 @@ import { ScopesGuard } from './scopes.guard';
 /** Guards a class or a route, also one of a `@Public` class: a valid key is needed, and all of these scopes, if any. */
 export function ApiKeyAuth(...scopes: Scope[]): ClassDecorator & MethodDecorator {
   const [first, ...rest] = scopes;
-  const demand = first === undefined ? NeedsKey() : Scopes(first, ...rest);
+  const demand = scopes.length === 0 ? NeedsKey() : Scopes(first as Scope, ...rest);
   const swagger = optionalSwagger();
   const marks = swagger ? [swagger.ApiSecurity('bearer', scopes), swagger.ApiSecurity('apiKey', scopes)] : [];
   return applyDecorators(UseGuards(ApiKeyGuard, ScopesGuard), demand, ...marks);

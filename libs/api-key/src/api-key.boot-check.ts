@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { isInCatalogue, isWildcard } from './credential/scope';
-import { asksForScopes, scopesAskedFor } from './route-access';
+import { asksForScopes, isGuarded, scopesAskedFor } from './route-access';
 import { type Route, RouteInventory } from './route-inventory';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 import { ScopesGuard } from './scopes.guard';
@@ -26,6 +26,8 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
         ...this.unknownScopes(route),
         ...this.uncheckedScopes(route),
         ...lostAccess(route),
+        ...this.replacedInstance(route),
+        ...this.droppedGuards(route),
       ]);
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
     if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
@@ -63,6 +65,35 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
           `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; a guard of yours that does it must extend ScopesGuard`,
         ];
   }
+
+  /** Nest takes path and metadata from different places where a controller rebinds its methods, or is not of its class. */
+  private replacedInstance(route: Route): string[] {
+    const { name, owner, method, handler, instance } = route;
+    if (!instance || !this.inventory.declaresAccess(route)) return [];
+    const same = Reflect.get(instance, method) === handler && instance.constructor === owner;
+    return same
+      ? []
+      : [
+          `${name} loses what was declared on it, for its controller rebinds the method or passes for another class: do not`,
+        ];
+  }
+
+  private droppedGuards(route: Route): string[] {
+    const guarded = overridden(route.owner, route.method).some(isGuarded);
+    return guarded && !route.access.isPublic && !this.inventory.needsKey(route)
+      ? [`${route.name} overrides a route with guards and drops them: repeat @UseGuards, or use @Public()`]
+      : [];
+  }
+}
+
+/** The functions of a name in the classes that a class extends. */
+function overridden({ prototype }: Route['owner'], method: string): object[] {
+  const found: object[] = [];
+  for (let above = Object.getPrototypeOf(prototype); above; above = Object.getPrototypeOf(above)) {
+    const value: unknown = Object.getOwnPropertyDescriptor(above, method)?.value;
+    if (typeof value === 'function') found.push(value);
+  }
+  return found;
 }
 
 /** A decorator that replaces the function of a method, or a class that overrides it, leaves behind what was declared on it. */

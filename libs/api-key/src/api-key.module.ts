@@ -9,7 +9,7 @@ import {
   type Provider,
   Scope,
 } from '@nestjs/common';
-import { DiscoveryModule, ModuleRef } from '@nestjs/core';
+import { DiscoveryModule, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { BootCheck } from './api-key.boot-check';
@@ -53,10 +53,21 @@ export interface ApiKeyAsyncOptions
  */
 @Module({})
 class ApiKeyCoreModule implements OnModuleInit {
-  constructor(private readonly moduleRef: ModuleRef) {}
+  constructor(
+    private readonly moduleRef: ModuleRef,
+    private readonly modules: ModulesContainer,
+  ) {}
 
-  /** @throws Error where an injected provider lives for one request: Nest would then skip every check and write at boot and shutdown */
+  /**
+   * @throws Error where an injected provider lives for one request: Nest would then skip every check and write at boot and
+   *   shutdown; or where the module is there twice: a key of one would pass for a key of the other
+   */
   onModuleInit(): void {
+    const imported = [...this.modules.values()].filter(({ metatype }) => metatype === ApiKeyCoreModule);
+    if (imported.length > 1)
+      throw new Error(
+        'ApiKeyModule: it is imported twice with different options; import it once, in the root module.',
+      );
     if (this.moduleRef.introspect(ApiKeyGuard).scope === Scope.DEFAULT) return;
     throw new Error(
       'ApiKeyModule: what "inject" names depends on a request-scoped provider. Inject providers of the default scope only; ' +

@@ -209,6 +209,15 @@ describe('what only looks like the right kind of thing is refused', () => {
   });
 
   it('options that are null', () => {
-    expect(() => resolveOptions(null as never)).toThrow('ApiKeyModule: the options must be an object');
+    expect(() => resolveOptions(null as never)).toThrow('ApiKeyModule: the options must be a plain object');
+  });
+
+  it('options of a class, whose inherited getters would be overlooked', () => {
+    class Options {
+      get loopbackException() {
+        return false;
+      }
+    }
+    expect(() => resolveOptions(new Options())).toThrow(/must be a plain object/);
   });
 });

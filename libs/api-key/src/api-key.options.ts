@@ -173,7 +173,7 @@ const AUDIT_CHECKS: Record<keyof AuditOptions, (value: unknown) => boolean> = {
  * @throws Error that names every wrong option, what it must be, and no value
  */
 export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
-  if (!isPlainObject(options)) throw new Error('ApiKeyModule: the options must be an object');
+  if (!isPlainObject(options)) throw new Error('ApiKeyModule: the options must be a plain object');
   const given = Object.entries(options).filter(
     ([name, value]) => name !== 'dataSource' && value !== undefined,
   );
@@ -250,8 +250,11 @@ function definedOf(value: object): object {
   return Object.fromEntries(Object.entries(value).filter(([, given]) => given !== undefined));
 }
 
+/** Not an instance of a class: what it inherits would be overlooked. */
 function isPlainObject(value: unknown): value is object {
-  return Object.prototype.toString.call(value) === '[object Object]';
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function checkCidrs(value: unknown): string | undefined {

@@ -48,7 +48,12 @@ export class RouteAccesses {
     return ofClass?.get(context.getHandler()) ?? this.learn(context);
   }
 
+  /** @throws Error where the handler is not the method that was decorated: what it takes cannot be known then */
   private learn(context: RouteContext): RouteAccess {
+    if (!isMethodOf(context.getClass(), context.getHandler()))
+      throw new Error(
+        'A controller replaced the method of a route, and what was declared on it is lost: do not rebind methods',
+      );
     const access = routeAccess(context);
     const ofClass = this.known.get(context.getClass()) ?? new WeakMap<object, RouteAccess>();
     this.known.set(context.getClass(), ofClass.set(context.getHandler(), access));
@@ -62,11 +67,22 @@ function isGuardedBelowPublic(owner: object): boolean {
   return isGuarded(owner) || isGuardedBelowPublic(Object.getPrototypeOf(owner));
 }
 
-function isGuarded(target: object): boolean {
+/** Whether a guard of ours is set on a class or method itself. */
+export function isGuarded(target: object): boolean {
   const guards: unknown[] = Reflect.getOwnMetadata(GUARDS_METADATA, target) ?? [];
   return guards.some((guard) => declaredAccess(classOf(guard)).needsKey);
 }
 
 function classOf(guard: unknown): object {
   return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
+}
+
+function isMethodOf(owner: object, handler: object): boolean {
+  let prototype: object | null = (owner as { readonly prototype?: object }).prototype ?? null;
+  while (prototype !== null) {
+    const methods = Object.values(Object.getOwnPropertyDescriptors(prototype));
+    if (methods.some(({ value }) => value === handler)) return true;
+    prototype = Object.getPrototypeOf(prototype);
+  }
+  return false;
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
-import { type RouteAccess, routeAccess } from './route-access';
+import { isGuarded, type RouteAccess, routeAccess } from './route-access';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
@@ -12,6 +12,8 @@ export interface Route {
   readonly method: string;
   readonly handler: object;
   readonly access: RouteAccess;
+  /** What Nest calls: the controller itself; undefined where it is made for each request. */
+  readonly instance: object | undefined;
 }
 
 /** Every route of the application, and the guards that stand before it. */
@@ -24,7 +26,7 @@ export class RouteInventory {
   ) {}
 
   routes(): Route[] {
-    const providers = this.discovery.getProviders().flatMap(({ metatype }) => this.methodsOf(metatype));
+    const providers = this.discovery.getProviders().flatMap((wrapper) => this.methodsOf(wrapper));
     return [
       ...this.controllerRoutes(),
       ...providers.filter(
@@ -38,8 +40,15 @@ export class RouteInventory {
   controllerRoutes(): Route[] {
     return this.discovery
       .getControllers()
-      .flatMap(({ metatype }) => this.methodsOf(metatype))
+      .flatMap((wrapper) => this.methodsOf(wrapper))
       .filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler));
+  }
+
+  /** Whether anything of ours is declared on the class or the method. */
+  declaresAccess({ owner, handler }: Route): boolean {
+    return [owner, handler].some(
+      (target) => declaredAccess(target) !== declaredAccess(Object) || isGuarded(target),
+    );
   }
 
   guardsOf({ owner, handler }: Route): unknown[] {
@@ -58,7 +67,8 @@ export class RouteInventory {
     );
   }
 
-  private methodsOf(metatype: unknown): Route[] {
+  private methodsOf(wrapper: Wrapper): Route[] {
+    const { metatype } = wrapper;
     if (typeof metatype !== 'function' || !metatype.prototype) return [];
     const { prototype } = metatype;
     return this.scanner.getAllMethodNames(prototype).map((method) => ({
@@ -67,9 +77,12 @@ export class RouteInventory {
       method,
       handler: prototype[method],
       access: routeAccess({ getClass: () => metatype, getHandler: () => prototype[method] }),
+      instance: wrapper.isDependencyTreeStatic() ? (wrapper.instance as object | undefined) : undefined,
     }));
   }
 }
+
+type Wrapper = ReturnType<DiscoveryService['getControllers']>[number];
 
 function classOf(guard: unknown): object {
   return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;

@@ -1,7 +1,8 @@
 import { isScope } from './credential/scope';
 import type { Scope } from './scope-catalogue';
 
-const ROUTE_ACCESS = Symbol('nestjs-api-key route access');
+/** Shared by all copies of the package in one application, so that none overlooks what another declared. */
+const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
 
 /** What one class or method declares of its access. */
 export interface AccessDeclaration {
@@ -63,6 +64,10 @@ export function accessDeclaredByName(prototype: object, method: string): AccessD
 
 function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Decorator {
   return ((target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
+    if (key !== undefined && typeof descriptor?.value !== 'function')
+      throw new TypeError(
+        `${String(key)} is no method: @Scopes, @AnyScope, @ApiKeyAuth and @Public stand on classes and methods`,
+      );
     const declared: object = descriptor?.value ?? target;
     Reflect.defineMetadata(ROUTE_ACCESS, extend(declaredAccess(declared)), declared);
     if (key === undefined) return;

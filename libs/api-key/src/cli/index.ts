@@ -1,6 +1,19 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { type ApiKey, ApiKeyInputError, type ApiKeyService, type HeldScope } from '../index';
-import { parseDuration } from './duration';
+import { userInfo } from 'node:os';
+import { Command, CommanderError, Option } from 'commander';
+import {
+  type Acting,
+  type ApiKey,
+  ApiKeyInputError,
+  type ApiKeyService,
+  type ApiKeyState,
+  type HeldScope,
+  type ImportReport,
+  type IssuedApiKey,
+  type RateLimit,
+} from '../index';
+import { openImportFile } from './import-file';
+import { json, parseDays, parseEmail, parseExpiry, parseList, parseOverlap, parseRateLimit } from './options';
+import { progressOn } from './progress';
 import { describeKey, renderKey, renderTable } from './render';
 
 /** What the commands work on, open for one of them. */
@@ -13,6 +26,8 @@ export interface KeysSession {
 
 /** What the application gives the command line. */
 export interface KeysCliHost {
+  /** Name of the program in its help. Default `keys`. */
+  readonly program?: string;
   /** Connects to the keys; called once, and only after the call was understood. */
   open(): Promise<KeysSession>;
   readonly stdout: NodeJS.WritableStream;
@@ -31,10 +46,32 @@ interface CreateOptions extends Output {
   readonly name: string;
   readonly scopes: HeldScope[];
   readonly expiresIn?: number;
+  readonly rateLimit?: RateLimit;
+  readonly allowIp?: string[];
 }
+
+interface ListOptions extends Output {
+  readonly user?: string;
+  readonly state?: ApiKeyState;
+}
+
+interface PruneOptions extends Output {
+  readonly olderThan: number;
+  readonly eventsOlderThan: number;
+}
+
+/** What a person types for a default, and what it is. */
+const OVERLAP = { text: '24h', seconds: 86_400 };
+const PRUNE_KEYS = { text: '90d', days: 90 };
+const PRUNE_EVENTS = { text: '365d', days: 365 };
+const STATES: ApiKeyState[] = ['active', 'expired', 'revoked'];
+const SHOWN_ONCE = 'The key is shown this once; keep it safe.';
 
 /** A command that cannot be carried out, in words for a person. */
 class CommandFailed extends Error {}
+
+/** A command that was called wrongly, which shows only when it is carried out. */
+class WrongCall extends Error {}
 
 /**
  * Runs one command. Never throws; what goes wrong is one line on stderr.
@@ -47,13 +84,13 @@ export async function runKeysCli(args: readonly string[], host: KeysCliHost): Pr
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     host.stderr.write(`${oneLine(error)}\n`);
-    return error instanceof ApiKeyInputError ? 2 : 1;
+    return error instanceof ApiKeyInputError || error instanceof WrongCall ? 2 : 1;
   }
 }
 
 function programFor(host: KeysCliHost): Command {
-  const program = new Command('keys')
-    .description('Issue, see and revoke API keys.')
+  const program = new Command(host.program ?? 'keys')
+    .description('Issue, see, rotate, revoke and import API keys.')
     .helpCommand(false)
     .showSuggestionAfterError(false)
     .exitOverride()
@@ -62,7 +99,9 @@ function programFor(host: KeysCliHost): Command {
       writeErr: (text) => host.stderr.write(text),
     });
   program.action(() =>
-    program.error('error: name a command: create, list, show or revoke; --help tells more'),
+    program.error(
+      'error: name a command: create, list, show, rotate, revoke, prune or import; --help tells more',
+    ),
   );
   addCommands(program, host);
   program.allowExcessArguments(true);
@@ -85,16 +124,33 @@ function addCommands(program: Command, host: KeysCliHost): void {
         parseExpiry,
       ),
     )
+    .addOption(
+      new Option(
+        '--rate-limit <limit>',
+        'requests a window, as 100/60s (default: that of the app)',
+      ).argParser(parseRateLimit),
+    )
+    .addOption(
+      new Option(
+        '--allow-ip <cidr,...>',
+        'addresses and blocks it works from (default: everywhere)',
+      ).argParser(parseList),
+    )
     .addOption(json())
     .action((options: CreateOptions) => inSession(host, (session) => create(session, options, host)));
+  addReading(program, host);
+  addEnding(program, host);
+  addMany(program, host);
+}
+
+function addReading(program: Command, host: KeysCliHost): void {
   program
     .command('list')
     .description('list keys, newest first')
     .option('--user <email>', 'only those of one user (default: all)')
+    .addOption(new Option('--state <state>', 'only those in one state (default: all)').choices(STATES))
     .addOption(json())
-    .action((options: Output & { user?: string }) =>
-      inSession(host, (session) => list(session, options, host)),
-    );
+    .action((options: ListOptions) => inSession(host, (session) => list(session, options, host)));
   program
     .command('show <id>')
     .description('show one key')
@@ -102,50 +158,151 @@ function addCommands(program: Command, host: KeysCliHost): void {
     .action((id: string, options: Output) =>
       inSession(host, async ({ keys }) => answer(await keys.get(id), id, options, host)),
     );
+}
+
+function addEnding(program: Command, host: KeysCliHost): void {
+  program
+    .command('rotate <id>')
+    .description('issue the successor of a key; it is shown this once')
+    .addOption(
+      new Option('--overlap <duration>', 'how long the old key still works, 0 to 30d')
+        .argParser(parseOverlap)
+        .default(OVERLAP.seconds, OVERLAP.text),
+    )
+    .addOption(json())
+    .action((id: string, options: Output & { overlap: number }) =>
+      inSession(host, ({ keys }) => rotate(keys, id, options, host)),
+    );
   program
     .command('revoke <id>')
-    .description('end a key for good')
+    .description('end a key for good; answers once no instance accepts it any more (revoke everywhere)')
+    .option('--reason <text>', 'why, for the trail')
     .addOption(json())
-    .action((id: string, options: Output) =>
-      inSession(host, async ({ keys }) => answer(await keys.revoke(id), id, options, host)),
+    .action((id: string, options: Output & { reason?: string }) =>
+      inSession(host, async ({ keys }) => {
+        const { reason } = options;
+        const revoked = await keys.revoke(
+          id,
+          { everywhere: true, ...(reason !== undefined && { reason }) },
+          acting(),
+        );
+        answer(revoked, id, options, host);
+      }),
     );
 }
 
-async function create(session: KeysSession, options: CreateOptions, host: KeysCliHost): Promise<void> {
-  const { user, name, scopes, expiresIn } = options;
-  const now = new Date();
-  const expiresAt = expiresIn === undefined ? null : new Date(now.getTime() + expiresIn);
-  session.keys.check({ name, scopes, expiresAt });
-  const userId = await session.findOwner(user, { create: true });
-  if (userId === null) throw new CommandFailed(`There is no user ${user}.`);
-  const { key, apiKey } = await session.keys.create({ userId, name, scopes, expiresAt });
-  const described = { ...describeKey(apiKey, now), key };
-  write(
-    host,
-    options,
-    described,
-    () => `${renderKey(described)}\n\nThe key is shown this once; keep it safe.`,
-  );
+function addMany(program: Command, host: KeysCliHost): void {
+  program
+    .command('prune')
+    .description('remove keys that ended long ago, and old events of the trail')
+    .addOption(
+      new Option('--older-than <days>', 'keys that expired or were revoked so long ago')
+        .argParser(parseDays)
+        .default(PRUNE_KEYS.days, '90d, 90 days'),
+    )
+    .addOption(
+      new Option('--events-older-than <days>', 'events so old')
+        .argParser(parseDays)
+        .default(PRUNE_EVENTS.days, PRUNE_EVENTS.text),
+    )
+    .addOption(json())
+    .action((options: PruneOptions) => inSession(host, ({ keys }) => prune(keys, options, host)));
+  program
+    .command('import')
+    .description(
+      'take over keys of another system by their digests; each batch of 1,000 lines all or nothing',
+    )
+    .requiredOption(
+      '--file <file>',
+      'lines of JSON with userId, name, keyDigest, keyPrefix, scopes, expiresAt; - is stdin',
+    )
+    .addOption(json())
+    .action((options: Output & { file: string }) => importKeys(options, host));
 }
 
-async function list(
-  session: KeysSession,
-  options: Output & { user?: string },
+async function create(session: KeysSession, options: CreateOptions, host: KeysCliHost): Promise<void> {
+  const { user, name, scopes, expiresIn, rateLimit = null, allowIp = null } = options;
+  const now = new Date();
+  const expiresAt = expiresIn === undefined ? null : new Date(now.getTime() + expiresIn);
+  const fields = { name, scopes, expiresAt, rateLimit, allowedIps: allowIp };
+  session.keys.check(fields);
+  const userId = await session.findOwner(user, { create: true });
+  if (userId === null) throw new CommandFailed(`There is no user ${user}.`);
+  writeIssued(await session.keys.create({ userId, ...fields }, acting()), options, host);
+}
+
+async function rotate(
+  keys: ApiKeyService,
+  id: string,
+  options: Output & { overlap: number },
   host: KeysCliHost,
 ): Promise<void> {
+  const issued = await keys.rotate(id, { overlapSeconds: options.overlap }, acting());
+  if (!issued) throw new CommandFailed(`There is no key ${id}.`);
+  writeIssued(issued, options, host);
+}
+
+async function prune(keys: ApiKeyService, options: PruneOptions, host: KeysCliHost): Promise<void> {
+  const progress = progressOn(host.stderr, 0, 'removed');
+  const removed = await keys
+    .prune(
+      {
+        olderThanDays: options.olderThan,
+        eventsOlderThanDays: options.eventsOlderThan,
+        onProgress: ({ keys: gone, events }) => progress.update(gone + events),
+      },
+      acting(),
+    )
+    .finally(() => progress.stop());
+  write(host, options, removed, () => `Removed ${removed.keys} keys and ${removed.events} events.`);
+}
+
+async function importKeys(options: Output & { file: string }, host: KeysCliHost): Promise<void> {
+  const file = await openImportFile(options.file).catch((error: NodeJS.ErrnoException) => {
+    throw new WrongCall(`error: the file ${options.file} cannot be read (${error.code ?? error.message})`);
+  });
+  await inSession(host, async ({ keys }) => {
+    const progress = progressOn(host.stderr, file.size, 'the file');
+    const report = await keys
+      .import(file.lines, { onProgress: () => progress.update(file.bytesRead()) }, acting())
+      .finally(() => progress.stop());
+    writeReport(report, options, host);
+  });
+}
+
+function writeReport(report: ImportReport, options: Output, host: KeysCliHost): void {
+  const { lines, imported, problems } = report;
+  write(host, options, report, () => `Imported ${imported} of ${lines} keys.`);
+  for (const { line, problem } of problems) host.stderr.write(`line ${line}: ${problem}\n`);
+  if (imported < lines)
+    throw new CommandFailed(`${lines - imported} lines were not imported: their batches were rolled back.`);
+}
+
+async function list(session: KeysSession, options: ListOptions, host: KeysCliHost): Promise<void> {
   const userId =
     options.user === undefined ? undefined : await session.findOwner(options.user, { create: false });
   if (userId === null) throw new CommandFailed(`There is no user ${options.user}.`);
   const now = new Date();
-  const described = (await everyKey(session.keys, userId)).map((apiKey) => describeKey(apiKey, now));
+  const described = (await everyKey(session.keys, userId, options.state)).map((apiKey) =>
+    describeKey(apiKey, now),
+  );
   write(host, options, described, () => renderTable(described));
 }
 
-async function everyKey(keys: ApiKeyService, userId: string | undefined): Promise<ApiKey[]> {
+async function everyKey(
+  keys: ApiKeyService,
+  userId: string | undefined,
+  state: ApiKeyState | undefined,
+): Promise<ApiKey[]> {
   const found: ApiKey[] = [];
   let cursor: string | null = null;
   do {
-    const page = await keys.list({ ...(userId !== undefined && { userId }), limit: 100, cursor });
+    const page = await keys.list({
+      ...(userId !== undefined && { userId }),
+      ...(state && { state }),
+      limit: 100,
+      cursor,
+    });
     found.push(...page.items);
     cursor = page.nextCursor;
   } while (cursor !== null);
@@ -171,27 +328,22 @@ async function inSession(host: KeysCliHost, command: (session: KeysSession) => P
   }
 }
 
-function json(): Option {
-  return new Option('--json', 'print one JSON document and nothing else');
+function writeIssued({ key, apiKey }: IssuedApiKey, options: Output, host: KeysCliHost): void {
+  const described = { ...describeKey(apiKey, new Date()), key };
+  write(host, options, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}`);
 }
 
-function parseList(text: string): string[] {
-  return text
-    .split(',')
-    .map((item) => item.trim())
-    .filter(Boolean);
+/** Who the trail names: the account of the operating system. */
+function acting(): Acting {
+  return { actor: { type: 'cli', id: accountName() } };
 }
 
-function parseEmail(text: string): string {
-  if (!/^[^\s@]+@[^\s@]+$/.test(text)) throw new InvalidArgumentError('Give an email address.');
-  return text;
-}
-
-function parseExpiry(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === null)
-    throw new InvalidArgumentError('Give a whole number of s, m, h, d or w, up to 100 years, as 90d.');
-  return ms;
+function accountName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
 }
 
 function oneLine(error: unknown): string {

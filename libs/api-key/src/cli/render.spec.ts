@@ -16,6 +16,11 @@ const apiKeyWith = (fields: Partial<ApiKey> = {}): ApiKey =>
     revokedAt: null,
     createdAt: new Date('2029-01-01T00:00:00Z'),
     updatedAt: new Date('2029-01-01T00:00:00Z'),
+    rateLimit: 100,
+    rateLimitWindowSeconds: 60,
+    allowedIps: ['10.0.0.0/8'],
+    metadata: { team: 'a' },
+    replacesId: '6',
     ...fields,
   });
 
@@ -34,6 +39,10 @@ describe('the description of a key', () => {
       lastUsedAt: new Date('2029-12-31T23:59:58.765Z'),
       expiresAt: new Date('2030-06-01T12:30:45Z'),
       revokedAt: null,
+      rateLimit: { limit: 100, windowSeconds: 60 },
+      allowedIps: ['10.0.0.0/8'],
+      metadata: { team: 'a' },
+      replaces: '6',
     });
   });
 
@@ -111,6 +120,10 @@ describe('one key', () => {
       'lastUsedAt  2029-12-31T23:59:58.765Z',
       'expiresAt   2030-06-01T12:30:45.000Z',
       'revokedAt   -',
+      'rateLimit   {"limit":100,"windowSeconds":60}',
+      'allowedIps  10.0.0.0/8',
+      'metadata    {"team":"a"}',
+      'replaces    6',
     ]);
   });
 

@@ -1,8 +1,9 @@
-import type { ApiKey } from '../index';
+import { type ApiKey, rateLimitOf } from '../index';
 
 /** A key as the command line tells it; never the key or its digest. */
 export function describeKey(apiKey: ApiKey, now: Date) {
   const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
+  const { allowedIps, metadata, replacesId } = apiKey;
   return {
     id,
     userId,
@@ -14,6 +15,10 @@ export function describeKey(apiKey: ApiKey, now: Date) {
     lastUsedAt,
     expiresAt,
     revokedAt,
+    rateLimit: rateLimitOf(apiKey),
+    allowedIps,
+    metadata,
+    replaces: replacesId,
   };
 }
 
@@ -57,7 +62,12 @@ function stateOf(apiKey: ApiKey, now: Date): 'active' | 'expired' | 'revoked' {
 
 function textOf(value: unknown): string {
   if (Array.isArray(value)) return printable(value.join(', ')) || '-';
+  if (isRecord(value)) return printable(JSON.stringify(value));
   return value instanceof Date ? isoOf(value) : printable(String(value ?? '-'));
+}
+
+function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !(value instanceof Date);
 }
 
 /** Rows of other applications may hold line ends and codes that drive a terminal. */

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ApiKeyInputError } from 'nestjs-api-key';
+import { bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+import { temporaryFolder } from './support/folder';
+import { runKeys } from './support/sample';
+
+const digestOf = (text: string) => createHash('sha256').update(text).digest('hex');
+
+let database: string;
+let userId: string;
+let app: TestApp;
+
+beforeEach(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+  app = await bootApp({ database, options: { format: 'hex' } });
+});
+
+afterEach(() => app.close());
+
+const line = (n: number, more: object = {}) => ({
+  userId,
+  name: `key ${n}`,
+  keyDigest: digestOf(`raw ${n}`),
+  keyPrefix: 'abcd1234',
+  scopes: ['orders:read'],
+  expiresAt: null,
+  ...more,
+});
+const lines = (count: number) => Array.from({ length: count }, (_, i) => line(i + 1));
+const names = async () =>
+  (await sql<{ name: string }>(database, 'SELECT name FROM api_keys ORDER BY id')).map(({ name }) => name);
+
+it('a key of another system works here, by its digest alone', async () => {
+  const raw = 'a1'.repeat(32);
+  const report = await app.keys.import([
+    line(1, { keyDigest: digestOf(raw), expiresAt: '2999-01-01T00:00:00+02:00' }),
+  ]);
+  expect(report).toEqual({ lines: 1, imported: 1, problems: [] });
+  const result = await app.keys.verify(raw);
+  expect(result).toMatchObject({
+    ok: true,
+    apiKey: {
+      userId,
+      name: 'key 1',
+      scopes: ['orders:read'],
+      masked: 'abcd1234...',
+      expiresAt: new Date('2998-12-31T22:00:00Z'),
+    },
+  });
+  expect(await sql(database, 'SELECT type, masked FROM api_key_events')).toEqual([
+    { type: 'imported', masked: 'abcd1234...' },
+  ]);
+});
+
+it('a batch is imported whole or not at all, and a bad line is named by its number', async () => {
+  const given: unknown[] = lines(12);
+  given[4] = line(5, { keyDigest: 'short' });
+  const report = await app.keys.import(given, { batchSize: 4 });
+  expect(report).toEqual({
+    lines: 12,
+    imported: 8,
+    problems: [{ line: 5, problem: 'keyDigest must be 64 lower-case hex digits' }],
+  });
+  expect(await names()).toEqual([1, 2, 3, 4, 9, 10, 11, 12].map((n) => `key ${n}`));
+  expect(await sql(database, 'SELECT FROM api_key_events')).toHaveLength(8);
+});
+
+it.each<[string, unknown, RegExp]>([
+  ['is no object', 'text', /not a JSON object/],
+  ['is no JSON', undefined, /not a JSON object/],
+  ['has an owner that is not there', { userId: '999999' }, /userId names no owner/],
+  ['has an owner of another type', { userId: 'x' }, /userId names no owner/],
+  ['has a digest that is there already', { keyDigest: digestOf('raw 1') }, /keyDigest is there already/],
+  ['has a digest in upper case', { keyDigest: 'A'.repeat(64) }, /64 lower-case hex digits/],
+  [
+    'has the whole key as prefix',
+    { keyPrefix: 'a-short-key', keyDigest: digestOf('a-short-key') },
+    /whole key/,
+  ],
+  ['has a field that is not known', { key: 'secret' }, /"key" is no field/],
+  ['has a scope that is none', { scopes: ['a b'] }, /scopes must be/],
+  ['has an expiry without zone', { expiresAt: '2030-01-01T00:00:00' }, /with its zone/],
+  ['has no name', { name: '' }, /name must have/],
+])('a line that %s is reported', async (_, fields, problem) => {
+  const wrong = typeof fields === 'object' ? line(2, fields as object) : fields;
+  const report = await app.keys.import([line(1), wrong, line(3)]);
+  expect(report).toMatchObject({ lines: 3, imported: 0 });
+  expect(report.problems).toEqual([{ line: 2, problem: expect.stringMatching(problem) }]);
+  expect(await names()).toEqual([]);
+});
+
+it('a batch size that is none is an error', async () => {
+  await expect(app.keys.import([], { batchSize: 0 })).rejects.toThrow(ApiKeyInputError);
+});
+
+it('the command line imports a file, names its bad lines, and keeps the good batches', async () => {
+  const file = join(temporaryFolder(), 'keys.jsonl');
+  const rows = lines(2_500).map((row) => JSON.stringify(row));
+  rows[1_200] = '{"broken';
+  rows[1_300] = '';
+  writeFileSync(file, `${rows.join('\n')}\n`);
+  const { code, stdout, stderr } = await runKeys(['import', '--file', file, '--json'], {
+    DATABASE_URL: database,
+  });
+  expect(code).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ lines: 2_500, imported: 1_500 });
+  expect(stderr).toBe(
+    'line 1201: it is not a JSON object\nline 1301: it is not a JSON object\n1000 lines were not imported: their batches were rolled back.\n',
+  );
+  rows[1_200] = JSON.stringify(line(9_001));
+  rows[1_300] = JSON.stringify(line(9_002));
+  writeFileSync(file, rows.slice(1_000, 2_000).join('\n'));
+  const again = await runKeys(['import', '--file', file], { DATABASE_URL: database });
+  expect(again).toEqual({ code: 0, stdout: 'Imported 1000 of 1000 keys.\n', stderr: '' });
+});
