@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,12 +24,13 @@ class Empty {}
 ApiKeyModule.forRoot({ prefix: 'acme_live' });
 if (apiKeyMigrations().length === 0 || !new ApiKey() || !ApiKeyAuth('orders:read')) throw new Error('not usable');
 if (typeof runKeysCli !== 'function') throw new Error('no command line');
+ApiKeyManagementModule.forRoot({ guards: 'open' });
 console.log('usable');
 `;
 const NAMES = 'ApiKey, ApiKeyAuth, ApiKeyModule, apiKeyMigrations';
 const KINDS = {
-  'app.cjs': `require('reflect-metadata');\nconst { ${NAMES} } = require('nestjs-api-key');\nconst { runKeysCli } = require('nestjs-api-key/cli');`,
-  'app.mjs': `import 'reflect-metadata';\nimport { ${NAMES} } from 'nestjs-api-key';\nimport { runKeysCli } from 'nestjs-api-key/cli';`,
+  'app.cjs': `require('reflect-metadata');\nconst { ${NAMES} } = require('nestjs-api-key');\nconst { runKeysCli } = require('nestjs-api-key/cli');\nconst { ApiKeyManagementModule } = require('nestjs-api-key/management');`,
+  'app.mjs': `import 'reflect-metadata';\nimport { ${NAMES} } from 'nestjs-api-key';\nimport { runKeysCli } from 'nestjs-api-key/cli';\nimport { ApiKeyManagementModule } from 'nestjs-api-key/management';`,
 };
 
 function unpackInto(app, tarball) {
@@ -30,6 +40,11 @@ function unpackInto(app, tarball) {
   for (const name of readdirSync(join(root, 'node_modules'))) {
     if (name !== 'nestjs-api-key' && !name.startsWith('.'))
       symlinkSync(join(root, 'node_modules', name), join(modules, name));
+  }
+  const own = join(root, 'libs/api-key/node_modules');
+  for (const name of existsSync(own) ? readdirSync(own).filter((entry) => !entry.startsWith('.')) : []) {
+    rmSync(join(modules, name), { recursive: true, force: true });
+    symlinkSync(join(own, name), join(modules, name));
   }
 }
 

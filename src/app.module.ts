@@ -4,6 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { ApiKeyGuard, ApiKeyModule, adoptedFromRails, ScopesGuard } from 'nestjs-api-key';
 import { ApiKeyManagementModule } from 'nestjs-api-key/management';
 import { DataSource } from 'typeorm';
+import { DatabaseAwayFilter } from './database-away.filter';
 import type { Environment } from './environment';
 import { HealthController } from './health.controller';
 import { InvalidRequestFilter, validationPipe } from './invalid-request';
@@ -45,6 +46,7 @@ export class AppModule {
       ],
       controllers: [HealthController],
       providers: [
+        { provide: APP_FILTER, useClass: DatabaseAwayFilter },
         { provide: APP_FILTER, useClass: InvalidRequestFilter },
         { provide: APP_PIPE, useFactory: validationPipe },
       ],

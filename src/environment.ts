@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import type { LogLevel } from '@nestjs/common';
 import type { KeyFormat } from 'nestjs-api-key';
 
@@ -39,8 +40,22 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
       .map((cidr) => cidr.trim())
       .filter(Boolean),
   };
+  if (!result.trustProxy.every(isBlock))
+    problems.push('TRUST_PROXY must be a list of addresses or CIDR blocks, never true or a number of hops');
   if (!Number.isInteger(result.port) || result.port < 0 || result.port > 65_535)
     problems.push('PORT must be a number from 0 to 65535');
   if (problems.length > 0) throw new Error(`${problems.join('; ')}.`);
   return result;
+}
+
+function isBlock(text: string): boolean {
+  const [address = '', bits = '', ...rest] = text.split('/');
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+  try {
+    if (bits === '' || rest.length > 0) return isIP(text) !== 0;
+    new BlockList().addSubnet(address, Number(bits), family);
+    return /^\d+$/.test(bits);
+  } catch {
+    return false;
+  }
 }

@@ -25,7 +25,7 @@ export async function shutDown(
   const cutOff: string[] = [];
   setTimeout(() => exit([...cutOff, 'the stop of the database']), END_MS).unref();
   try {
-    const closed = await Promise.race([startAndClose(starting, app), delay(CLOSE_MS, false)]);
+    const closed = await Promise.race([startAndClose(starting, app, cutOff), delay(CLOSE_MS, false)]);
     if (!closed) cutOff.push(app.step);
   } finally {
     await database.then((own) => own.stop());
@@ -33,10 +33,14 @@ export async function shutDown(
   exit(cutOff);
 }
 
-async function startAndClose(starting: Promise<INestApplication>, app: { step: string }): Promise<true> {
+async function startAndClose(
+  starting: Promise<INestApplication>,
+  app: { step: string },
+  cutOff: string[],
+): Promise<true> {
   const started = await starting;
-  app.step = 'requests in flight and what was still to be written';
-  await close(started);
+  app.step = 'what was still to be written';
+  await close(started, () => cutOff.push('requests in flight'));
   return true;
 }
 
@@ -45,16 +49,19 @@ function exit(cutOff: readonly string[]): never {
   process.exit(cutOff.length > 0 ? 1 : 0);
 }
 
-async function close(app: INestApplication): Promise<void> {
-  const drained = drain(app.getHttpServer());
+async function close(app: INestApplication, cut: () => void): Promise<void> {
+  const drained = drain(app.getHttpServer(), cut);
   await app.close();
   drained.end();
 }
 
 /** Lets requests in flight be answered, closes connections as soon as they are idle, and all of them at last. */
-function drain(server: Server): { end(): void } {
+function drain(server: Server, cut: () => void): { end(): void } {
   const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-  const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+  const deadline = setTimeout(() => {
+    cut();
+    server.closeAllConnections();
+  }, DRAIN_MS);
   return {
     end: () => {
       clearInterval(idle);

@@ -57,7 +57,7 @@ describe.each([
     const migrating = runMigrations(dataSource);
     await Promise.race([migrating, until(isBeyondLimit(url, '%advisory_lock%', 'backend_start'))]);
     await other.end();
-    expect(await migrating).toEqual(['CreateApiKeys1763856000000']);
+    expect((await migrating)[0]).toBe('CreateApiKeys1763856000000');
     await dataSource.destroy();
   });
 
@@ -69,7 +69,7 @@ describe.each([
     const migrating = runMigrations(dataSource);
     await Promise.race([migrating, until(isBeyondLimit(url, 'ALTER TABLE%', 'query_start'))]);
     await reader.end();
-    expect(await migrating).toEqual(['CreateApiKeys1763856000000']);
+    expect((await migrating)[0]).toBe('CreateApiKeys1763856000000');
     await dataSource.destroy();
   });
 });

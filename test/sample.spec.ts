@@ -329,8 +329,8 @@ it.each([
   ['PORT', 'x', /PORT must be a number/],
   ['HTTP_ADAPTER', 'koa', /HTTP_ADAPTER must be express or fastify/],
   ['API_KEY_FORMAT', 'uuid', /API_KEY_FORMAT must be checksummed or hex/],
-  ['TRUST_PROXY', 'true', /option "trustProxy" must be a list of addresses or CIDR blocks/],
-  ['TRUST_PROXY', '1', /option "trustProxy" must be a list of addresses or CIDR blocks/],
+  ['TRUST_PROXY', 'true', /TRUST_PROXY must be a list of addresses or CIDR blocks/],
+  ['TRUST_PROXY', '1', /TRUST_PROXY must be a list of addresses or CIDR blocks/],
   ['DATABASE_URL', 'postgres://127.0.0.1:1/none', /ECONNREFUSED/],
 ])('a wrong %s of %s ends the start with a sentence', async (name, value, message) => {
   const database = await createMigratedDatabase();
@@ -366,17 +366,17 @@ async function stuckApp(database: string, start: () => Promise<Sample>) {
   const key = await demoKey(sample);
   const ask = () => fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } });
   expect((await ask()).status).toBe(200);
-  const holder = await holdKeys(database);
+  const holder = await hold(database, 'orders');
   const hanging = ask().catch(() => undefined);
-  await waitingFor(database, 'SELECT%api_keys%');
+  await waitingFor(database, 'SELECT%orders%');
   return { sample, release: () => Promise.all([holder.end(), hanging]) };
 }
 
-async function holdKeys(database: string): Promise<Client> {
+async function hold(database: string, table: string): Promise<Client> {
   const holder = new Client({ connectionString: database });
   holder.on('error', () => {});
   await holder.connect();
-  await holder.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
+  await holder.query(`BEGIN; LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
   return holder;
 }
 
@@ -398,7 +398,7 @@ const cutOffLines = (output: string) => output.split('\n').filter((line) => /cut
 
 it.each(
   ADAPTERS,
-)('on %s SIGTERM ends within 5 s, and a line says what was cut off, while another session holds the keys locked', async (adapter) => {
+)('on %s SIGTERM ends within 5 s, and a line says what was cut off, while another session holds the orders locked', async (adapter) => {
   const database = await createEmptyDatabase();
   const { sample, release } = await stuckApp(database, () =>
     startSample({ DATABASE_URL: database, HTTP_ADAPTER: adapter }),
@@ -413,14 +413,14 @@ it('SIGTERM ends within 5 s while another session holds the keys locked and a us
   const sample = await startSample({ DATABASE_URL: database });
   const key = await demoKey(sample);
   expect((await fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } })).status).toBe(200);
-  const holder = await holdKeys(database);
+  const holder = await hold(database, 'api_keys');
   expect(await terminate(sample.process)).toMatchObject({ inTime: true });
   await holder.end();
 });
 
 it('SIGTERM during a start that waits for a lock ends within 5 s, and says that the start was cut off', async () => {
   const database = await createMigratedDatabase();
-  const holder = await holdKeys(database);
+  const holder = await hold(database, 'api_keys');
   const child = spawn(process.execPath, ['dist/src/main.js'], {
     cwd: ROOT,
     env: { ...process.env, PORT: '0', DATABASE_URL: database },
@@ -446,7 +446,7 @@ describe('the embedded PostgreSQL', () => {
 
   const postmasterPid = () => join(realpathSync(join(folder, 'data/postgres')), 'postmaster.pid');
 
-  it('is stopped within 5 s of SIGTERM as well, although another session holds the keys locked', async () => {
+  it('is stopped within 5 s of SIGTERM as well, although another session holds the orders locked', async () => {
     const dataDir = join(folder, 'data');
     const sample = await startSample({ DATA_DIR: dataDir });
     const [, , , port] = readFileSync(postmasterPid(), 'utf8').split('\n');

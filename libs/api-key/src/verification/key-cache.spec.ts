@@ -75,7 +75,7 @@ it('a thousand requests of one cold key make one look-up, and share its failure'
   const waiting = Array.from({ length: 1_000 }, () => cache.find('d'));
   expect(asked).toHaveLength(1);
   asked[0]?.fail();
-  const outcomes = await Promise.allSettled(waiting);
+  const outcomes = await Promise.allSettled(waiting.map(async (found) => found));
   expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
   void cache.find('d');
   expect(asked).toHaveLength(2);

@@ -3,7 +3,7 @@ import type { Clock } from './clock';
 import type { Lease } from './lease';
 
 interface Known {
-  readonly user: {};
+  readonly user: unknown;
   readonly session: number;
   readonly askedAt: number;
 }

@@ -132,8 +132,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   private heard(channel: string, payload: string): void {
-    if (channel === this.heartbeatChannel) return this.cameBack(payload);
-    if (payload === '*') this.listener.clear();
+    if (channel === this.heartbeatChannel) this.cameBack(payload);
+    else if (payload === '*') this.listener.clear();
     else if (payload === '+') this.listener.evictUnknown();
     else if (payload.startsWith('u:')) this.listener.evictOwner(payload.slice(2));
     else this.listener.evict(payload);
