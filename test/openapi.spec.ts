@@ -1,0 +1,71 @@
+import { ADAPTERS } from './support/app';
+import { createEmptyDatabase } from './support/database';
+import { type Sample, startSample } from './support/sample';
+
+interface Operation {
+  readonly security?: Record<string, string[]>[];
+  readonly responses: Record<string, unknown>;
+}
+
+interface Document {
+  readonly openapi: string;
+  readonly paths: Record<string, Record<string, Operation>>;
+  readonly components: { readonly securitySchemes: object; readonly schemas: Record<string, unknown> };
+}
+
+describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapter) => {
+  let sample: Sample;
+  let document: Document;
+
+  beforeAll(async () => {
+    sample = await startSample({ DATABASE_URL: await createEmptyDatabase(), HTTP_ADAPTER: adapter });
+    document = (await (await fetch(`${sample.url}/openapi.json`)).json()) as Document;
+  });
+
+  afterAll(() => sample.stop());
+
+  it('has both ways to present a key, and the body of a refusal', () => {
+    expect(document.openapi).toBe('3.1.0');
+    expect(document.components.securitySchemes).toMatchObject({
+      bearer: { type: 'http', scheme: 'bearer' },
+      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+    });
+    expect(document.components.schemas.ApiKeyRefusal).toMatchObject({
+      required: ['statusCode', 'error', 'message'],
+    });
+  });
+
+  it.each<[string, string, string[] | null]>([
+    ['get', '/health', null],
+    ['get', '/me', []],
+    ['get', '/orders', ['orders:read']],
+    ['get', '/orders/{id}', ['orders:read']],
+    ['post', '/orders', ['orders:write']],
+    ['get', '/api-keys', ['api-keys:read']],
+    ['post', '/api-keys', ['api-keys:write']],
+    ['patch', '/api-keys/{id}', ['api-keys:write']],
+    ['delete', '/api-keys/{id}', ['api-keys:write']],
+    ['post', '/api-keys/{id}/rotate', ['api-keys:write']],
+    ['get', '/api-keys/{id}/events', ['api-keys:read']],
+  ])('tells what %s %s takes', (method, path, scopes) => {
+    const operation = document.paths[path]?.[method];
+    expect(operation?.security).toEqual(scopes === null ? [] : [{ bearer: scopes }, { apiKey: scopes }]);
+    expect(Object.keys(operation?.responses ?? {})).toEqual(
+      expect.arrayContaining(scopes === null ? ['200'] : ['401', '403', '503']),
+    );
+  });
+
+  it('describes the body that issues a key', () => {
+    expect(document.components.schemas.CreateApiKeyBody).toMatchObject({
+      required: ['name'],
+      properties: { name: { type: 'string' }, scopes: { type: 'array' }, metadata: { type: 'object' } },
+    });
+  });
+
+  it('has a page to try it, with all that the page needs', async () => {
+    const page = await (await fetch(`${sample.url}/docs`)).text();
+    expect(page).toMatch(/swagger-ui/);
+    for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-init.js'])
+      expect((await fetch(`${sample.url}/docs/${file}`)).status).toBe(200);
+  });
+});
