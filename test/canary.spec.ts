@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
+import { ADAPTERS } from './support/app';
 import { createEmptyDatabase, sql } from './support/database';
 import { startSample } from './support/sample';
 import { until } from './support/until';
 
 const KEY = /acme_live_[0-9A-Za-z]{49}/g;
 
-it('a raw key is in the world once: in the answer of create or rotate; in no table, log line, event or other answer', async () => {
+it.each(
+  ADAPTERS,
+)('on %s a raw key is in the world once: in the answer of create or rotate; in no table, log line, event or other answer', async (adapter) => {
   const database = await createEmptyDatabase();
-  const sample = await startSample({ DATABASE_URL: database, LOG_LEVEL: 'verbose' });
+  const sample = await startSample({ DATABASE_URL: database, LOG_LEVEL: 'verbose', HTTP_ADAPTER: adapter });
   await until(() => sample.output().includes('curl -H'));
   const [demo = ''] = sample.output().match(KEY) ?? [];
   const answers: string[] = [];
