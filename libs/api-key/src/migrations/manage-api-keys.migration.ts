@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { existsInOwnSchema } from './own-schema';
 import { inTransaction, withShortLock } from './sql';
 import { eventTableOf, tableOf } from './table-name';
 
@@ -23,6 +24,7 @@ export class ManageApiKeys implements MigrationInterface {
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
       await runner.query(`DROP TABLE ${eventTableOf(runner)}`);
       await runner.query(`DROP INDEX ${indexOf(runner, 'index_api_keys_on_user_id_and_id')}`);
       const drops = NAMES.map((name) => `DROP COLUMN ${name}`);
@@ -33,6 +35,7 @@ export class ManageApiKeys implements MigrationInterface {
 
 /** Where all of it is there, another application on this database has migrated before. */
 async function extend(runner: QueryRunner, table: string, events: string): Promise<void> {
+  await existsInOwnSchema(runner, table);
   const [{ present, trail }] = await runner.query(
     `SELECT ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attname = ANY ($2) AND NOT attisdropped) AS present,
        to_regclass($3) IS NOT NULL AS trail`,

@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { existsInOwnSchema } from './own-schema';
 import { inTransaction } from './sql';
 import { besideTable, tableOf } from './table-name';
 
@@ -34,6 +35,7 @@ export class FeedRevocations implements MigrationInterface {
 
   up(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
       await createTrust(runner);
       await runner.query(feedFunction(runner));
       await dropTriggers(runner);
@@ -43,6 +45,7 @@ export class FeedRevocations implements MigrationInterface {
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
       await dropTriggers(runner);
       await runner.query(`DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}()`);
       await runner.query(`DROP TABLE ${besideTable(runner, 'api_key_trust')}`);
