@@ -3,7 +3,7 @@ import { ApiKeyAuth, type ApiKeyOptions, CurrentUser, type IssuedApiKey } from '
 import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
-import { flakyProxy } from './support/flaky-proxy';
+import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
 import { until } from './support/until';
 
 /** A warm instance trusts what it remembers for half a second, so that tests of the lease are short. */
@@ -21,6 +21,7 @@ class Routes {
 let database: string;
 let userId: string;
 const running: TestApp[] = [];
+const proxies: FlakyProxy[] = [];
 
 beforeEach(async () => {
   database = await createMigratedDatabase();
@@ -29,7 +30,14 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await Promise.all(running.splice(0).map((app) => app.close()));
+  await Promise.all(proxies.splice(0).map((proxy) => proxy.cut()));
 });
+
+async function wayTo(url: string): Promise<FlakyProxy> {
+  const proxy = await flakyProxy(url);
+  proxies.push(proxy);
+  return proxy;
+}
 
 /** An instance whose feed listens. */
 async function instance(options: ApiKeyOptions = {}, url = database): Promise<TestApp> {
@@ -169,7 +177,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
   });
 
   it('it is cut off from the database', async () => {
-    const proxy = await flakyProxy(database);
+    const proxy = await wayTo(database);
     const other = await instance();
     const app = await instance({}, proxy.url);
     const { key, apiKey } = await issue(other);
@@ -183,7 +191,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
   });
 
   it('the way to the database swallows everything', async () => {
-    const proxy = await flakyProxy(database);
+    const proxy = await wayTo(database);
     const other = await instance();
     const app = await instance({}, proxy.url);
     const { key, apiKey } = await issue(other);
@@ -196,7 +204,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
   });
 
   it('it has a longer lease than the one that revokes', async () => {
-    const proxy = await flakyProxy(database);
+    const proxy = await wayTo(database);
     const other = await instance();
     const app = await instance({ leaseMs: 3_000 }, proxy.url);
     const { key, apiKey } = await issue(other);
@@ -209,7 +217,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
 });
 
 it('while the database is away, a key is served to the end of the lease, then refused with 503, and served again when it is back', async () => {
-  const proxy = await flakyProxy(database);
+  const proxy = await wayTo(database);
   const app = await instance({}, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
   expect(await status(app, key)).toBe(200);
@@ -221,7 +229,7 @@ it('while the database is away, a key is served to the end of the lease, then re
 });
 
 it('serveCachedForMs serves it for longer, on purpose', async () => {
-  const proxy = await flakyProxy(database);
+  const proxy = await wayTo(database);
   const app = await instance({ serveCachedForMs: 60_000 }, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
   await status(app, key);

@@ -1,20 +1,18 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { isInCatalogue, isWildcard } from './credential/scope';
 import { asksForScopes, isGuarded, scopesAskedFor } from './route-access';
 import { type Route, RouteInventory } from './route-inventory';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 import { ScopesGuard } from './scopes.guard';
-import { KeyStore } from './verification/key-store';
 
 /** Stops the boot where it would leave a route less guarded than it says: no request has to find that out. */
 @Injectable()
-export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
+export class BootCheck implements OnModuleInit {
   private readonly logger = new Logger('ApiKeyModule');
 
   constructor(
     private readonly inventory: RouteInventory,
-    private readonly store: KeyStore,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
@@ -36,11 +34,6 @@ export class BootCheck implements OnModuleInit, OnApplicationBootstrap {
           'If there is one, set loopbackException: false',
       );
     }
-  }
-
-  /** @throws Error where the table is missing or lacks a column */
-  async onApplicationBootstrap(): Promise<void> {
-    await this.store.check();
   }
 
   private unknownScopes({ name, access }: Route): string[] {

@@ -34,6 +34,11 @@ const MAX_RETRY_MS = 5_000;
 const CHECK_TRIGGERS_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
+/** A listener in the background keeps no process alive; `pg` has this and does not type it. */
+interface Unreferenced {
+  unref(): void;
+}
+
 /** The triggers that the feed lives on are missing or off. */
 class FeedMissing extends Error {}
 
@@ -83,6 +88,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     const ended = endOf(client, this.stopped.signal);
     try {
       await Promise.race([client.connect(), ended]);
+      (client as Client & Unreferenced).unref();
       await Promise.race([this.open(client), ended]);
       await Promise.race([this.beat(client), ended]);
     } finally {

@@ -76,7 +76,9 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     };
   }
 
+  /** @throws Error where the table cannot be used; nothing listens then */
   async onApplicationBootstrap(): Promise<void> {
+    await this.store.check();
     if (this.options.staleForMs > 0)
       await this.dataSource.query(raiseTrust(trustTable(this.dataSource)), [this.trustMs]);
     this.feed?.onApplicationBootstrap();
