@@ -11,7 +11,7 @@ const OPTIONS: PostgresDataSourceOptions = {
   entities: [User, ApiKey, Order],
   migrations: [
     CreateUsers1763855940000,
-    ...apiKeyMigrations({ usersTable: 'users' }),
+    ...apiKeyMigrations({ usersTable: 'users', watchUsers: true }),
     CreateOrders1763856060000,
   ],
   migrationsTransactionMode: 'each',

@@ -166,7 +166,7 @@ describe('on an empty database', () => {
     const ran = await Promise.all(instances);
     expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
     const rows = await sql(url, 'SELECT name, count(*)::int AS times FROM migrations GROUP BY name');
-    expect(rows).toHaveLength(5);
+    expect(rows).toHaveLength(6);
     expect(rows.every(({ times }) => times === 1)).toBe(true);
   });
 

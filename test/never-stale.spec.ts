@@ -1,5 +1,11 @@
 import { Controller, Get } from '@nestjs/common';
-import { ApiKeyAuth, type ApiKeyOptions, CurrentUser, type IssuedApiKey } from 'nestjs-api-key';
+import {
+  ApiKeyAuth,
+  ApiKeyHealthIndicator,
+  type ApiKeyOptions,
+  CurrentUser,
+  type IssuedApiKey,
+} from 'nestjs-api-key';
 import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
@@ -272,4 +278,74 @@ it('a prepared look-up survives a change of the types of its columns', async () 
   expect(await accepts(app, key)).toBe(true);
   await sql(database, 'ALTER TABLE api_keys ALTER COLUMN name TYPE text');
   for (let i = 0; i < 20; i++) expect(await accepts(app, key)).toBe(true);
+});
+
+describe('what loadUser returned is asked again in every instance', () => {
+  /** Two warm instances that ask this table of users, and what the other one says of the user of a key. */
+  async function twoInstances() {
+    const loadUser = async (id: string) =>
+      (await sql<{ email: string }>(database, 'SELECT email FROM users WHERE id = $1', [id]))[0];
+    const options = { loadUser, userCacheMs: 60_000, leaseMs: 60_000 };
+    const [app, other] = [await instance(options), await instance(options)];
+    const { key } = await issue(app);
+    const emailAt = async (at: TestApp) => {
+      const answer = await fetch(at.url, { headers: { authorization: `Bearer ${key}` } });
+      return ((await answer.json()) as { email: string }).email;
+    };
+    await emailAt(app);
+    await emailAt(other);
+    return { app, other, emailAt };
+  }
+
+  it('after evictOwner', async () => {
+    await sql(database, 'DROP TRIGGER nestjs_api_key_owner_change ON users');
+    const { app, other, emailAt } = await twoInstances();
+    await sql(database, `UPDATE users SET email = 'new@example.com' WHERE id = ${userId}`);
+    expect(await emailAt(app)).not.toBe('new@example.com');
+    await app.keys.evictOwner(userId);
+    expect(await emailAt(app)).toBe('new@example.com');
+    await until(async () => (await emailAt(other)) === 'new@example.com');
+  });
+
+  it('after a change of the row, where the migration watches the users', async () => {
+    const { other, emailAt } = await twoInstances();
+    await sql(database, `UPDATE users SET email = 'new@example.com' WHERE id = ${userId}`);
+    await until(async () => (await emailAt(other)) === 'new@example.com');
+  });
+
+  it('and evictOwner refuses what is no owner, and takes one whose id fits into no notification', async () => {
+    const app = await instance();
+    await expect(app.keys.evictOwner(' ')).rejects.toThrow('userId');
+    await app.keys.evictOwner('x'.repeat(9_000));
+  });
+});
+
+describe('the health indicator, in the shape of Terminus,', () => {
+  const healthOf = (app: TestApp) => app.app.get(ApiKeyHealthIndicator).isHealthy();
+
+  it('is up while the lease is held, with its figures', async () => {
+    const app = await instance({ leaseMs: 60_000 });
+    const { key } = await issue(app);
+    for (let i = 0; i < 4; i++) await accepts(app, key);
+    expect(await healthOf(app)).toEqual({
+      apiKeys: {
+        status: 'up',
+        leaseHeld: true,
+        heartbeatAgeMs: expect.any(Number),
+        cacheSize: 1,
+        hitRate: 0.75,
+      },
+    });
+  });
+
+  it('is up without a lease while the database answers, and down when it does not', async () => {
+    const proxy = await wayTo(database);
+    const app = await bootApp({ database: proxy.url, controllers: [Routes], options: { cacheSize: 0 } });
+    running.push(app);
+    expect(await healthOf(app)).toMatchObject({ apiKeys: { status: 'up', leaseHeld: false } });
+    proxy.swallow();
+    expect(await healthOf(app)).toMatchObject({ apiKeys: { status: 'down', leaseHeld: false } });
+    await proxy.cut();
+    await proxy.mend();
+  });
 });

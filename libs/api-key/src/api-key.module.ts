@@ -15,6 +15,7 @@ import { DataSource } from 'typeorm';
 import { BootCheck } from './api-key.boot-check';
 import { ApiKey } from './api-key.entity';
 import { ApiKeyGuard } from './api-key.guard';
+import { ApiKeyHealthIndicator } from './api-key.health';
 import {
   API_KEY_OPTIONS,
   type ApiKeyOptions,
@@ -114,6 +115,7 @@ function wire(
       ApiKeyService,
       ApiKeyGuard,
       ScopesGuard,
+      ApiKeyHealthIndicator,
       BootCheck,
       RouteInventory,
       Announcer,
@@ -169,6 +171,7 @@ function wire(
       ApiKeyService,
       ApiKeyGuard,
       ScopesGuard,
+      ApiKeyHealthIndicator,
       OwnerLoader,
       SecureTransport,
       LastUsedWriter,

@@ -193,6 +193,17 @@ export class ApiKeyService {
     if (this.options.lastUsed) this.lastUsed.note(id);
   }
 
+  /**
+   * Has `loadUser` asked again for an owner: in this instance from now on, in the others once they hear of it, within
+   * milliseconds. For changes outside of a users table that is watched (`watchUsers` of `apiKeyMigrations`).
+   * @throws ApiKeyInputError where it is no owner
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the others cannot be told: they ask again after `userCacheMs`
+   */
+  async evictOwner(userId: string): Promise<void> {
+    if (!isOwner(userId)) throw new ApiKeyInputError(['userId must name the owner']);
+    await this.verification.evictOwner(userId).catch(refuseUnavailable);
+  }
+
   /** How look-ups do in this instance, for health checks and metrics. */
   get verificationStatus(): VerificationStatus {
     return this.verification.status;

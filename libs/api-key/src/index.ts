@@ -17,6 +17,7 @@ export type {
   RecordedApiKeyEvent,
 } from './api-key.event';
 export { ApiKeyGuard } from './api-key.guard';
+export { type ApiKeyHealth, ApiKeyHealthIndicator } from './api-key.health';
 export type {
   ApiKeyFields,
   ApiKeyState,
@@ -46,6 +47,7 @@ export type { ImportedApiKey, ImportProblem } from './lifecycle/import-keys';
 export { rateLimitOf } from './lifecycle/key-authority';
 export type { IssuedApiKey } from './lifecycle/new-key';
 export { type ApiKeyMigrationOptions, apiKeyMigrations } from './migrations/create-api-keys.migration';
+export type { WatchUsersOptions } from './migrations/watch-users.migration';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
 export { documentApiKeys, optionalSwagger } from './open-api';

@@ -7,13 +7,19 @@ import { inTransaction } from './sql';
 import { FeedRevocations } from './revocation-feed.migration';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
+import { type WatchUsersOptions, watchUsers } from './watch-users.migration';
 
-/** What the table is to be where it does not exist yet. On a table that exists nothing of this applies. */
+/** What the table is to be where it does not exist yet; on a table that exists only `watchUsers` applies. */
 export interface ApiKeyMigrationOptions {
   /** Type of the owner column `user_id`. Default `bigint`. */
   ownerType?: 'bigint' | 'integer' | 'uuid' | 'text';
   /** Table whose `id` the owner column references, `ON DELETE CASCADE`, such as `users`. Default: none, no foreign key. */
   usersTable?: string;
+  /**
+   * Triggers on `usersTable`, on a table of keys that exists too: what `loadUser` returned is forgotten in every instance when the
+   * row of the user changes or goes. Needs `usersTable`, whose key is `id`. Default: none; users are asked again after `userCacheMs`.
+   */
+  watchUsers?: boolean | WatchUsersOptions;
 }
 
 const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
@@ -24,10 +30,14 @@ const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
  * @throws RangeError where an option is wrong
  */
 export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () => MigrationInterface)[] {
-  const { ownerType = 'bigint', usersTable } = options;
+  const { ownerType = 'bigint', usersTable, watchUsers: watched = false } = options;
   if (!OWNER_TYPES.includes(ownerType))
     throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
-  return [createApiKeys({ ownerType, usersTable }), ManageApiKeys, FeedRevocations];
+  const migrations = [createApiKeys({ ownerType, usersTable }), ManageApiKeys, FeedRevocations];
+  if (!watched) return migrations;
+  if (usersTable === undefined)
+    throw new RangeError('apiKeyMigrations: watchUsers needs usersTable, which it watches');
+  return [...migrations, watchUsers(usersTable, watched === true ? {} : watched)];
 }
 
 function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInterface {

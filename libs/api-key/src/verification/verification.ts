@@ -7,9 +7,13 @@ import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type KnownKey } from './key-cache';
 import { KeyStore } from './key-store';
 import { Lease } from './lease';
+import { announceOwner } from './owner-announcement';
 import { OwnerCache } from './owner-cache';
 import { RevocationFeed } from './revocation-feed';
 import { raiseTrust } from './trust-bound';
+
+/** That of no key. */
+const NO_DIGEST = '';
 
 /** How look-ups do, for health checks and metrics. */
 export interface VerificationStatus {
@@ -64,6 +68,21 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   /** Forgets a key in this instance at once; the others hear of it by the feed. */
   evict(id: string): void {
     this.listener().evict(id);
+  }
+
+  /** Forgets in every instance what `loadUser` returned: here at once, elsewhere by the feed. */
+  async evictOwner(userId: string): Promise<void> {
+    this.listener().evictOwner(userId);
+    await announceOwner(this.dataSource, userId);
+  }
+
+  /** Whether a key can be judged now: what is remembered is trusted, or the database answers. */
+  async canJudge(): Promise<boolean> {
+    if (this.lease.isHeld()) return true;
+    return this.lookUp(NO_DIGEST).then(
+      () => true,
+      () => false,
+    );
   }
 
   get status(): VerificationStatus {
