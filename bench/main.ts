@@ -3,9 +3,10 @@ import { startDatabase } from './database';
 import { createKeys } from './keys';
 import { measure } from './measure';
 import { FULL_PLAN, type Plan, QUICK_PLAN } from './plan';
+import { ratiosOf } from './ratios';
 import { saveResults } from './results';
 import { summarize } from './summary';
-import { table } from './table';
+import { ratioTable, summaryTable } from './table';
 
 async function main(plan: Plan, signal: AbortSignal): Promise<void> {
   const start = performance.now();
@@ -13,8 +14,9 @@ async function main(plan: Plan, signal: AbortSignal): Promise<void> {
   try {
     const keys = await createKeys(database.url, plan.keys);
     const summaries = summarize(await measure(plan, { databaseUrl: database.url, keys, report, signal }));
-    console.log(table(summaries));
-    report(`Saved as ${saveResults(plan, summaries)}.`);
+    const ratios = ratiosOf(summaries);
+    console.log(`${summaryTable(summaries)}\n\n${ratioTable(ratios)}`);
+    report(`Saved as ${saveResults(plan, summaries, ratios)}.`);
   } finally {
     await database.remove();
   }

@@ -1,10 +1,10 @@
-import { ADAPTERS, type Plan, type Subject } from './plan';
+import { nameOf, type Plan, SUBJECTS, type Subject } from './plan';
 import { ServerProcess } from './server-process';
 import { type Turn, takeTurn, warmUp } from './turn';
-import { VARIANTS, type VariantName } from './variants';
 
 /** All turns of a subject, one a round. */
-export interface Measurement extends Subject {
+export interface Measurement {
+  readonly subject: Subject;
   readonly turns: readonly Turn[];
 }
 
@@ -19,18 +19,14 @@ interface Surroundings {
   readonly signal: AbortSignal;
 }
 
-const SUBJECTS: readonly Subject[] = ADAPTERS.flatMap((adapter) =>
-  (Object.keys(VARIANTS) as VariantName[]).map((variant) => ({ variant, adapter })),
-);
-
 /**
- * Measures all subjects, each in a server process of its own.
+ * Measures all subjects, each in a process of its own.
  * @throws Error where any request fails, or a guarded route answers a request without a key
  */
 export async function measure(plan: Plan, surroundings: Surroundings): Promise<Measurement[]> {
-  const { databaseUrl, signal } = surroundings;
+  const { databaseUrl, keys, signal } = surroundings;
   signal.throwIfAborted();
-  const servers = SUBJECTS.map((subject) => ServerProcess.fork(subject, databaseUrl));
+  const servers = SUBJECTS.map((subject) => ServerProcess.fork({ subject, databaseUrl, keys }));
   const stopAll = () => Promise.all(servers.map((server) => server.stop()));
   signal.addEventListener('abort', () => void stopAll());
   try {
@@ -40,12 +36,14 @@ export async function measure(plan: Plan, surroundings: Surroundings): Promise<M
   }
 }
 
-/** Round after round with all servers in each, so that a noisy machine hurts all alike. */
+/** Round after round with all subjects in each, so that a noisy machine hurts all alike. */
 async function measureInTurn(
   servers: readonly ServerProcess[],
   plan: Plan,
   { keys, report }: Surroundings,
 ): Promise<Measurement[]> {
+  report('Starting ...');
+  for (const server of servers) await naming(server, server.port());
   report('Warming up ...');
   for (const server of servers) await naming(server, warmUp(server, plan, keys));
   const measurements = servers.map((server) => ({ server, turns: [] as Turn[] }));
@@ -54,15 +52,15 @@ async function measureInTurn(
     for (const { server, turns } of measurements)
       turns.push(await naming(server, takeTurn(server, plan, keys)));
   }
-  return measurements.map(({ server, turns }) => ({ ...server.subject, turns }));
+  return measurements.map(({ server, turns }) => ({ subject: server.subject, turns }));
 }
 
-/** Says of an error which server it is about. */
+/** Says of an error which subject it is about. */
 async function naming<T>({ subject }: ServerProcess, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new Error(`${subject.variant} on ${subject.adapter}: ${message}`, { cause: error });
+    throw new Error(`${nameOf(subject)}: ${message}`, { cause: error });
   }
 }

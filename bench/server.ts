@@ -1,28 +1,57 @@
-import type { INestApplication, NestApplicationOptions } from '@nestjs/common';
+import type { DynamicModule, INestApplication, NestApplicationOptions } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { Subject } from './plan';
+import { CALLS, type Call } from './calls';
+import type { InProcess, Route, Subject } from './plan';
 import { VARIANTS } from './variants';
 
-/** What the parent process gives a server to serve. */
-export interface ServerOrder extends Subject {
+/** What the parent process gives a process to do. */
+export interface Order {
+  readonly subject: Subject;
   readonly databaseUrl: string;
+  readonly keys: readonly string[];
 }
 
-/** The server process: says its port, then answers each message with its CPU microseconds; ends with its parent. */
-async function serve(order: ServerOrder): Promise<void> {
+/** What a process is asked: its CPU microseconds, after so many calls where it is one that calls. */
+export interface Question {
+  readonly calls: number;
+}
+
+/** Says its port, or null; then answers each question with its CPU microseconds; ends with its parent. */
+async function serve({ subject, databaseUrl, keys }: Order): Promise<void> {
   process.on('disconnect', () => process.exit());
-  const app = await createApp(order);
-  await app.listen(0, '127.0.0.1');
-  process.on('message', () => process.send?.(cpuMicros()));
-  process.send?.(app.getHttpServer().address().port);
+  const { port, call } = isRoute(subject)
+    ? { port: await listen(subject, databaseUrl), call: null }
+    : { port: null, call: await prepare(subject, databaseUrl, keys) };
+  process.on('message', ({ calls }: Question) => {
+    repeat(call, calls).then(() => process.send?.(cpuMicros()), fail);
+  });
+  process.send?.(port);
 }
 
-async function createApp({ variant, adapter, databaseUrl }: ServerOrder): Promise<INestApplication> {
-  const module = VARIANTS[variant](databaseUrl);
+async function listen({ variant, adapter }: Route, databaseUrl: string): Promise<number> {
+  const module = await VARIANTS[variant](databaseUrl);
   const options: NestApplicationOptions = { logger: ['error', 'fatal'], abortOnError: false };
+  const app = await createApp(adapter, module, options);
+  await app.listen(0, '127.0.0.1');
+  return app.getHttpServer().address().port;
+}
+
+async function createApp(
+  adapter: Route['adapter'],
+  module: DynamicModule,
+  options: NestApplicationOptions,
+): Promise<INestApplication> {
   if (adapter === 'express') return NestFactory.create(module, options);
   const { FastifyAdapter } = await import('@nestjs/platform-fastify');
   return NestFactory.create(module, new FastifyAdapter(), options);
+}
+
+function prepare({ variant }: InProcess, databaseUrl: string, keys: readonly string[]): Promise<Call> {
+  return CALLS[variant].prepare(databaseUrl, keys);
+}
+
+async function repeat(call: Call | null, times: number): Promise<void> {
+  if (call) for (let i = 0; i < times; i++) await call();
 }
 
 /** Of the whole process so far, in user and system mode. */
@@ -31,7 +60,13 @@ function cpuMicros(): number {
   return user + system;
 }
 
-serve(JSON.parse(process.argv[2] ?? '')).catch((error: unknown) => {
+function isRoute(subject: Subject): subject is Route {
+  return subject.adapter !== null;
+}
+
+function fail(error: unknown): void {
   console.error(String(error));
   process.exit(1);
-});
+}
+
+serve(JSON.parse(process.argv[2] ?? '')).catch(fail);

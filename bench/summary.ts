@@ -1,37 +1,39 @@
 import type { Measurement } from './measure';
-import type { Subject } from './plan';
+import type { Adapter, Subject } from './plan';
 import { type Spread, spreadOf } from './statistics';
 import type { Turn } from './turn';
 
 /** What all turns of a subject say together; each spread is over its turns. */
-export interface Summary extends Subject {
+export interface Summary {
+  readonly variant: Subject['variant'];
+  /** Null: called in process, without a server. */
+  readonly adapter: Adapter | null;
   readonly cpuMicrosPerRequest: Spread;
   readonly requestsPerSecond: Spread;
-  readonly p99Ms: Spread;
+  /** Null: not timed one by one. */
+  readonly p99Ms: Spread | null;
   /** Median CPU time over that of `bare` on the same adapter. */
-  readonly ratioToBare: number;
+  readonly ratioToBare: number | null;
   readonly turns: readonly Turn[];
 }
 
 /** The summaries, in the order of the measurements. */
 export function summarize(measurements: readonly Measurement[]): Summary[] {
-  return measurements.map((measurement) => {
-    const { variant, adapter, turns } = measurement;
-    const cpuMicrosPerRequest = cpuMicrosOf(measurement);
-    const bare = measurements.find((other) => other.variant === 'bare' && other.adapter === adapter);
-    if (!bare) throw new Error(`bare was not measured on ${adapter}`);
+  return measurements.map(({ subject: { variant, adapter }, turns }) => {
+    const bare = measurements.find((m) => m.subject.variant === 'bare' && m.subject.adapter === adapter);
+    const latencies = turns.flatMap(({ p99Ms }) => p99Ms ?? []);
     return {
       variant,
       adapter,
-      cpuMicrosPerRequest,
+      cpuMicrosPerRequest: cpuOf(turns),
       requestsPerSecond: spreadOf(turns.map((turn) => turn.requestsPerSecond)),
-      p99Ms: spreadOf(turns.map((turn) => turn.p99Ms)),
-      ratioToBare: cpuMicrosPerRequest.median / cpuMicrosOf(bare).median,
+      p99Ms: latencies.length > 0 ? spreadOf(latencies) : null,
+      ratioToBare: bare ? cpuOf(turns).median / cpuOf(bare.turns).median : null,
       turns,
     };
   });
 }
 
-function cpuMicrosOf({ turns }: Measurement): Spread {
+function cpuOf(turns: readonly Turn[]): Spread {
   return spreadOf(turns.map((turn) => turn.cpuMicrosPerRequest));
 }

@@ -1,48 +1,47 @@
+import type { Ratio } from './ratios';
 import type { Summary } from './summary';
 
-const HEADINGS = [
-  'variant',
-  'adapter',
-  'CPU µs/request',
-  'min–max',
-  'requests/s',
-  'p99 ms',
-  'ratio to bare',
-] as const;
-const TEXT_COLUMNS = 2;
-
-/** The summaries as a Markdown table; all but the spread are medians over the rounds. */
-export function table(summaries: readonly Summary[]): string {
-  const rows = [HEADINGS, ...summaries.map(cellsOf)];
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const [head, ...body] = rows.map((row) => line(row.map((cell, column) => pad(cell, column, widths))));
-  const rule = line(widths.map((width, column) => `${'-'.repeat(width - 1)}${isText(column) ? '-' : ':'}`));
-  return [head, rule, ...body].join('\n');
+/** Rows as a Markdown table; so many columns, from the first on, are text and stand on the left. */
+export function markdown(rows: readonly (readonly string[])[], textColumns: number): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const pad = (cell: string, column: number) =>
+    column < textColumns ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0);
+  const rule = widths.map((width, column) => `${'-'.repeat(width - 1)}${column < textColumns ? '-' : ':'}`);
+  const [head, ...body] = rows.map((row) => line(row.map(pad)));
+  return [head, line(rule), ...body].join('\n');
 }
 
-function cellsOf(summary: Summary): string[] {
+/** All but the spread are medians over the rounds. */
+export function summaryTable(summaries: readonly Summary[]): string {
+  const head = ['variant', 'adapter', 'CPU µs/request', 'min–max', 'requests/s', 'p99 ms', 'ratio to bare'];
+  return markdown([head, ...summaries.map(summaryCells)], 2);
+}
+
+/** The ratios that the library is held to. */
+export function ratioTable(ratios: readonly Ratio[]): string {
+  const head = ['CPU time of', 'over', 'adapter', 'median', '95 % interval', 'wanted', 'kept'];
+  return markdown([head, ...ratios.map(ratioCells)], 3);
+}
+
+function summaryCells(summary: Summary): string[] {
   const { variant, adapter, cpuMicrosPerRequest, requestsPerSecond, p99Ms, ratioToBare } = summary;
   const { median, min, max } = cpuMicrosPerRequest;
   return [
     variant,
-    adapter,
+    adapter ?? 'in process',
     median.toFixed(1),
     `${min.toFixed(1)}–${max.toFixed(1)}`,
     requestsPerSecond.median.toFixed(0),
-    p99Ms.median.toFixed(1),
-    ratioToBare.toFixed(2),
+    p99Ms?.median.toFixed(1) ?? '',
+    ratioToBare?.toFixed(2) ?? '',
   ];
 }
 
-function pad(cell: string, column: number, widths: readonly number[]): string {
-  const width = widths[column] ?? 0;
-  return isText(column) ? cell.padEnd(width) : cell.padStart(width);
-}
-
-function isText(column: number): boolean {
-  return column < TEXT_COLUMNS;
-}
-
-function line(cells: readonly string[]): string {
-  return `| ${cells.join(' | ')} |`;
+function ratioCells({ of, over, adapter, median, low, high, wanted, kept }: Ratio): string[] {
+  const bound = 'atMost' in wanted ? `≤ ${wanted.atMost}` : `≥ ${wanted.atLeast}`;
+  const interval = `${low.toFixed(2)}–${high.toFixed(2)}`;
+  return [of, over, adapter ?? 'in process', median.toFixed(2), interval, bound, kept ? 'yes' : 'no'];
 }

@@ -1,42 +1,47 @@
 import { sendRequests, statusOf, type Target, withConnections } from './load';
-import type { Plan, Subject } from './plan';
+import { countOf, type Plan, type Subject } from './plan';
 import type { ServerProcess } from './server-process';
 import { percentile } from './statistics';
+import { OPEN, type VariantName } from './variants';
 
-/** What one turn of a server showed. */
+/** What one turn of a subject showed. */
 export interface Turn {
-  /** CPU microseconds of the whole server process, in user and system mode. */
+  /** CPU microseconds of the whole process, in user and system mode, for one request or call. */
   readonly cpuMicrosPerRequest: number;
   readonly requestsPerSecond: number;
-  /** Milliseconds that 99 of 100 requests stayed below. */
-  readonly p99Ms: number;
+  /** Milliseconds that 99 of 100 requests stayed below; null for calls, which are not timed one by one. */
+  readonly p99Ms: number | null;
 }
 
-/** Lets a server compile what it needs, with every key. */
+/** Lets a subject compile what it needs, with every key. */
 export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly string[]): Promise<void> {
   const port = await server.port();
+  const count = plan.warmUpTurns * countOf(plan, server.subject);
+  if (port === null) return void (await server.cpuMicros(count));
   await requireGuarded(server.subject, port);
-  await withConnections(port, plan.concurrency, (target) => sendRequests(target, keys, plan.warmUpRequests));
+  await withConnections(port, plan.concurrency, (target) => sendRequests(target, keys, count));
 }
 
 /** Uses each key once, which also opens the connections, and then measures. */
 export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly string[]): Promise<Turn> {
   const port = await server.port();
+  const count = countOf(plan, server.subject);
+  if (port === null) return measureCalls(server, count);
   return withConnections(port, plan.concurrency, async (target) => {
     await sendRequests(target, keys, keys.length);
-    return measureTurn(server, target, keys, plan.requests);
+    return measureRequests(server, target, keys, count);
   });
 }
 
 /** A guard that lets everyone in would measure well. */
 async function requireGuarded({ variant }: Subject, port: number): Promise<void> {
-  const wanted = variant === 'bare' ? 200 : 401;
+  const wanted = OPEN.includes(variant as VariantName) ? 200 : 401;
   const status = await statusOf({ port }, {});
   if (status !== wanted)
     throw new Error(`A request without a key was answered with ${status} instead of ${wanted}`);
 }
 
-async function measureTurn(
+async function measureRequests(
   server: ServerProcess,
   target: Target,
   keys: readonly string[],
@@ -50,4 +55,12 @@ async function measureTurn(
     requestsPerSecond: requests / seconds,
     p99Ms: percentile(latenciesMs, 0.99),
   };
+}
+
+async function measureCalls(server: ServerProcess, calls: number): Promise<Turn> {
+  const before = await server.cpuMicros();
+  const start = performance.now();
+  const cpuMicros = (await server.cpuMicros(calls)) - before;
+  const seconds = (performance.now() - start) / 1_000;
+  return { cpuMicrosPerRequest: cpuMicros / calls, requestsPerSecond: calls / seconds, p99Ms: null };
 }

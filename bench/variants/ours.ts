@@ -1,11 +1,13 @@
-import { Controller, type DynamicModule, Get, Module, UseGuards } from '@nestjs/common';
+import { Controller, type DynamicModule, Get, Module, type Type, UseGuards } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ApiKey, ApiKeyGuard, ApiKeyModule, Scopes, ScopesGuard } from 'nestjs-api-key';
+import { ApiKey, ApiKeyGuard, ApiKeyModule, type ApiKeyOptions, Scopes, ScopesGuard } from 'nestjs-api-key';
+import { connection } from './connection';
+import { guardedRoute } from './guarded-route';
 import { ANSWER, ROUTE } from './route';
 
 @Controller(ROUTE)
 @UseGuards(ApiKeyGuard, ScopesGuard)
-class OursController {
+class ScopedController {
   @Get()
   @Scopes('orders:read')
   answer() {
@@ -16,14 +18,28 @@ class OursController {
 @Module({})
 class OursModule {}
 
-/** The route behind the guards of the library, with its default options. */
+/** The route behind the guard of the library, with its default options: a warm request costs no I/O. */
 export function ours(databaseUrl: string): DynamicModule {
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard));
+}
+
+/** And behind the guard of scopes. */
+export function oursWithScopes(databaseUrl: string): DynamicModule {
+  return wired(databaseUrl, ScopedController);
+}
+
+/** With nothing remembered: every request looks its key up. */
+export function oursCold(databaseUrl: string): DynamicModule {
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cacheSize: 0 });
+}
+
+function wired(databaseUrl: string, controller: Type, options: ApiKeyOptions = {}): DynamicModule {
   return {
     module: OursModule,
     imports: [
-      TypeOrmModule.forRoot({ type: 'postgres', url: databaseUrl, entities: [ApiKey], retryAttempts: 0 }),
-      ApiKeyModule.forRoot(),
+      TypeOrmModule.forRoot({ ...connection(databaseUrl), entities: [ApiKey] }),
+      ApiKeyModule.forRoot(options),
     ],
-    controllers: [OursController],
+    controllers: [controller],
   };
 }

@@ -1,6 +1,7 @@
 import { Controller, type DynamicModule, Get, Module, UseGuards } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { User } from '../../../src/users/user.entity';
+import { connection } from '../connection';
 import { ANSWER, ROUTE } from '../route';
 import { RailsApiKey } from './rails-api-key.entity';
 import { RailsDesignGuard, RequireScope } from './rails-design.guard';
@@ -24,7 +25,7 @@ export function railsDesign(databaseUrl: string): DynamicModule {
   return {
     module: RailsDesignModule,
     imports: [
-      TypeOrmModule.forRoot({ type: 'postgres', url: databaseUrl, entities, retryAttempts: 0 }),
+      TypeOrmModule.forRoot({ ...connection(databaseUrl), entities }),
       TypeOrmModule.forFeature(entities),
     ],
     controllers: [RailsDesignController],

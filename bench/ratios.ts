@@ -1,0 +1,58 @@
+import { ADAPTERS, type Adapter, type Subject } from './plan';
+import { type Estimate, estimateOf } from './statistics';
+import type { Summary } from './summary';
+
+/** CPU time of one subject over that of another, round by round. */
+export interface Ratio extends Estimate {
+  readonly of: string;
+  readonly over: string;
+  /** Null: in process. */
+  readonly adapter: Adapter | null;
+  /** What we want it to be at most, or at least. */
+  readonly wanted: Bound;
+  /** Whether the median keeps the bound. */
+  readonly kept: boolean;
+}
+
+type Bound = { readonly atMost: number } | { readonly atLeast: number };
+
+interface Wanted {
+  readonly of: Subject['variant'];
+  readonly over: Subject['variant'];
+  readonly adapter: Adapter | null;
+  readonly wanted: Bound;
+}
+
+const WANTED: readonly Wanted[] = [
+  { of: 'ours', over: 'idle guard', adapter: 'express', wanted: { atMost: 1.05 } },
+  { of: 'ours', over: 'idle guard', adapter: 'fastify', wanted: { atMost: 1.15 } },
+  ...ADAPTERS.map((adapter) => ({
+    of: 'ours, cold' as const,
+    over: 'raw SELECT' as const,
+    adapter,
+    wanted: { atMost: 1.2 },
+  })),
+  { of: 'rails design', over: 'ours', adapter: 'express', wanted: { atLeast: 3.5 } },
+  { of: 'rails design', over: 'ours', adapter: 'fastify', wanted: { atLeast: 12 } },
+  { of: 'better-auth verify', over: 'verify()', adapter: null, wanted: { atLeast: 200 } },
+];
+
+/** The ratios that the library is held to, each the median of the ratios of the rounds: both turns of a round share its noise. */
+export function ratiosOf(summaries: readonly Summary[]): Ratio[] {
+  return WANTED.map((wish) => {
+    const over = turnsOf(summaries, wish.over, wish.adapter);
+    const rounds = turnsOf(summaries, wish.of, wish.adapter).map((cpu, round) => cpu / (over[round] ?? cpu));
+    const estimate = estimateOf(rounds);
+    return { ...wish, ...estimate, kept: keeps(estimate.median, wish.wanted) };
+  });
+}
+
+function turnsOf(summaries: readonly Summary[], variant: string, adapter: Adapter | null): number[] {
+  const found = summaries.find((summary) => summary.variant === variant && summary.adapter === adapter);
+  if (!found) throw new Error(`${variant} was not measured`);
+  return found.turns.map((turn) => turn.cpuMicrosPerRequest);
+}
+
+function keeps(value: number, bound: Bound): boolean {
+  return 'atMost' in bound ? value <= bound.atMost : value >= bound.atLeast;
+}

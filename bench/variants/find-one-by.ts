@@ -1,0 +1,40 @@
+import {
+  type CanActivate,
+  type DynamicModule,
+  type ExecutionContext,
+  Injectable,
+  Module,
+  UnauthorizedException,
+} from '@nestjs/common';
+import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
+import { ApiKey } from 'nestjs-api-key';
+import type { Repository } from 'typeorm';
+import { presentedDigest } from './bearer';
+import { connection } from './connection';
+import { guardedRoute } from './guarded-route';
+
+@Injectable()
+class FindOneByGuard implements CanActivate {
+  constructor(@InjectRepository(ApiKey) private readonly keys: Repository<ApiKey>) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const keyDigest = presentedDigest(context.switchToHttp().getRequest());
+    if (keyDigest === null || !(await this.keys.findOneBy({ keyDigest }))) throw new UnauthorizedException();
+    return true;
+  }
+}
+
+@Module({})
+class FindOneByModule {}
+
+/** One look-up through TypeORM's repository, and nothing is checked of what it brings. */
+export function findOneBy(databaseUrl: string): DynamicModule {
+  return {
+    module: FindOneByModule,
+    imports: [
+      TypeOrmModule.forRoot({ ...connection(databaseUrl), entities: [ApiKey] }),
+      TypeOrmModule.forFeature([ApiKey]),
+    ],
+    controllers: [guardedRoute(FindOneByGuard)],
+  };
+}

@@ -1,0 +1,15 @@
+import { type CanActivate, Controller, Get, type Type, UseGuards } from '@nestjs/common';
+import { ANSWER, ROUTE } from './route';
+
+/** The one route, behind guards. */
+export function guardedRoute(...guards: Type<CanActivate>[]): Type {
+  @Controller(ROUTE)
+  @UseGuards(...guards)
+  class GuardedController {
+    @Get()
+    answer() {
+      return ANSWER;
+    }
+  }
+  return GuardedController;
+}
