@@ -1,4 +1,4 @@
-import { sendRequests, statusOf, type Target, withConnections } from './load';
+import { type Connections, sendRequests, statusWithoutKey, withConnections } from './load';
 import { countOf, type Plan, type Subject } from './plan';
 import type { ServerProcess } from './server-process';
 import { percentile } from './statistics';
@@ -19,7 +19,7 @@ export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly s
   const count = plan.warmUpTurns * countOf(plan, server.subject);
   if (port === null) return void (await server.cpuMicros(count));
   await requireGuarded(server.subject, port);
-  await withConnections(port, plan.concurrency, (target) => sendRequests(target, keys, count));
+  await withConnections(port, plan.concurrency, (connections) => sendRequests(connections, keys, count));
 }
 
 /** Uses each key once, which also opens the connections, and then measures. */
@@ -27,28 +27,28 @@ export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly
   const port = await server.port();
   const count = countOf(plan, server.subject);
   if (port === null) return measureCalls(server, count);
-  return withConnections(port, plan.concurrency, async (target) => {
-    await sendRequests(target, keys, keys.length);
-    return measureRequests(server, target, keys, count);
+  return withConnections(port, plan.concurrency, async (connections) => {
+    await sendRequests(connections, keys, keys.length);
+    return measureRequests(server, connections, keys, count);
   });
 }
 
 /** A guard that lets everyone in would measure well. */
 async function requireGuarded({ variant }: Subject, port: number): Promise<void> {
   const wanted = OPEN.includes(variant as VariantName) ? 200 : 401;
-  const status = await statusOf({ port }, {});
+  const status = await statusWithoutKey(port);
   if (status !== wanted)
     throw new Error(`A request without a key was answered with ${status} instead of ${wanted}`);
 }
 
 async function measureRequests(
   server: ServerProcess,
-  target: Target,
+  connections: Connections,
   keys: readonly string[],
   requests: number,
 ): Promise<Turn> {
   const before = await server.cpuMicros();
-  const { seconds, latenciesMs } = await sendRequests(target, keys, requests);
+  const { seconds, latenciesMs } = await sendRequests(connections, keys, requests);
   const cpuMicros = (await server.cpuMicros()) - before;
   return {
     cpuMicrosPerRequest: cpuMicros / requests,

@@ -3,6 +3,7 @@ import type { ApiKey } from './api-key.entity';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { RequestTrail } from './audit/request-trail';
+import { type Eventually, rescue, then } from './eventually';
 import { refuse } from './refuse';
 import { requireAllHeaders } from './request/all-headers';
 import { requireAllowedAddress } from './request/allowed-address';
@@ -28,28 +29,32 @@ export class ApiKeyGuard implements CanActivate {
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic) return true;
     const request = requestOf(context);
     if (authenticationOf(request)) return true;
-    try {
-      const apiKey = await this.authenticate(request);
-      this.trail.accepted(apiKey, () => callerOf(context));
-      return true;
-    } catch (error) {
-      return refuse(error, context, this.options.realm, this.trail);
-    }
+    return rescue(
+      () => then(this.authenticate(request), (apiKey) => this.accept(apiKey, context)),
+      (error) => refuse(error, context, this.options.realm, this.trail),
+    );
   }
 
-  private async authenticate(request: ApiKeyRequest): Promise<ApiKey> {
+  private authenticate(request: ApiKeyRequest): Eventually<ApiKey> {
     requireAllHeaders(request);
     this.transport.require(request);
     const credential = presentedCredential(request, this.options.headerName);
-    const apiKey = await this.keys.admit(credential);
-    requireAllowedAddress(request, apiKey);
-    const user = await this.owners.load(apiKey);
-    attachAuthentication(request, { apiKey, user });
+    return then(this.keys.admit(credential), (apiKey) => {
+      requireAllowedAddress(request, apiKey);
+      return then(this.owners.load(apiKey), (user) => {
+        attachAuthentication(request, { apiKey, user });
+        return apiKey;
+      });
+    });
+  }
+
+  private accept(apiKey: ApiKey, context: ExecutionContext): boolean {
     this.keys.noteUse(apiKey);
-    return apiKey;
+    this.trail.accepted(apiKey, () => callerOf(context));
+    return true;
   }
 }

@@ -31,6 +31,7 @@ import { keyById, pageOfKeys } from './lifecycle/list-keys';
 import { lockKey } from './lifecycle/lock-key';
 import { type IssuedApiKey, insertKey } from './lifecycle/new-key';
 import { type Rotation, rotateKey } from './lifecycle/rotate-key';
+import { type Eventually, then } from './eventually';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
@@ -179,13 +180,14 @@ export class ApiKeyService {
   }
 
   /**
-   * The row of a raw key that is valid now, its use not noted yet.
+   * The row of a raw key that is valid now, its use not noted yet; at once where it is remembered.
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
-  async admit(key: unknown): Promise<ApiKey> {
-    const found = await this.judge(key);
-    if (found instanceof ApiKey) return found;
-    throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
+  admit(key: unknown): Eventually<ApiKey> {
+    return then(this.judge(key), (found) => {
+      if (found instanceof ApiKey) return found;
+      throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
+    });
   }
 
   /** Notes that a verified key was used now, for `last_used_at`. No I/O. */
@@ -368,14 +370,11 @@ export class ApiKeyService {
     return pageOf(found, limit);
   }
 
-  private async judge(key: unknown): Promise<ApiKey | (RefusedKey & { readonly reason: InvalidKeyReason })> {
-    if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex'))
-      return { reason: 'malformed', apiKey: null, masked: null };
-    const stored = await this.find(digestKey(key));
-    if (stored && !stored.revoked && !stored.expired) return stored.apiKey;
-    const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
-    if (!stored) return { reason: 'unknown', apiKey: null, masked };
-    return { reason: stored.revoked ? 'revoked' : 'expired', apiKey: stored.apiKey, masked };
+  private judge(key: unknown): Eventually<ApiKey | InvalidKey> {
+    if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
+    return then(this.find(digestKey(key)), (stored) =>
+      stored && !stored.revoked && !stored.expired ? stored.apiKey : invalidKey(key, stored),
+    );
   }
 
   private get table(): string {
@@ -458,6 +457,19 @@ export class ApiKeyService {
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
   const items = found.slice(0, limit);
   return { items, nextCursor: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+}
+
+/** Why a key is refused, for the trail. */
+interface InvalidKey extends RefusedKey {
+  readonly reason: InvalidKeyReason;
+}
+
+const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
+
+function invalidKey(key: string, stored: KnownKey | null): InvalidKey {
+  const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
+  if (!stored) return { reason: 'unknown', apiKey: null, masked };
+  return { reason: stored.revoked ? 'revoked' : 'expired', apiKey: stored.apiKey, masked };
 }
 
 function isOwner(userId: unknown): userId is string {

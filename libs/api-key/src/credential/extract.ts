@@ -21,14 +21,24 @@ const LEADING_SPACES = /^ +/;
  * @param keyHeader name of the key header in lower case
  */
 export function extractCredential(rawHeaders: readonly string[], keyHeader: string): Presented {
-  const authorization = valuesOf(rawHeaders, 'authorization');
-  const keys = valuesOf(rawHeaders, keyHeader);
-  if (authorization.length > 1 || keys.length > 1) return MALFORMED;
-  return bearerCredential(authorization[0] ?? '') ?? headerCredential(keys[0] ?? '');
+  let authorization: string | undefined;
+  let key: string | undefined;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (isNamed(name, 'authorization')) {
+      if (authorization !== undefined) return MALFORMED;
+      authorization = rawHeaders[i + 1] as string;
+    } else if (isNamed(name, keyHeader)) {
+      if (key !== undefined) return MALFORMED;
+      key = rawHeaders[i + 1] as string;
+    }
+  }
+  return bearerCredential(authorization ?? '') ?? headerCredential(key ?? '');
 }
 
-function valuesOf(rawHeaders: readonly string[], name: string): string[] {
-  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name);
+/** Names of headers are ASCII, so that those of another length need not be lowered. */
+function isNamed(name: string, lowerCase: string): boolean {
+  return name.length === lowerCase.length && name.toLowerCase() === lowerCase;
 }
 
 function bearerCredential(authorization: string): Presented | undefined {

@@ -6,25 +6,36 @@ export interface Authentication {
   readonly user: unknown;
 }
 
-/** A symbol of our own: no header, body or middleware that fills `request.user` can pretend to be the guard. */
-const AUTHENTICATION = Symbol('nestjs-api-key authentication');
+/** Beside the requests: no header, body or middleware that fills `request.user` can pretend to be the guard. */
+const authentications = new WeakMap<object, Authentication>();
 
-type Authenticated = object & { [AUTHENTICATION]?: Authentication };
+interface Authenticated {
+  apiKey?: ApiKey;
+  user?: unknown;
+}
 
 /** What the guard found, or undefined where it did not run or refused. */
 export function authenticationOf(request: object): Authentication | undefined {
-  return (request as Authenticated)[AUTHENTICATION];
+  return authentications.get(request);
 }
 
 /** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
 export function attachAuthentication(request: object, authentication: Authentication): void {
   const { apiKey, user } = authentication;
-  hang(request, AUTHENTICATION, authentication);
-  hang(request, 'apiKey', apiKey);
-  hang(request, 'user', user);
+  const authenticated = request as Authenticated;
+  authentications.set(request, authentication);
+  try {
+    authenticated.apiKey = apiKey;
+    authenticated.user = user;
+  } catch {}
+  if (authenticated.apiKey !== apiKey) define(request, 'apiKey', apiKey);
+  if (authenticated.user !== user) define(request, 'user', user);
 }
 
-/** Defined rather than assigned, for Fastify lets an application decorate requests with a getter. */
-function hang(request: object, name: string | symbol, value: unknown): void {
+/**
+ * For Fastify lets an application decorate requests with a getter. Only then: a request that was redefined is slow for all
+ * who use it after us.
+ */
+function define(request: object, name: string, value: unknown): void {
   Object.defineProperty(request, name, { value, writable: true, configurable: true, enumerable: true });
 }

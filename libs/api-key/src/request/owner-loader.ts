@@ -2,6 +2,7 @@ import { HttpException } from '@nestjs/common';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
+import { type Eventually, rescue, then } from '../eventually';
 
 /** Remembers users for a while. */
 interface OwnerMemory {
@@ -20,20 +21,17 @@ export class OwnerLoader {
    * @throws ApiKeyRefusal `INVALID_API_KEY` where there is none any more: anything falsy is nobody;
    *   `KEY_STORE_UNAVAILABLE` where `loadUser` fails, or its own HttpException
    */
-  async load(apiKey: ApiKey): Promise<unknown> {
-    const user = await this.ask(apiKey.userId);
-    if (user) return user;
-    const refused = { reason: 'owner', apiKey, masked: apiKey.masked } as const;
-    throw new ApiKeyRefusal('INVALID_API_KEY', { refused });
+  load(apiKey: ApiKey): Eventually<unknown> {
+    const loaded = rescue(() => this.memory.find(apiKey.userId, this.options.loadUser), refuseFailed);
+    return then(loaded, (user) => user || refuseNobody(apiKey));
   }
+}
 
-  private async ask(userId: string): Promise<unknown> {
-    try {
-      return await this.memory.find(userId, this.options.loadUser);
-    } catch (error) {
-      throw error instanceof HttpException
-        ? error
-        : new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
-    }
-  }
+function refuseNobody(apiKey: ApiKey): never {
+  const refused = { reason: 'owner', apiKey, masked: apiKey.masked } as const;
+  throw new ApiKeyRefusal('INVALID_API_KEY', { refused });
+}
+
+function refuseFailed(error: unknown): never {
+  throw error instanceof HttpException ? error : new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
 }

@@ -17,6 +17,8 @@ export class SecureTransport {
   private readonly proxies: BlockList;
   private readonly plaintextPeers: BlockList;
   private readonly loopback = addressList(LOOPBACK);
+  /** Whether the peer of a socket may send plaintext: a socket keeps its peer, and a block list takes microseconds. */
+  private readonly trustedPeers = new WeakMap<Socket, boolean>();
 
   constructor(
     private readonly options: Pick<
@@ -49,6 +51,12 @@ export class SecureTransport {
 
   private isTrustedPeer(socket: Socket, address: string | undefined): boolean {
     if (address === undefined) return this.options.loopbackException && isUnixSocket(socket);
+    const known = this.trustedPeers.get(socket) ?? this.isTrustedAddress(address);
+    this.trustedPeers.set(socket, known);
+    return known;
+  }
+
+  private isTrustedAddress(address: string): boolean {
     if (listHas(this.plaintextPeers, address)) return true;
     return this.options.loopbackException && listHas(this.loopback, address);
   }
@@ -56,7 +64,8 @@ export class SecureTransport {
 
 /** A proxy on the same machine comes from loopback as well, and its headers betray it. */
 function isProxied(headers: IncomingMessage['headers']): boolean {
-  return Object.keys(headers).some((name) => PROXY_HEADERS.has(name) || name.startsWith('x-forwarded-'));
+  for (const name in headers) if (name.startsWith('x-forwarded-') || PROXY_HEADERS.has(name)) return true;
+  return false;
 }
 
 /** A TCP socket that has lost its peer has no address either; only the server knows that it listens on a path. */
