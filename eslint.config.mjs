@@ -13,6 +13,7 @@ const LEAVES = [
   'api-key.options',
   'address-list',
   'authority',
+  'eventually',
   'open-api',
   'route-access',
   'route-inventory',

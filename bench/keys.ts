@@ -23,7 +23,8 @@ function keyOf(userId: string) {
   return { userId, name: 'bench', scopes: ['orders:read'], expiresAt } as const;
 }
 
-async function createUsers(databaseUrl: string, count: number): Promise<string[]> {
+/** Migrates a database and answers the ids of new users. */
+export async function createUsers(databaseUrl: string, count: number): Promise<string[]> {
   const dataSource = await openDatabase(databaseUrl);
   try {
     const users = await dataSource.query<{ id: string }[]>(

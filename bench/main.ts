@@ -4,7 +4,8 @@ import { createKeys } from './keys';
 import { measure } from './measure';
 import { FULL_PLAN, type Plan, QUICK_PLAN } from './plan';
 import { ratiosOf } from './ratios';
-import { saveResults } from './results';
+import { saveResults, saveScale } from './results';
+import { measureScale, scaleTable } from './scale';
 import { summarize } from './summary';
 import { ratioTable, summaryTable } from './table';
 
@@ -12,6 +13,7 @@ async function main(plan: Plan, signal: AbortSignal): Promise<void> {
   const start = performance.now();
   const database = await startDatabase();
   try {
+    if (process.argv.includes('--scale')) return await showScale(database.url);
     const keys = await createKeys(database.url, plan.keys);
     const summaries = summarize(await measure(plan, { databaseUrl: database.url, keys, report, signal }));
     const ratios = ratiosOf(summaries);
@@ -21,6 +23,12 @@ async function main(plan: Plan, signal: AbortSignal): Promise<void> {
     await database.remove();
   }
   report(`Took ${Math.round((performance.now() - start) / 1_000)} s.`);
+}
+
+async function showScale(serverUrl: string): Promise<void> {
+  const scales = await measureScale(serverUrl, report);
+  console.log(scaleTable(scales));
+  report(`Saved as ${saveScale(scales)}.`);
 }
 
 /** Aborted at the first signal to end; the process lives on to clean up. */

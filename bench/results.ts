@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, cpus, platform, release, totalmem } from 'node:os';
 import { join, relative } from 'node:path';
 import { comparedVersion } from './compared';
 import type { Plan } from './plan';
 import type { Ratio } from './ratios';
+import type { Scale } from './scale';
 import type { Summary } from './summary';
 
 /** The checkout, seen from the compiled file. */
@@ -34,7 +35,26 @@ const COMPARED = [
 
 /** Writes what was measured, and where, in the shape that bench/README.md describes; answers the file's place in the checkout. */
 export function saveResults(plan: Plan, summaries: readonly Summary[], ratios: readonly Ratio[]): string {
-  const results = {
+  const { scales } = savedResults();
+  return save({ ...circumstances(), plan, summaries, ratios, scales });
+}
+
+/** Writes what was measured of tables of several sizes, beside what the last run without them left. */
+export function saveScale(measured: readonly Scale[]): string {
+  return save({ ...savedResults(), scales: { ...circumstances(), sizes: measured } });
+}
+
+function savedResults(): { scales?: unknown } {
+  return existsSync(FILE) ? JSON.parse(readFileSync(FILE, 'utf8')) : {};
+}
+
+function save(results: object): string {
+  writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
+  return relative(ROOT, FILE);
+}
+
+function circumstances() {
+  return {
     takenAt: new Date().toISOString(),
     ...commit(),
     node: process.version,
@@ -43,12 +63,7 @@ export function saveResults(plan: Plan, summaries: readonly Summary[], ratios: r
       ...COMPARED.map((name) => [name, comparedVersion(name)]),
     ]),
     machine: machine(),
-    plan,
-    summaries,
-    ratios,
   };
-  writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
-  return relative(ROOT, FILE);
 }
 
 function machine() {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ApiKeyService } from 'nestjs-api-key';
 import { ours } from '../variants/ours';
@@ -6,14 +7,19 @@ import type { Call } from './index';
 
 const POLL_MS = 20;
 
-/** `ApiKeyService.verify` with the default options, once its lease is held. */
+/** `ApiKeyService.verify` with the default options, warm. */
 export async function ourVerify(databaseUrl: string, keys: readonly string[]): Promise<Call> {
-  const app = await NestFactory.createApplicationContext(ours(databaseUrl), { logger: ['error'] });
-  const service = app.get(ApiKeyService);
-  while (!service.verificationStatus.leaseHeld) await delay(POLL_MS);
+  const service = (await ourContext(ours(databaseUrl))).get(ApiKeyService);
   let next = 0;
   return async () => {
     const { ok } = await service.verify(keys[next++ % keys.length]);
     if (!ok) throw new Error('A valid key was refused');
   };
+}
+
+/** An application without a server, once its lease is held. */
+export async function ourContext(module: DynamicModule): Promise<INestApplicationContext> {
+  const context = await NestFactory.createApplicationContext(module, { logger: ['error'] });
+  while (!context.get(ApiKeyService).verificationStatus.leaseHeld) await delay(POLL_MS);
+  return context;
 }

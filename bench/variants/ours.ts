@@ -33,6 +33,11 @@ export function oursCold(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cacheSize: 0 });
 }
 
+/** On a table of keys as Rails mints them, remembering so many. */
+export function oursOfSize(databaseUrl: string, cacheSize: number): DynamicModule {
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cacheSize });
+}
+
 function wired(databaseUrl: string, controller: Type, options: ApiKeyOptions = {}): DynamicModule {
   return {
     module: OursModule,
