@@ -39,7 +39,7 @@ afterEach(async () => {
 });
 
 async function instance(lastUsedIntervalMs = ONE_HOUR_MS): Promise<TestApp> {
-  const app = await bootApp({ database, options: { lastUsedIntervalMs } });
+  const app = await bootApp({ database, options: { lastUsedIntervalMs, lookUpTimeoutMs: 10_000 } });
   running.push(app);
   return app;
 }
