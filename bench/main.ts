@@ -4,7 +4,7 @@ import { createKeys } from './keys';
 import { measure } from './measure';
 import { FULL_PLAN, type Plan, QUICK_PLAN } from './plan';
 import { ratiosOf } from './ratios';
-import { saveResults, saveScale } from './results';
+import { savePicture, saveResults, saveScale } from './results';
 import { measureScale, scaleTable } from './scale';
 import { summarize } from './summary';
 import { ratioTable, summaryTable } from './table';
@@ -19,6 +19,7 @@ async function main(plan: Plan, signal: AbortSignal): Promise<void> {
     const ratios = ratiosOf(summaries);
     console.log(`${summaryTable(summaries)}\n\n${ratioTable(ratios)}`);
     report(`Saved as ${saveResults(plan, summaries, ratios)}.`);
+    if (!plan.quick) report(`Drawn as ${savePicture(summaries)}.`);
   } finally {
     await database.remove();
   }

@@ -1,4 +1,4 @@
-import { nameOf, type Plan, SUBJECTS, type Subject } from './plan';
+import { nameOf, type Plan, type Subject, subjectsOf } from './plan';
 import { ServerProcess } from './server-process';
 import { type Turn, takeTurn, warmUp } from './turn';
 
@@ -26,7 +26,7 @@ interface Surroundings {
 export async function measure(plan: Plan, surroundings: Surroundings): Promise<Measurement[]> {
   const { databaseUrl, keys, signal } = surroundings;
   signal.throwIfAborted();
-  const servers = SUBJECTS.map((subject) => ServerProcess.fork({ subject, databaseUrl, keys }));
+  const servers = subjectsOf(plan).map((subject) => ServerProcess.fork({ subject, databaseUrl, keys }));
   const stopAll = () => Promise.all(servers.map((server) => server.stop()));
   signal.addEventListener('abort', () => void stopAll());
   try {

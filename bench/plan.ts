@@ -1,5 +1,5 @@
 import { CALLS, type CallName } from './calls';
-import { VARIANTS, type VariantName, WAITING } from './variants';
+import { SLOW_TO_TELL, VARIANTS, type VariantName, WAITING } from './variants';
 
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
@@ -19,12 +19,17 @@ export interface InProcess {
 /** What is measured together with others. */
 export type Subject = Route | InProcess;
 
-export const SUBJECTS: readonly Subject[] = [
+const SUBJECTS: readonly Subject[] = [
   ...ADAPTERS.flatMap((adapter) =>
     (Object.keys(VARIANTS) as VariantName[]).map((variant) => ({ variant, adapter })),
   ),
   ...(Object.keys(CALLS) as CallName[]).map((variant) => ({ variant, adapter: null })),
 ];
+
+/** What a plan measures. */
+export function subjectsOf({ quick }: Plan): readonly Subject[] {
+  return SUBJECTS.filter(({ variant }) => !(quick && SLOW_TO_TELL.includes(variant as VariantName)));
+}
 
 /** How much is measured. */
 export interface Plan {
@@ -49,9 +54,9 @@ export const QUICK_PLAN: Plan = {
   ...COMMON,
   quick: true,
   rounds: 5,
-  requests: 1_000,
-  waitingRequests: 300,
-  warmUpTurns: 2,
+  requests: 800,
+  waitingRequests: 120,
+  warmUpTurns: 1,
 };
 export const FULL_PLAN: Plan = {
   ...COMMON,

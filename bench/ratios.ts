@@ -26,6 +26,8 @@ interface Wanted {
 const WANTED: readonly Wanted[] = [
   { of: 'ours', over: 'idle guard', adapter: 'express', wanted: { atMost: 1.05 } },
   { of: 'ours', over: 'idle guard', adapter: 'fastify', wanted: { atMost: 1.15 } },
+  { of: 'ours, limit', over: 'bare', adapter: 'express', wanted: { atMost: 1.1 } },
+  { of: 'ours, limit', over: 'bare', adapter: 'fastify', wanted: { atMost: 1.35 } },
   ...ADAPTERS.map((adapter) => ({
     of: 'ours, cold' as const,
     over: 'raw SELECT' as const,

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, cpus, platform, release, totalmem } from 'node:os';
 import { join, relative } from 'node:path';
 import { comparedVersion } from './compared';
+import { picture } from './picture';
 import type { Plan } from './plan';
 import type { Ratio } from './ratios';
 import type { Scale } from './scale';
@@ -11,6 +12,7 @@ import type { Summary } from './summary';
 /** The checkout, seen from the compiled file. */
 const ROOT = join(__dirname, '../..');
 const FILE = join(ROOT, 'bench/results.json');
+const PICTURE = join(ROOT, 'bench/results.svg');
 
 const PACKAGES = [
   'nestjs-api-key',
@@ -37,6 +39,12 @@ const COMPARED = [
 export function saveResults(plan: Plan, summaries: readonly Summary[], ratios: readonly Ratio[]): string {
   const { scales } = savedResults();
   return save({ ...circumstances(), plan, summaries, ratios, scales });
+}
+
+/** Draws what was measured; answers the picture's place in the checkout. */
+export function savePicture(summaries: readonly Summary[]): string {
+  writeFileSync(PICTURE, picture(summaries));
+  return relative(ROOT, PICTURE);
 }
 
 /** Writes what was measured of tables of several sizes, beside what the last run without them left. */

@@ -2,7 +2,10 @@ import { type Connections, sendRequests, statusWithoutKey, withConnections } fro
 import { countOf, type Plan, type Subject } from './plan';
 import type { ServerProcess } from './server-process';
 import { percentile } from './statistics';
-import { OPEN, type VariantName } from './variants';
+import { OPEN, type VariantName, WAITING } from './variants';
+
+/** How often each key is used at the beginning of a turn: the machine did something else since the last one. */
+const TURN_WARM_UP = 3;
 
 /** What one turn of a subject showed. */
 export interface Turn {
@@ -19,7 +22,9 @@ export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly s
   const count = plan.warmUpTurns * countOf(plan, server.subject);
   if (port === null) return void (await server.cpuMicros(count));
   await requireGuarded(server.subject, port);
-  await withConnections(port, plan.concurrency, (connections) => sendRequests(connections, keys, count));
+  await withConnections(port, plan.concurrency, (connections) =>
+    sendRequests(connections, keys, count, isAwake(server.subject)),
+  );
 }
 
 /** Uses each key once, which also opens the connections, and then measures. */
@@ -28,9 +33,14 @@ export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly
   const count = countOf(plan, server.subject);
   if (port === null) return measureCalls(server, count);
   return withConnections(port, plan.concurrency, async (connections) => {
-    await sendRequests(connections, keys, keys.length);
+    await sendRequests(connections, keys, TURN_WARM_UP * keys.length, isAwake(server.subject));
     return measureRequests(server, connections, keys, count);
   });
+}
+
+/** Where the server waits for PostgreSQL, a load that never sleeps would take its processor. */
+function isAwake({ variant }: Subject): boolean {
+  return !WAITING.includes(variant as VariantName);
 }
 
 /** A guard that lets everyone in would measure well. */
@@ -48,7 +58,7 @@ async function measureRequests(
   requests: number,
 ): Promise<Turn> {
   const before = await server.cpuMicros();
-  const { seconds, latenciesMs } = await sendRequests(connections, keys, requests);
+  const { seconds, latenciesMs } = await sendRequests(connections, keys, requests, isAwake(server.subject));
   const cpuMicros = (await server.cpuMicros()) - before;
   return {
     cpuMicrosPerRequest: cpuMicros / requests,

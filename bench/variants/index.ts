@@ -2,7 +2,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { bare } from './bare';
 import { findOneBy } from './find-one-by';
 import { idleGuard } from './idle-guard';
-import { ours, oursCold, oursWithScopes } from './ours';
+import { ours, oursCold, oursWithLimit, oursWithPostgresLimit, oursWithThrottler } from './ours';
 import { passport } from './passport';
 import { railsDesign } from './rails-design';
 import { rawSelect } from './raw-select';
@@ -12,12 +12,14 @@ export const VARIANTS = {
   bare,
   'idle guard': idleGuard,
   ours,
-  'ours, scopes': oursWithScopes,
+  'ours, limit': oursWithLimit,
   'ours, cold': oursCold,
   'raw SELECT': rawSelect,
   findOneBy,
   passport,
   'rails design': railsDesign,
+  throttler: oursWithThrottler,
+  'ours, pg limit': oursWithPostgresLimit,
 } satisfies Record<string, (databaseUrl: string) => DynamicModule | Promise<DynamicModule>>;
 
 export type VariantName = keyof typeof VARIANTS;
@@ -32,4 +34,8 @@ export const WAITING: readonly VariantName[] = [
   'findOneBy',
   'passport',
   'rails design',
+  'ours, pg limit',
 ];
+
+/** Left out of `--quick`. */
+export const SLOW_TO_TELL: readonly VariantName[] = ['throttler', 'ours, pg limit'];

@@ -1,6 +1,15 @@
 import { Controller, type DynamicModule, Get, Module, type Type, UseGuards } from '@nestjs/common';
+import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ApiKey, ApiKeyGuard, ApiKeyModule, type ApiKeyOptions, Scopes, ScopesGuard } from 'nestjs-api-key';
+import {
+  ApiKey,
+  ApiKeyGuard,
+  ApiKeyModule,
+  type ApiKeyOptions,
+  ApiKeyThrottlerGuard,
+  Scopes,
+  ScopesGuard,
+} from 'nestjs-api-key';
 import { connection } from './connection';
 import { guardedRoute } from './guarded-route';
 import { ANSWER, ROUTE } from './route';
@@ -8,8 +17,10 @@ import { ANSWER, ROUTE } from './route';
 /** A machine that compiles twenty servers at once answers no look-up within the default of 200 ms; it costs a request nothing. */
 const LOOK_UP_TIMEOUT_MS = 5_000;
 
+const UNREACHED = { limit: 1_000_000_000, windowSeconds: 1 };
+
 @Controller(ROUTE)
-@UseGuards(ApiKeyGuard, ScopesGuard)
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard)
 class ScopedController {
   @Get()
   @Scopes('orders:read')
@@ -26,9 +37,21 @@ export function ours(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard));
 }
 
-/** And behind the guard of scopes. */
-export function oursWithScopes(databaseUrl: string): DynamicModule {
-  return wired(databaseUrl, ScopedController);
+/** Behind all three guards, with a limit that no key reaches, counted in memory. */
+export function oursWithLimit(databaseUrl: string): DynamicModule {
+  return wired(databaseUrl, ScopedController, { rateLimit: UNREACHED });
+}
+
+/** The same, counted in PostgreSQL: one statement a request. */
+export function oursWithPostgresLimit(databaseUrl: string): DynamicModule {
+  return wired(databaseUrl, ScopedController, { rateLimit: { ...UNREACHED, storage: 'postgres' } });
+}
+
+/** Behind ours and the guard of `@nestjs/throttler`, with its own storage. */
+export function oursWithThrottler(databaseUrl: string): DynamicModule {
+  const { limit, windowSeconds } = UNREACHED;
+  const throttler = ThrottlerModule.forRoot([{ limit, ttl: windowSeconds * 1_000 }]);
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard, ThrottlerGuard), {}, [throttler]);
 }
 
 /** With nothing remembered: every request looks its key up. */
@@ -41,12 +64,18 @@ export function oursOfSize(databaseUrl: string, cacheSize: number): DynamicModul
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cacheSize });
 }
 
-function wired(databaseUrl: string, controller: Type, options: ApiKeyOptions = {}): DynamicModule {
+function wired(
+  databaseUrl: string,
+  controller: Type,
+  options: ApiKeyOptions = {},
+  more: readonly DynamicModule[] = [],
+): DynamicModule {
   return {
     module: OursModule,
     imports: [
       TypeOrmModule.forRoot({ ...connection(databaseUrl), entities: [ApiKey] }),
       ApiKeyModule.forRoot({ lookUpTimeoutMs: LOOK_UP_TIMEOUT_MS, ...options }),
+      ...more,
     ],
     controllers: [controller],
   };
