@@ -21,7 +21,13 @@ const LEAVES = [
   'scopes.decorator',
   'sql-name',
 ];
-const GUARDS = ['api-key.guard', 'scopes.guard', 'api-key-auth.decorator', 'refuse'];
+const GUARDS = [
+  'api-key.guard',
+  'api-key-throttler.guard',
+  'scopes.guard',
+  'api-key-auth.decorator',
+  'refuse',
+];
 
 const literal = (name) => name.replaceAll('.', '\\.');
 const from = (prefix, names) =>
@@ -68,7 +74,7 @@ export default defineConfig(
   room('verification', ['credential/', ...LEAVES]),
   room('audit', ['credential/', 'verification/api-key.row', ...LEAVES]),
   room('lifecycle', ['credential/', 'audit/', 'verification/api-key.row', ...LEAVES]),
-  room('rate-limit', ['credential/', ...LEAVES]),
+  room('rate-limit', ['credential/', 'verification/api-key.row', ...LEAVES]),
   room('request', ['credential/', ...LEAVES]),
   room('migrations', ['credential/', ...LEAVES]),
   room('cli', ['index']),

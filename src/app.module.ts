@@ -1,7 +1,13 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ApiKeyGuard, ApiKeyModule, adoptedFromRails, ScopesGuard } from 'nestjs-api-key';
+import {
+  ApiKeyGuard,
+  ApiKeyModule,
+  ApiKeyThrottlerGuard,
+  adoptedFromRails,
+  ScopesGuard,
+} from 'nestjs-api-key';
 import { ApiKeyManagementModule } from 'nestjs-api-key/management';
 import { DataSource } from 'typeorm';
 import { DatabaseAwayFilter } from './database-away.filter';
@@ -9,18 +15,21 @@ import type { Environment } from './environment';
 import { HealthController } from './health.controller';
 import { InvalidRequestFilter, validationPipe } from './invalid-request';
 import { OrdersModule } from './orders/orders.module';
+import { RateLimits, RateLimitsModule } from './rate-limits.module';
 import { SCOPES } from './scopes';
 import { UsersModule } from './users/users.module';
 import { UsersService } from './users/users.service';
 
 /** What the app is built from. */
-export interface AppSettings extends Pick<Environment, 'keyFormat' | 'trustProxy'> {
+export interface AppSettings
+  extends Pick<Environment, 'keyFormat' | 'trustProxy' | 'rateLimitStorage' | 'redisUrl'> {
   readonly dataSource: DataSource;
 }
 
 @Module({})
 export class AppModule {
-  static with({ dataSource, keyFormat, trustProxy }: AppSettings): DynamicModule {
+  static with(settings: AppSettings): DynamicModule {
+    const { dataSource, keyFormat, trustProxy } = settings;
     return {
       module: AppModule,
       imports: [
@@ -29,18 +38,19 @@ export class AppModule {
           dataSourceFactory: async () => dataSource,
         }),
         ApiKeyModule.forRootAsync({
-          imports: [UsersModule],
-          inject: [UsersService, DataSource],
-          useFactory: async (users: UsersService, source: DataSource) => ({
+          imports: [UsersModule, RateLimitsModule.with(settings)],
+          inject: [UsersService, DataSource, RateLimits],
+          useFactory: async (users: UsersService, source: DataSource, { storage }: RateLimits) => ({
             prefix: 'acme_live',
             format: keyFormat ?? ((await adoptedFromRails(source)) ? 'hex' : 'checksummed'),
             scopes: SCOPES,
             loadUser: (userId) => users.find(userId),
             realm: 'acme',
             trustProxy,
+            rateLimit: { storage },
           }),
         }),
-        ApiKeyManagementModule.forRoot({ guards: [ApiKeyGuard, ScopesGuard] }),
+        ApiKeyManagementModule.forRoot({ guards: [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard] }),
         UsersModule,
         OrdersModule,
       ],

@@ -12,6 +12,9 @@ export interface Environment {
   /** Undefined: the Rails form on a table that Rails made, the checksummed one elsewhere. */
   readonly keyFormat: KeyFormat | undefined;
   readonly trustProxy: readonly string[];
+  readonly redisUrl: string | undefined;
+  /** By default `redis` where there is a `REDIS_URL`, else `memory`. */
+  readonly rateLimitStorage: 'memory' | 'postgres' | 'redis';
   /** From `LOG_LEVEL`: `log` by default; `debug` tells each request that was let in as well. */
   readonly logLevels: readonly LogLevel[];
 }
@@ -34,12 +37,19 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
     dataDir: env.DATA_DIR || '.data',
     httpAdapter: oneOf('HTTP_ADAPTER', ['express', 'fastify']) ?? 'express',
     keyFormat: oneOf<KeyFormat>('API_KEY_FORMAT', ['checksummed', 'hex']),
+    redisUrl: env.REDIS_URL || undefined,
+    rateLimitStorage:
+      oneOf('RATE_LIMIT_STORAGE', ['memory', 'postgres', 'redis']) ?? (env.REDIS_URL ? 'redis' : 'memory'),
     logLevels: LOG_LEVELS.slice(0, LOG_LEVELS.indexOf(oneOf('LOG_LEVEL', LOG_LEVELS) ?? 'log') + 1),
     trustProxy: (env.TRUST_PROXY ?? '')
       .split(',')
       .map((cidr) => cidr.trim())
       .filter(Boolean),
   };
+  if (result.rateLimitStorage === 'redis' && result.redisUrl === undefined)
+    problems.push('RATE_LIMIT_STORAGE=redis needs REDIS_URL, such as redis://127.0.0.1:6379');
+  if (result.redisUrl !== undefined && !/^rediss?:\/\//.test(result.redisUrl))
+    problems.push('REDIS_URL must begin with redis:// or rediss://');
   if (!result.trustProxy.every(isBlock))
     problems.push('TRUST_PROXY must be a list of addresses or CIDR blocks, never true or a number of hops');
   if (!Number.isInteger(result.port) || result.port < 0 || result.port > 65_535)

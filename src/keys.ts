@@ -13,10 +13,8 @@ async function open(): Promise<KeysSession> {
   const embedded = env.databaseUrl ? null : await useEmbeddedPostgres({ dataDir: env.dataDir, report });
   try {
     const dataSource = await openDatabase(env.databaseUrl ?? embedded?.url ?? '', report);
-    const app = await NestFactory.createApplicationContext(AppModule.with({ ...env, dataSource }), {
-      logger: false,
-      abortOnError: false,
-    });
+    const module = AppModule.with({ ...env, rateLimitStorage: 'memory', dataSource });
+    const app = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
     const users = app.get(UsersService, { strict: false });
     return {
       keys: app.get(ApiKeyService),

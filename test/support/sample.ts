@@ -78,6 +78,7 @@ function cleanEnv(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const {
     DATABASE_URL,
     REDIS_URL,
+    RATE_LIMIT_STORAGE,
     DATA_DIR,
     HTTP_ADAPTER,
     API_KEY_FORMAT,

@@ -13,7 +13,8 @@ export type RefusedReason =
   | 'owner'
   | 'address'
   | 'plaintext'
-  | 'scope';
+  | 'scope'
+  | 'rate';
 
 /** What the trail is told of a refused request beside the answer. */
 export interface RefusedKey {
@@ -61,6 +62,10 @@ const REFUSALS = {
     status: 403,
     message: 'The API key may not be used from this address.',
   },
+  RATE_LIMITED: {
+    status: 429,
+    message: 'The API key has used up its rate limit. Wait as many seconds as Retry-After says.',
+  },
   KEY_STORE_UNAVAILABLE: {
     status: 503,
     message: 'API keys cannot be checked at the moment. Try again shortly.',
@@ -80,6 +85,8 @@ export class ApiKeyRefusal extends HttpException {
       readonly asked?: readonly string[];
       readonly cause?: unknown;
       readonly refused?: RefusedKey;
+      /** Seconds for `Retry-After`, where the refusal has no fixed one. */
+      readonly retryAfterSeconds?: number;
     } = {},
   ) {
     const { status, message } = REFUSALS[code];
@@ -88,6 +95,7 @@ export class ApiKeyRefusal extends HttpException {
       cause: details.cause,
     });
     this.asked = details.asked ?? [];
+    this.retryAfterSeconds = details.retryAfterSeconds;
     Object.defineProperty(this, 'refused', { value: details.refused ?? null, enumerable: false });
   }
 
@@ -95,10 +103,11 @@ export class ApiKeyRefusal extends HttpException {
   declare readonly refused: RefusedKey | null;
 
   private readonly asked: readonly string[];
+  private readonly retryAfterSeconds: number | undefined;
 
   /** The response headers that belong to this refusal. */
   headers(realm: string): Record<string, string> {
-    const { challenge, retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
+    const { challenge, retryAfterSeconds = this.retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
     const scope = this.asked.length > 0 ? `, scope="${this.asked.join(' ')}"` : '';
     return {
       ...(challenge !== undefined && { 'WWW-Authenticate': `Bearer realm="${realm}"${challenge}${scope}` }),

@@ -10,6 +10,13 @@ import {
   Scope,
 } from '@nestjs/common';
 import { DiscoveryModule, ModuleRef, ModulesContainer } from '@nestjs/core';
+import {
+  getOptionsToken,
+  getStorageToken,
+  type ThrottlerModuleOptions,
+  type ThrottlerStorage,
+  ThrottlerStorageService,
+} from '@nestjs/throttler';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { BootCheck } from './api-key.boot-check';
@@ -24,10 +31,14 @@ import {
   resolveOptions,
 } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
+import { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
 import { Announcer } from './audit/announcer';
 import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
+import { KeyLimits } from './rate-limit/key-limits';
+import { Limiter } from './rate-limit/limiter';
+import { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
 import { SecureTransport } from './request/secure-transport';
 import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
@@ -114,6 +125,7 @@ function wire(
       dataSourceProvider(dataSource),
       ApiKeyService,
       ApiKeyGuard,
+      ApiKeyThrottlerGuard,
       ScopesGuard,
       ApiKeyHealthIndicator,
       BootCheck,
@@ -160,6 +172,18 @@ function wire(
         (resolved: ResolvedApiKeyOptions) => new SecureTransport(resolved),
       ),
       made(
+        Limiter,
+        [API_KEY_OPTIONS, API_KEY_DATA_SOURCE, { token: getStorageToken(), optional: true }],
+        ({ rateLimit }: ResolvedApiKeyOptions, source: DataSource, throttlers?: ThrottlerStorage) =>
+          new Limiter(storageOf(rateLimit.storage, source, throttlers ?? null), rateLimit),
+      ),
+      made(
+        KeyLimits,
+        [API_KEY_OPTIONS, { token: getOptionsToken(), optional: true }],
+        ({ rateLimit }: ResolvedApiKeyOptions, throttlers?: ThrottlerModuleOptions) =>
+          new KeyLimits(rateLimit, throttlers ?? null),
+      ),
+      made(
         LastUsedWriter,
         [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
         (source: DataSource, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
@@ -170,8 +194,11 @@ function wire(
       API_KEY_OPTIONS,
       ApiKeyService,
       ApiKeyGuard,
+      ApiKeyThrottlerGuard,
       ScopesGuard,
       ApiKeyHealthIndicator,
+      Limiter,
+      KeyLimits,
       OwnerLoader,
       SecureTransport,
       LastUsedWriter,
@@ -181,9 +208,20 @@ function wire(
   return { module: ApiKeyModule, global: true, imports: [core], exports: [core] };
 }
 
+/** That of the options, else that of `ThrottlerModule` unless it is its own memory, else memory (null). */
+function storageOf(
+  own: ResolvedApiKeyOptions['rateLimit']['storage'],
+  dataSource: DataSource,
+  throttlers: ThrottlerStorage | null,
+): ThrottlerStorage | null {
+  if (own === 'memory') return null;
+  if (own === 'postgres') return new PostgresThrottlerStorage(dataSource);
+  return own ?? (throttlers instanceof ThrottlerStorageService ? null : throttlers);
+}
+
 function made(
   provide: InjectionToken,
-  inject: InjectionToken[],
+  inject: NonNullable<FactoryProvider['inject']>,
   useFactory: FactoryProvider['useFactory'],
 ): Provider {
   return { provide, inject, useFactory };

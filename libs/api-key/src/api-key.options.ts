@@ -1,3 +1,4 @@
+import type { ThrottlerStorage } from '@nestjs/throttler';
 import type { DataSource } from 'typeorm';
 import { isCidr } from './address-list';
 import { isKeyPrefix, type KeyFormat } from './credential/format';
@@ -21,6 +22,30 @@ export interface AuditOptions {
   /** Milliseconds between two writes of those events, 10 to 3,600,000. Default 1,000. */
   flushIntervalMs?: number;
 }
+
+/** How the limits of keys are counted. Each field that is left out keeps its default. */
+export interface RateLimitOptions {
+  /** Requests that a key without a limit of its own may make in a window, 1 to 2,147,483,647; null: as many as it likes. Default null. */
+  limit?: number | null;
+  /** Seconds of that window, 1 to 31,536,000. Default 60. */
+  windowSeconds?: number;
+  /**
+   * Where hits are counted: `memory` of this instance, `postgres` beside the keys, or a `ThrottlerStorage`, such as
+   * `new RedisThrottlerStorage(client)`. Default: that of `ThrottlerModule`, where it was given one, else `memory`.
+   */
+  storage?: 'memory' | 'postgres' | ThrottlerStorage | null;
+  /** What happens while the storage fails: `local` counts in memory of this instance, `open` limits nothing, `refuse` answers 503. Default `local`. */
+  onStorageFailure?: StorageFailurePolicy;
+  /** Milliseconds after which the storage has failed, 10 to 60,000. Default 100. */
+  storageTimeoutMs?: number;
+  /** Keys that are counted in memory, 1 to 10,000,000; beyond that the one whose last request is longest ago begins anew. Default 100,000. */
+  maxKeys?: number;
+  /** Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent beside `RateLimit` and `RateLimit-Policy`. Default false. */
+  legacyHeaders?: boolean;
+}
+
+/** What happens to requests that the storage of limits does not count in time. */
+export type StorageFailurePolicy = 'local' | 'open' | 'refuse';
 
 /** What `ApiKeyModule.forRoot` takes. Each field that is left out keeps its default. */
 export interface ApiKeyOptions {
@@ -53,6 +78,8 @@ export interface ApiKeyOptions {
   loopbackException?: boolean;
   /** Where events go, and how many may wait. */
   audit?: AuditOptions;
+  /** How the limits of keys are counted, by `ApiKeyThrottlerGuard`. */
+  rateLimit?: RateLimitOptions;
   /** Whether `last_used_at` is written at all. Default true. */
   lastUsed?: boolean;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
@@ -75,9 +102,9 @@ export interface ApiKeyOptions {
   staleForMs?: number;
   /** Milliseconds that what `loadUser` returned is remembered, 0 to 60,000; 0: it is asked each time. Default: `leaseMs`. */
   userCacheMs?: number;
-  /** Milliseconds after which a look-up of a key is given up and answered 503, 10 to 60,000. Default 200. */
+  /** Milliseconds after which a request whose key is looked up, or whose user is loaded, is answered 503, 10 to 60,000. Default 200. */
   lookUpTimeoutMs?: number;
-  /** How many look-ups of keys may be under way, 1 to 100,000; more are answered 503 at once. Default 500. */
+  /** How many look-ups of keys may be under way, and as many calls of `loadUser`, 1 to 100,000; more are answered 503 at once. Default 500. */
   maxLookUps?: number;
 }
 
@@ -88,8 +115,11 @@ export interface ApiKeyRootOptions extends ApiKeyOptions {
 }
 
 /** The options after defaults and checks, frozen. */
-export type ResolvedApiKeyOptions = Readonly<Required<Omit<ApiKeyOptions, 'scopes' | 'audit'>>> & {
+export type ResolvedApiKeyOptions = Readonly<
+  Required<Omit<ApiKeyOptions, 'scopes' | 'audit' | 'rateLimit'>>
+> & {
   readonly audit: Readonly<Required<AuditOptions>>;
+  readonly rateLimit: Readonly<Required<RateLimitOptions>>;
   readonly scopes: Readonly<Record<string, string>> | null;
 };
 
@@ -106,6 +136,15 @@ const DEFAULTS = {
   allowInsecureHttpFrom: [],
   loopbackException: true,
   audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
+  rateLimit: {
+    limit: null,
+    windowSeconds: 60,
+    storage: null,
+    onStorageFailure: 'local',
+    storageTimeoutMs: 100,
+    maxKeys: 100_000,
+    legacyHeaders: false,
+  },
   lastUsed: true,
   lastUsedIntervalMs: 10_000,
   cacheSize: 10_000,
@@ -148,6 +187,7 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   allowInsecureHttpFrom: checkCidrs,
   loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
   audit: checkAudit,
+  rateLimit: checkRateLimit,
   lastUsed: (value) => must(typeof value === 'boolean', 'true or false'),
   lastUsedIntervalMs: milliseconds(100, 3_600_000),
   cacheSize: (value) => must(isWhole(value, 0, 10_000_000), 'a whole number from 0 to 10000000'),
@@ -166,6 +206,17 @@ const AUDIT_CHECKS: Record<keyof AuditOptions, (value: unknown) => boolean> = {
   changes: (value) => value === null || isSink(value),
   queueSize: (value) => isWhole(value, 1, 1_000_000),
   flushIntervalMs: (value) => isWhole(value, 10, 3_600_000),
+};
+
+const RATE_LIMIT_CHECKS: Record<keyof RateLimitOptions, (value: unknown) => boolean> = {
+  limit: (value) => value === null || isWhole(value, 1, 2_147_483_647),
+  windowSeconds: (value) => isWhole(value, 1, 31_536_000),
+  storage: (value) =>
+    value === null || value === 'memory' || value === 'postgres' || isThrottlerStorage(value),
+  onStorageFailure: (value) => value === 'local' || value === 'open' || value === 'refuse',
+  storageTimeoutMs: (value) => isWhole(value, 10, 60_000),
+  maxKeys: (value) => isWhole(value, 1, 10_000_000),
+  legacyHeaders: (value) => typeof value === 'boolean',
 };
 
 /**
@@ -189,6 +240,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
   return Object.freeze({
     ...merged,
     audit: Object.freeze({ ...DEFAULTS.audit, ...definedOf(merged.audit) }),
+    rateLimit: Object.freeze({ ...DEFAULTS.rateLimit, ...definedOf(merged.rateLimit) }),
     scopes: merged.scopes && Object.freeze({ ...merged.scopes }),
     trustProxy: Object.freeze([...merged.trustProxy]),
     allowInsecureHttpFrom: Object.freeze([...merged.allowInsecureHttpFrom]),
@@ -221,14 +273,30 @@ function checkCatalogue(value: unknown): string | undefined {
   return must(fits, `${wanted}, without wildcards`);
 }
 
-function checkAudit(value: unknown): string | undefined {
-  const fits =
-    isPlainObject(value) &&
-    Object.entries(definedOf(value)).every(
-      ([name, given]) => Object.hasOwn(AUDIT_CHECKS, name) && AUDIT_CHECKS[name as keyof AuditOptions](given),
-    );
+function checkRateLimit(value: unknown): string | undefined {
   return must(
-    fits,
+    fieldsFit(value, RATE_LIMIT_CHECKS),
+    '{ limit } from 1 to 2147483647 or null, { windowSeconds } from 1 to 31536000, { storage } "memory", "postgres" or a ' +
+      'ThrottlerStorage, { onStorageFailure } "local", "open" or "refuse", { storageTimeoutMs } from 10 to 60000, ' +
+      '{ maxKeys } from 1 to 10000000, { legacyHeaders } true or false',
+  );
+}
+
+function isThrottlerStorage(value: unknown): boolean {
+  return typeof (value as ThrottlerStorage | null)?.increment === 'function';
+}
+
+/** Whether each field of an object has a check, and passes it. */
+function fieldsFit(value: unknown, checks: Readonly<Record<string, (value: unknown) => boolean>>): boolean {
+  if (!isPlainObject(value)) return false;
+  return Object.entries(definedOf(value)).every(
+    ([name, given]) => Object.hasOwn(checks, name) && checks[name]?.(given) === true,
+  );
+}
+
+function checkAudit(value: unknown): string | undefined {
+  return must(
+    fieldsFit(value, AUDIT_CHECKS),
     '{ refused, accepted } of "table", "log", "off" or a sink with a method record, { changes } a sink or null, ' +
       '{ queueSize } from 1 to 1000000, { flushIntervalMs } from 10 to 3600000',
   );

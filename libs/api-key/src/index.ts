@@ -26,7 +26,14 @@ export type {
   UpdateApiKeyInput,
 } from './api-key.input';
 export { type ApiKeyAsyncOptions, ApiKeyModule } from './api-key.module';
-export type { ApiKeyOptions, ApiKeyRootOptions, AuditOptions, EventTarget } from './api-key.options';
+export type {
+  ApiKeyOptions,
+  ApiKeyRootOptions,
+  AuditOptions,
+  EventTarget,
+  RateLimitOptions,
+  StorageFailurePolicy,
+} from './api-key.options';
 export {
   type ApiKeyPage,
   ApiKeyService,
@@ -40,6 +47,7 @@ export {
   type VerifyResult,
 } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
+export { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
 export type { RateLimit } from './authority';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export type { ImportOptions, ImportReport } from './lifecycle/import-batches';
@@ -51,6 +59,12 @@ export type { WatchUsersOptions } from './migrations/watch-users.migration';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
 export { documentApiKeys, optionalSwagger } from './open-api';
+export { MemoryThrottlerStorage } from './rate-limit/memory-storage';
+export { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
+export { type IoredisClient, type NodeRedisClient, RedisThrottlerStorage } from './rate-limit/redis-storage';
+export { Cost, type RateLimitCost } from './rate-limit/route-limits';
+export type { Hit, LimitPolicy } from './rate-limit/sliding-window';
+export { ApiKeyThrottlerStorage } from './rate-limit/storage';
 export { actingOf } from './request/acting-of';
 export { CurrentApiKey, CurrentUser } from './request/current.decorators';
 export * from './scope-catalogue';

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { ApiKeyRefusal } from './api-key.errors';
 import type { RequestTrail } from './audit/request-trail';
+import { type Eventually, inTime } from './eventually';
 import { callerOf, setHeaders } from './request/http-exchange';
 
 /**
@@ -11,6 +12,18 @@ export function refuse(error: unknown, context: ExecutionContext, realm: string,
   if (error instanceof ApiKeyRefusal) {
     setHeaders(context, error.headers(realm));
     if (error.refused) trail.refused(error.refused, callerOf(context));
+    if (error.code === 'KEY_STORE_UNAVAILABLE') trail.unavailable(error.cause);
   }
   throw error;
+}
+
+/**
+ * Hands on who a request comes from, known in time.
+ * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where that is not known after so many milliseconds
+ */
+export function refuseLate<T>(deadlineMs: number, found: Eventually<T>): Eventually<T> {
+  return inTime(deadlineMs, found, () => {
+    const cause = new Error(`no answer within ${deadlineMs} ms (lookUpTimeoutMs)`);
+    return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
+  });
 }

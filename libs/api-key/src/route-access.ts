@@ -41,22 +41,27 @@ export function scopesAskedFor({ all, any }: ScopeDemand): string[] {
 
 /** Remembers the access of each route: decorators do not change once the application runs. */
 export class RouteAccesses {
-  private readonly known = new WeakMap<object, WeakMap<object, RouteAccess>>();
+  /** By method, and of those that several classes inherit, by class. */
+  private readonly known = new WeakMap<object, { readonly owner: object; readonly access: RouteAccess }>();
+  private readonly inherited = new WeakMap<object, WeakMap<object, RouteAccess>>();
 
   of(context: RouteContext): RouteAccess {
-    const ofClass = this.known.get(context.getClass());
-    return ofClass?.get(context.getHandler()) ?? this.learn(context);
+    const known = this.known.get(context.getHandler());
+    if (known?.owner === context.getClass()) return known.access;
+    return this.inherited.get(context.getClass())?.get(context.getHandler()) ?? this.learn(context);
   }
 
   /** @throws Error where the handler is not the method that was decorated: what it takes cannot be known then */
   private learn(context: RouteContext): RouteAccess {
-    if (!isMethodOf(context.getClass(), context.getHandler()))
+    const [owner, handler] = [context.getClass(), context.getHandler()];
+    if (!isMethodOf(owner, handler))
       throw new Error(
         'A controller replaced the method of a route, and what was declared on it is lost: do not rebind methods',
       );
     const access = routeAccess(context);
-    const ofClass = this.known.get(context.getClass()) ?? new WeakMap<object, RouteAccess>();
-    this.known.set(context.getClass(), ofClass.set(context.getHandler(), access));
+    if (!this.known.has(handler)) this.known.set(handler, { owner, access });
+    const ofClass = this.inherited.get(owner) ?? new WeakMap<object, RouteAccess>();
+    this.inherited.set(owner, ofClass.set(handler, access));
     return access;
   }
 }

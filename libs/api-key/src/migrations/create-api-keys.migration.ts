@@ -2,6 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { adoptTable, completeTable, releaseTable } from './adopt-table';
 import { existsInOwnSchema } from './own-schema';
 import { createTable } from './create-table';
+import { LimitRates } from './limit-rates.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { inTransaction } from './sql';
 import { FeedRevocations } from './revocation-feed.migration';
@@ -33,7 +34,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
   const { ownerType = 'bigint', usersTable, watchUsers: watched = false } = options;
   if (!OWNER_TYPES.includes(ownerType))
     throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
-  const migrations = [createApiKeys({ ownerType, usersTable }), ManageApiKeys, FeedRevocations];
+  const migrations = [createApiKeys({ ownerType, usersTable }), ManageApiKeys, FeedRevocations, LimitRates];
   if (!watched) return migrations;
   if (usersTable === undefined)
     throw new RangeError('apiKeyMigrations: watchUsers needs usersTable, which it watches');

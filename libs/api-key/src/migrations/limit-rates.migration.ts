@@ -1,0 +1,101 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { existsInOwnSchema } from './own-schema';
+import { inTransaction } from './sql';
+import { besideTable, tableOf } from './table-name';
+
+/** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */
+export class LimitRates implements MigrationInterface {
+  readonly name = 'LimitRates1764201600000';
+
+  up(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      await runner.query(createWindows(windowsOf(runner)));
+      await runner.query(takeFunction(besideTable(runner, 'nestjs_api_key_take'), windowsOf(runner)));
+    });
+  }
+
+  down(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      await runner.query(
+        `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_take')}(text, int, float8, int, int)`,
+      );
+      await runner.query(`DROP TABLE ${windowsOf(runner)}`);
+    });
+  }
+}
+
+function windowsOf(runner: QueryRunner): string {
+  return besideTable(runner, 'api_key_windows');
+}
+
+/** A third of each page stays free, so that a hit rewrites its row in place. */
+function createWindows(windows: string): string {
+  return `CREATE UNLOGGED TABLE IF NOT EXISTS ${windows} (
+    key text PRIMARY KEY,
+    since float8[] NOT NULL DEFAULT '{}',
+    until float8[] NOT NULL DEFAULT '{}',
+    cost int[] NOT NULL DEFAULT '{}',
+    over_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  ) WITH (fillfactor = 66)`;
+}
+
+/**
+ * The log of `SlidingWindow`, in milliseconds of the server's clock, read once the row is locked: hits of one key come one
+ * after the other. A clock that was set back does not make it forget.
+ */
+function takeFunction(name: string, windows: string): string {
+  return `CREATE OR REPLACE FUNCTION ${name}(k text, most int, window_ms float8, per int, wanted int,
+      OUT granted int, OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8) LANGUAGE plpgsql AS $take$
+    DECLARE
+      log record;
+      t float8;
+      gone int := 0;
+      used int := 0;
+      total int;
+      freed int := 0;
+    BEGIN
+      LOOP
+        SELECT w.since, w.until, w.cost INTO log FROM ${windows} w WHERE w.key = k FOR UPDATE;
+        EXIT WHEN FOUND;
+        INSERT INTO ${windows} (key) VALUES (k) ON CONFLICT DO NOTHING;
+      END LOOP;
+      total := cardinality(log.until);
+      t := greatest(extract(epoch FROM clock_timestamp()) * 1000, log.until[total]);
+      WHILE gone < total AND log.until[gone + 1] <= t - window_ms LOOP gone := gone + 1; END LOOP;
+      log.since := log.since[gone + 1:];
+      log.until := log.until[gone + 1:];
+      log.cost := log.cost[gone + 1:];
+      total := total - gone;
+      used := coalesce((SELECT sum(c) FROM unnest(log.cost) c), 0);
+      granted := greatest(0, least(wanted, (most - used) / per));
+      IF granted > 0 THEN
+        used := used + granted * per;
+        IF total > 0 AND t - log.since[total] <= (CASE WHEN most > 256 THEN window_ms / 256 ELSE 0 END) THEN
+          log.until[total] := t;
+          log.cost[total] := log.cost[total] + granted * per;
+        ELSE
+          total := total + 1;
+          log.since[total] := t;
+          log.until[total] := t;
+          log.cost[total] := granted * per;
+        END IF;
+        UPDATE ${windows} w SET since = log.since, until = log.until, cost = log.cost,
+          over_at = to_timestamp((t + window_ms) / 1000) WHERE w.key = k;
+      END IF;
+      remaining := greatest(0, most - used);
+      reset_ms := coalesce(log.until[1] + window_ms - t, 0);
+      retry_after_ms := 0;
+      IF granted < wanted THEN
+        retry_after_ms := window_ms;
+        FOR i IN 1..total LOOP
+          freed := freed + log.cost[i];
+          IF used - freed + per <= most THEN
+            retry_after_ms := log.until[i] + window_ms - t;
+            EXIT;
+          END IF;
+        END LOOP;
+      END IF;
+    END $take$`;
+}

@@ -1,0 +1,90 @@
+import type { ExecutionContext } from '@nestjs/common';
+import type { ThrottlerModuleOptions } from '@nestjs/throttler';
+import type { ApiKey } from '../api-key.entity';
+import type { Eventually } from '../eventually';
+import { type RouteLimits, routeLimits } from './route-limits';
+import type { LimitPolicy } from './sliding-window';
+
+/** One limit that a request counts on. */
+export interface Limit {
+  /** As `RateLimit-Policy` names it. */
+  readonly name: string;
+  /** Who and what is counted together. */
+  readonly key: string;
+  readonly policy: LimitPolicy;
+  readonly cost: number;
+}
+
+const NONE: readonly Limit[] = [];
+
+/** Which limits a request of a key counts on: that of the key, or else the default; and those that its route declares. */
+export class KeyLimits {
+  private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
+  private readonly defaults: readonly { readonly name: string; readonly policy: LimitPolicy }[];
+
+  constructor(
+    own: { readonly limit: number | null; readonly windowSeconds: number },
+    throttlers: ThrottlerModuleOptions | null,
+  ) {
+    this.defaults =
+      own.limit === null
+        ? defaultsOf(throttlers)
+        : [{ name: 'default', policy: { limit: own.limit, windowMs: own.windowSeconds * 1_000 } }];
+  }
+
+  /** @throws Error where a function of the application answers no whole number, 1 or more */
+  of(apiKey: ApiKey, context: ExecutionContext): Eventually<readonly Limit[]> {
+    const route = this.routeOf(context);
+    if (route.isSkipped) return NONE;
+    if (route.limits.length === 0 && typeof route.cost === 'number')
+      return this.ofKey(apiKey, whole(route.cost, 'cost'));
+    return this.withRoute(apiKey, route, context);
+  }
+
+  private ofKey({ id, rateLimit, rateLimitWindowSeconds }: ApiKey, cost: number): readonly Limit[] {
+    if (rateLimit !== null && rateLimitWindowSeconds !== null) {
+      const policy = { limit: rateLimit, windowMs: rateLimitWindowSeconds * 1_000 };
+      return [{ name: 'key', key: id, policy, cost }];
+    }
+    return this.defaults.map(({ name, policy }) => ({ name, key: `${id}:${name}`, policy, cost }));
+  }
+
+  private async withRoute(
+    apiKey: ApiKey,
+    route: RouteLimits,
+    context: ExecutionContext,
+  ): Promise<readonly Limit[]> {
+    const resolve = async (value: RouteLimits['cost'], what: string) =>
+      whole(await (typeof value === 'function' ? value(context) : value), what);
+    const cost = await resolve(route.cost, 'cost');
+    const ofRoute = route.limits.map(async ({ name, limit, ttl }) => ({
+      name: name === 'default' ? 'route' : name,
+      key: `${apiKey.id}:${route.id}:${name}`,
+      policy: { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') },
+      cost,
+    }));
+    return [...this.ofKey(apiKey, cost), ...(await Promise.all(ofRoute))];
+  }
+
+  private routeOf(context: ExecutionContext): RouteLimits {
+    const ofClass = this.routes.get(context.getClass());
+    const known = ofClass?.get(context.getHandler());
+    if (known) return known;
+    const limits = routeLimits(context);
+    this.routes.set(context.getClass(), (ofClass ?? new WeakMap()).set(context.getHandler(), limits));
+    return limits;
+  }
+}
+
+/** The throttlers of `ThrottlerModule` are defaults as far as they are plain numbers. */
+function defaultsOf(options: ThrottlerModuleOptions | null) {
+  const throttlers = Array.isArray(options) ? options : (options?.throttlers ?? []);
+  return throttlers.flatMap(({ name = 'default', limit, ttl }) =>
+    typeof limit === 'number' && typeof ttl === 'number' ? [{ name, policy: { limit, windowMs: ttl } }] : [],
+  );
+}
+
+function whole(value: number, what: string): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new Error(`a rate limit's ${what} must be a whole number, 1 or more, and is ${value}`);
+}

@@ -1,0 +1,135 @@
+import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import type { ThrottlerStorage } from '@nestjs/throttler';
+import { ApiKeyRefusal } from '../api-key.errors';
+import type { StorageFailurePolicy } from '../api-key.options';
+import { type Eventually, inTime, rescue } from '../eventually';
+import { MemoryThrottlerStorage } from './memory-storage';
+import { SharedThrottlerStorage } from './shared-storage';
+import type { Hit, LimitPolicy } from './sliding-window';
+import { ApiKeyThrottlerStorage } from './storage';
+
+/** How the limiter asks its storage. */
+export interface LimiterOptions {
+  readonly onStorageFailure: StorageFailurePolicy;
+  /** Milliseconds after which the storage has failed. */
+  readonly storageTimeoutMs: number;
+  /** Keys that are counted in memory. */
+  readonly maxKeys: number;
+}
+
+/** How long a storage that failed is left alone before one hit tries it again. */
+const RETRY_MS = 200;
+
+/**
+ * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are refused; and tries again by itself
+ * with one hit at a time. What the storage let pass here is counted in memory too, so that a caller does not begin anew there.
+ */
+export class Limiter implements OnApplicationBootstrap {
+  private readonly logger = new Logger('ApiKeyModule');
+  private readonly local: MemoryThrottlerStorage;
+  private readonly shared: ThrottlerStorage | null;
+  private retryAt = 0;
+  private failing = false;
+
+  /** @param storage null: memory */
+  constructor(
+    storage: ThrottlerStorage | null,
+    private readonly options: LimiterOptions,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    const own = storage instanceof MemoryThrottlerStorage ? storage : null;
+    this.local = own ?? new MemoryThrottlerStorage(options.maxKeys, now);
+    this.shared = own ? null : storage;
+  }
+
+  /** Never rejects: what fails now shows at the first hit. */
+  async onApplicationBootstrap(): Promise<void> {
+    if (this.shared instanceof SharedThrottlerStorage) await this.shared.prepare().catch(() => {});
+  }
+
+  /**
+   * Counts a hit where it fits. Null where nobody counts, and the policy is `open`.
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where nobody counts, and the policy is `refuse`
+   */
+  hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit | null> {
+    if (this.shared === null) return this.local.hit(key, policy, cost);
+    const known = this.shared instanceof SharedThrottlerStorage && this.shared.refusalOf(key, policy, cost);
+    if (known) return known;
+    if (this.failing && this.now() < this.retryAt) return this.withoutStorage(key, policy, cost);
+    return this.ask(this.shared, key, policy, cost);
+  }
+
+  private ask(
+    shared: ThrottlerStorage,
+    key: string,
+    policy: LimitPolicy,
+    cost: number,
+  ): Eventually<Hit | null> {
+    const { storageTimeoutMs } = this.options;
+    if (this.failing) this.retryAt = this.now() + RETRY_MS + storageTimeoutMs;
+    const late = () => new Error(`no answer within ${storageTimeoutMs} ms`);
+    return rescue<Hit | null>(
+      () => this.counted(inTime(storageTimeoutMs, hitIn(shared, key, policy, cost), late), key, policy, cost),
+      (error) => this.failed(error, key, policy, cost),
+    );
+  }
+
+  private async counted(
+    asked: Eventually<Hit>,
+    key: string,
+    policy: LimitPolicy,
+    cost: number,
+  ): Promise<Hit> {
+    const hit = await asked;
+    if (this.failing) this.logger.log('Rate limits are counted by their storage again.');
+    this.failing = false;
+    if (hit.passed) this.local.hit(key, policy, cost);
+    return hit;
+  }
+
+  private failed(error: unknown, key: string, policy: LimitPolicy, cost: number): Hit | null {
+    const words = error instanceof Error ? error.message || error.name : String(error);
+    if (!this.failing)
+      this.logger.warn(`Rate limits are not counted by their storage (${this.meanwhile()}): ${words}`);
+    this.failing = true;
+    this.retryAt = this.now() + RETRY_MS;
+    return this.withoutStorage(key, policy, cost);
+  }
+
+  private withoutStorage(key: string, policy: LimitPolicy, cost: number): Hit | null {
+    const { onStorageFailure } = this.options;
+    if (onStorageFailure === 'refuse') {
+      const cause = new Error('the storage of rate limits does not answer');
+      throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
+    }
+    return onStorageFailure === 'open' ? null : this.local.hit(key, policy, cost);
+  }
+
+  private meanwhile(): string {
+    const { onStorageFailure } = this.options;
+    return { local: 'this instance counts in memory', open: 'nothing is limited', refuse: '503' }[
+      onStorageFailure
+    ];
+  }
+}
+
+/** A storage of somebody else's knows no cost: it counts one by one. */
+async function hitIn(
+  storage: ThrottlerStorage,
+  key: string,
+  policy: LimitPolicy,
+  cost: number,
+): Promise<Hit> {
+  if (storage instanceof ApiKeyThrottlerStorage) return storage.hit(key, policy, cost);
+  const { limit, windowMs } = policy;
+  let record = await storage.increment(key, windowMs, limit, windowMs, 'default');
+  for (let i = 1; i < cost && !record.isBlocked; i++)
+    record = await storage.increment(key, windowMs, limit, windowMs, 'default');
+  const { totalHits, timeToExpire, isBlocked, timeToBlockExpire } = record;
+  return {
+    passed: !isBlocked,
+    remaining: Math.max(0, limit - totalHits),
+    resetMs: timeToExpire * 1_000,
+    retryAfterMs: isBlocked ? timeToBlockExpire * 1_000 : 0,
+  };
+}

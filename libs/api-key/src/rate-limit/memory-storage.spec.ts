@@ -1,0 +1,44 @@
+import { MemoryThrottlerStorage } from './memory-storage';
+
+const POLICY = { limit: 2, windowMs: 1_000 };
+
+it('keys are counted apart', () => {
+  const storage = new MemoryThrottlerStorage(10, () => 0);
+  expect([1, 2, 3].map(() => storage.hit('a', POLICY, 1).passed)).toEqual([true, true, false]);
+  expect(storage.hit('b', POLICY, 1).passed).toBe(true);
+});
+
+it('of a million keys no more are kept than it may', () => {
+  const storage = new MemoryThrottlerStorage(1_000, () => 0);
+  for (let i = 0; i < 1_000_000; i++) storage.hit(String(i), POLICY, 1);
+  expect(storage.size).toBe(1_000);
+});
+
+it('keys whose windows are over make room for those that come', () => {
+  let now = 0;
+  const storage = new MemoryThrottlerStorage(100_000, () => now);
+  for (let i = 0; i < 1_000; i++) storage.hit(`old ${i}`, POLICY, 1);
+  now = 1_000;
+  for (let i = 0; i < 1_000; i++) storage.hit(`new ${i}`, POLICY, 1);
+  expect(storage.size).toBe(1_000);
+});
+
+it('it answers the guard of @nestjs/throttler in seconds', async () => {
+  let now = 0;
+  const storage = new MemoryThrottlerStorage(10, () => now);
+  const increment = () => storage.increment('a', 60_000, 2, 60_000, 'default');
+  expect(await increment()).toEqual({
+    totalHits: 1,
+    timeToExpire: 60,
+    isBlocked: false,
+    timeToBlockExpire: 0,
+  });
+  await increment();
+  now = 30_500;
+  expect(await increment()).toEqual({
+    totalHits: 3,
+    timeToExpire: 30,
+    isBlocked: true,
+    timeToBlockExpire: 30,
+  });
+});

@@ -1,0 +1,59 @@
+import { LRUCache } from 'lru-cache';
+import { type Hit, type LimitPolicy, SlidingWindow } from './sliding-window';
+import { ApiKeyThrottlerStorage } from './storage';
+
+const MAX_KEYS = 100_000;
+
+interface Counted {
+  readonly window: SlidingWindow;
+  windowMs: number;
+}
+
+/**
+ * Counts in the memory of this process, without I/O and without timers: several instances count apart. Bounded: beyond
+ * `maxKeys` the key whose last hit is longest ago is forgotten; those whose windows are over make room before that.
+ */
+export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
+  private readonly counted: LRUCache<string, Counted>;
+
+  /**
+   * @param maxKeys 1 or more; each takes up to 256 times in memory, a few where it is used little. Default 100,000
+   * @param now milliseconds on a clock that never goes back
+   */
+  constructor(
+    maxKeys: number = MAX_KEYS,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    super();
+    this.counted = new LRUCache({ max: maxKeys });
+  }
+
+  override hit(key: string, policy: LimitPolicy, cost: number): Hit {
+    const now = this.now();
+    const counted = this.counted.get(key) ?? this.begin(key, now);
+    counted.windowMs = policy.windowMs;
+    return counted.window.hit(now, cost, policy);
+  }
+
+  /** How many keys are counted now. */
+  get size(): number {
+    return this.counted.size;
+  }
+
+  private begin(key: string, now: number): Counted {
+    this.dropOver(now);
+    const counted = { window: new SlidingWindow(), windowMs: 0 };
+    this.counted.set(key, counted);
+    return counted;
+  }
+
+  /** For each key that comes, up to two go whose windows are over: so memory shrinks again without a timer. */
+  private dropOver(now: number): void {
+    let looked = 0;
+    for (const key of this.counted.rkeys()) {
+      const counted = this.counted.peek(key);
+      if (++looked > 2 || !counted?.window.isOver(now, counted.windowMs)) return;
+      this.counted.delete(key);
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import * as fc from 'fast-check';
+import { type LimitPolicy, SlidingWindow } from './sliding-window';
+
+interface Passed {
+  readonly at: number;
+  readonly cost: number;
+}
+
+/** What passes of hits at given distances from each other. */
+function passedOf(policy: LimitPolicy, hits: readonly { readonly after: number; readonly cost: number }[]) {
+  const window = new SlidingWindow();
+  const passed: Passed[] = [];
+  let now = 0;
+  for (const { after, cost } of hits) {
+    now += after;
+    if (window.hit(now, cost, policy).passed) passed.push({ at: now, cost });
+  }
+  return passed;
+}
+
+/** The most that passed within any window: one that begins with something that passed. */
+function mostInAnyWindow(passed: readonly Passed[], windowMs: number): number {
+  const sums = passed.map(({ at: begin }) =>
+    passed.filter(({ at }) => at >= begin && at < begin + windowMs).reduce((sum, { cost }) => sum + cost, 0),
+  );
+  return Math.max(0, ...sums);
+}
+
+const hits = fc.array(
+  fc.record({ after: fc.double({ min: 0, max: 400, noNaN: true }), cost: fc.nat(3).map((n) => n + 1) }),
+  {
+    minLength: 1,
+    maxLength: 400,
+  },
+);
+
+it('whatever comes when, no window holds more than the limit, wherever it begins', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 600 }),
+      fc.integer({ min: 1, max: 5_000 }),
+      hits,
+      (limit, windowMs, some) => {
+        const passed = passedOf({ limit, windowMs }, some);
+        expect(mostInAnyWindow(passed, windowMs)).toBeLessThanOrEqual(limit);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+it('up to 256 it passes exactly what fits into the window that ends now', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 256 }),
+      fc.integer({ min: 1, max: 5_000 }),
+      hits,
+      (limit, windowMs, some) => {
+        const window = new SlidingWindow();
+        const passed: Passed[] = [];
+        let now = 0;
+        for (const { after, cost } of some) {
+          now += after;
+          const used = passed.filter(({ at }) => at > now - windowMs).reduce((sum, hit) => sum + hit.cost, 0);
+          expect(window.hit(now, cost, { limit, windowMs }).passed).toBe(used + cost <= limit);
+          if (used + cost <= limit) passed.push({ at: now, cost });
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+it('of steady overload of a large limit, more than 99 % of it passes in each window', () => {
+  const policy = { limit: 10_000, windowMs: 1_000 };
+  const passed = passedOf(
+    policy,
+    Array.from({ length: 200_000 }, () => ({ after: 0.05, cost: 1 })),
+  );
+  for (let begin = 0; begin < 10_000; begin += 1_000) {
+    const inWindow = passed.filter(({ at }) => at > begin && at <= begin + 1_000).length;
+    expect(inWindow).toBeGreaterThanOrEqual(9_900);
+    expect(inWindow).toBeLessThanOrEqual(10_000);
+  }
+});
+
+it('steady traffic under the limit is never refused', () => {
+  for (const limit of [7, 100, 1_000, 5_000]) {
+    const after = 1_000 / (limit * 0.99);
+    const sent = Math.ceil(limit * 0.99 * 3);
+    expect(passedOf({ limit, windowMs: 1_000 }, Array(sent).fill({ after, cost: 1 }))).toHaveLength(sent);
+  }
+});
+
+it('a refused hit passes when it was told to come back, and not a moment before', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 600 }),
+      fc.integer({ min: 1, max: 5_000 }),
+      hits,
+      (limit, windowMs, some) => {
+        const policy = { limit, windowMs };
+        const window = new SlidingWindow();
+        let now = 0;
+        for (const { after, cost } of some) {
+          now += after;
+          const { passed, retryAfterMs, resetMs } = window.hit(now, cost, policy);
+          if (passed || cost > limit) continue;
+          expect(resetMs).toBeLessThanOrEqual(retryAfterMs);
+          expect(window.hit(now + retryAfterMs * 0.999, cost, policy).passed).toBe(false);
+          now += retryAfterMs + 1e-6;
+          expect(window.hit(now, cost, policy).passed).toBe(true);
+        }
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+it('refused hits use nothing up', () => {
+  const window = new SlidingWindow();
+  const policy = { limit: 2, windowMs: 1_000 };
+  const outcomes = [0, 1, 2, 500, 999, 1_000, 1_000.5, 1_001].map((at) => window.hit(at, 1, policy).passed);
+  expect(outcomes).toEqual([true, true, false, false, false, true, false, true]);
+});
+
+it('what costs more than the limit never passes, and is told to wait a window', () => {
+  expect(new SlidingWindow().hit(0, 3, { limit: 2, windowMs: 1_000 })).toEqual({
+    passed: false,
+    remaining: 2,
+    resetMs: 0,
+    retryAfterMs: 1_000,
+  });
+});
+
+it('a limit that was lowered counts what was used under the higher one', () => {
+  const window = new SlidingWindow();
+  for (let i = 0; i < 10; i++) window.hit(i, 1, { limit: 10, windowMs: 1_000 });
+  expect(window.hit(10, 1, { limit: 5, windowMs: 1_000 })).toMatchObject({ passed: false, remaining: 0 });
+  expect(window.hit(1_005, 1, { limit: 5, windowMs: 1_000 }).passed).toBe(true);
+});

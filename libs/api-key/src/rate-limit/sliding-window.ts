@@ -1,0 +1,101 @@
+/** Up to so many hits of a window are remembered each with its time; of a larger limit, neighbours share one. */
+const MAX_ENTRIES = 256;
+
+/** How much is allowed in how long. */
+export interface LimitPolicy {
+  /** Cost that may be used within any window, 1 or more. */
+  readonly limit: number;
+  /** Length of the window in milliseconds. */
+  readonly windowMs: number;
+}
+
+/** What became of one hit. */
+export interface Hit {
+  readonly passed: boolean;
+  /** What is left of the limit. */
+  readonly remaining: number;
+  /** Milliseconds until something of the limit comes back; 0 where nothing of it is used. */
+  readonly resetMs: number;
+  /** Milliseconds until a refused hit of this cost would fit; 0 where it passed. */
+  readonly retryAfterMs: number;
+}
+
+interface Entry {
+  readonly since: number;
+  until: number;
+  cost: number;
+}
+
+/**
+ * What one key has used within a sliding window, as a log. Never more than the limit passes in any window, wherever it begins.
+ * Hits of a limit up to 256 are logged one by one, so that each comes back exactly a window later; of a larger limit, those
+ * within a 256th of the window come back together, with the last of them: late by less than 0.4 % of the window.
+ * Refused hits are not counted.
+ */
+export class SlidingWindow {
+  private entries: Entry[] = [];
+  private first = 0;
+  private used = 0;
+
+  /** @param now milliseconds on a clock that never goes back */
+  hit(now: number, cost: number, { limit, windowMs }: LimitPolicy): Hit {
+    this.forget(now - windowMs);
+    if (this.used + cost > limit) {
+      const remaining = Math.max(0, limit - this.used);
+      const retryAfterMs = this.freeAt(limit - cost, now, windowMs) - now;
+      return { passed: false, remaining, resetMs: this.resetMs(now, windowMs), retryAfterMs };
+    }
+    this.log(now, cost, limit > MAX_ENTRIES ? windowMs / MAX_ENTRIES : 0);
+    return {
+      passed: true,
+      remaining: limit - this.used,
+      resetMs: this.resetMs(now, windowMs),
+      retryAfterMs: 0,
+    };
+  }
+
+  /** Whether nothing that was used counts any more. */
+  isOver(now: number, windowMs: number): boolean {
+    const last = this.entries.at(-1);
+    return last === undefined || last.until <= now - windowMs;
+  }
+
+  private resetMs(now: number, windowMs: number): number {
+    const first = this.entries[this.first];
+    return first ? first.until + windowMs - now : 0;
+  }
+
+  /** When no more than `most` is used any more; a window from now where that never comes. */
+  private freeAt(most: number, now: number, windowMs: number): number {
+    let used = this.used;
+    for (let i = this.first; i < this.entries.length; i++) {
+      const entry = this.entries[i] as Entry;
+      used -= entry.cost;
+      if (used <= most) return entry.until + windowMs;
+    }
+    return now + windowMs;
+  }
+
+  private log(now: number, cost: number, togetherMs: number): void {
+    const last = this.entries.at(-1);
+    this.used += cost;
+    if (last && this.first < this.entries.length && now - last.since <= togetherMs) {
+      last.until = now;
+      last.cost += cost;
+    } else this.entries.push({ since: now, until: now, cost });
+  }
+
+  private forget(before: number): void {
+    let entry = this.entries[this.first];
+    while (entry && entry.until <= before) {
+      this.used -= entry.cost;
+      entry = this.entries[++this.first];
+    }
+    if (this.first > MAX_ENTRIES || (this.first > 0 && this.first === this.entries.length)) this.compact();
+  }
+
+  private compact(): void {
+    this.entries = this.entries.slice(this.first);
+    this.first = 0;
+  }
+}

@@ -1,0 +1,38 @@
+import type { ThrottlerStorage } from '@nestjs/throttler';
+import type { Eventually } from '../eventually';
+import type { Hit, LimitPolicy } from './sliding-window';
+
+/** What `ThrottlerStorage.increment` answers; `@nestjs/throttler` does not export the name. */
+export type ThrottlerRecord = Awaited<ReturnType<ThrottlerStorage['increment']>>;
+
+/**
+ * Counts hits in sliding windows. It is a `ThrottlerStorage`, so that it serves `ThrottlerModule` and its guard as well.
+ * What one has counted no other one sees, unless both count in the same database.
+ */
+export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
+  /**
+   * Counts a hit where it fits.
+   * @param cost 1 or more, whole
+   */
+  abstract hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit>;
+
+  /**
+   * For the guard of `@nestjs/throttler`. `blockDuration` does not apply: a refused hit passes as soon as the window allows.
+   * @param ttl milliseconds
+   */
+  async increment(
+    key: string,
+    ttl: number,
+    limit: number,
+    _blockDuration: number,
+    throttlerName: string,
+  ): Promise<ThrottlerRecord> {
+    const hit = await this.hit(`${throttlerName}:${key}`, { limit, windowMs: ttl }, 1);
+    return {
+      totalHits: limit - hit.remaining + (hit.passed ? 0 : 1),
+      timeToExpire: Math.ceil(hit.resetMs / 1_000),
+      isBlocked: !hit.passed,
+      timeToBlockExpire: Math.ceil(hit.retryAfterMs / 1_000),
+    };
+  }
+}

@@ -1,0 +1,55 @@
+import { type DynamicModule, Logger, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Redis } from 'ioredis';
+import { type RateLimitOptions, RedisThrottlerStorage } from 'nestjs-api-key';
+import type { Environment } from './environment';
+
+const RECONNECT_MS = 200;
+
+/** Where the limits of keys are counted, for the options of the library. */
+export class RateLimits implements OnApplicationShutdown {
+  private readonly logger = new Logger('App');
+  private readonly redis: Redis | null;
+  readonly storage: RateLimitOptions['storage'];
+
+  constructor({ rateLimitStorage, redisUrl }: RateLimitSettings) {
+    this.redis = rateLimitStorage === 'redis' && redisUrl ? this.connect(redisUrl) : null;
+    this.storage = this.redis ? new RedisThrottlerStorage(this.redis) : (rateLimitStorage as 'memory');
+  }
+
+  onApplicationShutdown(): void {
+    this.redis?.disconnect();
+  }
+
+  /** Fails at once while Redis is away, and tries again often: the library counts in memory meanwhile. */
+  private connect(url: string): Redis {
+    const redis = new Redis(url, {
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: 1_000,
+      retryStrategy: () => RECONNECT_MS,
+    });
+    let isAway = false;
+    redis.on('error', (error) => {
+      if (!isAway) this.logger.warn(`Redis is away: ${error.message}`);
+      isAway = true;
+    });
+    redis.on('ready', () => {
+      isAway = false;
+    });
+    return redis;
+  }
+}
+
+type RateLimitSettings = Pick<Environment, 'rateLimitStorage' | 'redisUrl'>;
+
+@Module({})
+export class RateLimitsModule {
+  static with(settings: RateLimitSettings): DynamicModule {
+    return {
+      module: RateLimitsModule,
+      providers: [{ provide: RateLimits, useFactory: () => new RateLimits(settings) }],
+      exports: [RateLimits],
+    };
+  }
+}

@@ -1,0 +1,260 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import {
+  type ApiKeyThrottlerStorage,
+  type Hit,
+  type LimitPolicy,
+  PostgresThrottlerStorage,
+  RedisThrottlerStorage,
+} from 'nestjs-api-key';
+import { createClient } from 'redis';
+import { AppDataSource } from '../ormconfig';
+import { createMigratedDatabase, sql } from './support/database';
+import { Fleet } from './support/fleet';
+import { barrage, Load } from './support/load';
+import { hasRedis, hasRedisServer, ownRedis, type TestRedis, testRedis } from './support/redis';
+import { until } from './support/until';
+
+/** Where there is no Redis, these are reported as skipped. */
+const withRedis = hasRedis ? describe : describe.skip;
+const withRedisServer = hasRedisServer ? describe : describe.skip;
+
+/** A storage, as one of several instances that share a database has it. */
+interface Instance {
+  readonly storage: ApiKeyThrottlerStorage;
+  close(): Promise<unknown> | unknown;
+}
+
+let database: string;
+let redis: TestRedis | undefined;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  redis = hasRedis ? await testRedis() : undefined;
+});
+
+afterAll(() => redis?.stop());
+
+async function postgresInstance(): Promise<Instance> {
+  const dataSource = await new AppDataSource(database).initialize();
+  return { storage: new PostgresThrottlerStorage(dataSource), close: () => dataSource.destroy() };
+}
+
+async function ioredisInstance(): Promise<Instance> {
+  const client = new Redis(redis?.url ?? '');
+  return { storage: new RedisThrottlerStorage(client), close: () => client.disconnect() };
+}
+
+async function nodeRedisInstance(): Promise<Instance> {
+  const client = createClient({ url: redis?.url });
+  client.on('error', () => {});
+  await client.connect();
+  return { storage: new RedisThrottlerStorage(client), close: () => client.destroy() };
+}
+
+let lastKey = 0;
+const newKey = () => `test ${process.pid} ${Date.now()} ${lastKey++}`;
+
+const contract = (name: string, open: () => Promise<Instance>) => {
+  describe(name, () => {
+    let instances: Instance[] = [];
+
+    beforeAll(async () => {
+      instances = await Promise.all(Array.from({ length: 4 }, open));
+    });
+    afterAll(() => Promise.all(instances.map((instance) => instance.close())));
+
+    const hitAt = async (at: number, key: string, policy: LimitPolicy, cost = 1): Promise<Hit> =>
+      (instances[at % instances.length] as Instance).storage.hit(key, policy, cost);
+
+    it('counts what all instances let pass together, and says what is left and when to come back', async () => {
+      const [key, policy] = [newKey(), { limit: 3, windowMs: 60_000 }];
+      expect(await hitAt(0, key, policy)).toMatchObject({ passed: true, remaining: 2, retryAfterMs: 0 });
+      expect(await hitAt(1, key, policy, 2)).toMatchObject({ passed: true, remaining: 0 });
+      const refused = await hitAt(2, key, policy);
+      expect(refused).toMatchObject({ passed: false, remaining: 0 });
+      expect(refused.retryAfterMs).toBeGreaterThan(50_000);
+      expect(refused.retryAfterMs).toBeLessThanOrEqual(60_000);
+      expect(refused.resetMs).toBeLessThanOrEqual(refused.retryAfterMs);
+      expect((await hitAt(0, newKey(), policy)).passed).toBe(true);
+    });
+
+    it('passes exactly the limit of a burst from all instances, and tells each that passed what was left then', async () => {
+      const [key, policy] = [newKey(), { limit: 1_000, windowMs: 3_600_000 }];
+      const hits = await Promise.all(Array.from({ length: 5_000 }, (_, i) => hitAt(i, key, policy)));
+      const passed = hits.filter((hit) => hit.passed);
+      expect(passed).toHaveLength(1_000);
+      expect(new Set(passed.map(({ remaining }) => remaining)).size).toBe(1_000);
+    });
+
+    it('weighs what a hit costs', async () => {
+      const [key, policy] = [newKey(), { limit: 10, windowMs: 60_000 }];
+      const hits = await Promise.all([3, 3, 3, 3, 1, 1].map((cost) => hitAt(0, key, policy, cost)));
+      expect(hits.map(({ passed }) => passed)).toEqual([true, true, true, false, true, false]);
+      expect((await hitAt(1, key, policy, 11)).passed).toBe(false);
+    });
+
+    it('counts a limit that is changed on what was used under the old one', async () => {
+      const key = newKey();
+      for (let i = 0; i < 5; i++) await hitAt(i, key, { limit: 5, windowMs: 60_000 });
+      expect((await hitAt(0, key, { limit: 5, windowMs: 60_000 })).passed).toBe(false);
+      expect(await hitAt(0, key, { limit: 6, windowMs: 60_000 })).toMatchObject({
+        passed: true,
+        remaining: 0,
+      });
+    });
+
+    it('asks nothing more while a refusal holds', async () => {
+      const [key, policy] = [newKey(), { limit: 1, windowMs: 60_000 }];
+      await hitAt(0, key, policy);
+      await hitAt(0, key, policy);
+      const { storage } = instances[0] as Instance;
+      const take = jest.spyOn(storage as unknown as { take: () => Promise<unknown> }, 'take');
+      for (let i = 0; i < 100; i++) expect((await hitAt(0, key, policy)).passed).toBe(false);
+      expect(take).not.toHaveBeenCalled();
+      take.mockRestore();
+    });
+
+    it('serves the guard of @nestjs/throttler', async () => {
+      const { storage } = instances[0] as Instance;
+      const key = newKey();
+      const increment = () => storage.increment(key, 60_000, 1, 60_000, 'default');
+      expect(await increment()).toMatchObject({ totalHits: 1, isBlocked: false, timeToBlockExpire: 0 });
+      expect(await increment()).toMatchObject({ totalHits: 2, isBlocked: true, timeToBlockExpire: 60 });
+    });
+  });
+};
+
+contract('PostgreSQL', postgresInstance);
+
+withRedis('Redis', () => {
+  contract('through ioredis', ioredisInstance);
+  contract('through node-redis', nodeRedisInstance);
+});
+
+/** What passed of a steady overload through four instances: when each was asked, and when it was known. */
+async function overload(open: () => Promise<Instance>, policy: LimitPolicy, begin: number, end: number) {
+  const key = newKey();
+  const instances = await Promise.all(Array.from({ length: 4 }, open));
+  const passed: { readonly asked: number; readonly known: number }[] = [];
+  const insist = async ({ storage }: Instance) => {
+    await delay(begin - performance.now());
+    while (performance.now() < end) {
+      const asked = performance.now();
+      if ((await storage.hit(key, policy, 1)).passed) passed.push({ asked, known: performance.now() });
+      else await delay(1);
+    }
+  };
+  await Promise.all([...instances, ...instances, ...instances].map(insist));
+  await Promise.all(instances.map((instance) => instance.close()));
+  return passed;
+}
+
+it('of steady overload for ten windows no storage lets more than the limit pass in any window, and each 99 % of it in each', async () => {
+  const policy = { limit: 100, windowMs: 2_000 };
+  const begin = performance.now() + 2_000;
+  const end = begin + 10 * policy.windowMs;
+  const storages = [postgresInstance, ...(hasRedis ? [ioredisInstance, nodeRedisInstance] : [])];
+  const records = await Promise.all(storages.map((open) => overload(open, policy, begin, end)));
+  for (const passed of records) {
+    for (const { asked: from } of passed) {
+      const within = passed.filter(({ asked, known }) => asked >= from && known < from + policy.windowMs);
+      expect(within.length).toBeLessThanOrEqual(policy.limit);
+    }
+    for (let from = begin; from < end; from += policy.windowMs) {
+      const inWindow = passed.filter(({ known }) => known >= from && known < from + policy.windowMs);
+      expect(inWindow.length).toBeGreaterThanOrEqual(0.99 * policy.limit);
+    }
+  }
+});
+
+it('PostgreSQL removes windows that are over, once a minute, beside a hit', async () => {
+  const dataSource = await new AppDataSource(database).initialize();
+  let now = 0;
+  const storage = new PostgresThrottlerStorage(dataSource, () => now);
+  const keysLeft = async () =>
+    (await sql(database, `SELECT key FROM api_key_windows WHERE key LIKE 'short %'`)).length;
+  for (let i = 0; i < 5; i++) await storage.hit(`short ${i}`, { limit: 1, windowMs: 1 }, 1);
+  expect(await keysLeft()).toBe(5);
+  now = 60_000;
+  await until(async () => {
+    now += 60_000;
+    await storage.hit('long', { limit: 1_000_000, windowMs: 60_000 }, 1);
+    return (await keysLeft()) === 0;
+  });
+  await dataSource.destroy();
+});
+
+const BURST = 20_000;
+
+/** Eight processes of the sample app, and how many of a burst they let pass of a limit of 1,000 an hour. */
+async function burst(settings: Readonly<Record<string, string>>): Promise<number> {
+  const members = Array.from({ length: 8 }, (_, i) => ({
+    adapter: i % 2 ? ('express' as const) : ('fastify' as const),
+    options: { lookUpTimeoutMs: 60_000 },
+    isDirect: true,
+    env: settings,
+  }));
+  const fleet = await Fleet.start(members);
+  try {
+    const [issued] = await fleet.issue(1, { rateLimit: { limit: 1_000, windowSeconds: 3_600 } });
+    const calls = await barrage(fleet.urls, issued?.key ?? '', BURST);
+    expect(new Set(calls.map(({ status }) => status))).toEqual(new Set([200, 429]));
+    return calls.filter(({ status }) => status === 200).length;
+  } finally {
+    await fleet.stop();
+  }
+}
+
+it('eight processes let exactly 1,000 of 20,000 requests at once pass, counting in PostgreSQL', async () => {
+  expect(await burst({ RATE_LIMIT_STORAGE: 'postgres' })).toBe(1_000);
+});
+
+withRedis('Eight processes', () => {
+  it('let exactly 1,000 of 20,000 requests at once pass, counting in Redis', async () => {
+    expect(await burst({ REDIS_URL: redis?.url ?? '' })).toBe(1_000);
+  });
+});
+
+withRedisServer('A Redis that is stopped in mid-load', () => {
+  it('leaves each instance counting in memory, and counts again when it is back', async () => {
+    const own = await ownRedis();
+    const fleet = await Fleet.start([
+      { adapter: 'express', env: { REDIS_URL: own.url } },
+      { adapter: 'fastify', env: { REDIS_URL: own.url } },
+    ]);
+    const client = new Redis(own.url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
+    client.on('error', () => {});
+    const [issued] = await fleet.issue(1, { rateLimit: { limit: 200, windowSeconds: 3_600 } });
+    const load = new Load(fleet.urls, 100, () => issued?.key ?? '');
+    try {
+      await until(() => load.calls.length > 50);
+      await own.stop();
+      const away = performance.now();
+      await until(() =>
+        fleet.urls.every((_, at) =>
+          load.calls.some((made) => made.at === at && made.startedAt > away && made.status === 429),
+        ),
+      );
+      for (const at of fleet.urls.keys()) {
+        const passed = load.calls.filter((made) => made.at === at && made.status === 200);
+        expect(passed).toHaveLength(200);
+      }
+      await own.start();
+      const back = performance.now();
+      const [other] = await fleet.issue(1, { rateLimit: { limit: 200, windowSeconds: 3_600 } });
+      const again = new Load(fleet.urls, 50, () => other?.key ?? '');
+      await until(async () => (await client.keys('nestjs-api-key:rate:*')).length > 0);
+      process.stdout.write(`Redis counts again after ${(performance.now() - back).toFixed(0)} ms\n`);
+      await again.stop();
+    } finally {
+      await load.stop();
+      const slowest = Math.max(...load.calls.map(({ startedAt, endedAt }) => endedAt - startedAt));
+      process.stdout.write(`slowest request while Redis went and came: ${slowest.toFixed(0)} ms\n`);
+      client.disconnect();
+      await fleet.stop();
+      await own.stop();
+    }
+    expect(new Set(load.calls.map(({ status }) => status))).toEqual(new Set([200, 429]));
+  });
+});

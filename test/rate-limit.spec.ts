@@ -1,0 +1,347 @@
+import { Controller, Get, Post, UseGuards } from '@nestjs/common';
+import { SkipThrottle, Throttle, ThrottlerModule, type ThrottlerStorage } from '@nestjs/throttler';
+import {
+  ApiKeyAuth,
+  ApiKeyGuard,
+  type ApiKeyOptions,
+  ApiKeyThrottlerGuard,
+  Cost,
+  type CreateApiKeyInput,
+  Public,
+  Scopes,
+  ScopesGuard,
+} from 'nestjs-api-key';
+import { ADAPTERS, type Adapter, bootApp, type TestApp, type TestAppSettings } from './support/app';
+import { createMigratedDatabase, createUser } from './support/database';
+import { until } from './support/until';
+
+@Controller()
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard)
+class Routes {
+  @Get('a')
+  a() {
+    return 'a';
+  }
+  @Post('b')
+  b() {
+    return 'b';
+  }
+  @Get('scoped')
+  @Scopes('orders:read')
+  scoped() {
+    return 'scoped';
+  }
+  @Get('own')
+  @Throttle({ default: { limit: 2, ttl: 60_000 } })
+  own() {
+    return 'own';
+  }
+  @Get('free')
+  @SkipThrottle()
+  free() {
+    return 'free';
+  }
+  @Get('dear')
+  @Cost(3)
+  dear() {
+    return 'dear';
+  }
+  @Get('computed')
+  @Cost((context) => Number(context.switchToHttp().getRequest().query.cost))
+  computed() {
+    return 'computed';
+  }
+  @Get('twice')
+  @ApiKeyAuth()
+  twice() {
+    return 'twice';
+  }
+  @Get('open')
+  @Public()
+  open() {
+    return 'open';
+  }
+}
+
+@Controller('misplaced')
+@UseGuards(ApiKeyThrottlerGuard)
+class Misplaced {
+  @Get()
+  get() {
+    return 'never';
+  }
+}
+
+let database: string;
+let userId: string;
+const running: TestApp[] = [];
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+});
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((app) => app.close()));
+});
+
+async function boot(settings: Partial<TestAppSettings> = {}): Promise<TestApp> {
+  const app = await bootApp({ database, controllers: [Routes, Misplaced], ...settings });
+  running.push(app);
+  return app;
+}
+
+async function keyWith(app: TestApp, fields: Partial<CreateApiKeyInput> = {}) {
+  return app.keys.create({ userId, name: 'ci', ...fields });
+}
+
+const LIMIT = { limit: 5, windowSeconds: 60 };
+
+async function ask(app: TestApp, path: string, key: string, init: RequestInit = {}): Promise<Response> {
+  return fetch(`${app.url}/${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${key}`, ...init.headers },
+  });
+}
+
+async function statuses(app: TestApp, paths: readonly string[], key: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const path of paths)
+    found.push((await ask(app, path, key, { method: path === 'b' ? 'POST' : 'GET' })).status);
+  return found;
+}
+
+describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
+  it('a key counts on all its routes together, and another key of the same address apart', async () => {
+    const app = await boot({ adapter });
+    const [one, other] = [await keyWith(app, { rateLimit: LIMIT }), await keyWith(app, { rateLimit: LIMIT })];
+    expect(await statuses(app, ['a', 'b', 'a', 'b', 'a', 'b', 'a'], one.key)).toEqual([
+      200, 201, 200, 201, 200, 429, 429,
+    ]);
+    expect(await statuses(app, ['a', 'open'], other.key)).toEqual([200, 200]);
+  });
+
+  it('every answer of a limited key tells the limit and what is left; a refusal also when to come back', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    for (let left = 4; left >= 0; left--) {
+      const { headers } = await ask(app, 'a', key);
+      expect(headers.get('ratelimit-policy')).toBe('"key";q=5;w=60');
+      expect(headers.get('ratelimit')).toMatch(new RegExp(`^"key";r=${left};t=(60|59)$`));
+      expect(headers.has('retry-after')).toBe(false);
+    }
+    const refused = await ask(app, 'a', key);
+    expect(refused.status).toBe(429);
+    expect(await refused.json()).toEqual({
+      statusCode: 429,
+      error: 'RATE_LIMITED',
+      message: expect.stringContaining('Retry-After'),
+    });
+    const [, reset] = /^"key";r=0;t=(\d+)$/.exec(refused.headers.get('ratelimit') ?? '') ?? [];
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(Number(reset));
+    expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(60);
+    expect(refused.headers.has('x-ratelimit-limit')).toBe(false);
+  });
+
+  it('a loop of refused scopes is limited too, for the limit stands before them', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 60 } });
+    expect(await statuses(app, ['scoped', 'scoped', 'scoped'], key)).toEqual([403, 403, 429]);
+  });
+
+  it('nothing that the caller chooses moves the limit', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    const found: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      const headers = {
+        'user-agent': `agent ${i}`,
+        'x-api-key': key,
+        'x-request-id': `request-${i}`,
+        cookie: `a=${i}`,
+      };
+      found.push((await ask(app, `a?i=${i}`, key, { headers })).status);
+    }
+    expect(found).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
+  });
+
+  it('X-Forwarded-For does not either, where a proxy is trusted', async () => {
+    const app = await boot({ adapter, options: { trustProxy: ['127.0.0.1'] } });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    const found: number[] = [];
+    for (let i = 0; i < 7; i++) {
+      const headers = { 'x-forwarded-for': `192.0.2.${i}`, 'x-forwarded-proto': 'https' };
+      found.push((await ask(app, 'a', key, { headers })).status);
+    }
+    expect(found).toEqual([200, 200, 200, 200, 200, 429, 429]);
+  });
+
+  it('two guards count a request once', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    expect((await ask(app, 'twice', key)).headers.get('ratelimit')).toContain('r=4');
+    expect((await ask(app, 'twice', key)).headers.get('ratelimit')).toContain('r=3');
+  });
+
+  it('@Throttle adds the limit of a route for each key; @SkipThrottle() counts nothing', async () => {
+    const app = await boot({ adapter });
+    const [{ key }, limited] = [await keyWith(app), await keyWith(app, { rateLimit: LIMIT })];
+    expect(await statuses(app, ['own', 'own', 'own', 'a', 'a'], key)).toEqual([200, 200, 429, 200, 200]);
+    expect(await statuses(app, ['free', 'own', 'own', 'own'], limited.key)).toEqual([200, 200, 200, 429]);
+    const { headers } = await ask(app, 'own', limited.key);
+    expect(headers.get('ratelimit-policy')).toBe('"key";q=5;w=60, "route";q=2;w=60');
+    expect(headers.get('ratelimit')).toMatch(/^"key";r=1;t=\d+, "route";r=0;t=\d+$/);
+    expect((await ask(app, 'free', limited.key)).headers.has('ratelimit')).toBe(false);
+  });
+
+  it('@Cost counts more than one, also by a function', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    expect(await statuses(app, ['dear', 'dear', 'computed?cost=2', 'a'], key)).toEqual([200, 429, 200, 429]);
+  });
+
+  it('without an ApiKeyGuard before it the guard refuses', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app);
+    expect(await statuses(app, ['misplaced'], key)).toEqual([401]);
+  });
+});
+
+it('a key without a limit is not limited, and nothing is said of one', async () => {
+  const app = await boot();
+  const { key } = await keyWith(app);
+  expect(new Set(await statuses(app, Array(50).fill('a'), key))).toEqual(new Set([200]));
+  expect((await ask(app, 'a', key)).headers.has('ratelimit-policy')).toBe(false);
+});
+
+it.each<[string, ApiKeyOptions, Partial<TestAppSettings>]>([
+  ['the option', { rateLimit: { limit: 3, windowSeconds: 30 } }, {}],
+  ['ThrottlerModule', {}, { imports: [ThrottlerModule.forRoot([{ limit: 3, ttl: 30_000 }])] }],
+])('the default of %s limits keys without a limit of their own, and no others', async (_, options, settings) => {
+  const app = await boot({ options, ...settings });
+  const [{ key }, own] = [await keyWith(app), await keyWith(app, { rateLimit: LIMIT })];
+  expect(await statuses(app, ['a', 'b', 'a', 'a'], key)).toEqual([200, 201, 200, 429]);
+  expect((await ask(app, 'a', key)).headers.get('ratelimit-policy')).toBe('"default";q=3;w=30');
+  expect((await ask(app, 'a', own.key)).headers.get('ratelimit-policy')).toBe('"key";q=5;w=60');
+});
+
+it('legacyHeaders adds the set of older clients', async () => {
+  const app = await boot({ options: { rateLimit: { legacyHeaders: true } } });
+  const { key } = await keyWith(app, { rateLimit: LIMIT });
+  const { headers } = await ask(app, 'a', key);
+  expect(['limit', 'remaining', 'reset'].map((name) => headers.get(`x-ratelimit-${name}`))).toEqual([
+    '5',
+    '4',
+    expect.stringMatching(/^(60|59)$/),
+  ]);
+});
+
+it('a limit that is changed counts from then on, here and in another instance', async () => {
+  const [app, other] = [await boot(), await boot()];
+  const { key, apiKey } = await keyWith(app, { rateLimit: LIMIT });
+  expect(await statuses(app, Array(5).fill('a'), key)).toEqual(Array(5).fill(200));
+  expect(await statuses(other, ['a'], key)).toEqual([200]);
+  await other.keys.update(apiKey.id, { rateLimit: { limit: 7, windowSeconds: 60 } });
+  await until(async () => (await ask(app, 'a', key)).headers.get('ratelimit-policy') === '"key";q=7;w=60');
+  expect((await statuses(app, Array(3).fill('a'), key)).at(-1)).toBe(429);
+});
+
+it('a burst at once passes exactly the limit', async () => {
+  const app = await boot();
+  const { key } = await keyWith(app, { rateLimit: { limit: 100, windowSeconds: 60 } });
+  const answers = await Promise.all(Array.from({ length: 500 }, () => ask(app, 'a', key)));
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(100);
+  expect(answers.filter(({ status }) => status === 429)).toHaveLength(400);
+});
+
+describe("a storage of somebody else's", () => {
+  /** Counts, fails or hangs, as a test likes. */
+  class Storage implements ThrottlerStorage {
+    mode: 'counts' | 'fails' | 'hangs' = 'counts';
+    hits = 0;
+
+    async increment(_key: string, ttl: number, limit: number) {
+      if (this.mode === 'fails') throw new Error('away');
+      if (this.mode === 'hangs') await new Promise(() => {});
+      const isBlocked = ++this.hits > limit;
+      return {
+        totalHits: this.hits,
+        timeToExpire: ttl / 1_000,
+        isBlocked,
+        timeToBlockExpire: isBlocked ? 9 : 0,
+      };
+    }
+  }
+
+  it.each<[string, (storage: Storage) => Partial<TestAppSettings>]>([
+    ['the option', (storage) => ({ options: { rateLimit: { storage } } })],
+    ['ThrottlerModule', (storage) => ({ imports: [ThrottlerModule.forRoot({ throttlers: [], storage })] })],
+  ])('is used where %s names it', async (_, settingsFor) => {
+    const storage = new Storage();
+    const app = await boot(settingsFor(storage));
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    expect(await statuses(app, ['a', 'dear', 'a', 'a'], key)).toEqual([200, 200, 200, 429]);
+    expect((await ask(app, 'a', key)).headers.get('retry-after')).toBe('60');
+    expect(storage.hits).toBe(7);
+  });
+
+  it.each([
+    ['fails', 'local', [200, 200, 200, 200, 200, 429]],
+    ['hangs', 'local', [200, 200, 200, 200, 200, 429]],
+    ['fails', 'open', Array(6).fill(200)],
+    ['hangs', 'open', Array(6).fill(200)],
+    ['fails', 'refuse', Array(6).fill(503)],
+    ['hangs', 'refuse', Array(6).fill(503)],
+  ] as const)('that %s is answered by the policy %s, and is used again when it counts', async (mode, onStorageFailure, expected) => {
+    const storage = new Storage();
+    const app = await boot({ options: { rateLimit: { storage, onStorageFailure, storageTimeoutMs: 50 } } });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    storage.mode = mode;
+    expect(await statuses(app, Array(6).fill('a'), key)).toEqual(expected);
+    storage.mode = 'counts';
+    await until(async () => {
+      await ask(app, 'a', key);
+      return storage.hits > 0;
+    });
+  });
+
+  it('what it let pass counts here as well, so that nobody begins anew when it fails', async () => {
+    const storage = new Storage();
+    const app = await boot({ options: { rateLimit: { storage } } });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    await statuses(app, ['a', 'a', 'a'], key);
+    storage.mode = 'fails';
+    expect(await statuses(app, ['a', 'a', 'a'], key)).toEqual([200, 200, 429]);
+  });
+});
+
+it.each([0, -1, 1.5, Number.NaN])('@Cost(%s) is refused where it is written', (cost) => {
+  expect(() => Cost(cost)).toThrow('@Cost');
+});
+
+it('a refusal by a limit is in the trail', async () => {
+  const app = await boot();
+  const { key, apiKey } = await keyWith(app, { rateLimit: { limit: 1, windowSeconds: 60 } });
+  await statuses(app, ['a', 'a'], key);
+  await until(async () => {
+    const page = await app.keys.events(apiKey.id);
+    return page?.items.some(({ details }) => (details as { reason?: string }).reason === 'rate') ?? false;
+  });
+});
+
+it.each([
+  { limit: 0 },
+  { limit: 1.5 },
+  { windowSeconds: 0 },
+  { storage: 'redis' },
+  { storage: {} },
+  { onStorageFailure: 'hope' },
+  { storageTimeoutMs: 1 },
+  { maxKeys: 0 },
+  { legacyHeaders: 'yes' },
+  { burst: 1 },
+])('a wrong option %j stops the boot', async (rateLimit) => {
+  await expect(boot({ options: { rateLimit } as ApiKeyOptions })).rejects.toThrow(
+    'option "rateLimit" must be',
+  );
+});

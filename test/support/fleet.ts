@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { ApiKeyOptions, ApiKeyService, CreateApiKeyInput, IssuedApiKey } from 'nestjs-api-key';
+import { type Adapter, bootApp, type TestApp } from './app';
+import { createMigratedDatabase, createUser } from './database';
+import { type FlakyProxy, flakyProxy } from './flaky-proxy';
+import { call } from './load';
+import { type Sample, startSample } from './sample';
+import { until } from './until';
+
+/** One instance of the sample app, in a process of its own, on a way of its own to the database. */
+export interface Member {
+  readonly sample: Sample;
+  readonly proxy: FlakyProxy;
+}
+
+/** How one instance differs from the sample. */
+export interface MemberSettings {
+  readonly adapter: Adapter;
+  readonly options?: ApiKeyOptions;
+  /** Whether it reaches the database without a proxy, which lives in the busy process of the test. Default false. */
+  readonly isDirect?: boolean;
+  /** Of the process, beside what every member has. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Instances of the sample app over one database, and one more, here, that manages the keys. */
+export class Fleet {
+  private constructor(
+    readonly database: string,
+    private readonly manager: TestApp,
+    private readonly members: readonly Member[],
+  ) {}
+
+  static async start(settings: readonly MemberSettings[]): Promise<Fleet> {
+    const database = await createMigratedDatabase();
+    const manager = await bootApp({ database, options: { prefix: 'acme_live' } });
+    try {
+      const members = await Promise.all(settings.map((setting) => startMember(database, setting)));
+      return new Fleet(database, manager, members);
+    } catch (error) {
+      await manager.close();
+      throw error;
+    }
+  }
+
+  get keys(): ApiKeyService {
+    return this.manager.keys;
+  }
+
+  get urls(): string[] {
+    return this.members.map(({ sample }) => sample.url);
+  }
+
+  member(at: number): Member {
+    const member = this.members[at];
+    if (!member) throw new Error(`the fleet has no member ${at}`);
+    return member;
+  }
+
+  /** Makes keys of one new user. */
+  async issue(count: number, fields: Partial<CreateApiKeyInput> = {}): Promise<IssuedApiKey[]> {
+    const input = { userId: await createUser(this.database), name: 'ci', ...fields };
+    return Promise.all(Array.from({ length: count }, () => this.keys.create(input)));
+  }
+
+  /** Waits until each instance has accepted each key without asking the database. */
+  async warm(keys: readonly string[]): Promise<void> {
+    for (const key of keys) await Promise.all(this.urls.map((_, at) => this.warmOne(at, key)));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(({ sample }) => sample.stop()));
+    await Promise.all(this.members.map(({ proxy }) => proxy.cut()));
+    await this.manager.close();
+  }
+
+  private warmOne(at: number, key: string): Promise<void> {
+    const { proxy } = this.member(at);
+    return until(async () => {
+      const before = proxy.lookUpsOf(digestOf(key));
+      const { status } = await call(this.urls, at, key);
+      return status === 200 && proxy.lookUpsOf(digestOf(key)) === before;
+    });
+  }
+}
+
+/** What the database is asked for where a key is looked up. */
+export function digestOf(key: string): string {
+  return createHash('sha256').update(key).digest('hex');
+}
+
+async function startMember(
+  database: string,
+  { adapter, options = {}, isDirect = false, env = {} }: MemberSettings,
+): Promise<Member> {
+  const proxy = await flakyProxy(database);
+  const sample = await startSample({
+    DATABASE_URL: isDirect ? database : proxy.url,
+    HTTP_ADAPTER: adapter,
+    NODE_OPTIONS: `--require ${join(__dirname, '../fixtures/with-options.cjs')}`,
+    API_KEY_OPTIONS: JSON.stringify(options),
+    ...env,
+  });
+  return { sample, proxy };
+}

@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { Redis } from 'ioredis';
+
+const PROGRAM = (process.env.PATH ?? '')
+  .split(delimiter)
+  .map((folder) => join(folder, 'redis-server'))
+  .find(isExecutable);
+
+/** Redis parts run against `REDIS_URL`, else against a `redis-server` of this machine, else they are skipped. */
+export const hasRedis = Boolean(process.env.REDIS_URL) || PROGRAM !== undefined;
+
+/** Whether a test may start and stop a Redis of its own. */
+export const hasRedisServer = PROGRAM !== undefined;
+
+/** A Redis that a test may use. */
+export interface TestRedis {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** A Redis of a test's own, which it may end and start again. */
+export interface OwnRedis extends TestRedis {
+  start(): Promise<void>;
+}
+
+/** That of `REDIS_URL`, else one of the test's own. */
+export async function testRedis(): Promise<TestRedis> {
+  const url = process.env.REDIS_URL;
+  return url ? { url, stop: async () => {} } : ownRedis();
+}
+
+/** Starts a `redis-server` on a free port that keeps nothing on disk. */
+export async function ownRedis(): Promise<OwnRedis> {
+  if (PROGRAM === undefined) throw new Error('there is no redis-server on the PATH');
+  const port = await freePort();
+  let server: ChildProcess | undefined;
+  const start = async () => {
+    const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    server = spawn(PROGRAM, args, { stdio: 'ignore' });
+    const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: null });
+    client.on('error', () => {});
+    await client.ping();
+    client.disconnect();
+  };
+  await start();
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    start,
+    stop: async () => {
+      if (!server || server.exitCode !== null || server.signalCode !== null) return;
+      const ended = once(server, 'exit');
+      server.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+function isExecutable(program: string): boolean {
+  try {
+    accessSync(program, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
