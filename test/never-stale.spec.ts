@@ -84,6 +84,16 @@ it('a thousand requests of one cold key make one query', async () => {
   expect(statements()).toBe(1);
 });
 
+it('a thousand requests by HTTP of one cold key make one query, and ask once for its user', async () => {
+  const loadUser = jest.fn(async (id: string) => ({ id }));
+  const app = await instance({ loadUser, leaseMs: 60_000, lastUsedIntervalMs: 3_600_000 });
+  const { key } = await issue(app);
+  const statements = countStatements(app);
+  const statuses = await Promise.all(Array.from({ length: 1_000 }, () => status(app, key)));
+  expect(new Set(statuses)).toEqual(new Set([200]));
+  expect([statements(), loadUser.mock.calls.length]).toEqual([1, 1]);
+});
+
 describe('what another instance or psql does reaches a warm instance by the feed:', () => {
   it.each<[string, (id: string, other: TestApp) => Promise<unknown>]>([
     ['a revocation', (id, other) => other.keys.revoke(id)],
@@ -202,7 +212,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
     const app = await instance({}, proxy.url);
     const { key, apiKey } = await issue(other);
     expect(await accepts(app, key)).toBe(true);
-    proxy.swallow();
+    proxy.silence('all');
     await other.keys.revoke(apiKey.id, { everywhere: true });
     await expect(app.keys.verify(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
     await proxy.cut();
@@ -245,6 +255,28 @@ it('serveCachedForMs serves it for longer, on purpose', async () => {
   const [row] = await sql<{ trust_ms: string }>(database, 'SELECT trust_ms FROM api_key_trust');
   expect(row?.trust_ms).toBe('60000');
   await proxy.mend();
+});
+
+it.each([
+  ['back', -86_400_000],
+  ['forth', 86_400_000],
+])('the wall clock of an instance set a day %s revives no expired key and refuses no live one', async (_, offset) => {
+  const app = await instance({ leaseMs: 60_000 });
+  const [live, ending] = [await issue(app), await issue(app)];
+  await app.keys.update(live.apiKey.id, { expiresAt: new Date(Date.now() + 3_600_000) });
+  await sql(
+    database,
+    `UPDATE api_keys SET expires_at = clock_timestamp() + interval '500 ms' WHERE id = ${ending.apiKey.id}`,
+  );
+  await until(() => accepts(app, live.key));
+  await accepts(app, ending.key);
+  await until(async () => !(await accepts(app, ending.key)));
+  const { now } = Date;
+  const wall = jest.spyOn(Date, 'now').mockImplementation(() => now() + offset);
+  for (let i = 0; i < 20; i++)
+    expect([await accepts(app, live.key), await accepts(app, ending.key)]).toEqual([true, false]);
+  wall.mockRestore();
+  expect([await accepts(app, live.key), await accepts(app, ending.key)]).toEqual([true, false]);
 });
 
 it('without its triggers nothing is remembered, and revocation holds at once', async () => {
@@ -343,7 +375,7 @@ describe('the health indicator, in the shape of Terminus,', () => {
     const app = await bootApp({ database: proxy.url, controllers: [Routes], options: { cacheSize: 0 } });
     running.push(app);
     expect(await healthOf(app)).toMatchObject({ apiKeys: { status: 'up', leaseHeld: false } });
-    proxy.swallow();
+    proxy.silence('all');
     expect(await healthOf(app)).toMatchObject({ apiKeys: { status: 'down', leaseHeld: false } });
     await proxy.cut();
     await proxy.mend();

@@ -1,34 +1,132 @@
-import { connect, createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
 
-/** A way to a database that can be cut and mended. */
+/** A way to a database that can be cut, silenced and mended. */
 export interface FlakyProxy {
   /** Connection string through the proxy. */
   readonly url: string;
   /** Ends all connections and takes no more. */
   cut(): Promise<void>;
+  /** Takes connections again, and delivers what was kept back. */
   mend(): Promise<void>;
-  /** Keeps all connections open, takes new ones, and lets nothing through any more. */
-  swallow(): void;
+  /** Keeps connections open, takes new ones, and lets nothing through any more: of the feed alone, or of all. */
+  silence(which: 'feed' | 'all'): void;
+  /** Ends the feed, with what was kept back of it, and lets it connect again. */
+  cutFeed(): void;
+  /** Keeps back the answer to the next statement that names a text. */
+  holdAnswerTo(text: string): HeldAnswer;
+  /** How often a digest was looked up so far. */
+  lookUpsOf(digest: string): number;
+}
+
+/** An answer of the database that is on its way. */
+export interface HeldAnswer {
+  /** Resolves once the database has given it. */
+  readonly given: Promise<void>;
+  /** Delivers it. */
+  release(): void;
+}
+
+/** The application name of the feed, in the first message of its connection. */
+const FEED = 'nestjs-api-key feed';
+const DIGEST = /\b[0-9a-f]{64}\b/g;
+
+/** One connection: both directions, and what is kept back of each. */
+class Link {
+  private readonly upstream: Socket;
+  private readonly keptBack: (() => void)[] = [];
+  isFeed = false;
+  private silent = false;
+  private held: (() => void) | undefined;
+
+  constructor(
+    private readonly client: Socket,
+    port: number,
+    private readonly said: (text: Buffer, link: Link) => void,
+    isSilenced: (feed: boolean) => boolean,
+  ) {
+    this.upstream = connect(port, '127.0.0.1');
+    this.client.once('data', (first) => {
+      this.isFeed = first.includes(FEED);
+      this.silent = isSilenced(this.isFeed);
+    });
+    this.client.on('data', (chunk) => {
+      this.said(chunk, this);
+      this.pass(this.silent, () => this.upstream.write(chunk));
+    });
+    this.upstream.on('data', (chunk) => {
+      this.held?.();
+      this.pass(this.silent || this.held !== undefined, () => this.client.write(chunk));
+    });
+    for (const socket of [this.client, this.upstream])
+      socket.on('error', () => {}).on('close', () => this.destroy());
+  }
+
+  /** Keeps answers back from now on; calls back at each. */
+  hold(given: () => void): void {
+    this.held = given;
+  }
+
+  release(): void {
+    this.held = undefined;
+    this.deliver();
+  }
+
+  silence(which: 'feed' | 'all'): void {
+    if (which === 'all' || this.isFeed) this.silent = true;
+  }
+
+  mend(): void {
+    this.silent = false;
+    this.deliver();
+  }
+
+  destroy(): void {
+    this.client.destroy();
+    this.upstream.destroy();
+  }
+
+  onClose(listener: () => void): void {
+    this.client.once('close', listener);
+  }
+
+  private pass(keepsBack: boolean, write: () => void): void {
+    if (keepsBack) this.keptBack.push(write);
+    else write();
+  }
+
+  private deliver(): void {
+    if (this.silent || this.held) return;
+    for (const write of this.keptBack.splice(0)) write();
+  }
 }
 
 /** Puts a proxy before a database, as if that were a machine that can go away. */
 export async function flakyProxy(database: string): Promise<FlakyProxy> {
   const url = new URL(database);
   const target = Number(url.port);
-  const sockets = new Set<Socket>();
-  let swallows = false;
+  const links = new Set<Link>();
+  const holds = new Map<string, { link?: Link; readonly given: () => void }>();
+  const lookUps = new Map<string, number>();
+  let silenced: 'feed' | 'all' | undefined;
+  const said = (statement: Buffer, link: Link) => {
+    for (const [digest] of statement.toString('latin1').matchAll(DIGEST))
+      lookUps.set(digest, (lookUps.get(digest) ?? 0) + 1);
+    for (const [text, hold] of holds)
+      if (!hold.link && statement.includes(text)) {
+        hold.link = link;
+        link.hold(hold.given);
+      }
+  };
   const server = createServer((client) => {
-    if (swallows) {
-      sockets.add(client.on('error', () => {}));
-      return;
-    }
-    const upstream = connect(target, '127.0.0.1');
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => {}).on('close', () => sockets.delete(socket));
-    }
-    client.pipe(upstream).pipe(client);
+    const link = new Link(
+      client,
+      target,
+      said,
+      (isFeed) => silenced === 'all' || (silenced === 'feed' && isFeed),
+    );
+    links.add(link);
+    link.onClose(() => links.delete(link));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -38,19 +136,41 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
   return {
     url: url.href,
     cut: async () => {
+      if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();
-      for (const socket of sockets) socket.destroy();
+      for (const link of links) link.destroy();
       await closed;
     },
-    swallow: () => {
-      swallows = true;
-      for (const socket of sockets) socket.unpipe().pause();
+    silence: (which) => {
+      silenced = which;
+      for (const link of links) link.silence(which);
     },
     mend: async () => {
-      swallows = false;
+      silenced = undefined;
+      for (const link of links) link.mend();
+      if (server.listening) return;
       server.listen(port, '127.0.0.1');
       await once(server, 'listening');
     },
+    cutFeed: () => {
+      silenced = undefined;
+      for (const link of links) if (link.isFeed) link.destroy();
+    },
+    holdAnswerTo: (text) => {
+      let given = () => {};
+      const answer = new Promise<void>((resolve) => {
+        given = resolve;
+      });
+      holds.set(text, { given });
+      return {
+        given: answer,
+        release: () => {
+          holds.get(text)?.link?.release();
+          holds.delete(text);
+        },
+      };
+    },
+    lookUpsOf: (digest) => lookUps.get(digest) ?? 0,
   };
 }

@@ -1,13 +1,12 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
-import type { ApiKey } from './api-key.entity';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { RequestTrail } from './audit/request-trail';
 import { type Eventually, rescue, then } from './eventually';
-import { refuse } from './refuse';
+import { refuse, refuseLate } from './refuse';
 import { requireAllHeaders } from './request/all-headers';
 import { requireAllowedAddress } from './request/allowed-address';
-import { attachAuthentication, authenticationOf } from './request/authentication';
+import { type Authentication, attachAuthentication, authenticationOf } from './request/authentication';
 import { type ApiKeyRequest, callerOf, requestOf } from './request/http-exchange';
 import { OwnerLoader } from './request/owner-loader';
 import { presentedCredential } from './request/presented-credential';
@@ -34,27 +33,28 @@ export class ApiKeyGuard implements CanActivate {
     const request = requestOf(context);
     if (authenticationOf(request)) return true;
     return rescue(
-      () => then(this.authenticate(request), (apiKey) => this.accept(apiKey, context)),
+      () => then(this.authenticate(request), (found) => this.accept(found, request, context)),
       (error) => refuse(error, context, this.options.realm, this.trail),
     );
   }
 
-  private authenticate(request: ApiKeyRequest): Eventually<ApiKey> {
+  private authenticate(request: ApiKeyRequest): Eventually<Authentication> {
     requireAllHeaders(request);
     this.transport.require(request);
-    const credential = presentedCredential(request, this.options.headerName);
-    return then(this.keys.admit(credential), (apiKey) => {
+    return refuseLate(this.options.lookUpTimeoutMs, this.admit(request));
+  }
+
+  private admit(request: ApiKeyRequest): Eventually<Authentication> {
+    return then(this.keys.admit(presentedCredential(request, this.options.headerName)), (apiKey) => {
       requireAllowedAddress(request, apiKey);
-      return then(this.owners.load(apiKey), (user) => {
-        attachAuthentication(request, { apiKey, user });
-        return apiKey;
-      });
+      return then(this.owners.load(apiKey), (user) => ({ apiKey, user }));
     });
   }
 
-  private accept(apiKey: ApiKey, context: ExecutionContext): boolean {
-    this.keys.noteUse(apiKey);
-    this.trail.accepted(apiKey, () => callerOf(context));
+  private accept(found: Authentication, request: ApiKeyRequest, context: ExecutionContext): boolean {
+    attachAuthentication(request, found);
+    this.keys.noteUse(found.apiKey);
+    this.trail.accepted(found.apiKey, () => callerOf(context));
     return true;
   }
 }

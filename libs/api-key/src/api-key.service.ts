@@ -22,7 +22,7 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf } from './authority';
 import { digestKey } from './credential/digest';
-import { isWellFormedKey, visiblePrefix, visibleSuffix } from './credential/format';
+import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from './credential/format';
 import { maskKey } from './credential/mask';
 import { deleteEndedKeys, deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
@@ -370,11 +370,14 @@ export class ApiKeyService {
     return pageOf(found, limit);
   }
 
+  /** A key that is remembered has the form of one: only of others it is checked. */
   private judge(key: unknown): Eventually<ApiKey | InvalidKey> {
-    if (typeof key !== 'string' || !isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
-    return then(this.find(digestKey(key)), (stored) =>
-      stored && !stored.revoked && !stored.expired ? stored.apiKey : invalidKey(key, stored),
-    );
+    if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return MALFORMED;
+    const digest = digestKey(key);
+    const known = this.verification.remembered(digest);
+    if (known !== undefined) return judged(key, known);
+    if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
+    return this.verification.find(digest).then((stored) => judged(key, stored), refuseUnavailable);
   }
 
   private get table(): string {
@@ -447,11 +450,6 @@ export class ApiKeyService {
       report(removed);
     }
   }
-
-  private find(digest: string): KnownKey | null | Promise<KnownKey | null> {
-    const found = this.verification.find(digest);
-    return found instanceof Promise ? found.catch(refuseUnavailable) : found;
-  }
 }
 
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
@@ -465,6 +463,10 @@ interface InvalidKey extends RefusedKey {
 }
 
 const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
+
+function judged(key: string, stored: KnownKey | null): ApiKey | InvalidKey {
+  return stored && !stored.revoked && !stored.expired ? stored.apiKey : invalidKey(key, stored);
+}
 
 function invalidKey(key: string, stored: KnownKey | null): InvalidKey {
   const masked = maskKey(visiblePrefix(key), visibleSuffix(key));

@@ -19,6 +19,36 @@ export function rescue<T>(work: () => Eventually<T>, recover: (error: unknown) =
   }
 }
 
-function isPending<T>(value: Eventually<T>): value is PromiseLike<T> {
+/** Whether a value is still to come. */
+export function isPending<T>(value: Eventually<T>): value is PromiseLike<T> {
   return typeof (value as Partial<PromiseLike<T>> | null | undefined)?.then === 'function';
+}
+
+/** A deadline is waited for in so many parts. */
+const PARTS = 4;
+
+/**
+ * Hands a value on, or fails where it has not come after so many milliseconds. What brings it is not stopped. Time in which this
+ * process was itself too busy to look does not count: the deadline passes in parts, and after each one it looks.
+ * @param late called where the deadline has passed; the error to fail with
+ */
+export function inTime<T>(deadlineMs: number, value: Eventually<T>, late: () => Error): Eventually<T> {
+  if (!isPending(value)) return value;
+  return new Promise((resolve, reject) => {
+    let settled = false;
+    let timer: NodeJS.Timeout;
+    const wait = (parts: number): void => {
+      timer = setTimeout(() => setImmediate(() => settled || next(parts - 1)), deadlineMs / PARTS);
+    };
+    const next = (parts: number): void => (parts > 0 ? wait(parts) : reject(late()));
+    const settle =
+      <A>(how: (outcome: A) => void) =>
+      (outcome: A) => {
+        settled = true;
+        clearTimeout(timer);
+        how(outcome);
+      };
+    wait(PARTS);
+    value.then(settle(resolve), settle(reject));
+  });
 }

@@ -14,6 +14,9 @@ interface Caller {
   readonly requestId: string | null;
 }
 
+/** How long a log that says why keys cannot be judged keeps quiet about it. */
+const QUIET_MS = 10_000;
+
 const NOBODY = { type: 'user', id: null } as const;
 
 /** Tells of requests that were refused or let in, without I/O on their way. */
@@ -21,6 +24,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
   private readonly logger = new Logger('ApiKey');
   private readonly refusals: EventQueue | null;
   private readonly acceptances: EventQueue | null;
+  private quietUntil = 0;
 
   constructor(
     private readonly options: Readonly<Required<AuditOptions>>,
@@ -70,6 +74,15 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     };
     this.acceptances?.add(event);
     if (accepted === 'log') this.logger.debug(lineOf(event));
+  }
+
+  /** Says in the log why keys cannot be judged, once in a while: each request may say the same. */
+  unavailable(cause: unknown): void {
+    const now = performance.now();
+    if (now < this.quietUntil) return;
+    this.quietUntil = now + QUIET_MS;
+    const words = cause instanceof Error ? cause.message || cause.name : String(cause);
+    this.logger.warn(`Requests are answered 503, for keys cannot be judged: ${words}`);
   }
 
   onApplicationBootstrap(): void {

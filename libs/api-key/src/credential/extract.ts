@@ -10,6 +10,8 @@ const MALFORMED: Presented = { kind: 'malformed' };
 /** The scheme `Bearer` in any case, not followed by another character of an RFC 9110 §5.6.2 token. */
 const BEARER_SCHEME = /^bearer(?![!#$%&'*+\-.^_`|~0-9A-Za-z])/i;
 const SCHEME_LENGTH = 'bearer'.length;
+const PLAIN = 'Bearer ';
+const SPACE = 0x20;
 const BLANK = /^[ \t]*$/;
 const LEADING_SPACES = /^ +/;
 
@@ -42,10 +44,16 @@ function isNamed(name: string, lowerCase: string): boolean {
 }
 
 function bearerCredential(authorization: string): Presented | undefined {
+  if (isPlainBearer(authorization)) return { kind: 'credential', value: authorization.slice(PLAIN.length) };
   if (!BEARER_SCHEME.test(authorization)) return undefined;
   const rest = authorization.slice(SCHEME_LENGTH);
   if (BLANK.test(rest)) return undefined;
   return rest.startsWith(' ') ? { kind: 'credential', value: rest.replace(LEADING_SPACES, '') } : MALFORMED;
+}
+
+/** As nearly all clients write it: one space, and no blank after it. The rules below would say the same. */
+function isPlainBearer(authorization: string): boolean {
+  return authorization.startsWith(PLAIN) && authorization.charCodeAt(PLAIN.length) > SPACE;
 }
 
 function headerCredential(value: string): Presented {

@@ -20,7 +20,9 @@ const UNBIASED_BYTE_LIMIT = 248;
 const PREFIX = /^[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*$/;
 const CHECKSUMMED = /^[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*_[0-9A-Za-z]{49}$/;
 const HEX = /^[0-9a-f]{64}$/;
-const MAX_KEY_LENGTH = MAX_PREFIX_LENGTH + 1 + TAIL_LENGTH;
+
+/** No key of either form is longer, in characters. */
+export const MAX_KEY_LENGTH = MAX_PREFIX_LENGTH + 1 + TAIL_LENGTH;
 
 /** Whether a prefix is 1 to 32 letters and digits, parts joined by single `_`, beginning with a letter. */
 export function isKeyPrefix(prefix: string): boolean {

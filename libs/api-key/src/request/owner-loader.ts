@@ -2,19 +2,28 @@ import { HttpException } from '@nestjs/common';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
-import { type Eventually, rescue, then } from '../eventually';
+import { type Eventually, isPending } from '../eventually';
 
 /** Remembers users for a while. */
 interface OwnerMemory {
-  find(userId: string, load: (userId: string) => unknown): unknown;
+  remembered(userId: string): unknown;
+  find(userId: string, load: (userId: string) => unknown): Promise<unknown>;
 }
 
 /** Turns the owner of a key into the user of the request, through the option `loadUser`. */
 export class OwnerLoader {
+  private loads = 0;
+
   constructor(
-    private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'>,
+    private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser' | 'maxLookUps'>,
     private readonly memory: OwnerMemory,
   ) {}
+
+  private readonly ask = (userId: string): unknown => {
+    if (this.loads >= this.options.maxLookUps) throw new Error('too many users are being loaded');
+    const loading = this.options.loadUser(userId);
+    return isPending(loading) ? this.counted(loading) : loading;
+  };
 
   /**
    * The user of a key.
@@ -22,8 +31,19 @@ export class OwnerLoader {
    *   `KEY_STORE_UNAVAILABLE` where `loadUser` fails, or its own HttpException
    */
   load(apiKey: ApiKey): Eventually<unknown> {
-    const loaded = rescue(() => this.memory.find(apiKey.userId, this.options.loadUser), refuseFailed);
-    return then(loaded, (user) => user || refuseNobody(apiKey));
+    const { userId } = apiKey;
+    const known = this.memory.remembered(userId);
+    if (known) return known;
+    return this.memory.find(userId, this.ask).then((user) => user || refuseNobody(apiKey), refuseFailed);
+  }
+
+  private async counted(loading: PromiseLike<unknown>): Promise<unknown> {
+    this.loads += 1;
+    try {
+      return await loading;
+    } finally {
+      this.loads -= 1;
+    }
   }
 }
 

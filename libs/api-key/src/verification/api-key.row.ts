@@ -56,15 +56,16 @@ export function apiKeyTable(dataSource: DataSource): string {
 
 /** The name of the table that holds the trail, beside that of the keys. */
 export function eventTable(dataSource: DataSource): string {
-  return beside(dataSource, 'api_key_events');
+  return besideKeys(dataSource, 'api_key_events');
 }
 
 /** The name of the table that holds how long instances trust what they remember. */
 export function trustTable(dataSource: DataSource): string {
-  return beside(dataSource, 'api_key_trust');
+  return besideKeys(dataSource, 'api_key_trust');
 }
 
-function beside(dataSource: DataSource, name: string): string {
+/** The quoted name of anything else of ours, in the schema of the table of keys. */
+export function besideKeys(dataSource: DataSource, name: string): string {
   return quoteName(dataSource.getMetadata(ApiKey).tablePath.replace(/api_keys$/, name));
 }
 

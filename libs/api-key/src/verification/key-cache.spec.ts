@@ -27,15 +27,23 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
 }
 
 /** A cache over look-ups that a test answers when it likes. */
-function build(options: { cacheSize?: number; staleForMs?: number; session?: boolean } = {}) {
+function build(
+  options: { cacheSize?: number; staleForMs?: number; session?: boolean; waits?: boolean } = {},
+) {
   const clock = new FakeClock();
   const lease = new Lease(BOUND_MS, clock);
-  const asked: { digest: string; answer: (found: StoredKey | null) => Promise<void>; fail: () => void }[] =
-    [];
-  const look = (digest: string) =>
+  const asked: {
+    digest: string;
+    send: () => void;
+    answer: (found: StoredKey | null) => Promise<void>;
+    fail: () => void;
+  }[] = [];
+  const look = (digest: string, send: () => void) =>
     new Promise<StoredKey | null>((resolve, reject) => {
+      if (!options.waits) send();
       asked.push({
         digest,
+        send,
         answer: async (found) => {
           resolve(found);
           await new Promise(setImmediate);
@@ -51,37 +59,58 @@ function build(options: { cacheSize?: number; staleForMs?: number; session?: boo
   return { clock, lease, cache, asked };
 }
 
-const idOf = async (found: ReturnType<KeyCache['find']>) => (await found)?.apiKey.id ?? null;
+/** What is remembered, at once, or else the look-up. */
+function find(cache: KeyCache, digest: string) {
+  const known = cache.remembered(digest);
+  return known === undefined ? cache.find(digest) : known;
+}
+
+const idOf = async (found: ReturnType<typeof find>) => (await found)?.apiKey.id ?? null;
 
 it('a key is looked up once, and then answered without a promise', async () => {
   const { cache, asked } = build();
-  const first = cache.find('d');
+  const first = find(cache, 'd');
   await asked[0]?.answer(stored('1'));
   expect(await idOf(first)).toBe('1');
-  expect(cache.find('d')).toMatchObject({ apiKey: { id: '1' }, expired: false, revoked: false });
+  expect(find(cache, 'd')).toMatchObject({ apiKey: { id: '1' }, expired: false, revoked: false });
   expect(asked).toHaveLength(1);
   expect(cache.statistics).toEqual({ size: 1, hitRate: 0.5 });
 });
 
 it('a digest of no key is looked up once, until a key is inserted', async () => {
   const { cache, asked } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   await asked[0]?.answer(null);
-  expect(cache.find('d')).toBeNull();
+  expect(find(cache, 'd')).toBeNull();
   cache.evictUnknown();
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
 });
 
 it('a thousand requests of one cold key make one look-up, and share its failure', async () => {
   const { cache, asked } = build();
-  const waiting = Array.from({ length: 1_000 }, () => cache.find('d'));
+  const waiting = Array.from({ length: 1_000 }, () => find(cache, 'd'));
   expect(asked).toHaveLength(1);
   asked[0]?.fail();
   const outcomes = await Promise.allSettled(waiting.map(async (found) => found));
   expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
+});
+
+it.each([
+  ['there is no session', { session: false }],
+  ['nothing is remembered', { cacheSize: 0 }],
+])('also where %s, a look-up that waits for a connection may be joined, until it is sent', async (_, options) => {
+  const { cache, asked } = build({ ...options, waits: true });
+  const [first, second] = [find(cache, 'd'), find(cache, 'd')];
+  expect(asked).toHaveLength(1);
+  asked[0]?.send();
+  const third = find(cache, 'd');
+  expect(asked).toHaveLength(2);
+  await asked[0]?.answer(stored('1'));
+  await asked[1]?.answer(null);
+  expect([await idOf(first), await idOf(second), await idOf(third)]).toEqual(['1', '1', null]);
 });
 
 it.each<[string, (parts: ReturnType<typeof build>) => void]>([
@@ -91,111 +120,111 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
 ])('a look-up that is overtaken by %s may not be joined, and its answer is not remembered', async (_, overtake) => {
   const parts = build();
   const { cache, asked } = parts;
-  const before = cache.find('d');
+  const before = find(cache, 'd');
   overtake(parts);
-  const after = cache.find('d');
+  const after = find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[0]?.answer(stored('1'));
   expect(await idOf(before)).toBe('1');
   await asked[1]?.answer(null);
   expect(await idOf(after)).toBeNull();
-  expect(cache.find('d')).toBeNull();
+  expect(find(cache, 'd')).toBeNull();
 });
 
 it('a look-up that is overtaken by an insert may not be joined; what it finds is remembered, that it finds none is not', async () => {
   const { cache, asked } = build();
-  void cache.find('none');
-  void cache.find('some');
+  void find(cache, 'none');
+  void find(cache, 'some');
   cache.evictUnknown();
-  void cache.find('none');
+  void find(cache, 'none');
   expect(asked).toHaveLength(3);
   await asked[0]?.answer(null);
   await asked[1]?.answer(stored('1'));
-  expect(cache.find('some')).not.toBeInstanceOf(Promise);
-  expect(cache.find('none')).toBeInstanceOf(Promise);
+  expect(find(cache, 'some')).not.toBeInstanceOf(Promise);
+  expect(find(cache, 'none')).toBeInstanceOf(Promise);
 });
 
 it('a look-up that is overtaken by an insert and then by an eviction is not remembered', async () => {
   const { cache, asked } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   cache.evictUnknown();
   cache.evict('1');
   await asked[0]?.answer(stored('1'));
-  expect(cache.find('d')).toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).toBeInstanceOf(Promise);
 });
 
 it('a look-up whose place another has taken is not remembered either where an eviction overtook it', async () => {
   const { cache, asked, lease, clock } = build({ staleForMs: 60_000 });
-  void cache.find('d');
+  void find(cache, 'd');
   clock.at += 60_000;
   lease.renew(clock.moment());
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
   cache.evict('1');
   await asked[0]?.answer(stored('1'));
   await asked[1]?.answer(stored('1'));
-  expect(cache.find('d')).toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).toBeInstanceOf(Promise);
 });
 
 it('a look-up of an earlier session is not remembered', async () => {
   const { cache, asked, lease, clock } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   lease.lose();
   lease.begin();
   lease.renew(clock.moment());
   await asked[0]?.answer(stored('1'));
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
 });
 
 it('a look-up asked before a session is not remembered in it, nor joined', async () => {
   const { cache, asked, lease, clock } = build({ session: false });
-  void cache.find('d');
-  void cache.find('d');
+  void find(cache, 'd');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
   lease.begin();
   lease.renew(clock.moment());
   await asked[0]?.answer(stored('1'));
   await asked[1]?.answer(stored('1'));
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(3);
 });
 
 it('a look-up as old as a lease is neither joined nor remembered', async () => {
   const { cache, asked, lease, clock } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   clock.at += BOUND_MS;
   lease.renew(clock.moment());
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[0]?.answer(stored('1'));
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[1]?.answer(stored('1'));
-  expect(cache.find('d')).not.toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).not.toBeInstanceOf(Promise);
 });
 
 it('what is remembered is used while the lease holds, and again once it is renewed', async () => {
   const { cache, asked, lease, clock } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   await asked[0]?.answer(stored('1'));
   clock.at += BOUND_MS;
-  expect(cache.find('d')).toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).toBeInstanceOf(Promise);
   lease.renew(clock.moment());
-  expect(cache.find('d')).not.toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).not.toBeInstanceOf(Promise);
 });
 
 it('a key expires on the monotonic clock while it is remembered', async () => {
   const { cache, asked, lease, clock } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   clock.at += 10;
   await asked[0]?.answer(stored('1', 100));
   clock.at += 89;
-  expect(cache.find('d')).toMatchObject({ expired: false });
+  expect(find(cache, 'd')).toMatchObject({ expired: false });
   clock.at += 1;
-  expect(cache.find('d')).toMatchObject({ expired: true });
+  expect(find(cache, 'd')).toMatchObject({ expired: true });
   lease.renew(clock.moment());
-  expect(cache.find('d')).toMatchObject({ expired: true });
+  expect(find(cache, 'd')).toMatchObject({ expired: true });
 });
 
 it('memory is bounded, and a key that fell out can still be evicted and looked up', async () => {
@@ -207,19 +236,19 @@ it('memory is bounded, and a key that fell out can still be evicted and looked u
   }
   expect(cache.statistics.size).toBeLessThanOrEqual(3);
   cache.evict('0');
-  expect(cache.find('d0')).toBeInstanceOf(Promise);
+  expect(find(cache, 'd0')).toBeInstanceOf(Promise);
 });
 
 it('an eviction tells the owner of the key, where it was remembered', async () => {
   const { cache, asked } = build();
-  void cache.find('d');
+  void find(cache, 'd');
   await asked[0]?.answer(stored('1', null, 'owner'));
   expect([cache.evict('2'), cache.evict('1'), cache.evict('1')]).toEqual([undefined, 'owner', undefined]);
 });
 
 it('nothing of a shared key can be changed by one request for the others', async () => {
   const { cache, asked } = build();
-  const waiting = cache.find('d');
+  const waiting = find(cache, 'd');
   await asked[0]?.answer(stored('1'));
   const apiKey = (await waiting)?.apiKey as ApiKey;
   expect(() => apiKey.scopes.push('*')).toThrow(TypeError);
@@ -229,21 +258,21 @@ it('nothing of a shared key can be changed by one request for the others', async
 
 it('a size of 0 remembers nothing and lets nobody wait for another', async () => {
   const { cache, asked } = build({ cacheSize: 0 });
-  void cache.find('d');
-  void cache.find('d');
+  void find(cache, 'd');
+  void find(cache, 'd');
   await asked[0]?.answer(stored('1'));
-  void cache.find('d');
+  void find(cache, 'd');
   expect(asked).toHaveLength(3);
 });
 
 it('without a session, keys are trusted for staleForMs, and not longer', async () => {
   const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
-  void cache.find('d');
+  void find(cache, 'd');
   await asked[0]?.answer(stored('1'));
   clock.at += 499;
-  expect(cache.find('d')).not.toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).not.toBeInstanceOf(Promise);
   clock.at += 1;
-  expect(cache.find('d')).toBeInstanceOf(Promise);
+  expect(find(cache, 'd')).toBeInstanceOf(Promise);
 });
 
 it('a million random digests of no key leave no more behind than the caps allow', async () => {

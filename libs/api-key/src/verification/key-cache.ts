@@ -3,6 +3,7 @@ import type { ApiKey } from '../api-key.entity';
 import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
+import { recall } from './recall';
 
 /** What is known of a digest now. */
 export interface KnownKey {
@@ -32,9 +33,16 @@ interface Entry extends Remembered {
   readonly expiresAt: number | null;
 }
 
-/** A look-up under way. Nobody may join it once an eviction has overtaken it. */
-interface Flight extends Remembered {
+/**
+ * A look-up under way. Until it is sent, as where it waits for a connection, its answer will be younger than whoever joins it;
+ * after that it may be joined as far as it may be remembered. Nobody may join it once an eviction has overtaken it.
+ */
+interface Flight extends Begun {
   readonly answer: Promise<KnownKey | null>;
+}
+
+interface Begun extends Remembered {
+  sent: boolean;
   /** A key changed meanwhile: what is found is not remembered. */
   changed: boolean;
   /** A key was inserted meanwhile: that none was found is not remembered. */
@@ -59,7 +67,7 @@ export class KeyCache {
   private misses = 0;
 
   constructor(
-    private readonly look: (digest: string) => Promise<StoredKey | null>,
+    private readonly look: (digest: string, sent: () => void) => Promise<StoredKey | null>,
     private readonly lease: Lease,
     private readonly options: KeyCacheOptions,
     private readonly clock: Clock,
@@ -69,19 +77,23 @@ export class KeyCache {
     this.keys = new LRUCache({ max, dispose: ({ id }, digest) => this.forgetDigest(id, digest) });
   }
 
-  /** The key of a digest, at once where it is remembered; null where there is none. */
-  find(digest: string): KnownKey | null | Promise<KnownKey | null> {
+  /** The key of a digest where it is remembered; null where it is remembered that there is none. */
+  remembered(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
-    const entry = this.keys.get(digest);
+    const entry = recall(this.keys, digest);
     if (entry && this.trusts(entry, now)) {
       this.hits += 1;
       return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
     }
     const unknown = this.unknown.get(digest);
-    if (unknown && this.trusts(unknown, now)) {
-      this.hits += 1;
-      return null;
-    }
+    if (!unknown || !this.trusts(unknown, now)) return undefined;
+    this.hits += 1;
+    return null;
+  }
+
+  /** Looks a digest up, or joins who does; null where there is no key of it. */
+  find(digest: string): Promise<KnownKey | null> {
+    const now = this.clock.monotonic();
     this.misses += 1;
     const flight = this.flights.get(digest);
     return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, now);
@@ -122,17 +134,22 @@ export class KeyCache {
   }
 
   private mayJoin(flight: Flight, now: number): boolean {
-    return (
-      this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, this.options.staleForMs)
-    );
+    if (!flight.sent) return true;
+    const { cacheSize, staleForMs } = this.options;
+    if (cacheSize === 0) return false;
+    return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);
   }
 
   private fly(digest: string, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
-    const answer = this.look(digest).then((found) => this.landed(digest, flight, found));
-    const flight: Flight = { session, askedAt: now, changed: false, inserted: false, answer };
+    const begun = { session, askedAt: now, sent: false, changed: false, inserted: false };
+    const sent = () => {
+      begun.sent = true;
+    };
+    const answer = this.look(digest, sent).then((found) => this.landed(digest, begun, found));
+    const flight: Flight = Object.assign(begun, { answer });
     this.underWay.add(flight);
-    if (this.mayRemember(flight)) this.flights.set(digest, flight);
+    this.flights.set(digest, flight);
     answer.catch(() => {}).finally(() => this.ended(digest, flight));
     return answer;
   }
@@ -142,7 +159,7 @@ export class KeyCache {
     if (this.flights.get(digest) === flight) this.flights.delete(digest);
   }
 
-  private landed(digest: string, flight: Flight, found: StoredKey | null): KnownKey | null {
+  private landed(digest: string, flight: Begun, found: StoredKey | null): KnownKey | null {
     if (!found) {
       if (!flight.inserted && this.mayRemember(flight))
         this.unknown.set(digest, { session: flight.session, askedAt: flight.askedAt });
@@ -157,7 +174,7 @@ export class KeyCache {
   /** The deadline counts from when the look-up was sent: on the early side, as it may be. */
   private remember(
     digest: string,
-    { session, askedAt }: Flight,
+    { session, askedAt }: Begun,
     known: KnownKey,
     lifeMs: number | null,
   ): void {
@@ -173,7 +190,7 @@ export class KeyCache {
     this.digests.set(id, digest);
   }
 
-  private mayRemember({ changed, session, askedAt }: Flight): boolean {
+  private mayRemember({ changed, session, askedAt }: Begun): boolean {
     const { cacheSize, staleForMs } = this.options;
     if (changed || cacheSize === 0) return false;
     const age = this.clock.monotonic() - askedAt;

@@ -37,9 +37,12 @@ export class KeyStore {
     this.select = new PreparedSelect(dataSource, deadlineMs, () => this.statement());
   }
 
-  /** Life is judged by the database's clock, for that of this machine may be wrong. */
-  async find(digest: string): Promise<StoredKey | null> {
-    const row = await this.select.one(digest);
+  /**
+   * Life is judged by the database's clock, for that of this machine may be wrong.
+   * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
+   */
+  async find(digest: string, sent: () => void = () => {}): Promise<StoredKey | null> {
+    const row = await this.select.one(digest, sent);
     return row && { apiKey: apiKeyFromRow(row), revoked: row.revoked_at !== null, lifeMs: row.life_ms };
   }
 

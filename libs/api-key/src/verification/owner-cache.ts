@@ -1,17 +1,29 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from './clock';
 import type { Lease } from './lease';
+import { recall } from './recall';
 
-interface Known {
-  readonly user: unknown;
-  readonly session: number;
+interface Remembered {
+  readonly session: number | null;
   readonly askedAt: number;
 }
 
-/** Remembers what `loadUser` returned, for a time of its own and no longer than the lease holds. */
+interface Known extends Remembered {
+  readonly user: unknown;
+}
+
+/** A call of `loadUser` under way. Nobody may join it once an eviction has overtaken it. */
+interface Load extends Remembered {
+  readonly user: Promise<unknown>;
+}
+
+/**
+ * Remembers what `loadUser` returned, for a time of its own and no longer than the lease holds. One call serves all who wait
+ * for it, as far as it may be remembered.
+ */
 export class OwnerCache {
   private readonly known: LRUCache<string, Known>;
-  private generation = 0;
+  private readonly loads = new Map<string, Load>();
 
   constructor(
     private readonly lease: Lease,
@@ -21,13 +33,17 @@ export class OwnerCache {
     this.known = new LRUCache({ max: Math.max(1, options.cacheSize) });
   }
 
-  /** The user of an owner, remembered or loaded; what is falsy is not remembered. */
-  find(userId: string, load: (userId: string) => unknown): unknown {
-    const known = this.known.get(userId);
+  /** The user of an owner where it is remembered. */
+  remembered(userId: string): unknown {
+    const known = recall(this.known, userId);
+    return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
+  }
+
+  /** Loads the user of an owner, or joins who does; what is falsy is not remembered. */
+  find(userId: string, load: (userId: string) => unknown): Promise<unknown> {
     const now = this.clock.monotonic();
-    if (known && now - known.askedAt < this.options.userCacheMs && this.lease.trusts(known.session, now))
-      return known.user;
-    return this.load(userId, load, now);
+    const loading = this.loads.get(userId);
+    return loading && this.trusts(loading, now) ? loading.user : this.load(userId, load, now);
   }
 
   /** Forgets an owner. */
@@ -36,9 +52,9 @@ export class OwnerCache {
     this.closeLoads();
   }
 
-  /** What is being loaded now is not remembered. */
+  /** What is being loaded now is not remembered, and may not be joined. */
   closeLoads(): void {
-    this.generation += 1;
+    this.loads.clear();
   }
 
   /** Forgets all. */
@@ -47,20 +63,30 @@ export class OwnerCache {
     this.closeLoads();
   }
 
-  private async load(userId: string, load: (userId: string) => unknown, askedAt: number): Promise<unknown> {
-    const { session } = this.lease;
-    const { generation } = this;
-    const user = await load(userId);
-    const { cacheSize, userCacheMs } = this.options;
-    if (
-      user &&
-      cacheSize > 0 &&
-      userCacheMs > 0 &&
-      session !== null &&
-      session === this.lease.session &&
-      generation === this.generation
-    )
-      this.known.set(userId, { user, session, askedAt });
+  private trusts({ session, askedAt }: Remembered, now: number): boolean {
+    return session !== null && now - askedAt < this.options.userCacheMs && this.lease.trusts(session, now);
+  }
+
+  private load(userId: string, load: (userId: string) => unknown, askedAt: number): Promise<unknown> {
+    const user = (async () => load(userId))();
+    const loading: Load = { user, session: this.lease.session, askedAt };
+    this.loads.set(userId, loading);
+    user.then(
+      (found) => this.landed(userId, loading, found),
+      () => this.ended(userId, loading),
+    );
     return user;
+  }
+
+  private landed(userId: string, loading: Load, user: unknown): void {
+    const { session, askedAt } = loading;
+    const overtaken = !this.ended(userId, loading) || session === null || session !== this.lease.session;
+    if (user && !overtaken && this.options.userCacheMs > 0)
+      this.known.set(userId, { user, session, askedAt });
+  }
+
+  /** Whether it was still the one that may be joined. */
+  private ended(userId: string, loading: Load): boolean {
+    return this.loads.get(userId) === loading && this.loads.delete(userId);
   }
 }

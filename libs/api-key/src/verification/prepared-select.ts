@@ -1,13 +1,23 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import type { DataSource } from 'typeorm';
+import { inTime } from '../eventually';
 
 /** A prepared statement that is none any more: the table changed its types (0A000), or the session is not ours alone. */
 const STALE_PLAN = '0A000';
 const POOLED_AWAY = ['26000', '42P05'];
 
+/** How long a connection may take to answer before it is thrown away. */
+const CONNECTION_PATIENCE_MS = 5_000;
+
+/** One asking; `late` once nobody waits for it any more. */
+interface Asking {
+  late: boolean;
+}
+
 /**
  * A SELECT of one row by one text, prepared once a connection, straight on the driver's pool: TypeORM's repository costs twice as
- * much. Given up after a deadline; a connection that did not answer is thrown away.
+ * much. Given up after a deadline. The connection has longer: one that is only slow must not be opened anew each time, which a
+ * busy database would never recover from.
  */
 export class PreparedSelect<Row extends object> {
   private version = 1;
@@ -19,13 +29,16 @@ export class PreparedSelect<Row extends object> {
     private readonly statement: () => string,
   ) {}
 
-  /** @throws Error where PostgreSQL fails, or does not answer in time */
-  async one(value: string): Promise<Row | null> {
+  /**
+   * @param sent called when a connection is free and the statement goes out
+   * @throws Error where PostgreSQL fails, or does not answer in time
+   */
+  async one(value: string, sent: () => void): Promise<Row | null> {
     try {
-      return await this.ask(value);
+      return await this.ask(value, sent);
     } catch (error) {
       if (!this.prepareAnew(String((error as { code?: unknown }).code))) throw error;
-      return this.ask(value);
+      return this.ask(value, sent);
     }
   }
 
@@ -37,48 +50,42 @@ export class PreparedSelect<Row extends object> {
     return true;
   }
 
-  private ask(value: string): Promise<Row | null> {
-    return new Promise((resolve, reject) => {
-      let late = false;
-      let client: PoolClient | undefined;
-      const deadline = setTimeout(() => {
-        late = true;
-        client?.release(true);
-        const error = new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`);
-        reject(Object.assign(error, { code: 'ETIMEDOUT' }));
-      }, this.deadlineMs);
-      this.query(
-        value,
-        (taken) => {
-          if (late) taken.release();
-          else client = taken;
-          return !late;
-        },
-        (taken, failed) => {
-          if (!late) taken.release(failed);
-        },
-      )
-        .then(resolve, reject)
-        .finally(() => clearTimeout(deadline));
+  private ask(value: string, sent: () => void): PromiseLike<Row | null> | Row | null {
+    const asking: Asking = { late: false };
+    return inTime(this.deadlineMs, this.query(value, asking, sent), () => {
+      asking.late = true;
+      const error = new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`);
+      return Object.assign(error, { code: 'ETIMEDOUT' });
     });
   }
 
-  private async query(
-    value: string,
-    take: (client: PoolClient) => boolean,
-    giveBack: (client: PoolClient, failed?: Error) => void,
-  ): Promise<Row | null> {
+  private async query(value: string, asking: Asking, sent: () => void): Promise<Row | null> {
     const client = await this.pool().connect();
-    if (!take(client)) return null;
+    if (asking.late) {
+      client.release();
+      return null;
+    }
+    sent();
+    client.on('error', toldByQuery);
     try {
-      const name = this.named ? `nestjs_api_key_${this.version}` : undefined;
-      const { rows } = await client.query<Row>({ name, text: this.statement(), values: [value] });
-      giveBack(client);
+      const { rows } = await client.query<Row>(this.queryFor(value));
+      client.release();
       return rows[0] ?? null;
     } catch (error) {
-      giveBack(client, isOfStatement(error) ? undefined : (error as Error));
+      client.release(isOfStatement(error) ? undefined : (error as Error));
       throw error;
+    } finally {
+      client.off('error', toldByQuery);
     }
+  }
+
+  private queryFor(value: string) {
+    return {
+      name: this.named ? `nestjs_api_key_${this.version}` : undefined,
+      text: this.statement(),
+      values: [value],
+      query_timeout: Math.max(this.deadlineMs, CONNECTION_PATIENCE_MS),
+    };
   }
 
   private pool(): Pool {
@@ -90,3 +97,6 @@ export class PreparedSelect<Row extends object> {
 function isOfStatement(error: unknown): boolean {
   return /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
 }
+
+/** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
+function toldByQuery(): void {}

@@ -42,7 +42,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     clock: Clock = SYSTEM_CLOCK,
   ) {
     this.lease = new Lease(Math.max(options.leaseMs, options.serveCachedForMs), clock);
-    this.cache = new KeyCache((digest) => this.lookUp(digest), this.lease, options, clock);
+    this.cache = new KeyCache((digest, sent) => this.lookUp(digest, sent), this.lease, options, clock);
     this.owners = new OwnerCache(this.lease, options, clock);
     const { heartbeatMs } = options;
     this.feed =
@@ -57,11 +57,16 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
           );
   }
 
+  /** The key of a digest where it is remembered; null where it is remembered that there is none. No I/O. */
+  remembered(digest: string): KnownKey | null | undefined {
+    return this.cache.remembered(digest);
+  }
+
   /**
-   * The key of a digest, at once where it is remembered; null where there is none.
+   * The key of a digest that is not remembered; null where there is none.
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many look-ups are under way
    */
-  find(digest: string): KnownKey | null | Promise<KnownKey | null> {
+  find(digest: string): Promise<KnownKey | null> {
     return this.cache.find(digest);
   }
 
@@ -129,14 +134,14 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     };
   }
 
-  private async lookUp(digest: string) {
+  private async lookUp(digest: string, sent?: () => void) {
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
         cause: new Error('too many look-ups are under way'),
       });
     this.lookUps += 1;
     try {
-      return await this.store.find(digest);
+      return await this.store.find(digest, sent);
     } finally {
       this.lookUps -= 1;
     }

@@ -1,0 +1,138 @@
+// Takes one rule of "never stale" after the other out of the code and shows that the test of that rule fails without it.
+// Prints a table; fails where a test passes without its rule. Takes about ten minutes, and changes nothing in the end. With an
+// argument only the tests whose names contain it.
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const VERIFICATION = 'libs/api-key/src/verification';
+
+const NO_LEASE = {
+  rule: 'what is remembered is trusted only while the lease holds, compared at each use',
+  file: `${VERIFICATION}/lease.ts`,
+  from: 'return now - heartbeat.monotonic < this.boundMs && this.clock.wall() - heartbeat.wall < this.boundMs;',
+  to: 'return now >= 0;',
+};
+const NO_WAIT = {
+  rule: 'everywhere waits as long as any instance may trust what it remembers',
+  file: `${VERIFICATION}/trust-bound.ts`,
+  from: 'await delay(Math.max(0, committedAt + bound - performance.now()));',
+  to: 'await delay(Math.min(0, committedAt + bound));',
+};
+const NO_NEW_SESSION = {
+  rule: 'each listening session begins with nothing remembered and nothing under way',
+  file: `${VERIFICATION}/revocation-feed.ts`,
+  from: 'this.lease.begin();\n    this.listener.clear();',
+  to: 'if (!this.lease.isHeld()) this.lease.begin();\n    this.lease["open"] = true;',
+};
+const NO_EVICTION = {
+  rule: 'a notification evicts the key',
+  file: `${VERIFICATION}/revocation-feed.ts`,
+  from: 'else this.listener.evict(payload);',
+  to: '',
+};
+const NO_CLOSED_FLIGHT = {
+  rule: 'what is found by a look-up that an eviction overtook is not remembered',
+  file: `${VERIFICATION}/key-cache.ts`,
+  from: 'this.keys.delete(digest);\n    for (const flight of this.underWay) flight.changed = true;',
+  to: 'this.keys.delete(digest);',
+};
+const JOIN_OVERTAKEN = {
+  rule: 'nobody joins a look-up that an eviction overtook',
+  file: `${VERIFICATION}/key-cache.ts`,
+  from: 'flight.changed = true;\n    this.flights.clear();',
+  to: 'flight.changed = true;',
+};
+const JOIN_OLD = {
+  rule: 'nobody joins a look-up that is as old as a lease, or of a lease that ended',
+  file: `${VERIFICATION}/key-cache.ts`,
+  from: 'return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);',
+  to: 'return now >= 0 && staleForMs >= 0;',
+};
+const NO_DELETE_NOTE = {
+  rule: 'a deleted row is told, whoever deletes it',
+  file: 'libs/api-key/src/migrations/revocation-feed.migration.ts',
+  from: 'PERFORM pg_notify(channel, OLD.id::text);\n      ELSIF $',
+  to: 'NULL;\n      ELSIF $',
+};
+const NO_USER_TIME = {
+  file: `${VERIFICATION}/owner-cache.ts`,
+  from: 'now - askedAt < this.options.userCacheMs',
+  to: 'now >= askedAt',
+};
+const NO_WATCH = {
+  also: NO_USER_TIME,
+  file: 'libs/api-key/src/migrations/watch-users.migration.ts',
+  from: "ELSE 'u:' || OLD.id END",
+  to: "ELSE '' END",
+};
+const NO_RAISE = {
+  rule: 'an instance says how long it trusts before it does',
+  file: `${VERIFICATION}/revocation-feed.ts`,
+  from: 'await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);',
+  to: 'void [raiseTrust, trustTable];',
+};
+
+/** Which test shows which rule. */
+const SHOWN = [
+  [NO_EVICTION, 'where nothing fails, five hundred times'],
+  [NO_LEASE, 'although their listening connections are killed'],
+  [NO_WAIT, 'of one to the database are stalled (feed)'],
+  [NO_LEASE, 'of one to the database are stalled (all)'],
+  [NO_LEASE, 'although one is frozen meanwhile'],
+  [NO_DELETE_NOTE, 'where a key is deleted through psql'],
+  [
+    {
+      ...NO_DELETE_NOTE,
+      rule: 'a deleted row is told, so is a deleted user, and users are asked again',
+      also: NO_WATCH,
+    },
+    'where a user is deleted, which cascades',
+  ],
+  [NO_CLOSED_FLIGHT, 'although a look-up was paused in flight'],
+  [JOIN_OVERTAKEN, 'of an instance that heard of the revocation'],
+  [JOIN_OLD, 'of an instance that heard nothing'],
+  [NO_NEW_SESSION, 'although the feed was lost and found'],
+  [NO_EVICTION, 'room for ten keys, accept none either, where nothing fails'],
+  [NO_RAISE, 'although the feed of number 3 is stalled'],
+];
+
+const run = (...args) => spawnSync('npx', args, { cwd: ROOT, encoding: 'utf8' });
+const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** What Jest says of the one test: passed, failed, or nothing where it did not run. */
+function outcomeOf(test) {
+  const { stdout } = run('jest', 'test/fleet.spec.ts', '--json', '-t', literal(test));
+  const { numPassedTests, numFailedTests } = JSON.parse(stdout);
+  return numPassedTests + numFailedTests === 0 ? 'not found' : numFailedTests > 0 ? 'fails' : 'passes';
+}
+
+function without({ also, ...mutation }, work) {
+  return also ? edited(mutation, () => without(also, work)) : edited(mutation, work);
+}
+
+function edited({ file, from, to }, work) {
+  const path = `${ROOT}${file}`;
+  const original = readFileSync(path, 'utf8');
+  if (original.split(from).length !== 2) throw new Error(`${file} does not say once: ${from}`);
+  writeFileSync(
+    path,
+    original.replace(from, () => to),
+  );
+  try {
+    if (run('tsc', '-b').status !== 0) throw new Error(`${file} does not compile without its rule`);
+    return work();
+  } finally {
+    writeFileSync(path, original);
+    run('tsc', '-b');
+  }
+}
+
+console.log('| rule that is taken out | test | without it |\n| --- | --- | --- |');
+const [, , wanted = ''] = process.argv;
+for (const [mutation, test] of SHOWN.filter(([, name]) => name.includes(wanted))) {
+  const outcome = without(mutation, () => outcomeOf(test));
+  console.log(`| ${mutation.rule} | ${test} | ${outcome} |`);
+  if (outcome !== 'fails') process.exitCode = 1;
+}

@@ -1,0 +1,254 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { IssuedApiKey } from 'nestjs-api-key';
+import { sql } from './support/database';
+import { digestOf, Fleet, type MemberSettings } from './support/fleet';
+import { type Call, call, Load } from './support/load';
+import { until } from './support/until';
+
+const PER_SECOND = 200;
+const KEYS = 50;
+
+/** The fleet of most tests; the look-ups of the last one may take as long as they are held. */
+const DEFAULTS: readonly MemberSettings[] = [
+  { adapter: 'express' },
+  { adapter: 'fastify' },
+  { adapter: 'express' },
+  { adapter: 'fastify', options: { lookUpTimeoutMs: 60_000 } },
+];
+const PATIENT = 3;
+const MIXED: readonly MemberSettings[] = [
+  { adapter: 'express', options: { leaseMs: 500, heartbeatMs: 100 } },
+  { adapter: 'fastify', options: { leaseMs: 1_000, cacheSize: 10 } },
+  { adapter: 'express', options: { leaseMs: 2_000 } },
+  { adapter: 'fastify', options: { leaseMs: 4_000 } },
+];
+
+let fleet: Fleet;
+let load: Load | undefined;
+
+/** A load that asks every instance for all keys in turn. */
+function loadWith(issued: readonly IssuedApiKey[]): Load {
+  let next = 0;
+  load = new Load(fleet.urls, PER_SECOND, () => issued[next++ % issued.length]?.key ?? '');
+  return load;
+}
+
+/** When each key's end was acknowledged. */
+type Acknowledged = ReadonlyMap<string, number>;
+
+/** Revokes all at once, everywhere. */
+async function revokeEverywhere(issued: readonly IssuedApiKey[]): Promise<Acknowledged> {
+  const acknowledged = new Map<string, number>();
+  await Promise.all(
+    issued.map(async ({ key, apiKey }) => {
+      await fleet.keys.revoke(apiKey.id, { everywhere: true });
+      acknowledged.set(key, performance.now());
+    }),
+  );
+  return acknowledged;
+}
+
+/** Ends all keys by a statement, and waits as long as `everywhere` does. */
+async function endBy(statement: string, issued: readonly IssuedApiKey[]): Promise<Acknowledged> {
+  await sql(fleet.database, statement);
+  const [row] = await sql<{ ms: string }>(fleet.database, 'SELECT trust_ms AS ms FROM api_key_trust');
+  await delay(Number(row?.ms) * 1.01 + 20);
+  const now = performance.now();
+  return new Map(issued.map(({ key }) => [key, now]));
+}
+
+const acceptedAfter = (calls: readonly Call[], acknowledged: Acknowledged) =>
+  calls.filter(
+    ({ key, startedAt, status }) =>
+      status === 200 && startedAt > (acknowledged.get(key) ?? Number.POSITIVE_INFINITY),
+  );
+
+/** Ends all listening connections in the database. */
+const killFeeds = () =>
+  sql(
+    fleet.database,
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`,
+  );
+
+/** What befalls the fleet in a test of the promise. */
+interface Fault {
+  /** Before the keys are ended, all of them remembered everywhere. */
+  readonly before?: () => Promise<unknown> | unknown;
+  /** How they are ended. Default: `revoke` with `everywhere`. */
+  readonly end?: (issued: readonly IssuedApiKey[]) => Promise<Acknowledged>;
+  /** After the acknowledgement. */
+  readonly after?: () => Promise<unknown> | unknown;
+  /** When requests after the acknowledgement were refused. */
+  readonly mend?: () => Promise<unknown> | unknown;
+}
+
+/** Ends fifty warm keys under load and a fault; answers what was accepted though it started after the acknowledgement. */
+async function acceptedThough({ before, end = revokeEverywhere, after, mend }: Fault): Promise<Call[]> {
+  const issued = await fleet.issue(KEYS);
+  await fleet.warm(issued.map(({ key }) => key));
+  const under = loadWith(issued);
+  await before?.();
+  const acknowledged = await end(issued);
+  const asked = performance.now();
+  await after?.();
+  const callsSince = () => under.calls.filter(({ startedAt }) => startedAt > asked);
+  await until(() => fleet.urls.every((_, at) => callsSince().filter((made) => made.at === at).length > 100));
+  await mend?.();
+  const mended = performance.now();
+  await until(() =>
+    fleet.urls.every((_, at) =>
+      under.calls.some((made) => made.at === at && made.startedAt > mended && made.status === 401),
+    ),
+  );
+  await under.stop();
+  expect(under.calls.filter(({ status }) => ![200, 401, 503].includes(status))).toEqual([]);
+  return acceptedAfter(under.calls, acknowledged);
+}
+
+afterEach(async () => {
+  await load?.stop();
+  load = undefined;
+});
+
+describe('four instances under load accept no key in a request that starts after its end was acknowledged everywhere,', () => {
+  beforeAll(async () => {
+    fleet = await Fleet.start(DEFAULTS);
+  });
+  afterAll(() => fleet.stop());
+
+  it('where nothing fails, five hundred times', async () => {
+    for (let ended = 0; ended < 500; ended += KEYS) expect(await acceptedThough({})).toEqual([]);
+  });
+
+  it('although their listening connections are killed, again and again', async () => {
+    let killing: NodeJS.Timeout | undefined;
+    const accepted = await acceptedThough({
+      before: async () => {
+        await killFeeds();
+        killing = setInterval(() => void killFeeds(), 50);
+      },
+      mend: () => clearInterval(killing),
+    });
+    expect(accepted).toEqual([]);
+  });
+
+  it.each([
+    'feed',
+    'all',
+  ] as const)('although the sockets of one to the database are stalled (%s)', async (which) => {
+    const { proxy } = fleet.member(1);
+    const accepted = await acceptedThough({ before: () => proxy.silence(which), mend: proxy.mend });
+    expect(accepted).toEqual([]);
+  });
+
+  it('although one is frozen meanwhile, and thaws with its feed far behind', async () => {
+    const { sample, proxy } = fleet.member(2);
+    const accepted = await acceptedThough({
+      before: () => {
+        sample.process.kill('SIGSTOP');
+        proxy.silence('feed');
+      },
+      after: () => sample.process.kill('SIGCONT'),
+      mend: proxy.mend,
+    });
+    expect(accepted).toEqual([]);
+  });
+
+  it('where a key is deleted through psql', async () => {
+    const end = (issued: readonly IssuedApiKey[]) =>
+      endBy(`DELETE FROM api_keys WHERE id IN (${issued.map(({ apiKey }) => apiKey.id)})`, issued);
+    expect(await acceptedThough({ end })).toEqual([]);
+  });
+
+  it('where a user is deleted, which cascades', async () => {
+    const end = (issued: readonly IssuedApiKey[]) =>
+      endBy(`DELETE FROM users WHERE id = ${issued[0]?.apiKey.userId}`, issued);
+    expect(await acceptedThough({ end })).toEqual([]);
+  });
+
+  /** A key whose first look-up at the patient instance is under way: PostgreSQL has answered, and the answer is held. */
+  async function slowLookUp() {
+    const [issued] = await fleet.issue(1);
+    if (!issued) throw new Error('no key');
+    const { proxy } = fleet.member(PATIENT);
+    const answer = proxy.holdAnswerTo(digestOf(issued.key));
+    const first = call(fleet.urls, PATIENT, issued.key);
+    await answer.given;
+    return { ...issued, proxy, answer, first };
+  }
+
+  const ask = async (key: string) => (await call(fleet.urls, PATIENT, key)).status;
+
+  /** Revokes a key, and waits until the patient instance has heard it: as it has heard the end of another, later one. */
+  async function revokeHeard(id: string, later: IssuedApiKey): Promise<void> {
+    await fleet.keys.revoke(id);
+    await fleet.keys.revoke(later.apiKey.id);
+    await until(async () => (await ask(later.key)) === 401);
+  }
+
+  /** A key that every instance remembers. */
+  async function warmKey(): Promise<IssuedApiKey> {
+    const [issued] = await fleet.issue(1);
+    if (!issued) throw new Error('no key');
+    await fleet.warm([issued.key]);
+    return issued;
+  }
+
+  it('although a look-up was paused in flight, and lands after the key was revoked', async () => {
+    const later = await warmKey();
+    const { key, apiKey, answer, first } = await slowLookUp();
+    await revokeHeard(apiKey.id, later);
+    answer.release();
+    expect((await first).status).toBe(200);
+    for (let i = 0; i < 20; i++) expect(await ask(key)).toBe(401);
+  });
+
+  it.each([
+    'heard of the revocation',
+    'heard nothing',
+  ])('although a slow look-up is still under way that they could join, of an instance that %s', async (heard) => {
+    const later = await warmKey();
+    const { key, apiKey, proxy, answer, first } = await slowLookUp();
+    if (heard === 'heard nothing') {
+      proxy.silence('feed');
+      await fleet.keys.revoke(apiKey.id, { everywhere: true });
+    } else await revokeHeard(apiKey.id, later);
+    expect(await Promise.all(Array.from({ length: 20 }, () => ask(key)))).toEqual(Array(20).fill(401));
+    answer.release();
+    expect((await first).status).toBe(200);
+    for (let i = 0; i < 20; i++) expect(await ask(key)).toBe(401);
+    await proxy.mend();
+  });
+
+  it('although the feed was lost and found between a look-up and its answer', async () => {
+    const { key, apiKey, proxy, answer, first } = await slowLookUp();
+    const [warm, later] = await fleet.issue(2);
+    await fleet.warm([warm?.key ?? '']);
+    proxy.silence('feed');
+    await fleet.keys.revoke(apiKey.id);
+    await fleet.keys.revoke(warm?.apiKey.id ?? '');
+    proxy.cutFeed();
+    await fleet.warm([later?.key ?? '']);
+    answer.release();
+    expect((await first).status).toBe(200);
+    for (let i = 0; i < 20; i++) expect([await ask(key), await ask(warm?.key ?? '')]).toEqual([401, 401]);
+  });
+});
+
+describe('instances that trust for different times, one of them with room for ten keys, accept none either,', () => {
+  beforeAll(async () => {
+    fleet = await Fleet.start(MIXED);
+  });
+  afterAll(() => fleet.stop());
+
+  it('where nothing fails', async () => {
+    expect(await acceptedThough({})).toEqual([]);
+  });
+
+  it.each([0, 1, 2, 3])('although the feed of number %s is stalled', async (at) => {
+    const { proxy } = fleet.member(at);
+    const accepted = await acceptedThough({ before: () => proxy.silence('feed'), mend: proxy.mend });
+    expect(accepted).toEqual([]);
+  });
+});
