@@ -127,7 +127,9 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     for (let left = 4; left >= 0; left--) {
       const { headers } = await ask(app, 'a', key);
       expect(headers.get('ratelimit-policy')).toBe('"key";q=5;w=60');
-      expect(headers.get('ratelimit')).toMatch(new RegExp(`^"key";r=${left};t=(60|59)$`));
+      expect(
+        Number(new RegExp(`^"key";r=${left};t=(\\d+)$`).exec(headers.get('ratelimit') ?? '')?.[1]),
+      ).toBeLessThanOrEqual(60);
       expect(headers.has('retry-after')).toBe(false);
     }
     const refused = await ask(app, 'a', key);

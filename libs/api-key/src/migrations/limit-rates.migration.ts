@@ -85,14 +85,14 @@ function takeFunction(name: string, windows: string): string {
           over_at = to_timestamp((t + window_ms) / 1000) WHERE w.key = k;
       END IF;
       remaining := greatest(0, most - used);
-      reset_ms := coalesce(log.until[1] + window_ms - t, 0);
+      reset_ms := coalesce(window_ms - (t - log.until[1]), 0);
       retry_after_ms := 0;
       IF granted < wanted THEN
         retry_after_ms := window_ms;
         FOR i IN 1..total LOOP
           freed := freed + log.cost[i];
           IF used - freed + per <= most THEN
-            retry_after_ms := log.until[i] + window_ms - t;
+            retry_after_ms := window_ms - (t - log.until[i]);
             EXIT;
           END IF;
         END LOOP;

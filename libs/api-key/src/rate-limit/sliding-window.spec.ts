@@ -139,3 +139,18 @@ it('a limit that was lowered counts what was used under the higher one', () => {
   expect(window.hit(10, 1, { limit: 5, windowMs: 1_000 })).toMatchObject({ passed: false, remaining: 0 });
   expect(window.hit(1_005, 1, { limit: 5, windowMs: 1_000 }).passed).toBe(true);
 });
+
+it('what comes back, and when a refused hit would fit, is never further away than the window, at any time of a clock with fractions', () => {
+  fc.assert(
+    fc.property(
+      fc.double({ min: 0, max: 1e9, noNaN: true }),
+      fc.integer({ min: 1, max: 86_400_000 }),
+      (now, windowMs) => {
+        const window = new SlidingWindow();
+        const policy = { limit: 1, windowMs };
+        expect(window.hit(now, 1, policy).resetMs).toBe(windowMs);
+        expect(window.hit(now, 1, policy)).toMatchObject({ resetMs: windowMs, retryAfterMs: windowMs });
+      },
+    ),
+  );
+});

@@ -42,7 +42,7 @@ export class SlidingWindow {
     this.forget(now - windowMs);
     if (this.used + cost > limit) {
       const remaining = Math.max(0, limit - this.used);
-      const retryAfterMs = this.freeAt(limit - cost, now, windowMs) - now;
+      const retryAfterMs = this.freeAfter(limit - cost, now, windowMs);
       return { passed: false, remaining, resetMs: this.resetMs(now, windowMs), retryAfterMs };
     }
     this.log(now, cost, limit > MAX_ENTRIES ? windowMs / MAX_ENTRIES : 0);
@@ -62,18 +62,18 @@ export class SlidingWindow {
 
   private resetMs(now: number, windowMs: number): number {
     const first = this.entries[this.first];
-    return first ? first.until + windowMs - now : 0;
+    return first ? untilOver(first, now, windowMs) : 0;
   }
 
-  /** When no more than `most` is used any more; a window from now where that never comes. */
-  private freeAt(most: number, now: number, windowMs: number): number {
+  /** Milliseconds until no more than `most` is used; a window where that never comes. */
+  private freeAfter(most: number, now: number, windowMs: number): number {
     let used = this.used;
     for (let i = this.first; i < this.entries.length; i++) {
       const entry = this.entries[i] as Entry;
       used -= entry.cost;
-      if (used <= most) return entry.until + windowMs;
+      if (used <= most) return untilOver(entry, now, windowMs);
     }
-    return now + windowMs;
+    return windowMs;
   }
 
   private log(now: number, cost: number, togetherMs: number): void {
@@ -98,4 +98,9 @@ export class SlidingWindow {
     this.entries = this.entries.slice(this.first);
     this.first = 0;
   }
+}
+
+/** Subtracts first: of the sum of a large and a small number, a fraction can be rounded to beyond the window. */
+function untilOver({ until }: Entry, now: number, windowMs: number): number {
+  return windowMs - (now - until);
 }
