@@ -15,6 +15,8 @@ const LEAVES = [
   'authority',
   'eventually',
   'open-api',
+  'option-checks',
+  'rate-limit.options',
   'route-access',
   'route-inventory',
   'scope-catalogue',

@@ -45,7 +45,7 @@ export class ApiKeyGuard implements CanActivate {
   }
 
   private admit(request: ApiKeyRequest): Eventually<Authentication> {
-    return then(this.keys.admit(presentedCredential(request, this.options.headerName)), (apiKey) => {
+    return then(this.keys.admit(presentedCredential(request, this.options.headerName), request), (apiKey) => {
       requireAllowedAddress(request, apiKey);
       return then(this.owners.load(apiKey), (user) => ({ apiKey, user }));
     });

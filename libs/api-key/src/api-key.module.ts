@@ -36,9 +36,11 @@ import { Announcer } from './audit/announcer';
 import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
+import { FailedAttempts } from './rate-limit/failed-attempts';
 import { KeyLimits } from './rate-limit/key-limits';
 import { Limiter } from './rate-limit/limiter';
 import { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
+import { addressOf } from './request/http-exchange';
 import { SecureTransport } from './request/secure-transport';
 import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
@@ -176,6 +178,11 @@ function wire(
         [API_KEY_OPTIONS, API_KEY_DATA_SOURCE, { token: getStorageToken(), optional: true }],
         ({ rateLimit }: ResolvedApiKeyOptions, source: DataSource, throttlers?: ThrottlerStorage) =>
           new Limiter(storageOf(rateLimit.storage, source, throttlers ?? null), rateLimit),
+      ),
+      made(
+        FailedAttempts,
+        [API_KEY_OPTIONS],
+        ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts, addressOf),
       ),
       made(
         KeyLimits,

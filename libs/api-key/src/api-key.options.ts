@@ -1,9 +1,26 @@
-import type { ThrottlerStorage } from '@nestjs/throttler';
 import type { DataSource } from 'typeorm';
 import { isCidr } from './address-list';
 import { isKeyPrefix, type KeyFormat } from './credential/format';
 import { isScope, isWildcard } from './credential/scope';
 import type { ApiKeyEventSink } from './api-key.event';
+import {
+  type Check,
+  definedOf,
+  type FieldChecks,
+  fieldsFit,
+  isPlainObject,
+  isWhole,
+  milliseconds,
+  must,
+} from './option-checks';
+import {
+  checkFailedAttempts,
+  checkRateLimit,
+  FAILED_ATTEMPTS_DEFAULTS,
+  type FailedAttemptsOptions,
+  RATE_LIMIT_DEFAULTS,
+  type RateLimitOptions,
+} from './rate-limit.options';
 import type { Scope } from './scope-catalogue';
 
 /** Where events of requests go: the table, Nest's logger, nowhere, or a sink of the application. */
@@ -22,30 +39,6 @@ export interface AuditOptions {
   /** Milliseconds between two writes of those events, 10 to 3,600,000. Default 1,000. */
   flushIntervalMs?: number;
 }
-
-/** How the limits of keys are counted. Each field that is left out keeps its default. */
-export interface RateLimitOptions {
-  /** Requests that a key without a limit of its own may make in a window, 1 to 2,147,483,647; null: as many as it likes. Default null. */
-  limit?: number | null;
-  /** Seconds of that window, 1 to 31,536,000. Default 60. */
-  windowSeconds?: number;
-  /**
-   * Where hits are counted: `memory` of this instance, `postgres` beside the keys, or a `ThrottlerStorage`, such as
-   * `new RedisThrottlerStorage(client)`. Default: that of `ThrottlerModule`, where it was given one, else `memory`.
-   */
-  storage?: 'memory' | 'postgres' | ThrottlerStorage | null;
-  /** What happens while the storage fails: `local` counts in memory of this instance, `open` limits nothing, `refuse` answers 503. Default `local`. */
-  onStorageFailure?: StorageFailurePolicy;
-  /** Milliseconds after which the storage has failed, 10 to 60,000. Default 100. */
-  storageTimeoutMs?: number;
-  /** Keys that are counted in memory, 1 to 10,000,000; beyond that the one whose last request is longest ago begins anew. Default 100,000. */
-  maxKeys?: number;
-  /** Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent beside `RateLimit` and `RateLimit-Policy`. Default false. */
-  legacyHeaders?: boolean;
-}
-
-/** What happens to requests that the storage of limits does not count in time. */
-export type StorageFailurePolicy = 'local' | 'open' | 'refuse';
 
 /** What `ApiKeyModule.forRoot` takes. Each field that is left out keeps its default. */
 export interface ApiKeyOptions {
@@ -80,6 +73,8 @@ export interface ApiKeyOptions {
   audit?: AuditOptions;
   /** How the limits of keys are counted, by `ApiKeyThrottlerGuard`. */
   rateLimit?: RateLimitOptions;
+  /** From when on the look-ups of an address go out together, for most of its keys are unknown. */
+  failedAttempts?: FailedAttemptsOptions;
   /** Whether `last_used_at` is written at all. Default true. */
   lastUsed?: boolean;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
@@ -116,10 +111,11 @@ export interface ApiKeyRootOptions extends ApiKeyOptions {
 
 /** The options after defaults and checks, frozen. */
 export type ResolvedApiKeyOptions = Readonly<
-  Required<Omit<ApiKeyOptions, 'scopes' | 'audit' | 'rateLimit'>>
+  Required<Omit<ApiKeyOptions, 'scopes' | 'audit' | 'rateLimit' | 'failedAttempts'>>
 > & {
   readonly audit: Readonly<Required<AuditOptions>>;
   readonly rateLimit: Readonly<Required<RateLimitOptions>>;
+  readonly failedAttempts: Readonly<Required<FailedAttemptsOptions>>;
   readonly scopes: Readonly<Record<string, string>> | null;
 };
 
@@ -136,15 +132,8 @@ const DEFAULTS = {
   allowInsecureHttpFrom: [],
   loopbackException: true,
   audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
-  rateLimit: {
-    limit: null,
-    windowSeconds: 60,
-    storage: null,
-    onStorageFailure: 'local',
-    storageTimeoutMs: 100,
-    maxKeys: 100_000,
-    legacyHeaders: false,
-  },
+  rateLimit: RATE_LIMIT_DEFAULTS,
+  failedAttempts: FAILED_ATTEMPTS_DEFAULTS,
   lastUsed: true,
   lastUsedIntervalMs: 10_000,
   cacheSize: 10_000,
@@ -156,8 +145,6 @@ const DEFAULTS = {
   lookUpTimeoutMs: 200,
   maxLookUps: 500,
 } satisfies ResolvedApiKeyOptions;
-
-type Check = (value: unknown) => string | undefined;
 
 const REALM = /^[\x20\x21\x23-\x5b\x5d-\x7e]{1,255}$/;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,255}$/;
@@ -188,6 +175,7 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
   audit: checkAudit,
   rateLimit: checkRateLimit,
+  failedAttempts: checkFailedAttempts,
   lastUsed: (value) => must(typeof value === 'boolean', 'true or false'),
   lastUsedIntervalMs: milliseconds(100, 3_600_000),
   cacheSize: (value) => must(isWhole(value, 0, 10_000_000), 'a whole number from 0 to 10000000'),
@@ -200,23 +188,12 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   maxLookUps: (value) => must(isWhole(value, 1, 100_000), 'a whole number from 1 to 100000'),
 };
 
-const AUDIT_CHECKS: Record<keyof AuditOptions, (value: unknown) => boolean> = {
+const AUDIT_CHECKS: FieldChecks<AuditOptions> = {
   refused: isTarget,
   accepted: isTarget,
   changes: (value) => value === null || isSink(value),
   queueSize: (value) => isWhole(value, 1, 1_000_000),
   flushIntervalMs: (value) => isWhole(value, 10, 3_600_000),
-};
-
-const RATE_LIMIT_CHECKS: Record<keyof RateLimitOptions, (value: unknown) => boolean> = {
-  limit: (value) => value === null || isWhole(value, 1, 2_147_483_647),
-  windowSeconds: (value) => isWhole(value, 1, 31_536_000),
-  storage: (value) =>
-    value === null || value === 'memory' || value === 'postgres' || isThrottlerStorage(value),
-  onStorageFailure: (value) => value === 'local' || value === 'open' || value === 'refuse',
-  storageTimeoutMs: (value) => isWhole(value, 10, 60_000),
-  maxKeys: (value) => isWhole(value, 1, 10_000_000),
-  legacyHeaders: (value) => typeof value === 'boolean',
 };
 
 /**
@@ -241,6 +218,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
     ...merged,
     audit: Object.freeze({ ...DEFAULTS.audit, ...definedOf(merged.audit) }),
     rateLimit: Object.freeze({ ...DEFAULTS.rateLimit, ...definedOf(merged.rateLimit) }),
+    failedAttempts: Object.freeze({ ...DEFAULTS.failedAttempts, ...definedOf(merged.failedAttempts) }),
     scopes: merged.scopes && Object.freeze({ ...merged.scopes }),
     trustProxy: Object.freeze([...merged.trustProxy]),
     allowInsecureHttpFrom: Object.freeze([...merged.allowInsecureHttpFrom]),
@@ -255,14 +233,6 @@ function problemOf(name: string, value: unknown): string[] {
   return wanted === undefined ? [] : [`option "${name}" must be ${wanted}`];
 }
 
-function milliseconds(min: number, max: number): Check {
-  return (value) => must(isWhole(value, min, max), `a whole number of milliseconds from ${min} to ${max}`);
-}
-
-function must(holds: boolean, wanted: string): string | undefined {
-  return holds ? undefined : wanted;
-}
-
 function checkCatalogue(value: unknown): string | undefined {
   const wanted = 'an object of scopes and what each allows, such as { "orders:read": "Read orders" }';
   if (value === null) return undefined;
@@ -271,27 +241,6 @@ function checkCatalogue(value: unknown): string | undefined {
     ([scope, text]) => isScope(scope) && !isWildcard(scope) && typeof text === 'string',
   );
   return must(fits, `${wanted}, without wildcards`);
-}
-
-function checkRateLimit(value: unknown): string | undefined {
-  return must(
-    fieldsFit(value, RATE_LIMIT_CHECKS),
-    '{ limit } from 1 to 2147483647 or null, { windowSeconds } from 1 to 31536000, { storage } "memory", "postgres" or a ' +
-      'ThrottlerStorage, { onStorageFailure } "local", "open" or "refuse", { storageTimeoutMs } from 10 to 60000, ' +
-      '{ maxKeys } from 1 to 10000000, { legacyHeaders } true or false',
-  );
-}
-
-function isThrottlerStorage(value: unknown): boolean {
-  return typeof (value as ThrottlerStorage | null)?.increment === 'function';
-}
-
-/** Whether each field of an object has a check, and passes it. */
-function fieldsFit(value: unknown, checks: Readonly<Record<string, (value: unknown) => boolean>>): boolean {
-  if (!isPlainObject(value)) return false;
-  return Object.entries(definedOf(value)).every(
-    ([name, given]) => Object.hasOwn(checks, name) && checks[name]?.(given) === true,
-  );
 }
 
 function checkAudit(value: unknown): string | undefined {
@@ -308,21 +257,6 @@ function isTarget(value: unknown): boolean {
 
 function isSink(value: unknown): boolean {
   return typeof (value as ApiKeyEventSink | null)?.record === 'function';
-}
-
-function isWhole(value: unknown, min: number, max: number): boolean {
-  return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
-}
-
-function definedOf(value: object): object {
-  return Object.fromEntries(Object.entries(value).filter(([, given]) => given !== undefined));
-}
-
-/** Not an instance of a class: what it inherits would be overlooked. */
-function isPlainObject(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function checkCidrs(value: unknown): string | undefined {

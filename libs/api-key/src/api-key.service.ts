@@ -34,6 +34,7 @@ import { type Rotation, rotateKey } from './lifecycle/rotate-key';
 import { type Eventually, then } from './eventually';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
+import { FailedAttempts } from './rate-limit/failed-attempts';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
 import type { KnownKey } from './verification/key-cache';
 import { LastUsedWriter } from './verification/last-used.writer';
@@ -116,6 +117,7 @@ export class ApiKeyService {
     private readonly trail: Trail,
     private readonly changes: ChangeTrail,
     private readonly requests: RequestTrail,
+    private readonly attempts: FailedAttempts,
   ) {
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
@@ -181,10 +183,17 @@ export class ApiKeyService {
 
   /**
    * The row of a raw key that is valid now, its use not noted yet; at once where it is remembered.
+   * @param request that presents it: its address tells whose failed attempts count together
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
-  admit(key: unknown): Eventually<ApiKey> {
-    return then(this.judge(key), (found) => {
+  admit(key: unknown, request: object): Eventually<ApiKey> {
+    const look = (digest: string) =>
+      this.attempts.watch(
+        request,
+        (way) => this.verification.find(digest, way),
+        (stored) => !isLive(stored),
+      );
+    return then(this.judge(key, look), (found) => {
       if (found instanceof ApiKey) return found;
       throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
     });
@@ -371,13 +380,16 @@ export class ApiKeyService {
   }
 
   /** A key that is remembered has the form of one: only of others it is checked. */
-  private judge(key: unknown): Eventually<ApiKey | InvalidKey> {
+  private judge(
+    key: unknown,
+    look = (digest: string) => this.verification.find(digest),
+  ): Eventually<ApiKey | InvalidKey> {
     if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return MALFORMED;
     const digest = digestKey(key);
     const known = this.verification.remembered(digest);
     if (known !== undefined) return judged(key, known);
     if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
-    return this.verification.find(digest).then((stored) => judged(key, stored), refuseUnavailable);
+    return look(digest).then((stored) => judged(key, stored), refuseUnavailable);
   }
 
   private get table(): string {
@@ -465,7 +477,11 @@ interface InvalidKey extends RefusedKey {
 const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
 
 function judged(key: string, stored: KnownKey | null): ApiKey | InvalidKey {
-  return stored && !stored.revoked && !stored.expired ? stored.apiKey : invalidKey(key, stored);
+  return isLive(stored) ? stored.apiKey : invalidKey(key, stored);
+}
+
+function isLive(stored: KnownKey | null): stored is KnownKey {
+  return stored !== null && !stored.revoked && !stored.expired;
 }
 
 function invalidKey(key: string, stored: KnownKey | null): InvalidKey {

@@ -31,8 +31,6 @@ export type {
   ApiKeyRootOptions,
   AuditOptions,
   EventTarget,
-  RateLimitOptions,
-  StorageFailurePolicy,
 } from './api-key.options';
 export {
   type ApiKeyPage,
@@ -59,6 +57,7 @@ export type { WatchUsersOptions } from './migrations/watch-users.migration';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
 export { documentApiKeys, optionalSwagger } from './open-api';
+export type { FailedAttemptsOptions, RateLimitOptions, StorageFailurePolicy } from './rate-limit.options';
 export { MemoryThrottlerStorage } from './rate-limit/memory-storage';
 export { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
 export { type IoredisClient, type NodeRedisClient, RedisThrottlerStorage } from './rate-limit/redis-storage';

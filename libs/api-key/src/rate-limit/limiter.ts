@@ -1,7 +1,7 @@
 import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { ApiKeyRefusal } from '../api-key.errors';
-import type { StorageFailurePolicy } from '../api-key.options';
+import type { StorageFailurePolicy } from '../rate-limit.options';
 import { type Eventually, inTime, rescue } from '../eventually';
 import { MemoryThrottlerStorage } from './memory-storage';
 import { SharedThrottlerStorage } from './shared-storage';

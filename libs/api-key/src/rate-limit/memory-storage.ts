@@ -35,6 +35,11 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     return counted.window.hit(now, cost, policy);
   }
 
+  /** What a key has used within the window that ends now. */
+  used(key: string, { windowMs }: LimitPolicy): number {
+    return this.counted.peek(key)?.window.usedIn(this.now(), windowMs) ?? 0;
+  }
+
   /** How many keys are counted now. */
   get size(): number {
     return this.counted.size;

@@ -54,6 +54,12 @@ export class SlidingWindow {
     };
   }
 
+  /** What was used within the window that ends now. */
+  usedIn(now: number, windowMs: number): number {
+    this.forget(now - windowMs);
+    return this.used;
+  }
+
   /** Whether nothing that was used counts any more. */
   isOver(now: number, windowMs: number): boolean {
     const last = this.entries.at(-1);

@@ -5,6 +5,9 @@ import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
 import { recall } from './recall';
 
+/** By a statement of its own, or in one with others, which it waits for a moment. */
+export type LookUpWay = 'alone' | 'together';
+
 /** What is known of a digest now. */
 export interface KnownKey {
   readonly apiKey: ApiKey;
@@ -67,7 +70,7 @@ export class KeyCache {
   private misses = 0;
 
   constructor(
-    private readonly look: (digest: string, sent: () => void) => Promise<StoredKey | null>,
+    private readonly look: (digest: string, sent: () => void, way: LookUpWay) => Promise<StoredKey | null>,
     private readonly lease: Lease,
     private readonly options: KeyCacheOptions,
     private readonly clock: Clock,
@@ -91,12 +94,12 @@ export class KeyCache {
     return null;
   }
 
-  /** Looks a digest up, or joins who does; null where there is no key of it. */
-  find(digest: string): Promise<KnownKey | null> {
+  /** Looks a digest up, or joins who does, whichever way; null where there is no key of it. */
+  find(digest: string, way: LookUpWay): Promise<KnownKey | null> {
     const now = this.clock.monotonic();
     this.misses += 1;
     const flight = this.flights.get(digest);
-    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, now);
+    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, way, now);
   }
 
   /** Forgets a key, and closes what is under way: its answer may be that key, as it was. Answers its owner where it was remembered. */
@@ -140,13 +143,13 @@ export class KeyCache {
     return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);
   }
 
-  private fly(digest: string, now: number): Promise<KnownKey | null> {
+  private fly(digest: string, way: LookUpWay, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
     const begun = { session, askedAt: now, sent: false, changed: false, inserted: false };
     const sent = () => {
       begun.sent = true;
     };
-    const answer = this.look(digest, sent).then((found) => this.landed(digest, begun, found));
+    const answer = this.look(digest, sent, way).then((found) => this.landed(digest, begun, found));
     const flight: Flight = Object.assign(begun, { answer });
     this.underWay.add(flight);
     this.flights.set(digest, flight);

@@ -13,6 +13,7 @@ export interface StoredKey {
 }
 
 interface StoredKeyRow extends ApiKeyRow {
+  readonly key_digest: string;
   readonly life_ms: number | null;
 }
 
@@ -27,14 +28,18 @@ const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'update
 
 /** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction. */
 export class KeyStore {
-  private readonly select: PreparedSelect<StoredKeyRow>;
+  private readonly one: PreparedSelect<StoredKeyRow>;
+  private readonly many: PreparedSelect<StoredKeyRow>;
 
   /** @param deadlineMs after which a look-up is given up */
   constructor(
     private readonly dataSource: DataSource,
     deadlineMs: number,
   ) {
-    this.select = new PreparedSelect(dataSource, deadlineMs, () => this.statement());
+    const select = (name: string, where: string) =>
+      new PreparedSelect<StoredKeyRow>(dataSource, name, deadlineMs, () => this.statement(where));
+    this.one = select('nestjs_api_key', 'key_digest = $1');
+    this.many = select('nestjs_api_keys', 'key_digest = ANY ($1)');
   }
 
   /**
@@ -42,8 +47,14 @@ export class KeyStore {
    * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
    */
   async find(digest: string, sent: () => void = () => {}): Promise<StoredKey | null> {
-    const row = await this.select.one(digest, sent);
-    return row && { apiKey: apiKeyFromRow(row), revoked: row.revoked_at !== null, lifeMs: row.life_ms };
+    const [row] = await this.one.rows(digest, sent);
+    return row ? storedKey(row) : null;
+  }
+
+  /** As `find`, of many digests in one statement: those that are of a key, by their digest. */
+  async findAll(digests: readonly string[], sent: () => void): Promise<ReadonlyMap<string, StoredKey>> {
+    const rows = await this.many.rows(digests, sent);
+    return new Map(rows.map((row) => [row.key_digest, storedKey(row)]));
   }
 
   /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
@@ -55,11 +66,11 @@ export class KeyStore {
     if (zoneless.length > 0) refuseZoneless(table, zoneless);
   }
 
-  private statement(): string {
-    return `SELECT ${API_KEY_COLUMNS},
+  private statement(where: string): string {
+    return `SELECT ${API_KEY_COLUMNS}, key_digest,
         CASE WHEN expires_at = '-infinity' THEN 0
              WHEN isfinite(expires_at) THEN extract(epoch FROM expires_at - clock_timestamp())::float8 * 1000 END AS life_ms
-      FROM ${apiKeyTable(this.dataSource)} WHERE key_digest = $1`;
+      FROM ${apiKeyTable(this.dataSource)} WHERE ${where}`;
   }
 
   private async shape(table: string): Promise<Shape> {
@@ -73,6 +84,10 @@ export class KeyStore {
     if (!shape) throw new Error(`PostgreSQL does not describe ${table}`);
     return shape;
   }
+}
+
+function storedKey(row: StoredKeyRow): StoredKey {
+  return { apiKey: apiKeyFromRow(row), revoked: row.revoked_at !== null, lifeMs: row.life_ms };
 }
 
 function refuseUnusable(error: unknown): never {

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { DataSource } from 'typeorm';
-import { inTime } from '../eventually';
+import { type Eventually, inTime } from '../eventually';
 
 /** A prepared statement that is none any more: the table changed its types (0A000), or the session is not ours alone. */
 const STALE_PLAN = '0A000';
@@ -15,7 +15,7 @@ interface Asking {
 }
 
 /**
- * A SELECT of one row by one text, prepared once a connection, straight on the driver's pool: TypeORM's repository costs twice as
+ * A SELECT by one value, prepared once a connection, straight on the driver's pool: TypeORM's repository costs twice as
  * much. Given up after a deadline. The connection has longer: one that is only slow must not be opened anew each time, which a
  * busy database would never recover from.
  */
@@ -25,6 +25,7 @@ export class PreparedSelect<Row extends object> {
 
   constructor(
     private readonly dataSource: DataSource,
+    private readonly name: string,
     private readonly deadlineMs: number,
     private readonly statement: () => string,
   ) {}
@@ -33,7 +34,7 @@ export class PreparedSelect<Row extends object> {
    * @param sent called when a connection is free and the statement goes out
    * @throws Error where PostgreSQL fails, or does not answer in time
    */
-  async one(value: string, sent: () => void): Promise<Row | null> {
+  async rows(value: unknown, sent: () => void): Promise<readonly Row[]> {
     try {
       return await this.ask(value, sent);
     } catch (error) {
@@ -50,7 +51,7 @@ export class PreparedSelect<Row extends object> {
     return true;
   }
 
-  private ask(value: string, sent: () => void): PromiseLike<Row | null> | Row | null {
+  private ask(value: unknown, sent: () => void): Eventually<readonly Row[]> {
     const asking: Asking = { late: false };
     return inTime(this.deadlineMs, this.query(value, asking, sent), () => {
       asking.late = true;
@@ -59,18 +60,18 @@ export class PreparedSelect<Row extends object> {
     });
   }
 
-  private async query(value: string, asking: Asking, sent: () => void): Promise<Row | null> {
+  private async query(value: unknown, asking: Asking, sent: () => void): Promise<readonly Row[]> {
     const client = await this.pool().connect();
     if (asking.late) {
       client.release();
-      return null;
+      return [];
     }
     sent();
     client.on('error', toldByQuery);
     try {
       const { rows } = await client.query<Row>(this.queryFor(value));
       client.release();
-      return rows[0] ?? null;
+      return rows;
     } catch (error) {
       client.release(isOfStatement(error) ? undefined : (error as Error));
       throw error;
@@ -79,9 +80,9 @@ export class PreparedSelect<Row extends object> {
     }
   }
 
-  private queryFor(value: string) {
+  private queryFor(value: unknown) {
     return {
-      name: this.named ? `nestjs_api_key_${this.version}` : undefined,
+      name: this.named ? `${this.name}_${this.version}` : undefined,
       text: this.statement(),
       values: [value],
       query_timeout: Math.max(this.deadlineMs, CONNECTION_PATIENCE_MS),

@@ -4,9 +4,10 @@ import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
 import { trustTable } from './api-key.row';
 import { type Clock, SYSTEM_CLOCK } from './clock';
-import { KeyCache, type KnownKey } from './key-cache';
+import { KeyCache, type KnownKey, type LookUpWay } from './key-cache';
 import { KeyStore } from './key-store';
 import { Lease } from './lease';
+import { LookUpBatch } from './look-up-batch';
 import { announceOwner } from './owner-announcement';
 import { OwnerCache } from './owner-cache';
 import { RevocationFeed } from './revocation-feed';
@@ -14,6 +15,10 @@ import { raiseTrust } from './trust-bound';
 
 /** That of no key. */
 const NO_DIGEST = '';
+
+/** How long look-ups wait to go out together, and which part of their deadline at most. */
+const TOGETHER_MS = 50;
+const PART_OF_DEADLINE = 4;
 
 /** How look-ups do, for health checks and metrics. */
 export interface VerificationStatus {
@@ -33,6 +38,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   private readonly lease: Lease;
   private readonly cache: KeyCache;
   private readonly feed: RevocationFeed | null;
+  private readonly batch: LookUpBatch;
   private lookUps = 0;
 
   constructor(
@@ -42,7 +48,16 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     clock: Clock = SYSTEM_CLOCK,
   ) {
     this.lease = new Lease(Math.max(options.leaseMs, options.serveCachedForMs), clock);
-    this.cache = new KeyCache((digest, sent) => this.lookUp(digest, sent), this.lease, options, clock);
+    this.cache = new KeyCache(
+      (digest, sent, way) => this.lookUp(digest, sent, way),
+      this.lease,
+      options,
+      clock,
+    );
+    this.batch = new LookUpBatch(
+      (digests, sent) => store.findAll(digests, sent),
+      Math.min(TOGETHER_MS, options.lookUpTimeoutMs / PART_OF_DEADLINE),
+    );
     this.owners = new OwnerCache(this.lease, options, clock);
     const { heartbeatMs } = options;
     this.feed =
@@ -66,8 +81,8 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
    * The key of a digest that is not remembered; null where there is none.
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many look-ups are under way
    */
-  find(digest: string): Promise<KnownKey | null> {
-    return this.cache.find(digest);
+  find(digest: string, way: LookUpWay = 'alone'): Promise<KnownKey | null> {
+    return this.cache.find(digest, way);
   }
 
   /** Forgets a key in this instance at once; the others hear of it by the feed. */
@@ -134,7 +149,8 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     };
   }
 
-  private async lookUp(digest: string, sent?: () => void) {
+  private async lookUp(digest: string, sent = () => {}, way: LookUpWay = 'alone') {
+    if (way === 'together') return this.batch.find(digest, sent);
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
         cause: new Error('too many look-ups are under way'),

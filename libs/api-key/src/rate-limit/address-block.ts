@@ -1,0 +1,30 @@
+import { isIP } from 'node:net';
+
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+const GROUPS = 8;
+const GROUPS_OF_NETWORK = 4;
+
+/**
+ * What counts as one caller: an IPv4 address, also where it comes mapped into IPv6; of IPv6 the /64, which one subscriber has
+ * whole. Empty where it is no address.
+ */
+export function addressBlock(address: string | null): string {
+  const [plain = ''] = (address ?? '').split('%');
+  const version = isIP(plain);
+  if (version !== 6) return version === 4 ? plain : '';
+  return MAPPED.exec(plain)?.[1] ?? `${networkOf(plain)}::/64`;
+}
+
+function networkOf(address: string): string {
+  const [head = '', tail] = address.split('::');
+  const first = groupsOf(head);
+  const last = tail === undefined ? [] : groupsOf(tail);
+  const gap = Array<string>(Math.max(0, GROUPS - first.length - last.length)).fill('0');
+  const groups = [...first, ...gap, ...last].slice(0, GROUPS_OF_NETWORK);
+  return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');
+}
+
+/** An IPv4 address at the end is two groups, which are never of the network. */
+function groupsOf(part: string): string[] {
+  return part === '' ? [] : part.split(':').flatMap((group) => (group.includes('.') ? ['0', '0'] : [group]));
+}
