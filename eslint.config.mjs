@@ -14,6 +14,7 @@ const LEAVES = [
   'address-list',
   'authority',
   'eventually',
+  'interval-writer',
   'open-api',
   'option-checks',
   'rate-limit.options',

@@ -69,6 +69,7 @@ it.each([
     ['create', '--user', 'x@example.com', '--name', 'x', '--scopes', 'orders:delete'],
   ],
   ['a limit that is none', [...CREATE, '--rate-limit', '100']],
+  ['a quota that is none', [...CREATE, '--quota', '100/week']],
   ['an address that is none', [...CREATE, '--allow-ip', '10.0.0.256']],
   ['an overlap that is none', ['rotate', '1', '--overlap', 'soon']],
   ['an overlap of more than 30 days', ['rotate', '1', '--overlap', '31d']],
@@ -132,11 +133,39 @@ it.each([
   expect((await keys(command, '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(words);
 });
 
-it('create takes a limit and addresses', async () => {
-  const args = [...CREATE, '--rate-limit', '100/60s', '--allow-ip', '10.0.0.0/8,2001:db8::/32', '--json'];
+it('create takes a limit, a quota and addresses; usage tells how much a key is used', async () => {
+  const args = [
+    ...CREATE,
+    '--rate-limit',
+    '100/60s',
+    '--quota',
+    '10000/month',
+    '--allow-ip',
+    '10.0.0.0/8,2001:db8::/32',
+    '--json',
+  ];
   expect(JSON.parse((await keys(...args)).stdout)).toMatchObject({
     rateLimit: { limit: 100, windowSeconds: 60 },
+    quota: { limit: 10_000, period: 'month' },
     allowedIps: ['10.0.0.0/8', '2001:db8::/32'],
+  });
+  const [{ id }] = (await sql(database, 'SELECT max(id) AS id FROM api_keys')) as [{ id: string }];
+  await sql(
+    database,
+    `INSERT INTO api_key_usage SELECT ${id}, 'day', date_trunc('day', now(), 'UTC'), 42, 2`,
+  );
+  expect(JSON.parse((await keys('usage', id, '--json')).stdout)).toMatchObject({
+    quota: { limit: 10_000, period: 'month', used: 0, remaining: 10_000 },
+    hours: [],
+    days: [{ requests: 42, limited: 2 }],
+  });
+  expect((await keys('usage', id)).stdout).toMatch(
+    /^Quota: 0 of 10000 this month.*\n\nDAY +REQUESTS.*\n\S+ 00:00Z +42 +2\n\nNo requests by hour\.\n$/s,
+  );
+  expect(await keys('usage', '999999')).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: 'There is no key 999999.\n',
   });
 });
 

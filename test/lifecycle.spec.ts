@@ -48,6 +48,7 @@ describe('update', () => {
       scopes: ['a', 'b:*'],
       expiresAt,
       rateLimit: { limit: 100, windowSeconds: 60 },
+      quota: { limit: 1_000, period: 'month' as const },
       allowedIps: ['10.1.2.3/8', '2001:db8::1'],
       metadata: { team: 'y', deep: { list: [1, null] } },
     };
@@ -60,12 +61,26 @@ describe('update', () => {
       expiresAt,
       rateLimit: 100,
       rateLimitWindowSeconds: 60,
+      quota: 1_000,
+      quotaPeriod: 'month',
       allowedIps: ['10.0.0.0/8', '2001:db8::1/128'],
       metadata: { team: 'y', deep: { list: [1, null] } },
     });
     expect(await keys.get(apiKey.id)).toMatchObject({ name: 'renamed', allowedIps: updated?.allowedIps });
-    const cleared = await keys.update(apiKey.id, { expiresAt: null, rateLimit: null, allowedIps: null });
-    expect(cleared).toMatchObject({ name: 'renamed', expiresAt: null, rateLimit: null, allowedIps: null });
+    const cleared = await keys.update(apiKey.id, {
+      expiresAt: null,
+      rateLimit: null,
+      quota: null,
+      allowedIps: null,
+    });
+    expect(cleared).toMatchObject({
+      name: 'renamed',
+      expiresAt: null,
+      rateLimit: null,
+      quota: null,
+      quotaPeriod: null,
+      allowedIps: null,
+    });
   });
 
   it.each<[string, object]>([
@@ -84,6 +99,10 @@ describe('update', () => {
     ['a limit without a window', { rateLimit: { limit: 1 } }],
     ['a limit of 0', { rateLimit: { limit: 0, windowSeconds: 1 } }],
     ['a limit with a third field', { rateLimit: { limit: 1, windowSeconds: 1, burst: 1 } }],
+    ['a quota without a period', { quota: { limit: 1 } }],
+    ['a quota of an hour', { quota: { limit: 1, period: 'hour' } }],
+    ['a quota of a fraction', { quota: { limit: 1.5, period: 'day' } }],
+    ['a quota with a third field', { quota: { limit: 1, period: 'day', cost: 1 } }],
     ['a host name', { allowedIps: ['localhost'] }],
     ['no address at all', { allowedIps: [] }],
     ['a block of 33 bits', { allowedIps: ['10.0.0.0/33'] }],

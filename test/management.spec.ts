@@ -96,6 +96,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       scopes: ['orders:read'],
       expiresAt,
       rateLimit: { limit: 10, windowSeconds: 60 },
+      quota: { limit: 1_000, period: 'day' },
       allowedIps: ['10.0.0.0/8'],
       metadata: { team: { name: 'a', list: [1, null] } },
     });
@@ -108,6 +109,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       expiresAt,
       state: 'active',
       rateLimit: { limit: 10, windowSeconds: 60 },
+      quota: { limit: 1_000, period: 'day' },
       allowedIps: ['10.0.0.0/8'],
       metadata: { team: { name: 'a', list: [1, null] } },
       replaces: null,
@@ -139,13 +141,14 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect(revoked.json).toEqual({ items: [], nextCursor: null });
   });
 
-  it('PATCH changes name, scopes, expiresAt, rateLimit, allowedIps, metadata', async () => {
+  it('PATCH changes name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata', async () => {
     const { apiKey } = await issue(userId, []);
     const changes = {
       name: 'renamed',
       scopes: ['orders:*'],
       expiresAt: new Date(Date.now() + DAY_MS).toISOString(),
       rateLimit: { limit: 1, windowSeconds: 1 },
+      quota: { limit: 1, period: 'month' },
       allowedIps: ['192.0.2.1'],
       metadata: { a: 1 },
     };
@@ -154,12 +157,14 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     const cleared = await call(manager, 'PATCH', `/${apiKey.id}`, {
       expiresAt: null,
       rateLimit: null,
+      quota: null,
       allowedIps: null,
     });
     expect(cleared.json).toMatchObject({
       name: 'renamed',
       expiresAt: null,
       rateLimit: null,
+      quota: null,
       allowedIps: null,
     });
     expect((await call(manager, 'PATCH', `/${apiKey.id}`, {})).status).toBe(200);
@@ -211,12 +216,28 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect((await call(manager, 'PATCH', `/${apiKey.id}`, { name: 'x' })).status).toBe(409);
   });
 
+  it('GET usage tells how much a key is used, and what is left of its quota', async () => {
+    const used = await issue(userId, ['api-keys:read'], { quota: { limit: 9, period: 'month' } });
+    for (let i = 0; i < 2; i++) await call(used, 'GET', '');
+    const { status, json } = await call(used, 'GET', `/${used.apiKey.id}/usage`);
+    const period = { startsAt: expect.stringMatching(/:00:00\.000Z$/), requests: 3, limited: 0 };
+    const quota = {
+      limit: 9,
+      period: 'month',
+      used: 0,
+      remaining: 9,
+      resetsAt: expect.stringMatching(/T00:00:00\.000Z$/),
+    };
+    expect([status, json]).toEqual([200, { quota, hours: [period], days: [period] }]);
+  });
+
   const ENDPOINTS: [string, string, unknown, 'read' | 'write', number][] = [
     ['POST', '', { name: 'x' }, 'write', 201],
     ['GET', '', undefined, 'read', 200],
     ['GET', '/:id', undefined, 'read', 200],
     ['PATCH', '/:id', { name: 'new' }, 'write', 200],
     ['GET', '/:id/events', undefined, 'read', 200],
+    ['GET', '/:id/usage', undefined, 'read', 200],
     ['POST', '/:id/rotate', { overlapSeconds: 60 }, 'write', 201],
     ['DELETE', '/:id', undefined, 'write', 204],
   ];
@@ -320,6 +341,10 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['a limit with another field', { name: 'x', rateLimit: { limit: 1, windowSeconds: 1, burst: 1 } }],
     ['a limit that is a number', { name: 'x', rateLimit: 5 }],
     ['a limit that is a list', { name: 'x', rateLimit: [] }],
+    ['a quota without a period', { name: 'x', quota: { limit: 1 } }],
+    ['a quota of a week', { name: 'x', quota: { limit: 1, period: 'week' } }],
+    ['a quota of 0', { name: 'x', quota: { limit: 0, period: 'day' } }],
+    ['a quota that is a number', { name: 'x', quota: 5 }],
     ['addresses that are no list', { name: 'x', allowedIps: '10.0.0.0/8' }],
     ['an address that is none', { name: 'x', allowedIps: ['10.0.0.256'] }],
     ['no address', { name: 'x', allowedIps: [] }],

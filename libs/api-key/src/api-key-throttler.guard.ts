@@ -4,7 +4,7 @@ import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { RequestTrail } from './audit/request-trail';
 import { type Eventually, rescue, then } from './eventually';
-import { Limiter } from './rate-limit/limiter';
+import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { KeyLimits, type Limit } from './rate-limit/key-limits';
 import {
   type Counted,
@@ -12,6 +12,7 @@ import {
   rateLimitHeaders,
   retryAfterSeconds,
 } from './rate-limit/rate-limit-headers';
+import { UsageCounter } from './rate-limit/usage-counter';
 import { refuse } from './refuse';
 import { type Authentication, authenticationOf } from './request/authentication';
 import { requestOf, setHeaders } from './request/http-exchange';
@@ -19,8 +20,8 @@ import { RouteAccesses } from './route-access';
 import { NeedsKey } from './scopes.decorator';
 
 /**
- * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances. Stands after
- * `ApiKeyGuard` and before `ScopesGuard`. `@Throttle` adds the limit of a route, `@SkipThrottle()` counts nothing.
+ * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances, or its quota.
+ * Stands after `ApiKeyGuard` and before `ScopesGuard`. `@Throttle` adds the limit of a route, `@SkipThrottle()` counts nothing.
  */
 @Injectable()
 @NeedsKey()
@@ -28,7 +29,9 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   private readonly routes = new RouteAccesses();
 
   constructor(
-    private readonly limiter: Limiter,
+    private readonly rates: RateLimiter,
+    private readonly quotas: QuotaLimiter,
+    private readonly usage: UsageCounter,
     private readonly limits: KeyLimits,
     private readonly trail: RequestTrail,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
@@ -55,9 +58,9 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   private hitAll(limits: readonly Limit[], counted: Counted[]): Eventually<readonly Counted[]> {
     const [limit, ...rest] = limits;
     if (limit === undefined) return counted;
-    const { key, policy, cost, name } = limit;
-    return then(this.limiter.hit(key, policy, cost), (hit) => {
-      if (hit) counted.push({ name, policy, hit });
+    const { key, policy, cost, name, isQuota = false } = limit;
+    return then((isQuota ? this.quotas : this.rates).hit(key, policy, cost), (hit) => {
+      if (hit) counted.push({ name, policy, hit, isQuota });
       return hit?.passed === false ? counted : this.hitAll(rest, counted);
     });
   }
@@ -67,8 +70,9 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     setHeaders(context, rateLimitHeaders(counted));
     if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(counted));
     const refused = counted.find(({ hit }) => !hit.passed);
-    if (refused) throw rateLimited(refused, apiKey);
-    return true;
+    if (!refused) return true;
+    this.usage.noteLimited(apiKey.id);
+    throw limited(refused, apiKey);
   }
 }
 
@@ -78,9 +82,9 @@ function authenticated(context: ExecutionContext): Authentication {
   return authentication;
 }
 
-function rateLimited({ hit }: Counted, apiKey: ApiKey): ApiKeyRefusal {
-  return new ApiKeyRefusal('RATE_LIMITED', {
+function limited({ hit, isQuota }: Counted, apiKey: ApiKey): ApiKeyRefusal {
+  return new ApiKeyRefusal(isQuota ? 'QUOTA_EXCEEDED' : 'RATE_LIMITED', {
     retryAfterSeconds: retryAfterSeconds(hit),
-    refused: { reason: 'rate', apiKey, masked: apiKey.masked },
+    refused: { reason: isQuota ? 'quota' : 'rate', apiKey, masked: apiKey.masked },
   });
 }

@@ -82,6 +82,14 @@ export class ApiKey {
   @Column({ name: 'rate_limit_window_seconds', type: 'integer', nullable: true })
   rateLimitWindowSeconds!: number | null;
 
+  /** Column `quota`: how much of it may be used in a period; null: as much as one likes. */
+  @Column({ type: 'integer', nullable: true })
+  quota!: number | null;
+
+  /** Column `quota_period`: that period, `day` or `month` of UTC. */
+  @Column({ name: 'quota_period', type: 'varchar', nullable: true })
+  quotaPeriod!: string | null;
+
   /** Column `allowed_ips`: CIDR blocks from which the key works; null: from everywhere. */
   @Column({ name: 'allowed_ips', type: 'cidr', array: true, nullable: true })
   allowedIps!: string[] | null;

@@ -14,7 +14,8 @@ export type RefusedReason =
   | 'address'
   | 'plaintext'
   | 'scope'
-  | 'rate';
+  | 'rate'
+  | 'quota';
 
 /** What the trail is told of a refused request beside the answer. */
 export interface RefusedKey {
@@ -65,6 +66,10 @@ const REFUSALS = {
   RATE_LIMITED: {
     status: 429,
     message: 'The API key has used up its rate limit. Wait as many seconds as Retry-After says.',
+  },
+  QUOTA_EXCEEDED: {
+    status: 429,
+    message: 'The API key has used up its quota. It begins anew after as many seconds as Retry-After says.',
   },
   KEY_STORE_UNAVAILABLE: {
     status: 503,

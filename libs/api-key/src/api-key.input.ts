@@ -1,6 +1,6 @@
 import { ApiKeyInputError } from './api-key.errors';
 import { isCidr } from './address-list';
-import type { RateLimit } from './authority';
+import type { Quota, RateLimit } from './authority';
 import { isInCatalogue, isScope } from './credential/scope';
 import type { HeldScope } from './scope-catalogue';
 
@@ -14,6 +14,8 @@ export interface ApiKeyFields {
   expiresAt?: Date | null;
   /** How many requests a window allows; null or absent: the default of the module. */
   rateLimit?: RateLimit | null;
+  /** How much may be used in a day or month of UTC; null or absent: as much as one likes. */
+  quota?: Quota | null;
   /** Addresses and CIDR blocks from which the key works, 1 to 100; null or absent: everywhere. */
   allowedIps?: readonly string[] | null;
   /** What the application keeps with the key: a JSON object of at most 16 KiB and 32 levels. */
@@ -56,7 +58,7 @@ const MAX_WINDOW_SECONDS = 31_622_400;
 const MAX_METADATA_BYTES = 16_384;
 const MAX_METADATA_LEVELS = 32;
 const NAME_RULE = `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`;
-const FIELDS = ['name', 'scopes', 'expiresAt', 'rateLimit', 'allowedIps', 'metadata'];
+const FIELDS = ['name', 'scopes', 'expiresAt', 'rateLimit', 'quota', 'allowedIps', 'metadata'];
 const STATES = ['active', 'expired', 'revoked'];
 /** What JSON can write and PostgreSQL's jsonb cannot hold: NUL and half a surrogate pair. */
 const UNFIT_ESCAPE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
@@ -155,7 +157,15 @@ function unknownFields(fields: object): string[] {
 
 /** The problems of the fields that are given. */
 function fieldProblems(fields: UpdateApiKeyInput, catalogue: readonly string[] | null, now: Date): string[] {
-  const { name, scopes, expiresAt = null, rateLimit = null, allowedIps = null, metadata } = fields;
+  const {
+    name,
+    scopes,
+    expiresAt = null,
+    rateLimit = null,
+    quota = null,
+    allowedIps = null,
+    metadata,
+  } = fields;
   return [
     ...(name === undefined ? [] : nameProblems(name)),
     ...(scopes === undefined ? [] : scopesProblems(scopes, catalogue)),
@@ -166,6 +176,10 @@ function fieldProblems(fields: UpdateApiKeyInput, catalogue: readonly string[] |
     ...problem(
       rateLimit === null || isRateLimit(rateLimit),
       `rateLimit must be { limit, windowSeconds }, whole numbers from 1 to ${MAX_LIMIT_OF_RATE} and from 1 to ${MAX_WINDOW_SECONDS}, or null`,
+    ),
+    ...problem(
+      quota === null || isQuota(quota),
+      `quota must be { limit, period }, a whole number from 1 to ${MAX_LIMIT_OF_RATE} and "day" or "month", or null`,
     ),
     ...problem(
       allowedIps === null || isAddressList(allowedIps),
@@ -194,6 +208,12 @@ function isRateLimit(value: unknown): value is RateLimit {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, windowSeconds } = value as Partial<RateLimit>;
   return isWhole(limit, MAX_LIMIT_OF_RATE) && isWhole(windowSeconds, MAX_WINDOW_SECONDS);
+}
+
+function isQuota(value: unknown): value is Quota {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
+  const { limit, period } = value as Partial<Quota>;
+  return isWhole(limit, MAX_LIMIT_OF_RATE) && (period === 'day' || period === 'month');
 }
 
 function isWhole(value: unknown, max: number): boolean {

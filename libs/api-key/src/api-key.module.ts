@@ -38,8 +38,10 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { KeyLimits } from './rate-limit/key-limits';
-import { Limiter } from './rate-limit/limiter';
+import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
+import { QuotaStorage } from './rate-limit/quota-storage';
+import { UsageCounter } from './rate-limit/usage-counter';
 import { addressOf } from './request/http-exchange';
 import { SecureTransport } from './request/secure-transport';
 import { ScopesGuard } from './scopes.guard';
@@ -174,10 +176,21 @@ function wire(
         (resolved: ResolvedApiKeyOptions) => new SecureTransport(resolved),
       ),
       made(
-        Limiter,
+        RateLimiter,
         [API_KEY_OPTIONS, API_KEY_DATA_SOURCE, { token: getStorageToken(), optional: true }],
         ({ rateLimit }: ResolvedApiKeyOptions, source: DataSource, throttlers?: ThrottlerStorage) =>
-          new Limiter(storageOf(rateLimit.storage, source, throttlers ?? null), rateLimit),
+          new RateLimiter(storageOf(rateLimit.storage, source, throttlers ?? null), rateLimit),
+      ),
+      made(
+        QuotaLimiter,
+        [API_KEY_OPTIONS, API_KEY_DATA_SOURCE],
+        ({ rateLimit }: ResolvedApiKeyOptions, source: DataSource) =>
+          new QuotaLimiter(new QuotaStorage(source), rateLimit),
+      ),
+      made(
+        UsageCounter,
+        [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
+        (source: DataSource, resolved: ResolvedApiKeyOptions) => new UsageCounter(source, resolved),
       ),
       made(
         FailedAttempts,
@@ -204,7 +217,9 @@ function wire(
       ApiKeyThrottlerGuard,
       ScopesGuard,
       ApiKeyHealthIndicator,
-      Limiter,
+      RateLimiter,
+      QuotaLimiter,
+      UsageCounter,
       KeyLimits,
       OwnerLoader,
       SecureTransport,

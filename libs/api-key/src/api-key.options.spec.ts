@@ -37,6 +37,8 @@ describe('options that are left out', () => {
       },
       lastUsed: true,
       lastUsedIntervalMs: 10_000,
+      usage: true,
+      usageIntervalMs: 60_000,
       cacheSize: 10_000,
       leaseMs: 2_000,
       heartbeatMs: 500,

@@ -79,6 +79,10 @@ export interface ApiKeyOptions {
   lastUsed?: boolean;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
   lastUsedIntervalMs?: number;
+  /** Whether requests are counted by key, hour and day, for `ApiKeyService.usage`. Default true. */
+  usage?: boolean;
+  /** Milliseconds between two writes of those counts, 100 to 3,600,000. Default 60,000. */
+  usageIntervalMs?: number;
   /** How many keys are remembered, and as many digests that are of none: 0 to 10,000,000; 0: each request asks the database. Default 10,000. */
   cacheSize?: number;
   /**
@@ -136,6 +140,8 @@ const DEFAULTS = {
   failedAttempts: FAILED_ATTEMPTS_DEFAULTS,
   lastUsed: true,
   lastUsedIntervalMs: 10_000,
+  usage: true,
+  usageIntervalMs: 60_000,
   cacheSize: 10_000,
   leaseMs: 2_000,
   heartbeatMs: 500,
@@ -178,6 +184,8 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   failedAttempts: checkFailedAttempts,
   lastUsed: (value) => must(typeof value === 'boolean', 'true or false'),
   lastUsedIntervalMs: milliseconds(100, 3_600_000),
+  usage: (value) => must(typeof value === 'boolean', 'true or false'),
+  usageIntervalMs: milliseconds(100, 3_600_000),
   cacheSize: (value) => must(isWhole(value, 0, 10_000_000), 'a whole number from 0 to 10000000'),
   leaseMs: milliseconds(500, 60_000),
   heartbeatMs: milliseconds(50, 30_000),

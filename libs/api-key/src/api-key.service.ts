@@ -20,7 +20,7 @@ import { ChangeTrail, changeEvent } from './audit/change-trail';
 import type { RecordedApiKeyEvent } from './api-key.event';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
-import { type Authority, excessOf } from './authority';
+import { type Authority, excessOf, quotaOf } from './authority';
 import { digestKey } from './credential/digest';
 import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from './credential/format';
 import { maskKey } from './credential/mask';
@@ -35,6 +35,8 @@ import { type Eventually, then } from './eventually';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
 import { FailedAttempts } from './rate-limit/failed-attempts';
+import { UsageCounter } from './rate-limit/usage-counter';
+import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
 import type { KnownKey } from './verification/key-cache';
 import { LastUsedWriter } from './verification/last-used.writer';
@@ -118,6 +120,7 @@ export class ApiKeyService {
     private readonly changes: ChangeTrail,
     private readonly requests: RequestTrail,
     private readonly attempts: FailedAttempts,
+    private readonly usageCounter: UsageCounter,
   ) {
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
@@ -199,9 +202,21 @@ export class ApiKeyService {
     });
   }
 
-  /** Notes that a verified key was used now, for `last_used_at`. No I/O. */
+  /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
   noteUse({ id }: ApiKey): void {
     if (this.options.lastUsed) this.lastUsed.note(id);
+    this.usageCounter.note(id);
+  }
+
+  /**
+   * How much a key is used, and what is left of its quota; null where there is no such key. What other instances have not written
+   * yet (`usageIntervalMs`) is missing.
+   */
+  async usage(id: string, acting: Acting = {}): Promise<ApiKeyUsage | null> {
+    const apiKey = await this.get(id, acting);
+    if (!apiKey) return null;
+    if (this.usageCounter.has(id)) await this.usageCounter.flush();
+    return usageOf(this.dataSource, id, quotaOf(apiKey)).catch(refuseUnavailable);
   }
 
   /**
@@ -501,6 +516,7 @@ function authorityFor(input: ApiKeyFields, maker: ApiKey | null): Authority {
     scopes: input.scopes ?? [],
     expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
     rateLimit: input.rateLimit === undefined ? (bounds?.rateLimit ?? null) : input.rateLimit,
+    quota: input.quota === undefined ? (bounds?.quota ?? null) : input.quota,
     allowedIps: input.allowedIps === undefined ? (bounds?.allowedIps ?? null) : input.allowedIps,
   };
   if (bounds) refuseExcess(excessOf(authority, bounds));

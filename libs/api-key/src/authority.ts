@@ -1,5 +1,8 @@
+import type { ApiKey } from './api-key.entity';
 import { isCidrWithin } from './address-list';
 import { holdsScope } from './credential/scope';
+
+const LONGEST_MONTH_DAYS = 31;
 
 /** What a key may do and for how long. */
 export interface Authority {
@@ -10,6 +13,8 @@ export interface Authority {
   readonly expiresAt: Date | null;
   /** Null: the default of the module. */
   readonly rateLimit: RateLimit | null;
+  /** Null: none. */
+  readonly quota: Quota | null;
 }
 
 /** How many requests a window allows. */
@@ -20,12 +25,34 @@ export interface RateLimit {
   readonly windowSeconds: number;
 }
 
+/** A calendar period of UTC. */
+export type QuotaPeriod = 'day' | 'month';
+
+/** How much may be used in a calendar period. */
+export interface Quota {
+  /** 1 to 1,000,000,000; a request uses its cost, 1 unless its route says otherwise. */
+  readonly limit: number;
+  readonly period: QuotaPeriod;
+}
+
 /** What one key gives beyond what another has. */
 export interface Excess {
   /** In words, one a field. */
   readonly problems: readonly string[];
   /** The scopes among it. */
   readonly missing: readonly string[];
+}
+
+/** The limit of a key; null where it has none of its own. */
+export function rateLimitOf({ rateLimit, rateLimitWindowSeconds }: ApiKey): RateLimit | null {
+  if (rateLimit === null || rateLimitWindowSeconds === null) return null;
+  return { limit: rateLimit, windowSeconds: rateLimitWindowSeconds };
+}
+
+/** The quota of a key; null where it has none. */
+export function quotaOf({ quota, quotaPeriod }: ApiKey): Quota | null {
+  if (quota === null || !isQuotaPeriod(quotaPeriod)) return null;
+  return { limit: quota, period: quotaPeriod };
 }
 
 /** What is given beyond what the maker has; a field that is not given goes beyond nothing. */
@@ -42,6 +69,9 @@ export function excessOf(given: Partial<Authority>, maker: Authority): Excess {
     ...(given.rateLimit === undefined || isLimitWithin(given.rateLimit, maker.rateLimit)
       ? []
       : ['rateLimit goes beyond that of the key that acts']),
+    ...(given.quota === undefined || isQuotaWithin(given.quota, maker.quota)
+      ? []
+      : ['quota goes beyond that of the key that acts']),
   ];
   return { problems, missing };
 }
@@ -64,4 +94,16 @@ function isLimitWithin(given: RateLimit | null, maker: RateLimit | null): boolea
     given.limit <= maker.limit &&
     given.limit * maker.windowSeconds <= maker.limit * given.windowSeconds
   );
+}
+
+/** What a month allows may be used within a day, and what a day allows on each day of a month. */
+function isQuotaWithin(given: Quota | null, maker: Quota | null): boolean {
+  if (maker === null) return true;
+  if (given === null) return false;
+  const times = maker.period === 'month' && given.period === 'day' ? LONGEST_MONTH_DAYS : 1;
+  return given.limit * times <= maker.limit;
+}
+
+function isQuotaPeriod(text: string | null): text is QuotaPeriod {
+  return text === 'day' || text === 'month';
 }

@@ -26,7 +26,7 @@ const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'tr
 const REFUSED: Readonly<Record<string, string>> = {
   401: 'No API key, or one that is not valid: MISSING_API_KEY, INVALID_API_KEY',
   403: 'INSUFFICIENT_SCOPE, HTTPS_REQUIRED or IP_NOT_ALLOWED',
-  429: 'RATE_LIMITED',
+  429: 'RATE_LIMITED or QUOTA_EXCEEDED: try again after Retry-After',
   503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
 };
 

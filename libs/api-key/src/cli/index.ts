@@ -9,12 +9,22 @@ import {
   type HeldScope,
   type ImportReport,
   type IssuedApiKey,
+  type Quota,
   type RateLimit,
 } from '../index';
 import { openImportFile } from './import-file';
-import { json, parseDays, parseEmail, parseExpiry, parseList, parseOverlap, parseRateLimit } from './options';
+import {
+  json,
+  parseDays,
+  parseEmail,
+  parseExpiry,
+  parseList,
+  parseOverlap,
+  parseQuota,
+  parseRateLimit,
+} from './options';
 import { progressOn } from './progress';
-import { describeKey, renderKey, renderTable } from './render';
+import { describeKey, renderKey, renderTable, renderUsage } from './render';
 
 /** What the commands work on, open for one of them. */
 export interface KeysSession {
@@ -47,6 +57,7 @@ interface CreateOptions extends Output {
   readonly scopes: HeldScope[];
   readonly expiresIn?: number;
   readonly rateLimit?: RateLimit;
+  readonly quota?: Quota;
   readonly allowIp?: string[];
 }
 
@@ -100,7 +111,7 @@ function programFor(host: KeysCliHost): Command {
     });
   program.action(() =>
     program.error(
-      'error: name a command: create, list, show, rotate, revoke, prune or import; --help tells more',
+      'error: name a command: create, list, show, usage, rotate, revoke, prune or import; --help tells more',
     ),
   );
   addCommands(program, host);
@@ -132,6 +143,12 @@ function addCommands(program: Command, host: KeysCliHost): void {
     )
     .addOption(
       new Option(
+        '--quota <quota>',
+        'requests a day or month of UTC, as 10000/day (default: any number)',
+      ).argParser(parseQuota),
+    )
+    .addOption(
+      new Option(
         '--allow-ip <cidr,...>',
         'addresses and blocks it works from (default: everywhere)',
       ).argParser(parseList),
@@ -158,6 +175,11 @@ function addReading(program: Command, host: KeysCliHost): void {
     .action((id: string, options: Output) =>
       inSession(host, async ({ keys }) => answer(await keys.get(id), id, options, host)),
     );
+  program
+    .command('usage <id>')
+    .description('show how much a key is used, by day and by hour of UTC, and what is left of its quota')
+    .addOption(json())
+    .action((id: string, options: Output) => inSession(host, ({ keys }) => usage(keys, id, options, host)));
 }
 
 function addEnding(program: Command, host: KeysCliHost): void {
@@ -221,10 +243,10 @@ function addMany(program: Command, host: KeysCliHost): void {
 }
 
 async function create(session: KeysSession, options: CreateOptions, host: KeysCliHost): Promise<void> {
-  const { user, name, scopes, expiresIn, rateLimit = null, allowIp = null } = options;
+  const { user, name, scopes, expiresIn, rateLimit = null, quota = null, allowIp = null } = options;
   const now = new Date();
   const expiresAt = expiresIn === undefined ? null : new Date(now.getTime() + expiresIn);
-  const fields = { name, scopes, expiresAt, rateLimit, allowedIps: allowIp };
+  const fields = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
   session.keys.check(fields);
   const userId = await session.findOwner(user, { create: true });
   if (userId === null) throw new CommandFailed(`There is no user ${user}.`);
@@ -240,6 +262,12 @@ async function rotate(
   const issued = await keys.rotate(id, { overlapSeconds: options.overlap }, acting());
   if (!issued) throw new CommandFailed(`There is no key ${id}.`);
   writeIssued(issued, options, host);
+}
+
+async function usage(keys: ApiKeyService, id: string, options: Output, host: KeysCliHost): Promise<void> {
+  const used = await keys.usage(id);
+  if (!used) throw new CommandFailed(`There is no key ${id}.`);
+  write(host, options, used, () => renderUsage(used));
 }
 
 async function prune(keys: ApiKeyService, options: PruneOptions, host: KeysCliHost): Promise<void> {

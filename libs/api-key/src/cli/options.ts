@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
-import type { RateLimit } from '../index';
+import type { Quota, RateLimit } from '../index';
 import { parseDuration } from './duration';
 
 const DAY_MS = 86_400_000;
@@ -51,4 +51,11 @@ export function parseRateLimit(text: string): RateLimit {
   if (limit === undefined || windowMs === null)
     throw new InvalidArgumentError('Give requests and a window, as 100/60s or 10000/1h.');
   return { limit: Number(limit), windowSeconds: windowMs / 1_000 };
+}
+
+/** `10000/day`. @throws InvalidArgumentError */
+export function parseQuota(text: string): Quota {
+  const [, limit, period] = /^([1-9]\d{0,9})\/(day|month)$/.exec(text) ?? [];
+  if (limit === undefined) throw new InvalidArgumentError('Give requests and day or month, as 10000/day.');
+  return { limit: Number(limit), period: period === 'day' ? 'day' : 'month' };
 }

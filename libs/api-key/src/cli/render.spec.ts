@@ -40,6 +40,7 @@ describe('the description of a key', () => {
       expiresAt: new Date('2030-06-01T12:30:45Z'),
       revokedAt: null,
       rateLimit: { limit: 100, windowSeconds: 60 },
+      quota: null,
       allowedIps: ['10.0.0.0/8'],
       metadata: { team: 'a' },
       replaces: '6',
@@ -121,6 +122,7 @@ describe('one key', () => {
       'expiresAt   2030-06-01T12:30:45.000Z',
       'revokedAt   -',
       'rateLimit   {"limit":100,"windowSeconds":60}',
+      'quota       -',
       'allowedIps  10.0.0.0/8',
       'metadata    {"team":"a"}',
       'replaces    6',
@@ -134,6 +136,7 @@ describe('one key', () => {
       'lastUsedAt  -',
       'expiresAt   -',
       'revokedAt   -',
+      'quota       -',
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { type ApiKey, rateLimitOf } from '../index';
+import { type ApiKey, type ApiKeyUsage, quotaOf, rateLimitOf } from '../index';
 
 /** A key as the command line tells it; never the key or its digest. */
 export function describeKey(apiKey: ApiKey, now: Date) {
@@ -16,6 +16,7 @@ export function describeKey(apiKey: ApiKey, now: Date) {
     expiresAt,
     revokedAt,
     rateLimit: rateLimitOf(apiKey),
+    quota: quotaOf(apiKey),
     allowedIps,
     metadata,
     replaces: replacesId,
@@ -38,8 +39,39 @@ export function renderTable(keys: readonly KeyDescription[]): string {
     dateOr(key.expiresAt, 'never'),
     dateOr(key.lastUsedAt, 'never'),
   ]);
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  return [head, ...rows]
+  return columns([head, ...rows]);
+}
+
+/** One key, a line each field. */
+export function renderKey(key: KeyDescription): string {
+  const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
+  return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
+}
+
+/** How much a key is used: its quota, then a line each day and each hour. */
+export function renderUsage({ quota, hours, days }: ApiKeyUsage): string {
+  const spent = quota
+    ? `Quota: ${quota.used} of ${quota.limit} this ${quota.period}, anew ${dateOr(quota.resetsAt, 'never')}`
+    : 'Quota: none';
+  return [spent, renderPeriods('DAY', days), renderPeriods('HOUR', hours)].join('\n\n');
+}
+
+function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
+  if (periods.length === 0) return `No requests by ${title.toLowerCase()}.`;
+  return columns([
+    [title, 'REQUESTS', 'OF THEM LIMITED'],
+    ...periods.map(({ startsAt, requests, limited }) => [
+      dateOr(startsAt, ''),
+      String(requests),
+      String(limited),
+    ]),
+  ]);
+}
+
+/** Rows one below the other, each column as wide as its widest cell. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows
     .map((row) =>
       row
         .map((cell, i) => cell.padEnd(widths[i] ?? 0))
@@ -47,12 +79,6 @@ export function renderTable(keys: readonly KeyDescription[]): string {
         .trimEnd(),
     )
     .join('\n');
-}
-
-/** One key, a line each field. */
-export function renderKey(key: KeyDescription): string {
-  const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
-  return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
 }
 
 function stateOf(apiKey: ApiKey, now: Date): 'active' | 'expired' | 'revoked' {

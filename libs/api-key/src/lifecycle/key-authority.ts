@@ -1,17 +1,11 @@
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyAuthorityError } from '../api-key.errors';
-import type { Authority, Excess, RateLimit } from '../authority';
+import { type Authority, type Excess, quotaOf, rateLimitOf } from '../authority';
 
 /** What a key may do and for how long. */
 export function authorityOf(apiKey: ApiKey): Authority {
   const { scopes, allowedIps, expiresAt } = apiKey;
-  return { scopes, allowedIps, expiresAt, rateLimit: rateLimitOf(apiKey) };
-}
-
-/** The limit of a key; null where it has none of its own. */
-export function rateLimitOf({ rateLimit, rateLimitWindowSeconds }: ApiKey): RateLimit | null {
-  if (rateLimit === null || rateLimitWindowSeconds === null) return null;
-  return { limit: rateLimit, windowSeconds: rateLimitWindowSeconds };
+  return { scopes, allowedIps, expiresAt, rateLimit: rateLimitOf(apiKey), quota: quotaOf(apiKey) };
 }
 
 /** @throws ApiKeyAuthorityError where something goes beyond */

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
-import type { RateLimit } from '../authority';
+import type { Quota, RateLimit } from '../authority';
 import { digestKey } from '../credential/digest';
 import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
@@ -12,6 +12,7 @@ export interface NewKey {
   readonly scopes: readonly string[];
   readonly expiresAt: Date | null;
   readonly rateLimit: RateLimit | null;
+  readonly quota: Quota | null;
   readonly allowedIps: readonly string[] | null;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly replacesId: string | null;
@@ -37,11 +38,11 @@ export async function insertKey(
   { format, prefix }: MintOptions,
 ): Promise<IssuedApiKey> {
   const key = mintKey(format, prefix);
-  const { userId, name, scopes, expiresAt, rateLimit, allowedIps, metadata, replacesId } = newKey;
+  const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
   const [row] = await manager.query<ApiKeyRow[]>(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
-       rate_limit_window_seconds, allowed_ips, metadata, replaces_id, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, ${blocksOf('$10')}, $11, $12, now(), now())
+       rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id, created_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, now(), now())
      RETURNING ${API_KEY_COLUMNS}`,
     [
       userId,
@@ -53,6 +54,8 @@ export async function insertKey(
       expiresAt,
       rateLimit?.limit ?? null,
       rateLimit?.windowSeconds ?? null,
+      quota?.limit ?? null,
+      quota?.period ?? null,
       allowedIps,
       metadata,
       replacesId,

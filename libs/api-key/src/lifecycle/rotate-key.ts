@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyConflictError } from '../api-key.errors';
 import { type Authority, excessOf } from '../authority';
+import { quotaTable } from '../verification/api-key.row';
 import { authorityOf, refuseExcess } from './key-authority';
 import type { LockedKey } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
@@ -39,7 +40,20 @@ export async function rotateKey(
      WHERE id = $1::bigint`,
     [id, overlapSeconds],
   );
-  return insertKey(manager, table, { userId, name, metadata, ...inherited, replacesId: id }, mint);
+  const successor = { userId, name, metadata, ...inherited, replacesId: id };
+  const issued = await insertKey(manager, table, successor, mint);
+  await inheritSpent(manager, id, issued.apiKey.id);
+  return issued;
+}
+
+/** A successor goes on with what is left of the quota, or a rotation would begin it anew. */
+async function inheritSpent(manager: EntityManager, from: string, to: string): Promise<void> {
+  const quotas = quotaTable(manager.connection);
+  await manager.query(
+    `INSERT INTO ${quotas} (key_id, period, starts_at, used)
+     SELECT $2::bigint, period, starts_at, used FROM ${quotas} WHERE key_id = $1::bigint`,
+    [from, to],
+  );
 }
 
 function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): void {

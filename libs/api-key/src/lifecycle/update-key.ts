@@ -4,7 +4,7 @@ import type { ApiKey } from '../api-key.entity';
 import { ApiKeyConflictError } from '../api-key.errors';
 import type { UpdateApiKeyInput } from '../api-key.input';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
-import { rateLimitOf } from './key-authority';
+import { quotaOf, rateLimitOf } from '../authority';
 import type { LockedKey } from './lock-key';
 import { blocksOf } from './new-key';
 
@@ -25,7 +25,7 @@ export async function updateKey(
   const merged = { ...fieldsOf(before), ...defined(changes) };
   const [rows] = await manager.query<[ApiKeyRow[], number]>(
     `UPDATE ${table} SET name = $2, scopes = $3, expires_at = CASE WHEN $4 THEN $5::timestamptz ELSE expires_at END,
-       rate_limit = $6, rate_limit_window_seconds = $7, allowed_ips = ${blocksOf('$8')}, metadata = $9, updated_at = now()
+       rate_limit = $6, rate_limit_window_seconds = $7, quota = $8, quota_period = $9, allowed_ips = ${blocksOf('$10')}, metadata = $11, updated_at = now()
      WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
     [
       before.id,
@@ -35,6 +35,8 @@ export async function updateKey(
       merged.expiresAt,
       merged.rateLimit?.limit ?? null,
       merged.rateLimit?.windowSeconds ?? null,
+      merged.quota?.limit ?? null,
+      merged.quota?.period ?? null,
       merged.allowedIps,
       merged.metadata,
     ],
@@ -46,7 +48,15 @@ export async function updateKey(
 
 function fieldsOf(apiKey: ApiKey) {
   const { name, scopes, expiresAt, allowedIps, metadata } = apiKey;
-  return { name, scopes, expiresAt, rateLimit: rateLimitOf(apiKey), allowedIps, metadata };
+  return {
+    name,
+    scopes,
+    expiresAt,
+    rateLimit: rateLimitOf(apiKey),
+    quota: quotaOf(apiKey),
+    allowedIps,
+    metadata,
+  };
 }
 
 function defined<T extends object>(fields: T): Partial<T> {

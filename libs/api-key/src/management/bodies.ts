@@ -13,12 +13,13 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { ApiKeyState } from '../index';
+import type { ApiKeyState, QuotaPeriod } from '../index';
 import { Documented } from './marks';
 
 /** RFC 3339, with its zone: a time without one would be read in that of this machine. */
 const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/;
 const STATES: ApiKeyState[] = ['active', 'expired', 'revoked'];
+const PERIODS: QuotaPeriod[] = ['day', 'month'];
 const isGiven = (_: unknown, value: unknown) => value !== undefined;
 const isGivenAndNotNull = (_: unknown, value: unknown) => value !== undefined && value !== null;
 
@@ -30,6 +31,16 @@ class RateLimitBody {
   @Documented({ type: 'integer', minimum: 1, maximum: 31_622_400 })
   @IsInt()
   windowSeconds!: number;
+}
+
+class QuotaBody {
+  @Documented({ type: 'integer', minimum: 1, maximum: 1_000_000_000 })
+  @IsInt()
+  limit!: number;
+
+  @Documented({ type: 'string', enum: PERIODS })
+  @IsIn(PERIODS)
+  period!: QuotaPeriod;
 }
 
 /** What can be set on a key over REST: bounds are the service's to check. */
@@ -52,6 +63,13 @@ class KeyBody {
   @ValidateNested()
   @Type(() => RateLimitBody)
   rateLimit?: RateLimitBody | null;
+
+  @Documented({ type: () => QuotaBody, nullable: true, required: false })
+  @ValidateIf(isGivenAndNotNull)
+  @IsObject()
+  @ValidateNested()
+  @Type(() => QuotaBody)
+  quota?: QuotaBody | null;
 
   @Documented({
     type: 'array',
@@ -87,11 +105,12 @@ export class CreateApiKeyBody extends KeyBody {
 }
 
 /** The fields of a body as the service takes them. */
-export function fieldsOf<Body extends KeyBody>({ expiresAt, rateLimit, ...rest }: Body) {
+export function fieldsOf<Body extends KeyBody>({ expiresAt, rateLimit, quota, ...rest }: Body) {
   return {
     ...rest,
     ...(expiresAt !== undefined && { expiresAt: expiresAt === null ? null : new Date(expiresAt) }),
     ...(rateLimit !== undefined && { rateLimit: rateLimit && { ...rateLimit } }),
+    ...(quota !== undefined && { quota: quota && { ...quota } }),
   };
 }
 

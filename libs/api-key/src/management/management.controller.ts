@@ -108,6 +108,13 @@ export function managementController({ path, guards, scopes, acting }: Managemen
       const { items, nextCursor } = found(await this.keys.events(id, { ...query }, actor));
       return { items: items.map(presentEvent), nextCursor };
     }
+
+    @Get(':id/usage')
+    @Reads()
+    @marked('See how much a key is used')
+    async usage(@Actor() actor: Acting, @Param('id') id: string) {
+      return found(await this.keys.usage(id, actor));
+    }
   }
   return ApiKeysController;
 }

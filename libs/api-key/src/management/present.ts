@@ -1,4 +1,4 @@
-import { type ApiKey, type IssuedApiKey, type RecordedApiKeyEvent, rateLimitOf } from '../index';
+import { type ApiKey, type IssuedApiKey, type RecordedApiKeyEvent, quotaOf, rateLimitOf } from '../index';
 
 /** A key as its owner sees it; never the key or its digest. */
 export function presentKey(apiKey: ApiKey, now = new Date()) {
@@ -15,6 +15,7 @@ export function presentKey(apiKey: ApiKey, now = new Date()) {
     lastUsedAt,
     createdAt,
     rateLimit: rateLimitOf(apiKey),
+    quota: quotaOf(apiKey),
     allowedIps,
     metadata,
     replaces: replacesId,

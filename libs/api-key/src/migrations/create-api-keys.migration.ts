@@ -3,6 +3,7 @@ import { adoptTable, completeTable, releaseTable } from './adopt-table';
 import { existsInOwnSchema } from './own-schema';
 import { createTable } from './create-table';
 import { LimitRates } from './limit-rates.migration';
+import { MeterUsage } from './meter-usage.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { inTransaction } from './sql';
 import { FeedRevocations } from './revocation-feed.migration';
@@ -34,7 +35,13 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
   const { ownerType = 'bigint', usersTable, watchUsers: watched = false } = options;
   if (!OWNER_TYPES.includes(ownerType))
     throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
-  const migrations = [createApiKeys({ ownerType, usersTable }), ManageApiKeys, FeedRevocations, LimitRates];
+  const migrations = [
+    createApiKeys({ ownerType, usersTable }),
+    ManageApiKeys,
+    FeedRevocations,
+    LimitRates,
+    MeterUsage,
+  ];
   if (!watched) return migrations;
   if (usersTable === undefined)
     throw new RangeError('apiKeyMigrations: watchUsers needs usersTable, which it watches');

@@ -4,7 +4,7 @@ import { inTransaction } from './sql';
 import { besideTable, tableOf } from './table-name';
 
 /** What a cached key exposes: a change of any of these evicts it. Last uses and `updated_at` do not. */
-const EXPOSED = [
+export const EXPOSED: readonly string[] = [
   'id',
   'user_id',
   'name',
@@ -37,7 +37,7 @@ export class FeedRevocations implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await createTrust(runner);
-      await runner.query(feedFunction(runner));
+      await runner.query(feedFunction(runner, EXPOSED));
       await dropTriggers(runner);
       for (const [name, event] of Object.entries(TRIGGERS)) await createTrigger(runner, name, event);
     });
@@ -63,8 +63,8 @@ async function createTrust(runner: QueryRunner): Promise<void> {
 }
 
 /** Compares inside, for a trigger with a condition would forbid changing the type of a column that it names. */
-function feedFunction(runner: QueryRunner): string {
-  const row = (record: string) => `(${EXPOSED.map((column) => `${record}.${column}`).join(', ')})`;
+export function feedFunction(runner: QueryRunner, exposed: readonly string[]): string {
+  const row = (record: string) => `(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
   return `CREATE OR REPLACE FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}() RETURNS trigger LANGUAGE plpgsql AS $feed$
     DECLARE channel text := 'nestjs_api_key_feed_' || TG_RELID;
     BEGIN

@@ -1,7 +1,9 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ThrottlerModuleOptions } from '@nestjs/throttler';
 import type { ApiKey } from '../api-key.entity';
+import { quotaOf } from '../authority';
 import type { Eventually } from '../eventually';
+import { periodAt } from './calendar';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './sliding-window';
 
@@ -13,11 +15,13 @@ export interface Limit {
   readonly key: string;
   readonly policy: LimitPolicy;
   readonly cost: number;
+  /** Whether it is the quota of the key, which counts in the calendar. */
+  readonly isQuota?: true;
 }
 
 const NONE: readonly Limit[] = [];
 
-/** Which limits a request of a key counts on: that of the key, or else the default; and those that its route declares. */
+/** Which limits a request of a key counts on: that of the key, or else the default; those that its route declares; then its quota. */
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
   private readonly defaults: readonly { readonly name: string; readonly policy: LimitPolicy }[];
@@ -25,6 +29,7 @@ export class KeyLimits {
   constructor(
     own: { readonly limit: number | null; readonly windowSeconds: number },
     throttlers: ThrottlerModuleOptions | null,
+    private readonly now: () => number = () => Date.now(),
   ) {
     this.defaults =
       own.limit === null
@@ -36,9 +41,11 @@ export class KeyLimits {
   of(apiKey: ApiKey, context: ExecutionContext): Eventually<readonly Limit[]> {
     const route = this.routeOf(context);
     if (route.isSkipped) return NONE;
-    if (route.limits.length === 0 && typeof route.cost === 'number')
-      return this.ofKey(apiKey, whole(route.cost, 'cost'));
-    return this.withRoute(apiKey, route, context);
+    if (route.limits.length > 0 || typeof route.cost !== 'number')
+      return this.withRoute(apiKey, route, context);
+    const cost = whole(route.cost, 'cost');
+    const rates = this.ofKey(apiKey, cost);
+    return apiKey.quota === null ? rates : [...rates, ...this.ofQuota(apiKey, cost)];
   }
 
   private ofKey({ id, rateLimit, rateLimitWindowSeconds }: ApiKey, cost: number): readonly Limit[] {
@@ -63,7 +70,16 @@ export class KeyLimits {
       policy: { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') },
       cost,
     }));
-    return [...this.ofKey(apiKey, cost), ...(await Promise.all(ofRoute))];
+    return [...this.ofKey(apiKey, cost), ...(await Promise.all(ofRoute)), ...this.ofQuota(apiKey, cost)];
+  }
+
+  /** Last, so that what a rate refuses spends nothing of it. */
+  private ofQuota(apiKey: ApiKey, cost: number): readonly Limit[] {
+    const quota = quotaOf(apiKey);
+    if (quota === null) return NONE;
+    const { startsAt, endsAt } = periodAt(quota.period, this.now());
+    const policy = { limit: quota.limit, windowMs: endsAt - startsAt, period: quota.period };
+    return [{ name: 'quota', key: apiKey.id, policy, cost, isQuota: true }];
   }
 
   private routeOf(context: ExecutionContext): RouteLimits {

@@ -3,7 +3,9 @@ import type { ThrottlerStorage } from '@nestjs/throttler';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { StorageFailurePolicy } from '../rate-limit.options';
 import { type Eventually, inTime, rescue } from '../eventually';
+import { MemoryQuotaStorage } from './memory-quota-storage';
 import { MemoryThrottlerStorage } from './memory-storage';
+import type { QuotaStorage } from './quota-storage';
 import { SharedThrottlerStorage } from './shared-storage';
 import type { Hit, LimitPolicy } from './sliding-window';
 import { ApiKeyThrottlerStorage } from './storage';
@@ -17,6 +19,11 @@ export interface LimiterOptions {
   readonly maxKeys: number;
 }
 
+/** Counts at once, in memory. */
+interface LocalStorage {
+  hit(key: string, policy: LimitPolicy, cost: number): Hit;
+}
+
 /** How long a storage that failed is left alone before one hit tries it again. */
 const RETRY_MS = 200;
 
@@ -24,23 +31,22 @@ const RETRY_MS = 200;
  * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are refused; and tries again by itself
  * with one hit at a time. What the storage let pass here is counted in memory too, so that a caller does not begin anew there.
  */
-export class Limiter implements OnApplicationBootstrap {
+class Limiter implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
-  private readonly local: MemoryThrottlerStorage;
-  private readonly shared: ThrottlerStorage | null;
   private retryAt = 0;
   private failing = false;
 
-  /** @param storage null: memory */
+  /**
+   * @param what it counts, in the log
+   * @param shared null: there is only the memory
+   */
   constructor(
-    storage: ThrottlerStorage | null,
+    private readonly what: 'Rate limits' | 'Quotas',
+    private readonly shared: ThrottlerStorage | null,
+    private readonly local: LocalStorage,
     private readonly options: LimiterOptions,
     private readonly now: () => number = () => performance.now(),
-  ) {
-    const own = storage instanceof MemoryThrottlerStorage ? storage : null;
-    this.local = own ?? new MemoryThrottlerStorage(options.maxKeys, now);
-    this.shared = own ? null : storage;
-  }
+  ) {}
 
   /** Never rejects: what fails now shows at the first hit. */
   async onApplicationBootstrap(): Promise<void> {
@@ -81,7 +87,7 @@ export class Limiter implements OnApplicationBootstrap {
     cost: number,
   ): Promise<Hit> {
     const hit = await asked;
-    if (this.failing) this.logger.log('Rate limits are counted by their storage again.');
+    if (this.failing) this.logger.log(`${this.what} are counted by their storage again.`);
     this.failing = false;
     if (hit.passed) this.local.hit(key, policy, cost);
     return hit;
@@ -90,7 +96,7 @@ export class Limiter implements OnApplicationBootstrap {
   private failed(error: unknown, key: string, policy: LimitPolicy, cost: number): Hit | null {
     const words = error instanceof Error ? error.message || error.name : String(error);
     if (!this.failing)
-      this.logger.warn(`Rate limits are not counted by their storage (${this.meanwhile()}): ${words}`);
+      this.logger.warn(`${this.what} are not counted by their storage (${this.meanwhile()}): ${words}`);
     this.failing = true;
     this.retryAt = this.now() + RETRY_MS;
     return this.withoutStorage(key, policy, cost);
@@ -99,7 +105,7 @@ export class Limiter implements OnApplicationBootstrap {
   private withoutStorage(key: string, policy: LimitPolicy, cost: number): Hit | null {
     const { onStorageFailure } = this.options;
     if (onStorageFailure === 'refuse') {
-      const cause = new Error('the storage of rate limits does not answer');
+      const cause = new Error(`${this.what} are not counted by their storage`);
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
     }
     return onStorageFailure === 'open' ? null : this.local.hit(key, policy, cost);
@@ -132,4 +138,26 @@ async function hitIn(
     resetMs: timeToExpire * 1_000,
     retryAfterMs: isBlocked ? timeToBlockExpire * 1_000 : 0,
   };
+}
+
+/** Counts the limits of keys and routes, in the storage of the application. */
+export class RateLimiter extends Limiter {
+  /** @param storage null: memory */
+  constructor(storage: ThrottlerStorage | null, options: LimiterOptions, now?: () => number) {
+    const own = storage instanceof MemoryThrottlerStorage ? storage : null;
+    super(
+      'Rate limits',
+      own ? null : storage,
+      own ?? new MemoryThrottlerStorage(options.maxKeys, now),
+      options,
+      now,
+    );
+  }
+}
+
+/** Counts the quotas of keys, in PostgreSQL. */
+export class QuotaLimiter extends Limiter {
+  constructor(storage: QuotaStorage, options: LimiterOptions) {
+    super('Quotas', storage, new MemoryQuotaStorage(options.maxKeys), options);
+  }
 }

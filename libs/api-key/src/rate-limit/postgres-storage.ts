@@ -1,12 +1,11 @@
-import type { Pool } from 'pg';
 import type { DataSource } from 'typeorm';
 import { besideKeys } from '../verification/api-key.row';
+import { askPool } from './ask-pool';
 import type { LimitPolicy } from './sliding-window';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 
 /** How often what nobody uses any more is removed. */
 const CLEAN_EVERY_MS = 60_000;
-const QUERY_TIMEOUT_MS = 1_000;
 
 interface TakenRow {
   readonly granted: number;
@@ -37,22 +36,22 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     count: number,
   ): Promise<Taken> {
     this.cleanSometimes();
-    const take = {
+    const {
+      granted,
+      remaining,
+      reset_ms: resetMs,
+      retry_after_ms: retryAfterMs,
+    } = await askPool<TakenRow>(this.dataSource, {
       name: 'nestjs_api_key_take',
       text: `SELECT granted, remaining, reset_ms, retry_after_ms FROM ${besideKeys(this.dataSource, 'nestjs_api_key_take')}($1, $2, $3, $4, $5)`,
       values: [key, limit, windowMs, cost, count],
-      query_timeout: QUERY_TIMEOUT_MS,
-    };
-    const { rows } = await this.pool().query<TakenRow>(take);
-    const [row] = rows;
-    if (!row) throw new Error('PostgreSQL counted nothing');
-    const { granted, remaining, reset_ms: resetMs, retry_after_ms: retryAfterMs } = row;
+    });
     return { granted, remaining, resetMs, retryAfterMs };
   }
 
   /** Removes windows that are over. */
   async clean(): Promise<void> {
-    await this.pool().query(
+    await this.dataSource.query(
       `DELETE FROM ${besideKeys(this.dataSource, 'api_key_windows')} WHERE over_at < clock_timestamp() - interval '1 second'`,
     );
   }
@@ -62,9 +61,5 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
     this.cleanedAt = this.now();
     this.clean().catch(() => {});
-  }
-
-  private pool(): Pool {
-    return (this.dataSource.driver as unknown as { readonly master: Pool }).master;
   }
 }

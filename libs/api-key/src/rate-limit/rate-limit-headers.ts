@@ -5,6 +5,7 @@ export interface Counted {
   readonly name: string;
   readonly policy: LimitPolicy;
   readonly hit: Hit;
+  readonly isQuota: boolean;
 }
 
 /**

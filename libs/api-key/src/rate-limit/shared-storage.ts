@@ -6,6 +6,8 @@ import { ApiKeyThrottlerStorage } from './storage';
 /** How long a database may take before what it was asked is given up; a guard of ours waits less. */
 const GIVE_UP_MS = 500;
 const MAX_REFUSALS = 100_000;
+/** How long a refusal is believed: then it is asked again, for someone may have given the key its limit back by hand. */
+const BELIEVE_MS = 10_000;
 
 /** What a database granted of several hits of the same cost. */
 export interface Taken {
@@ -26,6 +28,7 @@ interface Waiting {
 
 interface Refusal {
   readonly until: number;
+  readonly fitsAt: number;
   readonly resetAt: number;
   readonly remaining: number;
   readonly policy: LimitPolicy;
@@ -34,10 +37,12 @@ interface Refusal {
 
 /**
  * Counts in a database that several instances share. Of one key, one question is under way at a time; hits that come meanwhile
- * are asked for together in the next one. A refusal is remembered until the database said that a hit would fit, so that a caller
- * who goes on costs nothing.
+ * are asked for together in the next one. A refusal is remembered until the database said that a hit would fit, 10 s at most, so
+ * that a caller who goes on costs next to nothing.
  */
 export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
+  /** A key that is nobody's, for `prepare`. */
+  protected readonly nobody: string = '';
   private readonly lines = new Map<string, Waiting[]>();
   private readonly refusals = new LRUCache<string, Refusal>({ max: MAX_REFUSALS });
 
@@ -46,7 +51,7 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
 
   /** Has the database prepare what it takes, so that the first hit does not wait for that. Counts nothing. */
   async prepare(): Promise<void> {
-    await inTime(GIVE_UP_MS, this.take('', { limit: 1, windowMs: 1 }, 1, 0), tooLate);
+    await inTime(GIVE_UP_MS, this.take(this.nobody, { limit: 1, windowMs: 1 }, 1, 0), tooLate);
   }
 
   override hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit> {
@@ -59,8 +64,8 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     if (known === undefined) return null;
     const now = performance.now();
     if (now >= known.until || cost < known.cost || !isSame(policy, known.policy)) return null;
-    const { until, resetAt, remaining } = known;
-    return { passed: false, remaining, resetMs: Math.max(0, resetAt - now), retryAfterMs: until - now };
+    const { fitsAt, resetAt, remaining } = known;
+    return { passed: false, remaining, resetMs: Math.max(0, resetAt - now), retryAfterMs: fitsAt - now };
   }
 
   private ask(key: string, policy: LimitPolicy, cost: number): Promise<Hit> {
@@ -98,8 +103,8 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   /** From when it was asked: on the early side, for then it only asks again. */
   private remember(key: string, policy: LimitPolicy, cost: number, asked: number, taken: Taken): void {
     const { remaining, resetMs, retryAfterMs } = taken;
-    const refusal = { until: asked + retryAfterMs, resetAt: asked + resetMs, remaining, policy, cost };
-    this.refusals.set(key, refusal);
+    const [until, fitsAt] = [asked + Math.min(retryAfterMs, BELIEVE_MS), asked + retryAfterMs];
+    this.refusals.set(key, { until, fitsAt, resetAt: asked + resetMs, remaining, policy, cost });
   }
 }
 

@@ -1,3 +1,5 @@
+import type { QuotaPeriod } from '../authority';
+
 /** Up to so many hits of a window are remembered each with its time; of a larger limit, neighbours share one. */
 const MAX_ENTRIES = 256;
 
@@ -7,6 +9,8 @@ export interface LimitPolicy {
   readonly limit: number;
   /** Length of the window in milliseconds. */
   readonly windowMs: number;
+  /** Of a quota alone: it counts within this calendar period of UTC, which is `windowMs` long, and not within a sliding window. */
+  readonly period?: QuotaPeriod;
 }
 
 /** What became of one hit. */

@@ -5,7 +5,7 @@ import { quoteName } from '../sql-name';
 /** The columns of `ApiKeyRow`, for SELECT and RETURNING. */
 export const API_KEY_COLUMNS =
   'id, user_id, name, key_prefix, key_suffix, scopes, last_used_at, expires_at, revoked_at, rate_limit, ' +
-  'rate_limit_window_seconds, allowed_ips, metadata, replaces_id, created_at, updated_at';
+  'rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id, created_at, updated_at';
 
 /** A row of `api_keys` as the driver gives it. */
 export interface ApiKeyRow {
@@ -20,6 +20,8 @@ export interface ApiKeyRow {
   readonly revoked_at: unknown;
   readonly rate_limit: number | null;
   readonly rate_limit_window_seconds: number | null;
+  readonly quota: number | null;
+  readonly quota_period: string | null;
   readonly allowed_ips: string[] | null;
   readonly metadata: Record<string, unknown>;
   readonly replaces_id: unknown;
@@ -41,6 +43,8 @@ export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
     revokedAt: dateOrNull(row.revoked_at),
     rateLimit: row.rate_limit,
     rateLimitWindowSeconds: row.rate_limit_window_seconds,
+    quota: row.quota,
+    quotaPeriod: row.quota_period,
     allowedIps: row.allowed_ips,
     metadata: row.metadata,
     replacesId: row.replaces_id === null ? null : String(row.replaces_id),
@@ -62,6 +66,16 @@ export function eventTable(dataSource: DataSource): string {
 /** The name of the table that holds how long instances trust what they remember. */
 export function trustTable(dataSource: DataSource): string {
   return besideKeys(dataSource, 'api_key_trust');
+}
+
+/** The name of the table that holds what is spent of quotas. */
+export function quotaTable(dataSource: DataSource): string {
+  return besideKeys(dataSource, 'api_key_quotas');
+}
+
+/** The name of the table that holds how much keys are used. */
+export function usageTable(dataSource: DataSource): string {
+  return besideKeys(dataSource, 'api_key_usage');
 }
 
 /** The quoted name of anything else of ours, in the schema of the table of keys. */

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
+import { IntervalWriter } from '../interval-writer';
 import { apiKeyTable } from './api-key.row';
 
 /** How long a write waits for a table that someone holds locked, so that a shutdown does not. */
@@ -12,52 +12,31 @@ export type MonotonicClock = () => number;
  * Keeps last uses in memory and writes them in one statement per interval, so that a million requests do not cost
  * a million writes. Times travel as ages, so that a wrong clock of this machine cannot stick.
  */
-export class LastUsedWriter {
-  private readonly logger = new Logger(LastUsedWriter.name);
+export class LastUsedWriter extends IntervalWriter {
   private uses = new Map<string, number>();
-  private timer: NodeJS.Timeout | undefined;
-  private writing: Promise<void> = Promise.resolve();
-  private failing = false;
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly intervalMs: number,
+    intervalMs: number,
     private readonly now: MonotonicClock = () => performance.now(),
-  ) {}
+  ) {
+    super('last_used_at', intervalMs);
+  }
 
   /** Notes that a key was used now. No I/O. */
   note(id: string): void {
     this.uses.set(id, this.now());
   }
 
-  /** Writes what was noted so far; after a failure it stays noted. Never rejects. */
-  flush(): Promise<void> {
-    this.writing = this.writing.then(() => this.write());
-    return this.writing;
-  }
-
-  onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.flush(), this.intervalMs);
-    this.timer.unref();
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    await this.flush();
-  }
-
-  private async write(): Promise<void> {
+  protected override async write(): Promise<void> {
     const uses = this.uses;
     if (uses.size === 0) return;
     this.uses = new Map();
     try {
       this.keep(uses, await this.update(uses));
-      this.failing = false;
     } catch (error) {
       this.keep(uses, [...uses.keys()]);
-      if (!this.failing)
-        this.logger.warn(`last_used_at could not be written and is tried again: ${String(error)}`);
-      this.failing = true;
+      throw error;
     }
   }
 

@@ -1,8 +1,9 @@
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { StoredKey } from './key-store';
 
-/** How many may wait for the next statement. */
+/** How many look-ups may wait for the next statement, and how many statements may be under way. */
 const MAX_WAITING = 1_000;
+const MAX_UNDER_WAY = 4;
 
 /** Looks many digests up in one statement. */
 export type FindAll = (
@@ -17,10 +18,14 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Look-ups that wait for each other, so that any number of them costs the database one statement at a time. */
+/**
+ * Look-ups that wait for each other, so that any number of them costs the database one statement in so many milliseconds. One that
+ * is slow does not hold up the next; a database that is slow is not asked more and more.
+ */
 export class LookUpBatch {
   private waiting: Waiting[] = [];
-  private isUnderWay = false;
+  private isTimed = false;
+  private underWay = 0;
 
   /** @param waitMs how long the first one waits for others */
   constructor(
@@ -36,18 +41,22 @@ export class LookUpBatch {
     }
     return new Promise((resolve, reject) => {
       this.waiting.push({ digest, sent, resolve, reject });
-      if (!this.isUnderWay) this.begin();
+      this.schedule();
     });
   }
 
-  private begin(): void {
-    this.isUnderWay = true;
-    setTimeout(() => void this.ask().finally(() => this.next()), this.waitMs);
+  private schedule(): void {
+    if (this.isTimed || this.waiting.length === 0 || this.underWay >= MAX_UNDER_WAY) return;
+    this.isTimed = true;
+    setTimeout(() => void this.send(), this.waitMs);
   }
 
-  private next(): void {
-    this.isUnderWay = false;
-    if (this.waiting.length > 0) this.begin();
+  private async send(): Promise<void> {
+    this.isTimed = false;
+    this.underWay += 1;
+    await this.ask();
+    this.underWay -= 1;
+    this.schedule();
   }
 
   /** Never rejects: each that waits is told. */

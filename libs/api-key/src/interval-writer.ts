@@ -1,0 +1,48 @@
+import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+
+/**
+ * Writes every so often what was noted meanwhile, and what is left when the application ends; one write after the other. A write
+ * that fails is said once, and tried again the next time.
+ */
+export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('ApiKeyModule');
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+  private failing = false;
+
+  /** @param what is written, in the log */
+  constructor(
+    private readonly what: string,
+    private readonly intervalMs: number,
+  ) {}
+
+  /** Writes what was noted so far. @throws what failed; what was noted stays noted then */
+  protected abstract write(): Promise<void>;
+
+  /** Writes what was noted so far; after a failure it stays noted. Never rejects. */
+  flush(): Promise<void> {
+    this.writing = this.writing.then(() => this.tryToWrite());
+    return this.writing;
+  }
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.flush(), this.intervalMs);
+    this.timer.unref();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await this.flush();
+  }
+
+  private async tryToWrite(): Promise<void> {
+    try {
+      await this.write();
+      this.failing = false;
+    } catch (error) {
+      if (!this.failing)
+        this.logger.warn(`${this.what} could not be written and is tried again: ${String(error)}`);
+      this.failing = true;
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { addColumns, dropColumns } from './add-columns';
+import { existsInOwnSchema } from './own-schema';
+import { EXPOSED, feedFunction } from './revocation-feed.migration';
+import { inTransaction } from './sql';
+import { besideTable, tableOf } from './table-name';
+
+/** How much a key may be used in a calendar period of UTC: `day` or `month`. */
+const COLUMNS = { quota: 'integer', quota_period: 'varchar' } as const;
+
+/** Adds quotas, the function that counts them, and the table of how much each key was used. */
+export class MeterUsage implements MigrationInterface {
+  readonly name = 'MeterUsage1764374400000';
+
+  up(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      if (await addColumns(runner, tableOf(runner), COLUMNS, usageOf(runner))) {
+        await runner.query(createUsage(usageOf(runner)));
+        await runner.query(createQuotas(quotasOf(runner)));
+      }
+      await runner.query(spendFunction(besideTable(runner, 'nestjs_api_key_spend'), quotasOf(runner)));
+      await runner.query(feedFunction(runner, [...EXPOSED, ...Object.keys(COLUMNS)]));
+    });
+  }
+
+  down(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      await runner.query(feedFunction(runner, EXPOSED));
+      await runner.query(
+        `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_spend')}(bigint, int, text, int, int)`,
+      );
+      await runner.query(`DROP TABLE ${quotasOf(runner)}, ${usageOf(runner)}`);
+      await dropColumns(runner, tableOf(runner), COLUMNS);
+    });
+  }
+}
+
+function usageOf(runner: QueryRunner): string {
+  return besideTable(runner, 'api_key_usage');
+}
+
+function quotasOf(runner: QueryRunner): string {
+  return besideTable(runner, 'api_key_quotas');
+}
+
+/** No foreign keys: TRUNCATE of the keys, which tests of a Rails app do, would be refused. */
+function createUsage(usage: string): string {
+  return `CREATE TABLE ${usage} (
+    key_id bigint NOT NULL,
+    period varchar NOT NULL,
+    starts_at timestamptz NOT NULL,
+    requests bigint NOT NULL,
+    limited bigint NOT NULL,
+    PRIMARY KEY (key_id, period, starts_at)
+  ) WITH (fillfactor = 80)`;
+}
+
+function createQuotas(quotas: string): string {
+  return `CREATE TABLE ${quotas} (
+    key_id bigint NOT NULL,
+    period varchar NOT NULL,
+    starts_at timestamptz NOT NULL,
+    used bigint NOT NULL,
+    PRIMARY KEY (key_id, period)
+  ) WITH (fillfactor = 66)`;
+}
+
+/**
+ * Spends of a quota, by the server's clock in UTC, read once the row is locked: hits of one key come one after the other. A clock
+ * that was set back does not begin an earlier period again.
+ */
+function spendFunction(name: string, quotas: string): string {
+  return `CREATE OR REPLACE FUNCTION ${name}(of_key bigint, most int, of_period text, per int, wanted int,
+      OUT granted int, OUT remaining int, OUT reset_ms float8) LANGUAGE plpgsql AS $spend$
+    DECLARE
+      spent record;
+      t timestamptz;
+    BEGIN
+      granted := 0;
+      remaining := most;
+      reset_ms := 0;
+      IF wanted = 0 THEN RETURN; END IF;
+      LOOP
+        SELECT q.starts_at, q.used INTO spent FROM ${quotas} q WHERE q.key_id = of_key AND q.period = of_period FOR UPDATE;
+        EXIT WHEN FOUND;
+        INSERT INTO ${quotas} (key_id, period, starts_at, used) VALUES (of_key, of_period, '-infinity', 0) ON CONFLICT DO NOTHING;
+      END LOOP;
+      t := clock_timestamp();
+      IF spent.starts_at < date_trunc(of_period, t, 'UTC') THEN
+        spent.starts_at := date_trunc(of_period, t, 'UTC');
+        spent.used := 0;
+      END IF;
+      granted := greatest(0, least(wanted, (most - spent.used) / per));
+      IF granted > 0 THEN
+        spent.used := spent.used + granted::bigint * per;
+        UPDATE ${quotas} q SET starts_at = spent.starts_at, used = spent.used WHERE q.key_id = of_key AND q.period = of_period;
+      END IF;
+      remaining := greatest(0, most - spent.used);
+      reset_ms := extract(epoch FROM
+        (spent.starts_at AT TIME ZONE 'UTC' + ('1 ' || of_period)::interval) AT TIME ZONE 'UTC' - t) * 1000;
+    END $spend$`;
+}

@@ -1,0 +1,100 @@
+import type { DataSource } from 'typeorm';
+import type { ResolvedApiKeyOptions } from '../api-key.options';
+import { IntervalWriter } from '../interval-writer';
+import { usageTable } from '../verification/api-key.row';
+import { removeOldUsage } from './usage-report';
+
+/** How long a write waits for a row that another instance writes, so that a shutdown does not. */
+const LOCK_TIMEOUT_MS = 1_000;
+/** How often what is too old is removed. */
+const CLEAN_EVERY_MS = 3_600_000;
+
+/** What became of requests of one key. */
+interface Uses {
+  requests: number;
+  limited: number;
+}
+
+/**
+ * Counts requests by key in memory, and adds them to hour and day in one statement per interval. A request counts in the hour in
+ * which it is written. What two instances write of one key, the database adds up.
+ */
+export class UsageCounter extends IntervalWriter {
+  private uses = new Map<string, Uses>();
+  private cleanedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly options: Pick<ResolvedApiKeyOptions, 'usage' | 'usageIntervalMs'>,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    super('The usage of keys', options.usageIntervalMs);
+  }
+
+  /** Counts a request of a valid key. No I/O. */
+  note(id: string): void {
+    if (this.options.usage) this.usesOf(id).requests += 1;
+  }
+
+  /** Counts that a limit or quota refused it. No I/O. */
+  noteLimited(id: string): void {
+    if (this.options.usage) this.usesOf(id).limited += 1;
+  }
+
+  /** Whether a key has been used since the last write. */
+  has(id: string): boolean {
+    return this.uses.has(id);
+  }
+
+  protected override async write(): Promise<void> {
+    const uses = this.uses;
+    if (uses.size === 0) return;
+    this.uses = new Map();
+    try {
+      await this.add(uses);
+    } catch (error) {
+      this.keep(uses);
+      throw error;
+    }
+    await this.cleanSometimes();
+  }
+
+  private usesOf(id: string): Uses {
+    const known = this.uses.get(id);
+    if (known) return known;
+    const uses = { requests: 0, limited: 0 };
+    this.uses.set(id, uses);
+    return uses;
+  }
+
+  private keep(uses: ReadonlyMap<string, Uses>): void {
+    for (const [id, { requests, limited }] of uses) {
+      const now = this.usesOf(id);
+      now.requests += requests;
+      now.limited += limited;
+    }
+  }
+
+  /** In order of id, so that two instances cannot deadlock. */
+  private async add(uses: ReadonlyMap<string, Uses>): Promise<void> {
+    const counts = [...uses.values()];
+    await this.dataSource.transaction(async (manager) => {
+      await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
+      await manager.query(
+        `INSERT INTO ${usageTable(this.dataSource)} AS usage (key_id, period, starts_at, requests, limited)
+         SELECT id, period, date_trunc(period, now(), 'UTC'), requests, limited
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (id, requests, limited), unnest('{hour,day}'::text[]) AS period
+         ORDER BY id, period
+         ON CONFLICT (key_id, period, starts_at) DO UPDATE
+           SET requests = usage.requests + excluded.requests, limited = usage.limited + excluded.limited`,
+        [[...uses.keys()], counts.map(({ requests }) => requests), counts.map(({ limited }) => limited)],
+      );
+    });
+  }
+
+  private async cleanSometimes(): Promise<void> {
+    if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
+    this.cleanedAt = this.now();
+    await removeOldUsage(this.dataSource);
+  }
+}
