@@ -42,11 +42,10 @@ async function askTimes(app: TestApp, key: string, count: number): Promise<void>
 /** Requests and refusals of all hours and of all days: a test may run across the end of one. */
 async function usedOf(app: TestApp, id: string) {
   const usage = await app.keys.usage(id);
-  const sum = (periods: readonly { requests: number; limited: number }[] = []) =>
-    periods.reduce((all, { requests, limited }) => [all[0] + requests, all[1] + limited], [0, 0] as [
-      number,
-      number,
-    ]);
+  const sum = (periods: readonly { requests: number; limited: number }[] = []) => [
+    periods.reduce((all, { requests }) => all + requests, 0),
+    periods.reduce((all, { limited }) => all + limited, 0),
+  ];
   return { hours: sum(usage?.hours), days: sum(usage?.days) };
 }
 
