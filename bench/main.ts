@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { hasRedis, testRedis } from '../test/support/redis';
 import { startDatabase } from './database';
 import { createKeys } from './keys';
 import { measure } from './measure';
@@ -14,8 +15,9 @@ async function main(plan: Plan, signal: AbortSignal): Promise<void> {
   const database = await startDatabase();
   try {
     if (process.argv.includes('--scale')) return await showScale(database.url);
-    const keys = await createKeys(database.url, plan.keys);
-    const summaries = summarize(await measure(plan, { databaseUrl: database.url, keys, report, signal }));
+    const summaries = summarize(
+      await withRedis(plan, (redisUrl) => measureOn(database.url, redisUrl, plan, signal)),
+    );
     const ratios = ratiosOf(summaries);
     console.log(`${summaryTable(summaries)}\n\n${ratioTable(ratios)}`);
     report(`Saved as ${saveResults(plan, summaries, ratios)}.`);
@@ -24,6 +26,24 @@ async function main(plan: Plan, signal: AbortSignal): Promise<void> {
     await database.remove();
   }
   report(`Took ${Math.round((performance.now() - start) / 1_000)} s.`);
+}
+
+async function measureOn(databaseUrl: string, redisUrl: string | null, plan: Plan, signal: AbortSignal) {
+  const keys = await createKeys(databaseUrl, plan.keys);
+  return measure(plan, { databaseUrl, redisUrl, keys, report, signal });
+}
+
+/** With a Redis where the plan asks for one, and there is a `REDIS_URL` or a `redis-server`. */
+async function withRedis<T>({ quick }: Plan, work: (url: string | null) => Promise<T>): Promise<T> {
+  if (quick) return work(null);
+  if (!hasRedis)
+    report('There is no REDIS_URL and no redis-server: limits counted in Redis are not measured.');
+  const redis = hasRedis ? await testRedis() : null;
+  try {
+    return await work(redis?.url ?? null);
+  } finally {
+    await redis?.stop();
+  }
 }
 
 async function showScale(serverUrl: string): Promise<void> {

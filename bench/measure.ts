@@ -12,6 +12,8 @@ export interface Measurement {
 interface Surroundings {
   /** Connection string of a database that holds the keys. */
   readonly databaseUrl: string;
+  /** Connection string of a Redis; null: what needs one is not measured. */
+  readonly redisUrl: string | null;
   readonly keys: readonly string[];
   /** Told how far it is. */
   readonly report: (line: string) => void;
@@ -24,9 +26,11 @@ interface Surroundings {
  * @throws Error where any request fails, or a guarded route answers a request without a key
  */
 export async function measure(plan: Plan, surroundings: Surroundings): Promise<Measurement[]> {
-  const { databaseUrl, keys, signal } = surroundings;
+  const { databaseUrl, redisUrl, keys, signal } = surroundings;
   signal.throwIfAborted();
-  const servers = subjectsOf(plan).map((subject) => ServerProcess.fork({ subject, databaseUrl, keys }));
+  const servers = subjectsOf(plan, redisUrl !== null).map((subject) =>
+    ServerProcess.fork({ subject, databaseUrl, redisUrl, keys }),
+  );
   const stopAll = () => Promise.all(servers.map((server) => server.stop()));
   signal.addEventListener('abort', () => void stopAll());
   try {

@@ -1,5 +1,5 @@
 import { CALLS, type CallName } from './calls';
-import { SLOW_TO_TELL, VARIANTS, type VariantName, WAITING } from './variants';
+import { ON_REDIS, SLOW_TO_TELL, VARIANTS, type VariantName, WAITING } from './variants';
 
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
@@ -27,8 +27,9 @@ const SUBJECTS: readonly Subject[] = [
 ];
 
 /** What a plan measures. */
-export function subjectsOf({ quick }: Plan): readonly Subject[] {
-  return SUBJECTS.filter(({ variant }) => !(quick && SLOW_TO_TELL.includes(variant as VariantName)));
+export function subjectsOf({ quick }: Plan, hasRedis: boolean): readonly Subject[] {
+  const left = [...(quick ? SLOW_TO_TELL : []), ...(hasRedis ? [] : ON_REDIS)];
+  return SUBJECTS.filter(({ variant }) => !left.includes(variant as VariantName));
 }
 
 /** How much is measured. */

@@ -8,6 +8,8 @@ import { VARIANTS } from './variants';
 export interface Order {
   readonly subject: Subject;
   readonly databaseUrl: string;
+  /** Null: there is none. */
+  readonly redisUrl: string | null;
   readonly keys: readonly string[];
 }
 
@@ -17,10 +19,10 @@ export interface Question {
 }
 
 /** Says its port, or null; then answers each question with its CPU microseconds; ends with its parent. */
-async function serve({ subject, databaseUrl, keys }: Order): Promise<void> {
+async function serve({ subject, databaseUrl, redisUrl, keys }: Order): Promise<void> {
   process.on('disconnect', () => process.exit());
   const { port, call } = isRoute(subject)
-    ? { port: await listen(subject, databaseUrl), call: null }
+    ? { port: await listen(subject, databaseUrl, redisUrl), call: null }
     : { port: null, call: await prepare(subject, databaseUrl, keys) };
   process.on('message', ({ calls }: Question) => {
     repeat(call, calls).then(() => process.send?.(cpuMicros()), fail);
@@ -28,8 +30,12 @@ async function serve({ subject, databaseUrl, keys }: Order): Promise<void> {
   process.send?.(port);
 }
 
-async function listen({ variant, adapter }: Route, databaseUrl: string): Promise<number> {
-  const module = await VARIANTS[variant](databaseUrl);
+async function listen(
+  { variant, adapter }: Route,
+  databaseUrl: string,
+  redisUrl: string | null,
+): Promise<number> {
+  const module = await VARIANTS[variant](databaseUrl, redisUrl);
   const options: NestApplicationOptions = { logger: ['error', 'fatal'], abortOnError: false };
   const app = await createApp(adapter, module, options);
   await app.listen(0, '127.0.0.1');

@@ -1,13 +1,33 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { runKeysCli } from 'nestjs-api-key/cli';
+import { SCOPES } from '../src/scopes';
+import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, sql } from './support/database';
 import { runBin, runKeys } from './support/sample';
 
 let database: string;
+let app: TestApp;
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
+  app = await bootApp({ database, options: { scopes: SCOPES } });
 });
 
+afterAll(() => app.close());
+
+/** The command line of the sample app, in a process of its own. */
 const keys = (...args: string[]) => runKeys(args, { DATABASE_URL: database });
+
+/** That of the library, in this process, for what needs no program around it. */
+async function keysHere(...args: string[]) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const open = async () => ({ keys: app.keys, findOwner: async () => null, close: async () => {} });
+  const code = await runKeysCli(args, { open, stdout, stderr });
+  const [out, err] = [text(stdout.end()), text(stderr.end())];
+  return { code, stdout: await out, stderr: await err };
+}
+
 const CREATE = ['create', '--user', 'ops@example.com', '--name', 'ci', '--scopes', 'orders:read,orders:*'];
 
 it('create issues a key and makes the user; --json prints one document with the key and nothing else', async () => {
@@ -79,7 +99,7 @@ it.each([
   ['an import of a file that is not there', ['import', '--file', '/nowhere/keys.jsonl']],
   ['an empty name', ['create', '--user', 'x@example.com', '--name', '', '--scopes', 'orders:read']],
 ])('%s is one clear line on stderr, nothing on stdout, and exit 2', async (_, args) => {
-  const { code, stdout, stderr } = await keys(...args);
+  const { code, stdout, stderr } = await keysHere(...args);
   expect({ code, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({
     code: 2,
     stdout: '',
@@ -88,8 +108,17 @@ it.each([
   expect(stderr).not.toMatch(/\bat .*:\d+/);
 });
 
-it('a wrong call of create makes no user', async () => {
-  await keys('create', '--user', 'never@example.com', '--name', 'x', '--scopes', 'orders:delete');
+it('a wrong call of create ends the program with 2, and makes no user', async () => {
+  const { code, stdout } = await keys(
+    'create',
+    '--user',
+    'never@example.com',
+    '--name',
+    'x',
+    '--scopes',
+    'orders:delete',
+  );
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(await sql(database, `SELECT FROM users WHERE email = 'never@example.com'`)).toHaveLength(0);
 });
 
@@ -102,7 +131,7 @@ it.each([
     'There is no user nobody@example.com.',
   ],
 ])('%s is one line on stderr and exit 1', async (_, args, line) => {
-  expect(await keys(...args)).toEqual({ code: 1, stdout: '', stderr: `${line}\n` });
+  expect(await keysHere(...args)).toEqual({ code: 1, stdout: '', stderr: `${line}\n` });
 });
 
 it('a database that is not there is one line on stderr and exit 1', async () => {
@@ -120,7 +149,7 @@ it.each([
   [['rotate', '--help']],
   [['import', '--help']],
 ])('help for %j is on stdout, with exit 0', async (args) => {
-  const { code, stdout, stderr } = await keys(...args);
+  const { code, stdout, stderr } = await keysHere(...args);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/^Usage: keys/);
 });
@@ -130,7 +159,7 @@ it.each([
   ['prune', '(default: 90d, 90 days)'],
   ['revoke', 'revoke everywhere'],
 ])('the help of %s names its default: %s', async (command, words) => {
-  expect((await keys(command, '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(words);
+  expect((await keysHere(command, '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(words);
 });
 
 it('create takes a limit, a quota and addresses; usage tells how much a key is used', async () => {

@@ -2,12 +2,21 @@ import type { DynamicModule } from '@nestjs/common';
 import { bare } from './bare';
 import { findOneBy } from './find-one-by';
 import { idleGuard } from './idle-guard';
-import { ours, oursCold, oursWithLimit, oursWithPostgresLimit, oursWithThrottler } from './ours';
+import {
+  ours,
+  oursCold,
+  oursWithLimit,
+  oursWithPostgresLimit,
+  oursWithRedisLimit,
+  oursWithThrottler,
+} from './ours';
 import { passport } from './passport';
 import { railsDesign } from './rails-design';
 import { rawSelect } from './raw-select';
 
-/** Each variant as a Nest module on a database, given by its connection string. */
+type Variant = (databaseUrl: string, redisUrl: string | null) => DynamicModule | Promise<DynamicModule>;
+
+/** Each variant as a Nest module on a database and a Redis, given by their connection strings. */
 export const VARIANTS = {
   bare,
   'idle guard': idleGuard,
@@ -20,7 +29,8 @@ export const VARIANTS = {
   'rails design': railsDesign,
   throttler: oursWithThrottler,
   'ours, pg limit': oursWithPostgresLimit,
-} satisfies Record<string, (databaseUrl: string) => DynamicModule | Promise<DynamicModule>>;
+  'ours, redis limit': oursWithRedisLimit,
+} satisfies Record<string, Variant>;
 
 export type VariantName = keyof typeof VARIANTS;
 
@@ -35,7 +45,17 @@ export const WAITING: readonly VariantName[] = [
   'passport',
   'rails design',
   'ours, pg limit',
+  'ours, redis limit',
 ];
 
 /** Left out of `--quick`. */
-export const SLOW_TO_TELL: readonly VariantName[] = ['throttler', 'ours, pg limit'];
+export const SLOW_TO_TELL: readonly VariantName[] = [
+  'findOneBy',
+  'passport',
+  'throttler',
+  'ours, pg limit',
+  'ours, redis limit',
+];
+
+/** Left out where there is no Redis. */
+export const ON_REDIS: readonly VariantName[] = ['ours, redis limit'];

@@ -1,12 +1,14 @@
 import { Controller, type DynamicModule, Get, Module, type Type, UseGuards } from '@nestjs/common';
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { Redis } from 'ioredis';
 import {
   ApiKey,
   ApiKeyGuard,
   ApiKeyModule,
   type ApiKeyOptions,
   ApiKeyThrottlerGuard,
+  RedisThrottlerStorage,
   Scopes,
   ScopesGuard,
 } from 'nestjs-api-key';
@@ -45,6 +47,13 @@ export function oursWithLimit(databaseUrl: string): DynamicModule {
 /** The same, counted in PostgreSQL: one statement a request. */
 export function oursWithPostgresLimit(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController, { rateLimit: { ...UNREACHED, storage: 'postgres' } });
+}
+
+/** The same, counted in Redis: one script a request. @throws Error where there is no Redis */
+export function oursWithRedisLimit(databaseUrl: string, redisUrl: string | null): DynamicModule {
+  if (redisUrl === null) throw new Error('there is no Redis');
+  const storage = new RedisThrottlerStorage(new Redis(redisUrl));
+  return wired(databaseUrl, ScopedController, { rateLimit: { ...UNREACHED, storage } });
 }
 
 /** Behind ours and the guard of `@nestjs/throttler`, with its own storage. */
