@@ -19,7 +19,8 @@ export async function rawGet(
   return parse(await exchange(port, Buffer.concat([bytes, Buffer.from('\r\n')])));
 }
 
-function exchange(port: number, request: Buffer): Promise<string> {
+/** Sends bytes, and answers all that comes back until the server ends the connection. */
+export function exchange(port: number, request: Buffer | string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect(port, '127.0.0.1', () => socket.write(request));

@@ -29,32 +29,31 @@ export class ApiKeyGuard implements CanActivate {
   ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    if (this.routes.of(context).isPublic) return true;
-    const request = requestOf(context);
-    if (authenticationOf(request)) return true;
+    if (this.routes.of(context).isPublic || authenticationOf(requestOf(context))) return true;
     return rescue(
-      () => then(this.authenticate(request), (found) => this.accept(found, request, context)),
+      () => then(this.authenticate(requestOf(context)), (found) => this.accept(found, context)),
       (error) => refuse(error, context, this.options.realm, this.trail),
     );
   }
 
   private authenticate(request: ApiKeyRequest): Eventually<Authentication> {
-    requireAllHeaders(request);
-    this.transport.require(request);
-    return refuseLate(this.options.lookUpTimeoutMs, this.admit(request));
+    const node = requireAllHeaders(request);
+    this.transport.require(node);
+    const key = presentedCredential(node, this.options.headerName);
+    return refuseLate(this.options.lookUpTimeoutMs, this.admit(key, request));
   }
 
-  private admit(request: ApiKeyRequest): Eventually<Authentication> {
-    return then(this.keys.admit(presentedCredential(request, this.options.headerName), request), (apiKey) => {
+  private admit(key: string, request: ApiKeyRequest): Eventually<Authentication> {
+    return then(this.keys.admit(key, request), (apiKey) => {
       requireAllowedAddress(request, apiKey);
       return then(this.owners.load(apiKey), (user) => ({ apiKey, user }));
     });
   }
 
-  private accept(found: Authentication, request: ApiKeyRequest, context: ExecutionContext): boolean {
-    attachAuthentication(request, found);
+  private accept(found: Authentication, context: ExecutionContext): boolean {
+    attachAuthentication(requestOf(context), found);
     this.keys.noteUse(found.apiKey);
-    this.trail.accepted(found.apiKey, () => callerOf(context));
+    if (this.trail.hearsAccepted) this.trail.accepted(found.apiKey, callerOf(context));
     return true;
   }
 }

@@ -9,7 +9,7 @@ import {
   type Provider,
   Scope,
 } from '@nestjs/common';
-import { DiscoveryModule, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { DiscoveryModule, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import {
   getOptionsToken,
   getStorageToken,
@@ -42,6 +42,7 @@ import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
 import { QuotaStorage } from './rate-limit/quota-storage';
 import { UsageCounter } from './rate-limit/usage-counter';
+import { exposeThrough } from './request/authentication';
 import { addressOf } from './request/http-exchange';
 import { SecureTransport } from './request/secure-transport';
 import { ScopesGuard } from './scopes.guard';
@@ -72,6 +73,7 @@ class ApiKeyCoreModule implements OnModuleInit {
   constructor(
     private readonly moduleRef: ModuleRef,
     private readonly modules: ModulesContainer,
+    private readonly host: HttpAdapterHost,
   ) {}
 
   /**
@@ -84,12 +86,21 @@ class ApiKeyCoreModule implements OnModuleInit {
       throw new Error(
         'ApiKeyModule: it is imported twice with different options; import it once, in the root module.',
       );
-    if (this.moduleRef.introspect(ApiKeyGuard).scope === Scope.DEFAULT) return;
-    throw new Error(
-      'ApiKeyModule: what "inject" names depends on a request-scoped provider. Inject providers of the default scope only; ' +
-        'loadUser may look up others itself.',
-    );
+    if (this.moduleRef.introspect(ApiKeyGuard).scope !== Scope.DEFAULT)
+      throw new Error(
+        'ApiKeyModule: what "inject" names depends on a request-scoped provider. Inject providers of the default scope only; ' +
+          'loadUser may look up others itself.',
+      );
+    const requests = requestPrototype(this.host);
+    if (requests) exposeThrough(requests);
   }
+}
+
+/** What the requests of an Express application inherit from, which is its own; null where there is none. */
+function requestPrototype({ httpAdapter }: Partial<HttpAdapterHost>): object | null {
+  if (httpAdapter?.getType() !== 'express') return null;
+  const { request } = httpAdapter.getInstance<{ readonly request?: object }>();
+  return request ?? null;
 }
 
 /** Authentication by API key for the whole application: import it once, and its guards work in every module. */

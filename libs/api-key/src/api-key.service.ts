@@ -38,7 +38,7 @@ import { FailedAttempts } from './rate-limit/failed-attempts';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
-import type { KnownKey } from './verification/key-cache';
+import type { KnownKey, LookUpWay } from './verification/key-cache';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { outliveTrust } from './verification/trust-bound';
 import { Verification, type VerificationStatus } from './verification/verification';
@@ -190,13 +190,7 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
   admit(key: unknown, request: object): Eventually<ApiKey> {
-    const look = (digest: string) =>
-      this.attempts.watch(
-        request,
-        (way) => this.verification.find(digest, way),
-        (stored) => !isLive(stored),
-      );
-    return then(this.judge(key, look), (found) => {
+    return then(this.judge(key, request), (found) => {
       if (found instanceof ApiKey) return found;
       throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
     });
@@ -395,16 +389,19 @@ export class ApiKeyService {
   }
 
   /** A key that is remembered has the form of one: only of others it is checked. */
-  private judge(
-    key: unknown,
-    look = (digest: string) => this.verification.find(digest),
-  ): Eventually<ApiKey | InvalidKey> {
+  private judge(key: unknown, request: object | null = null): Eventually<ApiKey | InvalidKey> {
     if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return MALFORMED;
     const digest = digestKey(key);
     const known = this.verification.remembered(digest);
     if (known !== undefined) return judged(key, known);
     if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
-    return look(digest).then((stored) => judged(key, stored), refuseUnavailable);
+    return this.look(digest, request).then((stored) => judged(key, stored), refuseUnavailable);
+  }
+
+  private look(digest: string, request: object | null): Promise<KnownKey | null> {
+    if (request === null) return this.verification.find(digest);
+    const find = (way: LookUpWay) => this.verification.find(digest, way);
+    return this.attempts.watch(request, find, (stored) => !isLive(stored));
   }
 
   private get table(): string {

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { ApiKeyRefusal } from './api-key.errors';
 import type { RequestTrail } from './audit/request-trail';
-import { type Eventually, inTime } from './eventually';
+import { type Eventually, inTime, isPending } from './eventually';
 import { callerOf, setHeaders } from './request/http-exchange';
 
 /**
@@ -22,6 +22,7 @@ export function refuse(error: unknown, context: ExecutionContext, realm: string,
  * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where that is not known after so many milliseconds
  */
 export function refuseLate<T>(deadlineMs: number, found: Eventually<T>): Eventually<T> {
+  if (!isPending(found)) return found;
   return inTime(deadlineMs, found, () => {
     const cause = new Error(`no answer within ${deadlineMs} ms (lookUpTimeoutMs)`);
     return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });

@@ -60,10 +60,14 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     if (this.options.refused === 'log') this.logger.warn(lineOf(event));
   }
 
-  accepted(apiKey: ApiKey, caller: () => Caller): void {
+  /** Whether anybody is told of requests that are let in. */
+  get hearsAccepted(): boolean {
     const { accepted } = this.options;
-    if (accepted === 'off' || (accepted === 'log' && !Logger.isLevelEnabled('debug'))) return;
-    const { route, ...from } = caller();
+    return accepted === 'log' ? Logger.isLevelEnabled('debug') : accepted !== 'off';
+  }
+
+  accepted(apiKey: ApiKey, { route, ...from }: Caller): void {
+    const { accepted } = this.options;
     const event: RequestEvent = {
       type: 'accepted',
       ...subjectOf(apiKey),

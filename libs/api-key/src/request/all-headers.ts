@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 import { malformedCredential } from './presented-credential';
 
@@ -6,13 +6,15 @@ import { malformedCredential } from './presented-credential';
 const NODE_MAX_HEADERS = 1_000;
 
 /**
- * Node drops header lines beyond `server.maxHeadersCount` in silence, and with them a second credential or the traces of a
+ * Node's own request, with all of its headers. Node drops header lines beyond `server.maxHeadersCount` in silence, and with them a second credential or the traces of a
  * proxy: such a request is refused before any header is believed.
  * @throws ApiKeyRefusal `INVALID_API_KEY` where header lines may be missing
  */
-export function requireAllHeaders(request: ApiKeyRequest): void {
-  const { rawHeaders, socket } = nodeRequest(request);
+export function requireAllHeaders(request: ApiKeyRequest): IncomingMessage {
+  const node = nodeRequest(request);
+  const { rawHeaders, socket } = node;
   const { server } = socket as typeof socket & { readonly server?: Partial<Server> };
   const kept = server?.maxHeadersCount || NODE_MAX_HEADERS;
   if (rawHeaders.length >= 2 * kept) throw malformedCredential();
+  return node;
 }

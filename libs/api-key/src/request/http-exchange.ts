@@ -21,7 +21,9 @@ export interface Caller {
 /** Shorter than any key: one that is sent as an id by mistake must not reach the trail. */
 const REQUEST_ID = /^[\w.:/+=-]{1,48}$/;
 
+/** Express's response is Node's own, and Fastify's is not. */
 interface HeaderWriter {
+  setHeader?(name: string, value: string): unknown;
   header(name: string, value: string): unknown;
 }
 
@@ -37,15 +39,22 @@ export function requestOf(context: ExecutionContext): ApiKeyRequest {
   );
 }
 
-/** Node's own request behind that of Express or Fastify. */
+/**
+ * Node's own request behind that of Express or Fastify, which has it as a property of its own. Not looked for further up: V8 looks
+ * anything up anew on each request of Express, and longest what is not there.
+ */
 export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
-  return request.raw ?? (request as IncomingMessage);
+  return Object.hasOwn(request, 'raw') && request.raw ? request.raw : (request as IncomingMessage);
 }
 
 /** Sets headers on the response that a context is about. */
 export function setHeaders(context: ExecutionContext, headers: Readonly<Record<string, string>>): void {
   const response = context.switchToHttp().getResponse<HeaderWriter>();
-  for (const [name, value] of Object.entries(headers)) response.header(name, value);
+  for (const name in headers) {
+    const value = headers[name] as string;
+    if (response.setHeader) response.setHeader(name, value);
+    else response.header(name, value);
+  }
 }
 
 /** Who sent the request of a context. */

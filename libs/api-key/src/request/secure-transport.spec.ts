@@ -1,6 +1,6 @@
 import { ApiKeyRefusal, type RefusalCode } from '../api-key.errors';
 import { type ApiKeyOptions, resolveOptions } from '../api-key.options';
-import type { ApiKeyRequest } from './http-exchange';
+import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 import { SecureTransport } from './secure-transport';
 
 /** A request as far as the transport looks at it. `listensOn` is what `server.address()` answers. */
@@ -34,7 +34,7 @@ function expressRequest({ address, encrypted, listensOn = TCP, headers = {} }: F
 
 function outcomeOf(request: ApiKeyRequest, options: ApiKeyOptions = {}): 'accepted' | RefusalCode {
   try {
-    new SecureTransport(resolveOptions(options)).require(request);
+    new SecureTransport(resolveOptions(options)).require(nodeRequest(request));
     return 'accepted';
   } catch (error) {
     if (error instanceof ApiKeyRefusal) return error.code;

@@ -4,7 +4,6 @@ import type { TLSSocket } from 'node:tls';
 import { addressList, listHas } from '../address-list';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
-import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 
 const LOOPBACK = ['127.0.0.0/8', '::1', '::ffff:127.0.0.0/104'];
 const PROXY_HEADERS = new Set(['forwarded', 'x-real-ip', 'via']);
@@ -31,8 +30,8 @@ export class SecureTransport {
   }
 
   /** @throws ApiKeyRefusal `HTTPS_REQUIRED` where a key must not be read from this request */
-  require(request: ApiKeyRequest): void {
-    if (this.carries(nodeRequest(request))) return;
+  require(request: IncomingMessage): void {
+    if (this.carries(request)) return;
     throw new ApiKeyRefusal('HTTPS_REQUIRED', {
       refused: { reason: 'plaintext', apiKey: null, masked: null },
     });
@@ -51,9 +50,11 @@ export class SecureTransport {
 
   private isTrustedPeer(socket: Socket, address: string | undefined): boolean {
     if (address === undefined) return this.options.loopbackException && isUnixSocket(socket);
-    const known = this.trustedPeers.get(socket) ?? this.isTrustedAddress(address);
-    this.trustedPeers.set(socket, known);
-    return known;
+    const known = this.trustedPeers.get(socket);
+    if (known !== undefined) return known;
+    const trusted = this.isTrustedAddress(address);
+    this.trustedPeers.set(socket, trusted);
+    return trusted;
   }
 
   private isTrustedAddress(address: string): boolean {

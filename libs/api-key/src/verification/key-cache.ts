@@ -1,9 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import type { ApiKey } from '../api-key.entity';
 import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
-import { recall } from './recall';
+import { RecallCache } from './recall-cache';
 
 /** By a statement of its own, or in one with others, which it waits for a moment. */
 export type LookUpWay = 'alone' | 'together';
@@ -59,8 +58,8 @@ const NO_SESSION = -1;
  * one that an eviction overtakes is closed, for its answer may be older than the eviction.
  */
 export class KeyCache {
-  private readonly keys: LRUCache<string, Entry>;
-  private readonly unknown: LRUCache<string, Remembered>;
+  private readonly keys: RecallCache<Entry>;
+  private readonly unknown: RecallCache<Remembered>;
   private readonly digests = new Map<string, string>();
   /** All look-ups under way: an eviction marks each. */
   private readonly underWay = new Set<Flight>();
@@ -76,19 +75,19 @@ export class KeyCache {
     private readonly clock: Clock,
   ) {
     const max = Math.max(1, options.cacheSize);
-    this.unknown = new LRUCache({ max });
-    this.keys = new LRUCache({ max, dispose: ({ id }, digest) => this.forgetDigest(id, digest) });
+    this.unknown = new RecallCache(max);
+    this.keys = new RecallCache(max, ({ id }, digest) => this.forgetDigest(id, digest));
   }
 
   /** The key of a digest where it is remembered; null where it is remembered that there is none. */
   remembered(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
-    const entry = recall(this.keys, digest);
+    const entry = this.keys.recall(digest);
     if (entry && this.trusts(entry, now)) {
       this.hits += 1;
       return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
     }
-    const unknown = this.unknown.get(digest);
+    const unknown = this.unknown.recall(digest);
     if (!unknown || !this.trusts(unknown, now)) return undefined;
     this.hits += 1;
     return null;
@@ -105,7 +104,7 @@ export class KeyCache {
   /** Forgets a key, and closes what is under way: its answer may be that key, as it was. Answers its owner where it was remembered. */
   evict(id: string): string | undefined {
     const digest = this.digests.get(id) ?? '';
-    const owner = this.keys.peek(digest)?.live.apiKey.userId;
+    const owner = this.keys.recall(digest)?.live.apiKey.userId;
     this.keys.delete(digest);
     for (const flight of this.underWay) flight.changed = true;
     this.flights.clear();

@@ -1,7 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import type { Clock } from './clock';
 import type { Lease } from './lease';
-import { recall } from './recall';
+import { RecallCache } from './recall-cache';
 
 interface Remembered {
   readonly session: number | null;
@@ -22,7 +21,7 @@ interface Load extends Remembered {
  * for it, as far as it may be remembered.
  */
 export class OwnerCache {
-  private readonly known: LRUCache<string, Known>;
+  private readonly known: RecallCache<Known>;
   private readonly loads = new Map<string, Load>();
 
   constructor(
@@ -30,12 +29,12 @@ export class OwnerCache {
     private readonly options: { readonly cacheSize: number; readonly userCacheMs: number },
     private readonly clock: Clock,
   ) {
-    this.known = new LRUCache({ max: Math.max(1, options.cacheSize) });
+    this.known = new RecallCache(Math.max(1, options.cacheSize));
   }
 
   /** The user of an owner where it is remembered. */
   remembered(userId: string): unknown {
-    const known = recall(this.known, userId);
+    const known = this.known.recall(userId);
     return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
   }
 
