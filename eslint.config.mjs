@@ -18,6 +18,7 @@ const LEAVES = [
   'open-api',
   'option-checks',
   'rate-limit.options',
+  'recall-cache',
   'route-access',
   'route-inventory',
   'scope-catalogue',

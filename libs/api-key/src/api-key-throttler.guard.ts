@@ -3,7 +3,7 @@ import type { ApiKey } from './api-key.entity';
 import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { RequestTrail } from './audit/request-trail';
-import { type Eventually, rescue, then } from './eventually';
+import { type Eventually, isPending, rescue } from './eventually';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { KeyLimits, type Limit } from './rate-limit/key-limits';
 import {
@@ -12,6 +12,7 @@ import {
   rateLimitHeaders,
   retryAfterSeconds,
 } from './rate-limit/rate-limit-headers';
+import type { Hit } from './rate-limit/sliding-window';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { refuse } from './refuse';
 import { type Authentication, authenticationOf } from './request/authentication';
@@ -49,31 +50,46 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     if (authentication.isCounted) return true;
     authentication.isCounted = true;
     const { apiKey } = authentication;
-    return then(this.limits.of(apiKey, context), (limits) =>
-      then(this.hitAll(limits, []), (counted) => this.answer(counted, apiKey, context)),
-    );
+    const limits = this.limits.of(apiKey, context);
+    if (isPending(limits)) return limits.then((found) => this.count(found, apiKey, context));
+    return this.count(limits, apiKey, context);
   }
 
-  /** One after the other, as far as they pass. */
-  private hitAll(limits: readonly Limit[], counted: Counted[]): Eventually<readonly Counted[]> {
-    const [limit, ...rest] = limits;
-    if (limit === undefined) return counted;
-    const { key, policy, cost, name, isQuota = false } = limit;
-    return then((isQuota ? this.quotas : this.rates).hit(key, policy, cost), (hit) => {
-      if (hit) counted.push({ name, policy, hit, isQuota });
-      return hit?.passed === false ? counted : this.hitAll(rest, counted);
-    });
+  private count(limits: readonly Limit[], apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
+    const counted: Counted[] = [];
+    const done = this.hitFrom(0, limits, counted);
+    if (isPending(done)) return done.then(() => this.answer(counted, apiKey, context));
+    return this.answer(counted, apiKey, context);
+  }
+
+  /** One after the other, as far as they pass; what became of each goes to `counted`. */
+  private hitFrom(first: number, limits: readonly Limit[], counted: Counted[]): Eventually<void> {
+    for (let i = first; i < limits.length; i++) {
+      const limit = limits[i] as Limit;
+      const hit = (limit.isQuota ? this.quotas : this.rates).hit(limit.key, limit.policy, limit.cost);
+      if (isPending(hit))
+        return hit.then((found) =>
+          note(limit, found, counted) ? this.hitFrom(i + 1, limits, counted) : undefined,
+        );
+      if (!note(limit, hit, counted)) return;
+    }
   }
 
   private answer(counted: readonly Counted[], apiKey: ApiKey, context: ExecutionContext): boolean {
-    if (counted.length === 0) return true;
+    const last = counted.at(-1);
+    if (!last) return true;
     setHeaders(context, rateLimitHeaders(counted));
     if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(counted));
-    const refused = counted.find(({ hit }) => !hit.passed);
-    if (!refused) return true;
+    if (last.hit.passed) return true;
     this.usage.noteLimited(apiKey.id);
-    throw limited(refused, apiKey);
+    throw limited(last, apiKey);
   }
+}
+
+/** Whether the next limit may be hit: this one passed, or nobody counts it. */
+function note(limit: Limit, hit: Hit | null, counted: Counted[]): boolean {
+  if (hit) counted.push({ limit, hit });
+  return hit?.passed !== false;
 }
 
 function authenticated(context: ExecutionContext): Authentication {
@@ -82,7 +98,7 @@ function authenticated(context: ExecutionContext): Authentication {
   return authentication;
 }
 
-function limited({ hit, isQuota }: Counted, apiKey: ApiKey): ApiKeyRefusal {
+function limited({ hit, limit: { isQuota } }: Counted, apiKey: ApiKey): ApiKeyRefusal {
   return new ApiKeyRefusal(isQuota ? 'QUOTA_EXCEEDED' : 'RATE_LIMITED', {
     retryAfterSeconds: retryAfterSeconds(hit),
     refused: { reason: isQuota ? 'quota' : 'rate', apiKey, masked: apiKey.masked },

@@ -1,6 +1,8 @@
 /** RFC 6749 §3.3 `scope-token`: printable ASCII without space, `"` and `\`. */
 const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/;
 
+const NONE: readonly string[] = [];
+
 /** What a route asks for: every scope of `all`, and of each group in `any` at least one. */
 export interface ScopeDemand {
   readonly all: readonly string[];
@@ -27,14 +29,20 @@ export function scopeGrants(held: string, wanted: string): boolean {
 
 /** Whether any of the held scopes grants the wanted one. */
 export function holdsScope(held: readonly string[], wanted: string): boolean {
-  return held.some((scope) => scopeGrants(scope, wanted));
+  return held.includes(wanted) || held.some((scope) => scopeGrants(scope, wanted));
 }
 
 /** The scopes that are asked for and not held: each one of `all`, and the whole of each `any` group without one. */
-export function missingScopes(held: readonly string[], demand: ScopeDemand): string[] {
+export function missingScopes(held: readonly string[], demand: ScopeDemand): readonly string[] {
+  if (isMet(held, demand)) return NONE;
   const needed = demand.all.filter((scope) => !holdsScope(held, scope));
   const choices = demand.any.filter((group) => !group.some((scope) => holdsScope(held, scope)));
   return [...new Set([...needed, ...choices.flat()])];
+}
+
+function isMet(held: readonly string[], { all, any }: ScopeDemand): boolean {
+  for (const scope of all) if (!holdsScope(held, scope)) return false;
+  return any.length === 0 || any.every((group) => group.some((scope) => holdsScope(held, scope)));
 }
 
 /** Whether a catalogue knows a scope; a wildcard is known where it grants at least one scope of the catalogue. */

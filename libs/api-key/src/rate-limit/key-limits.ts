@@ -5,6 +5,7 @@ import { quotaOf } from '../authority';
 import type { Eventually } from '../eventually';
 import { periodAt } from './calendar';
 import { type RouteLimits, routeLimits } from './route-limits';
+import { policyItem } from './rate-limit-headers';
 import type { LimitPolicy } from './sliding-window';
 
 /** One limit that a request counts on. */
@@ -14,9 +15,11 @@ export interface Limit {
   /** Who and what is counted together. */
   readonly key: string;
   readonly policy: LimitPolicy;
+  /** What `RateLimit-Policy` says of it. */
+  readonly policyItem: string;
   readonly cost: number;
   /** Whether it is the quota of the key, which counts in the calendar. */
-  readonly isQuota?: true;
+  readonly isQuota: boolean;
 }
 
 const NONE: readonly Limit[] = [];
@@ -24,6 +27,8 @@ const NONE: readonly Limit[] = [];
 /** Which limits a request of a key counts on: that of the key, or else the default; those that its route declares; then its quota. */
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
+  /** What most requests of a key count on: they cost 1, and only the rate is limited. */
+  private readonly plain = new WeakMap<ApiKey, readonly Limit[]>();
   private readonly defaults: readonly { readonly name: string; readonly policy: LimitPolicy }[];
 
   constructor(
@@ -43,17 +48,25 @@ export class KeyLimits {
     if (route.isSkipped) return NONE;
     if (route.limits.length > 0 || typeof route.cost !== 'number')
       return this.withRoute(apiKey, route, context);
+    if (apiKey.quota === null && route.cost === 1) return this.plainOf(apiKey);
     const cost = whole(route.cost, 'cost');
-    const rates = this.ofKey(apiKey, cost);
-    return apiKey.quota === null ? rates : [...rates, ...this.ofQuota(apiKey, cost)];
+    return [...this.ofKey(apiKey, cost), ...this.ofQuota(apiKey, cost)];
+  }
+
+  private plainOf(apiKey: ApiKey): readonly Limit[] {
+    const known = this.plain.get(apiKey);
+    if (known) return known;
+    const limits = this.ofKey(apiKey, 1);
+    this.plain.set(apiKey, limits);
+    return limits;
   }
 
   private ofKey({ id, rateLimit, rateLimitWindowSeconds }: ApiKey, cost: number): readonly Limit[] {
     if (rateLimit !== null && rateLimitWindowSeconds !== null) {
       const policy = { limit: rateLimit, windowMs: rateLimitWindowSeconds * 1_000 };
-      return [{ name: 'key', key: id, policy, cost }];
+      return [limitOf('key', id, policy, cost)];
     }
-    return this.defaults.map(({ name, policy }) => ({ name, key: `${id}:${name}`, policy, cost }));
+    return this.defaults.map(({ name, policy }) => limitOf(name, `${id}:${name}`, policy, cost));
   }
 
   private async withRoute(
@@ -64,12 +77,10 @@ export class KeyLimits {
     const resolve = async (value: RouteLimits['cost'], what: string) =>
       whole(await (typeof value === 'function' ? value(context) : value), what);
     const cost = await resolve(route.cost, 'cost');
-    const ofRoute = route.limits.map(async ({ name, limit, ttl }) => ({
-      name: name === 'default' ? 'route' : name,
-      key: `${apiKey.id}:${route.id}:${name}`,
-      policy: { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') },
-      cost,
-    }));
+    const ofRoute = route.limits.map(async ({ name, limit, ttl }) => {
+      const policy = { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') };
+      return limitOf(name === 'default' ? 'route' : name, `${apiKey.id}:${route.id}:${name}`, policy, cost);
+    });
     return [...this.ofKey(apiKey, cost), ...(await Promise.all(ofRoute)), ...this.ofQuota(apiKey, cost)];
   }
 
@@ -79,7 +90,7 @@ export class KeyLimits {
     if (quota === null) return NONE;
     const { startsAt, endsAt } = periodAt(quota.period, this.now());
     const policy = { limit: quota.limit, windowMs: endsAt - startsAt, period: quota.period };
-    return [{ name: 'quota', key: apiKey.id, policy, cost, isQuota: true }];
+    return [{ ...limitOf('quota', apiKey.id, policy, cost), isQuota: true }];
   }
 
   private routeOf(context: ExecutionContext): RouteLimits {
@@ -90,6 +101,10 @@ export class KeyLimits {
     this.routes.set(context.getClass(), (ofClass ?? new WeakMap()).set(context.getHandler(), limits));
     return limits;
   }
+}
+
+function limitOf(name: string, key: string, policy: LimitPolicy, cost: number): Limit {
+  return { name, key, policy, policyItem: policyItem(name, policy), cost, isQuota: false };
 }
 
 /** The throttlers of `ThrottlerModule` are defaults as far as they are plain numbers. */

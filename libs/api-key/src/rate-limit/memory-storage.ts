@@ -1,8 +1,9 @@
-import { LRUCache } from 'lru-cache';
+import { RecallCache } from '../recall-cache';
 import { type Hit, type LimitPolicy, SlidingWindow } from './sliding-window';
 import { ApiKeyThrottlerStorage } from './storage';
 
 const MAX_KEYS = 100_000;
+const LOOK_AT = 2;
 
 interface Counted {
   readonly window: SlidingWindow;
@@ -14,7 +15,7 @@ interface Counted {
  * `maxKeys` the key whose last hit is longest ago is forgotten; those whose windows are over make room before that.
  */
 export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
-  private readonly counted: LRUCache<string, Counted>;
+  private readonly counted: RecallCache<Counted>;
 
   /**
    * @param maxKeys 1 or more; each takes up to 256 times in memory, a few where it is used little. Default 100,000
@@ -25,19 +26,19 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     private readonly now: () => number = () => performance.now(),
   ) {
     super();
-    this.counted = new LRUCache({ max: maxKeys });
+    this.counted = new RecallCache(maxKeys);
   }
 
   override hit(key: string, policy: LimitPolicy, cost: number): Hit {
     const now = this.now();
-    const counted = this.counted.get(key) ?? this.begin(key, now);
+    const counted = this.counted.recall(key) ?? this.begin(key, now);
     counted.windowMs = policy.windowMs;
     return counted.window.hit(now, cost, policy);
   }
 
   /** What a key has used within the window that ends now. */
   used(key: string, { windowMs }: LimitPolicy): number {
-    return this.counted.peek(key)?.window.usedIn(this.now(), windowMs) ?? 0;
+    return this.counted.recall(key)?.window.usedIn(this.now(), windowMs) ?? 0;
   }
 
   /** How many keys are counted now. */
@@ -52,13 +53,17 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     return counted;
   }
 
-  /** For each key that comes, up to two go whose windows are over: so memory shrinks again without a timer. */
+  /**
+   * For each key that comes, up to two go whose windows are over: so memory shrinks again without a timer. Those that are in use
+   * make way for the ones behind them.
+   */
   private dropOver(now: number): void {
     let looked = 0;
-    for (const key of this.counted.rkeys()) {
-      const counted = this.counted.peek(key);
-      if (++looked > 2 || !counted?.window.isOver(now, counted.windowMs)) return;
-      this.counted.delete(key);
+    for (const key of this.counted.oldest()) {
+      if (++looked > LOOK_AT) return;
+      const counted = this.counted.recall(key);
+      if (counted?.window.isOver(now, counted.windowMs)) this.counted.delete(key);
+      else this.counted.touch(key);
     }
   }
 }

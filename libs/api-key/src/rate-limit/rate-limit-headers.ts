@@ -1,11 +1,10 @@
+import type { Limit } from './key-limits';
 import type { Hit, LimitPolicy } from './sliding-window';
 
-/** A limit by its name, and what became of a hit on it. */
+/** A limit, and what became of a hit on it. */
 export interface Counted {
-  readonly name: string;
-  readonly policy: LimitPolicy;
+  readonly limit: Limit;
   readonly hit: Hit;
-  readonly isQuota: boolean;
 }
 
 /**
@@ -13,17 +12,24 @@ export interface Counted {
  * in seconds; what remains of it, `r`, and the seconds `t` until some of it comes back.
  */
 export function rateLimitHeaders(counted: readonly Counted[]): Record<string, string> {
-  return {
-    'RateLimit-Policy': counted.map(policyItem).join(', '),
-    RateLimit: counted.map(limitItem).join(', '),
-  };
+  let [policies, limits] = ['', ''];
+  for (const { limit, hit } of counted) {
+    policies += policies ? `, ${limit.policyItem}` : limit.policyItem;
+    limits += `${limits && ', '}"${limit.name}";r=${hit.remaining};t=${resetSeconds(hit)}`;
+  }
+  return { 'RateLimit-Policy': policies, RateLimit: limits };
+}
+
+/** What `RateLimit-Policy` says of one limit. */
+export function policyItem(name: string, { limit, windowMs }: LimitPolicy): string {
+  return `"${name}";q=${limit};w=${Math.ceil(windowMs / 1_000)}`;
 }
 
 /** The set of older clients, of the limit of which least is left; `X-RateLimit-Reset` in seconds from now. */
 export function legacyHeaders(counted: readonly Counted[]): Record<string, string> {
   const tightest = counted.reduce((a, b) => (b.hit.remaining < a.hit.remaining ? b : a));
   return {
-    'X-RateLimit-Limit': String(tightest.policy.limit),
+    'X-RateLimit-Limit': String(tightest.limit.policy.limit),
     'X-RateLimit-Remaining': String(tightest.hit.remaining),
     'X-RateLimit-Reset': String(resetSeconds(tightest.hit)),
   };
@@ -32,14 +38,6 @@ export function legacyHeaders(counted: readonly Counted[]): Record<string, strin
 /** Seconds for `Retry-After` (RFC 9110 section 10.2.3): 1 or more, and never before the hit would fit. */
 export function retryAfterSeconds({ retryAfterMs, resetMs }: Hit): number {
   return Math.max(1, Math.ceil(Math.max(retryAfterMs, resetMs) / 1_000));
-}
-
-function policyItem({ name, policy: { limit, windowMs } }: Counted): string {
-  return `"${name}";q=${limit};w=${Math.ceil(windowMs / 1_000)}`;
-}
-
-function limitItem({ name, hit }: Counted): string {
-  return `"${name}";r=${hit.remaining};t=${resetSeconds(hit)}`;
 }
 
 function resetSeconds({ passed, resetMs, retryAfterMs }: Hit): number {

@@ -2,7 +2,7 @@ import type { ApiKey } from '../api-key.entity';
 import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
-import { RecallCache } from './recall-cache';
+import { RecallCache } from '../recall-cache';
 
 /** By a statement of its own, or in one with others, which it waits for a moment. */
 export type LookUpWay = 'alone' | 'together';

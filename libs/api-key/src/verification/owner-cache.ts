@@ -1,6 +1,6 @@
 import type { Clock } from './clock';
 import type { Lease } from './lease';
-import { RecallCache } from './recall-cache';
+import { RecallCache } from '../recall-cache';
 
 interface Remembered {
   readonly session: number | null;

@@ -32,6 +32,16 @@ export class RecallCache<Value extends object> {
     return value;
   }
 
+  /** The keys that were used longest ago, as far as that is known. */
+  oldest(): Iterable<string> {
+    return this.lru.rkeys();
+  }
+
+  /** Counts as a use, also where there is room. */
+  touch(key: string): void {
+    this.lru.get(key);
+  }
+
   set(key: string, value: Value): void {
     this.values.set(key, value);
     this.lru.set(key, value);
