@@ -19,6 +19,24 @@ export function rescue<T>(work: () => Eventually<T>, recover: (error: unknown) =
   }
 }
 
+/** Does something once a value has come, or will not. */
+export function settled<T>(value: Eventually<T>, end: () => void): Eventually<T> {
+  if (!isPending(value)) {
+    end();
+    return value;
+  }
+  return value.then(
+    (found) => {
+      end();
+      return found;
+    },
+    (error: unknown) => {
+      end();
+      throw error;
+    },
+  );
+}
+
 /** Whether a value is still to come. */
 export function isPending<T>(value: Eventually<T>): value is PromiseLike<T> {
   return typeof (value as Partial<PromiseLike<T>> | null | undefined)?.then === 'function';

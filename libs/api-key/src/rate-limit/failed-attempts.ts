@@ -28,7 +28,7 @@ export class FailedAttempts {
    * Looks up for a request. Those whose address is unknown count together.
    * @param isRefused whether what was found counts
    */
-  async watch<Found>(
+  watch<Found>(
     request: object,
     look: (way: 'alone' | 'together') => Promise<Found>,
     isRefused: (found: Found) => boolean,
@@ -43,20 +43,25 @@ export class FailedAttempts {
     return this.count(block, policy, look, isRefused);
   }
 
-  private async count<Found>(
+  private count<Found>(
     block: string,
     policy: LimitPolicy,
     look: (way: 'alone') => Promise<Found>,
     isRefused: (found: Found) => boolean,
   ): Promise<Found> {
+    const looking = look('alone');
     this.change(block, 1);
-    try {
-      const found = await look('alone');
-      if (isRefused(found)) this.failed.hit(block, policy, 1);
-      return found;
-    } finally {
-      this.change(block, -1);
-    }
+    return looking.then(
+      (found) => {
+        this.change(block, -1);
+        if (isRefused(found)) this.failed.hit(block, policy, 1);
+        return found;
+      },
+      (error: unknown) => {
+        this.change(block, -1);
+        throw error;
+      },
+    );
   }
 
   private used(block: string, policy: LimitPolicy): number {

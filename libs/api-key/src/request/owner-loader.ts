@@ -2,12 +2,12 @@ import { HttpException } from '@nestjs/common';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
-import { type Eventually, isPending } from '../eventually';
+import { type Eventually, isPending, rescue, then } from '../eventually';
 
 /** Remembers users for a while. */
 interface OwnerMemory {
   remembered(userId: string): unknown;
-  find(userId: string, load: (userId: string) => unknown): Promise<unknown>;
+  find(userId: string, load: (userId: string) => unknown): Eventually<unknown>;
 }
 
 /** Turns the owner of a key into the user of the request, through the option `loadUser`. */
@@ -34,7 +34,11 @@ export class OwnerLoader {
     const { userId } = apiKey;
     const known = this.memory.remembered(userId);
     if (known) return known;
-    return this.memory.find(userId, this.ask).then((user) => user || refuseNobody(apiKey), refuseFailed);
+    return then(this.find(userId), (user) => user || refuseNobody(apiKey));
+  }
+
+  private find(userId: string): Eventually<unknown> {
+    return rescue(() => this.memory.find(userId, this.ask), refuseFailed);
   }
 
   private async counted(loading: PromiseLike<unknown>): Promise<unknown> {

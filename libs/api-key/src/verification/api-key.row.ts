@@ -31,26 +31,26 @@ export interface ApiKeyRow {
 
 /** The entity of a row; it has no digest. */
 export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
-  return Object.assign(new ApiKey(), {
-    id: String(row.id),
-    userId: String(row.user_id),
-    name: row.name,
-    keyPrefix: row.key_prefix,
-    keySuffix: row.key_suffix,
-    scopes: scopesOrNone(row.scopes),
-    lastUsedAt: dateOrNull(row.last_used_at),
-    expiresAt: dateOrNull(row.expires_at),
-    revokedAt: dateOrNull(row.revoked_at),
-    rateLimit: row.rate_limit,
-    rateLimitWindowSeconds: row.rate_limit_window_seconds,
-    quota: row.quota,
-    quotaPeriod: row.quota_period,
-    allowedIps: row.allowed_ips,
-    metadata: row.metadata,
-    replacesId: row.replaces_id === null ? null : String(row.replaces_id),
-    createdAt: dateOrNull(row.created_at),
-    updatedAt: dateOrNull(row.updated_at),
-  });
+  const apiKey = new ApiKey();
+  apiKey.id = String(row.id);
+  apiKey.userId = String(row.user_id);
+  apiKey.name = row.name;
+  apiKey.keyPrefix = row.key_prefix;
+  apiKey.keySuffix = row.key_suffix;
+  apiKey.scopes = scopesOrNone(row.scopes);
+  apiKey.lastUsedAt = dateOrNull(row.last_used_at);
+  apiKey.expiresAt = dateOrNull(row.expires_at);
+  apiKey.revokedAt = dateOrNull(row.revoked_at);
+  apiKey.rateLimit = row.rate_limit;
+  apiKey.rateLimitWindowSeconds = row.rate_limit_window_seconds;
+  apiKey.quota = row.quota;
+  apiKey.quotaPeriod = row.quota_period;
+  apiKey.allowedIps = row.allowed_ips;
+  apiKey.metadata = row.metadata;
+  apiKey.replacesId = row.replaces_id === null ? null : String(row.replaces_id);
+  apiKey.createdAt = dateOrNull(row.created_at) ?? new Date(Number.NaN);
+  apiKey.updatedAt = dateOrNull(row.updated_at) ?? new Date(Number.NaN);
+  return apiKey;
 }
 
 /** The table's name, quoted, with its schema where the data source names one. */

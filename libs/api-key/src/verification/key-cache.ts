@@ -1,4 +1,5 @@
 import type { ApiKey } from '../api-key.entity';
+import type { Eventually } from '../eventually';
 import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
@@ -69,7 +70,7 @@ export class KeyCache {
   private misses = 0;
 
   constructor(
-    private readonly look: (digest: string, sent: () => void, way: LookUpWay) => Promise<StoredKey | null>,
+    private readonly look: (digest: string, sent: () => void, way: LookUpWay) => Eventually<StoredKey | null>,
     private readonly lease: Lease,
     private readonly options: KeyCacheOptions,
     private readonly clock: Clock,
@@ -148,11 +149,13 @@ export class KeyCache {
     const sent = () => {
       begun.sent = true;
     };
-    const answer = this.look(digest, sent, way).then((found) => this.landed(digest, begun, found));
+    const looked = Promise.resolve(this.look(digest, sent, way));
+    const answer = looked.then((found) => this.landed(digest, begun, found));
     const flight: Flight = Object.assign(begun, { answer });
     this.underWay.add(flight);
     this.flights.set(digest, flight);
-    answer.catch(() => {}).finally(() => this.ended(digest, flight));
+    const end = () => this.ended(digest, flight);
+    answer.then(end, end);
     return answer;
   }
 

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
+import { type Eventually, then } from '../eventually';
 import { foreignSchema } from '../sql-name';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable } from './api-key.row';
 import { PreparedSelect } from './prepared-select';
@@ -46,9 +47,8 @@ export class KeyStore {
    * Life is judged by the database's clock, for that of this machine may be wrong.
    * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
    */
-  async find(digest: string, sent: () => void = () => {}): Promise<StoredKey | null> {
-    const [row] = await this.one.rows(digest, sent);
-    return row ? storedKey(row) : null;
+  find(digest: string, sent: () => void = () => {}): Eventually<StoredKey | null> {
+    return then(this.one.rows(digest, sent), ([row]) => (row ? storedKey(row) : null));
   }
 
   /** As `find`, of many digests in one statement: those that are of a key, by their digest. */

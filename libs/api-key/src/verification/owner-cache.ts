@@ -1,3 +1,4 @@
+import { type Eventually, isPending } from '../eventually';
 import type { Clock } from './clock';
 import type { Lease } from './lease';
 import { RecallCache } from '../recall-cache';
@@ -39,7 +40,7 @@ export class OwnerCache {
   }
 
   /** Loads the user of an owner, or joins who does; what is falsy is not remembered. */
-  find(userId: string, load: (userId: string) => unknown): Promise<unknown> {
+  find(userId: string, load: (userId: string) => unknown): Eventually<unknown> {
     const now = this.clock.monotonic();
     const loading = this.loads.get(userId);
     return loading && this.trusts(loading, now) ? loading.user : this.load(userId, load, now);
@@ -66,21 +67,25 @@ export class OwnerCache {
     return session !== null && now - askedAt < this.options.userCacheMs && this.lease.trusts(session, now);
   }
 
-  private load(userId: string, load: (userId: string) => unknown, askedAt: number): Promise<unknown> {
-    const user = (async () => load(userId))();
-    const loading: Load = { user, session: this.lease.session, askedAt };
+  private load(userId: string, load: (userId: string) => unknown, askedAt: number): Eventually<unknown> {
+    const { session } = this.lease;
+    const loaded = load(userId);
+    if (!isPending(loaded)) {
+      this.remember(userId, { session, askedAt }, loaded);
+      return loaded;
+    }
+    const user = Promise.resolve(loaded);
+    const loading: Load = { user, session, askedAt };
     this.loads.set(userId, loading);
     user.then(
-      (found) => this.landed(userId, loading, found),
+      (found) => this.ended(userId, loading) && this.remember(userId, loading, found),
       () => this.ended(userId, loading),
     );
     return user;
   }
 
-  private landed(userId: string, loading: Load, user: unknown): void {
-    const { session, askedAt } = loading;
-    const overtaken = !this.ended(userId, loading) || session === null || session !== this.lease.session;
-    if (user && !overtaken && this.options.userCacheMs > 0)
+  private remember(userId: string, { session, askedAt }: Remembered, user: unknown): void {
+    if (user && session !== null && session === this.lease.session && this.options.userCacheMs > 0)
       this.known.set(userId, { user, session, askedAt });
   }
 

@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import { type Eventually, inTime } from '../eventually';
 
@@ -6,22 +6,33 @@ import { type Eventually, inTime } from '../eventually';
 const STALE_PLAN = '0A000';
 const POOLED_AWAY = ['26000', '42P05'];
 
-/** How long a connection may take to answer before it is thrown away. */
-const CONNECTION_PATIENCE_MS = 5_000;
+/** How long a connection that missed a deadline may still take to answer before it is thrown away. */
+const PATIENCE_MS = 5_000;
 
-/** One asking; `late` once nobody waits for it any more. */
-interface Asking {
-  late: boolean;
+/** One asking, and who waits for it. */
+interface Asking<Row> {
+  readonly value: unknown;
+  /** Called when the statement goes out. */
+  readonly sent: () => void;
+  readonly resolve: (rows: readonly Row[]) => void;
+  readonly reject: (error: unknown) => void;
+  /** Whether nobody waits for it any more. */
+  isLate: boolean;
+  /** Throws the connection away on which it is under way. */
+  giveUp: (() => void) | undefined;
+  wasPreparedAnew: boolean;
 }
 
 /**
- * A SELECT by one value, prepared once a connection, straight on the driver's pool: TypeORM's repository costs twice as
- * much. Given up after a deadline. The connection has longer: one that is only slow must not be opened anew each time, which a
- * busy database would never recover from.
+ * A SELECT by one value, prepared once a connection, straight on the driver's pool and by callbacks: TypeORM's repository costs
+ * twice as much, and each promise on the way some microseconds. Given up after a deadline. The connection has longer: one that is
+ * only slow must not be opened anew each time, which a busy database would never recover from.
  */
 export class PreparedSelect<Row extends object> {
   private version = 1;
   private named = true;
+  private text: string | undefined;
+  private readonly heard = new WeakSet<PoolClient>();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -34,59 +45,67 @@ export class PreparedSelect<Row extends object> {
    * @param sent called when a connection is free and the statement goes out
    * @throws Error where PostgreSQL fails, or does not answer in time
    */
-  async rows(value: unknown, sent: () => void): Promise<readonly Row[]> {
-    try {
-      return await this.ask(value, sent);
-    } catch (error) {
-      if (!this.prepareAnew(String((error as { code?: unknown }).code))) throw error;
-      return this.ask(value, sent);
-    }
+  rows(value: unknown, sent: () => void): Eventually<readonly Row[]> {
+    let asking: Asking<Row> | undefined;
+    const answer = new Promise<readonly Row[]>((resolve, reject) => {
+      asking = { value, sent, resolve, reject, isLate: false, giveUp: undefined, wasPreparedAnew: false };
+      this.connect(asking);
+    });
+    return inTime(this.deadlineMs, answer, () => {
+      if (asking) lose(asking);
+      const error = new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`);
+      return Object.assign(error, { code: 'ETIMEDOUT' });
+    });
   }
 
-  /** Whether a failure was about the prepared statement, and can be mended. */
-  private prepareAnew(code: string): boolean {
+  private connect(asking: Asking<Row>): void {
+    this.pool().connect((error, client) => {
+      if (error || !client) return asking.reject(error);
+      if (!asking.isLate) return this.ask(asking, client);
+      client.release();
+      asking.resolve([]);
+    });
+  }
+
+  private ask(asking: Asking<Row>, client: PoolClient): void {
+    this.hear(client);
+    const release = once((error?: Error) => client.release(error));
+    asking.giveUp = () => release(new Error(`no answer within ${PATIENCE_MS} ms of the deadline`));
+    asking.sent();
+    client.query<Row>(this.queryFor(asking.value), (error, result) => {
+      asking.giveUp = undefined;
+      release(error && !isOfStatement(error) ? error : undefined);
+      if (!error) asking.resolve(result.rows);
+      else if (this.mayAskAgain(asking, error)) this.connect(asking);
+      else asking.reject(error);
+    });
+  }
+
+  /** Once, where the failure was about the prepared statement, and can be mended. */
+  private mayAskAgain(asking: Asking<Row>, error: unknown): boolean {
+    const code = String((error as { code?: unknown }).code);
+    if (asking.wasPreparedAnew) return false;
+    asking.wasPreparedAnew = true;
     if (code === STALE_PLAN) this.version += 1;
     else if (this.named && POOLED_AWAY.includes(code)) this.named = false;
     else return false;
     return true;
   }
 
-  private ask(value: unknown, sent: () => void): Eventually<readonly Row[]> {
-    const asking: Asking = { late: false };
-    return inTime(this.deadlineMs, this.query(value, asking, sent), () => {
-      asking.late = true;
-      const error = new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`);
-      return Object.assign(error, { code: 'ETIMEDOUT' });
-    });
-  }
-
-  private async query(value: unknown, asking: Asking, sent: () => void): Promise<readonly Row[]> {
-    const client = await this.pool().connect();
-    if (asking.late) {
-      client.release();
-      return [];
-    }
-    sent();
-    client.on('error', toldByQuery);
-    try {
-      const { rows } = await client.query<Row>(this.queryFor(value));
-      client.release();
-      return rows;
-    } catch (error) {
-      client.release(isOfStatement(error) ? undefined : (error as Error));
-      throw error;
-    } finally {
-      client.off('error', toldByQuery);
-    }
-  }
-
   private queryFor(value: unknown) {
+    this.text ??= this.statement();
     return {
       name: this.named ? `${this.name}_${this.version}` : undefined,
-      text: this.statement(),
+      text: this.text,
       values: [value],
-      query_timeout: Math.max(this.deadlineMs, CONNECTION_PATIENCE_MS),
     };
+  }
+
+  /** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
+  private hear(client: PoolClient): void {
+    if (this.heard.has(client)) return;
+    this.heard.add(client);
+    client.on('error', () => {});
   }
 
   private pool(): Pool {
@@ -94,10 +113,21 @@ export class PreparedSelect<Row extends object> {
   }
 }
 
+function lose(asking: Asking<never>): void {
+  asking.isLate = true;
+  if (asking.giveUp) setTimeout(() => asking.giveUp?.(), PATIENCE_MS).unref();
+}
+
+function once<T>(work: (value?: T) => void): (value?: T) => void {
+  let isDone = false;
+  return (value) => {
+    if (isDone) return;
+    isDone = true;
+    work(value);
+  };
+}
+
 /** PostgreSQL answered, so the connection is sound. */
 function isOfStatement(error: unknown): boolean {
   return /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
 }
-
-/** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
-function toldByQuery(): void {}

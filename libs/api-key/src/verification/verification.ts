@@ -2,10 +2,11 @@ import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/comm
 import type { DataSource } from 'typeorm';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
+import { type Eventually, settled } from '../eventually';
 import { trustTable } from './api-key.row';
 import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type KnownKey, type LookUpWay } from './key-cache';
-import { KeyStore } from './key-store';
+import { KeyStore, type StoredKey } from './key-store';
 import { Lease } from './lease';
 import { LookUpBatch } from './look-up-batch';
 import { announceOwner } from './owner-announcement';
@@ -99,10 +100,12 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   /** Whether a key can be judged now: what is remembered is trusted, or the database answers. */
   async canJudge(): Promise<boolean> {
     if (this.lease.isHeld()) return true;
-    return this.lookUp(NO_DIGEST).then(
-      () => true,
-      () => false,
-    );
+    try {
+      await this.lookUp(NO_DIGEST);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   get status(): VerificationStatus {
@@ -149,17 +152,16 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     };
   }
 
-  private async lookUp(digest: string, sent = () => {}, way: LookUpWay = 'alone') {
+  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many are under way */
+  private lookUp(digest: string, sent = () => {}, way: LookUpWay = 'alone'): Eventually<StoredKey | null> {
     if (way === 'together') return this.batch.find(digest, sent);
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
         cause: new Error('too many look-ups are under way'),
       });
     this.lookUps += 1;
-    try {
-      return await this.store.find(digest, sent);
-    } finally {
+    return settled(this.store.find(digest, sent), () => {
       this.lookUps -= 1;
-    }
+    });
   }
 }
