@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
-import { type ApiKeyRequest, nodeRequest } from './http-exchange';
+import type { Socket } from 'node:net';
+import { type ApiKeyRequest, nodeRequest, rawHeadersOf } from './http-exchange';
 import { malformedCredential } from './presented-credential';
 
 /** How many header lines Node keeps where the server does not say. */
@@ -12,9 +13,8 @@ const NODE_MAX_HEADERS = 1_000;
  */
 export function requireAllHeaders(request: ApiKeyRequest): IncomingMessage {
   const node = nodeRequest(request);
-  const { rawHeaders, socket } = node;
-  const { server } = socket as typeof socket & { readonly server?: Partial<Server> };
+  const { server } = node.socket as Socket & { readonly server?: Partial<Server> };
   const kept = server?.maxHeadersCount || NODE_MAX_HEADERS;
-  if (rawHeaders.length >= 2 * kept) throw malformedCredential();
+  if (rawHeadersOf(node).length >= 2 * kept) throw malformedCredential();
   return node;
 }

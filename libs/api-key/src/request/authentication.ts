@@ -1,5 +1,5 @@
 import type { ApiKey } from '../api-key.entity';
-import { nodeRequest } from './http-exchange';
+import { nodeRequest, rawHeadersOf } from './http-exchange';
 
 /** Who a request comes from, as `ApiKeyGuard` found it. */
 export interface Authentication {
@@ -11,6 +11,9 @@ export interface Authentication {
 
 /** Not reached from outside: no header, body or middleware that fills `request.user` can pretend to be the guard. */
 const AUTHENTICATION = Symbol('nestjs-api-key authentication');
+
+/** What says of a prototype that requests are read through it. */
+const EXPOSES = Symbol('nestjs-api-key exposes');
 
 /** Tells of which request it is: one that inherits or copies from another is not authenticated by that. */
 type Attached = Authentication & { readonly request: object };
@@ -25,8 +28,9 @@ export function authenticationOf(request: object): Authentication | undefined {
 export function attachAuthentication(request: object, { apiKey, user }: Authentication): void {
   const attached: Attached = { apiKey, user, isCounted: false, request };
   carrierOf(request)[AUTHENTICATION] = attached;
-  expose(request, 'apiKey', apiKey);
-  expose(request, 'user', user);
+  const isExposed = Reflect.get(Object.getPrototypeOf(request) ?? {}, EXPOSES) === true;
+  if (!isExposed || Object.hasOwn(request, 'apiKey')) expose(request, 'apiKey', apiKey);
+  if (!isExposed || Object.hasOwn(request, 'user')) expose(request, 'user', user);
 }
 
 /**
@@ -34,8 +38,9 @@ export function attachAuthentication(request: object, { apiKey, user }: Authenti
  * anew, after which V8 takes microseconds for each property that is added to it.
  */
 export function exposeThrough(prototype: object): void {
-  for (const name of ['apiKey', 'user'] as const) {
-    if (name in prototype) continue;
+  if ('apiKey' in prototype || 'user' in prototype) return;
+  Object.defineProperty(prototype, EXPOSES, { value: true });
+  for (const name of ['apiKey', 'user'] as const)
     Object.defineProperty(prototype, name, {
       configurable: true,
       get() {
@@ -45,7 +50,6 @@ export function exposeThrough(prototype: object): void {
         define(this, name, value);
       },
     });
-  }
 }
 
 interface Carrier {
@@ -58,7 +62,7 @@ function attachedTo(request: object): Attached | undefined {
 
 /** The list of raw headers, which each request has of its own, and on which a property costs nothing. */
 function carrierOf(request: object): Carrier {
-  return (nodeRequest(request).rawHeaders ?? request) as Carrier;
+  return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;
 }
 
 function expose(request: object, name: 'apiKey' | 'user', value: unknown): void {

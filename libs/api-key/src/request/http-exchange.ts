@@ -47,6 +47,11 @@ export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
   return Object.hasOwn(request, 'raw') && request.raw ? request.raw : (request as IncomingMessage);
 }
 
+/** The header lines of a request as they came. Read through `Reflect`: as above, that costs a third of what a property access does. */
+export function rawHeadersOf(request: IncomingMessage): string[] {
+  return Reflect.get(request, 'rawHeaders');
+}
+
 /** Sets headers on the response that a context is about. */
 export function setHeaders(context: ExecutionContext, headers: Readonly<Record<string, string>>): void {
   const response = context.switchToHttp().getResponse<HeaderWriter>();
