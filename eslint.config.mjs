@@ -27,6 +27,7 @@ const LEAVES = [
 ];
 const GUARDS = [
   'api-key.guard',
+  'https-rule',
   'api-key-throttler.guard',
   'scopes.guard',
   'api-key-auth.decorator',

@@ -31,6 +31,8 @@ const asScopes: ValueTransformer = { to: (value) => value, from: scopesOrNone };
 @Entity({ name: 'api_keys', synchronize: false })
 @Index('index_api_keys_on_user_id_and_id', ['userId', 'id'])
 export class ApiKey {
+  #keyDigest: string | undefined;
+
   /** Column `id`, a whole number as text. */
   @PrimaryGeneratedColumn({ type: 'bigint' })
   id!: string;
@@ -44,10 +46,15 @@ export class ApiKey {
   @Column({ type: 'varchar' })
   name!: string;
 
-  /** Column `key_digest`: SHA-256 of the whole key, 64 hex digits. */
+  /** Column `key_digest`: SHA-256 of the whole key, 64 hex digits. Where it was selected, only its name gives it: no JSON and no log. */
   @Index('index_api_keys_on_key_digest', { unique: true })
   @Column({ name: 'key_digest', type: 'varchar', select: false })
-  keyDigest?: string;
+  get keyDigest(): string | undefined {
+    return this.#keyDigest;
+  }
+  set keyDigest(digest: string | undefined) {
+    this.#keyDigest = digest;
+  }
 
   /** Column `key_prefix`: the start of the key that may be shown. */
   @Index('index_api_keys_on_key_prefix')

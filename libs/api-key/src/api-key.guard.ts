@@ -3,14 +3,14 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { RequestTrail } from './audit/request-trail';
 import { type Eventually, rescue, then } from './eventually';
+import { HttpsRule } from './https-rule';
 import { refuse, refuseLate } from './refuse';
 import { requireAllHeaders } from './request/all-headers';
 import { requireAllowedAddress } from './request/allowed-address';
 import { type Authentication, attachAuthentication, authenticationOf } from './request/authentication';
-import { type ApiKeyRequest, callerOf, requestOf } from './request/http-exchange';
+import { callerOf, requestOf } from './request/http-exchange';
 import { OwnerLoader } from './request/owner-loader';
 import { presentedCredential } from './request/presented-credential';
-import { SecureTransport } from './request/secure-transport';
 import { RouteAccesses } from './route-access';
 import { NeedsKey } from './scopes.decorator';
 
@@ -23,7 +23,7 @@ export class ApiKeyGuard implements CanActivate {
   constructor(
     private readonly keys: ApiKeyService,
     private readonly owners: OwnerLoader,
-    private readonly transport: SecureTransport,
+    private readonly https: HttpsRule,
     private readonly trail: RequestTrail,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
@@ -31,21 +31,22 @@ export class ApiKeyGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic || authenticationOf(requestOf(context))) return true;
     return rescue(
-      () => then(this.authenticate(requestOf(context)), (found) => this.accept(found, context)),
+      () => then(this.authenticate(context), (found) => this.accept(found, context)),
       (error) => refuse(error, context, this.options.realm, this.trail),
     );
   }
 
-  private authenticate(request: ApiKeyRequest): Eventually<Authentication> {
-    const node = requireAllHeaders(request);
-    this.transport.require(node);
+  private authenticate(context: ExecutionContext): Eventually<Authentication> {
+    const node = requireAllHeaders(requestOf(context));
+    const refused = this.https.refuse(node, context);
+    if (refused) return refused;
     const key = presentedCredential(node, this.options.headerName);
-    return refuseLate(this.options.lookUpTimeoutMs, this.admit(key, request));
+    return refuseLate(this.options.lookUpTimeoutMs, this.admit(key, context));
   }
 
-  private admit(key: string, request: ApiKeyRequest): Eventually<Authentication> {
-    return then(this.keys.admit(key, request), (apiKey) => {
-      requireAllowedAddress(request, apiKey);
+  private admit(key: string, context: ExecutionContext): Eventually<Authentication> {
+    return then(this.keys.admit(key, requestOf(context)), (apiKey) => {
+      requireAllowedAddress(requestOf(context), apiKey);
       return then(this.owners.load(apiKey), (user) => ({ apiKey, user }));
     });
   }

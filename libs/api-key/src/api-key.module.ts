@@ -36,6 +36,7 @@ import { Announcer } from './audit/announcer';
 import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
+import { HttpsRule } from './https-rule';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { KeyLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
@@ -143,6 +144,7 @@ function wire(
       ApiKeyThrottlerGuard,
       ScopesGuard,
       ApiKeyHealthIndicator,
+      HttpsRule,
       BootCheck,
       RouteInventory,
       Announcer,
@@ -234,6 +236,7 @@ function wire(
       KeyLimits,
       OwnerLoader,
       SecureTransport,
+      HttpsRule,
       LastUsedWriter,
       RequestTrail,
     ],

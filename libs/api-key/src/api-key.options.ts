@@ -67,6 +67,17 @@ export interface ApiKeyOptions {
   trustProxy?: readonly string[];
   /** CIDR blocks from which plaintext is accepted, such as a container bridge. Default: none. */
   allowInsecureHttpFrom?: readonly string[];
+  /**
+   * Whether plaintext is accepted from everywhere: keys then cross the network for everyone to read, and each start says so in the
+   * log. For networks where something else encrypts. Default false.
+   */
+  allowInsecureHttp?: boolean;
+  /**
+   * What happens to a key that comes in plaintext where that is refused: `refuse` looks at it no further; `revoke` ends it, for
+   * whoever listened has it now. Only where the protocol is known for certain: a trusted proxy said `http`, or nothing shows a
+   * proxy. One that ends TLS and adds no header must not stand before an application that revokes. Default `refuse`.
+   */
+  onPlaintextKey?: 'refuse' | 'revoke';
   /** Whether plaintext from this machine itself, with no trace of a proxy, is accepted. Default true. */
   loopbackException?: boolean;
   /** Where events go, and how many may wait. */
@@ -134,6 +145,8 @@ const DEFAULTS = {
   headerName: 'X-API-Key',
   trustProxy: [],
   allowInsecureHttpFrom: [],
+  allowInsecureHttp: false,
+  onPlaintextKey: 'refuse',
   loopbackException: true,
   audit: { refused: 'table', accepted: 'log', changes: null, queueSize: 1_000, flushIntervalMs: 1_000 },
   rateLimit: RATE_LIMIT_DEFAULTS,
@@ -178,6 +191,8 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
     ),
   trustProxy: checkCidrs,
   allowInsecureHttpFrom: checkCidrs,
+  allowInsecureHttp: (value) => must(typeof value === 'boolean', 'true or false'),
+  onPlaintextKey: (value) => must(value === 'refuse' || value === 'revoke', '"refuse" or "revoke"'),
   loopbackException: (value) => must(typeof value === 'boolean', 'true or false'),
   audit: checkAudit,
   rateLimit: checkRateLimit,

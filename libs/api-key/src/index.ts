@@ -48,6 +48,7 @@ export { ApiKeyAuth } from './api-key-auth.decorator';
 export { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
 export { type Quota, type QuotaPeriod, quotaOf, type RateLimit, rateLimitOf } from './authority';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
+export { type PinoRedaction, pinoRedaction, redactApiKeys } from './credential/redact';
 export type { ImportOptions, ImportReport } from './lifecycle/import-batches';
 export type { ImportedApiKey, ImportProblem } from './lifecycle/import-keys';
 export type { IssuedApiKey } from './lifecycle/new-key';

@@ -18,10 +18,24 @@ export interface NewKey {
   readonly replacesId: string | null;
 }
 
-/** A key just made. `key` is the raw key: this is the one time that it exists outside its owner's hands. */
-export interface IssuedApiKey {
-  readonly key: string;
-  readonly apiKey: ApiKey;
+/**
+ * A key just made: this is the one time that the raw key exists outside its owner's hands. Only its name gives it, as in
+ * `const { key } = await keys.create(…)`: it is in no JSON, log or copy of this object.
+ */
+export class IssuedApiKey {
+  readonly #key: string;
+
+  constructor(
+    key: string,
+    readonly apiKey: ApiKey,
+  ) {
+    this.#key = key;
+  }
+
+  /** The raw key. */
+  get key(): string {
+    return this.#key;
+  }
 }
 
 /** How keys are minted. */
@@ -62,7 +76,7 @@ export async function insertKey(
     ],
   );
   if (!row) throw new Error('PostgreSQL answered an INSERT without its row');
-  return { key, apiKey: apiKeyFromRow(row) };
+  return new IssuedApiKey(key, apiKeyFromRow(row));
 }
 
 /** A list of addresses and blocks as `cidr[]`, host bits cleared; NULL stays NULL. */

@@ -1,4 +1,4 @@
-import { ApiKeyRefusal, type RefusalCode } from '../api-key.errors';
+import type { RefusalCode } from '../api-key.errors';
 import { type ApiKeyOptions, resolveOptions } from '../api-key.options';
 import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 import { SecureTransport } from './secure-transport';
@@ -33,13 +33,9 @@ function expressRequest({ address, encrypted, listensOn = TCP, headers = {} }: F
 }
 
 function outcomeOf(request: ApiKeyRequest, options: ApiKeyOptions = {}): 'accepted' | RefusalCode {
-  try {
-    new SecureTransport(resolveOptions(options)).require(nodeRequest(request));
-    return 'accepted';
-  } catch (error) {
-    if (error instanceof ApiKeyRefusal) return error.code;
-    throw error;
-  }
+  return new SecureTransport(resolveOptions(options)).accepts(nodeRequest(request))
+    ? 'accepted'
+    : 'HTTPS_REQUIRED';
 }
 
 const outcome = (request: FakeRequest, options?: ApiKeyOptions) =>
@@ -348,5 +344,61 @@ describe("a request of Express's", () => {
       ip: '::1',
     });
     expect(outcomeOf(request)).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('allowInsecureHttp', () => {
+  it.each([
+    ...REMOTE,
+    ...LOOPBACK,
+    undefined,
+  ])('accepts plaintext from %s, whatever a proxy says', (address) => {
+    const options = { allowInsecureHttp: true, loopbackException: false };
+    for (const [name, value] of PROXY_HEADERS)
+      expect(outcome({ address, headers: { [name]: value } }, options)).toBe('accepted');
+  });
+});
+
+describe('what is refused is known to be plaintext', () => {
+  const isSure = (request: FakeRequest, options: ApiKeyOptions) =>
+    new SecureTransport(resolveOptions(options)).isSurelyPlaintext(nodeRequest(expressRequest(request)));
+  const proxied: ApiKeyOptions = { trustProxy: ['192.0.2.10'] };
+
+  it.each<[boolean, string, FakeRequest, ApiKeyOptions]>([
+    [true, 'without a trace of a proxy', { address: '192.0.2.10' }, {}],
+    [
+      true,
+      'where a trusted proxy says so',
+      { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'http' } },
+      proxied,
+    ],
+    [false, 'by TLS', { address: '192.0.2.10', encrypted: true }, {}],
+    [false, 'from a socket without address', {}, {}],
+    [
+      false,
+      'where another one says so',
+      { address: '192.0.2.11', headers: { 'x-forwarded-proto': 'http' } },
+      proxied,
+    ],
+    [
+      false,
+      'where a trusted proxy says two things',
+      { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'http, https' } },
+      proxied,
+    ],
+    [
+      false,
+      'where a trusted proxy says something else',
+      { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'HTTP' } },
+      proxied,
+    ],
+    [
+      false,
+      'where a proxy says nothing of it',
+      { address: '192.0.2.10', headers: { via: '1.1 proxy' } },
+      proxied,
+    ],
+  ])('%s: %s', (sure, _, request, options) => {
+    expect(isSure(request, options)).toBe(sure);
   });
 });

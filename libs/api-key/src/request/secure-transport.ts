@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http';
 import type { BlockList, Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressList, listHas } from '../address-list';
-import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
 
 const LOOPBACK = ['127.0.0.0/8', '::1', '::ffff:127.0.0.0/104'];
@@ -22,19 +21,24 @@ export class SecureTransport {
   constructor(
     private readonly options: Pick<
       ResolvedApiKeyOptions,
-      'trustProxy' | 'allowInsecureHttpFrom' | 'loopbackException'
+      'trustProxy' | 'allowInsecureHttp' | 'allowInsecureHttpFrom' | 'loopbackException'
     >,
   ) {
     this.proxies = addressList(options.trustProxy);
     this.plaintextPeers = addressList(options.allowInsecureHttpFrom);
   }
 
-  /** @throws ApiKeyRefusal `HTTPS_REQUIRED` where a key must not be read from this request */
-  require(request: IncomingMessage): void {
-    if (this.carries(request)) return;
-    throw new ApiKeyRefusal('HTTPS_REQUIRED', {
-      refused: { reason: 'plaintext', apiKey: null, masked: null },
-    });
+  /** Whether a key may be read from a request. */
+  accepts(request: IncomingMessage): boolean {
+    return this.options.allowInsecureHttp || this.carries(request);
+  }
+
+  /** Whether a request that is not accepted is known to have come in plaintext, and not only not known to have come by HTTPS. */
+  isSurelyPlaintext({ socket, headers }: IncomingMessage): boolean {
+    const address = socket.remoteAddress;
+    if (address === undefined || (socket as Partial<TLSSocket>).encrypted === true) return false;
+    if (!isProxied(headers)) return true;
+    return headers['x-forwarded-proto'] === 'http' && listHas(this.proxies, address);
   }
 
   private carries(request: IncomingMessage): boolean {

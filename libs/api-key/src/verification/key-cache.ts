@@ -212,7 +212,8 @@ function frozen(apiKey: ApiKey): ApiKey {
   freezeDeep(apiKey.metadata);
   if (apiKey.allowedIps) Object.freeze(apiKey.allowedIps);
   Object.freeze(apiKey.scopes);
-  return Object.freeze(apiKey);
+  Object.freeze(apiKey);
+  return apiKey;
 }
 
 function freezeDeep(value: unknown): void {

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import * as fc from 'fast-check';
+import { mintKey } from './format';
+import { pinoRedaction, redactApiKeys } from './redact';
+
+const prefixes = fc.constantFrom('key', 'acme_live', 'a', `${'p'.repeat(31)}1`);
+const around = fc.constantFrom('', ' ', '"', ',', '\n', '=', ':', '/', '.', '-', 'é', '_', 'Bearer ');
+
+it('no key stays whole, whatever stands around it', () => {
+  fc.assert(
+    fc.property(
+      prefixes,
+      around,
+      around,
+      fc.constantFrom('checksummed' as const, 'hex' as const),
+      (prefix, before, after, format) => {
+        const key = mintKey(format, prefix);
+        const redacted = redactApiKeys(`${before}${key}${after}`);
+        expect(redacted).not.toContain(key.slice(-49));
+        expect(redacted).toContain('...');
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+it('what is left shows which key it was', () => {
+  const key = mintKey('checksummed', 'acme_live');
+  expect(redactApiKeys(`a=${key}; b=${key}`)).toBe(
+    `a=${key.slice(0, 14)}...${key.slice(-4)}; b=${key.slice(0, 14)}...${key.slice(-4)}`,
+  );
+  const hex = randomBytes(32).toString('hex');
+  expect(redactApiKeys(`key ${hex}.`)).toBe(`key ${hex.slice(0, 8)}...${hex.slice(-4)}.`);
+});
+
+it('a key with something stuck to it goes with it', () => {
+  const key = mintKey('checksummed', 'key');
+  expect(redactApiKeys(`${key}andmore`)).not.toContain(key.slice(5, 40));
+});
+
+it.each([
+  '',
+  'nothing of that kind',
+  'a_b_c_d',
+  'f'.repeat(63),
+  '_'.repeat(1_000),
+  'key_tooshort',
+])('%j stays as it is', (text) => {
+  expect(redactApiKeys(text)).toBe(text);
+});
+
+it.each([
+  ['word characters', 'a'],
+  ['underscores', '_'],
+  ['parts', 'a_'],
+  ['hex digits', 'f'],
+  ['keys', 'key_'.padEnd(50, 'x')],
+])('two megabytes of %s are done with, which they would not be in quadratic time', (_, unit) => {
+  const text = unit.repeat(2_000_000 / unit.length);
+  expect(redactApiKeys(text).length).toBeLessThanOrEqual(text.length);
+});
+
+it('pino is told the headers that carry keys', () => {
+  expect(pinoRedaction('X-Key')).toEqual({
+    paths: [
+      'headers["authorization"]',
+      'headers["x-key"]',
+      'req.headers["authorization"]',
+      'req.headers["x-key"]',
+      'request.headers["authorization"]',
+      'request.headers["x-key"]',
+    ],
+    censor: '[redacted]',
+  });
+});

@@ -1,0 +1,124 @@
+import { Controller, Get, Logger } from '@nestjs/common';
+import { ApiKeyAuth, type ApiKeyOptions } from 'nestjs-api-key';
+import { ADAPTERS, type Adapter, bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser } from './support/database';
+import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
+import { rawGet } from './support/raw-http';
+import { until } from './support/until';
+
+@Controller()
+@ApiKeyAuth()
+class Routes {
+  @Get()
+  get() {
+    return 'in';
+  }
+}
+
+const BURNS: ApiKeyOptions = { onPlaintextKey: 'revoke', trustProxy: ['127.0.0.1'], lookUpTimeoutMs: 2_000 };
+const BY_HTTP = ['X-Forwarded-Proto: http'];
+
+let database: string;
+let userId: string;
+let app: TestApp;
+let proxy: FlakyProxy | undefined;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+});
+
+afterEach(async () => {
+  await proxy?.mend();
+  await app.close();
+  await proxy?.cut();
+  proxy = undefined;
+});
+
+async function boot(options: ApiKeyOptions, adapter: Adapter = 'express', url = database): Promise<void> {
+  app = await bootApp({ database: url, adapter, controllers: [Routes], options });
+}
+
+const issue = () => app.keys.create({ userId, name: 'ci' });
+const ask = (key: string, lines: readonly string[] = []) =>
+  rawGet(app.port, '/', [`Authorization: Bearer ${key}`, ...lines]);
+
+describe.each(ADAPTERS)('on %s', (adapter) => {
+  it('a key that came in plaintext for certain is refused and ended, and the trail tells both', async () => {
+    await boot(BURNS, adapter);
+    const { key, apiKey } = await issue();
+    const { status, json } = await ask(key, BY_HTTP);
+    expect([status, json.error]).toEqual([403, 'HTTPS_REQUIRED']);
+    expect(await app.keys.verify(key)).toEqual({ ok: false, reason: 'revoked' });
+    await until(
+      async () => (await app.keys.events(apiKey.id))?.items.some(({ type }) => type === 'refused') ?? false,
+    );
+    const events = (await app.keys.events(apiKey.id))?.items ?? [];
+    expect(events.find(({ type }) => type === 'revoked')).toMatchObject({
+      actor: { type: 'system' },
+      address: '127.0.0.1',
+      details: { reason: 'presented over plaintext HTTP' },
+    });
+    expect(events.find(({ type }) => type === 'refused')).toMatchObject({
+      masked: apiKey.masked,
+      details: { reason: 'plaintext' },
+    });
+  });
+
+  it.each<[string, string[]]>([
+    ['a proxy that says nothing of it', ['Via: 1.1 proxy']],
+    ['a proxy that says two things', ['X-Forwarded-Proto: http', 'X-Forwarded-Proto: https']],
+    ['HTTPS', ['X-Forwarded-Proto: https']],
+  ])('a key that came by %s is not ended', async (_, lines) => {
+    await boot(BURNS, adapter);
+    const { key } = await issue();
+    await ask(key, lines);
+    expect(await app.keys.verify(key)).toMatchObject({ ok: true });
+  });
+
+  it('without the option nothing is looked up, and nothing ends', async () => {
+    await boot({ trustProxy: ['127.0.0.1'] }, adapter);
+    const { key } = await issue();
+    expect((await ask(key, BY_HTTP)).status).toBe(403);
+    expect(await app.keys.verify(key)).toMatchObject({ ok: true });
+  });
+});
+
+it.each<[string, string]>([
+  ['no key at all', 'X-Nothing: here'],
+  ['one that is malformed', 'Authorization: Bearer nonsense'],
+  ['one that is unknown', `Authorization: Bearer ${'0'.repeat(64)}`],
+])('%s in plaintext gets the same answer', async (_, line) => {
+  await boot({ ...BURNS, format: 'hex' });
+  const { status, json } = await rawGet(app.port, '/', [line, ...BY_HTTP]);
+  expect([status, json.error]).toEqual([403, 'HTTPS_REQUIRED']);
+});
+
+it('while the database does not answer the refusal comes in time, and the log says that the key lives', async () => {
+  const told = jest.spyOn(Logger.prototype, 'error').mockImplementation();
+  proxy = await flakyProxy(database);
+  await boot({ ...BURNS, lookUpTimeoutMs: 100 }, 'express', proxy.url);
+  const { key } = await issue();
+  proxy.silence('all');
+  expect((await ask(key, BY_HTTP)).status).toBe(403);
+  await until(() => told.mock.calls.some(([line]) => String(line).includes('could not be revoked')));
+  expect(JSON.stringify(told.mock.calls)).not.toContain(key);
+  told.mockRestore();
+});
+
+it('plaintext without a trace of a proxy is certain, where loopback is no exception', async () => {
+  await boot({ onPlaintextKey: 'revoke', loopbackException: false, lookUpTimeoutMs: 2_000 });
+  const { key } = await issue();
+  expect((await ask(key)).status).toBe(403);
+  expect(await app.keys.verify(key)).toEqual({ ok: false, reason: 'revoked' });
+});
+
+it('allowInsecureHttp accepts all plaintext, and each start says so', async () => {
+  const told = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
+  await boot({ allowInsecureHttp: true, loopbackException: false, onPlaintextKey: 'revoke' });
+  expect(told.mock.calls.flat().join()).toContain('allowInsecureHttp is on');
+  told.mockRestore();
+  const { key } = await issue();
+  expect((await ask(key, BY_HTTP)).status).toBe(200);
+  expect(await app.keys.verify(key)).toMatchObject({ ok: true });
+});
