@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
 import type { IssuedApiKey } from 'nestjs-api-key';
 import { sql } from './support/database';
 import { digestOf, Fleet, type MemberSettings } from './support/fleet';
@@ -63,13 +64,24 @@ const acceptedAfter = (calls: readonly Call[], acknowledged: Acknowledged) =>
       status === 200 && startedAt > (acknowledged.get(key) ?? Number.POSITIVE_INFINITY),
   );
 
-/** Ends all listening connections in the database. */
-const killFeeds = () =>
-  sql(
-    fleet.database,
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`,
-  );
+const KILL_FEEDS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`;
+
+/** Ends all listening connections in the database, again and again without a pause, so that none begins to listen; until it is told to end. */
+async function killFeeds(): Promise<() => Promise<void>> {
+  const client = new Client({ connectionString: fleet.database });
+  await client.connect();
+  await client.query(KILL_FEEDS);
+  let goesOn = true;
+  const killing = (async () => {
+    while (goesOn) await client.query(KILL_FEEDS);
+    await client.end();
+  })();
+  return async () => {
+    goesOn = false;
+    await killing;
+  };
+}
 
 /** What befalls the fleet in a test of the promise. */
 interface Fault {
@@ -122,13 +134,12 @@ describe('four instances under load accept no key in a request that starts after
   });
 
   it('although their listening connections are killed, again and again', async () => {
-    let killing: NodeJS.Timeout | undefined;
+    let end: (() => Promise<void>) | undefined;
     const accepted = await acceptedThough({
       before: async () => {
-        await killFeeds();
-        killing = setInterval(() => void killFeeds(), 50);
+        end = await killFeeds();
       },
-      mend: () => clearInterval(killing),
+      mend: () => end?.(),
     });
     expect(accepted).toEqual([]);
   });
