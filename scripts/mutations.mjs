@@ -98,7 +98,8 @@ const SHOWN = [
   [NO_RAISE, 'although the feed of number 3 is stalled'],
 ];
 
-const run = (...args) => spawnSync('npx', args, { cwd: ROOT, encoding: 'utf8' });
+const run = (...args) =>
+  spawnSync('npx', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: Number.POSITIVE_INFINITY });
 const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /** What Jest says of the one test: passed, failed, or nothing where it did not run. */
