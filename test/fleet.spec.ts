@@ -178,15 +178,21 @@ describe('four instances under load accept no key in a request that starts after
     expect(await acceptedThough({ end })).toEqual([]);
   });
 
-  /** A key whose first look-up at the patient instance is under way: PostgreSQL has answered, and the answer is held. */
+  /**
+   * A key whose first look-up at the patient instance is under way: PostgreSQL has answered, and the answer is held. The instance has
+   * heard before that the key was made, as it has heard the end of another, later: that note would close the look-up.
+   */
   async function slowLookUp() {
+    const probe = await warmKey();
     const [issued] = await fleet.issue(1);
     if (!issued) throw new Error('no key');
-    const { proxy } = fleet.member(PATIENT);
-    const answer = proxy.holdAnswerTo(digestOf(issued.key));
-    const first = call(fleet.urls, PATIENT, issued.key);
-    await answer.given;
+    await fleet.keys.revoke(probe.apiKey.id);
+    await until(async () => (await ask(probe.key)) === 401);
     const { key, apiKey } = issued;
+    const { proxy } = fleet.member(PATIENT);
+    const answer = proxy.holdAnswerTo(digestOf(key));
+    const first = call(fleet.urls, PATIENT, key);
+    await answer.given;
     return { key, apiKey, proxy, answer, first };
   }
 
