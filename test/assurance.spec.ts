@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = join(__dirname, '..');
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+
+/** The rows of the first table: a failure, a test, its file. */
+const ROWS = [...read('docs/assurance.md').matchAll(/^\| (.+) \| (.+) \| (\S+\.spec\.ts) \|$/gm)].map(
+  ([, failure = '', test = '', file = '']) => ({ failure, test, file }),
+);
+
+it('docs/assurance.md names tests', () => {
+  expect(ROWS.length).toBeGreaterThan(20);
+});
+
+it.each(ROWS)('$failure: its test is there', ({ test, file }) => {
+  expect(read(file)).toContain(test);
+});
