@@ -166,6 +166,51 @@ describe('the boot goes on where', () => {
   });
 });
 
+describe('strict mode', () => {
+  @Controller('bare')
+  class Bare {
+    @Get()
+    get() {}
+    @Get('open')
+    @Public()
+    open() {}
+  }
+  @Controller('keyed')
+  @UseGuards(ApiKeyGuard)
+  class Keyed {
+    @Get()
+    any() {}
+    @Get('scoped')
+    @ApiKeyAuth('orders:read')
+    scoped() {}
+  }
+  const controllers = [Bare, Keyed];
+  const stops = (name: string) =>
+    new RegExp(`${name} does not say who may use it \\(option "strict"\\): give it`);
+
+  it('is off by itself', async () => {
+    expect(await bootOf({ controllers })).toBe('booted');
+  });
+
+  it('refuses to start with a route that has neither scopes, @Public nor a guard, and names each', async () => {
+    const message = await bootOf({ controllers, options: { strict: true } });
+    expect(message).toMatch(stops('Bare.get'));
+    expect(message).not.toMatch(/Bare\.open|Keyed\./);
+  });
+
+  it("with 'scopes' it refuses a guard alone, too", async () => {
+    const message = await bootOf({ controllers, options: { strict: 'scopes' } });
+    expect(message).toMatch(stops('Bare.get'));
+    expect(message).toMatch(stops('Keyed.any'));
+    expect(message).not.toMatch(/Bare\.open|Keyed\.scoped/);
+  });
+
+  it('a guard for the whole application is a guard', async () => {
+    const providers = [{ provide: APP_GUARD, useClass: ApiKeyGuard }];
+    expect(await bootOf({ controllers, providers, options: { strict: true } })).toBe('booted');
+  });
+});
+
 describe('wrong options stop the boot at once', () => {
   it.each<[string, object, RegExp]>([
     ['an option that does not exist', { prefx: 'a' }, /no option "prefx"; the options are prefix, format/],

@@ -16,9 +16,9 @@ export class BootCheck implements OnModuleInit {
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
-  /** @throws Error that lists every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are lost */
+  /** @throws Error that lists every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are lost; in strict mode also those that declare nothing */
   onModuleInit(): void {
-    const problems = this.inventory
+    const wrong = this.inventory
       .routes()
       .flatMap((route) => [
         ...this.unknownScopes(route),
@@ -27,6 +27,7 @@ export class BootCheck implements OnModuleInit {
         ...this.replacedInstance(route),
         ...this.droppedGuards(route),
       ]);
+    const problems = [...wrong, ...this.undeclared()];
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
     if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
       this.logger.warn(
@@ -34,6 +35,22 @@ export class BootCheck implements OnModuleInit {
           'If there is one, set loopbackException: false',
       );
     }
+  }
+
+  /** What strict mode refuses. */
+  private undeclared(): string[] {
+    const { strict } = this.options;
+    if (strict === false) return [];
+    const isOpen = (route: Route) =>
+      !route.access.isPublic &&
+      !asksForScopes(route.access) &&
+      (strict === 'scopes' || this.inventory.guardsOf(route).length === 0);
+    const names = this.inventory.controllerRoutes().filter(isOpen);
+    const missing =
+      strict === 'scopes' ? '@Scopes, @AnyScope or @Public' : 'a guard, @Scopes, @AnyScope or @Public';
+    return names.map(
+      ({ name }) => `${name} does not say who may use it (option "strict"): give it ${missing}`,
+    );
   }
 
   private unknownScopes({ name, access }: Route): string[] {

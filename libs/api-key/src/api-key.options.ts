@@ -56,6 +56,11 @@ export interface ApiKeyOptions {
    * `HttpException` answers 503. Default: `{ id: userId }`.
    */
   loadUser?: (userId: string) => unknown;
+  /**
+   * Whether every route must say who may use it: true stops the boot where one has neither `@Scopes`, `@AnyScope` nor `@Public` and no
+   * guard, `scopes` also where it has a guard and nothing else. Default false.
+   */
+  strict?: boolean | 'scopes';
   /** Realm of the `WWW-Authenticate` challenge: printable ASCII without `"` and `\`. Default `api`. */
   realm?: string;
   /** Header that carries a key where there is no Bearer token. Default `X-API-Key`. */
@@ -141,6 +146,7 @@ const DEFAULTS = {
   format: 'checksummed',
   scopes: null,
   loadUser: (userId: string) => ({ id: userId }),
+  strict: false,
   realm: 'api',
   headerName: 'X-API-Key',
   trustProxy: [],
@@ -179,6 +185,7 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
   scopes: checkCatalogue,
   loadUser: (value) =>
     must(typeof value === 'function', 'a function from the userId to the user, or null where there is none'),
+  strict: (value) => must(typeof value === 'boolean' || value === 'scopes', 'true, false or "scopes"'),
   realm: (value) =>
     must(
       typeof value === 'string' && REALM.test(value),
