@@ -61,6 +61,7 @@ it.each([
 });
 
 it('pino is told the headers that carry keys', () => {
+  expect(pinoRedaction().paths).toContain('req.headers["x-api-key"]');
   expect(pinoRedaction('X-Key')).toEqual({
     paths: [
       'headers["authorization"]',

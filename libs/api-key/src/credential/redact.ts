@@ -4,7 +4,7 @@ import { maskKey } from './mask';
 /** What ends a key of ours: found first, and what stands before it afterwards, for together they would take quadratic time. */
 const ENDS_CHECKSUMMED = /_[0-9A-Za-z]{49,}/g;
 const HEX = /[0-9A-Fa-f]{64,}/g;
-const BEFORE = /[0-9A-Za-z_]{0,32}$/;
+const BEFORE = /[0-9A-Za-z_]*$/;
 const LONGEST_PREFIX = 32;
 
 /**
@@ -29,7 +29,7 @@ function withoutChecksummed(text: string): string {
 }
 
 function prefixLengthAt(before: string): number {
-  return BEFORE.exec(before)?.[0].length ?? 0;
+  return before.length - before.search(BEFORE);
 }
 
 function masked(key: string): string {
