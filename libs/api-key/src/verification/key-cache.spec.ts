@@ -296,3 +296,16 @@ function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc');
 }
+
+it.each([
+  ['the new one is looked up before the note of the change has come', ['old', 'new']],
+  ['the old one lands last', ['new', 'old']],
+])('a key whose digest was changed is forgotten by either: %s', async (_, order) => {
+  const { cache, asked } = build();
+  for (const digest of order) {
+    void cache.find(digest, 'alone');
+    await asked.at(-1)?.answer(stored('1'));
+  }
+  cache.evict('1');
+  expect(order.map((digest) => cache.remembered(digest))).toEqual([undefined, undefined]);
+});

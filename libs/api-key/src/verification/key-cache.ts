@@ -176,7 +176,10 @@ export class KeyCache {
     return known;
   }
 
-  /** The deadline counts from when the look-up was sent: on the early side, as it may be. */
+  /**
+   * The deadline counts from when the look-up was sent: on the early side, as it may be. Of one key one digest is remembered: a note
+   * names the id, and would evict no other.
+   */
   private remember(
     digest: string,
     { session, askedAt }: Begun,
@@ -184,6 +187,8 @@ export class KeyCache {
     lifeMs: number | null,
   ): void {
     const { id } = known.apiKey;
+    const other = this.digests.get(id);
+    if (other !== undefined && other !== digest) this.keys.delete(other);
     this.keys.set(digest, {
       session,
       askedAt,

@@ -32,13 +32,17 @@ export class KeyStore {
   private readonly one: PreparedSelect<StoredKeyRow>;
   private readonly many: PreparedSelect<StoredKeyRow>;
 
-  /** @param deadlineMs after which a look-up is given up */
+  /**
+   * @param deadlineMs after which a look-up is given up
+   * @param maxWaiting how many may wait for a connection, given up or not
+   */
   constructor(
     private readonly dataSource: DataSource,
     deadlineMs: number,
+    maxWaiting: number,
   ) {
     const select = (name: string, where: string) =>
-      new PreparedSelect<StoredKeyRow>(dataSource, name, deadlineMs, () => this.statement(where));
+      new PreparedSelect<StoredKeyRow>(dataSource, name, deadlineMs, maxWaiting, () => this.statement(where));
     this.one = select('nestjs_api_key', 'key_digest = $1');
     this.many = select('nestjs_api_keys', 'key_digest = ANY ($1)');
   }

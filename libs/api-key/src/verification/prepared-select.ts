@@ -32,12 +32,15 @@ export class PreparedSelect<Row extends object> {
   private version = 1;
   private named = true;
   private text: string | undefined;
+  /** Askings that wait for a connection, late ones among them: the pool keeps them all. */
+  private waiting = 0;
   private readonly heard = new WeakSet<PoolClient>();
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly name: string,
     private readonly deadlineMs: number,
+    private readonly maxWaiting: number,
     private readonly statement: () => string,
   ) {}
 
@@ -58,11 +61,16 @@ export class PreparedSelect<Row extends object> {
     });
   }
 
+  /** A late one gives its connection back in a turn of its own: the pool hands it on at once, and many would overflow the stack. */
   private connect(asking: Asking<Row>): void {
+    if (this.waiting >= this.maxWaiting)
+      return asking.reject(new Error('too many look-ups wait for a connection'));
+    this.waiting += 1;
     this.pool().connect((error, client) => {
+      this.waiting -= 1;
       if (error || !client) return asking.reject(error);
       if (!asking.isLate) return this.ask(asking, client);
-      client.release();
+      setImmediate(() => client.release());
       asking.resolve([]);
     });
   }
