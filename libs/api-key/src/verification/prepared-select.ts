@@ -63,8 +63,10 @@ export class PreparedSelect<Row extends object> {
 
   /** A late one gives its connection back in a turn of its own: the pool hands it on at once, and many would overflow the stack. */
   private connect(asking: Asking<Row>): void {
-    if (this.waiting >= this.maxWaiting)
-      return asking.reject(new Error('too many look-ups wait for a connection'));
+    if (this.waiting >= this.maxWaiting) {
+      asking.reject(new Error('too many look-ups wait for a connection'));
+      return;
+    }
     this.waiting += 1;
     this.pool().connect((error, client) => {
       this.waiting -= 1;
