@@ -176,6 +176,18 @@ it('a quota that is changed counts from then on, in every instance, and so does 
   expect((await app.keys.get(apiKey.id))?.quota).toBeNull();
 });
 
+it.each([
+  null,
+  'week',
+])('a quota that a hand wrote with the period %s is one of a month, not none', async (period) => {
+  const app = await boot();
+  const { key, apiKey } = await keyWith(app, {});
+  const written = period === null ? 'NULL' : `'${period}'`;
+  await sql(database, `UPDATE api_keys SET quota = 1, quota_period = ${written} WHERE id = ${apiKey.id}`);
+  expect(await statuses(app, key, 2)).toEqual([200, 429]);
+  expect((await app.keys.usage(apiKey.id))?.quota).toMatchObject({ period: 'month', used: 1 });
+});
+
 it('a rotated key goes on with what is left, and so does the old one', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { quota: DAY });

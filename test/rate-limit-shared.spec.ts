@@ -1,19 +1,33 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { Controller, Get } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import {
+  ApiKeyAuth,
   type ApiKeyThrottlerStorage,
   type Hit,
+  type IssuedApiKey,
   type LimitPolicy,
   PostgresThrottlerStorage,
   RedisThrottlerStorage,
 } from 'nestjs-api-key';
+import { Client } from 'pg';
 import { createClient } from 'redis';
 import { AppDataSource } from '../ormconfig';
-import { createMigratedDatabase, sql } from './support/database';
+import { bootApp } from './support/app';
+import { createMigratedDatabase, createUser, sql } from './support/database';
 import { Fleet } from './support/fleet';
 import { barrage, Load } from './support/load';
 import { hasRedis, hasRedisServer, ownRedis, type TestRedis, testRedis } from './support/redis';
 import { until } from './support/until';
+
+@Controller()
+@ApiKeyAuth()
+class Limited {
+  @Get()
+  get() {
+    return 'in';
+  }
+}
 
 /** Where there is no Redis, these are reported as skipped. */
 const withRedis = hasRedis ? describe : describe.skip;
@@ -92,6 +106,43 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       const hits = await Promise.all([3, 3, 3, 3, 1, 1].map((cost) => hitAt(0, key, policy, cost)));
       expect(hits.map(({ passed }) => passed)).toEqual([true, true, true, false, true, false]);
       expect((await hitAt(1, key, policy, 11)).passed).toBe(false);
+    });
+
+    it('asks for hits that come together in one question, whatever they cost', async () => {
+      const [key, policy] = [newKey(), { limit: 100, windowMs: 60_000 }];
+      const { storage } = instances[0] as Instance;
+      const take = jest.spyOn(storage as unknown as { take: () => Promise<unknown> }, 'take');
+      const costs = Array.from({ length: 300 }, (_, i) => (i % 3) + 1);
+      const hits = await Promise.all(costs.map(async (cost) => storage.hit(key, policy, cost)));
+      expect(take.mock.calls.length).toBeLessThanOrEqual(2);
+      take.mockRestore();
+      const spent = hits.map(({ passed }, i) => (passed ? (costs[i] ?? 0) : 0));
+      expect(spent.reduce((sum, cost) => sum + cost, 0)).toBe(policy.limit);
+      const left = hits.filter(({ passed }) => passed).map(({ remaining }) => remaining);
+      expect(Math.min(...left)).toBe(0);
+      expect(new Set(left).size).toBe(left.length);
+      for (const { passed, retryAfterMs } of hits) expect(retryAfterMs > 0).toBe(!passed);
+    });
+
+    it('says when to come back by what a hit costs', async () => {
+      const [key, policy] = [newKey(), { limit: 3, windowMs: 60_000 }];
+      await hitAt(0, key, policy);
+      await delay(2);
+      await hitAt(0, key, policy, 2);
+      const [small, large] = await Promise.all([hitAt(0, key, policy), hitAt(0, key, policy, 3)]);
+      expect(large.retryAfterMs).toBeGreaterThan(small.retryAfterMs);
+      expect((await hitAt(0, key, policy, 3)).retryAfterMs).toBeGreaterThan(small.retryAfterMs);
+    });
+
+    it('of the largest limit and cost nothing overflows', async () => {
+      const [key, policy] = [newKey(), { limit: 1_000_000_000, windowMs: 31_622_400_000 }];
+      const hits = await Promise.all(
+        [1_000_000_000, 1, 1_000_000_001].map((cost) => hitAt(0, key, policy, cost)),
+      );
+      expect(hits.map(({ passed }) => passed)).toEqual([true, false, false]);
+      const { storage } = instances[0] as Instance;
+      const record = await storage.increment(newKey(), 1_000, Number.MAX_SAFE_INTEGER, 0, 'default');
+      expect(record).toMatchObject({ totalHits: 1, isBlocked: false });
     });
 
     it('counts a limit that is changed on what was used under the old one', async () => {
@@ -183,6 +234,35 @@ it('PostgreSQL removes windows that are over, once a minute, beside a hit', asyn
     return (await keysLeft()) === 0;
   });
   await dataSource.destroy();
+});
+
+it('of a key whose row is locked no hit is counted, and every other key is as before', async () => {
+  const app = await bootApp({
+    database,
+    controllers: [Limited],
+    options: { rateLimit: { storage: 'postgres', onStorageFailure: 'refuse', storageTimeoutMs: 500 } },
+  });
+  const userId = await createUser(database);
+  const issue = () =>
+    app.keys.create({ userId, name: 'ci', rateLimit: { limit: 1_000, windowSeconds: 3_600 } });
+  const [stuck, fine] = [await issue(), await issue()];
+  const ask = async ({ key }: IssuedApiKey) =>
+    (await fetch(app.url, { headers: { authorization: `Bearer ${key}` } })).status;
+  expect([await ask(stuck), await ask(fine)]).toEqual([200, 200]);
+  const other = new Client({ connectionString: database });
+  await other.connect();
+  await other.query(`BEGIN; SELECT FROM api_key_windows WHERE key = '${stuck.apiKey.id}' FOR UPDATE`);
+  let answer: number | undefined;
+  void ask(stuck).then((status) => {
+    answer = status;
+  });
+  while (answer === undefined) expect(await ask(fine)).toBe(200);
+  expect(answer).toBe(503);
+  for (let i = 0; i < 20; i++) expect(await ask(fine)).toBe(200);
+  await other.query('ROLLBACK');
+  await other.end();
+  await until(async () => (await ask(stuck)) === 200);
+  await app.close();
 });
 
 const BURST = 20_000;

@@ -12,7 +12,7 @@ import {
   ScopesGuard,
 } from 'nestjs-api-key';
 import { ADAPTERS, type Adapter, bootApp, type TestApp, type TestAppSettings } from './support/app';
-import { createMigratedDatabase, createUser } from './support/database';
+import { createMigratedDatabase, createUser, sql } from './support/database';
 import { until } from './support/until';
 
 @Controller()
@@ -209,6 +209,21 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
   });
 });
 
+it('what a hand wrote into the table limits no less: beyond the largest limit, and without a window', async () => {
+  const app = await boot({ options: { rateLimit: { storage: 'postgres', windowSeconds: 30 } } });
+  const [huge, half] = [await keyWith(app), await keyWith(app)];
+  await sql(
+    database,
+    `UPDATE api_keys SET rate_limit = 2147483647, rate_limit_window_seconds = 60 WHERE id = ${huge.apiKey.id};
+     UPDATE api_keys SET rate_limit = 1 WHERE id = ${half.apiKey.id}`,
+  );
+  const { status, headers } = await ask(app, 'computed?cost=1000000000', huge.key);
+  expect([status, headers.get('ratelimit-policy')]).toEqual([200, '"key";q=1000000000;w=60']);
+  expect(await statuses(app, ['computed?cost=9007199254740991', 'a'], huge.key)).toEqual([429, 429]);
+  expect(await statuses(app, ['a', 'a'], half.key)).toEqual([200, 429]);
+  expect((await ask(app, 'a', half.key)).headers.get('ratelimit-policy')).toBe('"key";q=1;w=30');
+});
+
 it('a key without a limit is not limited, and nothing is said of one', async () => {
   const app = await boot();
   const { key } = await keyWith(app);
@@ -317,7 +332,7 @@ describe("a storage of somebody else's", () => {
   });
 });
 
-it.each([0, -1, 1.5, Number.NaN])('@Cost(%s) is refused where it is written', (cost) => {
+it.each([0, -1, 1.5, Number.NaN, 1_000_000_001])('@Cost(%s) is refused where it is written', (cost) => {
   expect(() => Cost(cost)).toThrow('@Cost');
 });
 

@@ -1,6 +1,6 @@
 import { ApiKeyInputError } from './api-key.errors';
 import { isCidr } from './address-list';
-import type { Quota, RateLimit } from './authority';
+import { MAX_LIMIT, MAX_WINDOW_SECONDS, type Quota, type RateLimit } from './authority';
 import { isInCatalogue, isScope } from './credential/scope';
 import type { HeldScope } from './scope-catalogue';
 
@@ -48,13 +48,11 @@ export interface ListApiKeysInput {
 
 const MAX_NAME_LENGTH = 255;
 const MAX_SCOPES = 100;
-const MAX_LIMIT = 100;
+const MAX_PAGE = 100;
 const MAX_BIGINT = 9_223_372_036_854_775_807n;
 const MAX_OVERLAP_SECONDS = 30 * 86_400;
 const MAX_DAYS = 36_500;
 const MAX_ALLOWED_IPS = 100;
-const MAX_LIMIT_OF_RATE = 1_000_000_000;
-const MAX_WINDOW_SECONDS = 31_622_400;
 const MAX_METADATA_BYTES = 16_384;
 const MAX_METADATA_LEVELS = 32;
 const NAME_RULE = `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`;
@@ -138,8 +136,8 @@ export function checkPage(input: ListApiKeysInput): void {
       `state must be ${STATES.join(', ')}`,
     ),
     ...problem(
-      Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT,
-      `limit must be a whole number from 1 to ${MAX_LIMIT}`,
+      Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE,
+      `limit must be a whole number from 1 to ${MAX_PAGE}`,
     ),
     ...problem(cursor === null || isKeyId(cursor), 'cursor must be the nextCursor of another page'),
   ]);
@@ -175,11 +173,11 @@ function fieldProblems(fields: UpdateApiKeyInput, catalogue: readonly string[] |
     ),
     ...problem(
       rateLimit === null || isRateLimit(rateLimit),
-      `rateLimit must be { limit, windowSeconds }, whole numbers from 1 to ${MAX_LIMIT_OF_RATE} and from 1 to ${MAX_WINDOW_SECONDS}, or null`,
+      `rateLimit must be { limit, windowSeconds }, whole numbers from 1 to ${MAX_LIMIT} and from 1 to ${MAX_WINDOW_SECONDS}, or null`,
     ),
     ...problem(
       quota === null || isQuota(quota),
-      `quota must be { limit, period }, a whole number from 1 to ${MAX_LIMIT_OF_RATE} and "day" or "month", or null`,
+      `quota must be { limit, period }, a whole number from 1 to ${MAX_LIMIT} and "day" or "month", or null`,
     ),
     ...problem(
       allowedIps === null || isAddressList(allowedIps),
@@ -207,13 +205,13 @@ export function scopesProblems(scopes: unknown, catalogue: readonly string[] | n
 function isRateLimit(value: unknown): value is RateLimit {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, windowSeconds } = value as Partial<RateLimit>;
-  return isWhole(limit, MAX_LIMIT_OF_RATE) && isWhole(windowSeconds, MAX_WINDOW_SECONDS);
+  return isWhole(limit, MAX_LIMIT) && isWhole(windowSeconds, MAX_WINDOW_SECONDS);
 }
 
 function isQuota(value: unknown): value is Quota {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, period } = value as Partial<Quota>;
-  return isWhole(limit, MAX_LIMIT_OF_RATE) && (period === 'day' || period === 'month');
+  return isWhole(limit, MAX_LIMIT) && (period === 'day' || period === 'month');
 }
 
 function isWhole(value: unknown, max: number): boolean {

@@ -4,6 +4,11 @@ import { holdsScope } from './credential/scope';
 
 const LONGEST_MONTH_DAYS = 31;
 
+/** No limit and no quota allows more, and no request costs more. */
+export const MAX_LIMIT = 1_000_000_000;
+/** No window is longer: 366 days. */
+export const MAX_WINDOW_SECONDS = 31_622_400;
+
 /** What a key may do and for how long. */
 export interface Authority {
   readonly scopes: readonly string[];
@@ -49,10 +54,10 @@ export function rateLimitOf({ rateLimit, rateLimitWindowSeconds }: ApiKey): Rate
   return { limit: rateLimit, windowSeconds: rateLimitWindowSeconds };
 }
 
-/** The quota of a key; null where it has none. */
+/** The quota of a key; null where it has none. A period that is none, as a hand may write, is the longer one: it allows less. */
 export function quotaOf({ quota, quotaPeriod }: ApiKey): Quota | null {
-  if (quota === null || !isQuotaPeriod(quotaPeriod)) return null;
-  return { limit: quota, period: quotaPeriod };
+  if (quota === null) return null;
+  return { limit: quota, period: quotaPeriod === 'day' ? 'day' : 'month' };
 }
 
 /** What is given beyond what the maker has; a field that is not given goes beyond nothing. */
@@ -102,8 +107,4 @@ function isQuotaWithin(given: Quota | null, maker: Quota | null): boolean {
   if (given === null) return false;
   const times = maker.period === 'month' && given.period === 'day' ? LONGEST_MONTH_DAYS : 1;
   return given.limit * times <= maker.limit;
-}
-
-function isQuotaPeriod(text: string | null): text is QuotaPeriod {
-  return text === 'day' || text === 'month';
 }

@@ -1,11 +1,12 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
+import { MAX_LIMIT, MAX_WINDOW_SECONDS } from './authority';
 import { type FieldChecks, fieldsFit, isWhole, must } from './option-checks';
 
 /** How the limits of keys are counted. Each field that is left out keeps its default. */
 export interface RateLimitOptions {
-  /** Requests that a key without a limit of its own may make in a window, 1 to 2,147,483,647; null: as many as it likes. Default null. */
+  /** Requests that a key without a limit of its own may make in a window, 1 to 1,000,000,000; null: as many as it likes. Default null. */
   limit?: number | null;
-  /** Seconds of that window, 1 to 31,536,000. Default 60. */
+  /** Seconds of that window, 1 to 31,622,400 (366 days). Default 60. */
   windowSeconds?: number;
   /**
    * Where hits are counted: `memory` of this instance, `postgres` beside the keys, or a `ThrottlerStorage`, such as
@@ -55,8 +56,8 @@ export const FAILED_ATTEMPTS_DEFAULTS = {
 } satisfies Required<FailedAttemptsOptions>;
 
 const RATE_LIMIT_CHECKS: FieldChecks<RateLimitOptions> = {
-  limit: (value) => value === null || isWhole(value, 1, 2_147_483_647),
-  windowSeconds: (value) => isWhole(value, 1, 31_536_000),
+  limit: (value) => value === null || isWhole(value, 1, MAX_LIMIT),
+  windowSeconds: (value) => isWhole(value, 1, MAX_WINDOW_SECONDS),
   storage: (value) =>
     value === null || value === 'memory' || value === 'postgres' || isThrottlerStorage(value),
   onStorageFailure: (value) => value === 'local' || value === 'open' || value === 'refuse',
@@ -74,7 +75,7 @@ const FAILED_ATTEMPTS_CHECKS: FieldChecks<FailedAttemptsOptions> = {
 export function checkRateLimit(value: unknown): string | undefined {
   return must(
     fieldsFit(value, RATE_LIMIT_CHECKS),
-    '{ limit } from 1 to 2147483647 or null, { windowSeconds } from 1 to 31536000, { storage } "memory", "postgres" or a ' +
+    `{ limit } from 1 to ${MAX_LIMIT} or null, { windowSeconds } from 1 to ${MAX_WINDOW_SECONDS}, { storage } "memory", "postgres" or a ` +
       'ThrottlerStorage, { onStorageFailure } "local", "open" or "refuse", { storageTimeoutMs } from 10 to 60000, ' +
       '{ maxKeys } from 1 to 10000000, { legacyHeaders } true or false',
   );

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction } from './sql';
+import { inTransaction, HIT_LOCK_TIMEOUT_MS } from './sql';
 import { besideTable, tableOf } from './table-name';
 
 /** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */
@@ -19,7 +19,7 @@ export class LimitRates implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await runner.query(
-        `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_take')}(text, int, float8, int, int)`,
+        `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_take')}(text, int, float8, int[], int[])`,
       );
       await runner.query(`DROP TABLE ${windowsOf(runner)}`);
     });
@@ -43,19 +43,27 @@ function createWindows(windows: string): string {
 
 /**
  * The log of `SlidingWindow`, in milliseconds of the server's clock, read once the row is locked: hits of one key come one
- * after the other. A clock that was set back does not make it forget.
+ * after the other. Lots are counted in their order, each as far as it fits. A clock that was set back does not make it forget.
  */
 function takeFunction(name: string, windows: string): string {
-  return `CREATE OR REPLACE FUNCTION ${name}(k text, most int, window_ms float8, per int, wanted int,
-      OUT granted int, OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8) LANGUAGE plpgsql AS $take$
+  return `CREATE OR REPLACE FUNCTION ${name}(k text, most int, window_ms float8, costs int[], counts int[],
+      OUT granted int[], OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8[])
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $take$
     DECLARE
       log record;
       t float8;
       gone int := 0;
       used int := 0;
       total int;
-      freed int := 0;
+      spent int := 0;
+      fits int;
+      freed int;
     BEGIN
+      granted := '{}';
+      retry_after_ms := '{}';
+      remaining := most;
+      reset_ms := 0;
+      IF cardinality(costs) = 0 THEN RETURN; END IF;
       LOOP
         SELECT w.since, w.until, w.cost INTO log FROM ${windows} w WHERE w.key = k FOR UPDATE;
         EXIT WHEN FOUND;
@@ -69,33 +77,39 @@ function takeFunction(name: string, windows: string): string {
       log.cost := log.cost[gone + 1:];
       total := total - gone;
       used := coalesce((SELECT sum(c) FROM unnest(log.cost) c), 0);
-      granted := greatest(0, least(wanted, (most - used) / per));
-      IF granted > 0 THEN
-        used := used + granted * per;
+      FOR lot IN 1..cardinality(costs) LOOP
+        fits := greatest(0, least(counts[lot], (most - used - spent) / costs[lot]));
+        granted[lot] := fits;
+        spent := spent + fits * costs[lot];
+      END LOOP;
+      used := used + spent;
+      IF spent > 0 THEN
         IF total > 0 AND t - log.since[total] <= (CASE WHEN most > 256 THEN window_ms / 256 ELSE 0 END) THEN
           log.until[total] := t;
-          log.cost[total] := log.cost[total] + granted * per;
+          log.cost[total] := log.cost[total] + spent;
         ELSE
           total := total + 1;
           log.since[total] := t;
           log.until[total] := t;
-          log.cost[total] := granted * per;
+          log.cost[total] := spent;
         END IF;
         UPDATE ${windows} w SET since = log.since, until = log.until, cost = log.cost,
           over_at = to_timestamp((t + window_ms) / 1000) WHERE w.key = k;
       END IF;
       remaining := greatest(0, most - used);
       reset_ms := coalesce(window_ms - (t - log.until[1]), 0);
-      retry_after_ms := 0;
-      IF granted < wanted THEN
-        retry_after_ms := window_ms;
+      FOR lot IN 1..cardinality(costs) LOOP
+        retry_after_ms[lot] := 0;
+        CONTINUE WHEN granted[lot] = counts[lot];
+        retry_after_ms[lot] := window_ms;
+        freed := 0;
         FOR i IN 1..total LOOP
           freed := freed + log.cost[i];
-          IF used - freed + per <= most THEN
-            retry_after_ms := window_ms - (t - log.until[i]);
+          IF used - freed + costs[lot] <= most THEN
+            retry_after_ms[lot] := window_ms - (t - log.until[i]);
             EXIT;
           END IF;
         END LOOP;
-      END IF;
+      END LOOP;
     END $take$`;
 }

@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
 import { EXPOSED, feedFunction } from './revocation-feed.migration';
-import { inTransaction } from './sql';
+import { inTransaction, HIT_LOCK_TIMEOUT_MS } from './sql';
 import { besideTable, tableOf } from './table-name';
 
 /** How much a key may be used in a calendar period of UTC: `day` or `month`. */
@@ -28,7 +28,7 @@ export class MeterUsage implements MigrationInterface {
       await existsInOwnSchema(runner, tableOf(runner));
       await runner.query(feedFunction(runner, EXPOSED));
       await runner.query(
-        `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_spend')}(bigint, int, text, int, int)`,
+        `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_spend')}(bigint, int, text, int[], int[])`,
       );
       await runner.query(`DROP TABLE ${quotasOf(runner)}, ${usageOf(runner)}`);
       await dropColumns(runner, tableOf(runner), COLUMNS);
@@ -68,19 +68,22 @@ function createQuotas(quotas: string): string {
 
 /**
  * Spends of a quota, by the server's clock in UTC, read once the row is locked: hits of one key come one after the other. A clock
- * that was set back does not begin an earlier period again.
+ * that was set back does not begin an earlier period again. Lots are counted in their order, each as far as it fits.
  */
 function spendFunction(name: string, quotas: string): string {
-  return `CREATE OR REPLACE FUNCTION ${name}(of_key bigint, most int, of_period text, per int, wanted int,
-      OUT granted int, OUT remaining int, OUT reset_ms float8) LANGUAGE plpgsql AS $spend$
+  return `CREATE OR REPLACE FUNCTION ${name}(of_key bigint, most int, of_period text, costs int[], counts int[],
+      OUT granted int[], OUT remaining int, OUT reset_ms float8)
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $spend$
     DECLARE
       spent record;
       t timestamptz;
+      fits int;
+      added bigint := 0;
     BEGIN
-      granted := 0;
+      granted := '{}';
       remaining := most;
       reset_ms := 0;
-      IF wanted = 0 THEN RETURN; END IF;
+      IF cardinality(costs) = 0 THEN RETURN; END IF;
       LOOP
         SELECT q.starts_at, q.used INTO spent FROM ${quotas} q WHERE q.key_id = of_key AND q.period = of_period FOR UPDATE;
         EXIT WHEN FOUND;
@@ -91,12 +94,15 @@ function spendFunction(name: string, quotas: string): string {
         spent.starts_at := date_trunc(of_period, t, 'UTC');
         spent.used := 0;
       END IF;
-      granted := greatest(0, least(wanted, (most - spent.used) / per));
-      IF granted > 0 THEN
-        spent.used := spent.used + granted::bigint * per;
-        UPDATE ${quotas} q SET starts_at = spent.starts_at, used = spent.used WHERE q.key_id = of_key AND q.period = of_period;
+      FOR lot IN 1..cardinality(costs) LOOP
+        fits := greatest(0, least(counts[lot], (most - spent.used - added) / costs[lot]));
+        granted[lot] := fits;
+        added := added + fits::bigint * costs[lot];
+      END LOOP;
+      IF added > 0 THEN
+        UPDATE ${quotas} q SET starts_at = spent.starts_at, used = spent.used + added WHERE q.key_id = of_key AND q.period = of_period;
       END IF;
-      remaining := greatest(0, most - spent.used);
+      remaining := greatest(0, most - spent.used - added);
       reset_ms := extract(epoch FROM
         (spent.starts_at AT TIME ZONE 'UTC' + ('1 ' || of_period)::interval) AT TIME ZONE 'UTC' - t) * 1000;
     END $spend$`;

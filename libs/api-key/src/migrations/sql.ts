@@ -4,6 +4,9 @@ const LOCK_NOT_AVAILABLE = '55P03';
 const LOCK_TIMEOUT_MS = 2_000;
 const ATTEMPTS = 10;
 
+/** How long a function that counts a hit waits for its row: nobody waits for it any more by then, and its connection is wanted. */
+export const HIT_LOCK_TIMEOUT_MS = 900;
+
 /** Text as an SQL literal, for the statements that take no parameters. */
 export function quoteLiteral(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ThrottlerModuleOptions } from '@nestjs/throttler';
 import type { ApiKey } from '../api-key.entity';
-import { quotaOf } from '../authority';
+import { MAX_LIMIT, quotaOf } from '../authority';
 import type { Eventually } from '../eventually';
 import { periodAt } from './calendar';
 import { type RouteLimits, routeLimits } from './route-limits';
@@ -23,6 +23,8 @@ export interface Limit {
 }
 
 const NONE: readonly Limit[] = [];
+/** A cost that fits in no limit; one that is computed may be any larger, and no database could add it up. */
+const OVER_ANY_LIMIT = MAX_LIMIT + 1;
 
 /** Which limits a request of a key counts on: that of the key, or else the default; those that its route declares; then its quota. */
 export class KeyLimits {
@@ -32,7 +34,7 @@ export class KeyLimits {
   private readonly defaults: readonly { readonly name: string; readonly policy: LimitPolicy }[];
 
   constructor(
-    own: { readonly limit: number | null; readonly windowSeconds: number },
+    private readonly own: { readonly limit: number | null; readonly windowSeconds: number },
     throttlers: ThrottlerModuleOptions | null,
     private readonly now: () => number = () => Date.now(),
   ) {
@@ -49,7 +51,7 @@ export class KeyLimits {
     if (route.limits.length > 0 || typeof route.cost !== 'number')
       return this.withRoute(apiKey, route, context);
     if (apiKey.quota === null && route.cost === 1) return this.plainOf(apiKey);
-    const cost = whole(route.cost, 'cost');
+    const { cost } = route;
     return [...this.ofKey(apiKey, cost), ...this.ofQuota(apiKey, cost)];
   }
 
@@ -61,10 +63,11 @@ export class KeyLimits {
     return limits;
   }
 
+  /** Of a key that has a limit and no window, as a hand may write, the window is the default. */
   private ofKey({ id, rateLimit, rateLimitWindowSeconds }: ApiKey, cost: number): readonly Limit[] {
-    if (rateLimit !== null && rateLimitWindowSeconds !== null) {
-      const policy = { limit: rateLimit, windowMs: rateLimitWindowSeconds * 1_000 };
-      return [limitOf('key', id, policy, cost)];
+    if (rateLimit !== null) {
+      const windowMs = (rateLimitWindowSeconds ?? this.own.windowSeconds) * 1_000;
+      return [limitOf('key', id, { limit: rateLimit, windowMs }, cost)];
     }
     return this.defaults.map(({ name, policy }) => limitOf(name, `${id}:${name}`, policy, cost));
   }
@@ -76,7 +79,7 @@ export class KeyLimits {
   ): Promise<readonly Limit[]> {
     const resolve = async (value: RouteLimits['cost'], what: string) =>
       whole(await (typeof value === 'function' ? value(context) : value), what);
-    const cost = await resolve(route.cost, 'cost');
+    const cost = Math.min(await resolve(route.cost, 'cost'), OVER_ANY_LIMIT);
     const ofRoute = route.limits.map(async ({ name, limit, ttl }) => {
       const policy = { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') };
       return limitOf(name === 'default' ? 'route' : name, `${apiKey.id}:${route.id}:${name}`, policy, cost);
@@ -103,7 +106,9 @@ export class KeyLimits {
   }
 }
 
-function limitOf(name: string, key: string, policy: LimitPolicy, cost: number): Limit {
+/** What is beyond the largest limit, as a hand may write or `Infinity` of `ThrottlerModule` is, counts as that. */
+function limitOf(name: string, key: string, declared: LimitPolicy, cost: number): Limit {
+  const policy = { ...declared, limit: Math.min(declared.limit, MAX_LIMIT) };
   return { name, key, policy, policyItem: policyItem(name, policy), cost, isQuota: false };
 }
 

@@ -6,7 +6,7 @@ import { type Eventually, inTime, rescue } from '../eventually';
 import { MemoryQuotaStorage } from './memory-quota-storage';
 import { MemoryThrottlerStorage } from './memory-storage';
 import type { QuotaStorage } from './quota-storage';
-import { SharedThrottlerStorage } from './shared-storage';
+import { SharedThrottlerStorage, TooManyWaiting } from './shared-storage';
 import type { Hit, LimitPolicy } from './sliding-window';
 import { ApiKeyThrottlerStorage } from './storage';
 
@@ -24,17 +24,25 @@ interface LocalStorage {
   hit(key: string, policy: LimitPolicy, cost: number): Hit;
 }
 
+/** One hit that a storage is asked for. */
+interface Asking {
+  readonly since: number;
+  isLate: boolean;
+}
+
 /** How long a storage that failed is left alone before one hit tries it again. */
 const RETRY_MS = 200;
 
 /**
  * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are refused; and tries again by itself
- * with one hit at a time. What the storage let pass here is counted in memory too, so that a caller does not begin anew there.
+ * with one hit at a time. A hit that fails while others are answered is the trouble of its own key, and of no other. What the
+ * storage let pass here is counted in memory too, so that a caller does not begin anew there.
  */
 class Limiter implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
   private retryAt = 0;
   private failing = false;
+  private answeredAt = Number.NEGATIVE_INFINITY;
 
   /**
    * @param what it counts, in the log
@@ -72,11 +80,24 @@ class Limiter implements OnApplicationBootstrap {
     cost: number,
   ): Eventually<Hit | null> {
     const { storageTimeoutMs } = this.options;
-    if (this.failing) this.retryAt = this.now() + RETRY_MS + storageTimeoutMs;
-    const late = () => new Error(`no answer within ${storageTimeoutMs} ms`);
+    const asking: Asking = { since: this.now(), isLate: false };
+    if (this.failing) this.retryAt = asking.since + RETRY_MS + storageTimeoutMs;
+    const late = () => {
+      asking.isLate = true;
+      return new Error(`no answer within ${storageTimeoutMs} ms`);
+    };
     return rescue<Hit | null>(
-      () => this.counted(inTime(storageTimeoutMs, hitIn(shared, key, policy, cost), late), key, policy, cost),
-      (error) => this.failed(error, key, policy, cost),
+      () =>
+        this.counted(
+          inTime(storageTimeoutMs, hitIn(shared, key, policy, cost, asking), late),
+          key,
+          policy,
+          cost,
+        ),
+      (error) => {
+        if (!this.isOfOneKey(error, asking)) this.failed(error);
+        return this.withoutStorage(key, policy, cost);
+      },
     );
   }
 
@@ -87,19 +108,24 @@ class Limiter implements OnApplicationBootstrap {
     cost: number,
   ): Promise<Hit> {
     const hit = await asked;
+    this.answeredAt = this.now();
     if (this.failing) this.logger.log(`${this.what} are counted by their storage again.`);
     this.failing = false;
     if (hit.passed) this.local.hit(key, policy, cost);
     return hit;
   }
 
-  private failed(error: unknown, key: string, policy: LimitPolicy, cost: number): Hit | null {
+  /** Whether a hit is not counted although the storage works. */
+  private isOfOneKey(error: unknown, { since }: Asking): boolean {
+    return error instanceof TooManyWaiting || this.answeredAt > since;
+  }
+
+  private failed(error: unknown): void {
     const words = error instanceof Error ? error.message || error.name : String(error);
     if (!this.failing)
       this.logger.warn(`${this.what} are not counted by their storage (${this.meanwhile()}): ${words}`);
     this.failing = true;
     this.retryAt = this.now() + RETRY_MS;
-    return this.withoutStorage(key, policy, cost);
   }
 
   private withoutStorage(key: string, policy: LimitPolicy, cost: number): Hit | null {
@@ -119,17 +145,18 @@ class Limiter implements OnApplicationBootstrap {
   }
 }
 
-/** A storage of somebody else's knows no cost: it counts one by one. */
+/** A storage of somebody else's knows no cost: it counts one by one, as long as somebody waits for it. */
 async function hitIn(
   storage: ThrottlerStorage,
   key: string,
   policy: LimitPolicy,
   cost: number,
+  asking: Asking,
 ): Promise<Hit> {
   if (storage instanceof ApiKeyThrottlerStorage) return storage.hit(key, policy, cost);
   const { limit, windowMs } = policy;
   let record = await storage.increment(key, windowMs, limit, windowMs, 'default');
-  for (let i = 1; i < cost && !record.isBlocked; i++)
+  for (let i = 1; i < cost && !record.isBlocked && !asking.isLate; i++)
     record = await storage.increment(key, windowMs, limit, windowMs, 'default');
   const { totalHits, timeToExpire, isBlocked, timeToBlockExpire } = record;
   return {

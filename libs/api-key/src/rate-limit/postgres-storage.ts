@@ -1,17 +1,17 @@
 import type { DataSource } from 'typeorm';
 import { besideKeys } from '../verification/api-key.row';
-import { askPool } from './ask-pool';
+import { OneRow } from './one-row';
+import { type Lot, SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { LimitPolicy } from './sliding-window';
-import { SharedThrottlerStorage, type Taken } from './shared-storage';
 
 /** How often what nobody uses any more is removed. */
 const CLEAN_EVERY_MS = 60_000;
 
 interface TakenRow {
-  readonly granted: number;
+  readonly granted: readonly number[];
   readonly remaining: number;
   readonly reset_ms: number;
-  readonly retry_after_ms: number;
+  readonly retry_after_ms: readonly number[];
 }
 
 /**
@@ -19,6 +19,7 @@ interface TakenRow {
  * crash of the database. The migration of `apiKeyMigrations` makes the table; windows that are over are removed once a minute.
  */
 export class PostgresThrottlerStorage extends SharedThrottlerStorage {
+  private readonly taken: OneRow<TakenRow>;
   private cleanedAt: number;
 
   constructor(
@@ -27,25 +28,23 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
   ) {
     super();
     this.cleanedAt = now();
+    const take = () => besideKeys(dataSource, 'nestjs_api_key_take');
+    this.taken = new OneRow(
+      dataSource,
+      'nestjs_api_key_take',
+      () => `SELECT granted, remaining, reset_ms, retry_after_ms FROM ${take()}($1, $2, $3, $4, $5)`,
+    );
   }
 
   protected override async take(
     key: string,
     { limit, windowMs }: LimitPolicy,
-    cost: number,
-    count: number,
+    lots: readonly Lot[],
   ): Promise<Taken> {
     this.cleanSometimes();
-    const {
-      granted,
-      remaining,
-      reset_ms: resetMs,
-      retry_after_ms: retryAfterMs,
-    } = await askPool<TakenRow>(this.dataSource, {
-      name: 'nestjs_api_key_take',
-      text: `SELECT granted, remaining, reset_ms, retry_after_ms FROM ${besideKeys(this.dataSource, 'nestjs_api_key_take')}($1, $2, $3, $4, $5)`,
-      values: [key, limit, windowMs, cost, count],
-    });
+    const [costs, counts] = [lots.map(({ cost }) => cost), lots.map(({ count }) => count)];
+    const row = await this.taken.ask([key, limit, windowMs, costs, counts]);
+    const { granted, remaining, reset_ms: resetMs, retry_after_ms: retryAfterMs } = row;
     return { granted, remaining, resetMs, retryAfterMs };
   }
 

@@ -1,11 +1,11 @@
 import type { DataSource } from 'typeorm';
 import { besideKeys } from '../verification/api-key.row';
-import { askPool } from './ask-pool';
-import { SharedThrottlerStorage, type Taken } from './shared-storage';
+import { OneRow } from './one-row';
+import { type Lot, SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { LimitPolicy } from './sliding-window';
 
 interface SpentRow {
-  readonly granted: number;
+  readonly granted: readonly number[];
   readonly remaining: number;
   readonly reset_ms: number;
 }
@@ -13,23 +13,27 @@ interface SpentRow {
 /** Counts quotas by the id of the key, in PostgreSQL: exact over all instances, and kept when the database starts anew. */
 export class QuotaStorage extends SharedThrottlerStorage {
   protected override readonly nobody = '0';
+  private readonly spent: OneRow<SpentRow>;
 
-  constructor(private readonly dataSource: DataSource) {
+  constructor(dataSource: DataSource) {
     super();
+    const spend = () => besideKeys(dataSource, 'nestjs_api_key_spend');
+    this.spent = new OneRow(
+      dataSource,
+      'nestjs_api_key_spend',
+      () => `SELECT granted, remaining, reset_ms FROM ${spend()}($1, $2, $3, $4, $5)`,
+    );
   }
 
   protected override async take(
     keyId: string,
     { limit, period = 'day' }: LimitPolicy,
-    cost: number,
-    count: number,
+    lots: readonly Lot[],
   ): Promise<Taken> {
-    const row = await askPool<SpentRow>(this.dataSource, {
-      name: 'nestjs_api_key_spend',
-      text: `SELECT granted, remaining, reset_ms FROM ${besideKeys(this.dataSource, 'nestjs_api_key_spend')}($1, $2, $3, $4, $5)`,
-      values: [keyId, limit, period, cost, count],
-    });
+    const [costs, counts] = [lots.map(({ cost }) => cost), lots.map(({ count }) => count)];
+    const row = await this.spent.ask([keyId, limit, period, costs, counts]);
     const { granted, remaining, reset_ms: resetMs } = row;
-    return { granted, remaining, resetMs, retryAfterMs: granted < count ? resetMs : 0 };
+    const retryAfterMs = counts.map((count, at) => ((granted[at] ?? 0) < count ? resetMs : 0));
+    return { granted, remaining, resetMs, retryAfterMs };
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { type Lot, SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { LimitPolicy } from './sliding-window';
-import { SharedThrottlerStorage, type Taken } from './shared-storage';
 
 /** What we use of a client of ioredis. */
 export interface IoredisClient {
@@ -16,10 +16,11 @@ export interface NodeRedisClient {
 
 /**
  * The log of `SlidingWindow`, in microseconds of the server's clock, which is the same for all instances. Entries are flat:
- * since, until, cost. A clock that was set back does not make it forget.
+ * since, until, cost; what it is asked for: limit, window, then cost and count of each lot. A clock that was set back does not make
+ * it forget.
  */
 const SCRIPT = `
-local limit, window, cost, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local packed = redis.call('GET', KEYS[1])
@@ -32,28 +33,36 @@ for i = 1, #old, 3 do
     used = used + old[i + 2]
   end
 end
-local granted = math.max(0, math.min(count, math.floor((limit - used) / cost)))
-if granted > 0 then
+local granted, spent = {}, 0
+for i = 3, #ARGV, 2 do
+  local cost, count = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  local fit = math.max(0, math.min(count, math.floor((limit - used - spent) / cost)))
+  granted[#granted + 1] = fit
+  spent = spent + fit * cost
+end
+if spent > 0 then
   local together = limit > 256 and window / 256 or 0
   if #log > 0 and now - log[#log - 2] <= together then
-    log[#log - 1], log[#log] = now, log[#log] + granted * cost
+    log[#log - 1], log[#log] = now, log[#log] + spent
   else
-    log[#log + 1], log[#log + 2], log[#log + 3] = now, now, granted * cost
+    log[#log + 1], log[#log + 2], log[#log + 3] = now, now, spent
   end
-  used = used + granted * cost
+  used = used + spent
   redis.call('SET', KEYS[1], cmsgpack.pack(log), 'PX', math.ceil(window / 1000) + 1)
 end
-local reset = log[2] and log[2] + window - now or 0
-local retry = 0
-if granted < count then
-  retry = window
-  local left = used
-  for i = 1, #log, 3 do
-    left = left - log[i + 2]
-    if left + cost <= limit then retry = log[i + 1] + window - now break end
+local answer = {math.max(0, limit - used), log[2] and log[2] + window - now or 0}
+for at, fit in ipairs(granted) do
+  local cost, retry, left = tonumber(ARGV[2 * at + 1]), 0, used
+  if fit < tonumber(ARGV[2 * at + 2]) then
+    retry = window
+    for i = 1, #log, 3 do
+      left = left - log[i + 2]
+      if left + cost <= limit then retry = log[i + 1] + window - now break end
+    end
   end
+  answer[#answer + 1], answer[#answer + 2] = fit, retry
 end
-return {granted, math.max(0, limit - used), reset, retry}`;
+return answer`;
 
 const SHA = createHash('sha1').update(SCRIPT).digest('hex');
 
@@ -74,13 +83,14 @@ export class RedisThrottlerStorage extends SharedThrottlerStorage {
   protected override async take(
     key: string,
     { limit, windowMs }: LimitPolicy,
-    cost: number,
-    count: number,
+    lots: readonly Lot[],
   ): Promise<Taken> {
-    const args = [limit, windowMs * 1_000, cost, count].map(String);
-    const answer = (await this.run(`${this.prefix}${key}`, args)) as number[];
-    const [granted = 0, remaining = 0, reset = 0, retry = 0] = answer.map(Number);
-    return { granted, remaining, resetMs: reset / 1_000, retryAfterMs: retry / 1_000 };
+    const args = [limit, windowMs * 1_000, ...lots.flatMap(({ cost, count }) => [cost, count])];
+    const answer = (await this.run(`${this.prefix}${key}`, args.map(String))) as number[];
+    const [remaining = 0, reset = 0, ...ofLots] = answer.map(Number);
+    const granted = ofLots.filter((_, i) => i % 2 === 0);
+    const retryAfterMs = ofLots.filter((_, i) => i % 2 === 1).map((retry) => retry / 1_000);
+    return { granted, remaining, resetMs: reset / 1_000, retryAfterMs };
   }
 
   private async run(key: string, args: string[]): Promise<unknown> {

@@ -1,20 +1,22 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { SetMetadata } from '@nestjs/common';
 import type { Resolvable } from '@nestjs/throttler';
+import { MAX_LIMIT } from '../authority';
+import { isWhole } from '../option-checks';
 import { THROTTLER_LIMIT, THROTTLER_SKIP, THROTTLER_TTL } from '@nestjs/throttler/dist/throttler.constants';
 
 const COST = 'nestjs-api-key rate limit cost';
 
-/** What a request costs of the limits of its key: a whole number, 1 or more. */
+/** What a request costs of the limits of its key: a whole number from 1 to 1,000,000,000. */
 export type RateLimitCost = Resolvable<number>;
 
 /**
  * Lets each request of a route or class cost more than one of the limits of its key; a function tells it for each request.
- * @throws TypeError where it is a number, and not a whole one of 1 or more
+ * @throws TypeError where it is a number, and not a whole one in that range
  */
 export function Cost(cost: RateLimitCost): MethodDecorator & ClassDecorator {
-  if (typeof cost === 'number' && !(Number.isInteger(cost) && cost >= 1))
-    throw new TypeError('@Cost: what a request costs must be a whole number, 1 or more');
+  if (typeof cost === 'number' && !isWhole(cost, 1, MAX_LIMIT))
+    throw new TypeError(`@Cost: what a request costs must be a whole number from 1 to ${MAX_LIMIT}`);
   return SetMetadata(COST, cost);
 }
 

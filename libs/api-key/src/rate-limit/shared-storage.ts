@@ -8,15 +8,33 @@ const GIVE_UP_MS = 500;
 const MAX_REFUSALS = 100_000;
 /** How long a refusal is believed: then it is asked again, for someone may have given the key its limit back by hand. */
 const BELIEVE_MS = 10_000;
+/** How many hits of a key may wait, and how many costs one question may name. */
+const MAX_WAITING = 10_000;
+const MAX_LOTS = 32;
 
-/** What a database granted of several hits of the same cost. */
+/** Hits of the same cost. */
+export interface Lot {
+  readonly cost: number;
+  readonly count: number;
+}
+
+/** What a database granted of several lots. */
 export interface Taken {
-  /** How many of them fit. */
-  readonly granted: number;
+  /** How many hits of each lot fit. */
+  readonly granted: readonly number[];
+  /** What is left after all of them. */
   readonly remaining: number;
-  /** As of `Hit`, both in milliseconds; `retryAfterMs` of the first that did not fit, 0 where all did. */
+  /** As of `Hit`, in milliseconds. */
   readonly resetMs: number;
-  readonly retryAfterMs: number;
+  /** As of `Hit`, in milliseconds, for the first hit of each lot that did not fit; 0 where all of it did. */
+  readonly retryAfterMs: readonly number[];
+}
+
+/** So many hits of one key wait already that no more can be taken: the fault of no database. */
+export class TooManyWaiting extends Error {
+  constructor() {
+    super(`${MAX_WAITING} hits of one key wait to be counted`);
+  }
 }
 
 interface Waiting {
@@ -32,13 +50,12 @@ interface Refusal {
   readonly resetAt: number;
   readonly remaining: number;
   readonly policy: LimitPolicy;
-  readonly cost: number;
 }
 
 /**
  * Counts in a database that several instances share. Of one key, one question is under way at a time; hits that come meanwhile
- * are asked for together in the next one. A refusal is remembered until the database said that a hit would fit, 10 s at most, so
- * that a caller who goes on costs next to nothing.
+ * are asked for together in the next one, whatever they cost. A refusal is remembered until the database said that a hit would fit,
+ * 10 s at most, so that a caller who goes on costs next to nothing.
  */
 export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   /** A key that is nobody's, for `prepare`. */
@@ -46,24 +63,25 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly lines = new Map<string, Waiting[]>();
   private readonly refusals = new LRUCache<string, Refusal>({ max: MAX_REFUSALS });
 
-  /** Counts so many hits of the same cost, as many as fit, in one atomic statement. */
-  protected abstract take(key: string, policy: LimitPolicy, cost: number, count: number): Promise<Taken>;
+  /** Counts hits, lot by lot as many as fit, in one atomic statement. */
+  protected abstract take(key: string, policy: LimitPolicy, lots: readonly Lot[]): Promise<Taken>;
 
   /** Has the database prepare what it takes, so that the first hit does not wait for that. Counts nothing. */
   async prepare(): Promise<void> {
-    await inTime(GIVE_UP_MS, this.take(this.nobody, { limit: 1, windowMs: 1 }, 1, 0), tooLate);
+    await inTime(GIVE_UP_MS, this.take(this.nobody, { limit: 1, windowMs: 1 }, []), tooLate);
   }
 
+  /** @throws TooManyWaiting */
   override hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit> {
     return this.refusalOf(key, policy, cost) ?? this.ask(key, policy, cost);
   }
 
   /** The refusal of a hit that the database has said would not fit yet, or null. No I/O. */
   refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
-    const known = this.refusals.get(key);
+    const known = this.refusals.get(refusalKey(key, cost));
     if (known === undefined) return null;
     const now = performance.now();
-    if (now >= known.until || cost < known.cost || !isSame(policy, known.policy)) return null;
+    if (now >= known.until || !isSame(policy, known.policy)) return null;
     const { fitsAt, resetAt, remaining } = known;
     return { passed: false, remaining, resetMs: Math.max(0, resetAt - now), retryAfterMs: fitsAt - now };
   }
@@ -72,6 +90,7 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     return new Promise((resolve, reject) => {
       const waiting = { policy, cost, resolve, reject };
       const line = this.lines.get(key);
+      if (line && line.length >= MAX_WAITING) throw new TooManyWaiting();
       if (line) return void line.push(waiting);
       this.lines.set(key, [waiting]);
       void this.serve(key);
@@ -81,50 +100,71 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   /** Asks for all that wait, as long as any does. */
   private async serve(key: string): Promise<void> {
     for (let line = this.lines.get(key); line && line.length > 0; line = this.lines.get(key)) {
-      const together = alike(line);
-      this.lines.set(key, line.slice(together.length));
-      await this.serveTogether(key, together);
+      const { lots, rest } = together(line);
+      this.lines.set(key, rest);
+      await this.serveTogether(key, lots);
     }
     this.lines.delete(key);
   }
 
-  private async serveTogether(key: string, together: readonly Waiting[]): Promise<void> {
-    const { policy, cost } = together[0] as Waiting;
+  private async serveTogether(key: string, lots: readonly (readonly Waiting[])[]): Promise<void> {
     const asked = performance.now();
+    const { policy } = firstOf(lots[0]);
+    const counts = lots.map((lot) => ({ cost: firstOf(lot).cost, count: lot.length }));
     try {
-      const taken = await inTime(GIVE_UP_MS, this.take(key, policy, cost, together.length), tooLate);
-      for (const [i, { resolve }] of together.entries()) resolve(hitOf(taken, i, cost));
-      if (taken.granted < together.length) this.remember(key, policy, cost, asked, taken);
+      const taken = await inTime(GIVE_UP_MS, this.take(key, policy, counts), tooLate);
+      for (const [at, lot] of lots.entries()) {
+        const hits = hitsOf(taken, counts, at);
+        for (const [i, { resolve }] of lot.entries()) resolve(hits(i));
+      }
+      for (const [at, { cost }] of counts.entries())
+        if ((taken.retryAfterMs[at] ?? 0) > 0) this.remember(refusalKey(key, cost), policy, asked, taken, at);
     } catch (error) {
-      for (const { reject } of together) reject(error);
+      for (const { reject } of lots.flat()) reject(error);
     }
   }
 
   /** From when it was asked: on the early side, for then it only asks again. */
-  private remember(key: string, policy: LimitPolicy, cost: number, asked: number, taken: Taken): void {
+  private remember(key: string, policy: LimitPolicy, asked: number, taken: Taken, at: number): void {
     const { remaining, resetMs, retryAfterMs } = taken;
-    const [until, fitsAt] = [asked + Math.min(retryAfterMs, BELIEVE_MS), asked + retryAfterMs];
-    this.refusals.set(key, { until, fitsAt, resetAt: asked + resetMs, remaining, policy, cost });
+    const fitsMs = retryAfterMs[at] ?? 0;
+    const [until, fitsAt] = [asked + Math.min(fitsMs, BELIEVE_MS), asked + fitsMs];
+    this.refusals.set(key, { until, fitsAt, resetAt: asked + resetMs, remaining, policy });
   }
 }
 
-function hitOf({ granted, remaining, resetMs, retryAfterMs }: Taken, i: number, cost: number): Hit {
-  const passed = i < granted;
-  return {
-    passed,
-    remaining: passed ? remaining + (granted - 1 - i) * cost : remaining,
-    resetMs,
-    retryAfterMs: passed ? 0 : retryAfterMs,
-  };
+/** The hits of one lot, by their place in it; what is left for those that passed counts back from the end of all lots. */
+function hitsOf(taken: Taken, lots: readonly Lot[], at: number): (i: number) => Hit {
+  const { granted, remaining, resetMs } = taken;
+  const later = lots.slice(at + 1).reduce((sum, { cost }, i) => sum + cost * (granted[at + 1 + i] ?? 0), 0);
+  const { cost = 0 } = lots[at] ?? {};
+  const [fit = 0, retryAfterMs = 0] = [granted[at], taken.retryAfterMs[at]];
+  return (i) =>
+    i < fit
+      ? { passed: true, remaining: remaining + later + (fit - 1 - i) * cost, resetMs, retryAfterMs: 0 }
+      : { passed: false, remaining, resetMs, retryAfterMs };
 }
 
-/** Those at the head of a line that ask for the same. */
-function alike(line: readonly Waiting[]): readonly Waiting[] {
-  const [first] = line;
-  const other = line.findIndex(
-    ({ policy, cost }) => first && (cost !== first.cost || !isSame(policy, first.policy)),
-  );
-  return other < 0 ? line : line.slice(0, other);
+/** Those of a line that go in one question: they are under the policy of the first, in lots of one cost. */
+function together(line: readonly Waiting[]): { readonly lots: Waiting[][]; readonly rest: Waiting[] } {
+  const { policy } = firstOf(line);
+  const lots = new Map<number, Waiting[]>();
+  const rest: Waiting[] = [];
+  for (const waiting of line) {
+    const lot = lots.get(waiting.cost);
+    if (!isSame(waiting.policy, policy) || (!lot && lots.size === MAX_LOTS)) rest.push(waiting);
+    else if (lot) lot.push(waiting);
+    else lots.set(waiting.cost, [waiting]);
+  }
+  return { lots: [...lots.values()], rest };
+}
+
+function firstOf(lot: readonly Waiting[] | undefined): Waiting {
+  return lot?.[0] as Waiting;
+}
+
+function refusalKey(key: string, cost: number): string {
+  return `${cost} ${key}`;
 }
 
 function isSame(a: LimitPolicy, b: LimitPolicy): boolean {

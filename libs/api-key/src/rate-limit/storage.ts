@@ -1,4 +1,5 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
+import { MAX_LIMIT } from '../authority';
 import type { Eventually } from '../eventually';
 import type { Hit, LimitPolicy } from './sliding-window';
 
@@ -17,16 +18,17 @@ export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
   abstract hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit>;
 
   /**
-   * For the guard of `@nestjs/throttler`. `blockDuration` does not apply: a refused hit passes as soon as the window allows.
+   * For the guard of `@nestjs/throttler`. A limit beyond 1,000,000,000 counts as that. `blockDuration` does not apply: a refused hit passes as soon as the window allows.
    * @param ttl milliseconds
    */
   async increment(
     key: string,
     ttl: number,
-    limit: number,
+    asked: number,
     _blockDuration: number,
     throttlerName: string,
   ): Promise<ThrottlerRecord> {
+    const limit = Math.min(asked, MAX_LIMIT);
     const hit = await this.hit(`${throttlerName}:${key}`, { limit, windowMs: ttl }, 1);
     return {
       totalHits: limit - hit.remaining + (hit.passed ? 0 : 1),

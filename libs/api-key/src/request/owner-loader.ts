@@ -4,6 +4,9 @@ import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
 import { type Eventually, isPending, rescue, then } from '../eventually';
 
+/** How long a call of `loadUser` that does not settle keeps its place. */
+const PATIENCE_MS = 5_000;
+
 /** Remembers users for a while. */
 interface OwnerMemory {
   remembered(userId: string): unknown;
@@ -17,6 +20,7 @@ export class OwnerLoader {
   constructor(
     private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser' | 'maxLookUps'>,
     private readonly memory: OwnerMemory,
+    private readonly patienceMs: number = PATIENCE_MS,
   ) {}
 
   private readonly ask = (userId: string): unknown => {
@@ -41,12 +45,20 @@ export class OwnerLoader {
     return rescue(() => this.memory.find(userId, this.ask), refuseFailed);
   }
 
+  /** A call that never settles gives its place back in the end: else so many of them, and nobody's user is loaded again. */
   private async counted(loading: PromiseLike<unknown>): Promise<unknown> {
     this.loads += 1;
+    let isCounted = true;
+    const end = () => {
+      if (isCounted) this.loads -= 1;
+      isCounted = false;
+    };
+    const timer = setTimeout(end, this.patienceMs).unref();
     try {
       return await loading;
     } finally {
-      this.loads -= 1;
+      clearTimeout(timer);
+      end();
     }
   }
 }

@@ -42,7 +42,9 @@ export class KeyStore {
     maxWaiting: number,
   ) {
     const select = (name: string, where: string) =>
-      new PreparedSelect<StoredKeyRow>(dataSource, name, deadlineMs, maxWaiting, () => this.statement(where));
+      new PreparedSelect<StoredKeyRow>(dataSource, name, { deadlineMs, maxWaiting }, () =>
+        this.statement(where),
+      );
     this.one = select('nestjs_api_key', 'key_digest = $1');
     this.many = select('nestjs_api_keys', 'key_digest = ANY ($1)');
   }

@@ -1,6 +1,8 @@
 import type { Pool, PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import { type Eventually, inTime } from '../eventually';
+import { sideClient } from './side-client';
+import { StatementCanceller } from './statement-canceller';
 
 /** A prepared statement that is none any more: the table changed its types (0A000), or the session is not ours alone. */
 const STALE_PLAN = '0A000';
@@ -8,6 +10,16 @@ const POOLED_AWAY = ['26000', '42P05'];
 
 /** How long a connection that missed a deadline may still take to answer before it is thrown away. */
 const PATIENCE_MS = 5_000;
+
+/** How long and how many may wait. */
+export interface Patience {
+  /** Milliseconds after which an asking is given up. */
+  readonly deadlineMs: number;
+  /** How many may wait for a connection, given up or not. */
+  readonly maxWaiting: number;
+  /** Milliseconds after the deadline after which the connection is thrown away. Default 5,000. */
+  readonly patienceMs?: number;
+}
 
 /** One asking, and who waits for it. */
 interface Asking<Row> {
@@ -20,7 +32,9 @@ interface Asking<Row> {
   isLate: boolean;
   /** Throws the connection away on which it is under way. */
   giveUp: (() => void) | undefined;
-  wasPreparedAnew: boolean;
+  /** The name of the statement when it was sent last; null: none. */
+  preparedAs: string | null;
+  wasSentAgain: boolean;
 }
 
 /**
@@ -30,19 +44,21 @@ interface Asking<Row> {
  */
 export class PreparedSelect<Row extends object> {
   private version = 1;
-  private named = true;
+  private isNamed = true;
   private text: string | undefined;
   /** Askings that wait for a connection, late ones among them: the pool keeps them all. */
   private waiting = 0;
   private readonly heard = new WeakSet<PoolClient>();
+  private readonly canceller: StatementCanceller;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly name: string,
-    private readonly deadlineMs: number,
-    private readonly maxWaiting: number,
+    private readonly patience: Patience,
     private readonly statement: () => string,
-  ) {}
+  ) {
+    this.canceller = new StatementCanceller(() => sideClient(dataSource, 'nestjs-api-key cancel'));
+  }
 
   /**
    * @param sent called when a connection is free and the statement goes out
@@ -51,19 +67,29 @@ export class PreparedSelect<Row extends object> {
   rows(value: unknown, sent: () => void): Eventually<readonly Row[]> {
     let asking: Asking<Row> | undefined;
     const answer = new Promise<readonly Row[]>((resolve, reject) => {
-      asking = { value, sent, resolve, reject, isLate: false, giveUp: undefined, wasPreparedAnew: false };
+      asking = {
+        value,
+        sent,
+        resolve,
+        reject,
+        isLate: false,
+        giveUp: undefined,
+        preparedAs: null,
+        wasSentAgain: false,
+      };
       this.connect(asking);
     });
-    return inTime(this.deadlineMs, answer, () => {
-      if (asking) lose(asking);
-      const error = new Error(`PostgreSQL did not answer within ${this.deadlineMs} ms`);
+    const { deadlineMs, patienceMs = PATIENCE_MS } = this.patience;
+    return inTime(deadlineMs, answer, () => {
+      if (asking) lose(asking, patienceMs);
+      const error = new Error(`PostgreSQL did not answer within ${deadlineMs} ms`);
       return Object.assign(error, { code: 'ETIMEDOUT' });
     });
   }
 
   /** A late one gives its connection back in a turn of its own: the pool hands it on at once, and many would overflow the stack. */
   private connect(asking: Asking<Row>): void {
-    if (this.waiting >= this.maxWaiting) {
+    if (this.waiting >= this.patience.maxWaiting) {
       asking.reject(new Error('too many look-ups wait for a connection'));
       return;
     }
@@ -80,9 +106,13 @@ export class PreparedSelect<Row extends object> {
   private ask(asking: Asking<Row>, client: PoolClient): void {
     this.hear(client);
     const release = once((error?: Error) => client.release(error));
-    asking.giveUp = () => release(new Error(`no answer within ${PATIENCE_MS} ms of the deadline`));
+    const query = this.queryFor(asking);
+    asking.giveUp = () => {
+      release(new Error('no answer long after the deadline'));
+      this.canceller.cancel(processOf(client), query.text);
+    };
     asking.sent();
-    client.query<Row>(this.queryFor(asking.value), (error, result) => {
+    client.query<Row>(query, (error, result) => {
       asking.giveUp = undefined;
       release(error && !isOfStatement(error) ? error : undefined);
       if (!error) asking.resolve(result.rows);
@@ -91,24 +121,25 @@ export class PreparedSelect<Row extends object> {
     });
   }
 
-  /** Once, where the failure was about the prepared statement, and can be mended. */
+  /** Once, where the failure was about the prepared statement, and can be mended: another asking may have mended it by now. */
   private mayAskAgain(asking: Asking<Row>, error: unknown): boolean {
     const code = String((error as { code?: unknown }).code);
-    if (asking.wasPreparedAnew) return false;
-    asking.wasPreparedAnew = true;
-    if (code === STALE_PLAN) this.version += 1;
-    else if (this.named && POOLED_AWAY.includes(code)) this.named = false;
-    else return false;
+    if (asking.wasSentAgain || asking.preparedAs === null) return false;
+    asking.wasSentAgain = true;
+    if (POOLED_AWAY.includes(code)) this.isNamed = false;
+    else if (code !== STALE_PLAN) return false;
+    else if (asking.preparedAs === this.nameNow()) this.version += 1;
     return true;
   }
 
-  private queryFor(value: unknown) {
+  private queryFor(asking: Asking<Row>) {
     this.text ??= this.statement();
-    return {
-      name: this.named ? `${this.name}_${this.version}` : undefined,
-      text: this.text,
-      values: [value],
-    };
+    asking.preparedAs = this.nameNow();
+    return { name: asking.preparedAs ?? undefined, text: this.text, values: [asking.value] };
+  }
+
+  private nameNow(): string | null {
+    return this.isNamed ? `${this.name}_${this.version}` : null;
   }
 
   /** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
@@ -123,9 +154,14 @@ export class PreparedSelect<Row extends object> {
   }
 }
 
-function lose(asking: Asking<never>): void {
+/** Of the backend that serves a connection. */
+function processOf(client: PoolClient): number {
+  return (client as unknown as { readonly processID: number }).processID;
+}
+
+function lose(asking: Asking<never>, patienceMs: number): void {
   asking.isLate = true;
-  if (asking.giveUp) setTimeout(() => asking.giveUp?.(), PATIENCE_MS).unref();
+  if (asking.giveUp) setTimeout(() => asking.giveUp?.(), patienceMs).unref();
 }
 
 function once<T>(work: (value?: T) => void): (value?: T) => void {

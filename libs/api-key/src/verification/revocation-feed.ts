@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import type { Client, ClientConfig } from 'pg';
+import type { Client } from 'pg';
 import type { DataSource } from 'typeorm';
 import { apiKeyTable, trustTable } from './api-key.row';
 import { type Clock, type Moment, momentOf } from './clock';
 import { FEED_TRIGGERS, feedChannel } from './feed-names';
 import type { Lease } from './lease';
+import { sideClient } from './side-client';
 import { raiseTrust } from './trust-bound';
 
 /** What the feed tells. */
@@ -32,7 +33,6 @@ export interface FeedOptions {
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5_000;
 const CHECK_TRIGGERS_MS = 60_000;
-const CONNECT_TIMEOUT_MS = 5_000;
 
 /** A listener in the background keeps no process alive; `pg` has this and does not type it. */
 interface Unreferenced {
@@ -84,7 +84,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
 
   /** One listening session; it ends by an error or by the shutdown. */
   private async listen(): Promise<void> {
-    const client = this.newClient();
+    const client = sideClient(this.dataSource, 'nestjs-api-key feed');
     const ended = endOf(client, this.stopped.signal);
     try {
       await Promise.race([client.connect(), ended]);
@@ -171,25 +171,6 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     if (words === '') this.logger.log('The revocation feed is back: keys are cached again.');
     else this.logger.warn(`No revocation feed, so keys are looked up at each request: ${words}`);
   }
-
-  private newClient(): Client {
-    const { master, postgres } = this.dataSource.driver as unknown as PostgresParts;
-    const { options } = master;
-    const config = { ...options, password: options.password, ssl: options.ssl };
-    return new postgres.Client({
-      ...config,
-      keepAlive: true,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      query_timeout: CONNECT_TIMEOUT_MS,
-      application_name: 'nestjs-api-key feed',
-    });
-  }
-}
-
-/** The parts of TypeORM's driver that we use: its pool, whose password does not enumerate, and the module it loaded. */
-interface PostgresParts {
-  readonly master: { readonly options: ClientConfig };
-  readonly postgres: { readonly Client: new (config: ClientConfig) => Client };
 }
 
 /** Rejects when the connection ends, or the application does. */

@@ -1,0 +1,46 @@
+import type { Pool, QueryConfig } from 'pg';
+import type { DataSource } from 'typeorm';
+
+const QUERY_TIMEOUT_MS = 1_000;
+
+/** What a pooler that hands sessions around answers to a named statement: it knows none of it, or has one already. */
+const POOLED_AWAY = ['26000', '42P05'];
+
+/**
+ * A prepared statement of one row, straight on the driver's pool; without a name from when a pooler showed that it hands its
+ * sessions around.
+ */
+export class OneRow<Row extends object> {
+  private isNamed = true;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly name: string,
+    private readonly statement: () => string,
+  ) {}
+
+  /** @throws Error where PostgreSQL fails, or has not answered after a second */
+  async ask(values: readonly unknown[]): Promise<Row> {
+    const isNamed = this.isNamed;
+    try {
+      return await this.run(values, isNamed);
+    } catch (error) {
+      if (!isNamed || !POOLED_AWAY.includes(String((error as { code?: unknown }).code))) throw error;
+      this.isNamed = false;
+      return this.run(values, false);
+    }
+  }
+
+  private async run(values: readonly unknown[], isNamed: boolean): Promise<Row> {
+    const { master } = this.dataSource.driver as unknown as { readonly master: Pool };
+    const { rows } = await master.query<Row>({
+      name: isNamed ? this.name : undefined,
+      text: this.statement(),
+      values: [...values],
+      query_timeout: QUERY_TIMEOUT_MS,
+    } as QueryConfig);
+    const [row] = rows;
+    if (!row) throw new Error('PostgreSQL counted nothing');
+    return row;
+  }
+}
