@@ -17,6 +17,7 @@ const LEAVES = [
   'interval-writer',
   'open-api',
   'option-checks',
+  'pepper.options',
   'rate-limit.options',
   'recall-cache',
   'route-access',

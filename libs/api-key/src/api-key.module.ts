@@ -48,9 +48,11 @@ import { addressOf } from './request/http-exchange';
 import { SecureTransport } from './request/secure-transport';
 import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
+import { DigestWriter } from './verification/digest-writer';
 import { KeyStore } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { Verification } from './verification/verification';
+import { PepperCheck } from './pepper-check';
 import { RouteInventory } from './route-inventory';
 import { OwnerLoader } from './request/owner-loader';
 
@@ -172,6 +174,8 @@ function wire(
         (source: DataSource, { lookUpTimeoutMs, maxLookUps }: ResolvedApiKeyOptions) =>
           new KeyStore(source, lookUpTimeoutMs, 2 * maxLookUps),
       ),
+      made(DigestWriter, [API_KEY_DATA_SOURCE], (source: DataSource) => new DigestWriter(source)),
+      PepperCheck,
       made(
         Verification,
         [API_KEY_DATA_SOURCE, KeyStore, API_KEY_OPTIONS],

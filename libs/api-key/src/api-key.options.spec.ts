@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { type ApiKeyOptions, resolveOptions } from './api-key.options';
 
 /** Options as a JavaScript caller or a configuration file may give them, unchecked by the compiler. */
@@ -19,6 +20,7 @@ describe('options that are left out', () => {
       prefix: 'key',
       format: 'checksummed',
       scopes: null,
+      pepper: null,
       strict: false,
       realm: 'api',
       failedAttempts: { limit: 100, windowSeconds: 60, maxAddresses: 10_000 },
@@ -177,11 +179,11 @@ describe('the boot fails, naming the option, for', () => {
     ['loopbackException', 'false', 'true or false'],
     ['loopbackException', 0, 'true or false'],
     ['loopbackException', null, 'true or false'],
-    ['rateLimit', 5, '{ limit } from 1 to 2147483647 or null'],
-    ['rateLimit', { limit: 0 }, '{ limit } from 1 to 2147483647 or null'],
+    ['rateLimit', 5, '{ limit } from 1 to 1000000000 or null'],
+    ['rateLimit', { limit: 0 }, '{ limit } from 1 to 1000000000 or null'],
     ['rateLimit', { storage: 'redis' }, 'or a ThrottlerStorage'],
     ['rateLimit', { onStorageFailure: 'ignore' }, '"local", "open" or "refuse"'],
-    ['rateLimit', { typo: 1 }, '{ limit } from 1 to 2147483647 or null'],
+    ['rateLimit', { typo: 1 }, '{ limit } from 1 to 1000000000 or null'],
     ['failedAttempts', false, '{ limit } from 1 to 1000000 or null'],
     ['failedAttempts', { limit: 0 }, '{ limit } from 1 to 1000000 or null'],
     ['failedAttempts', { windowSeconds: 0.5 }, '{ windowSeconds } from 1 to 86400'],
@@ -204,7 +206,7 @@ describe('the boot fails, naming the option, for', () => {
   });
 
   it.each([
-    'pepper',
+    'peppers',
     'Prefix',
     'toString',
     'constructor',
@@ -212,7 +214,7 @@ describe('the boot fails, naming the option, for', () => {
   ])('%s, which is no option, and tells which there are', (name) => {
     const message = messageFor({ [name]: 'x' });
     expect(message).toContain(`there is no option "${name}"`);
-    expect(message).toContain('prefix, format, scopes, loadUser');
+    expect(message).toContain('prefix, format, scopes, pepper, loadUser');
   });
 
   it('every wrong option at once', () => {
@@ -248,5 +250,43 @@ describe('what only looks like the right kind of thing is refused', () => {
       }
     }
     expect(() => resolveOptions(new Options())).toThrow(/must be a plain object/);
+  });
+});
+
+describe('a pepper', () => {
+  const secret = 'correct horse battery staple, twice';
+
+  it('is in no log, JSON or copy of the options', () => {
+    const options = resolveOptions({ pepper: { secrets: [secret], upcoming: Buffer.from(`${secret}!`) } });
+    const copies = [options, { ...options.pepper }, Object.entries(options.pepper ?? {})];
+    for (const each of copies) {
+      for (const text of [inspect(each, { depth: null, showHidden: true }), JSON.stringify(each)]) {
+        expect(text).not.toContain('horse');
+        expect(text).not.toContain(Buffer.from(secret).toString('hex').slice(0, 10));
+      }
+    }
+  });
+
+  it.each<[string, unknown]>([
+    ['text instead of a list', secret],
+    ['no secrets', {}],
+    ['an empty list alone', { secrets: [] }],
+    [
+      'an empty list, and a refusal of all that is stored without one',
+      { secrets: [], upcoming: secret, unpeppered: 'refuse' },
+    ],
+    ['a secret of less than 32 bytes', { secrets: ['too short'] }],
+    ['a secret of more than 1,024 bytes', { secrets: ['x'.repeat(1_025)] }],
+    ['a number', { secrets: [1] }],
+    ['eleven secrets', { secrets: Array.from({ length: 11 }, (_, i) => `${secret} ${i}`) }],
+    ['one secret twice, as text and as bytes', { secrets: [secret, Buffer.from(secret)] }],
+    ['one that comes next and is there already', { secrets: [secret], upcoming: secret }],
+    ['a word that is none', { secrets: [secret], unpeppered: 'keep' }],
+    ['a field that is none', { secrets: [secret], salt: secret }],
+    ['"yes" for true', { secrets: [secret], lockOutRails: 'yes' }],
+  ])('%s stops the boot, and is not repeated', (_, pepper) => {
+    const message = messageFor({ pepper });
+    expect(message).toContain('option "pepper" must be');
+    expect(message).not.toContain('horse');
   });
 });

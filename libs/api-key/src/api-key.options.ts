@@ -13,6 +13,7 @@ import {
   milliseconds,
   must,
 } from './option-checks';
+import { checkPepper, type Pepper, type PepperOptions, resolvePepper } from './pepper.options';
 import {
   checkFailedAttempts,
   checkRateLimit,
@@ -49,6 +50,8 @@ export interface ApiKeyOptions {
    * I/O; `hex` mints the Rails form, 64 hex digits, and accepts both.
    */
   format?: KeyFormat;
+  /** Secrets under which keys are stored, kept outside of the database. Default: none, keys are stored as their SHA-256. */
+  pepper?: PepperOptions | null;
   /** The catalogue: each scope and what it allows. With it, any other scope on a route or a key is an error. Default: none. */
   scopes?: Readonly<Record<Scope, string>>;
   /**
@@ -131,12 +134,13 @@ export interface ApiKeyRootOptions extends ApiKeyOptions {
 
 /** The options after defaults and checks, frozen. */
 export type ResolvedApiKeyOptions = Readonly<
-  Required<Omit<ApiKeyOptions, 'scopes' | 'audit' | 'rateLimit' | 'failedAttempts'>>
+  Required<Omit<ApiKeyOptions, 'scopes' | 'pepper' | 'audit' | 'rateLimit' | 'failedAttempts'>>
 > & {
   readonly audit: Readonly<Required<AuditOptions>>;
   readonly rateLimit: Readonly<Required<RateLimitOptions>>;
   readonly failedAttempts: Readonly<Required<FailedAttemptsOptions>>;
   readonly scopes: Readonly<Record<string, string>> | null;
+  readonly pepper: Pepper | null;
 };
 
 export const API_KEY_OPTIONS = Symbol('API_KEY_OPTIONS');
@@ -145,6 +149,7 @@ const DEFAULTS = {
   prefix: 'key',
   format: 'checksummed',
   scopes: null,
+  pepper: null,
   loadUser: (userId: string) => ({ id: userId }),
   strict: false,
   realm: 'api',
@@ -183,6 +188,7 @@ const CHECKS: Record<keyof ResolvedApiKeyOptions, Check> = {
     ),
   format: (value) => must(value === 'checksummed' || value === 'hex', '"checksummed" or "hex"'),
   scopes: checkCatalogue,
+  pepper: checkPepper,
   loadUser: (value) =>
     must(typeof value === 'function', 'a function from the userId to the user, or null where there is none'),
   strict: (value) => must(typeof value === 'boolean' || value === 'scopes', 'true, false or "scopes"'),
@@ -249,6 +255,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
     audit: Object.freeze({ ...DEFAULTS.audit, ...definedOf(merged.audit) }),
     rateLimit: Object.freeze({ ...DEFAULTS.rateLimit, ...definedOf(merged.rateLimit) }),
     failedAttempts: Object.freeze({ ...DEFAULTS.failedAttempts, ...definedOf(merged.failedAttempts) }),
+    pepper: resolvePepper(options.pepper ?? null),
     scopes: merged.scopes && Object.freeze({ ...merged.scopes }),
     trustProxy: Object.freeze([...merged.trustProxy]),
     allowInsecureHttpFrom: Object.freeze([...merged.allowInsecureHttpFrom]),

@@ -21,7 +21,7 @@ import type { RecordedApiKeyEvent } from './api-key.event';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf, quotaOf } from './authority';
-import { digestKey } from './credential/digest';
+import { KeyDigests } from './credential/digest';
 import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from './credential/format';
 import { maskKey } from './credential/mask';
 import { deleteEndedKeys, deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
@@ -29,15 +29,17 @@ import { type ImportOptions, type ImportReport, importInBatches } from './lifecy
 import { authorityOf, refuseExcess } from './lifecycle/key-authority';
 import { keyById, pageOfKeys } from './lifecycle/list-keys';
 import { lockKey } from './lifecycle/lock-key';
-import { type IssuedApiKey, insertKey } from './lifecycle/new-key';
+import { type IssuedApiKey, insertKey, type MintOptions } from './lifecycle/new-key';
 import { type Rotation, rotateKey } from './lifecycle/rotate-key';
 import { type Eventually, then } from './eventually';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
+import { UNPEPPERED } from './pepper.options';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
+import { DigestWriter } from './verification/digest-writer';
 import type { KnownKey, LookUpWay } from './verification/key-cache';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { outliveTrust } from './verification/trust-bound';
@@ -110,6 +112,7 @@ const PRUNE_BATCH = 1_000;
 @Injectable()
 export class ApiKeyService {
   private readonly catalogue: readonly string[] | null;
+  private readonly digests: KeyDigests;
 
   constructor(
     @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
@@ -121,7 +124,9 @@ export class ApiKeyService {
     private readonly requests: RequestTrail,
     private readonly attempts: FailedAttempts,
     private readonly usageCounter: UsageCounter,
+    private readonly digestWriter: DigestWriter,
   ) {
+    this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
 
@@ -147,7 +152,7 @@ export class ApiKeyService {
     const newKey = { userId, name, metadata, ...authority, replacesId: null };
     return this.changes
       .make(async (manager) => {
-        const issued = await insertKey(manager, this.table, newKey, this.options);
+        const issued = await insertKey(manager, this.table, newKey, this.mint);
         return {
           result: issued,
           events: [changeEvent('created', issued.apiKey, acting, { replacesId: null })],
@@ -358,12 +363,17 @@ export class ApiKeyService {
    * Takes over keys of another system by their digests, in batches, each all or nothing. Reads the lines as it goes, so that
    * any number of them fits into memory.
    * @param lines `ImportedApiKey` each; anything else is reported by its number
+   * @throws ApiKeyInputError where the option `pepper` refuses keys that are stored without one, as these are
    */
   async import(
     lines: Iterable<unknown> | AsyncIterable<unknown>,
     options: ImportOptions = {},
     acting: Omit<Acting, 'userId' | 'apiKey'> = {},
   ): Promise<ImportReport> {
+    if (this.options.pepper?.refusesUnpeppered)
+      throw new ApiKeyInputError([
+        'imported digests are without a pepper, and would not work: set pepper.unpeppered to "adopt" until each was used once',
+      ]);
     const { dataSource, changes, catalogue, table } = this;
     return importInBatches(lines, options, { dataSource, changes, catalogue, table, acting });
   }
@@ -391,17 +401,34 @@ export class ApiKeyService {
   /** A key that is remembered has the form of one: only of others it is checked. */
   private judge(key: unknown, request: object | null = null): Eventually<ApiKey | InvalidKey> {
     if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return MALFORMED;
-    const digest = digestKey(key);
+    const digest = this.digests.newest(key);
     const known = this.verification.remembered(digest);
-    if (known !== undefined) return judged(key, known);
+    if (known !== undefined) return this.judged(key, digest, known);
     if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
-    return this.look(digest, request).then((stored) => judged(key, stored), refuseUnavailable);
+    return this.look(key, digest, request).then(
+      (stored) => this.judged(key, digest, stored),
+      refuseUnavailable,
+    );
   }
 
-  private look(digest: string, request: object | null): Promise<KnownKey | null> {
-    if (request === null) return this.verification.find(digest);
-    const find = (way: LookUpWay) => this.verification.find(digest, way);
+  private judged(key: string, digest: string, stored: KnownKey | null): ApiKey | InvalidKey {
+    if (!isLive(stored)) return invalidKey(key, stored);
+    const { outdated, apiKey } = stored;
+    if (outdated !== null && this.digests.isOld(key, outdated))
+      this.digestWriter.note(apiKey.id, outdated, digest);
+    return apiKey;
+  }
+
+  private look(key: string, digest: string, request: object | null): Promise<KnownKey | null> {
+    const others = this.digests.othersOf(key);
+    const find = (way: LookUpWay) => this.verification.find(digest, way, others);
+    if (request === null) return find('alone');
     return this.attempts.watch(request, find, (stored) => !isLive(stored));
+  }
+
+  private get mint(): MintOptions {
+    const { format, prefix } = this.options;
+    return { format, prefix, digests: this.digests };
   }
 
   private get table(): string {
@@ -437,7 +464,7 @@ export class ApiKeyService {
   ) {
     const old = await lockKey(manager, this.table, id, owner);
     if (!old) return { result: null, events: [] };
-    const issued = await rotateKey(manager, this.table, old, rotation, acting.apiKey ?? null, this.options);
+    const issued = await rotateKey(manager, this.table, old, rotation, acting.apiKey ?? null, this.mint);
     const { overlapSeconds } = rotation;
     return {
       result: issued,
@@ -487,10 +514,6 @@ interface InvalidKey extends RefusedKey {
 }
 
 const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
-
-function judged(key: string, stored: KnownKey | null): ApiKey | InvalidKey {
-  return isLive(stored) ? stored.apiKey : invalidKey(key, stored);
-}
 
 function isLive(stored: KnownKey | null): stored is KnownKey {
   return stored !== null && !stored.revoked && !stored.expired;

@@ -57,6 +57,7 @@ export type { WatchUsersOptions } from './migrations/watch-users.migration';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
 export { documentApiKeys, optionalSwagger } from './open-api';
+export type { PepperOptions, PepperSecret } from './pepper.options';
 export type { FailedAttemptsOptions, RateLimitOptions, StorageFailurePolicy } from './rate-limit.options';
 export type { ApiKeyUsage, QuotaUsage, UsagePeriod } from './rate-limit/usage-report';
 export { MemoryThrottlerStorage } from './rate-limit/memory-storage';

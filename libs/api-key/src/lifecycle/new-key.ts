@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import type { Quota, RateLimit } from '../authority';
-import { digestKey } from '../credential/digest';
+import type { KeyDigests } from '../credential/digest';
 import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 
@@ -42,6 +42,7 @@ export class IssuedApiKey {
 export interface MintOptions {
   readonly format: KeyFormat;
   readonly prefix: string;
+  readonly digests: KeyDigests;
 }
 
 /** Mints a key and inserts its row. */
@@ -49,7 +50,7 @@ export async function insertKey(
   manager: EntityManager,
   table: string,
   newKey: NewKey,
-  { format, prefix }: MintOptions,
+  { format, prefix, digests }: MintOptions,
 ): Promise<IssuedApiKey> {
   const key = mintKey(format, prefix);
   const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
@@ -61,7 +62,7 @@ export async function insertKey(
     [
       userId,
       name,
-      digestKey(key),
+      digests.newest(key),
       visiblePrefix(key),
       visibleSuffix(key),
       scopes,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ApiKey } from '../api-key.entity';
-import { KeyCache } from './key-cache';
+import { KeyCache, type LookUp } from './key-cache';
 import type { StoredKey } from './key-store';
 import { Lease } from './lease';
 
@@ -23,7 +23,7 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
     allowedIps: null,
     metadata: { deep: {} },
   });
-  return { apiKey, revoked: false, lifeMs };
+  return { apiKey, digest: 'd', revoked: false, lifeMs };
 }
 
 /** A cache over look-ups that a test answers when it likes. */
@@ -38,7 +38,7 @@ function build(
     answer: (found: StoredKey | null) => Promise<void>;
     fail: () => void;
   }[] = [];
-  const look = (digest: string, send: () => void) =>
+  const look = (digest: string, { sent: send }: LookUp) =>
     new Promise<StoredKey | null>((resolve, reject) => {
       if (!options.waits) send();
       asked.push({

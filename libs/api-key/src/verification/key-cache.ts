@@ -13,6 +13,17 @@ export interface KnownKey {
   readonly apiKey: ApiKey;
   readonly revoked: boolean;
   readonly expired: boolean;
+  /** The digest that it is stored under, where that is not the one that it is known by; else null. */
+  readonly outdated: string | null;
+}
+
+/** How a digest is looked up. */
+export interface LookUp {
+  readonly way: LookUpWay;
+  /** Other digests that the same key may be stored under. */
+  readonly others: readonly string[];
+  /** Called when the statement goes out. */
+  readonly sent: () => void;
 }
 
 /** How much is remembered, and how long without a lease. */
@@ -70,7 +81,7 @@ export class KeyCache {
   private misses = 0;
 
   constructor(
-    private readonly look: (digest: string, sent: () => void, way: LookUpWay) => Eventually<StoredKey | null>,
+    private readonly look: (digest: string, how: LookUp) => Eventually<StoredKey | null>,
     private readonly lease: Lease,
     private readonly options: KeyCacheOptions,
     private readonly clock: Clock,
@@ -95,11 +106,11 @@ export class KeyCache {
   }
 
   /** Looks a digest up, or joins who does, whichever way; null where there is no key of it. */
-  find(digest: string, way: LookUpWay): Promise<KnownKey | null> {
+  find(digest: string, way: LookUpWay, others: readonly string[] = []): Promise<KnownKey | null> {
     const now = this.clock.monotonic();
     this.misses += 1;
     const flight = this.flights.get(digest);
-    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, way, now);
+    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, { way, others }, now);
   }
 
   /** Forgets a key, and closes what is under way: its answer may be that key, as it was. Answers its owner where it was remembered. */
@@ -143,13 +154,13 @@ export class KeyCache {
     return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);
   }
 
-  private fly(digest: string, way: LookUpWay, now: number): Promise<KnownKey | null> {
+  private fly(digest: string, how: Omit<LookUp, 'sent'>, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
     const begun = { session, askedAt: now, sent: false, changed: false, inserted: false };
     const sent = () => {
       begun.sent = true;
     };
-    const looked = Promise.resolve(this.look(digest, sent, way));
+    const looked = Promise.resolve(this.look(digest, { ...how, sent }));
     const answer = looked.then((found) => this.landed(digest, begun, found));
     const flight: Flight = Object.assign(begun, { answer });
     this.underWay.add(flight);
@@ -171,7 +182,8 @@ export class KeyCache {
       return null;
     }
     const { apiKey, revoked, lifeMs } = found;
-    const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0 };
+    const outdated = found.digest === digest ? null : found.digest;
+    const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
     if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
     return known;
   }

@@ -8,6 +8,8 @@ import { PreparedSelect } from './prepared-select';
 /** A row of the table, with what the database's clock says of it. */
 export interface StoredKey {
   readonly apiKey: ApiKey;
+  /** The digest that it is stored under. */
+  readonly digest: string;
   readonly revoked: boolean;
   /** Milliseconds until its expiry, not above 0 where that has come; null: never. */
   readonly lifeMs: number | null;
@@ -51,9 +53,16 @@ export class KeyStore {
 
   /**
    * Life is judged by the database's clock, for that of this machine may be wrong.
+   * @param others other digests that the same key may be stored under
    * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
    */
-  find(digest: string, sent: () => void = () => {}): Eventually<StoredKey | null> {
+  find(
+    digest: string,
+    others: readonly string[] = [],
+    sent: () => void = () => {},
+  ): Eventually<StoredKey | null> {
+    if (others.length > 0)
+      return this.findAll([digest, ...others], sent).then((found) => firstOf(found, digest, others));
     return then(this.one.rows(digest, sent), ([row]) => (row ? storedKey(row) : null));
   }
 
@@ -92,8 +101,26 @@ export class KeyStore {
   }
 }
 
+/** The key that is stored under the first of its digests. */
+export function firstOf(
+  found: ReadonlyMap<string, StoredKey>,
+  digest: string,
+  others: readonly string[],
+): StoredKey | null {
+  for (const each of [digest, ...others]) {
+    const stored = found.get(each);
+    if (stored) return stored;
+  }
+  return null;
+}
+
 function storedKey(row: StoredKeyRow): StoredKey {
-  return { apiKey: apiKeyFromRow(row), revoked: row.revoked_at !== null, lifeMs: row.life_ms };
+  return {
+    apiKey: apiKeyFromRow(row),
+    digest: row.key_digest,
+    revoked: row.revoked_at !== null,
+    lifeMs: row.life_ms,
+  };
 }
 
 function refuseUnusable(error: unknown): never {

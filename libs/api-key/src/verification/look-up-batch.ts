@@ -1,5 +1,5 @@
 import { ApiKeyRefusal } from '../api-key.errors';
-import type { StoredKey } from './key-store';
+import { firstOf, type StoredKey } from './key-store';
 
 /** How many look-ups may wait for the next statement, and how many statements may be under way. */
 const MAX_WAITING = 1_000;
@@ -13,6 +13,7 @@ export type FindAll = (
 
 interface Waiting {
   readonly digest: string;
+  readonly others: readonly string[];
   readonly sent: () => void;
   readonly resolve: (found: StoredKey | null) => void;
   readonly reject: (error: unknown) => void;
@@ -34,13 +35,13 @@ export class LookUpBatch {
   ) {}
 
   /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many wait */
-  find(digest: string, sent: () => void): Promise<StoredKey | null> {
+  find(digest: string, others: readonly string[], sent: () => void): Promise<StoredKey | null> {
     if (this.waiting.length >= MAX_WAITING) {
       const cause = new Error('too many look-ups wait for one statement');
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
     }
     return new Promise((resolve, reject) => {
-      this.waiting.push({ digest, sent, resolve, reject });
+      this.waiting.push({ digest, others, sent, resolve, reject });
       this.schedule();
     });
   }
@@ -67,8 +68,9 @@ export class LookUpBatch {
       for (const each of together) each.sent();
     };
     try {
-      const found = await this.findAll([...new Set(together.map(({ digest }) => digest))], sent);
-      for (const { digest, resolve } of together) resolve(found.get(digest) ?? null);
+      const digests = together.flatMap(({ digest, others }) => [digest, ...others]);
+      const found = await this.findAll([...new Set(digests)], sent);
+      for (const { digest, others, resolve } of together) resolve(firstOf(found, digest, others));
     } catch (error) {
       for (const { reject } of together) reject(error);
     }

@@ -5,7 +5,7 @@ import type { ResolvedApiKeyOptions } from '../api-key.options';
 import { type Eventually, settled } from '../eventually';
 import { trustTable } from './api-key.row';
 import { type Clock, SYSTEM_CLOCK } from './clock';
-import { KeyCache, type KnownKey, type LookUpWay } from './key-cache';
+import { KeyCache, type KnownKey, type LookUp, type LookUpWay } from './key-cache';
 import { KeyStore, type StoredKey } from './key-store';
 import { Lease } from './lease';
 import { LookUpBatch } from './look-up-batch';
@@ -49,12 +49,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     clock: Clock = SYSTEM_CLOCK,
   ) {
     this.lease = new Lease(Math.max(options.leaseMs, options.serveCachedForMs), clock);
-    this.cache = new KeyCache(
-      (digest, sent, way) => this.lookUp(digest, sent, way),
-      this.lease,
-      options,
-      clock,
-    );
+    this.cache = new KeyCache((digest, how) => this.lookUp(digest, how), this.lease, options, clock);
     this.batch = new LookUpBatch(
       (digests, sent) => store.findAll(digests, sent),
       Math.min(TOGETHER_MS, options.lookUpTimeoutMs / PART_OF_DEADLINE),
@@ -80,10 +75,11 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
 
   /**
    * The key of a digest that is not remembered; null where there is none.
+   * @param others other digests that the same key may be stored under
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many look-ups are under way
    */
-  find(digest: string, way: LookUpWay = 'alone'): Promise<KnownKey | null> {
-    return this.cache.find(digest, way);
+  find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
+    return this.cache.find(digest, way, others);
   }
 
   /** Forgets a key in this instance at once; the others hear of it by the feed. */
@@ -101,7 +97,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   async canJudge(): Promise<boolean> {
     if (this.lease.isHeld()) return true;
     try {
-      await this.lookUp(NO_DIGEST);
+      await this.lookUp(NO_DIGEST, { way: 'alone', others: [], sent: () => {} });
       return true;
     } catch {
       return false;
@@ -153,14 +149,14 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many are under way */
-  private lookUp(digest: string, sent = () => {}, way: LookUpWay = 'alone'): Eventually<StoredKey | null> {
-    if (way === 'together') return this.batch.find(digest, sent);
+  private lookUp(digest: string, { way, others, sent }: LookUp): Eventually<StoredKey | null> {
+    if (way === 'together') return this.batch.find(digest, others, sent);
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
         cause: new Error('too many look-ups are under way'),
       });
     this.lookUps += 1;
-    return settled(this.store.find(digest, sent), () => {
+    return settled(this.store.find(digest, others, sent), () => {
       this.lookUps -= 1;
     });
   }

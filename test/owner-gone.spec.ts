@@ -1,0 +1,70 @@
+import { Controller, Get } from '@nestjs/common';
+import { ApiKeyAuth } from 'nestjs-api-key';
+import { ADAPTERS, type Adapter, bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+import { until } from './support/until';
+
+@Controller()
+@ApiKeyAuth()
+class Routes {
+  @Get()
+  get() {
+    return 'in';
+  }
+}
+
+let database: string;
+let userId: string;
+const running: TestApp[] = [];
+
+beforeEach(async () => {
+  database = await createMigratedDatabase();
+  await sql(database, 'ALTER TABLE users ADD COLUMN disabled_at timestamptz');
+  userId = await createUser(database);
+});
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((app) => app.close()));
+});
+
+/** An instance that remembers for a minute, and lets in whose user is there and not disabled. */
+async function instance(adapter: Adapter): Promise<TestApp> {
+  const loadUser = async (id: string) =>
+    (await sql(database, 'SELECT id FROM users WHERE id = $1 AND disabled_at IS NULL', [id]))[0] ?? null;
+  const options = { loadUser, leaseMs: 60_000, userCacheMs: 60_000 };
+  const app = await bootApp({ database, adapter, controllers: [Routes], options });
+  running.push(app);
+  return app;
+}
+
+const statusOf = async (app: TestApp, key: string) =>
+  (await fetch(app.url, { headers: { authorization: `Bearer ${key}` } })).status;
+
+describe.each(
+  ADAPTERS,
+)('on %s, although two instances have the user in memory, a key is refused', (adapter) => {
+  it.each([
+    ['disabled', 'UPDATE users SET disabled_at = now() WHERE id = $1'],
+    ['deleted', 'DELETE FROM users WHERE id = $1'],
+  ])('whose user was %s, and tells its caller no more than that it is not valid', async (_, end) => {
+    const apps = [await instance(adapter), await instance(adapter)];
+    const [app] = apps as [TestApp];
+    const { key } = await app.keys.create({ userId, name: 'ci' });
+    await until(() => apps.every(({ keys }) => keys.verificationStatus.leaseHeld));
+    for (const each of apps)
+      expect([await statusOf(each, key), await statusOf(each, key)]).toEqual([200, 200]);
+    await sql(database, end, [userId]);
+    for (const each of apps) await until(async () => (await statusOf(each, key)) === 401);
+    const response = await fetch(app.url, { headers: { authorization: `Bearer ${key}` } });
+    expect(await response.json()).toMatchObject({ error: 'INVALID_API_KEY' });
+  });
+
+  it('until the user is enabled again', async () => {
+    const app = await instance(adapter);
+    const { key } = await app.keys.create({ userId, name: 'ci' });
+    await sql(database, `UPDATE users SET disabled_at = now() WHERE id = ${userId}`);
+    expect(await statusOf(app, key)).toBe(401);
+    await sql(database, `UPDATE users SET disabled_at = NULL WHERE id = ${userId}`);
+    await until(async () => (await statusOf(app, key)) === 200);
+  });
+});
