@@ -70,6 +70,61 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     return other;
   }
 
+  describe('to who asks for problem details (RFC 9457)', () => {
+    const PROBLEM = 'application/problem+json';
+
+    it('a refusal is one, with the same status, challenge and code', async () => {
+      const response = await get('/any', `Accept: ${PROBLEM}`);
+      expect(response.status).toBe(401);
+      expect(response.headers['content-type']).toMatch(/^application\/problem\+json/);
+      expect(response.headers['www-authenticate']).toBe(MISSING.challenge);
+      expect(response.json).toEqual({
+        type: 'about:blank',
+        title: 'Unauthorized',
+        status: 401,
+        detail: expect.stringContaining('Authorization: Bearer'),
+        error: 'MISSING_API_KEY',
+      });
+    });
+
+    it('it lists what is missing, and names the ways out', async () => {
+      const accept = `Accept: ${PROBLEM}`;
+      const scope = await get('/write', `Authorization: Bearer ${key}`, accept);
+      expect(scope.json).toMatchObject({ title: 'Forbidden', status: 403, missing: ['orders:write'] });
+      const plaintext = await get('/any', `Authorization: Bearer ${key}`, 'X-Forwarded-Proto: http', accept);
+      expect(plaintext.json).toMatchObject({
+        error: 'HTTPS_REQUIRED',
+        detail: expect.stringContaining('trustProxy'),
+      });
+    });
+
+    it('what is let in is answered as always', async () => {
+      const response = await get('/any', `Authorization: Bearer ${key}`, `Accept: ${PROBLEM}`);
+      expect([response.status, response.json]).toEqual([200, { ok: true }]);
+      expect(response.headers['content-type']).toMatch(/^application\/json/);
+    });
+
+    it.each([
+      [`${PROBLEM}, application/json`, true],
+      [`${PROBLEM}, */*`, true],
+      ['Application/Problem+JSON', true],
+      [`${PROBLEM};q=0.5, text/html`, true],
+      [`application/json, ${PROBLEM};q=0.9`, false],
+      [`${PROBLEM};q=0, */*`, false],
+      ['application/json', false],
+      ['*/*', false],
+      ['text/html', false],
+      ['', false],
+      [`"${PROBLEM}`, false],
+      [`${PROBLEM};q=nonsense;;=,,`, false],
+    ])('Accept: %s: %s', async (accept, isProblem) => {
+      const { headers, json } = await get('/any', `Accept: ${accept}`);
+      expect(headers['content-type']?.startsWith(PROBLEM)).toBe(isProblem);
+      expect(json.error).toBe('MISSING_API_KEY');
+      expect('detail' in json).toBe(isProblem);
+    });
+  });
+
   describe('the error table:', () => {
     it('no key is MISSING_API_KEY, with a bare challenge', async () => {
       expectRefused(await get('/any'), MISSING);

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { HttpException } from '@nestjs/common';
 import type { ApiKey } from './api-key.entity';
 
@@ -78,27 +79,32 @@ const REFUSALS = {
   },
 } as const satisfies Record<string, RefusalRule>;
 
+interface RefusalDetails {
+  readonly missing?: readonly string[];
+  readonly asked?: readonly string[];
+  readonly cause?: unknown;
+  readonly refused?: RefusedKey;
+  /** Seconds for `Retry-After`, where the refusal has no fixed one. */
+  readonly retryAfterSeconds?: number;
+}
+
 /**
  * A request refused by this library. Its body is `{ statusCode, error, message }`, for `INSUFFICIENT_SCOPE` with
  * `missing`, the scopes that the key lacks.
  */
 export class ApiKeyRefusal extends HttpException {
+  readonly #details: RefusalDetails;
+
+  /** @param isProblem whether the body is one of RFC 9457 */
   constructor(
     readonly code: RefusalCode,
-    details: {
-      readonly missing?: readonly string[];
-      readonly asked?: readonly string[];
-      readonly cause?: unknown;
-      readonly refused?: RefusedKey;
-      /** Seconds for `Retry-After`, where the refusal has no fixed one. */
-      readonly retryAfterSeconds?: number;
-    } = {},
+    details: RefusalDetails = {},
+    isProblem = false,
   ) {
-    const { status, message } = REFUSALS[code];
-    const { missing } = details;
-    super({ statusCode: status, error: code, message, ...(missing && { missing }) }, status, {
+    super(isProblem ? problemOf(code, details) : bodyOf(code, details), REFUSALS[code].status, {
       cause: details.cause,
     });
+    this.#details = details;
     this.asked = details.asked ?? [];
     this.retryAfterSeconds = details.retryAfterSeconds;
     Object.defineProperty(this, 'refused', { value: details.refused ?? null, enumerable: false });
@@ -110,6 +116,11 @@ export class ApiKeyRefusal extends HttpException {
   private readonly asked: readonly string[];
   private readonly retryAfterSeconds: number | undefined;
 
+  /** This refusal with a body of RFC 9457: `{ type, title, status, detail, error }`, and `missing` as above. */
+  toProblem(): ApiKeyRefusal {
+    return new ApiKeyRefusal(this.code, this.#details, true);
+  }
+
   /** The response headers that belong to this refusal. */
   headers(realm: string): Record<string, string> {
     const { challenge, retryAfterSeconds = this.retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
@@ -119,6 +130,18 @@ export class ApiKeyRefusal extends HttpException {
       ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
     };
   }
+}
+
+function bodyOf(code: RefusalCode, { missing }: RefusalDetails): object {
+  const { status, message } = REFUSALS[code];
+  return { statusCode: status, error: code, message, ...(missing && { missing }) };
+}
+
+/** RFC 9457 §4.2.1: a problem without a page of its own is `about:blank`, and its title that of its status. */
+function problemOf(code: RefusalCode, { missing }: RefusalDetails): object {
+  const { status, message } = REFUSALS[code];
+  const members = { type: 'about:blank', title: STATUS_CODES[status], status, detail: message, error: code };
+  return { ...members, ...(missing && { missing }) };
 }
 
 /** A change that the state of the key forbids, such as a second rotation. Nothing was changed. */

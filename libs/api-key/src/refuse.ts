@@ -2,17 +2,22 @@ import type { ExecutionContext } from '@nestjs/common';
 import { ApiKeyRefusal } from './api-key.errors';
 import type { RequestTrail } from './audit/request-trail';
 import { type Eventually, inTime, isPending } from './eventually';
-import { callerOf, setHeaders } from './request/http-exchange';
+import { callerOf, requestOf, setHeaders } from './request/http-exchange';
+import { PROBLEM, prefersProblem } from './request/problem-details';
 
 /**
  * Refuses a request: sets the headers that belong to the refusal and tells the trail.
- * @throws the error that is given, always
+ * @throws the error that is given, always; a refusal in the form that the caller prefers
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
   if (error instanceof ApiKeyRefusal) {
     setHeaders(context, error.headers(realm));
     if (error.refused) trail.refused(error.refused, callerOf(context));
     if (error.code === 'KEY_STORE_UNAVAILABLE') trail.unavailable(error.cause);
+    if (prefersProblem(requestOf(context))) {
+      setHeaders(context, { 'Content-Type': PROBLEM });
+      throw error.toProblem();
+    }
   }
   throw error;
 }
