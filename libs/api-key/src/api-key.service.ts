@@ -300,7 +300,7 @@ export class ApiKeyService {
 
   /**
    * Ends a key for good and answers it, or null where there is none. It is also expired from now on, for a Rails app on the
-   * same table knows only that. Revoking again changes nothing.
+   * same table knows only that. Revoking again changes nothing. A trail that cannot be written does not stop it: the log tells it then.
    */
   async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<ApiKey | null> {
     const reason = reasonOf(options);
@@ -312,14 +312,14 @@ export class ApiKeyService {
     return apiKey;
   }
 
-  /** Ends all keys of an owner, and answers those that this call ended. */
+  /** Ends all keys of an owner, and answers those that this call ended; also where the trail cannot be written, as `revoke`. */
   async revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
     const reason = reasonOf(input);
     const owner = ownerOf(acting);
     if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the keys']);
     if (owner !== null && owner !== input.userId) return [];
     return this.changes
-      .make(async (manager) => {
+      .makeRegardless(async (manager) => {
         const revoked = await revokeKeysOf(manager, this.table, input.userId);
         return {
           result: revoked,
@@ -443,7 +443,7 @@ export class ApiKeyService {
     acting: Acting,
   ): Promise<ApiKey | null> {
     try {
-      return await this.changes.make(async (manager) => {
+      return await this.changes.makeRegardless(async (manager) => {
         const locked = await lockKey(manager, this.table, id, owner);
         const revoked = locked && (await revokeKey(manager, this.table, id));
         const events = revoked ? [changeEvent('revoked', revoked, acting, { reason })] : [];

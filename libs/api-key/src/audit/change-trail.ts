@@ -26,10 +26,23 @@ export class ChangeTrail {
     private readonly committed: (keyId: string) => void,
   ) {}
 
-  async make<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
+  /** A change that cannot be told is not made. */
+  make<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
+    return this.commit(work, (manager, events) => this.trail.recordIn(manager, events));
+  }
+
+  /** A change that is made although the trail cannot be written, as where its disk is full: the log tells it then. */
+  makeRegardless<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
+    return this.commit(work, (manager, events) => this.tryToRecord(manager, events));
+  }
+
+  private async commit<Result>(
+    work: (manager: EntityManager) => Promise<Change<Result>>,
+    record: (manager: EntityManager, events: readonly ChangeEvent[]) => Promise<void>,
+  ): Promise<Result> {
     const { result, events } = await this.dataSource.transaction(async (manager) => {
       const change = await work(manager);
-      await this.trail.recordIn(manager, change.events);
+      await record(manager, change.events);
       return change;
     });
     for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
@@ -37,6 +50,26 @@ export class ChangeTrail {
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);
     return result;
   }
+
+  private async tryToRecord(manager: EntityManager, events: readonly ChangeEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    await manager.query('SAVEPOINT api_key_trail');
+    try {
+      await this.trail.recordIn(manager, events);
+    } catch (error) {
+      await manager.query('ROLLBACK TO SAVEPOINT api_key_trail');
+      const keys = events.map(({ type, keyId, masked }) => `${type} ${keyId} (${masked})`).join(', ');
+      const { actor } = events[0] as ChangeEvent;
+      this.logger.error(
+        `The trail could not be written (${wordsOf(error)}), and lacks: ${keys}, by ${actor.type} ${actor.id ?? 'unknown'}.`,
+      );
+    }
+  }
+}
+
+/** Without the statement and its parameters, which TypeORM's errors carry. */
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The event of a change to a key. */
