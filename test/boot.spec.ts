@@ -1,4 +1,4 @@
-import { Controller, Get, Injectable, Module, UseGuards } from '@nestjs/common';
+import { Controller, Get, Injectable, Logger, Module, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
@@ -34,6 +34,25 @@ async function bootOf(settings: Omit<TestAppSettings, 'database'>): Promise<stri
     return (error as Error).message;
   }
 }
+
+it.each([
+  ['production', true, true],
+  ['production', false, false],
+  ['development', true, false],
+])('in %s with loopbackException %s it warns of a proxy that adds no header: %s', async (environment, loopbackException, warns) => {
+  const before = process.env.NODE_ENV;
+  const warned = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+  process.env.NODE_ENV = environment;
+  try {
+    expect(await bootOf({ options: { loopbackException } })).toBe('booted');
+    expect(warned.mock.calls.flat().some((text) => String(text).includes('loopbackException: false'))).toBe(
+      warns,
+    );
+  } finally {
+    process.env.NODE_ENV = before;
+    warned.mockRestore();
+  }
+});
 
 describe('the boot stops, and says why, where', () => {
   it('a scope on a method is not in the catalogue', async () => {

@@ -8,11 +8,13 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host';
 import {
   AnyScope,
   type ApiKey,
   ApiKeyAuth,
   ApiKeyGuard,
+  ApiKeyThrottlerGuard,
   CurrentApiKey,
   CurrentUser,
   Public,
@@ -63,6 +65,26 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     const app = await boot({ controllers: [Routes] });
     expect(await statusOf(app, '/')).toBe(401);
     expect(await statusOf(app, '/', await keyWith(app, []))).toBe(200);
+  });
+
+  it.each([
+    'rpc',
+    'ws',
+    'graphql',
+  ])('in a context of %s every guard refuses, for it does not know how the request came', async (type) => {
+    @Controller()
+    @ApiKeyAuth()
+    class Routes {
+      @Get()
+      get() {}
+    }
+    const app = await boot({ controllers: [Routes] });
+    const context = new ExecutionContextHost([{ headers: {} }], Routes, Routes.prototype.get);
+    context.setType(type);
+    for (const Guard of [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard])
+      expect(() => app.app.get<CanActivate>(Guard).canActivate(context)).toThrow(
+        `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}`,
+      );
   });
 
   it('scopes of class and method add up, and all are needed', async () => {

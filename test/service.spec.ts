@@ -136,6 +136,22 @@ describe('what is not a key never authenticates', () => {
   });
 });
 
+it('the digest of a key, as a dump of the table shows it, is no key itself', async () => {
+  const app = await bootApp({ database, options: { format: 'hex' } });
+  try {
+    const { key, apiKey } = await app.keys.create({ userId, name: 'ci' });
+    const [row] = await sql<{ key_digest: string }>(
+      database,
+      'SELECT key_digest FROM api_keys WHERE id = $1',
+      [apiKey.id],
+    );
+    expect(await app.keys.verify(key)).toMatchObject({ ok: true });
+    expect(await app.keys.verify(row?.key_digest)).toEqual({ ok: false, reason: 'unknown' });
+  } finally {
+    await app.close();
+  }
+});
+
 it('no error of the database carries a digest', async () => {
   const { key } = await create();
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');

@@ -170,6 +170,22 @@ describe('a change is told in the trail', () => {
 });
 
 describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
+  it.each([
+    ['r-1/a.b:c=d+e', 'r-1/a.b:c=d+e'],
+    ['two words', null],
+    ['a'.repeat(49), null],
+    ['r-1%0a', null],
+    ['r-1\u00e9', null],
+    ['<script>', null],
+  ])('with its request id, and without one that could be anything else: %j', async (id, told) => {
+    const app = await boot({}, { adapter });
+    await rawGet(app.port, '/any', ['Authorization: Bearer not-a-key', `X-Request-Id: ${id}`]);
+    const read = () => sql(database, `SELECT request_id FROM api_key_events WHERE type = 'refused'`);
+    await until(async () => (await read()).length > 0);
+    const [{ request_id: written }] = (await read()) as [{ request_id: string | null }];
+    expect(written === null || /^req-\w+$/.test(written) ? null : written).toBe(told);
+  });
+
   it('with its fine reason, which the caller is not told, off the path of the request', async () => {
     const app = await boot({}, { adapter });
     const live = await issue(app);
