@@ -9,6 +9,19 @@ const ROWS = [...read('docs/assurance.md').matchAll(/^\| (.+) \| (.+) \| (\S+\.s
   ([, failure = '', test = '', file = '']) => ({ failure, test, file }),
 );
 
+/** A title in `code` before a file in brackets. */
+const CITED = [...read('SECURITY.md').matchAll(/`([^`]+)` ?\n?\(([\w./-]+\.spec\.ts)\)/g)].map(
+  ([, test = '', file = '']) => ({ test, file }),
+);
+
+it('SECURITY.md names a test of each claim', () => {
+  expect(CITED.length).toBeGreaterThan(190);
+});
+
+it.each(CITED)('SECURITY.md: $file has $test', ({ test, file }) => {
+  expect(read(file).replaceAll("\\'", "'")).toContain(test);
+});
+
 it('docs/assurance.md names tests', () => {
   expect(ROWS.length).toBeGreaterThan(20);
 });
