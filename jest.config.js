@@ -11,6 +11,7 @@ module.exports = {
     '<rootDir>/libs/*/src/**/*.spec.ts',
     '<rootDir>/src/**/*.spec.ts',
     '<rootDir>/test/**/*.spec.ts',
+    '<rootDir>/bench/**/*.spec.ts',
   ],
   transform: {
     '^.+\\.ts$': swc(

@@ -1,0 +1,42 @@
+import { percentile } from '../statistics';
+
+/** Shares of the fastest measurements that are kept: slow ones are the machine's own more often than the code's. */
+const CROPS = [0.999, 0.99, 0.95, 0.9, 0.75, 0.5] as const;
+
+/** A t statistic, and the share of the fastest measurements that it is of. */
+export interface CroppedT {
+  readonly t: number;
+  readonly share: number;
+}
+
+/**
+ * Welch's t of two samples, whose variances may differ: how many standard errors their means lie apart. Positive where the first mean
+ * is the larger one.
+ * @throws Error where a sample has less than two values
+ */
+export function welchT(a: readonly number[], b: readonly number[]): number {
+  const [ofA, ofB] = [momentsOf(a), momentsOf(b)];
+  const difference = ofA.mean - ofB.mean;
+  return difference === 0 ? 0 : difference / Math.sqrt(ofA.variance / a.length + ofB.variance / b.length);
+}
+
+/** The t farthest from 0 of those that keep only what does not exceed a percentile of both samples together. */
+export function largestCroppedT(a: readonly number[], b: readonly number[]): CroppedT {
+  const together = [...a, ...b].toSorted((x, y) => x - y);
+  const cropped = CROPS.map((share) => {
+    const limit = percentile(together, share);
+    const kept = (values: readonly number[]) => values.filter((value) => value <= limit);
+    return { t: welchT(kept(a), kept(b)), share };
+  });
+  return cropped.reduce((most, each) => (Math.abs(each.t) > Math.abs(most.t) ? each : most));
+}
+
+function momentsOf(values: readonly number[]): { readonly mean: number; readonly variance: number } {
+  if (values.length < 2) throw new Error('There is no variance of less than two values');
+  const mean = sum(values, (value) => value) / values.length;
+  return { mean, variance: sum(values, (value) => (value - mean) ** 2) / (values.length - 1) };
+}
+
+function sum(values: readonly number[], of: (value: number) => number): number {
+  return values.reduce((total, value) => total + of(value), 0);
+}
