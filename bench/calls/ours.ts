@@ -20,6 +20,13 @@ export async function ourVerify(databaseUrl: string, keys: readonly string[]): P
 /** An application without a server, once its lease is held. */
 export async function ourContext(module: DynamicModule): Promise<INestApplicationContext> {
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'] });
-  while (!context.get(ApiKeyService).verificationStatus.leaseHeld) await delay(POLL_MS);
+  await untilLeased(context);
   return context;
+}
+
+/** The service of an application, once its lease is held. */
+export async function untilLeased(context: INestApplicationContext): Promise<ApiKeyService> {
+  const service = context.get(ApiKeyService);
+  while (!service.verificationStatus.leaseHeld) await delay(POLL_MS);
+  return service;
 }

@@ -68,6 +68,12 @@ export function oursCold(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cacheSize: 0 });
 }
 
+/** The same, and however many of them find no valid key, each look-up is a statement of its own. */
+export function oursColdAlone(databaseUrl: string): DynamicModule {
+  const options = { cacheSize: 0, failedAttempts: { limit: null } };
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), options);
+}
+
 /** On a table of keys as Rails mints them, remembering so many. */
 export function oursOfSize(databaseUrl: string, cacheSize: number): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cacheSize });

@@ -1,0 +1,80 @@
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { randomFrom } from '../test/support/random';
+import { startDatabase } from './database';
+import { type Comparison, compare } from './timing/comparison';
+import { createRefusedKeys } from './timing/refused-keys';
+import { type SamplePlan, takeSample } from './timing/sample';
+import { comparisonTable } from './timing/table';
+import { coldGuard, type Way, warmGuard, warmHttp } from './timing/ways';
+
+const KEYS_OF_A_KIND = 2_000;
+const LEAK = { kind: 'revoked', micros: 3 } as const;
+
+/** How often each way is measured, in all; two of three kinds, which are compared, are a million of a million and a half. */
+const COUNTS = { warm: '1500000', cold: '1500000', http: '150000' };
+
+/** Shows whether the time of an answer tells why a key is refused; fails where it does. */
+async function main(): Promise<void> {
+  const { counts, leak, seed } = asked();
+  const database = await startDatabase();
+  try {
+    report('Making keys ...');
+    const keys = await createRefusedKeys(database.url, KEYS_OF_A_KIND);
+    const plan = { keys, random: randomFrom(seed), leak: leak ? LEAK : null };
+    const rows = [
+      ...(await measure(() => warmGuard(database.url, keys), { ...plan, count: counts.warm })),
+      ...(await measure(() => coldGuard(database.url), { ...plan, count: counts.cold })),
+      ...(await measure(() => warmHttp(database.url, keys), { ...plan, count: counts.http })),
+    ];
+    console.log(`${comparisonTable(rows)}\n\nSeed ${seed}.`);
+    if (rows.some(([, { verdict }]) => verdict === 'TOLD APART')) process.exitCode = 1;
+  } finally {
+    await database.remove();
+  }
+}
+
+/** Nothing where it is to be measured not once. */
+async function measure(
+  open: () => Promise<Way>,
+  plan: Omit<SamplePlan, 'way'>,
+): Promise<(readonly [string, Comparison])[]> {
+  if (plan.count === 0) return [];
+  const way = await open();
+  try {
+    report(`${plan.count.toLocaleString('en')} times: ${way.name} ...`);
+    const blocks = await takeSample({ ...plan, way });
+    return compare(blocks).map((comparison) => [way.name, comparison]);
+  } finally {
+    await way.close();
+  }
+}
+
+function asked() {
+  const { values } = parseArgs({
+    options: {
+      warm: { type: 'string', default: COUNTS.warm },
+      cold: { type: 'string', default: COUNTS.cold },
+      http: { type: 'string', default: COUNTS.http },
+      seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+      leak: { type: 'boolean', default: false },
+    },
+  });
+  const { leak, warm, cold, http, seed } = values;
+  return { leak, seed: whole(seed), counts: { warm: whole(warm), cold: whole(cold), http: whole(http) } };
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new Error(`${text} is no whole number`);
+  return Number(text);
+}
+
+/** Beside the table, so that it can be piped. */
+function report(line: string): void {
+  console.error(line);
+}
+
+main().catch((error: unknown) => {
+  report(String(error));
+  process.exit(1);
+});

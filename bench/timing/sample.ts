@@ -1,0 +1,76 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Block, KINDS, type Kind, type RefusedKeys } from './kinds';
+import type { Way } from './ways';
+
+/** Medians are compared block by block. */
+const BLOCKS = 100;
+
+/** What is measured, and how often. */
+export interface SamplePlan {
+  readonly way: Way;
+  readonly keys: RefusedKeys;
+  /** In all, of every kind as many. */
+  readonly count: number;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  /** What one kind is made to take longer; null: nothing, as it should be. */
+  readonly leak: Leak | null;
+}
+
+/** Time that is wasted on one kind, to show that it would be found. */
+export interface Leak {
+  readonly kind: Kind;
+  readonly micros: number;
+}
+
+/** Times of all kinds in random order, one at a time, after one block that is not kept. */
+export async function takeSample(plan: SamplePlan): Promise<Block[]> {
+  const each = Math.ceil(plan.count / BLOCKS / KINDS.length);
+  await takeBlock(plan, each);
+  const blocks: Block[] = [];
+  while (blocks.length < BLOCKS) blocks.push(await takeBlock(plan, each));
+  return blocks;
+}
+
+async function takeBlock(plan: SamplePlan, each: number): Promise<Block> {
+  const times: Record<Kind, number[]> = { unknown: [], revoked: [], expired: [] };
+  for (const kind of shuffled(repeated(KINDS, each), plan.random)) times[kind].push(await timeOf(kind, plan));
+  return times;
+}
+
+/** In a turn of its own, as each request has. Where a key that is remembered had to be looked up, it is asked for again. */
+async function timeOf(kind: Kind, plan: SamplePlan): Promise<number> {
+  const { way, random, leak } = plan;
+  const keys = plan.keys[kind];
+  const ask = way.prepare(keys[Math.floor(random() * keys.length)] ?? '');
+  const wasted = leak?.kind === kind ? leak.micros : 0;
+  await nextTurn();
+  const start = process.hrtime.bigint();
+  if (wasted > 0) waste(wasted);
+  const pending = ask();
+  if (pending) await pending;
+  const micros = microsSince(start);
+  return way.isRemembered && pending ? timeOf(kind, plan) : micros;
+}
+
+function waste(micros: number): void {
+  const start = process.hrtime.bigint();
+  while (microsSince(start) < micros);
+}
+
+function microsSince(start: bigint): number {
+  return Number(process.hrtime.bigint() - start) / 1_000;
+}
+
+function repeated<T>(values: readonly T[], times: number): T[] {
+  return Array.from({ length: times }, () => values).flat();
+}
+
+/** Fisher and Yates. */
+function shuffled<T>(values: T[], random: () => number): T[] {
+  for (let last = values.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    [values[last], values[other]] = [values[other] as T, values[last] as T];
+  }
+  return values;
+}

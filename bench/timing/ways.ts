@@ -1,0 +1,121 @@
+import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
+import type { INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { ApiKeyGuard, ApiKeyRefusal } from 'nestjs-api-key';
+import { ourContext, untilLeased } from '../calls/ours';
+import { ours, oursColdAlone } from '../variants/ours';
+import { ROUTE } from '../variants/route';
+import { KINDS, type RefusedKeys } from './kinds';
+
+/** Presents a key that is refused, and fails where it is not. Null where the answer was there at once. */
+type Ask = () => Promise<void> | null;
+
+/** One way to present a key. */
+export interface Way {
+  /** As the table calls it. */
+  readonly name: string;
+  /** Whether the answer comes without a promise where the key is remembered. */
+  readonly isRemembered: boolean;
+  /** What need not be measured. */
+  prepare(key: string): Ask;
+  close(): Promise<void>;
+}
+
+/** The guard with its default options, every key remembered. */
+export async function warmGuard(databaseUrl: string, keys: RefusedKeys): Promise<Way> {
+  const context = await ourContext(ours(databaseUrl));
+  await remember(context, keys);
+  return guardWay('guard, warm', context, true);
+}
+
+/** The guard that remembers nothing: each key is looked up, by a statement of its own. */
+export async function coldGuard(databaseUrl: string): Promise<Way> {
+  const context = await NestFactory.createApplicationContext(oursColdAlone(databaseUrl), {
+    logger: ['error'],
+  });
+  return guardWay('guard, cold', context, false);
+}
+
+/** Whole requests to a server in this process, every key remembered. */
+export async function warmHttp(databaseUrl: string, keys: RefusedKeys): Promise<Way> {
+  const app = await NestFactory.create(ours(databaseUrl), new FastifyAdapter(), { logger: ['error'] });
+  await app.listen(0, '127.0.0.1');
+  await remember(app, keys);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const url = `http://127.0.0.1:${app.getHttpServer().address().port}/${ROUTE}`;
+  return {
+    name: 'HTTP, warm',
+    isRemembered: false,
+    prepare: (key) => () => requireUnauthorized(url, agent, key),
+    close: async () => {
+      agent.destroy();
+      await app.close();
+    },
+  };
+}
+
+function guardWay(name: string, context: INestApplicationContext, isRemembered: boolean): Way {
+  const guard = context.get(ApiKeyGuard);
+  const prepare = (key: string) => {
+    const request = contextOf(key);
+    return () => requireRefused(guard, request);
+  };
+  return { name, isRemembered, prepare, close: () => context.close() };
+}
+
+/** @throws Error where a key is not refused for what it is */
+async function remember(context: INestApplicationContext, keys: RefusedKeys): Promise<void> {
+  const service = await untilLeased(context);
+  for (const kind of KINDS)
+    for (const key of keys[kind]) {
+      const result = await service.verify(key);
+      if (result.ok || result.reason !== kind) throw new Error(`A key that is ${kind} was judged otherwise`);
+    }
+}
+
+class TimedController {
+  answer() {}
+}
+
+/** What Nest hands to a guard, with as much of a request from this machine as the guard looks at. */
+function contextOf(key: string): ExecutionContextHost {
+  const authorization = `Bearer ${key}`;
+  const request = {
+    headers: { authorization },
+    rawHeaders: ['authorization', authorization],
+    socket: { remoteAddress: '127.0.0.1' },
+    ip: '127.0.0.1',
+  };
+  const response = { setHeader: () => {} };
+  return new ExecutionContextHost([request, response], TimedController, TimedController.prototype.answer);
+}
+
+function requireRefused(guard: ApiKeyGuard, context: ExecutionContextHost): Promise<void> | null {
+  try {
+    return Promise.resolve(guard.canActivate(context)).then(failAccepted, requireInvalid);
+  } catch (error) {
+    requireInvalid(error);
+    return null;
+  }
+}
+
+function failAccepted(): never {
+  throw new Error('A key that is not valid was accepted');
+}
+
+function requireInvalid(error: unknown): void {
+  if (!(error instanceof ApiKeyRefusal) || error.code !== 'INVALID_API_KEY') throw error;
+}
+
+async function requireUnauthorized(url: string, agent: Agent, key: string): Promise<void> {
+  const [response]: IncomingMessage[] = await once(
+    get(url, { agent, headers: { authorization: `Bearer ${key}` } }),
+    'response',
+  );
+  response?.resume();
+  if (response?.statusCode !== 401) throw new Error(`A key was answered with ${response?.statusCode}`);
+  await once(response, 'end');
+}
