@@ -18,6 +18,11 @@ export class Announcer implements OnModuleInit {
     this.emitter = this.findEmitter();
   }
 
+  /** Whether the application can listen. */
+  get isHeard(): boolean {
+    return this.emitter !== null;
+  }
+
   /** A listener that throws is logged: what happened stays so. */
   announce(event: ApiKeyEvent): void {
     try {

@@ -3,13 +3,16 @@ import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
 
 const BATCH = 500;
 
+/** Puts an event together: at the time it is handed over, which is nobody's request. */
+type Telling = () => ApiKeyEvent;
+
 /**
  * Takes events off the path of requests and hands them to a sink in batches. Bounded: what does not fit is dropped
  * and counted, for a flood of refusals must not fill the memory.
  */
 export class EventQueue {
   private readonly logger = new Logger('ApiKeyModule');
-  private waiting: ApiKeyEvent[] = [];
+  private waiting: Telling[] = [];
   private running: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
   private droppedCount = 0;
@@ -26,8 +29,9 @@ export class EventQueue {
     return this.droppedCount;
   }
 
-  add(event: ApiKeyEvent): void {
-    if (this.waiting.length < this.size) this.waiting.push(event);
+  /** One that is dropped is never put together. */
+  add(telling: Telling): void {
+    if (this.waiting.length < this.size) this.waiting.push(telling);
     else this.droppedCount++;
   }
 
@@ -53,7 +57,7 @@ export class EventQueue {
     while (this.waiting.length > 0) {
       const batch = this.waiting.slice(0, BATCH);
       try {
-        await this.sink.record(batch);
+        await this.sink.record(batch.map((telling) => telling()));
         this.waiting = this.waiting.slice(batch.length);
         this.failing = false;
       } catch (error) {

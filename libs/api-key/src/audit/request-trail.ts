@@ -44,20 +44,13 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
   }
 
-  refused({ reason, apiKey, masked }: RefusedKey, { route, ...caller }: Caller): void {
-    const subject = apiKey ? subjectOf(apiKey) : { keyId: null, masked, userId: null };
-    const actor = apiKey ? ({ type: 'key', id: apiKey.id } as const) : NOBODY;
-    const event: RequestEvent = {
-      type: 'refused',
-      ...subject,
-      actor,
-      ...caller,
-      at: new Date(),
-      details: { reason, route },
-    };
-    this.announcer.announce(event);
-    this.refusals?.add(event);
-    if (this.options.refused === 'log') this.logger.warn(lineOf(event));
+  /** The event is put together when it is told: what the refusal would read of the key, one of ours and no other, shows in its time. */
+  refused(refused: RefusedKey, caller: Caller): void {
+    const at = new Date();
+    const telling = () => refusedEvent(refused, caller, at);
+    if (this.announcer.isHeard) this.announcer.announce(telling());
+    this.refusals?.add(telling);
+    if (this.options.refused === 'log') this.logger.warn(lineOf(telling()));
   }
 
   /** Whether anybody is told of requests that are let in. */
@@ -76,7 +69,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
       at: new Date(),
       details: { route },
     };
-    this.acceptances?.add(event);
+    this.acceptances?.add(() => event);
     if (accepted === 'log') this.logger.debug(lineOf(event));
   }
 
@@ -101,6 +94,16 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
 function sinkOf(target: EventTarget, trail: Trail): ApiKeyEventSink | null {
   if (target === 'table') return trail;
   return typeof target === 'object' ? target : null;
+}
+
+function refusedEvent(
+  { reason, apiKey, masked }: RefusedKey,
+  { route, ...caller }: Caller,
+  at: Date,
+): RequestEvent {
+  const subject = apiKey ? subjectOf(apiKey) : { keyId: null, masked, userId: null };
+  const actor = apiKey ? ({ type: 'key', id: apiKey.id } as const) : NOBODY;
+  return { type: 'refused', ...subject, actor, ...caller, at, details: { reason, route } };
 }
 
 function lineOf({ type, masked, address, details }: ApiKeyEvent): string {

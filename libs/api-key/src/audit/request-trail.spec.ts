@@ -1,0 +1,74 @@
+import { ApiKey } from '../api-key.entity';
+import type { RequestEvent } from '../api-key.event';
+import type { Announcer } from './announcer';
+import { RequestTrail } from './request-trail';
+import type { Trail } from './trail';
+
+const CALLER = { route: 'OrdersController.list', address: '203.0.113.7', requestId: null };
+
+/** A trail into a list, which is handed over at the shutdown, and a key that counts how often it is read. */
+function build({ queueSize = 10, isHeard = false } = {}) {
+  const told: RequestEvent[] = [];
+  const announced: RequestEvent[] = [];
+  const sink = {
+    record: async (events: readonly unknown[]) => void told.push(...(events as RequestEvent[])),
+  };
+  const announcer = { isHeard, announce: (event: RequestEvent) => announced.push(event) };
+  const trail = new RequestTrail(
+    { refused: sink, accepted: 'off', changes: null, queueSize, flushIntervalMs: 1_000 },
+    {} as Trail,
+    announcer as unknown as Announcer,
+  );
+  let reads = 0;
+  const row = { id: '7', userId: '3', keyPrefix: 'key_3fKd', keySuffix: '9xQz' };
+  const apiKey = new Proxy(Object.assign(new ApiKey(), row), {
+    get: (target, name) => {
+      reads += 1;
+      return Reflect.get(target, name);
+    },
+  });
+  const refuse = () => trail.refused({ reason: 'revoked', apiKey, masked: 'key_3fKd...9xQz' }, CALLER);
+  return { trail, told, announced, refuse, reads: () => reads };
+}
+
+it('A refusal reads nothing of the key: the event is put together when it is handed over, and has the time of the refusal', async () => {
+  const { trail, told, refuse, reads } = build();
+  const before = Date.now();
+  refuse();
+  const after = Date.now();
+  expect(reads()).toBe(0);
+  await trail.onApplicationShutdown();
+  expect(told).toEqual([
+    {
+      type: 'refused',
+      keyId: '7',
+      masked: 'key_3fKd...9xQz',
+      userId: '3',
+      actor: { type: 'key', id: '7' },
+      address: '203.0.113.7',
+      requestId: null,
+      at: expect.any(Date),
+      details: { reason: 'revoked', route: 'OrdersController.list' },
+    },
+  ]);
+  const at = told[0]?.at.getTime() ?? 0;
+  expect(before <= at && at <= after).toBe(true);
+});
+
+it('An event that is dropped is never put together', async () => {
+  const { trail, told, refuse, reads } = build({ queueSize: 1 });
+  refuse();
+  await trail.onApplicationShutdown();
+  const ofOne = reads();
+  for (let i = 0; i < 3; i++) refuse();
+  await trail.onApplicationShutdown();
+  expect(told).toHaveLength(2);
+  expect(trail.dropped).toBe(2);
+  expect(reads()).toBe(2 * ofOne);
+});
+
+it('Where the application can listen, it hears of a refusal at once', () => {
+  const { announced, refuse } = build({ isHeard: true });
+  refuse();
+  expect(announced).toMatchObject([{ type: 'refused', keyId: '7', details: { reason: 'revoked' } }]);
+});
