@@ -10,7 +10,7 @@ const ENOUGH = 1_000_000;
 const MAX_MICROS = 1;
 
 /** Why the times of two kinds pass, or that they do not. */
-export type Verdict = 'no difference' | 'below 1 µs' | 'TOLD APART';
+export type Verdict = 'no difference' | 'below 1 µs' | 'too few to say' | 'TOLD APART';
 
 /** The times of two kinds of keys beside each other, in microseconds. */
 export interface Comparison {
@@ -69,8 +69,9 @@ export function verdictOn({
   cropped,
 }: Pick<Comparison, 'measurements' | 'difference' | 't' | 'cropped'>): Verdict {
   const largest = Math.max(Math.abs(t), Math.abs(cropped.t));
-  if (measurements >= ENOUGH && largest < MAX_T) return 'no difference';
-  return difference.low > -MAX_MICROS && difference.high < MAX_MICROS ? 'below 1 µs' : 'TOLD APART';
+  if (difference.low > -MAX_MICROS && difference.high < MAX_MICROS) return 'below 1 µs';
+  if (largest >= MAX_T) return 'TOLD APART';
+  return measurements >= ENOUGH ? 'no difference' : 'too few to say';
 }
 
 function joined(blocks: readonly Block[]): Block {

@@ -1,0 +1,79 @@
+import { EvenRefusals } from './even-refusals';
+
+const BEAT_MS = 10;
+
+/** What went out so far, in order, of look-ups that a test answers. */
+function build() {
+  const out: string[] = [];
+  const evenly = new EvenRefusals(BEAT_MS, () => Date.now());
+  const ask = (name: string) => {
+    let answer: (isRefused: boolean) => void = () => {};
+    let fail: (error: Error) => void = () => {};
+    const looking = new Promise<boolean>((resolve, reject) => {
+      answer = resolve;
+      fail = reject;
+    });
+    const held = evenly.hold(looking, (isRefused) => isRefused);
+    void held.then(
+      () => out.push(name),
+      (error: Error) => out.push(`${name}: ${error.message}`),
+    );
+    return {
+      refuse: () => answer(true),
+      letIn: () => answer(false),
+      fail: () => fail(new Error('away')),
+    };
+  };
+  return { out, ask };
+}
+
+const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+
+beforeEach(() => jest.useFakeTimers({ now: 1_000 }));
+afterEach(() => jest.useRealTimers());
+
+it('what is let in, and what fails, does not wait', async () => {
+  const { out, ask } = build();
+  ask('in').letIn();
+  ask('broken').fail();
+  await pass(0);
+  expect(out).toEqual(['in', 'broken: away']);
+});
+
+it('refusals that took different times go out with one beat, in the order in which they were asked', async () => {
+  const { out, ask } = build();
+  const [first, second, third] = [ask('first'), ask('second'), ask('third')];
+  third.refuse();
+  await pass(1);
+  first.refuse();
+  await pass(8);
+  second.refuse();
+  expect(out).toEqual([]);
+  await pass(1);
+  expect(out).toEqual(['first', 'second', 'third']);
+});
+
+it('one that was asked within the beat waits for the next', async () => {
+  const { out, ask } = build();
+  const slow = ask('slow');
+  await pass(1);
+  ask('late').refuse();
+  await pass(BEAT_MS - 1);
+  expect(out).toEqual([]);
+  await pass(BEAT_MS);
+  expect(out).toEqual(['late']);
+  slow.refuse();
+  await pass(BEAT_MS);
+  expect(out).toEqual(['late', 'slow']);
+});
+
+it('the beat ends where nothing is under way, and begins with the next', async () => {
+  const { out, ask } = build();
+  ask('in').letIn();
+  await pass(BEAT_MS);
+  expect(jest.getTimerCount()).toBe(0);
+  ask('out').refuse();
+  await pass(BEAT_MS);
+  expect(out).toEqual(['in', 'out']);
+  expect(jest.getTimerCount()).toBe(0);
+});

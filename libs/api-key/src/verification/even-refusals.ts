@@ -1,0 +1,63 @@
+import type { Eventually } from '../eventually';
+
+/** A key that is judged for a request. */
+interface Judged {
+  readonly since: number;
+  /** Lets the refusal out, once there is one. */
+  release?: () => void;
+}
+
+/**
+ * Keeps refusals to a beat, so that the time of an answer does not tell a key that is unknown from one that was ended, whose row takes
+ * longer to read. The beat goes on whatever is found; what was asked first goes out first. Keys that are let in wait for nothing.
+ */
+export class EvenRefusals {
+  /** In the order in which they were asked. */
+  private readonly underWay = new Set<Judged>();
+  private timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param beatMs a refusal goes out with the first beat that comes so many milliseconds after it was asked, or later
+   * @param now milliseconds on a clock that never goes back
+   */
+  constructor(
+    private readonly beatMs: number,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** What is found: at once, or where it is a refusal, with a beat. */
+  hold<Found>(looking: Eventually<Found>, isRefusal: (found: Found) => boolean): Promise<Found> {
+    const asked: Judged = { since: this.now() };
+    this.underWay.add(asked);
+    this.timer ??= setInterval(() => this.beat(), this.beatMs).unref();
+    return Promise.resolve(looking).then(
+      (found) => {
+        if (isRefusal(found)) return released(asked, found);
+        this.underWay.delete(asked);
+        return found;
+      },
+      (error: unknown) => {
+        this.underWay.delete(asked);
+        throw error;
+      },
+    );
+  }
+
+  private beat(): void {
+    const latest = this.now() - this.beatMs;
+    for (const asked of this.underWay) {
+      if (!asked.release || asked.since > latest) continue;
+      this.underWay.delete(asked);
+      asked.release();
+    }
+    if (this.underWay.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+}
+
+function released<Found>(asked: Judged, found: Found): Promise<Found> {
+  return new Promise((resolve) => {
+    asked.release = () => resolve(found);
+  });
+}
