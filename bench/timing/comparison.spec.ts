@@ -44,7 +44,7 @@ it.each([
 
 it('Of three kinds the one that takes longer is told apart from both others, and they are not', () => {
   const random = randomFrom(2);
-  const [unknown, revoked, expired] = [0, 20, 0].map((shift) => drifting(random, shift));
+  const [unknown, revoked, expired] = [0, 100, 0].map((shift) => drifting(random, shift));
   const blocks = Array.from({ length: BLOCKS }, (_, i) => ({
     unknown: unknown?.[i] ?? [],
     revoked: revoked?.[i] ?? [],
