@@ -1,4 +1,5 @@
-import { Client, Pool } from 'pg';
+import type { Socket } from 'node:net';
+import { Client, Pool, type PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import { until } from '../../../../test/support/until';
 import { type Patience, PreparedSelect } from './prepared-select';
@@ -18,6 +19,14 @@ function selectWith(
   const dataSource = { driver: { master: pool, postgres: { Client } } } as unknown as DataSource;
   return new PreparedSelect(dataSource, 'test', patience, () => text);
 }
+
+const selectOf = (statement?: string) => selectWith({ deadlineMs: 60_000, maxWaiting: WAITING }, statement);
+const ask = (select: PreparedSelect<{ found: string }>, value: unknown, sent = () => {}) =>
+  Promise.resolve(select.rows(value, sent));
+const preparedNames = async () =>
+  (await pool.query<{ name: string }>('SELECT name FROM pg_prepared_statements ORDER BY name')).rows.map(
+    ({ name }) => name,
+  );
 
 /** So many askings while the only connection is taken; how each ended. */
 async function askAtOnce(select: PreparedSelect<{ found: string }>) {
@@ -96,4 +105,160 @@ it('a look-up that nobody waits for any more ends in PostgreSQL too, although th
     await locker.query(`ROLLBACK; DROP TABLE ${name}`);
     await Promise.all(connections.map((client) => client.end()));
   }
+});
+
+describe('a statement', () => {
+  it('is prepared once a connection, and asked with each value', async () => {
+    const select = selectOf();
+    expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
+    expect(await ask(select, 'b')).toEqual([{ found: 'b' }]);
+    expect(await preparedNames()).toEqual(['test_1']);
+  });
+
+  it('says when it goes out, and not before a connection is free', async () => {
+    const taken = await pool.connect();
+    const sent = jest.fn();
+    const asking = ask(selectOf(), 'a', sent);
+    await new Promise(setImmediate);
+    expect(sent).not.toHaveBeenCalled();
+    taken.release();
+    await asking;
+    expect(sent).toHaveBeenCalledTimes(1);
+  });
+
+  it('whose types have changed is prepared anew, under another name', async () => {
+    await pool.query('CREATE TEMPORARY TABLE named (name varchar)');
+    await pool.query(`INSERT INTO named VALUES ('a')`);
+    const select = selectOf('SELECT name AS found FROM named WHERE name = $1');
+    await ask(select, 'a');
+    await pool.query('ALTER TABLE named ALTER name TYPE text');
+    expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
+    expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
+    expect(await preparedNames()).toEqual(['test_1', 'test_2']);
+  });
+
+  it('that a pooler has taken away is asked without a name from then on', async () => {
+    const select = selectOf();
+    await ask(select, 'a');
+    await pool.query('DEALLOCATE ALL');
+    expect(await ask(select, 'b')).toEqual([{ found: 'b' }]);
+    expect(await ask(select, 'c')).toEqual([{ found: 'c' }]);
+    expect(await preparedNames()).toEqual([]);
+  });
+
+  it('whose name another has taken in the session is asked without one', async () => {
+    await pool.query('PREPARE test_1 AS SELECT 1');
+    expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);
+    expect(await preparedNames()).toEqual(['test_1']);
+  });
+
+  it.each([
+    ['0A000', 2],
+    ['26000', 2],
+    ['42P05', 2],
+    ['22012', 1],
+  ])('that fails with %s is asked %i times at most, and its connection is kept', async (code, times) => {
+    await pool.query('CREATE TEMPORARY SEQUENCE IF NOT EXISTS asked');
+    await pool.query(
+      `CREATE OR REPLACE FUNCTION pg_temp.fail() RETURNS text LANGUAGE plpgsql AS
+       $$ BEGIN PERFORM nextval('asked'); RAISE EXCEPTION 'failed' USING ERRCODE = '${code}'; END $$`,
+    );
+    const { rows: before } = await pool.query('SELECT pg_backend_pid() AS pid');
+    await expect(ask(selectOf('SELECT pg_temp.fail() AS found WHERE $1 = $1'), 'a')).rejects.toMatchObject({
+      code,
+    });
+    const { rows: after } = await pool.query(
+      'SELECT last_value::int AS times, pg_backend_pid() AS pid FROM asked',
+    );
+    expect(after).toEqual([{ times, pid: before[0].pid }]);
+  });
+
+  it('that is asked on a connection that PostgreSQL ends fails, and the one that waits behind it does not', async () => {
+    const select = selectOf(
+      'SELECT CASE WHEN $1 THEN pg_terminate_backend(pg_backend_pid())::text END AS found',
+    );
+    const [ended, next] = [ask(select, true), ask(select, false)];
+    await expect(ended).rejects.toMatchObject({ code: '57P01' });
+    expect(await next).toEqual([{ found: null }]);
+  });
+
+  it('whose connection breaks fails, and the one that waits behind it does not', async () => {
+    const select = selectOf();
+    await ask(select, 'a');
+    for (const code of ['EPIPE', 'ECONNRESET']) {
+      const client = (pool as unknown as { readonly _clients: PoolClient[] })._clients[0];
+      const stream = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection
+        .stream;
+      const [broken, next] = [ask(select, 'b'), ask(select, 'c')];
+      const failed = expect(broken).rejects.toMatchObject({ code });
+      stream.destroy(Object.assign(new Error(code), { code }));
+      await failed;
+      expect(await next).toEqual([{ found: 'c' }]);
+    }
+  });
+});
+
+describe('an asking that comes too late', () => {
+  const PATIENCE_MS = 5_000;
+  const turns = async () => {
+    for (let i = 0; i < 5; i++) await new Promise(setImmediate);
+  };
+
+  beforeEach(() =>
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask', 'performance', 'Date'] }),
+  );
+  afterEach(() => jest.useRealTimers());
+
+  /** One asking of a statement that takes as long as a lock is held, given up after its deadline. */
+  async function lateAsking() {
+    const holder = new Client({ connectionString: process.env.TEST_POSTGRES_URL });
+    await holder.connect();
+    const lock = Math.floor(Math.random() * 2 ** 31);
+    await holder.query('SELECT pg_advisory_lock($1)', [lock]);
+    const select = selectWith(
+      { deadlineMs: 20, maxWaiting: WAITING },
+      `SELECT 'done' AS found FROM pg_advisory_xact_lock($1::bigint)`,
+    );
+    let sent = () => {};
+    const isSent = new Promise<void>((resolve) => {
+      sent = resolve;
+    });
+    const failed = expect(ask(select, lock, sent)).rejects.toMatchObject({
+      code: 'ETIMEDOUT',
+      message: 'PostgreSQL did not answer within 20 ms',
+    });
+    await isSent;
+    for (let part = 0; part < 4; part++) {
+      jest.advanceTimersByTime(5);
+      await turns();
+    }
+    await failed;
+    return holder;
+  }
+
+  it('keeps its connection where the answer comes within five seconds more', async () => {
+    const holder = await lateAsking();
+    const client = await clientInUse();
+    jest.advanceTimersByTime(PATIENCE_MS - 1);
+    await holder.end();
+    await until(() => pool.idleCount === 1);
+    jest.advanceTimersByTime(PATIENCE_MS);
+    await turns();
+    expect([pool.totalCount, pool.idleCount]).toEqual([1, 1]);
+    expect(await clientInUse()).toBe(client);
+  });
+
+  it('loses it where none comes, and others are asked on a new one', async () => {
+    const holder = await lateAsking();
+    expect(pool.totalCount).toBe(1);
+    jest.advanceTimersByTime(PATIENCE_MS);
+    await turns();
+    expect(pool.totalCount).toBe(0);
+    expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);
+    await holder.end();
+    await until(() => pool.idleCount === 1);
+  });
+
+  /** The connection that the pool has. */
+  const clientInUse = async () => (pool as unknown as { readonly _clients: unknown[] })._clients[0];
 });

@@ -173,7 +173,7 @@ function once<T>(work: (value?: T) => void): (value?: T) => void {
   };
 }
 
-/** PostgreSQL answered, so the connection is sound. */
+/** PostgreSQL answered, and goes on with the connection: by class 57P it says that it ends it. */
 function isOfStatement(error: unknown): boolean {
-  return /^[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
+  return /^(?!57P)[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
 }
