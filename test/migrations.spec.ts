@@ -55,8 +55,8 @@ const MIGRATIONS = [
 ];
 
 /** All migrations of the library, the last one first. */
-const revert = (url: string) =>
-  withDataSource(libraryDataSource(url), async (dataSource) => {
+const revert = (url: string, more?: object) =>
+  withDataSource(libraryDataSource(url, {}, more), async (dataSource) => {
     for (const _ of MIGRATIONS) await dataSource.undoLastMigration();
   });
 
@@ -157,6 +157,12 @@ describe('on an empty database', () => {
     await migrate(url, {}, { schema: 'auth' });
     expect(await sql(url, `SELECT to_regclass('auth.api_keys')::text AS found`)).toEqual([
       { found: 'auth.api_keys' },
+    ]);
+    await revert(url, { schema: 'auth' });
+    expect(await sql(url, `SELECT relname FROM pg_class WHERE relnamespace = 'auth'::regnamespace`)).toEqual([
+      { relname: 'migrations_id_seq' },
+      { relname: 'migrations' },
+      { relname: expect.any(String) },
     ]);
   });
 
@@ -300,7 +306,7 @@ describe('on the table of a Rails app', () => {
     [
       'a view that reads its times',
       'CREATE VIEW active_keys AS SELECT id FROM api_keys WHERE expires_at > now()',
-      /a view reads its times: drop active_keys/,
+      /a view or rule reads its times: drop active_keys/,
     ],
     ['a missing column', 'ALTER TABLE api_keys DROP COLUMN key_prefix', /lacks the columns key_prefix/],
     [
@@ -337,6 +343,16 @@ describe('on the table of a Rails app', () => {
       'a default of the time of the session',
       'ALTER TABLE api_keys ALTER updated_at SET DEFAULT LOCALTIMESTAMP',
       /updated_at \(LOCALTIMESTAMP\).*SET DEFAULT CURRENT_TIMESTAMP/,
+    ],
+    [
+      'a rule that reads its times, and not the table that it is of',
+      'CREATE RULE late AS ON UPDATE TO api_keys WHERE old.expires_at < now() DO ALSO NOTHING',
+      /a view or rule reads its times: drop rule late, migrate/,
+    ],
+    [
+      'a column that is made of a time, in the words of PostgreSQL',
+      'ALTER TABLE api_keys ADD COLUMN day date GENERATED ALWAYS AS (expires_at::date) STORED',
+      /cannot alter type of a column used by a generated column/,
     ],
     [
       'a column of our name',
@@ -469,6 +485,73 @@ describe('on the table of a Rails app', () => {
     await holder.query('COMMIT');
     await holder.end();
     expect(await migrating).toEqual(MIGRATIONS);
+  });
+});
+
+it('a table whose times had a time zone in Rails is adopted, and given back so', async () => {
+  const url = await createRailsDatabase();
+  await asRails(url, (client) =>
+    client.query(
+      `ALTER TABLE api_keys ALTER last_used_at TYPE timestamptz, ALTER expires_at TYPE timestamptz, ALTER created_at TYPE timestamptz,
+         ALTER updated_at TYPE timestamptz`,
+    ),
+  );
+  const before = await schemaOf(url);
+  await migrate(url);
+  expect(await withDataSource(libraryDataSource(url), adoptedFromRails)).toBe(true);
+  await revert(url);
+  expect(await schemaOf(url)).toEqual(before);
+});
+
+describe('without a transaction around it, as migration:run --transaction none leaves it,', () => {
+  const migrateAlone = (url: string) =>
+    withDataSource(libraryDataSource(url), async (dataSource) => {
+      await dataSource.runMigrations({ transaction: 'none' });
+    });
+
+  it('each migration has one of its own', async () => {
+    const [url, usual] = [await createEmptyDatabase(), await createEmptyDatabase()];
+    await migrateAlone(url);
+    await migrate(usual);
+    expect(await schemaOf(url)).toEqual(await schemaOf(usual));
+  });
+
+  it('one that fails leaves nothing behind', async () => {
+    const url = await createRailsDatabase();
+    await sql(url, 'ALTER TABLE api_keys ADD COLUMN day date GENERATED ALWAYS AS (expires_at::date) STORED');
+    const before = await schemaOf(url);
+    const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
+    await expect(migrateAlone(url)).rejects.toThrow(/used by a generated column/);
+    typeormsOwnWords.mockRestore();
+    expect(await schemaOf(url)).toEqual(before);
+  });
+});
+
+it.each([
+  [
+    'a column',
+    'metadata',
+    'ALTER TABLE api_keys ADD COLUMN metadata text',
+    'ALTER TABLE api_keys DROP metadata',
+  ],
+  ['a table', 'api_key_events', 'CREATE TABLE api_key_events (id integer)', 'DROP TABLE api_key_events'],
+])('%s of someone else in the place of ours is named, and left alone', async (_, name, take, give) => {
+  const url = await createRailsDatabase();
+  await sql(url, take);
+  const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
+  await expect(migrate(url)).rejects.toThrow(`nestjs-api-key: ${name} of someone else is there already`);
+  typeormsOwnWords.mockRestore();
+  await sql(url, give);
+  expect(await migrate(url)).toEqual(MIGRATIONS.slice(1));
+});
+
+it('down of a table that is gone says so', async () => {
+  const url = await createEmptyDatabase();
+  const [create] = apiKeyMigrations();
+  await withDataSource(libraryDataSource(url, {}, { migrations: [create] }), async (dataSource) => {
+    await dataSource.runMigrations();
+    await dataSource.query('DROP TABLE api_keys');
+    await expect(dataSource.undoLastMigration()).rejects.toThrow(/there is no table api_keys for down/);
   });
 });
 

@@ -177,10 +177,10 @@ async function refuseWithoutUnique(runner: QueryRunner, table: string, column: s
     refuse(`${column} has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (${column})`);
 }
 
-/** PostgreSQL does not change the type of a column that a view reads. */
+/** PostgreSQL does not change the type of a column that a view reads, or a rule, such as one of the table itself. */
 async function refuseViews(runner: QueryRunner, table: string, columns: readonly string[]): Promise<void> {
   const views: { name: string }[] = await runner.query(
-    `SELECT DISTINCT r.ev_class::regclass::text AS name
+    `SELECT DISTINCT CASE WHEN r.ev_class = d.refobjid THEN 'rule ' || quote_ident(r.rulename) ELSE r.ev_class::regclass::text END AS name
      FROM pg_depend d
      JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
      JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -189,7 +189,7 @@ async function refuseViews(runner: QueryRunner, table: string, columns: readonly
   );
   if (views.length > 0)
     refuse(
-      `a view reads its times: drop ${views.map(({ name }) => name).join(', ')}, migrate, and create it again`,
+      `a view or rule reads its times: drop ${views.map(({ name }) => name).join(', ')}, migrate, and create it again`,
     );
 }
 
