@@ -99,11 +99,10 @@ class ApiKeyCoreModule implements OnModuleInit {
   }
 }
 
-/** What the requests of an Express application inherit from, which is its own; null where there is none. */
-function requestPrototype({ httpAdapter }: Partial<HttpAdapterHost>): object | null {
-  if (httpAdapter?.getType() !== 'express') return null;
-  const { request } = httpAdapter.getInstance<{ readonly request?: object }>();
-  return request ?? null;
+/** What the requests of an Express application inherit from, which is its own; undefined where there is none. */
+function requestPrototype({ httpAdapter }: Partial<HttpAdapterHost>): object | undefined {
+  if (httpAdapter?.getType() !== 'express') return undefined;
+  return httpAdapter.getInstance<{ readonly request?: object }>().request;
 }
 
 /** Authentication by API key for the whole application: import it once, and its guards work in every module. */

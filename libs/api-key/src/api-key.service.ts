@@ -515,7 +515,7 @@ export class ApiKeyService {
 
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
   const items = found.slice(0, limit);
-  return { items, nextCursor: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+  return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
 }
 
 /** Why a key is refused, for the trail. */

@@ -78,13 +78,14 @@ export function isGuarded(target: object): boolean {
   return guards.some((guard) => declaredAccess(classOf(guard)).needsKey);
 }
 
-function classOf(guard: unknown): object {
+/** The class of a guard that is one, or an instance of one. */
+export function classOf(guard: unknown): object {
   return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
 }
 
 function isMethodOf(owner: object, handler: object): boolean {
-  let prototype: object | null = (owner as { readonly prototype?: object }).prototype ?? null;
-  while (prototype !== null) {
+  let { prototype } = owner as { readonly prototype?: object | null };
+  while (prototype) {
     const methods = Object.values(Object.getOwnPropertyDescriptors(prototype));
     if (methods.some(({ value }) => value === handler)) return true;
     prototype = Object.getPrototypeOf(prototype);

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
-import { isGuarded, type RouteAccess, routeAccess } from './route-access';
+import { classOf, isGuarded, type RouteAccess, routeAccess } from './route-access';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
@@ -83,7 +83,3 @@ export class RouteInventory {
 }
 
 type Wrapper = ReturnType<DiscoveryService['getControllers']>[number];
-
-function classOf(guard: unknown): object {
-  return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
-}

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, actorOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
+import { wordsOf } from '../error-words';
 import { type Announcer, forward } from './announcer';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import { subjectOf, type Trail } from './trail';
@@ -65,11 +66,6 @@ export class ChangeTrail {
       );
     }
   }
-}
-
-/** Without the statement and its parameters, which TypeORM's errors carry. */
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The event of a change to a key. */

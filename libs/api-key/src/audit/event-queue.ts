@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
+import { wordsOf } from '../error-words';
 
 const BATCH = 500;
 
@@ -77,8 +78,8 @@ export class EventQueue {
   }
 
   private reportFailure(error: unknown): void {
-    const words = error instanceof Error ? error.message : String(error);
-    if (!this.failing) this.logger.warn(`Events could not be recorded and are tried again: ${words}`);
+    if (!this.failing)
+      this.logger.warn(`Events could not be recorded and are tried again: ${wordsOf(error)}`);
     this.failing = true;
   }
 }

@@ -4,6 +4,7 @@ import type { RefusedKey } from '../api-key.errors';
 import type { Announcer } from './announcer';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../api-key.event';
 import type { AuditOptions, EventTarget } from '../api-key.options';
+import { wordsOf } from '../error-words';
 import { EventQueue } from './event-queue';
 import { subjectOf, type Trail } from './trail';
 
@@ -78,8 +79,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     const now = performance.now();
     if (now < this.quietUntil) return;
     this.quietUntil = now + QUIET_MS;
-    const words = cause instanceof Error ? cause.message || cause.name : String(cause);
-    this.logger.warn(`Requests are answered 503, for keys cannot be judged: ${words}`);
+    this.logger.warn(`Requests are answered 503, for keys cannot be judged: ${wordsOf(cause)}`);
   }
 
   onApplicationBootstrap(): void {

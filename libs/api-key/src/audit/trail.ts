@@ -91,7 +91,7 @@ function eventFromRow(row: EventRow): RecordedApiKeyEvent {
   return {
     id: String(row.id),
     type: row.type,
-    keyId: row.key_id === null ? null : String(row.key_id),
+    keyId: String(row.key_id),
     masked: row.masked,
     userId: row.user_id,
     actor: { type: row.actor_type, id: row.actor_id },

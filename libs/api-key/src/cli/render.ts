@@ -70,11 +70,13 @@ function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
 
 /** Rows one below the other, each column as wide as its widest cell. */
 function columns(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const widths = (rows[0] as readonly string[]).map((_, i) =>
+    Math.max(...rows.map((row) => String(row[i]).length)),
+  );
   return rows
     .map((row) =>
       row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .map((cell, i) => cell.padEnd(Number(widths[i])))
         .join('  ')
         .trimEnd(),
     )

@@ -1,5 +1,6 @@
 import { TypeORMError } from 'typeorm';
 import { ApiKeyInputError, ApiKeyRefusal } from '../api-key.errors';
+import { wordsOf } from '../error-words';
 
 /** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
@@ -30,8 +31,7 @@ export function refuseMisfit(error: unknown): never {
  */
 export function refuseUnavailable(error: unknown): never {
   if (!isOfStore(error)) throw error;
-  const words = error instanceof Error ? error.message : String(error);
-  throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(words) });
+  throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(wordsOf(error)) });
 }
 
 /** Errors of TypeORM, of the driver and of the socket below it. */
@@ -45,6 +45,5 @@ function isOfDriver(error: unknown): boolean {
 }
 
 function codeOf(error: unknown): string {
-  const { code, driverError } = (error ?? {}) as { code?: unknown; driverError?: { code?: unknown } };
-  return String(code ?? driverError?.code);
+  return String(Object(error).code);
 }

@@ -23,7 +23,7 @@ export async function updateKey(
 ): Promise<{ apiKey: ApiKey; changes: Changes }> {
   if (before.revokedAt) throw new ApiKeyConflictError(`key ${before.id} is revoked and cannot be changed`);
   const merged = { ...fieldsOf(before), ...defined(changes) };
-  const [rows] = await manager.query<[ApiKeyRow[], number]>(
+  const [[row]] = await manager.query<[[ApiKeyRow], number]>(
     `UPDATE ${table} SET name = $2, scopes = $3, expires_at = CASE WHEN $4 THEN $5::timestamptz ELSE expires_at END,
        rate_limit = $6, rate_limit_window_seconds = $7, quota = $8, quota_period = $9, allowed_ips = ${blocksOf('$10')}, metadata = $11, updated_at = now()
      WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
@@ -41,8 +41,7 @@ export async function updateKey(
       merged.metadata,
     ],
   );
-  if (!rows[0]) throw new Error('PostgreSQL answered an UPDATE without its row');
-  const apiKey = apiKeyFromRow(rows[0]);
+  const apiKey = apiKeyFromRow(row);
   return { apiKey, changes: difference(fieldsOf(before), fieldsOf(apiKey)) };
 }
 

@@ -2,6 +2,7 @@ import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { StorageFailurePolicy } from '../rate-limit.options';
+import { wordsOf } from '../error-words';
 import { type Eventually, inTime, rescue } from '../eventually';
 import { MemoryQuotaStorage } from './memory-quota-storage';
 import { MemoryThrottlerStorage } from './memory-storage';
@@ -121,9 +122,10 @@ class Limiter implements OnApplicationBootstrap {
   }
 
   private failed(error: unknown): void {
-    const words = error instanceof Error ? error.message || error.name : String(error);
     if (!this.failing)
-      this.logger.warn(`${this.what} are not counted by their storage (${this.meanwhile()}): ${words}`);
+      this.logger.warn(
+        `${this.what} are not counted by their storage (${this.meanwhile()}): ${wordsOf(error)}`,
+      );
     this.failing = true;
     this.retryAt = this.now() + RETRY_MS;
   }

@@ -71,13 +71,12 @@ function isKept(comparison: '>=' | '<'): string {
 }
 
 async function spentOf(dataSource: DataSource, keyId: string, quota: Quota): Promise<QuotaUsage> {
-  const [row] = await dataSource.query<{ used: string; resets_at: Date }[]>(
+  const [row] = await dataSource.query<[{ used: string; resets_at: Date }]>(
     `SELECT coalesce((SELECT used FROM ${quotaTable(dataSource)} WHERE key_id = $1::bigint AND period = $2 AND starts_at >= begun), 0) AS used,
        (begun AT TIME ZONE 'UTC' + ('1 ' || $2)::interval) AT TIME ZONE 'UTC' AS resets_at
      FROM date_trunc($2::text, now(), 'UTC') AS begun`,
     [keyId, quota.period],
   );
-  if (!row) throw new Error('PostgreSQL does not tell what is spent of a quota');
   const used = Number(row.used);
   return { ...quota, used, remaining: Math.max(0, quota.limit - used), resetsAt: row.resets_at };
 }

@@ -89,14 +89,13 @@ export class KeyStore {
   }
 
   private async shape(table: string): Promise<Shape> {
-    const [shape] = await this.dataSource.query<Shape[]>(
+    const [shape] = await this.dataSource.query<[Shape]>(
       `SELECT ARRAY(SELECT attname::text FROM pg_attribute
            WHERE attrelid = c.oid AND attname = ANY ($2) AND atttypid <> 'timestamptz'::regtype ORDER BY attnum) AS zoneless,
          nspname AS schema, current_schema() AS own
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass`,
       [table, TIMES],
     );
-    if (!shape) throw new Error(`PostgreSQL does not describe ${table}`);
     return shape;
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Client } from 'pg';
 import type { DataSource } from 'typeorm';
+import { wordsOf } from '../error-words';
 import { apiKeyTable, trustTable } from './api-key.row';
 import { type Clock, type Moment, momentOf } from './clock';
 import { FEED_TRIGGERS, feedChannel } from './feed-names';
@@ -99,16 +100,16 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
 
   private async open(client: Client): Promise<void> {
     const table = apiKeyTable(this.dataSource);
-    const { rows } = await client.query<{ oid: string; standby: boolean }>(
+    const { rows } = await client.query(
       'SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery() AS standby',
       [table],
     );
-    if (rows[0]?.standby)
-      throw new Error('the connection leads to a replica, which knows no revocation in time');
+    const [{ oid, standby }] = rows as [{ oid: string; standby: boolean }];
+    if (standby) throw new Error('the connection leads to a replica, which knows no revocation in time');
     await this.checkTriggers(client);
     await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);
-    const channel = feedChannel(rows[0]?.oid ?? '');
-    client.on('notification', (note) => this.heard(note.channel, note.payload ?? ''));
+    const channel = feedChannel(oid);
+    client.on('notification', (note) => this.heard(note.channel, String(note.payload)));
     await client.query(`LISTEN ${channel}; LISTEN ${this.heartbeatChannel}`);
     this.lease.begin();
     this.listener.clear();
@@ -152,11 +153,12 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   private async checkTriggers(client: Client): Promise<void> {
-    const { rows } = await client.query<{ present: string[] }>(
+    const { rows } = await client.query(
       `SELECT ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled = 'A' AND NOT tgisinternal) AS present`,
       [apiKeyTable(this.dataSource)],
     );
-    const missing = FEED_TRIGGERS.filter((name) => !rows[0]?.present.includes(name));
+    const [{ present }] = rows as [{ present: string[] }];
+    const missing = FEED_TRIGGERS.filter((name) => !present.includes(name));
     if (missing.length > 0)
       throw new FeedMissing(
         `triggers ${missing.join(', ')} are missing or not ENABLE ALWAYS: run the migrations of apiKeyMigrations()`,
@@ -165,7 +167,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
 
   /** Says once what is wrong, and once that it is right again. */
   private report(error: unknown): void {
-    const words = error === null ? '' : error instanceof Error ? error.message || error.name : String(error);
+    const words = error === null ? '' : wordsOf(error);
     if (words === this.reported) return;
     this.reported = words;
     if (words === '') this.logger.log('The revocation feed is back: keys are cached again.');
