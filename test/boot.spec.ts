@@ -329,3 +329,22 @@ it.each<[string, (url: string) => Promise<object[]>]>([
   await app.close();
   if (dataSource.isInitialized) await dataSource.destroy();
 });
+
+describe('the exception for loopback is warned of at boot', () => {
+  const { NODE_ENV } = process.env;
+  afterEach(() => {
+    process.env.NODE_ENV = NODE_ENV;
+    jest.restoreAllMocks();
+  });
+
+  it.each([
+    ['in production', 'production', {}, 1],
+    ['not where it is switched off', 'production', { loopbackException: false }, 0],
+    ['not elsewhere', 'test', {}, 0],
+  ])('%s', async (_, environment, options, times) => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+    process.env.NODE_ENV = environment;
+    await bootOf({ options });
+    expect(warn.mock.calls.filter(([line]) => /loopbackException: false/.test(line))).toHaveLength(times);
+  });
+});

@@ -87,6 +87,23 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       );
   });
 
+  it('a key that is bound to addresses works from these, and from no others', async () => {
+    @Controller()
+    @UseGuards(ApiKeyGuard)
+    class Routes {
+      @Get()
+      get() {}
+    }
+    const app = await boot({ controllers: [Routes] });
+    const statusFrom = async (allowedIps: string[]) => {
+      const { key } = await app.keys.create({ userId, name: 'ci', allowedIps });
+      const answer = await fetch(app.url, { headers: { authorization: `Bearer ${key}` } });
+      return [answer.status, ((await answer.json().catch(() => ({}))) as { error?: string }).error];
+    };
+    expect(await statusFrom(['127.0.0.0/8'])).toEqual([200, undefined]);
+    expect(await statusFrom(['10.0.0.0/8', '::1'])).toEqual([403, 'IP_NOT_ALLOWED']);
+  });
+
   it('scopes of class and method add up, and all are needed', async () => {
     @Controller()
     @UseGuards(ApiKeyGuard, ScopesGuard)

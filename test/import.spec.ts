@@ -5,6 +5,7 @@ import { ApiKeyInputError } from 'nestjs-api-key';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { temporaryFolder } from './support/folder';
+import { runKeysHere } from './support/keys-here';
 import { runKeys } from './support/sample';
 
 const digestOf = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -72,6 +73,7 @@ it('a batch is imported whole or not at all, and a bad line is named by its numb
 it.each<[string, unknown, RegExp]>([
   ['is no object', 'text', /not a JSON object/],
   ['is no JSON', undefined, /not a JSON object/],
+  ['breaks a rule of the table', { name: 'forbidden' }, /breaks a rule that the table sets/],
   ['has an owner that is not there', { userId: '999999' }, /userId names no owner/],
   ['has an owner of another type', { userId: 'x' }, /userId names no owner/],
   ['has a digest that is there already', { keyDigest: digestOf('raw 1') }, /keyDigest is there already/],
@@ -86,11 +88,17 @@ it.each<[string, unknown, RegExp]>([
   ['has an expiry without zone', { expiresAt: '2030-01-01T00:00:00' }, /with its zone/],
   ['has no name', { name: '' }, /name must have/],
 ])('a line that %s is reported', async (_, fields, problem) => {
+  await sql(database, `ALTER TABLE api_keys ADD CONSTRAINT allowed CHECK (name <> 'forbidden')`);
   const wrong = typeof fields === 'object' ? line(2, fields as object) : fields;
   const report = await app.keys.import([line(1), wrong, line(3)]);
   expect(report).toMatchObject({ lines: 3, imported: 0 });
   expect(report.problems).toEqual([{ line: 2, problem: expect.stringMatching(problem) }]);
   expect(await names()).toEqual([]);
+});
+
+it('a database that fails ends the import, for it says nothing of the lines', async () => {
+  await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+  await expect(app.keys.import([line(1)])).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
 });
 
 it('a batch size that is none is an error', async () => {
@@ -114,6 +122,6 @@ it('the command line imports a file, names its bad lines, and keeps the good bat
   rows[1_200] = JSON.stringify(line(9_001));
   rows[1_300] = JSON.stringify(line(9_002));
   writeFileSync(file, rows.slice(1_000, 2_000).join('\n'));
-  const again = await runKeys(['import', '--file', file], { DATABASE_URL: database });
+  const again = await runKeysHere(app, ['import', '--file', file]);
   expect(again).toEqual({ code: 0, stdout: 'Imported 1000 of 1000 keys.\n', stderr: '' });
 });

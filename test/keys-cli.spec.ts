@@ -1,9 +1,7 @@
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { runKeysCli } from 'nestjs-api-key/cli';
 import { SCOPES } from '../src/scopes';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, sql } from './support/database';
+import { runKeysHere } from './support/keys-here';
 import { runBin, runKeys } from './support/sample';
 
 let database: string;
@@ -11,7 +9,7 @@ let app: TestApp;
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
-  app = await bootApp({ database, options: { scopes: SCOPES } });
+  app = await bootApp({ database, options: { prefix: 'acme_live', scopes: SCOPES } });
 });
 
 afterAll(() => app.close());
@@ -20,13 +18,7 @@ afterAll(() => app.close());
 const keys = (...args: string[]) => runKeys(args, { DATABASE_URL: database });
 
 /** That of the library, in this process, for what needs no program around it. */
-async function keysHere(...args: string[]) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const open = async () => ({ keys: app.keys, findOwner: async () => null, close: async () => {} });
-  const code = await runKeysCli(args, { open, stdout, stderr });
-  const [out, err] = [text(stdout.end()), text(stderr.end())];
-  return { code, stdout: await out, stderr: await err };
-}
+const keysHere = (...args: string[]) => runKeysHere(app, args);
 
 const CREATE = ['create', '--user', 'ops@example.com', '--name', 'ci', '--scopes', 'orders:read,orders:*'];
 
@@ -57,12 +49,12 @@ it('two creations at once for a new address make one user', async () => {
 });
 
 it('list, show and revoke tell keys without the key or its digest', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
-  const shown = await keys('show', created.id);
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  const shown = await keysHere('show', created.id);
   expect(shown.stdout).toContain(created.masked);
-  const listed = await keys('list', '--user', 'ops@example.com');
+  const listed = await keysHere('list', '--user', 'ops@example.com');
   expect(listed.stdout).toMatch(/^ID +USER +NAME +KEY +STATE +SCOPES +EXPIRES +LAST USED\n/);
-  const revoked = JSON.parse((await keys('revoke', created.id, '--json')).stdout);
+  const revoked = JSON.parse((await keysHere('revoke', created.id, '--json')).stdout);
   expect(revoked).toMatchObject({ id: created.id, state: 'revoked', revokedAt: expect.any(String) });
   const [{ digest }] = (await sql(database, 'SELECT key_digest AS digest FROM api_keys WHERE id = $1', [
     created.id,
@@ -94,7 +86,9 @@ it.each([
   ['an overlap that is none', ['rotate', '1', '--overlap', 'soon']],
   ['an overlap of more than 30 days', ['rotate', '1', '--overlap', '31d']],
   ['a state that is none', ['list', '--state', 'gone']],
+  ['a limit in a window that is none', [...CREATE, '--rate-limit', '100/60x']],
   ['an age in hours', ['prune', '--older-than', '5h']],
+  ['an age that is none', ['prune', '--older-than', 'long']],
   ['an import without a file', ['import']],
   ['an import of a file that is not there', ['import', '--file', '/nowhere/keys.jsonl']],
   ['an empty name', ['create', '--user', 'x@example.com', '--name', '', '--scopes', 'orders:read']],
@@ -125,6 +119,7 @@ it('a wrong call of create ends the program with 2, and makes no user', async ()
 it.each([
   ['a key that is not there', ['show', '999999'], 'There is no key 999999.'],
   ['an id that cannot be one', ['revoke', 'x'], 'There is no key x.'],
+  ['a key to rotate that is not there', ['rotate', '999999'], 'There is no key 999999.'],
   [
     'a user that is not there',
     ['list', '--user', 'nobody@example.com'],
@@ -132,6 +127,14 @@ it.each([
   ],
 ])('%s is one line on stderr and exit 1', async (_, args, line) => {
   expect(await keysHere(...args)).toEqual({ code: 1, stdout: '', stderr: `${line}\n` });
+});
+
+it('create for an address that the application makes no user of is one line on stderr and exit 1', async () => {
+  expect(await runKeysHere(app, CREATE, async () => null)).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'There is no user ops@example.com.\n',
+  });
 });
 
 it('a database that is not there is one line on stderr and exit 1', async () => {
@@ -173,7 +176,7 @@ it('create takes a limit, a quota and addresses; usage tells how much a key is u
     '10.0.0.0/8,2001:db8::/32',
     '--json',
   ];
-  expect(JSON.parse((await keys(...args)).stdout)).toMatchObject({
+  expect(JSON.parse((await keysHere(...args)).stdout)).toMatchObject({
     rateLimit: { limit: 100, windowSeconds: 60 },
     quota: { limit: 10_000, period: 'month' },
     allowedIps: ['10.0.0.0/8', '2001:db8::/32'],
@@ -183,15 +186,15 @@ it('create takes a limit, a quota and addresses; usage tells how much a key is u
     database,
     `INSERT INTO api_key_usage SELECT ${id}, 'day', date_trunc('day', now(), 'UTC'), 42, 2`,
   );
-  expect(JSON.parse((await keys('usage', id, '--json')).stdout)).toMatchObject({
+  expect(JSON.parse((await keysHere('usage', id, '--json')).stdout)).toMatchObject({
     quota: { limit: 10_000, period: 'month', used: 0, remaining: 10_000 },
     hours: [],
     days: [{ requests: 42, limited: 2 }],
   });
-  expect((await keys('usage', id)).stdout).toMatch(
+  expect((await keysHere('usage', id)).stdout).toMatch(
     /^Quota: 0 of 10000 this month.*\n\nDAY +REQUESTS.*\n\S+ 00:00Z +42 +2\n\nNo requests by hour\.\n$/s,
   );
-  expect(await keys('usage', '999999')).toMatchObject({
+  expect(await keysHere('usage', '999999')).toMatchObject({
     code: 1,
     stdout: '',
     stderr: 'There is no key 999999.\n',
@@ -199,15 +202,15 @@ it('create takes a limit, a quota and addresses; usage tells how much a key is u
 });
 
 it('rotate issues the successor with its key, once; the trail names the command line', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
-  const rotated = JSON.parse((await keys('rotate', created.id, '--overlap', '1h', '--json')).stdout);
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  const rotated = JSON.parse((await keysHere('rotate', created.id, '--overlap', '1h', '--json')).stdout);
   expect(rotated).toMatchObject({
     replaces: created.id,
     key: expect.stringMatching(/^acme_live_/),
     name: 'ci',
   });
   expect(rotated.key).not.toBe(created.key);
-  const again = await keys('rotate', created.id);
+  const again = await keysHere('rotate', created.id);
   expect(again).toMatchObject({ code: 1, stdout: '' });
   expect(again.stderr).toMatch(/^key \d+ was rotated already: rotate its successor \d+\n$/);
   const [event] = await sql(
@@ -219,15 +222,17 @@ it('rotate issues the successor with its key, once; the trail names the command 
 });
 
 it('rotate with an overlap of 0 ends the old key at once, and shows the new one to a person', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
-  const { stdout } = await keys('rotate', created.id, '--overlap', '0');
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  const { stdout } = await keysHere('rotate', created.id, '--overlap', '0');
   expect(stdout).toMatch(/^key +acme_live_\w{49}$/m);
-  expect(JSON.parse((await keys('show', created.id, '--json')).stdout)).toMatchObject({ state: 'expired' });
+  expect(JSON.parse((await keysHere('show', created.id, '--json')).stdout)).toMatchObject({
+    state: 'expired',
+  });
 });
 
 it('revoke tells the reason in the trail', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
-  await keys('revoke', created.id, '--reason', 'leaked in a log');
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  await keysHere('revoke', created.id, '--reason', 'leaked in a log');
   expect(
     await sql(database, `SELECT details FROM api_key_events WHERE key_id = $1 AND type = 'revoked'`, [
       created.id,
@@ -236,22 +241,56 @@ it('revoke tells the reason in the trail', async () => {
 });
 
 it('prune removes what ended long ago', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await sql(database, `UPDATE api_keys SET expires_at = now() - interval '8 days' WHERE id = $1`, [
     created.id,
   ]);
-  expect((await keys('prune')).stdout).toBe('Removed 0 keys and 0 events.\n');
-  expect(JSON.parse((await keys('prune', '--older-than', '1w', '--json')).stdout)).toEqual({
+  expect((await keysHere('prune')).stdout).toBe('Removed 0 keys and 0 events.\n');
+  expect(JSON.parse((await keysHere('prune', '--older-than', '1w', '--json')).stdout)).toEqual({
     keys: 1,
     events: 0,
   });
-  expect((await keys('show', created.id)).code).toBe(1);
+  expect((await keysHere('show', created.id)).code).toBe(1);
+});
+
+it('prune with an age of 0 removes whatever has ended', async () => {
+  const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  await sql(database, `UPDATE api_keys SET expires_at = now() WHERE id = $1`, [id]);
+  await keysHere('prune', '--older-than', '0');
+  expect((await keysHere('show', id)).stderr).toBe(`There is no key ${id}.\n`);
+});
+
+it('a key lives as long as --expires-in says', async () => {
+  const { createdAt, expiresAt } = JSON.parse(
+    (await keysHere(...CREATE, '--expires-in', '2w', '--json')).stdout,
+  );
+  expect(Math.round((Date.parse(expiresAt) - Date.parse(createdAt)) / 86_400_000)).toBe(14);
+});
+
+it('usage of a key without a quota says so', async () => {
+  const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  expect((await keysHere('usage', id)).stdout).toMatch(/^Quota: none\n/);
+});
+
+it('a quota may be of a day, and a person sees which', async () => {
+  const { id } = JSON.parse((await keysHere(...CREATE, '--quota', '5/day', '--json')).stdout);
+  expect((await keysHere('usage', id)).stdout).toMatch(/^Quota: 0 of 5 this day/);
+});
+
+it('list of the keys of nobody in particular is a table of all, and of nobody who has any a sentence', async () => {
+  const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  expect((await keysHere('list')).stdout).toMatch(new RegExp(`^${id} `, 'm'));
+  await sql(
+    database,
+    `INSERT INTO users (email, created_at, updated_at) VALUES ('idle@example.com', now(), now())`,
+  );
+  expect((await keysHere('list', '--user', 'idle@example.com')).stdout).toBe('No keys.\n');
 });
 
 it('list by state', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
-  await keys('revoke', created.id);
-  const listed = JSON.parse((await keys('list', '--state', 'revoked', '--json')).stdout);
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  await keysHere('revoke', created.id);
+  const listed = JSON.parse((await keysHere('list', '--state', 'revoked', '--json')).stdout);
   expect(listed.map(({ id }: { id: string }) => id)).toContain(created.id);
   expect(listed.every(({ state }: { state: string }) => state === 'revoked')).toBe(true);
 });

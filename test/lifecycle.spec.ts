@@ -111,6 +111,7 @@ describe('update', () => {
     ['metadata with a NUL', { metadata: { text: '\0' } }],
     ['metadata with half a surrogate pair', { metadata: { text: '\ud800' } }],
     ['metadata of 33 levels', { metadata: JSON.parse(`${'{"a":'.repeat(33)}1${'}'.repeat(33)}`) }],
+    ['metadata with a number that JSON has not', { metadata: { n: 1n } }],
     ['metadata that holds itself', { metadata: selfReferring() }],
   ])('refuses %s and changes nothing', async (_, changes) => {
     const { apiKey } = await issue();
@@ -393,6 +394,14 @@ describe('a key that acts gives nothing beyond itself', () => {
     });
     const rotated = await keys.rotate(apiKey.id, {}, { apiKey });
     expect(rotated?.apiKey.expiresAt).toEqual(expiresAt);
+  });
+
+  it('and a rotation gives a key its own life again where that ends before the key that acts', async () => {
+    const { apiKey } = await issue({ expiresAt: inFuture(DAY_MS) });
+    const brief = await issue({ expiresAt: inFuture(3_600 * SECOND_MS) });
+    const rotated = await keys.rotate(brief.apiKey.id, {}, { apiKey });
+    const life = (rotated?.apiKey.expiresAt?.getTime() ?? 0) - (rotated?.apiKey.createdAt.getTime() ?? 0);
+    expect(Math.round(life / 60_000)).toBe(60);
   });
 });
 

@@ -1,4 +1,4 @@
-import { ApiKeyManagementModule } from 'nestjs-api-key/management';
+import { type ApiKeyManagementOptions, ApiKeyManagementModule } from 'nestjs-api-key/management';
 import {
   ApiKeyGuard,
   type ApiKeyService,
@@ -403,5 +403,81 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       statusCode: 400,
       error: 'INVALID_REQUEST',
     });
+  });
+});
+
+describe('keys over REST', () => {
+  let database: string;
+  let userId: string;
+  let app: TestApp | undefined;
+
+  beforeAll(async () => {
+    database = await createMigratedDatabase();
+    userId = await createUser(database);
+  });
+  afterEach(() => app?.close());
+
+  async function boot(management: ApiKeyManagementOptions) {
+    app = await bootApp({ database, imports: [ApiKeyManagementModule.forRoot(management)] });
+    return app;
+  }
+  const post = (url: string, headers: Record<string, string> = {}) =>
+    fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ name: 'ci' }),
+    });
+
+  it('behind no guard are those of all owners, and are made for the owner that the application names', async () => {
+    const { url, keys } = await boot({ guards: 'open', path: 'all', acting: () => ({ userId }) });
+    const made = await post(`${url}/all`);
+    expect(made.status).toBe(201);
+    expect(await keys.verify(((await made.json()) as { key: string }).key)).toMatchObject({
+      ok: true,
+      apiKey: { userId },
+    });
+  });
+
+  it('behind no guard cannot be made for nobody', async () => {
+    const { url, keys } = await boot({ guards: 'open' });
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    expect((await fetch(`${url}/api-keys/${apiKey.id}`)).status).toBe(200);
+    expect(await (await post(`${url}/api-keys`)).json()).toMatchObject({ error: 'INVALID_REQUEST' });
+  });
+
+  it('behind guards of the application are refused to a request that no key came with', async () => {
+    const letsAllIn = { canActivate: () => true };
+    const { url, keys } = await boot({ guards: [letsAllIn], scopes: null });
+    const before = await keys.list();
+    for (const answer of [await fetch(`${url}/api-keys`), await post(`${url}/api-keys`)])
+      expect([answer.status, await answer.json()]).toEqual([
+        401,
+        expect.objectContaining({ error: 'MISSING_API_KEY' }),
+      ]);
+    expect(await keys.list()).toEqual(before);
+  });
+
+  it('take no scope where none is asked for', async () => {
+    const { url, keys } = await boot({ guards: [ApiKeyGuard, ScopesGuard], scopes: null });
+    const { key } = await keys.create({ userId, name: 'ci' });
+    expect((await post(`${url}/api-keys`, { authorization: `Bearer ${key}` })).status).toBe(201);
+  });
+
+  it('say when the store is away, and when to come back', async () => {
+    const { url } = await boot({ guards: 'open' });
+    await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+    const answer = await fetch(`${url}/api-keys`);
+    await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)]);
+  });
+
+  it('rotate without a body, with the usual overlap', async () => {
+    const { url, keys } = await boot({ guards: 'open', acting: () => ({ userId }) });
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    const answer = await fetch(`${url}/api-keys/${apiKey.id}/rotate`, { method: 'POST' });
+    expect([answer.status, await answer.json()]).toEqual([
+      201,
+      expect.objectContaining({ replaces: apiKey.id }),
+    ]);
   });
 });

@@ -181,6 +181,37 @@ contract('PostgreSQL', postgresInstance);
 withRedis('Redis', () => {
   contract('through ioredis', ioredisInstance);
   contract('through node-redis', nodeRedisInstance);
+
+  it.each([
+    ['ioredis', ioredisInstance],
+    ['node-redis', nodeRedisInstance],
+  ])('that has forgotten its scripts is told them again, through %s', async (_, open) => {
+    const admin = new Redis(redis?.url ?? '');
+    const { storage, close } = await open();
+    await admin.script('FLUSH');
+    try {
+      expect(await storage.hit(newKey(), { limit: 1, windowMs: 60_000 }, 1)).toMatchObject({ passed: true });
+    } finally {
+      admin.disconnect();
+      await close();
+    }
+  });
+
+  it.each([
+    ['ioredis', ioredisInstance],
+    ['node-redis', nodeRedisInstance],
+  ])('that holds something else under a key fails the hit, and counts nothing, through %s', async (_, open) => {
+    const [admin, key] = [new Redis(redis?.url ?? ''), newKey()];
+    const { storage, close } = await open();
+    await admin.set(`nestjs-api-key:rate:${key}`, 'text');
+    try {
+      await expect(storage.hit(key, { limit: 1, windowMs: 60_000 }, 1)).rejects.toThrow(/^ERR /);
+      expect(await admin.get(`nestjs-api-key:rate:${key}`)).toBe('text');
+    } finally {
+      admin.disconnect();
+      await close();
+    }
+  });
 });
 
 /** What passed of a steady overload through four instances: when each was asked, and when it was known. */

@@ -36,6 +36,21 @@ class Routes {
   own() {
     return 'own';
   }
+  @Get('named')
+  @Throttle({ burst: { limit: 1, ttl: 60_000 } })
+  named() {
+    return 'named';
+  }
+  @Get('half')
+  @Throttle({ default: { limit: 1 } } as never)
+  half() {
+    return 'half';
+  }
+  @Get('wrong')
+  @Throttle({ default: { limit: () => 0, ttl: 60_000 } })
+  wrong() {
+    return 'wrong';
+  }
   @Get('free')
   @SkipThrottle()
   free() {
@@ -202,6 +217,21 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expect(await statuses(app, ['dear', 'dear', 'computed?cost=2', 'a'], key)).toEqual([200, 429, 200, 429]);
   });
 
+  it('a limit of a route has the name that @Throttle gives it, and is none without a window', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app);
+    expect((await ask(app, 'named', key)).headers.get('ratelimit-policy')).toBe('"burst";q=1;w=60');
+    expect(await statuses(app, ['named', 'half', 'half'], key)).toEqual([429, 200, 200]);
+  });
+
+  it('a limit that is computed and is none lets nothing through', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app);
+    expect(await statuses(app, ['wrong', 'computed?cost=0', 'computed?cost=x'], key)).toEqual([
+      500, 500, 500,
+    ]);
+  });
+
   it('without an ApiKeyGuard before it the guard refuses', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app);
@@ -240,6 +270,21 @@ it.each<[string, ApiKeyOptions, Partial<TestAppSettings>]>([
   expect(await statuses(app, ['a', 'b', 'a', 'a'], key)).toEqual([200, 201, 200, 429]);
   expect((await ask(app, 'a', key)).headers.get('ratelimit-policy')).toBe('"default";q=3;w=30');
   expect((await ask(app, 'a', own.key)).headers.get('ratelimit-policy')).toBe('"key";q=5;w=60');
+});
+
+it('a default of ThrottlerModule that is computed for each request limits no key', async () => {
+  const app = await boot({ imports: [ThrottlerModule.forRoot([{ limit: () => 1, ttl: 60_000 }])] });
+  const { key } = await keyWith(app);
+  expect(await statuses(app, ['a', 'a'], key)).toEqual([200, 200]);
+});
+
+it('instances whose storage is PostgreSQL share a limit', async () => {
+  const options: ApiKeyOptions = { rateLimit: { storage: 'postgres', storageTimeoutMs: 60_000 } };
+  const [app, other] = [await boot({ options }), await boot({ options })];
+  const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 3_600 } });
+  expect(await statuses(app, ['a'], key)).toEqual([200]);
+  expect(await statuses(other, ['a', 'a'], key)).toEqual([200, 429]);
+  expect(await statuses(app, ['a'], key)).toEqual([429]);
 });
 
 it('legacyHeaders adds the set of older clients', async () => {
@@ -300,6 +345,15 @@ describe("a storage of somebody else's", () => {
     expect(await statuses(app, ['a', 'dear', 'a', 'a'], key)).toEqual([200, 200, 200, 429]);
     expect((await ask(app, 'a', key)).headers.get('retry-after')).toBe('60');
     expect(storage.hits).toBe(7);
+  });
+
+  it('is not used where the option says memory', async () => {
+    const storage = new Storage();
+    const imports = [ThrottlerModule.forRoot({ throttlers: [], storage })];
+    const app = await boot({ imports, options: { rateLimit: { storage: 'memory' } } });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    expect(await statuses(app, Array(6).fill('a'), key)).toEqual([...Array(5).fill(200), 429]);
+    expect(storage.hits).toBe(0);
   });
 
   it.each([

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { ApiKeyInputError, type ApiKeyService } from 'nestjs-api-key';
+import { Client } from 'pg';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 
@@ -111,6 +112,17 @@ describe('verify tells the fine reason', () => {
   });
 });
 
+it('a key whose times are beyond any date is verified, and they are invalid dates', async () => {
+  const { key, apiKey } = await create();
+  await sql(database, `UPDATE api_keys SET created_at = 'infinity', updated_at = 'infinity' WHERE id = $1`, [
+    apiKey.id,
+  ]);
+  const result = await keys.verify(key);
+  expect(result).toMatchObject({ ok: true });
+  const { createdAt, updatedAt } = (result as { apiKey: typeof apiKey }).apiKey;
+  expect([createdAt.getTime(), updatedAt.getTime()]).toEqual([Number.NaN, Number.NaN]);
+});
+
 describe('what is not a key never authenticates', () => {
   it.each([
     ['undefined', undefined],
@@ -134,6 +146,19 @@ describe('what is not a key never authenticates', () => {
     expect(await keys.authenticate([key])).toBeNull();
     expect(await keys.authenticate({ toString: () => key })).toBeNull();
   });
+});
+
+it('a trigger of the application that swallows a new key is named, and no key is given out', async () => {
+  await sql(
+    database,
+    `CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+     CREATE TRIGGER swallow BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION swallow()`,
+  );
+  try {
+    await expect(create()).rejects.toThrow('a trigger of table api_keys');
+  } finally {
+    await sql(database, 'DROP TRIGGER swallow ON api_keys; DROP FUNCTION swallow()');
+  }
 });
 
 it('the digest of a key, as a dump of the table shows it, is no key itself', async () => {
@@ -163,6 +188,27 @@ it('no error of the database carries a digest', async () => {
     expect(error).toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
     expect(inspect(error, { depth: 9 }) + JSON.stringify(error)).not.toMatch(/[0-9a-f]{64}/);
   }
+});
+
+it('each call says that the store is away, and does not answer as if there were no keys', async () => {
+  const { key, apiKey } = await create();
+  await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+  const calls = [
+    keys.verify(key),
+    keys.get(apiKey.id),
+    keys.list(),
+    keys.update(apiKey.id, { name: 'x' }),
+    keys.rotate(apiKey.id),
+    keys.revoke(apiKey.id),
+    keys.revokeAll({ userId }),
+    keys.delete(apiKey.id),
+    keys.prune(),
+    keys.usage(apiKey.id),
+  ];
+  const outcomes = await Promise.allSettled(calls);
+  await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'KEY_STORE_UNAVAILABLE' } });
 });
 
 describe('authenticate, as in Rails', () => {
@@ -201,6 +247,43 @@ describe('get, revoke and delete', () => {
     const revoked = await keys.revoke(apiKey.id);
     expect(revoked?.expiresAt).toEqual(revoked?.revokedAt);
     expect(await keys.revoke(apiKey.id)).toEqual(revoked);
+  });
+
+  it('revoke answers a key that is revoked already, though someone holds its row locked', async () => {
+    const { apiKey } = await create();
+    const revoked = await keys.revoke(apiKey.id);
+    await sql(
+      database,
+      `ALTER ROLE postgres IN DATABASE "${new URL(database).pathname.slice(1)}" SET lock_timeout = 100`,
+    );
+    const impatient = await bootApp({ database });
+    const holder = new Client({ connectionString: database });
+    await holder.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM api_keys WHERE id = $1 FOR UPDATE', [apiKey.id]);
+    try {
+      expect(await impatient.keys.revoke(apiKey.id)).toEqual(revoked);
+    } finally {
+      await holder.end();
+      await impatient.close();
+    }
+  });
+
+  it.each([
+    undefined,
+    '',
+    ' ',
+    7,
+  ])('revokeAll of the owner %p is refused, for it names none', async (owner) => {
+    await expect(keys.revokeAll({ userId: owner as string })).rejects.toThrow(
+      new ApiKeyInputError(['userId must name the owner of the keys']),
+    );
+  });
+
+  it.each(['', 'a\nb', 'x'.repeat(256), 7])('revoke for the reason %p is refused', async (reason) => {
+    const { key, apiKey } = await create();
+    await expect(keys.revoke(apiKey.id, { reason: reason as string })).rejects.toThrow('reason must have');
+    expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
   it('revoke keeps an expiry that has passed', async () => {

@@ -249,6 +249,24 @@ describe('events of requests', () => {
     expect(await refusals(5)).toHaveLength(5);
   });
 
+  it('that nobody wants to hear are neither kept nor dropped', async () => {
+    const app = await boot({ refused: 'off', accepted: 'off', queueSize: 1 });
+    const { key } = await issue(app);
+    for (const presented of ['wrong', 'wrong', key])
+      await rawGet(app.port, '/any', [`X-API-Key: ${presented}`]);
+    await app.close();
+    running = undefined;
+    expect(app.keys.droppedEvents).toBe(0);
+    expect(await sql(database, `SELECT FROM api_key_events WHERE type <> 'created'`)).toHaveLength(0);
+  });
+
+  it('that are let in are bounded as well', async () => {
+    const app = await boot({ accepted: 'table', queueSize: 2, flushIntervalMs: 3_600_000 });
+    const { key } = await issue(app);
+    for (let i = 0; i < 5; i++) await rawGet(app.port, '/any', [`X-API-Key: ${key}`]);
+    expect(app.keys.droppedEvents).toBe(3);
+  });
+
   it('wait for a database that is away, and no request does', async () => {
     const proxy = await flakyProxy(database);
     running = await bootApp({
@@ -278,11 +296,13 @@ describe('events of requests', () => {
     });
     await rawGet(app.port, '/any', [`X-API-Key: ${key}`]);
     await rawGet(app.port, '/write', [`X-API-Key: ${key}`]);
+    await rawGet(app.port, '/any', ['X-API-Key: wrong']);
     Logger.overrideLogger(false);
     expect(lines).toEqual([
       ['debug', `accepted ${apiKey.masked} Routes.any from 127.0.0.1`],
       ['debug', `accepted ${apiKey.masked} Routes.write from 127.0.0.1`],
       ['warn', `refused scope ${apiKey.masked} Routes.write from 127.0.0.1`],
+      ['warn', 'refused malformed no key Routes.any from 127.0.0.1'],
     ]);
     expect(await sql(database, `SELECT FROM api_key_events WHERE type = 'refused'`)).toHaveLength(0);
   });

@@ -231,6 +231,13 @@ describe('the boot fails, naming the option, for', () => {
   });
 });
 
+it('a heartbeat must come twice within a lease, or one that is late would end it', () => {
+  expect(messageFor({ leaseMs: 1_000, heartbeatMs: 501 })).toBe(
+    'ApiKeyModule: option "heartbeatMs" must be at most half of "leaseMs"',
+  );
+  expect(resolveOptions({ leaseMs: 1_000, heartbeatMs: 500 })).toMatchObject({ heartbeatMs: 500 });
+});
+
 describe('what only looks like the right kind of thing is refused', () => {
   it.each<[string, object, RegExp]>([
     ['a catalogue that is a Map', { scopes: new Map() }, /option "scopes" must be an object of scopes/],

@@ -54,7 +54,7 @@ export async function insertKey(
 ): Promise<IssuedApiKey> {
   const key = mintKey(format, prefix);
   const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
-  const [row] = await manager.query<[ApiKeyRow]>(
+  const [row] = await manager.query<ApiKeyRow[]>(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
        rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id, created_at, updated_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, now(), now())
@@ -76,6 +76,7 @@ export async function insertKey(
       replacesId,
     ],
   );
+  if (!row) throw new Error('PostgreSQL took no key: a trigger of table api_keys refuses it in silence');
   return new IssuedApiKey(key, apiKeyFromRow(row));
 }
 

@@ -65,6 +65,11 @@ describe('a TLS connection', () => {
     );
   });
 
+  it('without an address is accepted on a unix socket, and refused where it has lost its peer', () => {
+    expect(outcome({ encrypted: true, listensOn: '/run/app.sock' })).toBe('accepted');
+    expect(outcome({ encrypted: true })).toBe('HTTPS_REQUIRED');
+  });
+
   it.each([undefined, false, 'true', 1])('is not what a socket has whose "encrypted" is %p', (encrypted) => {
     const request = expressRequest({ address: '192.0.2.10', encrypted: encrypted as boolean });
     expect(outcomeOf(request)).toBe('HTTPS_REQUIRED');

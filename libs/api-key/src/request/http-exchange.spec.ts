@@ -1,0 +1,41 @@
+import type { ExecutionContext } from '@nestjs/common';
+import { addressOf, type ApiKeyRequest, requestIdOf, requestOf } from './http-exchange';
+
+const contextOf = (type: string) =>
+  ({
+    getType: () => type,
+    switchToHttp: () => ({ getRequest: () => 'the request' }),
+  }) as unknown as ExecutionContext;
+
+const nodeRequest = (fields: { address?: string; headers?: object }) =>
+  ({ socket: { remoteAddress: fields.address }, headers: fields.headers ?? {} }) as unknown as ApiKeyRequest;
+
+it('the request of an HTTP context is what guards look at', () => {
+  expect(requestOf(contextOf('http'))).toBe('the request');
+});
+
+it.each([
+  'rpc',
+  'ws',
+  'graphql',
+])('a guard that is asked about a context of %s lets nothing through', (type) => {
+  expect(() => requestOf(contextOf(type))).toThrow(
+    `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`,
+  );
+});
+
+it('the address of a caller is that of the framework, else that of the socket, else unknown', () => {
+  const request = nodeRequest({ address: '10.0.0.1' });
+  expect(addressOf(Object.assign(Object.create(request), { ip: '192.0.2.1' }))).toBe('192.0.2.1');
+  expect(addressOf(request)).toBe('10.0.0.1');
+  expect(addressOf(nodeRequest({}))).toBeNull();
+});
+
+it.each([
+  ['the header', { headers: { 'x-request-id': 'r-1' } }, 'r-1'],
+  ['nobody, where there is none', {}, null],
+  ['nobody, where it is long enough to be a key', { headers: { 'x-request-id': 'x'.repeat(49) } }, null],
+  ['nobody, where it holds what no id does', { headers: { 'x-request-id': 'a b' } }, null],
+])('the id of a request is told by %s', (_, fields, id) => {
+  expect(requestIdOf(nodeRequest(fields))).toBe(id);
+});

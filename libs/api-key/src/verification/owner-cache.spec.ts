@@ -1,0 +1,166 @@
+import { Lease } from './lease';
+import { OwnerCache } from './owner-cache';
+
+const BOUND_MS = 2_000;
+const USER_CACHE_MS = 500;
+
+/** A cache under a lease that is held, and the loads that a test answers when it likes. */
+function build(options: { cacheSize?: number; userCacheMs?: number } = {}) {
+  const clock = { at: 1_000, monotonic: () => clock.at, wall: () => clock.at };
+  const moment = () => ({ monotonic: clock.at, wall: clock.at });
+  const lease = new Lease(BOUND_MS, clock);
+  lease.begin();
+  lease.renew(moment());
+  const cache = new OwnerCache(lease, { cacheSize: 10, userCacheMs: USER_CACHE_MS, ...options }, clock);
+  const asked: { answer: (user: unknown) => Promise<void>; fail: () => Promise<void> }[] = [];
+  const load = () =>
+    new Promise((resolve, reject) => {
+      const end = async (settle: () => void) => {
+        settle();
+        await new Promise(setImmediate);
+      };
+      asked.push({
+        answer: (user) => end(() => resolve(user)),
+        fail: () => end(() => reject(new Error('away'))),
+      });
+    });
+  const find = (id = 'u') => cache.find(id, load);
+  return { cache, clock, lease, moment, asked, find };
+}
+
+it('a user is loaded once, and then remembered for its time', async () => {
+  const { cache, clock, asked, find } = build();
+  const found = find();
+  await asked[0]?.answer('user');
+  expect(await found).toBe('user');
+  clock.at += USER_CACHE_MS - 1;
+  expect(cache.remembered('u')).toBe('user');
+  clock.at += 1;
+  expect(cache.remembered('u')).toBeUndefined();
+});
+
+it('who asks while a user is being loaded joins, and who asks for another does not', async () => {
+  const { asked, find } = build();
+  const [first, second, other] = [find(), find(), find('other')];
+  expect(asked).toHaveLength(2);
+  await asked[0]?.answer('user');
+  await asked[1]?.answer('other user');
+  expect(await Promise.all([first, second, other])).toEqual(['user', 'user', 'other user']);
+});
+
+it('a load as old as a user may be is not joined, and what it finds is not used', async () => {
+  const { cache, clock, asked, find } = build();
+  void find();
+  clock.at += USER_CACHE_MS;
+  void find();
+  expect(asked).toHaveLength(2);
+  await asked[0]?.answer('old');
+  expect(cache.remembered('u')).toBeUndefined();
+  await asked[1]?.answer('new');
+  expect(cache.remembered('u')).toBe('new');
+});
+
+it('a user that is there at once is answered at once, and remembered', () => {
+  const { cache } = build();
+  expect(cache.find('u', (id) => ({ id }))).toEqual({ id: 'u' });
+  expect(cache.remembered('u')).toEqual({ id: 'u' });
+});
+
+it.each([null, undefined, false, 0, ''])('nobody, as %p, is not remembered', async (nobody) => {
+  const { cache, asked, find } = build();
+  const found = find();
+  await asked[0]?.answer(nobody);
+  expect([await found, cache.remembered('u')]).toEqual([nobody, undefined]);
+  expect(cache.find('u', () => nobody)).toBe(nobody);
+  void find();
+  expect(asked).toHaveLength(2);
+});
+
+it('a load that fails fails those who wait, and the next one loads anew', async () => {
+  const { asked, find } = build();
+  const failed = Promise.all([
+    expect(find()).rejects.toThrow('away'),
+    expect(find()).rejects.toThrow('away'),
+  ]);
+  await asked[0]?.fail();
+  await failed;
+  void find();
+  expect(asked).toHaveLength(2);
+});
+
+it.each<[string, (parts: ReturnType<typeof build>) => void]>([
+  ['the eviction of the owner', ({ cache }) => cache.evict('u')],
+  ['the eviction of a key, whose owner it may be', ({ cache }) => cache.closeLoads()],
+  ['an eviction of all', ({ cache }) => cache.clear()],
+])('a load that is overtaken by %s is not joined, and what it finds is not remembered', async (_, overtake) => {
+  const parts = build();
+  const { cache, asked, find } = parts;
+  const before = find();
+  overtake(parts);
+  void find();
+  expect(asked).toHaveLength(2);
+  await asked[0]?.answer('old');
+  expect([await before, cache.remembered('u')]).toEqual(['old', undefined]);
+  await asked[1]?.answer('new');
+  expect(cache.remembered('u')).toBe('new');
+});
+
+it('an eviction forgets its owner and no other; one of all forgets all', () => {
+  const { cache } = build();
+  for (const id of ['u', 'v']) void cache.find(id, () => id);
+  cache.evict('u');
+  expect([cache.remembered('u'), cache.remembered('v')]).toEqual([undefined, 'v']);
+  cache.closeLoads();
+  expect(cache.remembered('v')).toBe('v');
+  cache.clear();
+  expect(cache.remembered('v')).toBeUndefined();
+});
+
+it('a user is remembered no longer than the lease holds, and not in another session', () => {
+  const { cache, clock, lease, moment } = build({ userCacheMs: 60_000 });
+  void cache.find('u', () => 'user');
+  clock.at += BOUND_MS;
+  expect(cache.remembered('u')).toBeUndefined();
+  lease.renew(moment());
+  expect(cache.remembered('u')).toBe('user');
+  lease.begin();
+  lease.renew(moment());
+  expect(cache.remembered('u')).toBeUndefined();
+});
+
+it('what was asked in an earlier session is not remembered in the next', async () => {
+  const { cache, lease, moment, asked, find } = build();
+  void find();
+  lease.begin();
+  lease.renew(moment());
+  await asked[0]?.answer('user');
+  void find();
+  expect([cache.remembered('u'), asked.length]).toEqual([undefined, 2]);
+});
+
+it('without a session nothing is joined or remembered', async () => {
+  const { cache, lease, asked, find } = build();
+  lease.lose();
+  void find();
+  void find();
+  expect(asked).toHaveLength(2);
+  await asked[1]?.answer('user');
+  void cache.find('v', () => 'v');
+  expect([cache.remembered('u'), cache.remembered('v')]).toEqual([undefined, undefined]);
+});
+
+it('a time of 0 remembers nobody', () => {
+  const { cache } = build({ userCacheMs: 0 });
+  void cache.find('u', () => 'user');
+  expect(cache.remembered('u')).toBeUndefined();
+});
+
+it.each([
+  [3, 3],
+  [0, 1],
+])('of many users no more are remembered than a size of %p allows', (cacheSize, kept) => {
+  const { cache } = build({ cacheSize });
+  const ids = Array.from({ length: 100 }, (_, i) => String(i));
+  for (const id of ids) void cache.find(id, () => id);
+  expect(ids.filter((id) => cache.remembered(id))).toHaveLength(kept);
+});

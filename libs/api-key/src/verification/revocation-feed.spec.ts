@@ -1,0 +1,175 @@
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { keysDataSource } from '../../../../test/support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
+import { flakyProxy } from '../../../../test/support/flaky-proxy';
+import { until } from '../../../../test/support/until';
+import { SYSTEM_CLOCK } from './clock';
+import { Lease } from './lease';
+import { announceOwner } from './owner-announcement';
+import { RevocationFeed } from './revocation-feed';
+
+const LEASE_MS = 400;
+const HEARTBEAT_MS = 20;
+
+let database: string;
+let dataSource: DataSource;
+let lease: Lease;
+let heard: string[];
+let said: string[];
+const feeds: RevocationFeed[] = [];
+
+beforeEach(async () => {
+  database = await createMigratedDatabase();
+  dataSource = await keysDataSource(database);
+  lease = new Lease(LEASE_MS, SYSTEM_CLOCK);
+  [heard, said] = [[], []];
+  const say = (line: string) => void said.push(line);
+  jest.spyOn(Logger.prototype, 'warn').mockImplementation(say);
+  jest.spyOn(Logger.prototype, 'log').mockImplementation(say);
+});
+
+afterEach(async () => {
+  await Promise.all(feeds.splice(0).map((feed) => feed.onApplicationShutdown()));
+  if (dataSource.isInitialized) await dataSource.destroy();
+  jest.restoreAllMocks();
+});
+
+/** Begins to listen. */
+function listen(): RevocationFeed {
+  const listener = {
+    evict: (id: string) => void heard.push(`key ${id}`),
+    evictUnknown: () => void heard.push('a new key'),
+    evictOwner: (id: string) => void heard.push(`owner ${id}`),
+    clear: () => void heard.push('anything'),
+  };
+  const options = { heartbeatMs: HEARTBEAT_MS, trustMs: 12_345 };
+  const feed = new RevocationFeed(dataSource, lease, listener, options, SYSTEM_CLOCK);
+  feed.onApplicationBootstrap();
+  feeds.push(feed);
+  return feed;
+}
+
+const isHeld = () => lease.isHeld();
+const hears = (what: string) => until(() => heard.includes(what));
+const FEEDS = `pg_stat_activity WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`;
+const connections = async () => (await sql(database, `SELECT FROM ${FEEDS}`)).length;
+const endConnections = () => sql(database, `SELECT pg_terminate_backend(pid) FROM ${FEEDS}`);
+
+/** A function of this name stands before that of PostgreSQL, in this database alone. */
+async function replaceFunction(signature: string, returns: string): Promise<void> {
+  await sql(
+    database,
+    `CREATE FUNCTION public.${signature} RETURNS ${returns};
+     ALTER DATABASE "${new URL(database).pathname.slice(1)}" SET search_path = public, pg_catalog`,
+  );
+}
+
+it('a session begins with nothing remembered, and its heartbeats hold the lease for longer than one would', async () => {
+  listen();
+  await until(isHeld);
+  const { session } = lease;
+  expect(heard).toEqual(['anything']);
+  const first = performance.now();
+  await until(() => performance.now() - first > 2 * LEASE_MS);
+  expect([isHeld(), lease.session, said]).toEqual([true, session, []]);
+  expect(await sql(database, 'SELECT trust_ms::int AS ms FROM api_key_trust')).toEqual([{ ms: 12_345 }]);
+});
+
+it('it tells which key changed or went, that one was made, that all went, and which owner changed', async () => {
+  const userId = await createUser(database);
+  listen();
+  await until(isHeld);
+  const [row] = await sql<{ id: string }>(
+    database,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) VALUES (${userId}, 'ci', 'd', 'p') RETURNING id`,
+  );
+  await hears('a new key');
+  await sql(database, `UPDATE api_keys SET revoked_at = now()`);
+  await hears(`key ${row?.id}`);
+  heard = [];
+  await sql(database, 'UPDATE api_keys SET last_used_at = now()');
+  await sql(database, 'DELETE FROM api_keys');
+  await hears(`key ${row?.id}`);
+  await sql(database, 'TRUNCATE api_keys');
+  await hears('anything');
+  await announceOwner(dataSource, 'u:7');
+  await hears('owner u:7');
+  expect(heard).toEqual([`key ${row?.id}`, 'anything', 'owner u:7']);
+});
+
+it.each([
+  ['fits', 7_000, /^owner x{7000}$/],
+  ['does not fit', 7_001, /^anything$/],
+])('of an owner whose id %s into a notification it tells as much as it can', async (_, length, told) => {
+  listen();
+  await until(isHeld);
+  heard = [];
+  await announceOwner(dataSource, 'x'.repeat(length));
+  await until(() => heard.length > 0);
+  expect(heard).toEqual([expect.stringMatching(told)]);
+});
+
+it('a connection that ends is said once, and made again, with nothing remembered from before', async () => {
+  listen();
+  await until(isHeld);
+  const { session } = lease;
+  await endConnections();
+  await until(() => isHeld() && lease.session !== null && lease.session !== session);
+  expect(heard).toEqual(['anything', 'anything']);
+  await until(() => said.length === 2);
+  expect(said).toEqual([
+    expect.stringMatching(/^No revocation feed, so keys are looked up at each request: ./),
+    'The revocation feed is back: keys are cached again.',
+  ]);
+});
+
+it('where the triggers are off it does not listen, and says so', async () => {
+  await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_update');
+  listen();
+  await until(() => said.length > 0);
+  expect(said[0]).toMatch(
+    /triggers nestjs_api_key_feed_update are missing or not ENABLE ALWAYS: run the migrations/,
+  );
+  expect([isHeld(), lease.session, heard]).toEqual([false, null, []]);
+  await until(async () => (await connections()) === 0);
+});
+
+it('a connection that leads to a replica is not listened on', async () => {
+  await replaceFunction('pg_is_in_recovery()', `boolean LANGUAGE sql AS 'SELECT true'`);
+  listen();
+  await until(() => said.length > 0);
+  expect(said[0]).toMatch(/leads to a replica/);
+  expect([lease.session, heard]).toEqual([null, []]);
+});
+
+it('where its heartbeats do not come back it trusts nothing, and goes on where they do again', async () => {
+  await replaceFunction('pg_notify(text, text)', `void LANGUAGE sql AS ''`);
+  listen();
+  await until(() => said.length > 0);
+  expect(said).toEqual([expect.stringMatching(/heartbeats no longer come back/)]);
+  expect(isHeld()).toBe(false);
+  await sql(database, 'DROP FUNCTION public.pg_notify(text, text)');
+  await until(isHeld);
+});
+
+it('it ends with the application, at once, and closes its connection', async () => {
+  const feed = listen();
+  await until(isHeld);
+  await feed.onApplicationShutdown();
+  expect(lease.session).toBeNull();
+  await until(async () => (await connections()) === 0);
+  expect(said).toEqual([]);
+});
+
+it('it ends with the application also while the database is away', async () => {
+  const proxy = await flakyProxy(database);
+  await dataSource.destroy();
+  dataSource = await keysDataSource(proxy.url);
+  await proxy.cut();
+  const feed = listen();
+  await until(() => said.length > 0);
+  expect(said[0]).toMatch(/^No revocation feed, so keys are looked up at each request: ./);
+  await feed.onApplicationShutdown();
+  expect(said).toHaveLength(1);
+});

@@ -1,0 +1,65 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DataSource } from 'typeorm';
+import { keysDataSource } from '../../../../test/support/data-source';
+import { createMigratedDatabase } from '../../../../test/support/database';
+import { outliveTrust, raiseTrust } from './trust-bound';
+
+jest.mock('node:timers/promises', () => ({
+  ...jest.requireActual('node:timers/promises'),
+  setTimeout: jest.fn(async () => {}),
+}));
+
+const NOW = 10_000;
+let dataSource: DataSource;
+
+beforeEach(async () => {
+  dataSource = await keysDataSource(await createMigratedDatabase());
+  jest.mocked(delay).mockClear();
+});
+afterEach(() => dataSource.destroy());
+
+/** How long it waits, now or some time after the commit. */
+async function waited(sinceCommitMs = 0): Promise<number | undefined> {
+  const now = jest.spyOn(performance, 'now').mockReturnValue(NOW);
+  try {
+    await outliveTrust(dataSource, NOW - sinceCommitMs);
+  } finally {
+    now.mockRestore();
+  }
+  return jest.mocked(delay).mock.lastCall?.[0];
+}
+
+const raise = (trustMs: number) => dataSource.query(raiseTrust('api_key_trust'), [trustMs]);
+
+it('a commit is outlived by all that any instance trusts, and a little, for clocks differ', async () => {
+  await raise(3_000);
+  expect(await waited()).toBe(3_050);
+});
+
+it('the time since the commit counts', async () => {
+  await raise(3_000);
+  expect(await waited(1_000)).toBe(2_050);
+  expect(await waited(9_000)).toBe(0);
+});
+
+it('of two instances the one that trusts for longer is waited for', async () => {
+  await raise(3_000);
+  await raise(1_000);
+  expect(await waited()).toBe(3_050);
+  await raise(4_000);
+  expect(await waited()).toBe(4_060);
+});
+
+it.each([
+  'DELETE FROM api_key_trust',
+  'DROP TABLE api_key_trust',
+])('where none has said it (%s), it waits as for the default lease', async (change) => {
+  await dataSource.query(change);
+  expect(await waited()).toBe(2_040);
+});
+
+it('where it cannot be read, for whatever other reason, nothing is promised', async () => {
+  await dataSource.query('ALTER TABLE api_key_trust RENAME trust_ms TO other');
+  await expect(waited()).rejects.toThrow('trust_ms');
+  expect(delay).not.toHaveBeenCalled();
+});

@@ -1,0 +1,22 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { type KeysSession, runKeysCli } from 'nestjs-api-key/cli';
+import { DataSource } from 'typeorm';
+import { UsersService } from '../../src/users/users.service';
+import type { TestApp } from './app';
+
+/** Who an email address stands for, as in the sample app. */
+function ownersOf(app: TestApp): KeysSession['findOwner'] {
+  const users = new UsersService(app.app.get(DataSource));
+  return async (email, { create }) =>
+    (await (create ? users.findOrCreate(email) : users.findByEmail(email)))?.id ?? null;
+}
+
+/** Runs the command line of the library on the keys of an app, in this process, to its end. */
+export async function runKeysHere(app: TestApp, args: readonly string[], findOwner = ownersOf(app)) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const open = async () => ({ keys: app.keys, findOwner, close: async () => {} });
+  const code = await runKeysCli(args, { open, stdout, stderr });
+  const [out, err] = [text(stdout.end()), text(stderr.end())];
+  return { code, stdout: await out, stderr: await err };
+}
