@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { startSample } from './support/sample';
-import { createEmptyDatabase, sql } from './support/database';
+import { createEmptyDatabase, sql, untilAlone } from './support/database';
 import { until } from './support/until';
 
 /**
@@ -44,15 +44,7 @@ it.each(
   app.process.kill('SIGKILL');
   expect(await rotating).toBe('gone');
   await holder.end();
-  await until(
-    async () =>
-      (
-        await sql(
-          database,
-          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`,
-        )
-      ).length === 0,
-  );
+  await untilAlone(database);
   expect(await everything(database)).toEqual(before);
   await sql(database, `DROP TRIGGER hold ON ${table}`);
   const next = await startSample({ DATABASE_URL: database });

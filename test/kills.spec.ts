@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { until } from './support/until';
+import { createMigratedDatabase, createUser, sql, untilAlone } from './support/database';
 
 const KILLS = 100;
 const AT_ONCE = 2;
@@ -58,15 +57,7 @@ it('a hundred processes that are killed at random leave no half change behind, a
         .map(killMany),
     )
   ).flat();
-  await until(
-    async () =>
-      (
-        await sql(
-          database,
-          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`,
-        )
-      ).length === 0,
-  );
+  await untilAlone(database);
   const acknowledgedOf = (what: string, at = 1) =>
     acknowledged.filter(([word]) => word === what).map((words) => words[at] ?? '');
   const [created, rotated, successors, revoked] = await Promise.all([

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
+import { until } from './until';
 
 /** Runs statements on a database and answers the rows of the last one. */
 export async function sql<Row = Record<string, unknown>>(
@@ -39,6 +40,17 @@ export async function createUser(url: string, email = `${uniqueName()}@example.c
   );
   if (!user) throw new Error('no user was made');
   return user.id;
+}
+
+/** Waits until PostgreSQL has ended what the connections of others, dead ones too, were at. */
+export async function untilAlone(url: string): Promise<void> {
+  await until(async () => {
+    const others = await sql(
+      url,
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`,
+    );
+    return others.length === 0;
+  });
 }
 
 function serverUrl(): string {
