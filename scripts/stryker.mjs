@@ -1,0 +1,62 @@
+// Mutates the code of each room of `stryker.rooms.js`, or of those that are named, and fails where the tests notice too little of it.
+// All mutants share one PostgreSQL. What follows `--` goes to Stryker: `npm run stryker credential -- --mutate '**/scope.ts'`.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { openDatabase } from '../dist/src/database/open-database.js';
+import { useEmbeddedPostgres } from '../dist/src/embedded-postgres/index.js';
+import { ROOMS } from '../stryker.rooms.js';
+
+/** Of a hundred mutants so many must be noticed. */
+const LEAST = 85;
+const TEMPLATE = 'migrated_template';
+const SETTINGS = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300'];
+
+const given = process.argv.slice(2);
+const end = given.findIndex((argument) => argument.startsWith('-'));
+const [named, options] = end < 0 ? [given, []] : [given.slice(0, end), given.slice(end)];
+
+async function createTemplate(server) {
+  const client = new pg.Client({ connectionString: server });
+  await client.connect();
+  await client.query(`CREATE DATABASE ${TEMPLATE}`);
+  await client.end();
+  const url = new URL(server);
+  url.pathname = `/${TEMPLATE}`;
+  await (await openDatabase(url.href)).destroy();
+}
+
+function mutate(room, server) {
+  const env = { ...process.env, STRYKER_ROOM: room, TEST_POSTGRES_URL: server };
+  const { status } = spawnSync('npx', ['stryker', 'run', ...options], { stdio: 'inherit', env });
+  if (status !== 0) throw new Error(`Stryker ended with ${status} in ${room}`);
+  const { files } = JSON.parse(readFileSync(`coverage/mutation/${room}.json`, 'utf8'));
+  const states = Object.values(files).flatMap(({ mutants }) => mutants.map(({ status: state }) => state));
+  const count = (...wanted) => states.filter((state) => wanted.includes(state)).length;
+  return { noticed: count('Killed', 'Timeout'), missed: count('Survived', 'NoCoverage') };
+}
+
+function tell(name, { noticed, missed }) {
+  const score = (100 * noticed) / (noticed + missed);
+  console.log(`${score.toFixed(2)} % of ${noticed + missed} mutants noticed in ${name}`);
+  return score;
+}
+
+const dataDir = mkdtempSync(join(tmpdir(), 'nestjs-api-key-stryker-'));
+chmodSync(dataDir, 0o755);
+const server = await useEmbeddedPostgres({ dataDir, settings: SETTINGS });
+try {
+  await createTemplate(server.url);
+  const found = (named.length > 0 ? named : Object.keys(ROOMS)).map((room) => [
+    room,
+    mutate(room, server.url),
+  ]);
+  for (const [room, counts] of found) tell(room, counts);
+  const sum = (of) => found.reduce((total, [, counts]) => total + counts[of], 0);
+  if (tell('all', { noticed: sum('noticed'), missed: sum('missed') }) < LEAST) process.exitCode = 1;
+} finally {
+  await server.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+}

@@ -1,0 +1,20 @@
+/** What is mutated, room by room, and the specs that are to notice: those that are fast, boot no process and ask no million times. */
+const ROOMS = {
+  credential: {
+    mutate: ['libs/api-key/src/credential/*.ts'],
+    specs: ['libs/api-key/src/credential/!(fuzz).spec.ts'],
+  },
+  verification: {
+    mutate: ['libs/api-key/src/verification/*.ts'],
+    specs: ['libs/api-key/src/verification/!(*.memory).spec.ts'],
+  },
+  guards: {
+    mutate: ['libs/api-key/src/*.guard.ts'],
+    specs: ['test/{guards,quota,rate-limit,refusals,request-user}.spec.ts'],
+  },
+};
+
+/** The room of this run of Stryker. */
+const ROOM = process.env.STRYKER_ROOM ?? 'credential';
+
+module.exports = { ROOMS, ROOM };
