@@ -100,6 +100,7 @@ describe('there is no credential', () => {
   it.each([
     ['no header', []],
     ['only other headers', ['Host', 'localhost', 'X-API-Keys', KEY, 'Proxy-Authorization', `Bearer ${KEY}`]],
+    ['headers whose names are as long', ['Accept-Ranges', `Bearer ${KEY}`, 'X-Another', KEY]],
     ['a key in the value of another header', ['X-Note', 'X-API-Key', 'Accept', KEY]],
     ['a key in a cookie', ['Cookie', `x-api-key=${KEY}`]],
     ['an empty key header', ['X-API-Key', '']],

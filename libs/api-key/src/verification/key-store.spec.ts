@@ -1,0 +1,101 @@
+import type { DataSource } from 'typeorm';
+import { keysDataSource } from '../../../../test/support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
+import { KeyStore } from './key-store';
+
+const HOUR_MS = 3_600_000;
+
+let database: string;
+let dataSource: DataSource;
+let store: KeyStore;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  dataSource = await keysDataSource(database);
+  store = new KeyStore(dataSource, 60_000, 10);
+  const userId = await createUser(database);
+  await sql(
+    database,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at, revoked_at)
+     SELECT ${userId}, 'ci', digest, 'p', expires_at, revoked_at FROM (VALUES
+       ('forever', NULL, NULL), ('infinite', 'infinity', NULL), ('never', '-infinity', NULL),
+       ('hour', clock_timestamp() + interval '1 hour', NULL), ('past', clock_timestamp() - interval '1 hour', NULL),
+       ('revoked', NULL, clock_timestamp())) AS given (digest, expires_at, revoked_at)`,
+  );
+});
+afterAll(() => dataSource.destroy());
+
+it.each([
+  ['no expiry', 'forever', null],
+  ['an infinite expiry', 'infinite', null],
+  ['an expiry before all times', 'never', 0],
+])('the life of a key with %s is known to the database', async (_, digest, lifeMs) => {
+  expect(await store.find(digest)).toMatchObject({ revoked: false, lifeMs });
+});
+
+it.each([
+  ['an hour to come', 'hour', HOUR_MS],
+  ['an hour ago', 'past', -HOUR_MS],
+])('the life of a key whose expiry is %s is told in milliseconds', async (_, digest, lifeMs) => {
+  const found = await store.find(digest);
+  expect(Math.round(Number(found?.lifeMs) / 60_000)).toBe(lifeMs / 60_000);
+});
+
+it('a key that is revoked is told so, and one that is not there is none', async () => {
+  expect(await store.find('revoked')).toMatchObject({ revoked: true });
+  expect(await store.find('nothing')).toBeNull();
+});
+
+it('many are found by their digests in one statement, those that are there', async () => {
+  const sent = jest.fn();
+  const found = await store.findAll(['forever', 'nothing', 'revoked'], sent);
+  expect([...found.keys()].sort()).toEqual(['forever', 'revoked']);
+  expect([found.get('forever')?.revoked, found.get('revoked')?.revoked]).toEqual([false, true]);
+  expect(sent).toHaveBeenCalledTimes(1);
+});
+
+it('a look-up that is too late, or that too many wait before, fails', async () => {
+  const busy = await keysDataSource(database, { poolSize: 1 });
+  const runner = busy.createQueryRunner();
+  await runner.connect();
+  const impatient = new KeyStore(busy, 20, 1);
+  const [late, tooMany] = await Promise.allSettled([impatient.find('forever'), impatient.find('forever')]);
+  await runner.release();
+  await busy.destroy();
+  expect(late).toMatchObject({ reason: { message: 'PostgreSQL did not answer within 20 ms' } });
+  expect(tooMany).toMatchObject({ reason: { message: 'too many look-ups wait for a connection' } });
+});
+
+it('a table that is as it must be passes, also in a schema that the data source names', async () => {
+  await store.check();
+  await sql(database, 'CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE api_keys INCLUDING ALL)');
+  const tenant = await keysDataSource(database, { schema: 'tenant' });
+  await new KeyStore(tenant, 60_000, 10).check();
+  await sql(
+    database,
+    'ALTER TABLE tenant.api_keys ALTER last_used_at TYPE timestamp, ALTER updated_at TYPE timestamp',
+  );
+  await expect(new KeyStore(tenant, 60_000, 10).check()).rejects.toThrow(
+    `last_used_at, updated_at must be timestamptz, or a key would expire hours off in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: SET TimeZone = 'UTC'; ALTER TABLE "tenant"."api_keys" ALTER COLUMN last_used_at TYPE timestamptz, ALTER COLUMN updated_at TYPE timestamptz`,
+  );
+  await tenant.destroy();
+});
+
+it.each([
+  'last_used_at',
+  'expires_at',
+  'revoked_at',
+  'created_at',
+  'updated_at',
+])('%s without a time zone does not pass', async (column) => {
+  await sql(database, `ALTER TABLE api_keys ALTER ${column} TYPE timestamp`);
+  await expect(store.check()).rejects.toThrow(`cannot be used: ${column} must be timestamptz`);
+  await sql(database, `ALTER TABLE api_keys ALTER ${column} TYPE timestamptz`);
+});
+
+it('why a table cannot be used is the cause of what is said', async () => {
+  await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+  const refused = await store.check().catch((error: unknown) => error);
+  await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
+  expect(refused).toMatchObject({ cause: { code: '42P01' } });
+});
