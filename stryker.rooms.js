@@ -10,7 +10,7 @@ const ROOMS = {
   },
   guards: {
     mutate: ['libs/api-key/src/*.guard.ts'],
-    specs: ['test/{guards,quota,rate-limit,refusals,request-user}.spec.ts'],
+    specs: ['test/{guards,rate-limit,quota,usage,ways-in}.spec.ts'],
   },
 };
 

@@ -17,8 +17,8 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
     id,
     userId,
     scopes: ['a'],
-    allowedIps: null,
-    metadata: { deep: {} },
+    allowedIps: ['10.0.0.0/8'],
+    metadata: { deep: {}, text: 'ab', nothing: null },
   });
   return { apiKey, digest: 'd', revoked: false, lifeMs };
 }
@@ -195,6 +195,7 @@ it('a look-up as old as a lease is neither joined nor remembered', async () => {
   void find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[0]?.answer(stored('1'));
+  expect(cache.remembered('d')).toBeUndefined();
   void find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[1]?.answer(stored('1'));
@@ -224,6 +225,56 @@ it('a key expires on the monotonic clock while it is remembered', async () => {
   expect(find(cache, 'd')).toMatchObject({ expired: true });
 });
 
+it.each([
+  ['now', 0],
+  ['a while ago', -1_000],
+])('a key that expired %s is expired, also where it is remembered', async (_, lifeMs) => {
+  const { cache, asked } = build();
+  const found = find(cache, 'd');
+  await asked[0]?.answer(stored('1', lifeMs));
+  expect([await found, cache.remembered('d')]).toMatchObject([{ expired: true }, { expired: true }]);
+});
+
+it('a key that has a millisecond left is live', async () => {
+  const { cache, asked } = build();
+  const found = find(cache, 'd');
+  await asked[0]?.answer(stored('1', 1));
+  expect(await found).toMatchObject({ expired: false });
+});
+
+it('what is found after a session has ended takes no place of what is remembered', async () => {
+  const { cache, asked, lease, clock } = build();
+  void find(cache, 'd');
+  lease.begin();
+  lease.renew(clock.moment());
+  await asked[0]?.answer(stored('1'));
+  expect(cache.statistics.size).toBe(0);
+});
+
+it.each([
+  [499, 1],
+  [500, 0],
+])('what is found after %i ms without a session is remembered %i times under a staleForMs of 500', async (ms, size) => {
+  const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
+  void find(cache, 'd');
+  clock.at += ms;
+  await asked[0]?.answer(stored('1'));
+  expect(cache.statistics.size).toBe(size);
+});
+
+it('of keys that fell out nothing is left behind', async () => {
+  const { cache, asked } = build({ cacheSize: 3 });
+  for (let i = 0; i < 100; i++) {
+    void cache.find(`d${i}`, 'alone');
+    await asked[i]?.answer(stored(String(i)));
+  }
+  expect((cache as unknown as { digests: Map<string, string> }).digests.size).toBe(3);
+});
+
+it('before the first look-up there is no rate of hits', () => {
+  expect(build().cache.statistics).toEqual({ size: 0, hitRate: null });
+});
+
 it('memory is bounded, and a key that fell out can still be evicted and looked up', async () => {
   const { cache, asked } = build({ cacheSize: 3 });
   for (let i = 0; i < 100; i++) {
@@ -249,6 +300,7 @@ it('nothing of a shared key can be changed by one request for the others', async
   await asked[0]?.answer(stored('1'));
   const apiKey = (await waiting)?.apiKey as ApiKey;
   expect(() => apiKey.scopes.push('*')).toThrow(TypeError);
+  expect(() => apiKey.allowedIps?.push('0.0.0.0/0')).toThrow(TypeError);
   expect(() => Object.assign(apiKey, { scopes: ['*'] })).toThrow(TypeError);
   expect(() => Object.assign(apiKey.metadata.deep as object, { a: 1 })).toThrow(TypeError);
 });

@@ -83,3 +83,35 @@ it('a machine that slept, so that only the wall clock went on, trusts nothing fr
   expect(trusts(held)).toBe(false);
   expect(held.lease.isHeld()).toBe(true);
 });
+
+it('a wall clock that was set back does not lengthen a lease', () => {
+  const held = heldLease();
+  held.clock.offset = -DAY_MS;
+  held.clock.at += BOUND_MS;
+  expect(trusts(held)).toBe(false);
+});
+
+it('a wall clock that says that the bound is reached ends it, whatever the other one says', () => {
+  const held = heldLease();
+  held.clock.offset = BOUND_MS;
+  expect(trusts(held)).toBe(false);
+  held.clock.offset = BOUND_MS - 1;
+  expect(trusts(held)).toBe(true);
+});
+
+it('a drift of the clocks of no more than the bound voids nothing, and one of more does, after however long', () => {
+  const held = heldLease();
+  held.clock.at += 30 * DAY_MS;
+  held.clock.offset = BOUND_MS;
+  held.lease.renew(held.clock.moment());
+  expect(trusts(held)).toBe(true);
+  held.clock.offset = BOUND_MS + 1;
+  held.lease.renew(held.clock.moment());
+  expect(trusts(held)).toBe(false);
+});
+
+it('the age of a heartbeat counts from when it was sent', () => {
+  const held = heldLease();
+  held.clock.at += 300;
+  expect(held.lease.heartbeatAgeMs()).toBe(300);
+});

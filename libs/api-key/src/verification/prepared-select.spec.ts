@@ -126,6 +126,40 @@ describe('a statement', () => {
     expect(sent).toHaveBeenCalledTimes(1);
   });
 
+  it('may be asked any number of times one after the other where one may wait', async () => {
+    const select = selectWith(60_000, 1);
+    for (const value of ['a', 'b', 'c']) expect(await ask(select, value)).toEqual([{ found: value }]);
+  });
+
+  it('listens once on a connection for its end', async () => {
+    const select = selectOf();
+    await ask(select, 'a');
+    const client = await pool.connect();
+    const listeners = client.listenerCount('error');
+    client.release();
+    await ask(select, 'b');
+    const again = await pool.connect();
+    expect(again.listenerCount('error')).toBe(listeners);
+    again.release();
+  });
+
+  it('of a server that is not there fails as the connection to it', async () => {
+    const nowhere = new Pool({ host: '127.0.0.1', port: 1 });
+    const dataSource = { driver: { master: nowhere } } as unknown as DataSource;
+    const select = new PreparedSelect(dataSource, 'test', 60_000, WAITING, () => 'SELECT $1');
+    await expect(select.rows('a', () => {})).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await nowhere.end();
+  });
+
+  it('that nobody waits for any more does not go out', async () => {
+    const taken = await pool.connect();
+    const sent = jest.fn();
+    await expect(selectWith(20, 1).rows('a', sent)).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    taken.release();
+    expect(await ask(selectOf(), 'b')).toEqual([{ found: 'b' }]);
+    expect(sent).not.toHaveBeenCalled();
+  });
+
   it('whose types have changed is prepared anew, under another name', async () => {
     await pool.query('CREATE TEMPORARY TABLE named (name varchar)');
     await pool.query(`INSERT INTO named VALUES ('a')`);

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { Client } from 'pg';
 import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
@@ -17,6 +18,8 @@ beforeEach(async () => {
   userId = await createUser(database);
   dataSource = await keysDataSource(database);
 });
+
+beforeAll(() => Logger.overrideLogger(false));
 
 afterEach(async () => {
   await Promise.all(running.map((verification) => verification.onApplicationShutdown()));
@@ -169,12 +172,31 @@ it.each<[ApiKeyOptions, number]>([
   await until(async () => (await trusted()) === ms);
 });
 
-it('staleForMs is told before anything is trusted, also where nobody listens', async () => {
-  const verification = await start({ staleForMs: 9_000, cacheSize: 10 });
-  expect(await trusted()).toBe(9_000);
+it.each([
+  [9_000, 9_000],
+  [0, 2_000],
+])('a staleForMs of %i, which needs no feed, is told at the boot', async (staleForMs, ms) => {
+  await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_update');
   await insert('d');
+  const verification = await start({ staleForMs, leaseMs: 5_000 });
+  expect(await trusted()).toBe(ms);
   await verification.find('d');
-  expect(verification.remembered('d')).toBeDefined();
+  expect(verification.remembered('d') !== undefined).toBe(staleForMs > 0);
+});
+
+it('nobody listens any more once it has ended', async () => {
+  const verification = await warm();
+  await verification.onApplicationShutdown();
+  expect(verification.status.leaseHeld).toBe(true);
+  await until(
+    async () =>
+      (
+        await sql(
+          database,
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%feed'`,
+        )
+      ).length === 0,
+  );
 });
 
 it('it can judge while the database answers, and while the lease holds', async () => {
