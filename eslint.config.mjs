@@ -61,7 +61,16 @@ const top = (name, files, allowed) =>
   );
 
 export default defineConfig(
-  { ignores: ['**/dist/**', '**/node_modules/**', 'coverage/**', '.data/**', 'test/fixtures/**'] },
+  {
+    ignores: [
+      '**/dist/**',
+      '**/node_modules/**',
+      'coverage/**',
+      '.data/**',
+      '.stryker-tmp/**',
+      'test/fixtures/**',
+    ],
+  },
   {
     files: ['**/*.ts'],
     languageOptions: {

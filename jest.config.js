@@ -25,7 +25,12 @@ module.exports = {
     '^nestjs-api-key/cli$': '<rootDir>/libs/api-key/src/cli/index.ts',
     '^nestjs-api-key/management$': '<rootDir>/libs/api-key/src/management/index.ts',
   },
-  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/libs/[^/]+/dist', '<rootDir>/.data'],
+  modulePathIgnorePatterns: [
+    '<rootDir>/dist',
+    '<rootDir>/libs/[^/]+/dist',
+    '<rootDir>/.data',
+    '<rootDir>/.stryker-tmp',
+  ],
   setupFiles: ['reflect-metadata'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',

@@ -1,6 +1,7 @@
 // Mutates the code of each room of `stryker.rooms.js`, or of those that are named, and fails where the tests notice too little of it.
 // All mutants share one PostgreSQL. What follows `--` goes to Stryker: `npm run stryker credential -- --mutate '**/scope.ts'`.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,8 @@ import { ROOMS } from '../stryker.rooms.js';
 /** Of a hundred mutants so many must be noticed. */
 const LEAST = 85;
 const TEMPLATE = 'migrated_template';
+/** No spec runs for longer. */
+const SPEC_MS = 120_000;
 const SETTINGS = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300'];
 
 const given = process.argv.slice(2);
@@ -28,9 +31,32 @@ async function createTemplate(server) {
   await (await openDatabase(url.href)).destroy();
 }
 
-function mutate(room, server) {
+/** Drops the databases that specs have left behind: those that were there the last time as well. */
+function dropLeftBehind(server) {
+  const pool = new pg.Pool({ connectionString: server, max: 1 });
+  let before = new Set();
+  const drop = async () => {
+    const { rows } = await pool.query(
+      `SELECT datname AS name FROM pg_database WHERE datname LIKE 'test\\_%'`,
+    );
+    const names = rows.map(({ name }) => name);
+    for (const name of names.filter((name) => before.has(name)))
+      await pool.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    before = new Set(names);
+  };
+  const timer = setInterval(() => drop().catch((error) => console.error(error.message)), SPEC_MS);
+  return async () => {
+    clearInterval(timer);
+    await pool.end();
+  };
+}
+
+async function mutate(room, server) {
   const env = { ...process.env, STRYKER_ROOM: room, TEST_POSTGRES_URL: server };
-  const { status } = spawnSync('npx', ['stryker', 'run', ...options], { stdio: 'inherit', env });
+  const [status] = await once(
+    spawn('npx', ['stryker', 'run', ...options], { stdio: 'inherit', env }),
+    'exit',
+  );
   if (status !== 0) throw new Error(`Stryker ended with ${status} in ${room}`);
   const { files } = JSON.parse(readFileSync(`coverage/mutation/${room}.json`, 'utf8'));
   const states = Object.values(files).flatMap(({ mutants }) => mutants.map(({ status: state }) => state));
@@ -47,16 +73,17 @@ function tell(name, { noticed, missed }) {
 const dataDir = mkdtempSync(join(tmpdir(), 'nestjs-api-key-stryker-'));
 chmodSync(dataDir, 0o755);
 const server = await useEmbeddedPostgres({ dataDir, settings: SETTINGS });
+const stopDropping = dropLeftBehind(server.url);
 try {
   await createTemplate(server.url);
-  const found = (named.length > 0 ? named : Object.keys(ROOMS)).map((room) => [
-    room,
-    mutate(room, server.url),
-  ]);
+  const found = [];
+  for (const room of named.length > 0 ? named : Object.keys(ROOMS))
+    found.push([room, await mutate(room, server.url)]);
   for (const [room, counts] of found) tell(room, counts);
   const sum = (of) => found.reduce((total, [, counts]) => total + counts[of], 0);
   if (tell('all', { noticed: sum('noticed'), missed: sum('missed') }) < LEAST) process.exitCode = 1;
 } finally {
+  await stopDropping();
   await server.stop();
   rmSync(dataDir, { recursive: true, force: true });
 }
