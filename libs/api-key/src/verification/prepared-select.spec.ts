@@ -127,7 +127,7 @@ describe('a statement', () => {
   });
 
   it('may be asked any number of times one after the other where one may wait', async () => {
-    const select = selectWith(60_000, 1);
+    const select = selectWith({ deadlineMs: 60_000, maxWaiting: 1 });
     for (const value of ['a', 'b', 'c']) expect(await ask(select, value)).toEqual([{ found: value }]);
   });
 
@@ -146,7 +146,12 @@ describe('a statement', () => {
   it('of a server that is not there fails as the connection to it', async () => {
     const nowhere = new Pool({ host: '127.0.0.1', port: 1 });
     const dataSource = { driver: { master: nowhere } } as unknown as DataSource;
-    const select = new PreparedSelect(dataSource, 'test', 60_000, WAITING, () => 'SELECT $1');
+    const select = new PreparedSelect(
+      dataSource,
+      'test',
+      { deadlineMs: 60_000, maxWaiting: WAITING },
+      () => 'SELECT $1',
+    );
     await expect(select.rows('a', () => {})).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     await nowhere.end();
   });
@@ -154,7 +159,9 @@ describe('a statement', () => {
   it('that nobody waits for any more does not go out', async () => {
     const taken = await pool.connect();
     const sent = jest.fn();
-    await expect(selectWith(20, 1).rows('a', sent)).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    await expect(selectWith({ deadlineMs: 20, maxWaiting: 1 }).rows('a', sent)).rejects.toMatchObject({
+      code: 'ETIMEDOUT',
+    });
     taken.release();
     expect(await ask(selectOf(), 'b')).toEqual([{ found: 'b' }]);
     expect(sent).not.toHaveBeenCalled();
