@@ -14,7 +14,7 @@ interface Rewrite {
 
 /** Stores keys that were used under the newest pepper, off the path of requests; each only where it is still as it was found. */
 export class DigestWriter extends IntervalWriter {
-  private rewrites = new Map<string, Rewrite>();
+  private readonly rewrites = new Map<string, Rewrite>();
 
   constructor(private readonly dataSource: DataSource) {
     super('key_digest', INTERVAL_MS);
@@ -26,10 +26,10 @@ export class DigestWriter extends IntervalWriter {
   }
 
   protected override async write(): Promise<void> {
-    const { rewrites } = this;
-    if (rewrites.size === 0) return;
-    await this.update([...rewrites]);
-    this.rewrites = new Map([...this.rewrites].filter(([id, each]) => rewrites.get(id) !== each));
+    const rewrites = [...this.rewrites];
+    if (rewrites.length === 0) return;
+    await this.update(rewrites);
+    for (const [id, each] of rewrites) if (this.rewrites.get(id) === each) this.rewrites.delete(id);
   }
 
   /** Rows are locked in order of id, so that two instances cannot deadlock, and locked ones are left for the next use. */

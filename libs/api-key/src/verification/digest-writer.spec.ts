@@ -1,0 +1,114 @@
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { keysDataSource } from '../../../../test/support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
+import { DigestWriter } from './digest-writer';
+
+let database: string;
+let userId: string;
+let dataSource: DataSource;
+let writer: DigestWriter;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+  dataSource = await keysDataSource(database);
+});
+
+beforeEach(async () => {
+  await sql(database, 'DELETE FROM api_keys');
+  writer = new DigestWriter(dataSource);
+});
+
+afterAll(() => dataSource.destroy());
+
+/** A key that is stored under a digest; its id. */
+async function keyUnder(digest: string): Promise<string> {
+  const [row] = await sql<{ id: string }>(
+    database,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, created_at, updated_at)
+     VALUES ($1, 'ci', $2, 'key_', now(), now()) RETURNING id::text`,
+    [userId, digest],
+  );
+  return row?.id ?? '';
+}
+
+const digestOf = async (id: string) =>
+  (await sql(database, 'SELECT key_digest FROM api_keys WHERE id = $1', [id]))[0]?.key_digest;
+
+it('keys are stored anew in one statement, each once', async () => {
+  const ids = [await keyUnder('a'), await keyUnder('b')];
+  const query = jest.spyOn(dataSource, 'query');
+  for (const [i, id] of ids.entries()) writer.note(id, 'ab'.charAt(i), `new ${i}`);
+  await writer.flush();
+  await writer.flush();
+  expect(query).toHaveBeenCalledTimes(1);
+  query.mockRestore();
+  expect(await Promise.all(ids.map(digestOf))).toEqual(['new 0', 'new 1']);
+});
+
+it('a key that is stored otherwise by now stays as it is', async () => {
+  const id = await keyUnder('newer');
+  writer.note(id, 'old', 'new');
+  await writer.flush();
+  expect(await digestOf(id)).toBe('newer');
+});
+
+it('a digest that another key has already stands in the way of that key alone', async () => {
+  const [id, other, third] = [await keyUnder('a'), await keyUnder('taken'), await keyUnder('c')];
+  writer.note(id, 'a', 'taken');
+  writer.note(third, 'c', 'new c');
+  await writer.flush();
+  expect(await Promise.all([id, other, third].map(digestOf))).toEqual(['a', 'taken', 'new c']);
+});
+
+it('a row that someone holds locked is left for the next use, and holds nobody up', async () => {
+  const [id, other] = [await keyUnder('a'), await keyUnder('b')];
+  const holder = dataSource.createQueryRunner();
+  await holder.startTransaction();
+  await holder.query('SELECT FROM api_keys WHERE id = $1 FOR UPDATE', [id]);
+  writer.note(id, 'a', 'new a');
+  writer.note(other, 'b', 'new b');
+  await writer.flush();
+  await holder.rollbackTransaction();
+  await holder.release();
+  expect(await Promise.all([id, other].map(digestOf))).toEqual(['a', 'new b']);
+});
+
+it('no more than ten thousand wait; the others are noted when they are used again', async () => {
+  const ids = [await keyUnder('a'), await keyUnder('b')];
+  writer.note(ids[0] ?? '', 'a', 'new a');
+  for (let i = 1; i < 10_000; i++) writer.note(String(1_000_000 + i), 'x', 'y');
+  writer.note(ids[1] ?? '', 'b', 'new b');
+  await writer.flush();
+  expect(await Promise.all(ids.map(digestOf))).toEqual(['new a', 'b']);
+  writer.note(ids[1] ?? '', 'b', 'new b');
+  await writer.flush();
+  expect(await digestOf(ids[1] ?? '')).toBe('new b');
+});
+
+it('what cannot be written is told once and written the next time, with what was noted meanwhile', async () => {
+  const ids = [await keyUnder('a'), await keyUnder('b')];
+  const warned = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+  await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+  writer.note(ids[0] ?? '', 'a', 'new a');
+  await writer.flush();
+  await writer.flush();
+  await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
+  expect(warned.mock.calls.flat()).toEqual([expect.stringContaining('key_digest could not be written')]);
+  warned.mockRestore();
+  writer.note(ids[1] ?? '', 'b', 'new b');
+  await writer.flush();
+  expect(await Promise.all(ids.map(digestOf))).toEqual(['new a', 'new b']);
+});
+
+it('what is noted while a write is under way is written the next time', async () => {
+  const ids = [await keyUnder('a'), await keyUnder('b')];
+  writer.note(ids[0] ?? '', 'a', 'new a');
+  const writing = writer.flush();
+  await new Promise(setImmediate);
+  writer.note(ids[1] ?? '', 'b', 'new b');
+  await writing;
+  await writer.flush();
+  expect(await Promise.all(ids.map(digestOf))).toEqual(['new a', 'new b']);
+});
