@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { get } from 'node:http';
 import {
   type CanActivate,
   Controller,
@@ -23,6 +25,9 @@ import {
 } from 'nestjs-api-key';
 import { ADAPTERS, bootApp, type TestApp, type TestAppSettings } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
+
+/** Elsewhere loopback has one address. */
+const onLinux = process.platform === 'linux' ? it : it.skip;
 
 type HeldScopes = Parameters<TestApp['keys']['create']>[0]['scopes'];
 
@@ -103,6 +108,40 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusFrom(['127.0.0.0/8'])).toEqual([200, undefined]);
     expect(await statusFrom(['10.0.0.0/8', '::1'])).toEqual([403, 'IP_NOT_ALLOWED']);
   });
+
+  onLinux(
+    'a key that is remembered is refused from an address that it may not be used from, whatever the caller says of its address',
+    async () => {
+      @Controller()
+      @UseGuards(ApiKeyGuard)
+      class Routes {
+        @Get()
+        get() {}
+      }
+      const app = await boot({ controllers: [Routes], options: { trustProxy: ['127.0.0.0/8'] } });
+      const { key } = await app.keys.create({ userId, name: 'ci', allowedIps: ['127.0.0.1', '::1'] });
+      const spoofed = {
+        'x-forwarded-proto': 'https',
+        'x-forwarded-for': '127.0.0.1',
+        'x-real-ip': '127.0.0.1',
+        forwarded: 'for=127.0.0.1',
+      };
+      const statusFrom = async (localAddress: string, headers: Record<string, string> = {}) => {
+        const options = { localAddress, headers: { authorization: `Bearer ${key}`, ...headers } };
+        const [response] = await once(get(app.url, options), 'response');
+        response.resume();
+        return response.statusCode;
+      };
+      const found: number[] = [];
+      for (let i = 0; i < 3; i++)
+        found.push(
+          await statusFrom('127.0.0.1'),
+          await statusFrom('127.0.0.2'),
+          await statusFrom('127.0.0.2', spoofed),
+        );
+      expect(found).toEqual([200, 403, 403, 200, 403, 403, 200, 403, 403]);
+    },
+  );
 
   it('scopes of class and method add up, and all are needed', async () => {
     @Controller()
