@@ -6,6 +6,8 @@ import { createMigratedDatabase, createUser, sql } from './support/database';
 const ONE_HOUR_MS = 3_600_000;
 const ROUNDS = 100;
 const KEYS = 100;
+/** A hundred keys at once wait for ten connections, on a machine that is busy on purpose. */
+const PATIENCE_MS = 60_000;
 
 /** What happens to one key in a round, in this order; each step starts when the one before it has ended, or at once. */
 const SCHEDULE = fc.record({
@@ -39,7 +41,8 @@ afterEach(async () => {
 });
 
 async function instance(lastUsedIntervalMs = ONE_HOUR_MS): Promise<TestApp> {
-  const app = await bootApp({ database, options: { lastUsedIntervalMs, lookUpTimeoutMs: 10_000 } });
+  const options = { lastUsedIntervalMs, lookUpTimeoutMs: PATIENCE_MS };
+  const app = await bootApp({ database, options, connectTimeoutMs: PATIENCE_MS });
   running.push(app);
   return app;
 }
@@ -121,7 +124,7 @@ it('of ten thousand random schedules of uses, flushes, updates and revocations n
     { numRuns: ROUNDS, endOnFailure: true },
   );
   for (const times of Object.values(outcome)) expect(times).toBeGreaterThan(1_000);
-}, 120_000);
+}, 300_000);
 
 it('a million authentications of a hundred keys within a minute send six UPDATE statements, and one at shutdown', async () => {
   jest.useFakeTimers({
@@ -146,4 +149,4 @@ it('a million authentications of a hundred keys within a minute send six UPDATE 
   } finally {
     jest.useRealTimers();
   }
-}, 120_000);
+}, 300_000);

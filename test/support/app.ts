@@ -26,16 +26,23 @@ export interface TestAppSettings {
   readonly imports?: ModuleMetadata['imports'];
   /** Address to listen on. Default: 127.0.0.1. */
   readonly host?: string;
+  /** Milliseconds that a statement may wait for a connection. Default: as of the sample. */
+  readonly connectTimeoutMs?: number;
   /** Whether ApiKeyModule is imported before TypeOrmModule. */
   readonly apiKeyModuleFirst?: boolean;
 }
 
 /** TypeORM and the library on a database of a test. */
-export function libraryModules(database: string, options: ApiKeyOptions = {}): DynamicModule[] {
+export function libraryModules(
+  database: string,
+  options: ApiKeyOptions = {},
+  connectTimeoutMS?: number,
+): DynamicModule[] {
   return [
     TypeOrmModule.forRootAsync({
       useFactory: () => ({ type: 'postgres', entities: [ApiKey], retryAttempts: 0 }),
-      dataSourceFactory: async () => new AppDataSource(database),
+      dataSourceFactory: async () =>
+        new AppDataSource(database).setOptions({ ...(connectTimeoutMS && { connectTimeoutMS }) }),
     }),
     ApiKeyModule.forRoot(options),
   ];
@@ -44,7 +51,7 @@ export function libraryModules(database: string, options: ApiKeyOptions = {}): D
 /** Boots an app on a free port. */
 export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
   const { database, adapter = 'express', options, controllers = [], providers = [], imports = [] } = settings;
-  const library = libraryModules(database, options);
+  const library = libraryModules(database, options, settings.connectTimeoutMs);
   if (settings.apiKeyModuleFirst) library.reverse();
   const module = await Test.createTestingModule({
     imports: [...library, ...imports],
