@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import { randomFrom } from '../test/support/random';
 import { startDatabase } from './database';
@@ -73,6 +74,10 @@ function whole(text: string): number {
 function report(line: string): void {
   console.error(line);
 }
+
+/** A signal ends the process by `exit`, which removes the database. */
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(name, () => process.exit(128 + constants.signals[name]));
 
 main().catch((error: unknown) => {
   report(String(error));

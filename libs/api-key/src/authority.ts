@@ -56,7 +56,7 @@ export function rateLimitOf({ rateLimit, rateLimitWindowSeconds }: ApiKey): Rate
 
 /** The quota of a key; null where it has none. A period that is none, as a hand may write, is the longer one: it allows less. */
 export function quotaOf({ quota, quotaPeriod }: ApiKey): Quota | null {
-  if (quota === null) return null;
+  if (quota == null) return null;
   return { limit: quota, period: quotaPeriod === 'day' ? 'day' : 'month' };
 }
 

@@ -86,13 +86,15 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   /** One listening session; it ends by an error or by the shutdown. */
   private async listen(): Promise<void> {
     const client = sideClient(this.dataSource, 'nestjs-api-key feed');
-    const ended = endOf(client, this.stopped.signal);
+    const over = new AbortController();
+    const ended = endOf(client, this.stopped.signal, over.signal);
     try {
       await Promise.race([client.connect(), ended]);
       (client as Client & Unreferenced).unref();
       await Promise.race([this.open(client), ended]);
       await Promise.race([this.beat(client), ended]);
     } finally {
+      over.abort();
       client.removeAllListeners('notification');
       await close(client);
     }
@@ -175,12 +177,15 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 }
 
-/** Rejects when the connection ends, or the application does. */
-function endOf(client: Client, stopped: AbortSignal): Promise<never> {
+/** Rejects when the connection ends, or the application does, which is listened for until the session is over. */
+function endOf(client: Client, stopped: AbortSignal, over: AbortSignal): Promise<never> {
   const ended = new Promise<never>((_, reject) => {
     client.once('end', () => reject(new Error('the connection ended')));
     client.once('error', reject);
-    stopped.addEventListener('abort', () => reject(new Error('the application ends')), { once: true });
+    stopped.addEventListener('abort', () => reject(new Error('the application ends')), {
+      once: true,
+      signal: over,
+    });
   });
   ended.catch(() => {});
   client.on('error', () => {});
