@@ -63,8 +63,7 @@ export interface ApiKeyAsyncOptions
   /** What the factory is given, in order. */
   inject?: (InjectionToken | OptionalFactoryDependency)[];
   /** Computes the options; with `inject`, `loadUser` can use any provider of `imports`. */
-  // biome-ignore lint/suspicious/noExplicitAny: Nest's own type of a factory with injected arguments
-  useFactory: (...injected: any[]) => ApiKeyOptions | Promise<ApiKeyOptions>;
+  useFactory: FactoryProvider<ApiKeyOptions>['useFactory'];
 }
 
 /**

@@ -205,10 +205,7 @@ export class ApiKeyService {
     const judging = this.judge(key, request);
     if (judging instanceof ApiKey) return judging;
     if (judging === MALFORMED) throw invalid(MALFORMED);
-    return this.evenly.hold(judging, isInvalid).then((found) => {
-      if (found instanceof ApiKey) return found;
-      throw invalid(found);
-    });
+    return this.evenly.hold(judging, isInvalid, admitted);
   }
 
   /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
@@ -527,6 +524,11 @@ const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null 
 
 function invalid(refused: InvalidKey): ApiKeyRefusal {
   return new ApiKeyRefusal('INVALID_API_KEY', { refused });
+}
+
+function admitted(found: ApiKey | InvalidKey): ApiKey {
+  if (found instanceof ApiKey) return found;
+  throw invalid(found);
 }
 
 function isInvalid(found: ApiKey | InvalidKey): boolean {

@@ -13,9 +13,13 @@ function build() {
       answer = resolve;
       fail = reject;
     });
-    const held = evenly.hold(looking, (isRefused) => isRefused);
+    const held = evenly.hold(
+      looking,
+      (isRefused) => isRefused,
+      () => name,
+    );
     void held.then(
-      () => out.push(name),
+      (outcome) => out.push(outcome),
       (error: Error) => out.push(`${name}: ${error.message}`),
     );
     return {

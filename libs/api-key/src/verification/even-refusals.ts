@@ -25,16 +25,20 @@ export class EvenRefusals {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** What is found: at once, or where it is a refusal, with a beat. */
-  hold<Found>(looking: Eventually<Found>, isRefusal: (found: Found) => boolean): Promise<Found> {
+  /** What comes of what is found: at once, or where that is a refusal, with a beat. */
+  hold<Found, Result>(
+    looking: Eventually<Found>,
+    isRefusal: (found: Found) => boolean,
+    outcome: (found: Found) => Result,
+  ): Promise<Result> {
     const asked: Judged = { since: this.now() };
     this.underWay.add(asked);
     this.timer ??= setInterval(() => this.beat(), this.beatMs).unref();
     return Promise.resolve(looking).then(
       (found) => {
-        if (isRefusal(found)) return released(asked, found);
+        if (isRefusal(found)) return released(asked).then(() => outcome(found));
         this.underWay.delete(asked);
-        return found;
+        return outcome(found);
       },
       (error: unknown) => {
         this.underWay.delete(asked);
@@ -56,8 +60,8 @@ export class EvenRefusals {
   }
 }
 
-function released<Found>(asked: Judged, found: Found): Promise<Found> {
+function released(asked: Judged): Promise<void> {
   return new Promise((resolve) => {
-    asked.release = () => resolve(found);
+    asked.release = resolve;
   });
 }
