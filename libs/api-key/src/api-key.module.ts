@@ -169,8 +169,8 @@ function wire(
       made(
         KeyStore,
         [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
-        (source: DataSource, { lookUpTimeoutMs, maxLookUps }: ResolvedApiKeyOptions) =>
-          new KeyStore(source, lookUpTimeoutMs, 2 * maxLookUps),
+        (source: DataSource, { lookUpTimeoutMs }: ResolvedApiKeyOptions) =>
+          new KeyStore(source, lookUpTimeoutMs),
       ),
       made(DigestWriter, [API_KEY_DATA_SOURCE], (source: DataSource) => new DigestWriter(source)),
       PepperCheck,

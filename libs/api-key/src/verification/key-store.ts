@@ -1,9 +1,13 @@
+import type { PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { type Eventually, then } from '../eventually';
 import { foreignSchema } from '../sql-name';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable } from './api-key.row';
 import { PreparedSelect } from './prepared-select';
+import { SharedConnections } from './shared-connections';
+import { sideClient } from './side-client';
+import { StatementCanceller } from './statement-canceller';
 
 /** A row of the table, with what the database's clock says of it. */
 export interface StoredKey {
@@ -29,26 +33,23 @@ interface Shape {
 
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
-/** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction. */
+/** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
 export class KeyStore {
-  private readonly one: PreparedSelect<StoredKeyRow>;
-  private readonly many: PreparedSelect<StoredKeyRow>;
+  private readonly connections: SharedConnections<ReadonlyMap<string, StoredKey>>;
 
-  /**
-   * @param deadlineMs after which a look-up is given up
-   * @param maxWaiting how many may wait for a connection, given up or not
-   */
+  /** @param deadlineMs after which a look-up is given up */
   constructor(
     private readonly dataSource: DataSource,
     deadlineMs: number,
-    maxWaiting: number,
   ) {
-    const select = (name: string, where: string) =>
-      new PreparedSelect<StoredKeyRow>(dataSource, name, { deadlineMs, maxWaiting }, () =>
-        this.statement(where),
-      );
-    this.one = select('nestjs_api_key', 'key_digest = $1');
-    this.many = select('nestjs_api_keys', 'key_digest = ANY ($1)');
+    const one = this.select('nestjs_api_key', 'key_digest = $1');
+    const many = this.select('nestjs_api_keys', 'key_digest = ANY ($1)');
+    const canceller = new StatementCanceller(() => sideClient(dataSource, 'nestjs-api-key cancel'));
+    this.connections = new SharedConnections(dataSource, { deadlineMs }, (client, digests, answered) => {
+      const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
+      select.send(client, value, (error, rows) => answered(error, rows && keysOf(rows)));
+      return () => canceller.cancel(processOf(client), select.text);
+    });
   }
 
   /**
@@ -61,15 +62,12 @@ export class KeyStore {
     others: readonly string[] = [],
     sent: () => void = () => {},
   ): Eventually<StoredKey | null> {
-    if (others.length > 0)
-      return this.findAll([digest, ...others], sent).then((found) => firstOf(found, digest, others));
-    return then(this.one.rows(digest, sent), ([row]) => (row ? storedKey(row) : null));
+    return then(this.findAll([digest, ...others], sent), (found) => firstOf(found, digest, others));
   }
 
   /** As `find`, of many digests in one statement: those that are of a key, by their digest. */
-  async findAll(digests: readonly string[], sent: () => void): Promise<ReadonlyMap<string, StoredKey>> {
-    const rows = await this.many.rows(digests, sent);
-    return new Map(rows.map((row) => [row.key_digest, storedKey(row)]));
+  findAll(digests: readonly string[], sent: () => void): Eventually<ReadonlyMap<string, StoredKey>> {
+    return this.connections.find(digests, sent);
   }
 
   /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
@@ -79,6 +77,10 @@ export class KeyStore {
     const { zoneless, schema, own } = await this.shape(table);
     if (!table.includes('.') && schema !== own) throw new Error(foreignSchema(schema, own));
     if (zoneless.length > 0) refuseZoneless(table, zoneless);
+  }
+
+  private select(name: string, where: string): PreparedSelect<StoredKeyRow> {
+    return new PreparedSelect(name, () => this.statement(where));
   }
 
   private statement(where: string): string {
@@ -111,6 +113,15 @@ export function firstOf(
     if (stored) return stored;
   }
   return null;
+}
+
+/** Of the backend that serves a connection. */
+function processOf(client: PoolClient): number {
+  return (client as unknown as { readonly processID: number }).processID;
+}
+
+function keysOf(rows: readonly StoredKeyRow[]): ReadonlyMap<string, StoredKey> {
+  return new Map(rows.map((row) => [row.key_digest, storedKey(row)]));
 }
 
 function storedKey(row: StoredKeyRow): StoredKey {

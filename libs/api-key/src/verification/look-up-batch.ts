@@ -1,4 +1,5 @@
 import { ApiKeyRefusal } from '../api-key.errors';
+import type { Eventually } from '../eventually';
 import { firstOf, type StoredKey } from './key-store';
 
 /** How many look-ups may wait for the next statement, and how many statements may be under way. */
@@ -9,7 +10,7 @@ const MAX_UNDER_WAY = 4;
 export type FindAll = (
   digests: readonly string[],
   sent: () => void,
-) => Promise<ReadonlyMap<string, StoredKey>>;
+) => Eventually<ReadonlyMap<string, StoredKey>>;
 
 interface Waiting {
   readonly digest: string;

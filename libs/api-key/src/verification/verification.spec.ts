@@ -29,7 +29,7 @@ afterEach(async () => {
 
 async function start(options: ApiKeyOptions = {}): Promise<Verification> {
   const resolved = resolveOptions({ lookUpTimeoutMs: 60_000, ...options });
-  const store = new KeyStore(dataSource, resolved.lookUpTimeoutMs, 100);
+  const store = new KeyStore(dataSource, resolved.lookUpTimeoutMs);
   const verification = new Verification(dataSource, store, resolved);
   running.push(verification);
   await verification.onApplicationBootstrap();

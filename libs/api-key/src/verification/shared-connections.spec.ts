@@ -1,0 +1,292 @@
+import type { Socket } from 'node:net';
+import { Client, Pool, type PoolClient } from 'pg';
+import type { DataSource } from 'typeorm';
+import { until } from '../../../../test/support/until';
+import { PreparedSelect } from './prepared-select';
+import { type Patience, SharedConnections } from './shared-connections';
+import { sideClient } from './side-client';
+import { StatementCanceller } from './statement-canceller';
+
+const ECHO = 'SELECT found FROM unnest($1::text[]) AS found';
+const PATIENT = { deadlineMs: 60_000 };
+const noop = () => {};
+let pool: Pool;
+/** The values of each statement that went out. */
+let statements: (readonly string[])[];
+
+beforeEach(() => {
+  statements = [];
+  pool = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 1 });
+});
+afterEach(() => pool.end());
+
+/** Askings on the pool, each answered with all that its statement found. */
+function connectionsOf(patience: Patience = PATIENT, text = ECHO): SharedConnections<readonly string[]> {
+  const dataSource = { driver: { master: pool, postgres: { Client } } } as unknown as DataSource;
+  const select = new PreparedSelect<{ found: string }>('test', () => text);
+  const canceller = new StatementCanceller(() => sideClient(dataSource, 'test cancel'));
+  return new SharedConnections(dataSource, patience, (client, values, answered) => {
+    statements.push(values);
+    select.send(client, values, (error, rows) => answered(error, rows?.map(({ found }) => found)));
+    const { processID } = client as unknown as { readonly processID: number };
+    return () => canceller.cancel(processID, text);
+  });
+}
+
+const ask = async (
+  connections: SharedConnections<readonly string[]>,
+  values: string | readonly string[],
+  sent: () => void = noop,
+) => connections.find(typeof values === 'string' ? [values] : values, sent);
+
+describe('where all connections are taken', () => {
+  let taken: PoolClient;
+
+  beforeEach(async () => {
+    taken = await pool.connect();
+  });
+
+  it('askings go out together on the next one, each value once, and each is told when', async () => {
+    const connections = connectionsOf();
+    const sent = jest.fn();
+    const askings = ['a', ['b', 'c'], 'a'].map((values) => ask(connections, values, sent));
+    await new Promise(setImmediate);
+    expect([sent.mock.calls.length, pool.waitingCount]).toEqual([0, 1]);
+    taken.release();
+    expect(await Promise.all(askings)).toEqual(Array(3).fill(['a', 'b', 'c']));
+    expect(statements).toEqual([['a', 'b', 'c']]);
+    expect(sent).toHaveBeenCalledTimes(3);
+  });
+
+  it('a hundred go out together, and the next ones on another', async () => {
+    const connections = connectionsOf();
+    const askings = Array.from({ length: 201 }, (_, i) => ask(connections, String(i)));
+    expect(pool.waitingCount).toBe(3);
+    taken.release();
+    await Promise.all(askings);
+    expect(statements.map(({ length }) => length)).toEqual([100, 100, 1]);
+  });
+
+  it('one that comes while a statement is under way waits for the next', async () => {
+    const connections = connectionsOf();
+    const first = ask(connections, 'a', () => askings.push(ask(connections, 'b')));
+    const askings: Promise<readonly string[]>[] = [];
+    taken.release();
+    await first;
+    await Promise.all(askings);
+    expect(statements).toEqual([['a'], ['b']]);
+  });
+
+  it('those that are late leave the others, and their places to those that come', async () => {
+    const impatient = connectionsOf({ deadlineMs: 20 });
+    for (let i = 0; i < 3; i++)
+      await Promise.all(
+        Array.from({ length: 1_000 }, () =>
+          expect(ask(impatient, 'a')).rejects.toThrow('PostgreSQL did not answer within 20 ms'),
+        ),
+      );
+    expect(pool.waitingCount).toBe(10);
+    taken.release();
+    await until(() => pool.waitingCount === 0);
+    expect([statements, pool.totalCount, pool.idleCount]).toEqual([[], 1, 1]);
+  });
+
+  it('one that nobody waits for any more does not go out', async () => {
+    const sent = jest.fn();
+    await expect(ask(connectionsOf({ deadlineMs: 20 }), 'a', sent)).rejects.toMatchObject({
+      code: 'ETIMEDOUT',
+    });
+    taken.release();
+    expect(await ask(connectionsOf(), 'b')).toEqual(['b']);
+    expect(sent).not.toHaveBeenCalled();
+  });
+
+  it('all that went out together are told of a failure', async () => {
+    const connections = connectionsOf(PATIENT, 'SELECT 1 / 0 AS found WHERE $1 = $1');
+    const askings = ['a', 'b'].map((value) => ask(connections, value));
+    taken.release();
+    const outcomes = await Promise.allSettled(askings);
+    expect(outcomes).toMatchObject(Array(2).fill({ reason: { code: '22012' } }));
+    expect([pool.totalCount, pool.idleCount]).toEqual([1, 1]);
+  });
+});
+
+describe('where there are connections to have', () => {
+  const CONNECTIONS = 5;
+
+  beforeEach(async () => {
+    await pool.end();
+    pool = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: CONNECTIONS });
+  });
+
+  const askAll = (connections: SharedConnections<readonly string[]>) =>
+    Promise.all(Array.from({ length: CONNECTIONS }, (_, i) => ask(connections, String(i))));
+
+  it('each asking has one of its own, whether it is idle or opened for it', async () => {
+    const connections = connectionsOf();
+    await askAll(connections);
+    await askAll(connections);
+    expect(statements.map(({ length }) => length)).toEqual(Array(2 * CONNECTIONS).fill(1));
+    expect(pool.totalCount).toBe(CONNECTIONS);
+  });
+
+  it('those that are one too many wait for the first that is free', async () => {
+    const connections = connectionsOf();
+    await askAll(connections);
+    statements = [];
+    await Promise.all([askAll(connections), ask(connections, 'x'), ask(connections, 'y')]);
+    expect(statements.flat().sort()).toEqual(['0', '1', '2', '3', '4', 'x', 'y']);
+    expect(statements).toHaveLength(CONNECTIONS);
+  });
+
+  it('behind a pooler that hands sessions around all whose prepared statement is gone are answered', async () => {
+    const connections = connectionsOf();
+    await askAll(connections);
+    const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => pool.connect()));
+    await Promise.all(clients.map((client) => client.query('DEALLOCATE ALL')));
+    for (const client of clients) client.release();
+    expect(await askAll(connections)).toEqual(Array.from({ length: CONNECTIONS }, (_, i) => [String(i)]));
+  });
+});
+
+it('a look-up that nobody waits for any more ends in PostgreSQL too, although the lock that it waits for is held on', async () => {
+  const clients = [0, 1].map(() => new Client({ connectionString: process.env.TEST_POSTGRES_URL }));
+  await Promise.all(clients.map((client) => client.connect()));
+  const [locker, observer] = clients as [Client, Client];
+  const name = `locked_${process.pid}`;
+  const waiting = async () => {
+    const { rows } = await observer.query(
+      `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM ${name}%'`,
+    );
+    return rows.length;
+  };
+  await locker.query(`CREATE TABLE ${name} (id text)`);
+  try {
+    await locker.query(`BEGIN; LOCK TABLE ${name}`);
+    const connections = connectionsOf(
+      { deadlineMs: 100, patienceMs: 100 },
+      `SELECT id AS found FROM ${name} WHERE id = ANY ($1)`,
+    );
+    const asked = ask(connections, 'a').catch(String);
+    await until(async () => (await waiting()) === 1);
+    expect(await asked).toContain('did not answer within 100 ms');
+    await until(async () => (await waiting()) === 0);
+  } finally {
+    await locker.query(`ROLLBACK; DROP TABLE ${name}`);
+    await Promise.all(clients.map((client) => client.end()));
+  }
+});
+
+describe('a connection', () => {
+  it('is listened to once for its end', async () => {
+    const connections = connectionsOf();
+    await ask(connections, 'a');
+    const client = await pool.connect();
+    const listeners = client.listenerCount('error');
+    client.release();
+    await ask(connections, 'b');
+    const again = await pool.connect();
+    expect(again.listenerCount('error')).toBe(listeners);
+    again.release();
+  });
+
+  it('to a server that is not there fails all that wait for it', async () => {
+    const there = pool;
+    pool = new Pool({ host: '127.0.0.1', port: 1, max: 1 });
+    const connections = connectionsOf();
+    const outcomes = await Promise.allSettled(['a', 'b'].map((value) => ask(connections, value)));
+    expect(outcomes).toMatchObject(Array(2).fill({ reason: { code: 'ECONNREFUSED' } }));
+    await pool.end();
+    pool = there;
+  });
+
+  it('that PostgreSQL ends fails its asking, and not the one that waits behind it', async () => {
+    const connections = connectionsOf(
+      PATIENT,
+      `SELECT CASE WHEN 'end' = ANY ($1::text[]) THEN pg_terminate_backend(pg_backend_pid())::text END AS found`,
+    );
+    const [ended, next] = [ask(connections, 'end'), ask(connections, 'a')];
+    await expect(ended).rejects.toMatchObject({ code: '57P01' });
+    expect(await next).toEqual([null]);
+  });
+
+  it('that breaks fails its asking, and not the one that waits behind it', async () => {
+    const connections = connectionsOf();
+    await ask(connections, 'a');
+    for (const code of ['EPIPE', 'ECONNRESET']) {
+      const client = (pool as unknown as { readonly _clients: PoolClient[] })._clients[0];
+      const stream = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection
+        .stream;
+      const [broken, next] = [ask(connections, 'b'), ask(connections, 'c')];
+      const failed = expect(broken).rejects.toMatchObject({ code });
+      stream.destroy(Object.assign(new Error(code), { code }));
+      await failed;
+      expect(await next).toEqual(['c']);
+    }
+  });
+});
+
+describe('an asking that comes too late', () => {
+  const PATIENCE_MS = 5_000;
+  const turns = async () => {
+    for (let i = 0; i < 5; i++) await new Promise(setImmediate);
+  };
+
+  beforeEach(() =>
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask', 'performance', 'Date'] }),
+  );
+  afterEach(() => jest.useRealTimers());
+
+  /** One asking of a statement that takes as long as a lock is held, given up after its deadline. */
+  async function lateAsking() {
+    const holder = new Client({ connectionString: process.env.TEST_POSTGRES_URL });
+    await holder.connect();
+    const lock = Math.floor(Math.random() * 2 ** 31);
+    await holder.query('SELECT pg_advisory_lock($1)', [lock]);
+    const connections = connectionsOf(
+      { deadlineMs: 20 },
+      `SELECT 'done' AS found FROM pg_advisory_xact_lock(($1::text[])[1]::bigint)`,
+    );
+    let sent = () => {};
+    const isSent = new Promise<void>((resolve) => {
+      sent = resolve;
+    });
+    const failed = expect(ask(connections, String(lock), sent)).rejects.toMatchObject({
+      code: 'ETIMEDOUT',
+      message: 'PostgreSQL did not answer within 20 ms',
+    });
+    await isSent;
+    for (let part = 0; part < 4; part++) {
+      jest.advanceTimersByTime(5);
+      await turns();
+    }
+    await failed;
+    return holder;
+  }
+
+  it('keeps its connection where the answer comes within five seconds more', async () => {
+    const holder = await lateAsking();
+    const client = await clientInUse();
+    jest.advanceTimersByTime(PATIENCE_MS - 1);
+    await holder.end();
+    await until(() => pool.idleCount === 1);
+    jest.advanceTimersByTime(PATIENCE_MS);
+    await turns();
+    expect([pool.totalCount, pool.idleCount]).toEqual([1, 1]);
+    expect(await clientInUse()).toBe(client);
+  });
+
+  it('loses it where none comes, and others are asked on a new one', async () => {
+    const holder = await lateAsking();
+    expect(pool.totalCount).toBe(1);
+    jest.advanceTimersByTime(PATIENCE_MS);
+    await turns();
+    expect(pool.totalCount).toBe(0);
+    expect(await ask(connectionsOf(), 'a')).toEqual(['a']);
+    await holder.end();
+    await until(() => pool.idleCount === 1);
+  });
+
+  /** The connection that the pool has. */
+  const clientInUse = async () => (pool as unknown as { readonly _clients: unknown[] })._clients[0];
+});

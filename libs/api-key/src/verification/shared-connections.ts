@@ -1,0 +1,153 @@
+import type { Pool, PoolClient } from 'pg';
+import type { DataSource } from 'typeorm';
+import { type Eventually, inTime } from '../eventually';
+
+/** How many askings go out in one statement at most. */
+const MAX_TOGETHER = 100;
+
+/** How long a connection that missed a deadline may still take to answer before it is thrown away. */
+const PATIENCE_MS = 5_000;
+
+/** How long an answer is waited for. */
+export interface Patience {
+  /** Milliseconds after which an asking is given up. */
+  readonly deadlineMs: number;
+  /** Milliseconds after that in which its connection may still answer, before it is thrown away. Default 5,000. */
+  readonly patienceMs?: number;
+}
+
+/** Sends one statement for some values, and answers what cancels it. */
+export type Send<Found> = (
+  client: PoolClient,
+  values: readonly string[],
+  answered: (error: Error | null, found?: Found) => void,
+) => () => void;
+
+interface Asking<Found> {
+  readonly values: readonly string[];
+  /** Called when the statement goes out. */
+  readonly sent: () => void;
+  readonly resolve: (found: Found) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Askings that share a connection, and one statement on it. Who is late leaves. */
+interface Group<Found> {
+  readonly askings: Set<Asking<Found>>;
+  /** Throws the connection away, where it has not answered. */
+  giveUp: (() => void) | undefined;
+}
+
+/**
+ * Hands askings to connections of TypeORM's pool. Each has one of its own while there are any to have; where all are taken, those
+ * that wait go out together on the next one that is free, so that a busy pool is asked for less the more wait for it. Straight on the
+ * driver's pool and by callbacks, for TypeORM's repository costs twice as much, and each promise on the way some microseconds.
+ */
+export class SharedConnections<Found> {
+  /** Those that wait for a connection: however many are given up meanwhile, others take their place. */
+  private readonly waiting: Group<Found>[] = [];
+  private readonly heard = new WeakSet<PoolClient>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly patience: Patience,
+    private readonly send: Send<Found>,
+  ) {}
+
+  /**
+   * What is found for some values and, where others went out with them, for theirs. Given up after a deadline. The connection has
+   * longer: one that is only slow must not be opened anew each time, which a busy database would never recover from.
+   * @param sent called when a connection is free and the statement goes out
+   * @throws Error where PostgreSQL fails, or does not answer in time
+   */
+  find(values: readonly string[], sent: () => void): Eventually<Found> {
+    let leave = () => {};
+    const answer = new Promise<Found>((resolve, reject) => {
+      leave = this.ask({ values, sent, resolve, reject });
+    });
+    const { deadlineMs } = this.patience;
+    return inTime(deadlineMs, answer, () => {
+      leave();
+      const error = new Error(`PostgreSQL did not answer within ${deadlineMs} ms`);
+      return Object.assign(error, { code: 'ETIMEDOUT' });
+    });
+  }
+
+  /** Answers what gives it up. */
+  private ask(asking: Asking<Found>): () => void {
+    const pool = this.pool();
+    const joined = hasRoom(pool) ? undefined : this.waiting.find(({ askings }) => askings.size < MAX_TOGETHER);
+    const group = joined ?? { askings: new Set(), giveUp: undefined };
+    group.askings.add(asking);
+    if (!joined) this.connect(pool, group);
+    return () => this.leave(group, asking);
+  }
+
+  private connect(pool: Pool, group: Group<Found>): void {
+    this.waiting.push(group);
+    pool.connect((error, client) => {
+      this.waiting.splice(this.waiting.indexOf(group), 1);
+      if (error || !client) rejectAll(group, error);
+      else if (group.askings.size === 0) client.release();
+      else this.depart(group, client);
+    });
+  }
+
+  private depart(group: Group<Found>, client: PoolClient): void {
+    this.hear(client);
+    let isOver = false;
+    const end = (error?: Error) => {
+      if (!isOver) client.release(error);
+      isOver = true;
+    };
+    for (const { sent } of group.askings) sent();
+    const cancel = this.send(client, valuesOf(group), (error, found) => {
+      end(error && !isOfStatement(error) ? error : undefined);
+      if (error) rejectAll(group, error);
+      else for (const { resolve } of group.askings) resolve(found as Found);
+    });
+    group.giveUp = () => {
+      if (isOver) return;
+      end(new Error('no answer long after the deadline'));
+      cancel();
+    };
+  }
+
+  /** The first one that leaves after its statement went out has it given up, in a while. */
+  private leave(group: Group<Found>, asking: Asking<Found>): void {
+    group.askings.delete(asking);
+    const { giveUp } = group;
+    group.giveUp = undefined;
+    if (giveUp) setTimeout(giveUp, this.patience.patienceMs ?? PATIENCE_MS).unref();
+  }
+
+  /** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
+  private hear(client: PoolClient): void {
+    if (this.heard.has(client)) return;
+    this.heard.add(client);
+    client.on('error', () => {});
+  }
+
+  private pool(): Pool {
+    return (this.dataSource.driver as unknown as { readonly master: Pool }).master;
+  }
+}
+
+/** Whether an asking has a connection of its own to have: one that is idle, or is opened for it. */
+function hasRoom(pool: Pool): boolean {
+  return pool.idleCount > pool.waitingCount || pool.totalCount < pool.options.max;
+}
+
+function valuesOf<Found>({ askings }: Group<Found>): readonly string[] {
+  const all = [...askings].flatMap(({ values }) => values);
+  return askings.size === 1 ? all : [...new Set(all)];
+}
+
+function rejectAll<Found>({ askings }: Group<Found>, error: unknown): void {
+  for (const { reject } of askings) reject(error);
+}
+
+/** PostgreSQL answered, and goes on with the connection: by class 57P it says that it ends it. */
+function isOfStatement(error: unknown): boolean {
+  return /^(?!57P)[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
+}
