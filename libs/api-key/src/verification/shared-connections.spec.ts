@@ -10,6 +10,7 @@ import { StatementCanceller } from './statement-canceller';
 const ECHO = 'SELECT found FROM unnest($1::text[]) AS found';
 const PATIENT = { deadlineMs: 60_000 };
 const noop = () => {};
+const turn = () => new Promise(setImmediate);
 let pool: Pool;
 /** The values of each statement that went out. */
 let statements: (readonly string[])[];
@@ -27,7 +28,12 @@ function connectionsOf(patience: Patience = PATIENT, text = ECHO): SharedConnect
   const canceller = new StatementCanceller(() => sideClient(dataSource, 'test cancel'));
   return new SharedConnections(dataSource, patience, (client, values, answered) => {
     statements.push(values);
-    select.send(client, values, (error, rows) => answered(error, rows?.map(({ found }) => found)));
+    select.send(client, values, (error, rows) =>
+      answered(
+        error,
+        rows?.map(({ found }) => found),
+      ),
+    );
     const { processID } = client as unknown as { readonly processID: number };
     return () => canceller.cancel(processID, text);
   });
@@ -50,17 +56,20 @@ describe('where all connections are taken', () => {
     const connections = connectionsOf();
     const sent = jest.fn();
     const askings = ['a', ['b', 'c'], 'a'].map((values) => ask(connections, values, sent));
-    await new Promise(setImmediate);
+    await turn();
+    askings.push(ask(connections, 'c', sent));
+    await turn();
     expect([sent.mock.calls.length, pool.waitingCount]).toEqual([0, 1]);
     taken.release();
-    expect(await Promise.all(askings)).toEqual(Array(3).fill(['a', 'b', 'c']));
+    expect(await Promise.all(askings)).toEqual(Array(4).fill(['a', 'b', 'c']));
     expect(statements).toEqual([['a', 'b', 'c']]);
-    expect(sent).toHaveBeenCalledTimes(3);
+    expect(sent).toHaveBeenCalledTimes(4);
   });
 
   it('a hundred go out together, and the next ones on another', async () => {
     const connections = connectionsOf();
     const askings = Array.from({ length: 201 }, (_, i) => ask(connections, String(i)));
+    await turn();
     expect(pool.waitingCount).toBe(3);
     taken.release();
     await Promise.all(askings);
@@ -113,39 +122,65 @@ describe('where all connections are taken', () => {
 
 describe('where there are connections to have', () => {
   const CONNECTIONS = 5;
+  const LOCK = process.pid;
+  const LOCKED = `SELECT found FROM unnest($1::text[]) AS found, pg_advisory_xact_lock_shared(${LOCK})`;
+  let holder: Client;
 
   beforeEach(async () => {
     await pool.end();
     pool = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: CONNECTIONS });
+    holder = new Client({ connectionString: process.env.TEST_POSTGRES_URL });
+    await holder.connect();
+  });
+  afterEach(() => holder.end());
+
+  /** Asks so often, each in a turn of its own, while none is answered yet; what is found once all are. */
+  async function askInTurns(connections: SharedConnections<readonly string[]>, count: number) {
+    await holder.query('SELECT pg_advisory_lock($1)', [LOCK]);
+    const askings: Promise<readonly string[]>[] = [];
+    for (let i = 0; i < count; i++) {
+      askings.push(ask(connections, String(i)));
+      await turn();
+    }
+    await until(() => statements.length === Math.min(count, CONNECTIONS));
+    await holder.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+    return Promise.all(askings);
+  }
+
+  it('those that come in one turn of the event loop go out together', async () => {
+    const connections = connectionsOf();
+    const askings = ['a', 'b', 'c'].map((value) => ask(connections, value));
+    expect(await Promise.all(askings)).toEqual(Array(3).fill(['a', 'b', 'c']));
+    expect([statements.length, pool.totalCount]).toEqual([1, 1]);
   });
 
-  const askAll = (connections: SharedConnections<readonly string[]>) =>
-    Promise.all(Array.from({ length: CONNECTIONS }, (_, i) => ask(connections, String(i))));
-
-  it('each asking has one of its own, whether it is idle or opened for it', async () => {
-    const connections = connectionsOf();
-    await askAll(connections);
-    await askAll(connections);
-    expect(statements.map(({ length }) => length)).toEqual(Array(2 * CONNECTIONS).fill(1));
-    expect(pool.totalCount).toBe(CONNECTIONS);
+  it('those that come one after the other have one each, whether it is idle or opened for it', async () => {
+    const connections = connectionsOf(PATIENT, LOCKED);
+    for (const count of [2, CONNECTIONS]) {
+      statements = [];
+      expect(await askInTurns(connections, count)).toEqual(
+        Array.from({ length: count }, (_, i) => [String(i)]),
+      );
+      expect([statements.length, pool.totalCount]).toEqual([count, count]);
+    }
   });
 
-  it('those that are one too many wait for the first that is free', async () => {
-    const connections = connectionsOf();
-    await askAll(connections);
+  it('those that are too many wait for the first that is free', async () => {
+    const connections = connectionsOf(PATIENT, LOCKED);
+    await askInTurns(connections, CONNECTIONS);
     statements = [];
-    await Promise.all([askAll(connections), ask(connections, 'x'), ask(connections, 'y')]);
-    expect(statements.flat().sort()).toEqual(['0', '1', '2', '3', '4', 'x', 'y']);
-    expect(statements).toHaveLength(CONNECTIONS);
+    await askInTurns(connections, CONNECTIONS + 2);
+    expect(statements).toEqual([['0'], ['1'], ['2'], ['3'], ['4'], ['5', '6']]);
   });
 
   it('behind a pooler that hands sessions around all whose prepared statement is gone are answered', async () => {
-    const connections = connectionsOf();
-    await askAll(connections);
+    const connections = connectionsOf(PATIENT, LOCKED);
+    await askInTurns(connections, CONNECTIONS);
     const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => pool.connect()));
     await Promise.all(clients.map((client) => client.query('DEALLOCATE ALL')));
     for (const client of clients) client.release();
-    expect(await askAll(connections)).toEqual(Array.from({ length: CONNECTIONS }, (_, i) => [String(i)]));
+    statements = [];
+    expect(await askInTurns(connections, CONNECTIONS)).toHaveLength(CONNECTIONS);
   });
 });
 
@@ -205,7 +240,10 @@ describe('a connection', () => {
       PATIENT,
       `SELECT CASE WHEN 'end' = ANY ($1::text[]) THEN pg_terminate_backend(pg_backend_pid())::text END AS found`,
     );
-    const [ended, next] = [ask(connections, 'end'), ask(connections, 'a')];
+    let next: Promise<unknown> | undefined;
+    const ended = ask(connections, 'end', () => {
+      next = ask(connections, 'a');
+    });
     await expect(ended).rejects.toMatchObject({ code: '57P01' });
     expect(await next).toEqual([null]);
   });
@@ -217,9 +255,12 @@ describe('a connection', () => {
       const client = (pool as unknown as { readonly _clients: PoolClient[] })._clients[0];
       const stream = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection
         .stream;
-      const [broken, next] = [ask(connections, 'b'), ask(connections, 'c')];
+      let next: Promise<unknown> | undefined;
+      const broken = ask(connections, 'b', () => {
+        next = ask(connections, 'c');
+        stream.destroy(Object.assign(new Error(code), { code }));
+      });
       const failed = expect(broken).rejects.toMatchObject({ code });
-      stream.destroy(Object.assign(new Error(code), { code }));
       await failed;
       expect(await next).toEqual(['c']);
     }

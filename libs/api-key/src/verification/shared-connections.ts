@@ -46,6 +46,8 @@ interface Group<Found> {
 export class SharedConnections<Found> {
   /** Those that wait for a connection: however many are given up meanwhile, others take their place. */
   private readonly waiting: Group<Found>[] = [];
+  /** Those that came in this turn of the event loop. */
+  private gathering: Group<Found> | undefined;
   private readonly heard = new WeakSet<PoolClient>();
 
   constructor(
@@ -75,12 +77,27 @@ export class SharedConnections<Found> {
 
   /** Answers what gives it up. */
   private ask(asking: Asking<Found>): () => void {
-    const pool = this.pool();
-    const joined = hasRoom(pool) ? undefined : this.waiting.find(({ askings }) => askings.size < MAX_TOGETHER);
-    const group = joined ?? { askings: new Set(), giveUp: undefined };
+    const group = this.gathering ?? this.crowded() ?? this.gather();
     group.askings.add(asking);
-    if (!joined) this.connect(pool, group);
+    if (group.askings.size >= MAX_TOGETHER) this.gathering = undefined;
     return () => this.leave(group, asking);
+  }
+
+  /** A group that waits for a connection anyway, where there is none to have. */
+  private crowded(): Group<Found> | undefined {
+    if (hasRoom(this.pool())) return undefined;
+    return this.waiting.find(({ askings }) => askings.size < MAX_TOGETHER);
+  }
+
+  /** A new group, for all that come in this turn of the event loop. */
+  private gather(): Group<Found> {
+    const group: Group<Found> = { askings: new Set(), giveUp: undefined };
+    this.gathering = group;
+    setImmediate(() => {
+      if (this.gathering === group) this.gathering = undefined;
+      this.connect(this.pool(), group);
+    });
+    return group;
   }
 
   private connect(pool: Pool, group: Group<Found>): void {
