@@ -161,13 +161,21 @@ export class KeyCache {
       begun.sent = true;
     };
     const looked = Promise.resolve(this.look(digest, { ...how, sent }));
-    const answer = looked.then((found) => this.landed(digest, begun, found));
-    const flight: Flight = Object.assign(begun, { answer });
+    const flight: Flight = Object.assign(begun, {
+      answer: looked.then(
+        (found) => {
+          this.ended(digest, flight);
+          return this.landed(digest, flight, found);
+        },
+        (error: unknown) => {
+          this.ended(digest, flight);
+          throw error;
+        },
+      ),
+    });
     this.underWay.add(flight);
     this.flights.set(digest, flight);
-    const end = () => this.ended(digest, flight);
-    answer.then(end, end);
-    return answer;
+    return flight.answer;
   }
 
   private ended(digest: string, flight: Flight): void {

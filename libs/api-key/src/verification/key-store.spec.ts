@@ -79,6 +79,29 @@ it('a look-up that is too late fails, and those that waited for a connection wit
   expect(found.map((stored) => stored?.digest)).toEqual(['forever', undefined, 'revoked', 'hour']);
 });
 
+it('one or a hundred are found by the index, whether PostgreSQL plans anew or not', async () => {
+  const store = new KeyStore(dataSource, 60_000);
+  const query = jest.spyOn(Client.prototype, 'query');
+  const digests = Array.from({ length: 100 }, (_, i) => `digest ${i}`);
+  for (const wanted of [['forever'], digests]) await store.findAll(wanted, () => {});
+  const texts = query.mock.calls.map(([config]) => (config as unknown as { text: string }).text);
+  query.mockRestore();
+  await sql(
+    database,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix)
+     SELECT user_id, 'ci', 'many ' || n, 'p' FROM (SELECT user_id FROM api_keys LIMIT 1) AS u, generate_series(1, 20000) AS n`,
+  );
+  await sql(database, 'ANALYZE api_keys');
+  for (const [i, value] of [`'forever'`, `ARRAY[${digests.map((digest) => `'${digest}'`)}]`].entries())
+    for (const mode of ['force_generic_plan', 'force_custom_plan']) {
+      const lines = await sql<{ 'QUERY PLAN': string }>(
+        database,
+        `SET plan_cache_mode = ${mode}; PREPARE found AS ${texts[i]}; EXPLAIN EXECUTE found (${value})`,
+      );
+      expect(JSON.stringify(lines)).toMatch(/Index Scan (using|on) index_api_keys_on_key_digest/);
+    }
+});
+
 it('a table that is as it must be passes, also in a schema that the data source names', async () => {
   await store.check();
   await sql(database, 'CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE api_keys INCLUDING ALL)');

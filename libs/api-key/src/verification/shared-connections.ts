@@ -39,9 +39,9 @@ interface Group<Found> {
 }
 
 /**
- * Hands askings to connections of TypeORM's pool. Each has one of its own while there are any to have; where all are taken, those
- * that wait go out together on the next one that is free, so that a busy pool is asked for less the more wait for it. Straight on the
- * driver's pool and by callbacks, for TypeORM's repository costs twice as much, and each promise on the way some microseconds.
+ * Hands askings to connections of TypeORM's pool. Those that come in one turn of the event loop go out in one statement, and where all
+ * connections are taken, those that wait go out together on the next one that is free: the more there are, the less each costs. Straight
+ * on the driver's pool and by callbacks, for TypeORM's repository costs twice as much, and each promise on the way some microseconds.
  */
 export class SharedConnections<Found> {
   /** Those that wait for a connection: however many are given up meanwhile, others take their place. */
@@ -156,8 +156,9 @@ function hasRoom(pool: Pool): boolean {
 }
 
 function valuesOf<Found>({ askings }: Group<Found>): readonly string[] {
-  const all = [...askings].flatMap(({ values }) => values);
-  return askings.size === 1 ? all : [...new Set(all)];
+  const values = Array.from(askings, (asking) => asking.values);
+  const [first = []] = values;
+  return values.length === 1 ? first : [...new Set(values.flat())];
 }
 
 function rejectAll<Found>({ askings }: Group<Found>, error: unknown): void {
