@@ -40,20 +40,18 @@ export class ApiKeyThrottlerGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic) return true;
-    return rescue(
-      () => this.admit(authenticated(context), context),
-      (error) => refuse(error, context, this.options.realm, this.trail),
-    );
+    return rescue(this.admit, this.refuse, context);
   }
 
-  private admit(authentication: Authentication, context: ExecutionContext): Eventually<boolean> {
+  private readonly admit = (context: ExecutionContext): Eventually<boolean> => {
+    const authentication = authenticated(context);
     if (authentication.isCounted) return true;
     authentication.isCounted = true;
     const { apiKey } = authentication;
     const limits = this.limits.of(apiKey, context);
     if (isPending(limits)) return limits.then((found) => this.count(found, apiKey, context));
     return this.count(limits, apiKey, context);
-  }
+  };
 
   private count(limits: readonly Limit[], apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
     const counted: Counted[] = [];
@@ -84,6 +82,9 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     this.usage.noteLimited(apiKey.id);
     throw limited(last, apiKey);
   }
+
+  private readonly refuse = (error: unknown, context: ExecutionContext): never =>
+    refuse(error, context, this.options.realm, this.trail);
 }
 
 /** Whether the next limit may be hit: this one passed, or nobody counts it. */

@@ -1,4 +1,5 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import type { ApiKey } from './api-key.entity';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { RequestTrail } from './audit/request-trail';
@@ -30,31 +31,30 @@ export class ApiKeyGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic || authenticationOf(requestOf(context))) return true;
-    return rescue(
-      () => then(this.authenticate(context), (found) => this.accept(found, context)),
-      (error) => refuse(error, context, this.options.realm, this.trail),
-    );
+    return rescue(this.enter, this.refuse, context);
   }
 
-  private authenticate(context: ExecutionContext): Eventually<Authentication> {
+  private readonly enter = (context: ExecutionContext): Eventually<boolean> => {
     const node = requireAllHeaders(requestOf(context));
     const refused = this.https.refuse(node, context);
     if (refused) return refused;
     const key = presentedCredential(node, this.options.headerName);
-    return refuseLate(this.options.lookUpTimeoutMs, this.admit(key, context));
-  }
+    const found = then(this.keys.admit(key, requestOf(context)), this.authenticate, context);
+    return then(refuseLate(this.options.lookUpTimeoutMs, found), this.accept, context);
+  };
 
-  private admit(key: string, context: ExecutionContext): Eventually<Authentication> {
-    return then(this.keys.admit(key, requestOf(context)), (apiKey) => {
-      requireAllowedAddress(requestOf(context), apiKey);
-      return then(this.owners.load(apiKey), (user) => ({ apiKey, user }));
-    });
-  }
+  private readonly authenticate = (apiKey: ApiKey, context: ExecutionContext): Eventually<Authentication> => {
+    requireAllowedAddress(requestOf(context), apiKey);
+    return this.owners.authentication(apiKey);
+  };
 
-  private accept(found: Authentication, context: ExecutionContext): boolean {
+  private readonly accept = (found: Authentication, context: ExecutionContext): boolean => {
     attachAuthentication(requestOf(context), found);
     this.keys.noteUse(found.apiKey);
     if (this.trail.hearsAccepted) this.trail.accepted(found.apiKey, callerOf(context));
     return true;
-  }
+  };
+
+  private readonly refuse = (error: unknown, context: ExecutionContext): never =>
+    refuse(error, context, this.options.realm, this.trail);
 }

@@ -4,18 +4,44 @@
  */
 export type Eventually<T> = T | PromiseLike<T>;
 
-/** Goes on with a value: at once where it is there, and otherwise when it comes. */
-export function then<T, U>(value: Eventually<T>, next: (value: T) => Eventually<U>): Eventually<U> {
-  return isPending(value) ? value.then(next) : next(value);
+/**
+ * Goes on with a value: at once where it is there, and otherwise when it comes.
+ * @param about handed on, so that a warm request needs no function of its own
+ */
+export function then<T, U>(value: Eventually<T>, next: (value: T) => Eventually<U>): Eventually<U>;
+export function then<T, U, About>(
+  value: Eventually<T>,
+  next: (value: T, about: About) => Eventually<U>,
+  about: About,
+): Eventually<U>;
+export function then<T, U>(
+  value: Eventually<T>,
+  next: (value: T, about?: unknown) => Eventually<U>,
+  about?: unknown,
+): Eventually<U> {
+  return isPending(value) ? value.then((come) => next(come, about)) : next(value, about);
 }
 
-/** Does work, and hands its error on whether it fails at once or later. */
-export function rescue<T>(work: () => Eventually<T>, recover: (error: unknown) => T): T | Promise<T> {
+/**
+ * Does work, and hands its error on whether it fails at once or later.
+ * @param about as of `then`
+ */
+export function rescue<T>(work: () => Eventually<T>, recover: (error: unknown) => T): T | Promise<T>;
+export function rescue<T, About>(
+  work: (about: About) => Eventually<T>,
+  recover: (error: unknown, about: About) => T,
+  about: About,
+): T | Promise<T>;
+export function rescue<T>(
+  work: (about?: unknown) => Eventually<T>,
+  recover: (error: unknown, about?: unknown) => T,
+  about?: unknown,
+): T | Promise<T> {
   try {
-    const value = work();
-    return isPending(value) ? Promise.resolve(value).catch(recover) : value;
+    const value = work(about);
+    return isPending(value) ? Promise.resolve(value).catch((error) => recover(error, about)) : value;
   } catch (error) {
-    return recover(error);
+    return recover(error, about);
   }
 }
 

@@ -3,6 +3,7 @@ import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
 import { type Eventually, isPending, rescue, then } from '../eventually';
+import type { Authentication } from './authentication';
 
 /** How long a call of `loadUser` that does not settle keeps its place. */
 const PATIENCE_MS = 5_000;
@@ -28,6 +29,11 @@ export class OwnerLoader {
     const loading = this.options.loadUser(userId);
     return isPending(loading) ? this.counted(loading) : loading;
   };
+
+  /** A key and its user. @throws as `load` */
+  authentication(apiKey: ApiKey): Eventually<Authentication> {
+    return then(this.load(apiKey), together, apiKey);
+  }
 
   /**
    * The user of a key.
@@ -61,6 +67,10 @@ export class OwnerLoader {
       end();
     }
   }
+}
+
+function together(user: unknown, apiKey: ApiKey): Authentication {
+  return { apiKey, user };
 }
 
 function refuseNobody(apiKey: ApiKey): never {
