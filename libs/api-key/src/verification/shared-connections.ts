@@ -34,8 +34,10 @@ interface Asking<Found> {
 /** Askings that share a connection, and one statement on it. Who is late leaves. */
 interface Group<Found> {
   readonly askings: Set<Asking<Found>>;
-  /** Throws the connection away, where it has not answered. */
-  giveUp: (() => void) | undefined;
+  /** The statement; null before it goes out, and once it is over. */
+  underWay: { readonly client: PoolClient; readonly cancel: () => void } | null;
+  /** Whether one has left after it went out. */
+  isLate: boolean;
 }
 
 /**
@@ -91,7 +93,7 @@ export class SharedConnections<Found> {
 
   /** A new group, for all that come in this turn of the event loop. */
   private gather(): Group<Found> {
-    const group: Group<Found> = { askings: new Set(), giveUp: undefined };
+    const group: Group<Found> = { askings: new Set(), underWay: null, isLate: false };
     this.gathering = group;
     setImmediate(() => {
       if (this.gathering === group) this.gathering = undefined;
@@ -112,30 +114,21 @@ export class SharedConnections<Found> {
 
   private depart(group: Group<Found>, client: PoolClient): void {
     this.hear(client);
-    let isOver = false;
-    const end = (error?: Error) => {
-      if (!isOver) client.release(error);
-      isOver = true;
-    };
     for (const { sent } of group.askings) sent();
     const cancel = this.send(client, valuesOf(group), (error, found) => {
-      end(error && !isOfStatement(error) ? error : undefined);
+      end(group, error && !isOfStatement(error) ? error : undefined);
       if (error) rejectAll(group, error);
       else for (const { resolve } of group.askings) resolve(found as Found);
     });
-    group.giveUp = () => {
-      if (isOver) return;
-      end(new Error('no answer long after the deadline'));
-      cancel();
-    };
+    group.underWay = { client, cancel };
   }
 
   /** The first one that leaves after its statement went out has it given up, in a while. */
   private leave(group: Group<Found>, asking: Asking<Found>): void {
     group.askings.delete(asking);
-    const { giveUp } = group;
-    group.giveUp = undefined;
-    if (giveUp) setTimeout(giveUp, this.patience.patienceMs ?? PATIENCE_MS).unref();
+    if (group.isLate || group.underWay === null) return;
+    group.isLate = true;
+    setTimeout(() => giveUp(group), this.patience.patienceMs ?? PATIENCE_MS).unref();
   }
 
   /** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
@@ -148,6 +141,21 @@ export class SharedConnections<Found> {
   private pool(): Pool {
     return (this.dataSource.driver as unknown as { readonly master: Pool }).master;
   }
+}
+
+/** Gives its connection back, with an error to be thrown away. */
+function end<Found>(group: Group<Found>, error?: Error): void {
+  const { underWay } = group;
+  group.underWay = null;
+  underWay?.client.release(error);
+}
+
+/** Throws its connection away, where it has not answered, and has PostgreSQL end the statement. */
+function giveUp<Found>(group: Group<Found>): void {
+  const { underWay } = group;
+  if (underWay === null) return;
+  end(group, new Error('no answer long after the deadline'));
+  underWay.cancel();
 }
 
 /** Whether an asking has a connection of its own to have: one that is idle, or is opened for it. */
