@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { type Block, KINDS, type Kind, type RefusedKeys } from './kinds';
 import { AT_ONCE, type Way } from './ways';
 
@@ -17,6 +17,12 @@ export interface SamplePlan {
   readonly leak: Leak | null;
 }
 
+/** What is measured, one after the other. */
+interface Sampling extends SamplePlan {
+  /** Waits for a turn of the event loop that no other begins in: look-ups of one turn go out together, which would hide how they differ. */
+  readonly ownTurn: () => Promise<void>;
+}
+
 /** Time that is wasted on one kind, to show that it would be found. */
 export interface Leak {
   readonly kind: Kind;
@@ -26,13 +32,14 @@ export interface Leak {
 /** Times of all kinds in random order, so many at a time, after one block that is not kept. */
 export async function takeSample(plan: SamplePlan): Promise<Block[]> {
   const each = Math.ceil(plan.count / BLOCKS / KINDS.length);
-  await takeBlock(plan, each);
+  const sampling = { ...plan, ownTurn: turns() };
+  await takeBlock(sampling, each);
   const blocks: Block[] = [];
-  while (blocks.length < BLOCKS) blocks.push(await takeBlock(plan, each));
+  while (blocks.length < BLOCKS) blocks.push(await takeBlock(sampling, each));
   return blocks;
 }
 
-async function takeBlock(plan: SamplePlan, each: number): Promise<Block> {
+async function takeBlock(plan: Sampling, each: number): Promise<Block> {
   const times: Record<Kind, number[]> = { unknown: [], revoked: [], expired: [] };
   const order = shuffled(repeated(KINDS, each), plan.random)[Symbol.iterator]();
   const takeNext = async () => {
@@ -42,17 +49,24 @@ async function takeBlock(plan: SamplePlan, each: number): Promise<Block> {
   return times;
 }
 
-/** In a turn of its own, as each request has. */
-async function timeOf(kind: Kind, plan: SamplePlan): Promise<number> {
+async function timeOf(kind: Kind, plan: Sampling): Promise<number> {
   const { way, random, leak } = plan;
   const keys = plan.keys[kind];
   const ask = way.prepare(keys[Math.floor(random() * keys.length)] ?? '');
   const wasted = leak?.kind === kind ? leak.micros : 0;
-  await nextTurn();
+  await plan.ownTurn();
   const start = process.hrtime.bigint();
   await ask();
   if (wasted > 0) waste(wasted);
   return microsSince(start);
+}
+
+function turns(): () => Promise<void> {
+  let last = Promise.resolve();
+  return () => {
+    last = last.then(() => turn());
+    return last;
+  };
 }
 
 function waste(micros: number): void {

@@ -32,7 +32,7 @@ export async function warmGuard(databaseUrl: string, keys: RefusedKeys): Promise
   return guardWay('guard, warm', context);
 }
 
-/** The guard that remembers nothing: each key is looked up, by a statement of its own. */
+/** The guard that remembers nothing: each key is looked up. */
 export async function coldGuard(databaseUrl: string): Promise<Way> {
   const context = await NestFactory.createApplicationContext(oursColdAlone(databaseUrl), {
     logger: ['error'],

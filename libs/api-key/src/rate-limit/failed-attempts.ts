@@ -6,7 +6,7 @@ import type { LimitPolicy } from './sliding-window';
 
 /**
  * Counts by address the look-ups that found no valid key, so that a flood of made-up keys cannot load the database. Those under
- * way count until they have found one. It blocks nobody: it tells whether a look-up may still go out by itself.
+ * way count until they have found one. It blocks nobody: it tells whether a look-up may still go out at once.
  */
 export class FailedAttempts {
   private readonly logger = new Logger('ApiKeyModule');

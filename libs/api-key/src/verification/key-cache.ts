@@ -5,7 +5,7 @@ import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
 import { RecallCache } from '../recall-cache';
 
-/** By a statement of its own, or in one with others, which it waits for a moment. */
+/** At once, or together with others that it waits for a moment. */
 export type LookUpWay = 'alone' | 'together';
 
 /** What is known of a digest now. */
