@@ -43,9 +43,20 @@ it('Many are asked at a time, and no more than that', async () => {
   let [now, most] = [0, 0];
   const prepare = () => async () => {
     most = Math.max(most, ++now);
-    await new Promise(setImmediate);
+    for (let turns = 0; turns < AT_ONCE; turns++) await new Promise(setImmediate);
     now -= 1;
   };
-  await takeSample({ ...plan({ prepare }), count: 90_000 });
+  await takeSample({ ...plan({ prepare }), count: 15_000 });
   expect(most).toBe(AT_ONCE);
+});
+
+it('What one began for the next turn has happened before the next is asked', async () => {
+  const told: string[] = [];
+  const prepare = () => async () => {
+    told.push('asked');
+    setImmediate(() => told.push('turned'));
+  };
+  await takeSample(plan({ prepare }));
+  await new Promise(setImmediate);
+  expect(told).toEqual(Array.from(told, (_, i) => (i % 2 === 0 ? 'asked' : 'turned')));
 });
