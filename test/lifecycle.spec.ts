@@ -341,12 +341,13 @@ describe('a key that acts gives nothing beyond itself', () => {
     );
   });
 
-  it('in expiry, addresses and limit', async () => {
+  it('in expiry, addresses, limit and quota', async () => {
     const { apiKey } = await issue({
       scopes: ['*'],
       expiresAt: inFuture(DAY_MS),
       allowedIps: ['10.0.0.0/8', '2001:db8::/32'],
       rateLimit: { limit: 100, windowSeconds: 60 },
+      quota: { limit: 310, period: 'month' },
     });
     const acting = { apiKey };
     const target = await issue();
@@ -360,6 +361,9 @@ describe('a key that acts gives nothing beyond itself', () => {
       { rateLimit: null },
       { rateLimit: { limit: 101, windowSeconds: 60 } },
       { rateLimit: { limit: 100, windowSeconds: 59 } },
+      { quota: null },
+      { quota: { limit: 311, period: 'month' } },
+      { quota: { limit: 11, period: 'day' } },
     ];
     for (const fields of beyond) {
       await expect(
@@ -372,9 +376,11 @@ describe('a key that acts gives nothing beyond itself', () => {
     const within = {
       allowedIps: ['10.1.0.0/16', '2001:db8:1::/48'],
       rateLimit: { limit: 10, windowSeconds: 60 },
+      quota: { limit: 10, period: 'day' as const },
     };
     expect(await keys.update(target.apiKey.id, within, acting)).toMatchObject({
       allowedIps: within.allowedIps,
+      quota: 10,
     });
   });
 

@@ -36,14 +36,14 @@ afterEach(async () => {
 });
 
 /** Begins to listen. */
-function listen(): RevocationFeed {
+function listen(checkMs?: number): RevocationFeed {
   const listener = {
     evict: (id: string) => void heard.push(`key ${id}`),
     evictUnknown: () => void heard.push('a new key'),
     evictOwner: (id: string) => void heard.push(`owner ${id}`),
     clear: () => void heard.push('anything'),
   };
-  const options = { heartbeatMs: HEARTBEAT_MS, trustMs: 12_345 };
+  const options = { heartbeatMs: HEARTBEAT_MS, trustMs: 12_345, checkMs };
   const feed = new RevocationFeed(dataSource, lease, listener, options, SYSTEM_CLOCK);
   feed.onApplicationBootstrap();
   feeds.push(feed);
@@ -131,8 +131,23 @@ it('where the triggers are off it does not listen, and says so', async () => {
   expect(said[0]).toMatch(
     /triggers nestjs_api_key_feed_update are missing or not ENABLE ALWAYS: run the migrations/,
   );
-  expect([isHeld(), lease.session, heard]).toEqual([false, null, []]);
+  expect([isHeld(), lease.session]).toEqual([false, null]);
   await until(async () => (await connections()) === 0);
+});
+
+it('where they are switched off while it listens it soon forgets all, and listens again once they are on', async () => {
+  listen(2 * HEARTBEAT_MS);
+  await until(isHeld);
+  heard = [];
+  await sql(database, 'ALTER TABLE api_keys ENABLE REPLICA TRIGGER nestjs_api_key_feed_delete');
+  await until(() => said.length > 0);
+  expect(said).toEqual([
+    expect.stringMatching(/triggers nestjs_api_key_feed_delete are missing or not ENABLE ALWAYS/),
+  ]);
+  expect([lease.session, heard]).toEqual([null, ['anything']]);
+  await sql(database, 'ALTER TABLE api_keys ENABLE ALWAYS TRIGGER nestjs_api_key_feed_delete');
+  await until(() => lease.session !== null && isHeld() && said.length > 1);
+  expect(said.slice(1)).toEqual(['The revocation feed is back: keys are cached again.']);
 });
 
 it('a connection that leads to a replica is not listened on', async () => {

@@ -29,11 +29,13 @@ export interface FeedOptions {
   readonly heartbeatMs: number;
   /** The longest that this instance trusts what it remembers, in milliseconds, for `revoke` with `everywhere`. */
   readonly trustMs: number;
+  /** Milliseconds between two checks that its triggers are there. Default 60,000. */
+  readonly checkMs?: number;
 }
 
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5_000;
-const CHECK_TRIGGERS_MS = 60_000;
+const CHECK_MS = 60_000;
 
 /** A listener in the background keeps no process alive; `pg` has this and does not type it. */
 interface Unreferenced {
@@ -68,6 +70,10 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     await this.running;
   }
 
+  private get checkMs(): number {
+    return this.options.checkMs ?? CHECK_MS;
+  }
+
   private async run(): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
     while (!this.stopped.signal.aborted) {
@@ -75,9 +81,10 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
       const error = await this.listen().catch((reason: unknown) => reason);
       this.lease.lose();
       if (this.stopped.signal.aborted) return;
+      if (error instanceof FeedMissing) this.listener.clear();
       this.report(error);
       if (this.clock.monotonic() - began > MAX_RETRY_MS) retryMs = FIRST_RETRY_MS;
-      const waitMs = error instanceof FeedMissing ? CHECK_TRIGGERS_MS : retryMs * (0.5 + Math.random() / 2);
+      const waitMs = error instanceof FeedMissing ? this.checkMs : retryMs * (0.5 + Math.random() / 2);
       await delay(waitMs, undefined, { signal: this.stopped.signal, ref: false }).catch(() => {});
       retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
     }
@@ -122,7 +129,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   /** Sends heartbeats until one does not come back in time. */
   private async beat(client: Client): Promise<never> {
     this.sent.clear();
-    const everyChecks = Math.ceil(CHECK_TRIGGERS_MS / this.options.heartbeatMs);
+    const everyChecks = Math.ceil(this.checkMs / this.options.heartbeatMs);
     for (let n = 1; ; n++) {
       const moment = momentOf(this.clock);
       const oldest = this.sent.values().next().value ?? moment;

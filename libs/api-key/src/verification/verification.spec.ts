@@ -96,6 +96,19 @@ it('no more are looked up at once than may, and the next ones once these are don
   expect(await Promise.all([verification.find('f'), verification.find('g')])).toEqual([null, null]);
 });
 
+it('meanwhile a key that is remembered is found', async () => {
+  await insert('d');
+  const verification = await warm({ maxLookUps: 1 });
+  await verification.find('d');
+  const { under } = await whileLocked(async () => {
+    const e = verification.find('e');
+    expect(() => verification.find('f')).toThrow(expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }));
+    expect(verification.remembered('d')).toMatchObject({ apiKey: { userId } });
+    return { under: e };
+  });
+  expect(await under).toBeNull();
+});
+
 it('look-ups that go out together are none of those', async () => {
   const verification = await start({ maxLookUps: 1, cacheSize: 0 });
   expect(await Promise.all(['a', 'b', 'c'].map((digest) => verification.find(digest, 'together')))).toEqual([
