@@ -1,6 +1,6 @@
 import { Client } from 'pg';
-import { startSample } from './support/sample';
 import { createEmptyDatabase, sql, untilAlone } from './support/database';
+import { startSample } from './support/sample';
 import { until } from './support/until';
 
 /**

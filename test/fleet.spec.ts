@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Client } from 'pg';
 import type { IssuedApiKey } from 'nestjs-api-key';
+import { Client } from 'pg';
 import { sql } from './support/database';
 import { digestOf, Fleet, type MemberSettings } from './support/fleet';
 import { type Call, call, Load } from './support/load';

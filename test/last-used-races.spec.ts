@@ -1,5 +1,5 @@
-import { Client } from 'pg';
 import fc from 'fast-check';
+import { Client } from 'pg';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 

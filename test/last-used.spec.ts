@@ -1,5 +1,5 @@
-import { DataSource } from 'typeorm';
 import { Client } from 'pg';
+import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { until } from './support/until';

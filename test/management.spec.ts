@@ -1,4 +1,3 @@
-import { type ApiKeyManagementOptions, ApiKeyManagementModule } from 'nestjs-api-key/management';
 import {
   ApiKeyGuard,
   type ApiKeyService,
@@ -6,6 +5,7 @@ import {
   type IssuedApiKey,
   ScopesGuard,
 } from 'nestjs-api-key';
+import { ApiKeyManagementModule, type ApiKeyManagementOptions } from 'nestjs-api-key/management';
 import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 

@@ -1,7 +1,7 @@
 import { Test } from '@nestjs/testing';
 import {
-  type ApiKeyMigrationOptions,
   ApiKey,
+  type ApiKeyMigrationOptions,
   ApiKeyModule,
   ApiKeyService,
   adoptedFromRails,

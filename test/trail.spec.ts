@@ -1,9 +1,9 @@
 import { Controller, Get, Logger } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import {
+  ApiKeyAuth,
   type ApiKeyEvent,
   type ApiKeyEventMap,
-  ApiKeyAuth,
   type AuditOptions,
   type RecordedApiKeyEvent,
 } from 'nestjs-api-key';

@@ -1,7 +1,7 @@
+import type { DynamicModule, INestApplication, ModuleMetadata, Type } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import type { DynamicModule, INestApplication, ModuleMetadata, Type } from '@nestjs/common';
 import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-api-key';
 import { AppDataSource } from '../../ormconfig';
 

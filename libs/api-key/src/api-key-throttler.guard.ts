@@ -4,8 +4,8 @@ import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { RequestTrail } from './audit/request-trail';
 import { type Eventually, isPending, rescue } from './eventually';
-import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { KeyLimits, type Limit } from './rate-limit/key-limits';
+import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import {
   type Counted,
   legacyHeaders,

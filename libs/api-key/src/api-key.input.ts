@@ -1,5 +1,5 @@
-import { ApiKeyInputError } from './api-key.errors';
 import { isCidr } from './address-list';
+import { ApiKeyInputError } from './api-key.errors';
 import { MAX_LIMIT, MAX_WINDOW_SECONDS, type Quota, type RateLimit } from './authority';
 import { isInCatalogue, isScope } from './credential/scope';
 import type { HeldScope } from './scope-catalogue';

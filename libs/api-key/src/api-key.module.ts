@@ -37,6 +37,7 @@ import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { HttpsRule } from './https-rule';
+import { PepperCheck } from './pepper-check';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { KeyLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
@@ -45,16 +46,15 @@ import { QuotaStorage } from './rate-limit/quota-storage';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { exposeThrough } from './request/authentication';
 import { addressOf } from './request/http-exchange';
+import { OwnerLoader } from './request/owner-loader';
 import { SecureTransport } from './request/secure-transport';
+import { RouteInventory } from './route-inventory';
 import { ScopesGuard } from './scopes.guard';
 import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
 import { DigestWriter } from './verification/digest-writer';
 import { KeyStore } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { Verification } from './verification/verification';
-import { PepperCheck } from './pepper-check';
-import { RouteInventory } from './route-inventory';
-import { OwnerLoader } from './request/owner-loader';
 
 /** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from a factory. */
 export interface ApiKeyAsyncOptions

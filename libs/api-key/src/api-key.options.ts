@@ -1,8 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { isCidr } from './address-list';
+import type { ApiKeyEventSink } from './api-key.event';
 import { isKeyPrefix, type KeyFormat } from './credential/format';
 import { isScope, isWildcard } from './credential/scope';
-import type { ApiKeyEventSink } from './api-key.event';
 import {
   type Check,
   definedOf,

@@ -3,6 +3,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, ownerOf } from './acting';
 import { ApiKey } from './api-key.entity';
 import { ApiKeyInputError, ApiKeyRefusal, type RefusedKey } from './api-key.errors';
+import type { RecordedApiKeyEvent } from './api-key.event';
 import {
   type ApiKeyFields,
   type CreateApiKeyInput,
@@ -17,13 +18,13 @@ import {
 } from './api-key.input';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ChangeTrail, changeEvent } from './audit/change-trail';
-import type { RecordedApiKeyEvent } from './api-key.event';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf, quotaOf } from './authority';
 import { KeyDigests } from './credential/digest';
 import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from './credential/format';
 import { maskKey } from './credential/mask';
+import type { Eventually } from './eventually';
 import { deleteEndedKeys, deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
 import { authorityOf, refuseExcess } from './lifecycle/key-authority';
@@ -31,7 +32,6 @@ import { keyById, pageOfKeys } from './lifecycle/list-keys';
 import { lockKey } from './lifecycle/lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './lifecycle/new-key';
 import { type Rotation, rotateKey } from './lifecycle/rotate-key';
-import type { Eventually } from './eventually';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
 import { UNPEPPERED } from './pepper.options';

@@ -1,5 +1,5 @@
-import type { ApiKey } from './api-key.entity';
 import { isCidrWithin } from './address-list';
+import type { ApiKey } from './api-key.entity';
 import { holdsScope } from './credential/scope';
 
 const LONGEST_MONTH_DAYS = 31;

@@ -1,6 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import { RouteInventory } from './route-inventory';
 import { scopesAskedFor } from './route-access';
+import { RouteInventory } from './route-inventory';
 
 /** The part of `@nestjs/swagger` that we use. */
 interface Swagger {

@@ -2,9 +2,9 @@ import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, actorOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
+import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import { wordsOf } from '../error-words';
 import { type Announcer, forward } from './announcer';
-import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import { subjectOf, type Trail } from './trail';
 
 /** What a change did: its answer, and what the trail tells of it. */

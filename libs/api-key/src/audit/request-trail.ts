@@ -1,10 +1,10 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { ApiKey } from '../api-key.entity';
 import type { RefusedKey } from '../api-key.errors';
-import type { Announcer } from './announcer';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../api-key.event';
 import type { AuditOptions, EventTarget } from '../api-key.options';
 import { wordsOf } from '../error-words';
+import type { Announcer } from './announcer';
 import { EventQueue } from './event-queue';
 import { subjectOf, type Trail } from './trail';
 

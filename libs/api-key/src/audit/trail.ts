@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
-import { eventTable } from '../verification/api-key.row';
 import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../api-key.event';
+import { eventTable } from '../verification/api-key.row';
 
 interface EventRow {
   readonly id: unknown;

@@ -1,7 +1,7 @@
-import { digestKey } from '../credential/digest';
 import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
-import { scopesProblems, nameProblems } from '../api-key.input';
+import { nameProblems, scopesProblems } from '../api-key.input';
+import { digestKey } from '../credential/digest';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 
 /** A key of another system: its digest, never the key. */

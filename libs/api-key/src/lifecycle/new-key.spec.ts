@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 import { instanceToPlain } from 'class-transformer';
 import { ApiKey } from '../api-key.entity';
-import { mintKey } from '../credential/format';
 import { digestKey } from '../credential/digest';
+import { mintKey } from '../credential/format';
 import { IssuedApiKey } from './new-key';
 
 const key = mintKey('checksummed', 'acme_live');

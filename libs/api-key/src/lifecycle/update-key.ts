@@ -3,8 +3,8 @@ import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyConflictError } from '../api-key.errors';
 import type { UpdateApiKeyInput } from '../api-key.input';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 import { quotaOf, rateLimitOf } from '../authority';
+import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 import type { LockedKey } from './lock-key';
 import { blocksOf } from './new-key';
 

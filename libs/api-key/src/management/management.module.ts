@@ -5,7 +5,7 @@ import {
   Module,
   type Type,
 } from '@nestjs/common';
-import { type Acting, actingOf, ApiKeyRefusal, type Scope } from '../index';
+import { type Acting, ApiKeyRefusal, actingOf, type Scope } from '../index';
 import { managementController } from './management.controller';
 
 /** How keys are managed over REST. */

@@ -1,4 +1,4 @@
-import { type ApiKey, type IssuedApiKey, type RecordedApiKeyEvent, quotaOf, rateLimitOf } from '../index';
+import { type ApiKey, type IssuedApiKey, quotaOf, type RecordedApiKeyEvent, rateLimitOf } from '../index';
 
 /** A key as its owner sees it; never the key or its digest. */
 export function presentKey(apiKey: ApiKey, now = new Date()) {

@@ -1,12 +1,12 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { adoptTable, completeTable, releaseTable } from './adopt-table';
-import { existsInOwnSchema } from './own-schema';
 import { createTable } from './create-table';
 import { LimitRates } from './limit-rates.migration';
-import { MeterUsage } from './meter-usage.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
-import { inTransaction } from './sql';
+import { MeterUsage } from './meter-usage.migration';
+import { existsInOwnSchema } from './own-schema';
 import { FeedRevocations } from './revocation-feed.migration';
+import { inTransaction } from './sql';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
 import { type WatchUsersOptions, watchUsers } from './watch-users.migration';

@@ -1,6 +1,6 @@
 import type { QueryRunner } from 'typeorm';
-import type { ApiKeyMigrationOptions } from './create-api-keys.migration';
 import { quoteName } from '../sql-name';
+import type { ApiKeyMigrationOptions } from './create-api-keys.migration';
 import { writeNote } from './table-note';
 
 /** Creates the table as Rails would, with our columns and times with time zone. Index names are those that Rails gives. */

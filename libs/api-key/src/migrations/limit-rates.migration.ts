@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction, HIT_LOCK_TIMEOUT_MS } from './sql';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction } from './sql';
 import { besideTable, tableOf } from './table-name';
 
 /** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */

@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
 import { EXPOSED, feedFunction } from './revocation-feed.migration';
-import { inTransaction, HIT_LOCK_TIMEOUT_MS } from './sql';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction } from './sql';
 import { besideTable, tableOf } from './table-name';
 
 /** How much a key may be used in a calendar period of UTC: `day` or `month`. */

@@ -4,8 +4,8 @@ import type { ApiKey } from '../api-key.entity';
 import { MAX_LIMIT, quotaOf } from '../authority';
 import type { Eventually } from '../eventually';
 import { periodAt } from './calendar';
-import { type RouteLimits, routeLimits } from './route-limits';
 import { policyItem } from './rate-limit-headers';
+import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './sliding-window';
 
 /** One limit that a request counts on. */

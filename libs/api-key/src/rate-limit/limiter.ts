@@ -1,9 +1,9 @@
 import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { ApiKeyRefusal } from '../api-key.errors';
-import type { StorageFailurePolicy } from '../rate-limit.options';
 import { wordsOf } from '../error-words';
 import { type Eventually, inTime, rescue } from '../eventually';
+import type { StorageFailurePolicy } from '../rate-limit.options';
 import { MemoryQuotaStorage } from './memory-quota-storage';
 import { MemoryThrottlerStorage } from './memory-storage';
 import type { QuotaStorage } from './quota-storage';

@@ -1,9 +1,9 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { SetMetadata } from '@nestjs/common';
 import type { Resolvable } from '@nestjs/throttler';
+import { THROTTLER_LIMIT, THROTTLER_SKIP, THROTTLER_TTL } from '@nestjs/throttler/dist/throttler.constants';
 import { MAX_LIMIT } from '../authority';
 import { isWhole } from '../option-checks';
-import { THROTTLER_LIMIT, THROTTLER_SKIP, THROTTLER_TTL } from '@nestjs/throttler/dist/throttler.constants';
 
 const COST = 'nestjs-api-key rate limit cost';
 

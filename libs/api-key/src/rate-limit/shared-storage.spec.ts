@@ -1,5 +1,5 @@
-import type { LimitPolicy } from './sliding-window';
 import { type Lot, SharedThrottlerStorage, type Taken, TooManyWaiting } from './shared-storage';
+import type { LimitPolicy } from './sliding-window';
 
 const POLICY = { limit: 10, windowMs: 60_000 };
 const OTHER = { limit: 20, windowMs: 60_000 };

@@ -1,7 +1,7 @@
 import { addressList, listHas } from '../address-list';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
-import { addressOf, type ApiKeyRequest } from './http-exchange';
+import { type ApiKeyRequest, addressOf } from './http-exchange';
 
 /** @throws ApiKeyRefusal `IP_NOT_ALLOWED` where the key may not be used from the address of the request, or that is unknown */
 export function requireAllowedAddress(request: ApiKeyRequest, apiKey: ApiKey): void {

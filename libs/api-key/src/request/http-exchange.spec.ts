@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '@nestjs/common';
-import { addressOf, type ApiKeyRequest, requestIdOf, requestOf } from './http-exchange';
+import { type ApiKeyRequest, addressOf, requestIdOf, requestOf } from './http-exchange';
 
 const contextOf = (type: string) =>
   ({

@@ -1,9 +1,9 @@
 import type { ApiKey } from '../api-key.entity';
 import type { Eventually } from '../eventually';
+import { RecallCache } from '../recall-cache';
 import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
-import { RecallCache } from '../recall-cache';
 
 /** At once, or together with others that it waits for a moment. */
 export type LookUpWay = 'alone' | 'together';

@@ -1,7 +1,7 @@
 import { type Eventually, isPending } from '../eventually';
+import { RecallCache } from '../recall-cache';
 import type { Clock } from './clock';
 import type { Lease } from './lease';
-import { RecallCache } from '../recall-cache';
 
 interface Remembered {
   readonly session: number | null;
