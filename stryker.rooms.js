@@ -10,7 +10,7 @@ const ROOMS = {
   },
   guards: {
     mutate: ['libs/api-key/src/*.guard.ts'],
-    specs: ['test/{guards,rate-limit,quota,usage,ways-in}.spec.ts'],
+    specs: ['test/{guards,plaintext-key,quota,rate-limit,trail,usage,ways-in}.spec.ts'],
   },
 };
 

@@ -196,8 +196,10 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
   it('two guards count a request once', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
-    expect((await ask(app, 'twice', key)).headers.get('ratelimit')).toContain('r=4');
-    expect((await ask(app, 'twice', key)).headers.get('ratelimit')).toContain('r=3');
+    for (const left of [4, 3]) {
+      const { status, headers } = await ask(app, 'twice', key);
+      expect([status, headers.get('ratelimit')]).toEqual([200, expect.stringContaining(`r=${left};`)]);
+    }
   });
 
   it('@Throttle adds the limit of a route for each key; @SkipThrottle() counts nothing', async () => {
