@@ -26,6 +26,7 @@ const LEAVES = [
   'scope-catalogue',
   'scopes.decorator',
   'sql-name',
+  'store-errors',
 ];
 const GUARDS = [
   'api-key.guard',

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, ownerOf } from './acting';
 import { ApiKey } from './api-key.entity';
-import { ApiKeyInputError, ApiKeyRefusal, type RefusedKey } from './api-key.errors';
+import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
 import type { RecordedApiKeyEvent } from './api-key.event';
 import {
   type ApiKeyFields,
@@ -22,32 +22,34 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf, quotaOf } from './authority';
 import { KeyDigests } from './credential/digest';
-import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from './credential/format';
-import { maskKey } from './credential/mask';
 import type { Eventually } from './eventually';
-import { deleteEndedKeys, deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
+import { deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
 import { authorityOf, refuseExcess } from './lifecycle/key-authority';
 import { keyById, pageOfKeys } from './lifecycle/list-keys';
 import { lockKey } from './lifecycle/lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './lifecycle/new-key';
+import { pruneEvents, pruneKeys } from './lifecycle/prune';
 import { type Rotation, rotateKey } from './lifecycle/rotate-key';
-import { isUnfit, refuseMisfit, refuseUnavailable } from './lifecycle/store-errors';
 import { updateKey } from './lifecycle/update-key';
 import { UNPEPPERED } from './pepper.options';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
+import { isUnfit, refuseMisfit, refuseUnavailable } from './store-errors';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
 import { DigestWriter } from './verification/digest-writer';
 import { EvenRefusals } from './verification/even-refusals';
-import type { KnownKey, LookUpWay } from './verification/key-cache';
+import {
+  type InvalidKey,
+  type InvalidKeyReason,
+  isInvalid,
+  KeyJudge,
+  MALFORMED,
+} from './verification/key-judge';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { outliveTrust } from './verification/trust-bound';
 import { Verification, type VerificationStatus } from './verification/verification';
-
-/** Why a key is not accepted. For logs and decisions of the application; callers are told one answer for all. */
-export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
 
 /** What `verify` found. */
 export type VerifyResult =
@@ -110,13 +112,13 @@ const DEFAULT_LIMIT = 50;
 const DEFAULT_OVERLAP_SECONDS = 86_400;
 const DEFAULT_PRUNE_DAYS = 90;
 const DEFAULT_EVENT_PRUNE_DAYS = 365;
-const PRUNE_BATCH = 1_000;
 
 /** Issues, checks, changes and ends keys. Every call may name on whose behalf it acts. */
 @Injectable()
 export class ApiKeyService {
   private readonly catalogue: readonly string[] | null;
   private readonly digests: KeyDigests;
+  private readonly keys: KeyJudge;
   private readonly evenly: EvenRefusals;
 
   constructor(
@@ -127,11 +129,12 @@ export class ApiKeyService {
     private readonly trail: Trail,
     private readonly changes: ChangeTrail,
     private readonly requests: RequestTrail,
-    private readonly attempts: FailedAttempts,
+    attempts: FailedAttempts,
     private readonly usageCounter: UsageCounter,
-    private readonly digestWriter: DigestWriter,
+    digestWriter: DigestWriter,
   ) {
     this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
+    this.keys = new KeyJudge(this.digests, verification, attempts, digestWriter, options);
     this.evenly = new EvenRefusals(Math.min(BEAT_MS, options.lookUpTimeoutMs / PART_OF_DEADLINE));
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
@@ -180,8 +183,8 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
    */
   async verify(key: unknown): Promise<VerifyResult> {
-    const found = await this.judge(key);
-    return found instanceof ApiKey ? { ok: true, apiKey: found } : { ok: false, reason: found.reason };
+    const found = await this.keys.judge(key, null);
+    return isInvalid(found) ? { ok: false, reason: found.reason } : { ok: true, apiKey: found };
   }
 
   /**
@@ -189,8 +192,8 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
    */
   async authenticate(key: unknown): Promise<ApiKey | null> {
-    const found = await this.judge(key);
-    if (!(found instanceof ApiKey)) return null;
+    const found = await this.keys.judge(key, null);
+    if (isInvalid(found)) return null;
     this.noteUse(found);
     return found;
   }
@@ -202,9 +205,9 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
   admit(key: unknown, request: object): Eventually<ApiKey> {
-    const judging = this.judge(key, request);
+    const judging = this.keys.judge(key, request);
     if (judging instanceof ApiKey) return judging;
-    if (judging === MALFORMED) throw invalid(MALFORMED);
+    if (judging === MALFORMED) return admitted(MALFORMED);
     return this.evenly.hold(judging, isInvalid, admitted);
   }
 
@@ -357,10 +360,10 @@ export class ApiKeyService {
     checkDays('olderThanDays', olderThanDays);
     checkDays('eventsOlderThanDays', eventsOlderThanDays);
     const report = options.onProgress ?? (() => {});
-    const keys = await this.pruneKeys(olderThanDays, acting, (removed) =>
+    const keys = await pruneKeys(this.changes, this.table, olderThanDays, acting, (removed) =>
       report({ keys: removed, events: 0 }),
     );
-    const events = await this.pruneEvents(eventsOlderThanDays, (removed) =>
+    const events = await pruneEvents(this.trail, eventsOlderThanDays, (removed) =>
       report({ keys, events: removed }),
     );
     return { keys, events };
@@ -403,34 +406,6 @@ export class ApiKeyService {
       .catch(refuseUnavailable);
     if (found.length === 0 && cursor === null && !(await this.get(id, acting))) return null;
     return pageOf(found, limit);
-  }
-
-  /** A key that is remembered has the form of one: only of others it is checked. */
-  private judge(key: unknown, request: object | null = null): Eventually<ApiKey | InvalidKey> {
-    if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return MALFORMED;
-    const digest = this.digests.newest(key);
-    const known = this.verification.remembered(digest);
-    if (known !== undefined) return this.judged(key, digest, known);
-    if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
-    return this.look(key, digest, request).then(
-      (stored) => this.judged(key, digest, stored),
-      refuseUnavailable,
-    );
-  }
-
-  private judged(key: string, digest: string, stored: KnownKey | null): ApiKey | InvalidKey {
-    if (!isLive(stored)) return invalidKey(key, stored);
-    const { outdated, apiKey } = stored;
-    if (outdated !== null && this.digests.isOld(key, outdated))
-      this.digestWriter.note(apiKey.id, outdated, digest);
-    return apiKey;
-  }
-
-  private look(key: string, digest: string, request: object | null): Promise<KnownKey | null> {
-    const others = this.digests.othersOf(key);
-    const find = (way: LookUpWay) => this.verification.find(digest, way, others);
-    if (request === null) return find('alone');
-    return this.attempts.watch(request, find, (stored) => !isLive(stored));
   }
 
   private get mint(): MintOptions {
@@ -481,33 +456,6 @@ export class ApiKeyService {
       ],
     };
   }
-
-  private async pruneKeys(days: number, acting: Acting, report: (removed: number) => void): Promise<number> {
-    let removed = 0;
-    let after = '0';
-    for (;;) {
-      const gone = await this.changes
-        .make(async (manager) => {
-          const keys = await deleteEndedKeys(manager, this.table, days, { after, limit: PRUNE_BATCH });
-          return { result: keys, events: keys.map((apiKey) => changeEvent('pruned', apiKey, acting, {})) };
-        })
-        .catch(refuseUnavailable);
-      if (gone.length === 0) return removed;
-      removed += gone.length;
-      after = gone.reduce((last, { id }) => (BigInt(id) > BigInt(last) ? id : last), after);
-      report(removed);
-    }
-  }
-
-  private async pruneEvents(days: number, report: (removed: number) => void): Promise<number> {
-    let removed = 0;
-    for (;;) {
-      const gone = await this.trail.prune(days, PRUNE_BATCH).catch(refuseUnavailable);
-      if (gone === 0) return removed;
-      removed += gone;
-      report(removed);
-    }
-  }
 }
 
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
@@ -515,34 +463,9 @@ function pageOf<Item extends { readonly id: string }>(found: readonly Item[], li
   return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
 }
 
-/** Why a key is refused, for the trail. */
-interface InvalidKey extends RefusedKey {
-  readonly reason: InvalidKeyReason;
-}
-
-const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
-
-function invalid(refused: InvalidKey): ApiKeyRefusal {
-  return new ApiKeyRefusal('INVALID_API_KEY', { refused });
-}
-
 function admitted(found: ApiKey | InvalidKey): ApiKey {
-  if (found instanceof ApiKey) return found;
-  throw invalid(found);
-}
-
-function isInvalid(found: ApiKey | InvalidKey): boolean {
-  return !(found instanceof ApiKey);
-}
-
-function isLive(stored: KnownKey | null): stored is KnownKey {
-  return stored !== null && !stored.revoked && !stored.expired;
-}
-
-function invalidKey(key: string, stored: KnownKey | null): InvalidKey {
-  const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
-  if (!stored) return { reason: 'unknown', apiKey: null, masked };
-  return { reason: stored.revoked ? 'revoked' : 'expired', apiKey: stored.apiKey, masked };
+  if (isInvalid(found)) throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
+  return found;
 }
 
 function isOwner(userId: unknown): userId is string {

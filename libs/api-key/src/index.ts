@@ -35,7 +35,6 @@ export type {
 export {
   type ApiKeyPage,
   ApiKeyService,
-  type InvalidKeyReason,
   type Page,
   type PruneOptions,
   type PruneReport,
@@ -71,4 +70,5 @@ export { CurrentApiKey, CurrentUser } from './request/current.decorators';
 export * from './scope-catalogue';
 export { AnyScope, Public, Scopes } from './scopes.decorator';
 export { ScopesGuard } from './scopes.guard';
+export type { InvalidKeyReason } from './verification/key-judge';
 export type { VerificationStatus } from './verification/verification';

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import type { Acting } from '../acting';
 import { ApiKeyInputError } from '../api-key.errors';
 import { type ChangeTrail, changeEvent } from '../audit/change-trail';
+import { refuseUnavailable } from '../store-errors';
 import {
   type ImportedApiKey,
   type ImportProblem,
@@ -9,7 +10,6 @@ import {
   insertImported,
   linesRefused,
 } from './import-keys';
-import { refuseUnavailable } from './store-errors';
 
 /** How lines are imported. */
 export interface ImportOptions {

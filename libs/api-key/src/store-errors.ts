@@ -1,6 +1,6 @@
 import { TypeORMError } from 'typeorm';
-import { ApiKeyInputError, ApiKeyRefusal } from '../api-key.errors';
-import { wordsOf } from '../error-words';
+import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
+import { wordsOf } from './error-words';
 
 /** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
