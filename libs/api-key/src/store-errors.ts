@@ -39,9 +39,9 @@ function isOfStore(error: unknown): boolean {
   return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);
 }
 
-/** `pg` gives no code to a connection that ends or does not come in time. */
+/** `pg` gives no code to a connection that ends or does not come in time, nor to a pool that has ended. */
 function isOfDriver(error: unknown): boolean {
-  return error instanceof Error && /connection|timeout|client/i.test(error.message);
+  return error instanceof Error && /connection|timeout|client|pool/i.test(error.message);
 }
 
 function codeOf(error: unknown): string {

@@ -235,6 +235,16 @@ describe('a connection', () => {
     pool = there;
   });
 
+  it('is none to have where the data source is closed, or is being closed', async () => {
+    const driver: { master: Pool | undefined } = { master: pool };
+    const ofDriver = () =>
+      new SharedConnections({ driver } as unknown as DataSource, PATIENT, () => fail('nothing goes out'));
+    const closing = ofDriver().find(['a'], noop);
+    driver.master = undefined;
+    await expect(closing).rejects.toThrow('the data source is closed');
+    await expect(ofDriver().find(['a'], noop)).rejects.toThrow('the data source is closed');
+  });
+
   it('that PostgreSQL ends fails its asking, and not the one that waits behind it', async () => {
     const connections = connectionsOf(
       PATIENT,

@@ -87,7 +87,8 @@ export class SharedConnections<Found> {
 
   /** A group that waits for a connection anyway, where there is none to have. */
   private crowded(): Group<Found> | undefined {
-    if (hasRoom(this.pool())) return undefined;
+    const pool = this.pool();
+    if (pool === undefined || hasRoom(pool)) return undefined;
     return this.waiting.find(({ askings }) => askings.size < MAX_TOGETHER);
   }
 
@@ -97,12 +98,14 @@ export class SharedConnections<Found> {
     this.gathering = group;
     setImmediate(() => {
       if (this.gathering === group) this.gathering = undefined;
-      this.connect(this.pool(), group);
+      this.connect(group);
     });
     return group;
   }
 
-  private connect(pool: Pool, group: Group<Found>): void {
+  private connect(group: Group<Found>): void {
+    const pool = this.pool();
+    if (pool === undefined) return rejectAll(group, new Error('no connection: the data source is closed'));
     this.waiting.push(group);
     pool.connect((error, client) => {
       this.waiting.splice(this.waiting.indexOf(group), 1);
@@ -138,8 +141,9 @@ export class SharedConnections<Found> {
     client.on('error', () => {});
   }
 
-  private pool(): Pool {
-    return (this.dataSource.driver as unknown as { readonly master: Pool }).master;
+  /** Undefined once the data source is closed. */
+  private pool(): Pool | undefined {
+    return (this.dataSource.driver as unknown as { readonly master?: Pool }).master;
   }
 }
 

@@ -85,6 +85,19 @@ it('a backend that does something else by now is left alone', async () => {
   expect(await busy.ended).toBe('57014');
 });
 
+it('where there is no connection to be had, as once the application has ended, that is no error either', async () => {
+  const asked: string[] = [];
+  const canceller = new StatementCanceller(() => {
+    asked.push('connection');
+    throw new TypeError('the data source is closed');
+  });
+  canceller.cancel(1, SLEEP);
+  await until(() => {
+    if (asked.length === 1) canceller.cancel(1, SLEEP);
+    return asked.length === 2;
+  });
+});
+
 it('a database that cannot be reached is no error, and the next is cancelled on a connection of its own', async () => {
   const observer = await connect();
   const urls = ['postgres://postgres@127.0.0.1:1/postgres', process.env.TEST_POSTGRES_URL];

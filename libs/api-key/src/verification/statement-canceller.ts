@@ -25,9 +25,10 @@ export class StatementCanceller {
 
   private async run(): Promise<void> {
     this.isRunning = true;
-    const client = this.newClient();
-    client.on('error', () => {});
+    let client: Client | undefined;
     try {
+      client = this.newClient();
+      client.on('error', () => {});
       await client.connect();
       for (let batch = this.wanted.splice(0); batch.length > 0; batch = this.wanted.splice(0))
         await cancelAll(client, batch);
@@ -35,7 +36,7 @@ export class StatementCanceller {
       this.wanted = [];
     } finally {
       this.isRunning = false;
-      await client.end().catch(() => {});
+      void client?.end().catch(() => {});
     }
   }
 }
