@@ -105,7 +105,11 @@ export class SharedConnections<Found> {
 
   private connect(group: Group<Found>): void {
     const pool = this.pool();
-    if (pool === undefined) return rejectAll(group, new Error('no connection: the data source is closed'));
+    if (pool === undefined) rejectAll(group, new Error('no connection: the data source is closed'));
+    else this.board(pool, group);
+  }
+
+  private board(pool: Pool, group: Group<Found>): void {
     this.waiting.push(group);
     pool.connect((error, client) => {
       this.waiting.splice(this.waiting.indexOf(group), 1);
