@@ -1,3 +1,15 @@
+import { hash } from 'node:crypto';
+
+const DIGITS = 16;
+
+/**
+ * A name of a prepared statement that stands for its text: behind a pooler, one session may serve applications whose texts differ.
+ * @param name up to 40 characters, of the 63 that PostgreSQL keeps
+ */
+export function statementName(name: string, text: string): string {
+  return `${name}_${hash('sha256', text).slice(0, DIGITS)}`;
+}
+
 /** A name, with its schema where it has one, as quoted SQL identifiers. */
 export function quoteName(path: string): string {
   return path

@@ -1,5 +1,6 @@
 import type { Pool, QueryConfig } from 'pg';
 import type { DataSource } from 'typeorm';
+import { statementName } from '../sql-name';
 
 const QUERY_TIMEOUT_MS = 1_000;
 
@@ -33,9 +34,10 @@ export class OneRow<Row extends object> {
 
   private async run(values: readonly unknown[], isNamed: boolean): Promise<Row> {
     const { master } = this.dataSource.driver as unknown as { readonly master: Pool };
+    const text = this.statement();
     const { rows } = await master.query<Row>({
-      name: isNamed ? this.name : undefined,
-      text: this.statement(),
+      name: isNamed ? statementName(this.name, text) : undefined,
+      text,
       values: [...values],
       query_timeout: QUERY_TIMEOUT_MS,
     } as QueryConfig);

@@ -65,10 +65,13 @@ it('calls of loadUser that never settle give their places back', async () => {
   const loadUser = (id: string) => (id === 'hangs' ? new Promise(() => {}) : Promise.resolve({ id }));
   const loader = loaderOf(loadUser, 2, 50);
   const load = async (id: string) => loader.load(ofUser(id));
-  void load('hangs');
-  void load('hangs');
+  const hang = expect(Promise.all([load('hangs'), load('hangs')])).rejects.toMatchObject({
+    code: 'KEY_STORE_UNAVAILABLE',
+    cause: new Error('loadUser has not settled within 50 ms'),
+  });
   await expect(load('fine')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
   await until(async () => (await load('fine').catch(() => null)) !== null);
+  await hang;
 });
 
 it('one that settles late gives its place back once', async () => {
@@ -83,12 +86,13 @@ it('one that settles late gives its place back once', async () => {
     20,
   );
   const load = async (id: string) => loader.load(ofUser(id));
-  void load('slow');
+  const slow = expect(load('slow')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
   await until(() => {
     void load('next').catch(() => {});
     return loads.length === 2;
   });
   loads[0]?.resolve('late');
+  await slow;
   await expect(load('third')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
 });
 

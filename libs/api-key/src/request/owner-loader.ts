@@ -2,7 +2,7 @@ import { HttpException } from '@nestjs/common';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
-import { type Eventually, isPending, rescue, then } from '../eventually';
+import { type Eventually, isPending, rescue, settled, then } from '../eventually';
 import type { Authentication } from './authentication';
 
 /** How long a call of `loadUser` that does not settle keeps its place. */
@@ -51,21 +51,18 @@ export class OwnerLoader {
     return rescue(() => this.memory.find(userId, this.ask), refuseFailed);
   }
 
-  /** A call that never settles gives its place back in the end: else so many of them, and nobody's user is loaded again. */
-  private async counted(loading: PromiseLike<unknown>): Promise<unknown> {
+  /** A call that never settles fails in the end: else so many of them, and nobody's user is loaded again. */
+  private counted(loading: PromiseLike<unknown>): Eventually<unknown> {
     this.loads += 1;
-    let isCounted = true;
-    const end = () => {
-      if (isCounted) this.loads -= 1;
-      isCounted = false;
-    };
-    const timer = setTimeout(end, this.patienceMs).unref();
-    try {
-      return await loading;
-    } finally {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`loadUser has not settled within ${this.patienceMs} ms`);
+      timer = setTimeout(() => reject(error), this.patienceMs).unref();
+    });
+    return settled(Promise.race([loading, late]), () => {
       clearTimeout(timer);
-      end();
-    }
+      this.loads -= 1;
+    });
   }
 }
 

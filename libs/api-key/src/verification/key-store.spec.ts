@@ -42,6 +42,18 @@ it.each([
   expect(Math.round(Number(found?.lifeMs) / 60_000)).toBe(lifeMs / 60_000);
 });
 
+it('the life of a key is a number, also where the application has its own parsers of types', async () => {
+  const own = await keysDataSource(database, { extra: { types: { getTypeParser: () => String } } });
+  const found = await new KeyStore(own, 60_000).findAll(['hour', 'never', 'forever'], () => {});
+  await own.destroy();
+  expect(Math.round(Number(found.get('hour')?.lifeMs) / HOUR_MS)).toBe(1);
+  expect(['hour', 'never', 'forever'].map((digest) => typeof found.get(digest)?.lifeMs)).toEqual([
+    'number',
+    'number',
+    'object',
+  ]);
+});
+
 it('a key that is revoked is told so, and one that is not there is none', async () => {
   expect(await store.find('revoked')).toMatchObject({ revoked: true });
   expect(await store.find('nothing')).toBeNull();

@@ -21,7 +21,8 @@ export interface StoredKey {
 
 interface StoredKeyRow extends ApiKeyRow {
   readonly key_digest: string;
-  readonly life_ms: number | null;
+  /** Text where the application has its own parsers of types. */
+  readonly life_ms: number | string | null;
 }
 
 /** What a table of keys must be beside having its columns. */
@@ -129,7 +130,7 @@ function storedKey(row: StoredKeyRow): StoredKey {
     apiKey: apiKeyFromRow(row),
     digest: row.key_digest,
     revoked: row.revoked_at !== null,
-    lifeMs: row.life_ms,
+    lifeMs: row.life_ms === null ? null : Number(row.life_ms) || 0,
   };
 }
 

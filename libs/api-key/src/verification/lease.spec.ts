@@ -110,6 +110,19 @@ it('a drift of the clocks of no more than the bound voids nothing, and one of mo
   expect(trusts(held)).toBe(false);
 });
 
+it('a drift that may be less than the bound voids what is remembered, however long that is served', () => {
+  const clock = new FakeClock();
+  const lease = new Lease(DAY_MS, clock, BOUND_MS);
+  lease.begin();
+  lease.renew(clock.moment());
+  const { session } = lease;
+  for (const offset of [BOUND_MS, BOUND_MS + 1]) {
+    clock.offset = offset;
+    lease.renew(clock.moment());
+    expect(lease.session === session).toBe(offset === BOUND_MS);
+  }
+});
+
 it('the age of a heartbeat counts from when it was sent', () => {
   const held = heldLease();
   held.clock.at += 300;

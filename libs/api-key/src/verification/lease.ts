@@ -15,6 +15,8 @@ export class Lease {
     /** Milliseconds after the sending of a heartbeat. */
     readonly boundMs: number,
     private readonly clock: Clock,
+    /** How many milliseconds the wall clock may run ahead before this machine counts as one that slept. */
+    private readonly maxDriftMs: number = boundMs,
   ) {}
 
   /** The listening session; what is asked under it may be remembered under it. Null where nobody listens. */
@@ -31,7 +33,7 @@ export class Lease {
   /** A heartbeat came back that was sent at that moment. */
   renew(sent: Moment): void {
     if (!this.open) return;
-    if (this.first && driftBetween(this.first, sent) > this.boundMs) this.forget();
+    if (this.first && driftBetween(this.first, sent) > this.maxDriftMs) this.forget();
     this.first ??= sent;
     this.heartbeat = sent;
   }

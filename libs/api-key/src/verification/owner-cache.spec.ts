@@ -3,15 +3,17 @@ import { OwnerCache } from './owner-cache';
 
 const BOUND_MS = 2_000;
 const USER_CACHE_MS = 500;
+const DEADLINE_MS = 200;
 
 /** A cache under a lease that is held, and the loads that a test answers when it likes. */
-function build(options: { cacheSize?: number; userCacheMs?: number } = {}) {
+function build(options: { cacheSize?: number; lookUpTimeoutMs?: number; userCacheMs?: number } = {}) {
   const clock = { at: 1_000, monotonic: () => clock.at, wall: () => clock.at };
   const moment = () => ({ monotonic: clock.at, wall: clock.at });
   const lease = new Lease(BOUND_MS, clock);
   lease.begin();
   lease.renew(moment());
-  const cache = new OwnerCache(lease, { cacheSize: 10, userCacheMs: USER_CACHE_MS, ...options }, clock);
+  const defaults = { cacheSize: 10, lookUpTimeoutMs: 60_000, userCacheMs: USER_CACHE_MS };
+  const cache = new OwnerCache(lease, { ...defaults, ...options }, clock);
   const asked: { answer: (user: unknown) => Promise<void>; fail: () => Promise<void> }[] = [];
   const load = () =>
     new Promise((resolve, reject) => {
@@ -46,6 +48,18 @@ it('who asks while a user is being loaded joins, and who asks for another does n
   await asked[0]?.answer('user');
   await asked[1]?.answer('other user');
   expect(await Promise.all([first, second, other])).toEqual(['user', 'user', 'other user']);
+});
+
+it('a load that takes longer than who asked it waits is not joined, so that one that hangs keeps nobody else out', async () => {
+  const { clock, asked, find } = build({ lookUpTimeoutMs: DEADLINE_MS });
+  void find();
+  clock.at += DEADLINE_MS - 1;
+  void find();
+  expect(asked).toHaveLength(1);
+  clock.at += 1;
+  const found = find();
+  await asked[1]?.answer('user');
+  expect(await found).toBe('user');
 });
 
 it('a load as old as a user may be is not joined, and what it finds is not used', async () => {

@@ -1,3 +1,4 @@
+import type { ResolvedApiKeyOptions } from '../api-key.options';
 import { type Eventually, isPending } from '../eventually';
 import { RecallCache } from '../recall-cache';
 import type { Clock } from './clock';
@@ -27,7 +28,7 @@ export class OwnerCache {
 
   constructor(
     private readonly lease: Lease,
-    private readonly options: { readonly cacheSize: number; readonly userCacheMs: number },
+    private readonly options: Pick<ResolvedApiKeyOptions, 'cacheSize' | 'lookUpTimeoutMs' | 'userCacheMs'>,
     private readonly clock: Clock,
   ) {
     this.known = new RecallCache(Math.max(1, options.cacheSize));
@@ -43,7 +44,7 @@ export class OwnerCache {
   find(userId: string, load: (userId: string) => unknown): Eventually<unknown> {
     const now = this.clock.monotonic();
     const loading = this.loads.get(userId);
-    return loading && this.trusts(loading, now) ? loading.user : this.load(userId, load, now);
+    return loading && this.mayBeJoined(loading, now) ? loading.user : this.load(userId, load, now);
   }
 
   /** Forgets an owner. */
@@ -65,6 +66,11 @@ export class OwnerCache {
 
   private trusts({ session, askedAt }: Remembered, now: number): boolean {
     return session !== null && now - askedAt < this.options.userCacheMs && this.lease.trusts(session, now);
+  }
+
+  /** One that takes too long for who asked it first is asked again. */
+  private mayBeJoined(loading: Load, now: number): boolean {
+    return this.trusts(loading, now) && now - loading.askedAt < this.options.lookUpTimeoutMs;
   }
 
   private load(userId: string, load: (userId: string) => unknown, askedAt: number): Eventually<unknown> {

@@ -1,4 +1,5 @@
 import { Pool, type PoolClient } from 'pg';
+import { statementName } from '../sql-name';
 import { PreparedSelect } from './prepared-select';
 
 let pool: Pool;
@@ -13,12 +14,13 @@ afterEach(async () => {
   await pool.end();
 });
 
-const selectOf = (text = 'SELECT $1::text AS found') =>
-  new PreparedSelect<{ found: string }>('test', () => text);
+const ECHO = 'SELECT $1::text AS found';
+const selectOf = (text = ECHO) => new PreparedSelect<{ found: string }>('test', () => text);
 const ask = (select: PreparedSelect<{ found: string }>, value: unknown) =>
   new Promise((resolve, reject) =>
     select.send(client, value, (error, rows) => (error ? reject(error) : resolve(rows))),
   );
+const nameOf = (version: number, text = ECHO) => `${statementName('test', text)}_${version}`;
 const preparedNames = async () =>
   (await client.query<{ name: string }>('SELECT name FROM pg_prepared_statements ORDER BY name')).rows.map(
     ({ name }) => name,
@@ -28,18 +30,26 @@ it('a statement is prepared once a connection, and asked with each value', async
   const select = selectOf();
   expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
   expect(await ask(select, 'b')).toEqual([{ found: 'b' }]);
-  expect(await preparedNames()).toEqual(['test_1']);
+  expect(await preparedNames()).toEqual([nameOf(1)]);
+});
+
+it('those of another text have another name, so that a session that is shared answers neither for the other', async () => {
+  const other = "SELECT 'other' AS found WHERE $1 <> ''";
+  await ask(selectOf(other), 'a');
+  expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);
+  expect(await preparedNames()).toEqual([nameOf(1), nameOf(1, other)].sort());
 });
 
 it('a statement whose types have changed is prepared anew, under another name', async () => {
   await client.query('CREATE TEMPORARY TABLE named (name varchar)');
   await client.query(`INSERT INTO named VALUES ('a')`);
-  const select = selectOf('SELECT name AS found FROM named WHERE name = $1');
+  const text = 'SELECT name AS found FROM named WHERE name = $1';
+  const select = selectOf(text);
   await ask(select, 'a');
   await client.query('ALTER TABLE named ALTER name TYPE text');
   expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
   expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
-  expect(await preparedNames()).toEqual(['test_1', 'test_2']);
+  expect(await preparedNames()).toEqual([nameOf(1, text), nameOf(2, text)]);
 });
 
 it('a statement that a pooler has taken away is asked without a name from then on', async () => {
@@ -52,9 +62,9 @@ it('a statement that a pooler has taken away is asked without a name from then o
 });
 
 it('a statement whose name another has taken in the session is asked without one', async () => {
-  await client.query('PREPARE test_1 AS SELECT 1');
+  await client.query(`PREPARE ${nameOf(1)} AS SELECT 1`);
   expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);
-  expect(await preparedNames()).toEqual(['test_1']);
+  expect(await preparedNames()).toEqual([nameOf(1)]);
 });
 
 it.each([
@@ -80,9 +90,10 @@ it.each([
 
 it('of several that a session lost at once each is asked again, and all are prepared under one new name', async () => {
   await client.query('CREATE TEMPORARY TABLE lost (name varchar)');
-  const select = selectOf('SELECT name AS found FROM lost WHERE name = $1');
+  const text = 'SELECT name AS found FROM lost WHERE name = $1';
+  const select = selectOf(text);
   await ask(select, 'a');
   await client.query('ALTER TABLE lost ALTER name TYPE text');
   expect(await Promise.all(['a', 'b', 'c'].map((value) => ask(select, value)))).toEqual([[], [], []]);
-  expect(await preparedNames()).toEqual(['test_1', 'test_2']);
+  expect(await preparedNames()).toEqual([nameOf(1, text), nameOf(2, text)]);
 });

@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { statementName } from '../sql-name';
 
 /** A prepared statement that is none any more: the table changed its types (0A000), or the session is not ours alone. */
 const STALE_PLAN = '0A000';
@@ -8,7 +9,7 @@ const POOLED_AWAY = ['26000', '42P05'];
 export class PreparedSelect<Row extends object> {
   private version = 1;
   private isNamed = true;
-  private statement: string | undefined;
+  private statement: { readonly text: string; readonly name: string } | undefined;
 
   constructor(
     private readonly name: string,
@@ -17,7 +18,14 @@ export class PreparedSelect<Row extends object> {
 
   /** What it says. */
   get text(): string {
-    this.statement ??= this.write();
+    return this.written.text;
+  }
+
+  private get written() {
+    if (this.statement === undefined) {
+      const text = this.write();
+      this.statement = { text, name: statementName(this.name, text) };
+    }
     return this.statement;
   }
 
@@ -58,6 +66,6 @@ export class PreparedSelect<Row extends object> {
   }
 
   private nameNow(): string | null {
-    return this.isNamed ? `${this.name}_${this.version}` : null;
+    return this.isNamed ? `${this.written.name}_${this.version}` : null;
   }
 }

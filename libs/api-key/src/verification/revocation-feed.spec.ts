@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { flakyProxy } from '../../../../test/support/flaky-proxy';
+import { lossyPooler } from '../../../../test/support/lossy-pooler';
 import { until } from '../../../../test/support/until';
 import { SYSTEM_CLOCK } from './clock';
 import { Lease } from './lease';
@@ -36,15 +37,15 @@ afterEach(async () => {
 });
 
 /** Begins to listen. */
-function listen(checkMs?: number): RevocationFeed {
+function listen(checkMs?: number, over = lease): RevocationFeed {
   const listener = {
     evict: (id: string) => void heard.push(`key ${id}`),
     evictUnknown: () => void heard.push('a new key'),
     evictOwner: (id: string) => void heard.push(`owner ${id}`),
     clear: () => void heard.push('anything'),
   };
-  const options = { heartbeatMs: HEARTBEAT_MS, trustMs: 12_345, checkMs };
-  const feed = new RevocationFeed(dataSource, lease, listener, options, SYSTEM_CLOCK);
+  const options = { heartbeatMs: HEARTBEAT_MS, leaseMs: LEASE_MS, trustMs: 12_345, checkMs };
+  const feed = new RevocationFeed(dataSource, over, listener, options, SYSTEM_CLOCK);
   feed.onApplicationBootstrap();
   feeds.push(feed);
   return feed;
@@ -64,6 +65,13 @@ async function replaceFunction(signature: string, returns: string): Promise<void
      ALTER DATABASE "${new URL(database).pathname.slice(1)}" SET search_path = public, pg_catalog`,
   );
 }
+
+/** As if those of the feed, which are numbers, did not come back. */
+const loseHeartbeats = () =>
+  replaceFunction(
+    'pg_notify(text, text)',
+    `void LANGUAGE sql AS $$ SELECT CASE WHEN $2 ~ '^[0-9]+$' THEN NULL ELSE pg_catalog.pg_notify($1, $2) END $$`,
+  );
 
 it('a session begins with nothing remembered, and its heartbeats hold the lease for longer than one would', async () => {
   listen();
@@ -159,13 +167,48 @@ it('a connection that leads to a replica is not listened on', async () => {
 });
 
 it('where its heartbeats do not come back it trusts nothing, and goes on where they do again', async () => {
-  await replaceFunction('pg_notify(text, text)', `void LANGUAGE sql AS ''`);
+  await loseHeartbeats();
   listen();
   await until(() => said.length > 0);
   expect(said).toEqual([expect.stringMatching(/heartbeats no longer come back/)]);
   expect(isHeld()).toBe(false);
   await sql(database, 'DROP FUNCTION public.pg_notify(text, text)');
   await until(isHeld);
+});
+
+it('so it does where what is remembered is served for much longer than a lease', async () => {
+  await loseHeartbeats();
+  listen(undefined, new Lease(86_400_000, SYSTEM_CLOCK));
+  await until(() => said.length > 0);
+  expect(said).toEqual([expect.stringMatching(/heartbeats no longer come back/)]);
+});
+
+it('a session that follows one that was lost is held, whatever that one still does', async () => {
+  listen();
+  await until(() => isHeld() && Number(lease.heartbeatAgeMs()) < HEARTBEAT_MS);
+  const beats = performance.now();
+  await until(() => performance.now() - beats > 10 * HEARTBEAT_MS);
+  const { session } = lease;
+  await endConnections();
+  await until(() => isHeld() && lease.session !== null && lease.session !== session);
+  const next = lease.session;
+  const back = performance.now();
+  await until(() => performance.now() - back > LEASE_MS + 10 * HEARTBEAT_MS);
+  expect([lease.session, heard]).toEqual([next, ['anything', 'anything']]);
+});
+
+it('through a pooler that loses what comes while it is idle it does not listen, and says what to do', async () => {
+  const pooler = await lossyPooler(database);
+  await dataSource.destroy();
+  dataSource = await keysDataSource(pooler.url);
+  listen();
+  await until(() => said.length > 0);
+  expect(said[0]).toMatch(
+    /notes of others do not arrive, .* give the library a data source that goes past it/,
+  );
+  expect([isHeld(), lease.session, heard]).toEqual([false, null, []]);
+  await dataSource.destroy();
+  await pooler.close();
 });
 
 it('it ends with the application, at once, and closes its connection', async () => {

@@ -5,6 +5,7 @@ import type { Client } from 'pg';
 import type { DataSource } from 'typeorm';
 import { wordsOf } from '../error-words';
 import { apiKeyTable, trustTable } from './api-key.row';
+import { BackOff } from './back-off';
 import { type Clock, type Moment, momentOf } from './clock';
 import { FEED_TRIGGERS, feedChannel } from './feed-names';
 import type { Lease } from './lease';
@@ -27,19 +28,31 @@ export interface FeedListener {
 export interface FeedOptions {
   /** Milliseconds between two heartbeats. */
   readonly heartbeatMs: number;
+  /** Milliseconds, beyond one heartbeat, after which a session whose heartbeats do not come back is given up. */
+  readonly leaseMs: number;
   /** The longest that this instance trusts what it remembers, in milliseconds, for `revoke` with `everywhere`. */
   readonly trustMs: number;
   /** Milliseconds between two checks that its triggers are there. Default 60,000. */
   readonly checkMs?: number;
 }
 
-const FIRST_RETRY_MS = 100;
-const MAX_RETRY_MS = 5_000;
+const CLOSE_MS = 100;
+const PROBE = 'probe';
+const PROBE_MS = 2_000;
 const CHECK_MS = 60_000;
 
 /** A listener in the background keeps no process alive; `pg` has this and does not type it. */
 interface Unreferenced {
   unref(): void;
+}
+
+/** One listening connection, and the heartbeats that it has sent: those of another never count for it. */
+interface Session {
+  readonly client: Client;
+  readonly heartbeatChannel: string;
+  readonly sent: Map<string, Moment>;
+  /** Called when the probe arrives. */
+  proven: () => void;
 }
 
 /** The triggers that the feed lives on are missing or off. */
@@ -49,7 +62,6 @@ class FeedMissing extends Error {}
 export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
   private readonly stopped = new AbortController();
-  private readonly heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
   private running: Promise<void> = Promise.resolve();
   private reported = '';
 
@@ -75,31 +87,32 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   private async run(): Promise<void> {
-    let retryMs = FIRST_RETRY_MS;
+    const backOff = new BackOff();
     while (!this.stopped.signal.aborted) {
       const began = this.clock.monotonic();
       const error = await this.listen().catch((reason: unknown) => reason);
+      if (error instanceof FeedMissing && this.lease.session !== null) this.listener.clear();
       this.lease.lose();
       if (this.stopped.signal.aborted) return;
-      if (error instanceof FeedMissing) this.listener.clear();
       this.report(error);
-      if (this.clock.monotonic() - began > MAX_RETRY_MS) retryMs = FIRST_RETRY_MS;
-      const waitMs = error instanceof FeedMissing ? this.checkMs : retryMs * (0.5 + Math.random() / 2);
+      const heldMs = this.clock.monotonic() - began;
+      const waitMs = error instanceof FeedMissing ? this.checkMs : backOff.next(heldMs);
       await delay(waitMs, undefined, { signal: this.stopped.signal, ref: false }).catch(() => {});
-      retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
     }
   }
 
   /** One listening session; it ends by an error or by the shutdown. */
   private async listen(): Promise<void> {
     const client = sideClient(this.dataSource, 'nestjs-api-key feed');
+    const heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
+    const session: Session = { client, heartbeatChannel, sent: new Map(), proven: () => {} };
     const over = new AbortController();
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
       await Promise.race([client.connect(), ended]);
       (client as Client & Unreferenced).unref();
-      await Promise.race([this.open(client), ended]);
-      await Promise.race([this.beat(client), ended]);
+      await Promise.race([this.open(session, over.signal), ended]);
+      await Promise.race([this.beat(session, over.signal), ended]);
     } finally {
       over.abort();
       client.removeAllListeners('notification');
@@ -107,7 +120,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
-  private async open(client: Client): Promise<void> {
+  private async open(session: Session, over: AbortSignal): Promise<void> {
+    const { client, heartbeatChannel } = session;
     const table = apiKeyTable(this.dataSource);
     const { rows } = await client.query(
       'SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery() AS standby',
@@ -118,46 +132,67 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     await this.checkTriggers(client);
     await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);
     const channel = feedChannel(oid);
-    client.on('notification', (note) => this.heard(note.channel, String(note.payload)));
-    await client.query(`LISTEN ${channel}; LISTEN ${this.heartbeatChannel}`);
+    client.on('notification', (note) => this.heard(session, note.channel, String(note.payload)));
+    await client.query(`LISTEN ${channel}; LISTEN ${heartbeatChannel}`);
+    await this.prove(session, over);
     this.lease.begin();
     this.listener.clear();
   }
 
-  private readonly sent = new Map<string, Moment>();
+  /**
+   * Lets another connection send a note while this one is idle. A pooler in transaction mode loses it, and those of revocations too,
+   * though heartbeats may come back, for they come within a statement.
+   */
+  private async prove(session: Session, over: AbortSignal): Promise<void> {
+    const arrived = new Promise<void>((resolve) => {
+      session.proven = resolve;
+    });
+    const other = sideClient(this.dataSource, 'nestjs-api-key probe');
+    const end = () => void close(other);
+    other.on('error', () => {});
+    over.addEventListener('abort', end, { once: true });
+    try {
+      await other.connect();
+      await other.query('SELECT pg_notify($1, $2)', [session.heartbeatChannel, PROBE]);
+    } finally {
+      over.removeEventListener('abort', end);
+      end();
+    }
+    await Promise.race([arrived, unproven(over)]);
+  }
 
-  /** Sends heartbeats until one does not come back in time. */
-  private async beat(client: Client): Promise<never> {
-    this.sent.clear();
+  /** Sends heartbeats until one does not come back in time, or the session is over. */
+  private async beat({ client, heartbeatChannel, sent }: Session, over: AbortSignal): Promise<never> {
     const everyChecks = Math.ceil(this.checkMs / this.options.heartbeatMs);
     for (let n = 1; ; n++) {
       const moment = momentOf(this.clock);
-      const oldest = this.sent.values().next().value ?? moment;
-      if (moment.monotonic - oldest.monotonic > this.lease.boundMs + this.options.heartbeatMs)
+      const oldest = sent.values().next().value ?? moment;
+      if (moment.monotonic - oldest.monotonic > this.options.leaseMs + this.options.heartbeatMs)
         throw new Error('heartbeats no longer come back');
-      this.sent.set(String(n), moment);
+      sent.set(String(n), moment);
       await client.query({
         name: 'nestjs_api_key_beat',
         text: 'SELECT pg_notify($1, $2)',
-        values: [this.heartbeatChannel, String(n)],
+        values: [heartbeatChannel, String(n)],
       });
       if (this.reported !== '') this.report(null);
       if (n % everyChecks === 0) await this.checkTriggers(client);
-      await delay(this.options.heartbeatMs, undefined, { signal: this.stopped.signal, ref: false });
+      await delay(this.options.heartbeatMs, undefined, { signal: over, ref: false });
     }
   }
 
-  private heard(channel: string, payload: string): void {
-    if (channel === this.heartbeatChannel) this.cameBack(payload);
+  private heard(session: Session, channel: string, payload: string): void {
+    if (channel === session.heartbeatChannel) this.cameBack(session, payload);
     else if (payload === '*') this.listener.clear();
     else if (payload === '+') this.listener.evictUnknown();
     else if (payload.startsWith('u:')) this.listener.evictOwner(payload.slice(2));
     else this.listener.evict(payload);
   }
 
-  private cameBack(payload: string): void {
-    const moment = this.sent.get(payload);
-    this.sent.delete(payload);
+  private cameBack({ sent, proven }: Session, payload: string): void {
+    if (payload === PROBE) proven();
+    const moment = sent.get(payload);
+    sent.delete(payload);
     if (moment) this.lease.renew(moment);
   }
 
@@ -199,11 +234,19 @@ function endOf(client: Client, stopped: AbortSignal, over: AbortSignal): Promise
   return ended;
 }
 
+/** Rejects where the probe has not arrived in time. */
+async function unproven(over: AbortSignal): Promise<never> {
+  await delay(PROBE_MS, undefined, { signal: over, ref: false });
+  throw new Error(
+    'notes of others do not arrive, as behind a pooler in transaction mode: give the library a data source that goes past it',
+  );
+}
+
 /** Ends a connection without waiting for one that does not answer. */
 async function close(client: Client): Promise<void> {
   const { connection } = client as unknown as {
     readonly connection: { readonly stream: { destroy(): void } };
   };
-  await Promise.race([client.end().catch(() => {}), delay(FIRST_RETRY_MS, undefined, { ref: false })]);
+  await Promise.race([client.end().catch(() => {}), delay(CLOSE_MS, undefined, { ref: false })]);
   connection.stream.destroy();
 }

@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { Client, Pool, type PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import { until } from '../../../../test/support/until';
@@ -22,8 +23,12 @@ beforeEach(() => {
 afterEach(() => pool.end());
 
 /** Askings on the pool, each answered with all that its statement found. */
-function connectionsOf(patience: Patience = PATIENT, text = ECHO): SharedConnections<readonly string[]> {
-  const dataSource = { driver: { master: pool, postgres: { Client } } } as unknown as DataSource;
+function connectionsOf(
+  patience: Patience = PATIENT,
+  text = ECHO,
+  driver: object = { master: pool, postgres: { Client } },
+): SharedConnections<readonly string[]> {
+  const dataSource = { driver } as unknown as DataSource;
   const select = new PreparedSelect<{ found: string }>('test', () => text);
   const canceller = new StatementCanceller(() => sideClient(dataSource, 'test cancel'));
   return new SharedConnections(dataSource, patience, (client, values, answered) => {
@@ -233,6 +238,73 @@ describe('a connection', () => {
     expect(outcomes).toMatchObject(Array(2).fill({ reason: { code: 'ECONNREFUSED' } }));
     await pool.end();
     pool = there;
+  });
+
+  it('that is being opened, and hangs, keeps no one who comes when another is free', async () => {
+    await pool.end();
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    pool = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 2 });
+    const healthy = await pool.connect();
+    pool.options.host = '127.0.0.1';
+    Object.assign(pool.options, {
+      connectionString: `postgres://x@127.0.0.1:${(silent.address() as AddressInfo).port}/x`,
+    });
+    const connections = connectionsOf();
+    const hangs = expect(ask(connections, 'hangs')).rejects.toBeDefined();
+    await turn();
+    expect(pool.totalCount).toBe(2);
+    const next = ask(connections, 'next');
+    await turn();
+    healthy.release();
+    expect(await next).toEqual(['next']);
+    silent.close();
+    for (const client of (pool as unknown as { _clients: Client[] })._clients)
+      if (!(client as unknown as { _connected: boolean })._connected)
+        (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy(
+          new Error('hung up'),
+        );
+    await hangs;
+  });
+
+  it('of a data source that was closed and is open again serves none who waited for one of before', async () => {
+    const taken = await pool.connect();
+    const driver = { master: pool };
+    const connections = connectionsOf({ deadlineMs: 100 }, ECHO, driver);
+    const before = expect(ask(connections, 'before')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    await turn();
+    const again = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 1 });
+    driver.master = again;
+    const busy = await again.connect();
+    const next = ask(connections, 'next');
+    await turn();
+    busy.release();
+    expect(await next).toEqual(['next']);
+    await before;
+    await again.end();
+    taken.release();
+  });
+
+  it.each([
+    'BEGIN ISOLATION LEVEL REPEATABLE READ',
+    'BEGIN; SELECT 1 / 0',
+  ])('that was given back within a transaction is thrown away: %s', async (begin) => {
+    const forgetful = await pool.connect();
+    await forgetful.query(begin).catch(() => {});
+    await until(() => forgetful.getTransactionStatus() !== 'I');
+    const { processID } = forgetful as unknown as { readonly processID: number };
+    forgetful.release();
+    const connections = connectionsOf(PATIENT, "SELECT pg_backend_pid()::text AS found WHERE '' <> ALL ($1)");
+    expect(await ask(connections, 'a')).not.toEqual([String(processID)]);
+  });
+
+  it('whose password the application cannot tell is a failure of the store', async () => {
+    const connect = (done: (error: Error) => void) => done(new Error('no credentials from any provider'));
+    const master = { idleCount: 0, totalCount: 0, options: { max: 1 }, connect };
+    await expect(ask(connectionsOf(PATIENT, ECHO, { master }), 'a')).rejects.toMatchObject({
+      code: 'ECONNECT',
+      message: 'no connection: no credentials from any provider',
+    });
   });
 
   it('is none to have where the data source is closed, or is being closed', async () => {

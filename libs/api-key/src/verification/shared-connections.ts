@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
+import { wordsOf } from '../error-words';
 import { type Eventually, inTime } from '../eventually';
 
 /** How many askings go out in one statement at most. */
@@ -46,8 +47,8 @@ interface Group<Found> {
  * on the driver's pool and by callbacks, for TypeORM's repository costs twice as much, and each promise on the way some microseconds.
  */
 export class SharedConnections<Found> {
-  /** Those that wait for a connection: however many are given up meanwhile, others take their place. */
-  private readonly waiting: Group<Found>[] = [];
+  /** Those that wait for whichever connection of a pool is free first: however many are given up meanwhile, others take their place. */
+  private readonly waiting = new WeakMap<Pool, Set<Group<Found>>>();
   /** Those that came in this turn of the event loop. */
   private gathering: Group<Found> | undefined;
   private readonly heard = new WeakSet<PoolClient>();
@@ -89,7 +90,8 @@ export class SharedConnections<Found> {
   private crowded(): Group<Found> | undefined {
     const pool = this.pool();
     if (pool === undefined || hasRoom(pool)) return undefined;
-    return this.waiting.find(({ askings }) => askings.size < MAX_TOGETHER);
+    for (const group of this.waitingFor(pool)) if (group.askings.size < MAX_TOGETHER) return group;
+    return undefined;
   }
 
   /** A new group, for all that come in this turn of the event loop. */
@@ -105,18 +107,32 @@ export class SharedConnections<Found> {
 
   private connect(group: Group<Found>): void {
     const pool = this.pool();
-    if (pool === undefined) rejectAll(group, new Error('no connection: the data source is closed'));
+    if (pool === undefined) rejectAll(group, unconnected('the data source is closed'));
     else this.board(pool, group);
   }
 
   private board(pool: Pool, group: Group<Found>): void {
-    this.waiting.push(group);
+    const waiting = this.waitingFor(pool);
+    if (!opensFor(pool)) waiting.add(group);
     pool.connect((error, client) => {
-      this.waiting.splice(this.waiting.indexOf(group), 1);
-      if (error || !client) rejectAll(group, error);
+      waiting.delete(group);
+      if (error || !client) rejectAll(group, unconnected(error));
       else if (group.askings.size === 0) client.release();
+      else if (isInTransaction(client)) this.boardAnother(pool, group, client);
       else this.depart(group, client);
     });
+  }
+
+  /** A transaction that someone forgot would answer as of its beginning, or not at all. */
+  private boardAnother(pool: Pool, group: Group<Found>, client: PoolClient): void {
+    client.release(new Error('given back within a transaction'));
+    this.board(pool, group);
+  }
+
+  private waitingFor(pool: Pool): Set<Group<Found>> {
+    const waiting = this.waiting.get(pool) ?? new Set();
+    this.waiting.set(pool, waiting);
+    return waiting;
   }
 
   private depart(group: Group<Found>, client: PoolClient): void {
@@ -171,6 +187,22 @@ function hasRoom(pool: Pool): boolean {
   return pool.idleCount > pool.waitingCount || pool.totalCount < pool.options.max;
 }
 
+/** Whether a connection is opened for the next who asks, who then waits for that one alone, however long it takes. */
+function opensFor(pool: Pool): boolean {
+  return pool.idleCount === 0 && pool.totalCount < pool.options.max;
+}
+
+function isInTransaction(client: PoolClient): boolean {
+  const status = client.getTransactionStatus?.();
+  return status === 'T' || status === 'E';
+}
+
+/** Whatever keeps a connection from being opened has a code, such as what an application's own `password` throws. */
+function unconnected(error: unknown): unknown {
+  if (Object(error).code !== undefined) return error;
+  return Object.assign(new Error(`no connection: ${wordsOf(error)}`), { code: 'ECONNECT' });
+}
+
 function valuesOf<Found>({ askings }: Group<Found>): readonly string[] {
   const values = Array.from(askings, (asking) => asking.values);
   const [first = []] = values;
@@ -181,7 +213,7 @@ function rejectAll<Found>({ askings }: Group<Found>, error: unknown): void {
   for (const { reject } of askings) reject(error);
 }
 
-/** PostgreSQL answered, and goes on with the connection: by class 57P it says that it ends it. */
+/** PostgreSQL answered, and the connection is of use still: by class 57P it says that it ends it, by 25 that a transaction was left open. */
 function isOfStatement(error: unknown): boolean {
-  return /^(?!57P)[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
+  return /^(?!57P|25)[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
 }

@@ -48,14 +48,14 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly options: ResolvedApiKeyOptions,
     clock: Clock = SYSTEM_CLOCK,
   ) {
-    this.lease = new Lease(Math.max(options.leaseMs, options.serveCachedForMs), clock);
+    const { leaseMs, heartbeatMs, serveCachedForMs } = options;
+    this.lease = new Lease(Math.max(leaseMs, serveCachedForMs), clock, leaseMs);
     this.cache = new KeyCache((digest, how) => this.lookUp(digest, how), this.lease, options, clock);
     this.batch = new LookUpBatch(
       (digests, sent) => store.findAll(digests, sent),
       Math.min(TOGETHER_MS, options.lookUpTimeoutMs / PART_OF_DEADLINE),
     );
     this.owners = new OwnerCache(this.lease, options, clock);
-    const { heartbeatMs } = options;
     this.feed =
       options.cacheSize === 0
         ? null
@@ -63,7 +63,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
             dataSource,
             this.lease,
             this.listener(),
-            { heartbeatMs, trustMs: this.trustMs },
+            { heartbeatMs, leaseMs, trustMs: this.trustMs },
             clock,
           );
   }
