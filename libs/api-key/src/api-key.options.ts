@@ -118,7 +118,10 @@ export interface ApiKeyOptions {
    * For so long, a revoked key may still be accepted. Default 0: not at all.
    */
   staleForMs?: number;
-  /** Milliseconds that what `loadUser` returned is remembered, 0 to 60,000; 0: it is asked each time. Default: `leaseMs`. */
+  /**
+   * Milliseconds that what `loadUser` returned is remembered, 0 to 60,000; 0: it is asked each time. Meanwhile all requests of an
+   * owner get the same object: they must not change it. Default: `leaseMs`.
+   */
   userCacheMs?: number;
   /** Milliseconds after which a request whose key is looked up, or whose user is loaded, is answered 503, 10 to 60,000. Default 200. */
   lookUpTimeoutMs?: number;

@@ -135,6 +135,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     client.on('notification', (note) => this.heard(session, note.channel, String(note.payload)));
     await client.query(`LISTEN ${channel}; LISTEN ${heartbeatChannel}`);
     await this.prove(session, over);
+    over.throwIfAborted();
     this.lease.begin();
     this.listener.clear();
   }
