@@ -9,6 +9,7 @@ export async function sql<Row = Record<string, unknown>>(
   values?: unknown[],
 ): Promise<Row[]> {
   const client = new Client({ connectionString: url });
+  client.on('error', () => {}); // a server that is ended says so once more, after the answer
   await client.connect();
   try {
     const result = await client.query(text, values);

@@ -32,6 +32,7 @@ export async function createRailsDatabase(): Promise<string> {
 /** Does something on a connection as a Rails app with `default_timezone = :utc` sets it up. */
 export async function asRails<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url });
+  client.on('error', () => {});
   await client.connect();
   try {
     await client.query("SET time zone 'UTC'");

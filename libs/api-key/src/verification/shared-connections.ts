@@ -125,6 +125,7 @@ export class SharedConnections<Found> {
 
   /** A transaction that someone forgot would answer as of its beginning, or not at all. */
   private boardAnother(pool: Pool, group: Group<Found>, client: PoolClient): void {
+    this.hear(client);
     client.release(new Error('given back within a transaction'));
     this.board(pool, group);
   }
