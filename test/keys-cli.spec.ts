@@ -159,7 +159,7 @@ it.each([
 
 it.each([
   ['rotate', '(default: 24h)'],
-  ['prune', '(default: 90d, 90 days)'],
+  ['prune', '(default: 90d)'],
   ['revoke', 'revoke everywhere'],
 ])('the help of %s names its default: %s', async (command, words) => {
   expect((await keysHere(command, '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(words);

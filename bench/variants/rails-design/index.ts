@@ -1,10 +1,10 @@
 import { Controller, type DynamicModule, Get, Module, UseGuards } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { User } from '../../../src/users/user.entity';
 import { connection } from '../connection';
 import { ANSWER, ROUTE } from '../route';
 import { RailsApiKey } from './rails-api-key.entity';
 import { RailsDesignGuard, RequireScope } from './rails-design.guard';
+import { RailsUser } from './rails-user.entity';
 
 @Controller(ROUTE)
 @UseGuards(RailsDesignGuard)
@@ -21,7 +21,7 @@ class RailsDesignModule {}
 
 /** The route behind the Rails design, ported as it stands. */
 export function railsDesign(databaseUrl: string): DynamicModule {
-  const entities = [RailsApiKey, User];
+  const entities = [RailsApiKey, RailsUser];
   return {
     module: RailsDesignModule,
     imports: [

@@ -10,8 +10,8 @@ import {
 import { Reflector } from '@nestjs/core';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
-import { User } from '../../../src/users/user.entity';
 import { RailsApiKey } from './rails-api-key.entity';
+import { RailsUser } from './rails-user.entity';
 
 /** The one scope that a route asks for. */
 export const RequireScope = Reflector.createDecorator<string>();
@@ -19,7 +19,7 @@ export const RequireScope = Reflector.createDecorator<string>();
 interface RailsRequest {
   readonly headers: IncomingHttpHeaders;
   apiKey?: RailsApiKey;
-  user?: User | null;
+  user?: RailsUser | null;
 }
 
 /** The Rails controller's `before_action`: authenticate, then the scope. */
@@ -27,7 +27,7 @@ interface RailsRequest {
 export class RailsDesignGuard implements CanActivate {
   constructor(
     @InjectRepository(RailsApiKey) private readonly keys: Repository<RailsApiKey>,
-    @InjectRepository(User) private readonly users: Repository<User>,
+    @InjectRepository(RailsUser) private readonly users: Repository<RailsUser>,
     private readonly reflector: Reflector,
   ) {}
 

@@ -8,7 +8,7 @@
  * }
  * ```
  */
-// biome-ignore lint/suspicious/noEmptyInterface: filled by declaration merging
+// biome-ignore lint/suspicious/noEmptyInterface: applications add their scopes to it by declaration merging, which only an interface allows
 export interface ScopeCatalogue {}
 
 /** A scope that a route may ask for: one of the catalogue's, or any text where no catalogue is declared. */

@@ -220,7 +220,7 @@ function addMany(program: Command, host: KeysCliHost): void {
     .addOption(
       new Option('--older-than <days>', 'keys that expired or were revoked so long ago')
         .argParser(parseDays)
-        .default(PRUNE_KEYS.days, '90d, 90 days'),
+        .default(PRUNE_KEYS.days, PRUNE_KEYS.text),
     )
     .addOption(
       new Option('--events-older-than <days>', 'events so old')
