@@ -10,6 +10,24 @@ export function statementName(name: string, text: string): string {
   return `${name}_${hash('sha256', text).slice(0, DIGITS)}`;
 }
 
+/** What a prepared statement says, and its `statementName`. */
+export interface NamedStatement {
+  readonly text: string;
+  readonly name: string;
+}
+
+/** A statement that is written and named once, when it is first asked for: before that the data source knows no table. */
+export function namedOnce(name: string, write: () => string): () => NamedStatement {
+  let statement: NamedStatement | undefined;
+  return () => {
+    if (statement === undefined) {
+      const text = write();
+      statement = { text, name: statementName(name, text) };
+    }
+    return statement;
+  };
+}
+
 /** A name, with its schema where it has one, as quoted SQL identifiers. */
 export function quoteName(path: string): string {
   return path

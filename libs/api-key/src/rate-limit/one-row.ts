@@ -1,6 +1,6 @@
 import type { Pool, QueryConfig } from 'pg';
 import type { DataSource } from 'typeorm';
-import { statementName } from '../sql-name';
+import { type NamedStatement, namedOnce } from '../sql-name';
 
 const QUERY_TIMEOUT_MS = 1_000;
 
@@ -13,12 +13,15 @@ const POOLED_AWAY = ['26000', '42P05'];
  */
 export class OneRow<Row extends object> {
   private isNamed = true;
+  private readonly statement: () => NamedStatement;
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly name: string,
-    private readonly statement: () => string,
-  ) {}
+    name: string,
+    write: () => string,
+  ) {
+    this.statement = namedOnce(name, write);
+  }
 
   /** @throws Error where PostgreSQL fails, or has not answered after a second */
   async ask(values: readonly unknown[]): Promise<Row> {
@@ -34,9 +37,9 @@ export class OneRow<Row extends object> {
 
   private async run(values: readonly unknown[], isNamed: boolean): Promise<Row> {
     const { master } = this.dataSource.driver as unknown as { readonly master: Pool };
-    const text = this.statement();
+    const { text, name } = this.statement();
     const { rows } = await master.query<Row>({
-      name: isNamed ? statementName(this.name, text) : undefined,
+      name: isNamed ? name : undefined,
       text,
       values: [...values],
       query_timeout: QUERY_TIMEOUT_MS,

@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg';
-import { statementName } from '../sql-name';
+import { type NamedStatement, namedOnce } from '../sql-name';
 
 /** A prepared statement that is none any more: the table changed its types (0A000), or the session is not ours alone. */
 const STALE_PLAN = '0A000';
@@ -9,24 +9,15 @@ const POOLED_AWAY = ['26000', '42P05'];
 export class PreparedSelect<Row extends object> {
   private version = 1;
   private isNamed = true;
-  private statement: { readonly text: string; readonly name: string } | undefined;
+  private readonly statement: () => NamedStatement;
 
-  constructor(
-    private readonly name: string,
-    private readonly write: () => string,
-  ) {}
+  constructor(name: string, write: () => string) {
+    this.statement = namedOnce(name, write);
+  }
 
   /** What it says. */
   get text(): string {
-    return this.written.text;
-  }
-
-  private get written() {
-    if (this.statement === undefined) {
-      const text = this.write();
-      this.statement = { text, name: statementName(this.name, text) };
-    }
-    return this.statement;
+    return this.statement().text;
   }
 
   /** Sends it, once more where its preparation was lost and can be mended: another sending may have mended it by now. */
@@ -66,6 +57,6 @@ export class PreparedSelect<Row extends object> {
   }
 
   private nameNow(): string | null {
-    return this.isNamed ? `${this.written.name}_${this.version}` : null;
+    return this.isNamed ? `${this.statement().name}_${this.version}` : null;
   }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import type { Client } from 'pg';
+import type { Client, Notification } from 'pg';
 import type { DataSource } from 'typeorm';
 import { wordsOf } from '../error-words';
 import { apiKeyTable, trustTable } from './api-key.row';
@@ -51,8 +51,6 @@ interface Session {
   readonly client: Client;
   readonly heartbeatChannel: string;
   readonly sent: Map<string, Moment>;
-  /** Called when the probe arrives. */
-  proven: () => void;
 }
 
 /** The triggers that the feed lives on are missing or off. */
@@ -105,7 +103,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private async listen(): Promise<void> {
     const client = sideClient(this.dataSource, 'nestjs-api-key feed');
     const heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
-    const session: Session = { client, heartbeatChannel, sent: new Map(), proven: () => {} };
+    const session: Session = { client, heartbeatChannel, sent: new Map() };
     const over = new AbortController();
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
@@ -144,17 +142,15 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
    * Lets another connection send a note while this one is idle. A pooler in transaction mode loses it, and those of revocations too,
    * though heartbeats may come back, for they come within a statement.
    */
-  private async prove(session: Session, over: AbortSignal): Promise<void> {
-    const arrived = new Promise<void>((resolve) => {
-      session.proven = resolve;
-    });
+  private async prove({ client, heartbeatChannel }: Session, over: AbortSignal): Promise<void> {
+    const arrived = arrivalOf(PROBE, client, heartbeatChannel);
     const other = sideClient(this.dataSource, 'nestjs-api-key probe');
     const end = () => void close(other);
     other.on('error', () => {});
     over.addEventListener('abort', end, { once: true });
     try {
       await other.connect();
-      await other.query('SELECT pg_notify($1, $2)', [session.heartbeatChannel, PROBE]);
+      await other.query('SELECT pg_notify($1, $2)', [heartbeatChannel, PROBE]);
     } finally {
       over.removeEventListener('abort', end);
       end();
@@ -190,8 +186,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     else this.listener.evict(payload);
   }
 
-  private cameBack({ sent, proven }: Session, payload: string): void {
-    if (payload === PROBE) proven();
+  private cameBack({ sent }: Session, payload: string): void {
     const moment = sent.get(payload);
     sent.delete(payload);
     if (moment) this.lease.renew(moment);
@@ -233,6 +228,18 @@ function endOf(client: Client, stopped: AbortSignal, over: AbortSignal): Promise
   ended.catch(() => {});
   client.on('error', () => {});
   return ended;
+}
+
+/** Resolves once a note has come. */
+function arrivalOf(payload: string, client: Client, channel: string): Promise<void> {
+  return new Promise((resolve) => {
+    const hear = (note: Notification) => {
+      if (note.channel !== channel || note.payload !== payload) return;
+      client.off('notification', hear);
+      resolve();
+    };
+    client.on('notification', hear);
+  });
 }
 
 /** Rejects where the probe has not arrived in time. */
