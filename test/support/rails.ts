@@ -47,13 +47,9 @@ export async function asRails<T>(url: string, work: (client: Client) => Promise<
  * Rails reads its times as UTC, whether or not the column has a time zone.
  */
 export async function railsAuthenticates(client: Client, digest: string): Promise<boolean> {
-  const { rows } = await client.query('SELECT expires_at FROM api_keys WHERE key_digest = $1 LIMIT 1', [
-    digest,
-  ]);
-  if (rows.length === 0) return false;
-  const { rows: expired } = await client.query(
-    'SELECT expires_at < clock_timestamp() AT TIME ZONE current_setting($1) AS yes FROM api_keys WHERE key_digest = $2',
-    ['TimeZone', digest],
+  const { rows } = await client.query(
+    "SELECT expires_at < clock_timestamp() AT TIME ZONE current_setting('TimeZone') AS expired FROM api_keys WHERE key_digest = $1 LIMIT 1",
+    [digest],
   );
-  return expired[0].yes !== true;
+  return rows.length > 0 && rows[0].expired !== true;
 }

@@ -16,13 +16,13 @@ afterEach(async () => {
 
 const ECHO = 'SELECT $1::text AS found';
 const selectOf = (text = ECHO) => new PreparedSelect<{ found: string }>('test', () => text);
-const ask = (select: PreparedSelect<{ found: string }>, value: unknown) =>
+const ask = (select: PreparedSelect<{ found: string }>, value: unknown, on = client) =>
   new Promise((resolve, reject) =>
-    select.send(client, value, (error, rows) => (error ? reject(error) : resolve(rows))),
+    select.send(on, value, (error, rows) => (error ? reject(error) : resolve(rows))),
   );
 const nameOf = (version: number, text = ECHO) => `${statementName('test', text)}_${version}`;
-const preparedNames = async () =>
-  (await client.query<{ name: string }>('SELECT name FROM pg_prepared_statements ORDER BY name')).rows.map(
+const preparedNames = async (on = client) =>
+  (await on.query<{ name: string }>('SELECT name FROM pg_prepared_statements ORDER BY name')).rows.map(
     ({ name }) => name,
   );
 
@@ -88,12 +88,17 @@ it.each([
   expect(after).toEqual([{ times, pid: before[0].pid }]);
 });
 
-it('of several that a session lost at once each is asked again, and all are prepared under one new name', async () => {
-  await client.query('CREATE TEMPORARY TABLE lost (name varchar)');
+it('sessions that lost it at once each ask again, and all prepare it under one new name', async () => {
+  const sessions = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 3 });
+  const clients = await Promise.all([1, 2, 3].map(() => sessions.connect()));
   const text = 'SELECT name AS found FROM lost WHERE name = $1';
   const select = selectOf(text);
-  await ask(select, 'a');
-  await client.query('ALTER TABLE lost ALTER name TYPE text');
-  expect(await Promise.all(['a', 'b', 'c'].map((value) => ask(select, value)))).toEqual([[], [], []]);
-  expect(await preparedNames()).toEqual([nameOf(1, text), nameOf(2, text)]);
+  const askAll = () => Promise.all(clients.map((each) => ask(select, 'a', each)));
+  for (const each of clients) await each.query('CREATE TEMPORARY TABLE lost (name varchar)');
+  await askAll();
+  for (const each of clients) await each.query('ALTER TABLE lost ALTER name TYPE text');
+  expect(await askAll()).toEqual([[], [], []]);
+  for (const each of clients) expect(await preparedNames(each)).toEqual([nameOf(1, text), nameOf(2, text)]);
+  for (const each of clients) each.release();
+  await sessions.end();
 });
