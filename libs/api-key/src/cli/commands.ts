@@ -1,0 +1,166 @@
+import { userInfo } from 'node:os';
+import type { Acting, ApiKey, ApiKeyService, ApiKeyState, HeldScope, Quota, RateLimit } from '../index';
+import { noSuchKey, noSuchUser, WrongCall } from './failures';
+import type { KeysCliHost, KeysSession } from './host';
+import { openImportFile } from './import-file';
+import { type Output, write, writeIssued, writeKey, writeReport } from './output';
+import { progressOn } from './progress';
+import { describeKey, renderTable, renderUsage } from './render';
+
+export interface CreateOptions extends Output {
+  readonly user: string;
+  readonly name: string;
+  readonly scopes: HeldScope[];
+  /** Milliseconds from now; for ever where it is left out. */
+  readonly expiresIn?: number;
+  readonly rateLimit?: RateLimit;
+  readonly quota?: Quota;
+  readonly allowIp?: string[];
+}
+
+export interface ListOptions extends Output {
+  readonly user?: string;
+  readonly state?: ApiKeyState;
+}
+
+export interface RotateOptions extends Output {
+  /** Seconds. */
+  readonly overlap: number;
+}
+
+export interface RevokeOptions extends Output {
+  readonly reason?: string;
+}
+
+export interface PruneOptions extends Output {
+  /** Days. */
+  readonly olderThan: number;
+  /** Days. */
+  readonly eventsOlderThan: number;
+}
+
+export interface ImportOptions extends Output {
+  readonly file: string;
+}
+
+export function createKey(host: KeysCliHost, options: CreateOptions): Promise<void> {
+  return inSession(host, async (session) => {
+    const { keys } = session;
+    const { user, name, scopes, expiresIn, rateLimit = null, quota = null, allowIp = null } = options;
+    const expiresAt = expiresIn === undefined ? null : new Date(Date.now() + expiresIn);
+    const fields = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
+    keys.check(fields);
+    const userId = await session.findOwner(user, { create: true });
+    if (userId === null) throw noSuchUser(user);
+    writeIssued(host, options, await keys.create({ userId, ...fields }, acting()));
+  });
+}
+
+export function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
+  return inSession(host, async (session) => {
+    const now = new Date();
+    const described = (await everyKey(session, options)).map((apiKey) => describeKey(apiKey, now));
+    write(host, options, described, () => renderTable(described));
+  });
+}
+
+export function showKey(host: KeysCliHost, id: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const apiKey = await keys.get(id);
+    if (!apiKey) throw noSuchKey(id);
+    writeKey(host, output, apiKey);
+  });
+}
+
+export function showUsage(host: KeysCliHost, id: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const used = await keys.usage(id);
+    if (!used) throw noSuchKey(id);
+    write(host, output, used, () => renderUsage(used));
+  });
+}
+
+export function rotateKey(host: KeysCliHost, id: string, options: RotateOptions): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const issued = await keys.rotate(id, { overlapSeconds: options.overlap }, acting());
+    if (!issued) throw noSuchKey(id);
+    writeIssued(host, options, issued);
+  });
+}
+
+export function revokeKey(host: KeysCliHost, id: string, options: RevokeOptions): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const { reason } = options;
+    const how = { everywhere: true, ...(reason !== undefined && { reason }) };
+    const revoked = await keys.revoke(id, how, acting());
+    if (!revoked) throw noSuchKey(id);
+    writeKey(host, options, revoked);
+  });
+}
+
+export function pruneKeys(host: KeysCliHost, options: PruneOptions): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const progress = progressOn(host.stderr, 0, 'removed');
+    const what = {
+      olderThanDays: options.olderThan,
+      eventsOlderThanDays: options.eventsOlderThan,
+      onProgress: (gone: { readonly keys: number; readonly events: number }) =>
+        progress.update(gone.keys + gone.events),
+    };
+    const removed = await keys.prune(what, acting()).finally(() => progress.stop());
+    write(host, options, removed, () => `Removed ${removed.keys} keys and ${removed.events} events.`);
+  });
+}
+
+export async function importKeys(host: KeysCliHost, options: ImportOptions): Promise<void> {
+  const file = await openImportFile(options.file).catch((error: NodeJS.ErrnoException) => {
+    throw new WrongCall(`error: the file ${options.file} cannot be read (${error.code ?? error.message})`);
+  });
+  await inSession(host, async ({ keys }) => {
+    const progress = progressOn(host.stderr, file.size, 'the file');
+    const report = await keys
+      .import(file.lines, { onProgress: () => progress.update(file.bytesRead()) }, acting())
+      .finally(() => progress.stop());
+    writeReport(host, options, report);
+  });
+}
+
+async function everyKey(session: KeysSession, { user, state }: ListOptions): Promise<ApiKey[]> {
+  const userId = user === undefined ? undefined : await session.findOwner(user, { create: false });
+  if (userId === null) throw noSuchUser(user ?? '');
+  const filter = { ...(userId !== undefined && { userId }), ...(state && { state }), limit: 100 };
+  return collect(session.keys, filter);
+}
+
+async function collect(keys: ApiKeyService, filter: Parameters<ApiKeyService['list']>[0]): Promise<ApiKey[]> {
+  const found: ApiKey[] = [];
+  let cursor: string | null = null;
+  do {
+    const page = await keys.list({ ...filter, cursor });
+    found.push(...page.items);
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+  return found;
+}
+
+async function inSession(host: KeysCliHost, command: (session: KeysSession) => Promise<void>): Promise<void> {
+  const session = await host.open();
+  try {
+    await command(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Who the trail names: the account of the operating system. */
+function acting(): Acting {
+  return { actor: { type: 'cli', id: accountName() } };
+}
+
+function accountName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,41 @@
+import type { ApiKey, ImportReport, IssuedApiKey } from '../index';
+import { CommandFailed } from './failures';
+import type { KeysCliHost } from './host';
+import { describeKey, renderKey } from './render';
+
+/** How an answer is written. */
+export interface Output {
+  /** One JSON document instead of text. */
+  readonly json?: boolean;
+}
+
+const SHOWN_ONCE = 'The key is shown this once; keep it safe.';
+
+/** Writes an answer on stdout. */
+export function write(host: KeysCliHost, { json }: Output, value: unknown, render: () => string): void {
+  host.stdout.write(`${json ? JSON.stringify(value, null, 2) : render()}\n`);
+}
+
+/** Writes a key. */
+export function writeKey(host: KeysCliHost, output: Output, apiKey: ApiKey): void {
+  const described = describeKey(apiKey, new Date());
+  write(host, output, described, () => renderKey(described));
+}
+
+/** Writes a key just made, with the key itself. */
+export function writeIssued(host: KeysCliHost, output: Output, { key, apiKey }: IssuedApiKey): void {
+  const described = { ...describeKey(apiKey, new Date()), key };
+  write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}`);
+}
+
+/**
+ * Writes what became of an import, each problem on a line of stderr.
+ * @throws CommandFailed where a line was not imported
+ */
+export function writeReport(host: KeysCliHost, output: Output, report: ImportReport): void {
+  const { lines, imported, problems } = report;
+  write(host, output, report, () => `Imported ${imported} of ${lines} keys.`);
+  for (const { line, problem } of problems) host.stderr.write(`line ${line}: ${problem}\n`);
+  if (imported < lines)
+    throw new CommandFailed(`${lines - imported} lines were not imported: their batches were rolled back.`);
+}
