@@ -113,6 +113,7 @@ class Connection {
   /** The status of the answer, once it is there to its end. */
   send(request: Buffer): Promise<number> {
     return new Promise((resolve, reject) => {
+      if (this.socket.destroyed) throw new Error('The server closed the connection while it was idle');
       this.answer = resolve;
       this.fail = reject;
       this.socket.write(request);

@@ -7,10 +7,14 @@ const changed = (file) => (existsSync(`${here}${file}`) ? statSync(`${here}${fil
 
 if (changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
   console.error('Installing what is compared ...');
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--silent'], {
-    cwd: here,
-    stdio: ['ignore', 2, 2],
-  });
+  const { status } = spawnSync(
+    'npm',
+    ['ci', '--no-audit', '--no-fund', '--fetch-retries=5', '--loglevel=error'],
+    {
+      cwd: here,
+      stdio: ['ignore', 2, 2],
+    },
+  );
   if (status !== 0) {
     console.error('npm ci failed in bench: the libraries that are compared could not be installed.');
     process.exit(1);

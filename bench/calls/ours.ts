@@ -6,6 +6,7 @@ import { ours } from '../variants/ours';
 import type { Call } from './index';
 
 const POLL_MS = 20;
+const PATIENCE_MS = 60_000;
 
 /** `ApiKeyService.verify` with the default options, warm. */
 export async function ourVerify(databaseUrl: string, keys: readonly string[]): Promise<Call> {
@@ -27,6 +28,10 @@ export async function ourContext(module: DynamicModule): Promise<INestApplicatio
 /** The service of an application, once its lease is held. */
 export async function untilLeased(context: INestApplicationContext): Promise<ApiKeyService> {
   const service = context.get(ApiKeyService);
-  while (!service.verificationStatus.leaseHeld) await delay(POLL_MS);
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!service.verificationStatus.leaseHeld) {
+    if (performance.now() > deadline) throw new Error('The lease was not held within a minute');
+    await delay(POLL_MS);
+  }
   return service;
 }

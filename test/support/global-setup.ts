@@ -16,7 +16,15 @@ export default async function globalSetup(): Promise<void> {
   chmodSync(dataDir, 0o755);
   const removeDataDir = () => rmSync(dataDir, { recursive: true, force: true });
   try {
-    const settings = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300'];
+    const settings = [
+      'fsync=off',
+      'full_page_writes=off',
+      'synchronous_commit=off',
+      'max_connections=300',
+      'max_wal_size=256MB',
+      // With hundreds of databases its launcher would start a worker many times a second.
+      'autovacuum=off',
+    ];
     const server = await useEmbeddedPostgres({
       dataDir,
       settings,

@@ -10,6 +10,9 @@ const PROGRAM = (process.env.PATH ?? '')
   .map((folder) => join(folder, 'redis-server'))
   .find(isExecutable);
 
+/** A port that is free may be another's a moment later. */
+const TRIES = 5;
+
 /** Redis parts run against `REDIS_URL`, else against a `redis-server` of this machine, else they are skipped. */
 export const hasRedis = Boolean(process.env.REDIS_URL) || PROGRAM !== undefined;
 
@@ -36,17 +39,28 @@ export async function testRedis(): Promise<TestRedis> {
 /** Starts a `redis-server` on a free port that keeps nothing on disk. */
 export async function ownRedis(): Promise<OwnRedis> {
   if (PROGRAM === undefined) throw new Error('there is no redis-server on the PATH');
-  const port = await freePort();
+  let port = await freePort();
   let server: ChildProcess | undefined;
-  const start = async () => {
+  const isUp = async () => {
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-    server = spawn(PROGRAM, args, { stdio: 'ignore' });
+    const child = spawn(PROGRAM, args, { stdio: 'ignore' });
+    server = child;
     const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: null });
     client.on('error', () => {});
-    await client.ping();
-    client.disconnect();
+    const answers = client.ping().then(
+      () => true,
+      () => false,
+    );
+    const ends = once(child, 'exit').then(() => false);
+    return Promise.race([answers, ends]).finally(() => client.disconnect());
   };
-  await start();
+  const start = async () => {
+    if (!(await isUp())) throw new Error(`redis-server did not start on port ${port}`);
+  };
+  for (let tries = 1; !(await isUp()); tries++) {
+    if (tries === TRIES) throw new Error('redis-server did not start');
+    port = await freePort();
+  }
   return {
     url: `redis://127.0.0.1:${port}`,
     start,

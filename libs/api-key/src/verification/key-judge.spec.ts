@@ -136,6 +136,7 @@ it('a look-up for a request is watched, and counts where it finds no live key', 
     { request, isRefused: true },
     { request, isRefused: true },
   ]);
+  await until(() => judge(live) instanceof ApiKey);
   judge(live, { request });
   await judge(mintKey('checksummed', 'test'));
   expect(watched).toHaveLength(3);

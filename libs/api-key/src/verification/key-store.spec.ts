@@ -39,7 +39,7 @@ it.each([
   ['an hour ago', 'past', -HOUR_MS],
 ])('the life of a key whose expiry is %s is told in milliseconds', async (_, digest, lifeMs) => {
   const found = await store.find(digest);
-  expect(Math.round(Number(found?.lifeMs) / 60_000)).toBe(lifeMs / 60_000);
+  expect(Math.round(Number(found?.lifeMs) / HOUR_MS)).toBe(lifeMs / HOUR_MS);
 });
 
 it('the life of a key is a number, also where the application has its own parsers of types', async () => {

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Client, Notification } from 'pg';
 import type { DataSource } from 'typeorm';
 import { wordsOf } from '../error-words';
+import { inTime } from '../eventually';
 import { apiKeyTable, trustTable } from './api-key.row';
 import { BackOff } from './back-off';
 import { type Clock, type Moment, momentOf } from './clock';
@@ -155,7 +157,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
       over.removeEventListener('abort', end);
       end();
     }
-    await Promise.race([arrived, unproven(over)]);
+    over.throwIfAborted();
+    await inTime(PROBE_MS, Promise.race([arrived, once(over, 'abort')]), unproven);
   }
 
   /** Sends heartbeats until one does not come back in time, or the session is over. */
@@ -242,10 +245,8 @@ function arrivalOf(payload: string, client: Client, channel: string): Promise<vo
   });
 }
 
-/** Rejects where the probe has not arrived in time. */
-async function unproven(over: AbortSignal): Promise<never> {
-  await delay(PROBE_MS, undefined, { signal: over, ref: false });
-  throw new Error(
+function unproven(): Error {
+  return new Error(
     'notes of others do not arrive, as behind a pooler in transaction mode: give the library a data source that goes past it',
   );
 }
