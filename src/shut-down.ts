@@ -8,10 +8,11 @@ export interface Stoppable {
 }
 
 const IDLE_CHECK_MS = 50;
-/** Since the signal: connections are closed, then the app is given up while its database can still be stopped, then all ends. */
+/** Since the signal: connections are closed, then the app is given up while its database can still be stopped. */
 const DRAIN_MS = 3_500;
 const CLOSE_MS = 4_000;
-const END_MS = 4_500;
+/** The process has ended by then, milliseconds since the signal. */
+export const SHUT_DOWN_MS = 4_500;
 
 /**
  * Ends the app, then its database, then this process, whatever hangs.
@@ -23,7 +24,7 @@ export async function shutDown(
 ): Promise<void> {
   const app = { step: 'the start' };
   const cutOff: string[] = [];
-  setTimeout(() => exit([...cutOff, 'the stop of the database']), END_MS).unref();
+  setTimeout(() => exit([...cutOff, 'the stop of the database']), SHUT_DOWN_MS).unref();
   try {
     const closed = await Promise.race([startAndClose(starting, app, cutOff), delay(CLOSE_MS, false)]);
     if (!closed) cutOff.push(app.step);

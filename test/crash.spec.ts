@@ -38,8 +38,12 @@ it.each(
   const rotating = rotate(app.url, id, key).catch(() => 'gone');
   await until(
     async () =>
-      (await sql(database, `SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND state = 'active'`))
-        .length > 0,
+      (
+        await sql(
+          database,
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory' AND state = 'active'`,
+        )
+      ).length > 0,
   );
   app.process.kill('SIGKILL');
   expect(await rotating).toBe('gone');

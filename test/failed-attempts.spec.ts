@@ -46,7 +46,13 @@ afterEach(() => app.close());
 
 async function boot(adapter: Adapter, failedAttempts: ApiKeyOptions['failedAttempts']): Promise<TestApp> {
   const options = { ...QUIET, failedAttempts, trustProxy: ['127.0.0.0/8'] };
-  const booted = await bootApp({ database, adapter, controllers: [Routes], options });
+  const booted = await bootApp({
+    database,
+    adapter,
+    controllers: [Routes],
+    options,
+    connectTimeoutMs: 60_000,
+  });
   await until(() => booted.keys.verificationStatus.leaseHeld);
   return booted;
 }

@@ -72,6 +72,7 @@ describe('a PostgreSQL of its own, under two instances and their load,', () => {
         () => false,
       ),
     );
+    server = await useEmbeddedPostgres({ dataDir });
   }
 
   interface Change {
@@ -169,7 +170,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   afterEach(() => app.close());
 
   it('a pool that is all taken: remembered keys are served, others are 503 in time, and all is well when it is free', async () => {
-    await boot({ leaseMs: 60_000 });
+    await boot({ leaseMs: 60_000, lookUpTimeoutMs: 200 });
     const dataSource = app.app.get(DataSource);
     const taken: QueryRunner[] = [];
     const size = (dataSource.driver as unknown as { master: { options: { max: number } } }).master.options
@@ -202,7 +203,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 
   it('a statement_timeout that strikes changes nothing, is 503, and leaves the connections sound', async () => {
-    await boot({}, `${database}?statement_timeout=300`);
+    await boot({}, `${database}?statement_timeout=1000`);
     const before = await countKeys();
     await sql(
       database,

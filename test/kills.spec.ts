@@ -7,8 +7,9 @@ import { createMigratedDatabase, createUser, sql, untilAlone } from './support/d
 
 const KILLS = 100;
 const AT_ONCE = 2;
-/** From when a program is ready, milliseconds within which it is killed. */
-const WITHIN_MS = 100;
+/** A program is killed after fewer changes than this, and so many milliseconds at most. */
+const CHANGES = 20;
+const WITHIN_MS = 10;
 
 let database: string;
 let userId: string;
@@ -29,6 +30,8 @@ async function killOne(): Promise<string[][]> {
   const ready = once(lines, 'line');
   lines.on('line', (line) => acknowledged.push(line.split(' ')));
   await ready;
+  const enough = 1 + Math.floor(Math.random() * CHANGES);
+  while (acknowledged.length < enough) await once(lines, 'line');
   await delay(Math.random() * WITHIN_MS);
   child.kill('SIGKILL');
   const [, signal] = await once(child, 'close');

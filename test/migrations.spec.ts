@@ -477,7 +477,7 @@ describe('on the table of a Rails app', () => {
         (
           await sql(
             url,
-            `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'`,
+            `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'`,
           )
         ).length > 0,
     );

@@ -209,7 +209,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
   it('the way to the database swallows everything', async () => {
     const proxy = await wayTo(database);
     const other = await instance();
-    const app = await instance({}, proxy.url);
+    const app = await instance({ lookUpTimeoutMs: 200 }, proxy.url);
     const { key, apiKey } = await issue(other);
     expect(await accepts(app, key)).toBe(true);
     proxy.silence('all');
@@ -234,7 +234,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
 
 it('while the database is away, a key is served to the end of the lease, then refused with 503, and served again when it is back', async () => {
   const proxy = await wayTo(database);
-  const app = await instance({}, proxy.url);
+  const app = await instance({ leaseMs: 2_000 }, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
   expect(await status(app, key)).toBe(200);
   await proxy.cut();
@@ -372,7 +372,8 @@ describe('the health indicator, in the shape of Terminus,', () => {
 
   it('is up without a lease while the database answers, and down when it does not', async () => {
     const proxy = await wayTo(database);
-    const app = await bootApp({ database: proxy.url, controllers: [Routes], options: { cacheSize: 0 } });
+    const options = { cacheSize: 0, lookUpTimeoutMs: 200 };
+    const app = await bootApp({ database: proxy.url, controllers: [Routes], options });
     running.push(app);
     expect(await healthOf(app)).toMatchObject({ apiKeys: { status: 'up', leaseHeld: false } });
     proxy.silence('all');

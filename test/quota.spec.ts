@@ -10,6 +10,7 @@ import {
 import { ADAPTERS, type Adapter, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
+import { awayFromMidnight } from './support/midnight';
 import { until } from './support/until';
 
 @Controller()
@@ -45,10 +46,18 @@ beforeAll(async () => {
   userId = await createUser(database);
 });
 
+beforeEach(awayFromMidnight);
+
 afterEach(async () => {
   await Promise.all(running.splice(0).map((app) => app.close()));
   await proxy?.cut();
   proxy = undefined;
+});
+
+/** Where a test is not about that, an answer that comes late must not be counted here as well. */
+const patient = ({ rateLimit, ...options }: ApiKeyOptions): ApiKeyOptions => ({
+  ...options,
+  rateLimit: { storageTimeoutMs: 60_000, ...rateLimit },
 });
 
 async function boot(
@@ -56,7 +65,7 @@ async function boot(
   adapter: Adapter = 'express',
   url = database,
 ): Promise<TestApp> {
-  const app = await bootApp({ database: url, adapter, controllers: [Routes], options });
+  const app = await bootApp({ database: url, adapter, controllers: [Routes], options: patient(options) });
   running.push(app);
   return app;
 }

@@ -13,7 +13,7 @@ import {
 import { Client } from 'pg';
 import { createClient } from 'redis';
 import { AppDataSource } from '../ormconfig';
-import { bootApp } from './support/app';
+import { ADAPTERS, bootApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { Fleet } from './support/fleet';
 import { barrage, Load } from './support/load';
@@ -174,7 +174,10 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       const key = newKey();
       const increment = () => storage.increment(key, 60_000, 1, 60_000, 'default');
       expect(await increment()).toMatchObject({ totalHits: 1, isBlocked: false, timeToBlockExpire: 0 });
-      expect(await increment()).toMatchObject({ totalHits: 2, isBlocked: true, timeToBlockExpire: 60 });
+      const refused = await increment();
+      expect(refused).toMatchObject({ totalHits: 2, isBlocked: true });
+      expect(refused.timeToBlockExpire).toBeGreaterThan(50);
+      expect(refused.timeToBlockExpire).toBeLessThanOrEqual(60);
     });
   });
 };
@@ -226,7 +229,8 @@ async function overload(open: () => Promise<Instance>, policy: LimitPolicy, begi
     await delay(begin - performance.now());
     while (performance.now() < end) {
       const asked = performance.now();
-      if ((await storage.hit(key, policy, 1)).passed) passed.push({ asked, known: performance.now() });
+      const hit = await Promise.resolve(storage.hit(key, policy, 1)).catch(() => null);
+      if (hit?.passed) passed.push({ asked, known: performance.now() });
       else await delay(1);
     }
   };
@@ -305,7 +309,7 @@ const BURST = 20_000;
 async function burst(settings: Readonly<Record<string, string>>): Promise<number> {
   const members = Array.from({ length: 8 }, (_, i) => ({
     adapter: i % 2 ? ('express' as const) : ('fastify' as const),
-    options: { lookUpTimeoutMs: 60_000 },
+    options: { lookUpTimeoutMs: 60_000, rateLimit: { storageTimeoutMs: 60_000 } },
     isDirect: true,
     env: settings,
   }));
@@ -333,13 +337,17 @@ withRedis('Eight processes', () => {
 withRedisServer('A Redis that is stopped in mid-load', () => {
   it('leaves each instance counting in memory, and counts again when it is back', async () => {
     const own = await ownRedis();
-    const fleet = await Fleet.start([
-      { adapter: 'express', env: { REDIS_URL: own.url } },
-      { adapter: 'fastify', env: { REDIS_URL: own.url } },
-    ]);
+    const fleet = await Fleet.start(
+      ADAPTERS.map((adapter) => ({
+        adapter,
+        options: { lookUpTimeoutMs: 60_000 },
+        isDirect: true,
+        env: { REDIS_URL: own.url },
+      })),
+    );
     const client = new Redis(own.url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
     client.on('error', () => {});
-    const [issued] = await fleet.issue(1, { rateLimit: { limit: 200, windowSeconds: 3_600 } });
+    const [issued] = await fleet.issue(1, { rateLimit: { limit: 500, windowSeconds: 3_600 } });
     const load = new Load(fleet.urls, 100, () => issued?.key ?? '');
     try {
       await until(() => load.calls.length > 50);
@@ -352,7 +360,7 @@ withRedisServer('A Redis that is stopped in mid-load', () => {
       );
       for (const at of fleet.urls.keys()) {
         const passed = load.calls.filter((made) => made.at === at && made.status === 200);
-        expect(passed).toHaveLength(200);
+        expect(passed).toHaveLength(500);
       }
       await own.start();
       const back = performance.now();

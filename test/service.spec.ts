@@ -266,6 +266,10 @@ describe('get, revoke and delete', () => {
     } finally {
       await holder.end();
       await impatient.close();
+      await sql(
+        database,
+        `ALTER ROLE postgres IN DATABASE "${new URL(database).pathname.slice(1)}" RESET lock_timeout`,
+      );
     }
   });
 

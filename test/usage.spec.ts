@@ -2,6 +2,7 @@ import { Controller, Get } from '@nestjs/common';
 import { ApiKeyAuth, type ApiKeyOptions, type CreateApiKeyInput } from 'nestjs-api-key';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
+import { awayFromMidnight } from './support/midnight';
 import { until } from './support/until';
 
 @Controller()
@@ -21,6 +22,8 @@ beforeAll(async () => {
   database = await createMigratedDatabase();
   userId = await createUser(database);
 });
+
+beforeEach(awayFromMidnight);
 
 afterEach(async () => {
   await Promise.all(running.splice(0).map((app) => app.close()));

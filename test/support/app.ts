@@ -32,6 +32,9 @@ export interface TestAppSettings {
   readonly apiKeyModuleFirst?: boolean;
 }
 
+/** That of a machine that may be busy with other tests: PostgreSQL may answer late where a test is not about that. */
+const PATIENT: ApiKeyOptions = { lookUpTimeoutMs: 10_000 };
+
 /** TypeORM and the library on a database of a test. */
 export function libraryModules(
   database: string,
@@ -44,7 +47,7 @@ export function libraryModules(
       dataSourceFactory: async () =>
         new AppDataSource(database).setOptions({ ...(connectTimeoutMS && { connectTimeoutMS }) }),
     }),
-    ApiKeyModule.forRoot(options),
+    ApiKeyModule.forRoot({ ...PATIENT, ...options }),
   ];
 }
 

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import type { ApiKeyOptions, ApiKeyService, CreateApiKeyInput, IssuedApiKey } from 'nestjs-api-key';
 import { type Adapter, bootApp, type TestApp } from './app';
 import { createMigratedDatabase, createUser } from './database';
@@ -34,7 +33,11 @@ export class Fleet {
 
   static async start(settings: readonly MemberSettings[]): Promise<Fleet> {
     const database = await createMigratedDatabase();
-    const manager = await bootApp({ database, options: { prefix: 'acme_live' } });
+    const manager = await bootApp({
+      database,
+      options: { prefix: 'acme_live' },
+      connectTimeoutMs: 60_000,
+    });
     try {
       const members = await Promise.all(settings.map((setting) => startMember(database, setting)));
       return new Fleet(database, manager, members);
@@ -98,7 +101,6 @@ async function startMember(
   const sample = await startSample({
     DATABASE_URL: isDirect ? database : proxy.url,
     HTTP_ADAPTER: adapter,
-    NODE_OPTIONS: `--require ${join(__dirname, '../fixtures/with-options.cjs')}`,
     API_KEY_OPTIONS: JSON.stringify(options),
     ...env,
   });

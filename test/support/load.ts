@@ -12,6 +12,8 @@ export interface Call {
 }
 
 const TICK_MS = 5;
+/** Less than the servers keep an idle connection, so that none is closed just as it is used. */
+const IDLE_MS = 3_000;
 const MOST_IN_FLIGHT = 128;
 
 /** Asks each instance so many times a second, whatever the answers, with the key that `pick` names. */
@@ -26,7 +28,7 @@ export class Load {
     perSecond: number,
     private readonly pick: () => string,
   ) {
-    this.agents = urls.map(() => new Agent({ keepAlive: true }));
+    this.agents = urls.map(() => new Agent({ keepAlive: true, timeout: IDLE_MS }));
     this.inFlight = urls.map(() => new Set());
     const start = performance.now();
     let sent = 0;

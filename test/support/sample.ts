@@ -26,7 +26,12 @@ export interface Finished {
 export async function startSample(env: Readonly<Record<string, string>>): Promise<Sample> {
   const child = spawn(process.execPath, ['dist/src/main.js'], {
     cwd: ROOT,
-    env: cleanEnv({ PORT: '0', ...env }),
+    env: cleanEnv({
+      PORT: '0',
+      NODE_OPTIONS: `--require ${join(__dirname, '../fixtures/with-options.cjs')}`,
+      API_KEY_OPTIONS: '{"lookUpTimeoutMs":10000}',
+      ...env,
+    }),
   });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));

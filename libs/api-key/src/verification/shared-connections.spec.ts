@@ -205,7 +205,7 @@ it('a look-up that nobody waits for any more ends in PostgreSQL too, although th
     await locker.query(`BEGIN; LOCK TABLE ${name}`);
     await ask(connectionsOf(), 'opens the connection');
     const connections = connectionsOf(
-      { deadlineMs: 100, patienceMs: 2_000 },
+      { deadlineMs: 100 },
       `SELECT id AS found FROM ${name} WHERE id = ANY ($1)`,
     );
     const asked = ask(connections, 'a').catch(String);
