@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
-import type { Acting, ApiKey, ApiKeyService, ApiKeyState, HeldScope, Quota, RateLimit } from '../index';
-import { noSuchKey, noSuchUser, WrongCall } from './failures';
+import type { Acting, ApiKey, ApiKeyState, HeldScope, Quota, RateLimit } from '../index';
+import { CommandFailed, noSuchKey, WrongCall } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 import { openImportFile } from './import-file';
 import { type Output, write, writeIssued, writeKey, writeReport } from './output';
@@ -50,8 +50,7 @@ export function createKey(host: KeysCliHost, options: CreateOptions): Promise<vo
     const expiresAt = expiresIn === undefined ? null : new Date(Date.now() + expiresIn);
     const fields = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
     keys.check(fields);
-    const userId = await session.findOwner(user, { create: true });
-    if (userId === null) throw noSuchUser(user);
+    const userId = await ownerOf(session, user, { create: true });
     writeIssued(host, options, await keys.create({ userId, ...fields }, acting()));
   });
 }
@@ -101,13 +100,16 @@ export function revokeKey(host: KeysCliHost, id: string, options: RevokeOptions)
 export function pruneKeys(host: KeysCliHost, options: PruneOptions): Promise<void> {
   return inSession(host, async ({ keys }) => {
     const progress = progressOn(host.stderr, 0, 'removed');
-    const what = {
-      olderThanDays: options.olderThan,
-      eventsOlderThanDays: options.eventsOlderThan,
-      onProgress: (gone: { readonly keys: number; readonly events: number }) =>
-        progress.update(gone.keys + gone.events),
-    };
-    const removed = await keys.prune(what, acting()).finally(() => progress.stop());
+    const removed = await keys
+      .prune(
+        {
+          olderThanDays: options.olderThan,
+          eventsOlderThanDays: options.eventsOlderThan,
+          onProgress: (gone) => progress.update(gone.keys + gone.events),
+        },
+        acting(),
+      )
+      .finally(() => progress.stop());
     write(host, options, removed, () => `Removed ${removed.keys} keys and ${removed.events} events.`);
   });
 }
@@ -125,18 +127,27 @@ export async function importKeys(host: KeysCliHost, options: ImportOptions): Pro
   });
 }
 
-async function everyKey(session: KeysSession, { user, state }: ListOptions): Promise<ApiKey[]> {
-  const userId = user === undefined ? undefined : await session.findOwner(user, { create: false });
-  if (userId === null) throw noSuchUser(user ?? '');
-  const filter = { ...(userId !== undefined && { userId }), ...(state && { state }), limit: 100 };
-  return collect(session.keys, filter);
+/** @throws CommandFailed where there is no such user */
+async function ownerOf(
+  session: KeysSession,
+  email: string,
+  options: { readonly create: boolean },
+): Promise<string> {
+  const userId = await session.findOwner(email, options);
+  if (userId === null) throw new CommandFailed(`There is no user ${email}.`);
+  return userId;
 }
 
-async function collect(keys: ApiKeyService, filter: Parameters<ApiKeyService['list']>[0]): Promise<ApiKey[]> {
+async function everyKey(session: KeysSession, { user, state }: ListOptions): Promise<ApiKey[]> {
+  const filter = {
+    ...(user !== undefined && { userId: await ownerOf(session, user, { create: false }) }),
+    ...(state && { state }),
+    limit: 100,
+  };
   const found: ApiKey[] = [];
   let cursor: string | null = null;
   do {
-    const page = await keys.list({ ...filter, cursor });
+    const page = await session.keys.list({ ...filter, cursor });
     found.push(...page.items);
     cursor = page.nextCursor;
   } while (cursor !== null);

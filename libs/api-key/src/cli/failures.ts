@@ -8,8 +8,3 @@ export class WrongCall extends Error {}
 export function noSuchKey(id: string): CommandFailed {
   return new CommandFailed(`There is no key ${id}.`);
 }
-
-/** An email address that stands for no owner. */
-export function noSuchUser(email: string): CommandFailed {
-  return new CommandFailed(`There is no user ${email}.`);
-}
