@@ -128,6 +128,20 @@ it('rate and quota stand side by side, and what the rate refuses spends nothing 
   expect((await app.keys.usage(apiKey.id))?.quota).toMatchObject({ used: 2, remaining: 3 });
 });
 
+it('what the quota refuses uses up nothing of the rate, and is told to come back when the quota begins anew', async () => {
+  const app = await boot();
+  const { key } = await keyWith(app, {
+    quota: { limit: 2, period: 'month' },
+    rateLimit: { limit: 4, windowSeconds: 60 },
+  });
+  expect(await statuses(app, key, 3)).toEqual([200, 200, 429]);
+  for (let i = 0; i < 4; i++) {
+    const refused = await ask(app, key);
+    expect(await refused.json()).toMatchObject({ error: 'QUOTA_EXCEEDED' });
+    expect(refused.headers.get('ratelimit')).toMatch(/^"quota";r=0;t=\d+$/);
+  }
+});
+
 it('a route costs of the quota what it costs of the rate, and @SkipThrottle costs nothing', async () => {
   const app = await boot();
   const { key } = await keyWith(app, { quota: { limit: 4, period: 'day' } });

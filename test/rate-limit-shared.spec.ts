@@ -101,6 +101,17 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       expect(new Set(passed.map(({ remaining }) => remaining)).size).toBe(1_000);
     });
 
+    it('refuses none of a caller that goes to the edge of its limit and not over it, window after window', async () => {
+      const [key, policy] = [newKey(), { limit: 20, windowMs: 300 }];
+      const answeredAt: number[] = [];
+      for (let i = 0; i < 4 * policy.limit; i++) {
+        const fitsAt = (answeredAt[i - policy.limit] ?? Number.NEGATIVE_INFINITY) + policy.windowMs + 1;
+        await delay(Math.max(0, fitsAt - performance.now()));
+        expect(await hitAt(i, key, policy)).toMatchObject({ passed: true });
+        answeredAt.push(performance.now());
+      }
+    });
+
     it('weighs what a hit costs', async () => {
       const [key, policy] = [newKey(), { limit: 10, windowMs: 60_000 }];
       const hits = await Promise.all([3, 3, 3, 3, 1, 1].map((cost) => hitAt(0, key, policy, cost)));

@@ -1,4 +1,4 @@
-import { Controller, Get, Post, UseGuards } from '@nestjs/common';
+import { Controller, type ExecutionContext, Get, Post, UseGuards } from '@nestjs/common';
 import { SkipThrottle, Throttle, ThrottlerModule, type ThrottlerStorage } from '@nestjs/throttler';
 import {
   ApiKeyAuth,
@@ -40,6 +40,21 @@ class Routes {
   @Throttle({ burst: { limit: 1, ttl: 60_000 } })
   named() {
     return 'named';
+  }
+  @Get('short')
+  @Throttle({ short: { limit: 1, ttl: 60_000 } })
+  short() {
+    return 'short';
+  }
+  @Get('long')
+  @SkipThrottle({ short: true })
+  long() {
+    return 'long';
+  }
+  @Get('odd')
+  @Throttle({ 'ライト "x"': { limit: 1, ttl: 60_000 } })
+  odd() {
+    return 'odd';
   }
   @Get('half')
   @Throttle({ default: { limit: 1 } } as never)
@@ -85,6 +100,20 @@ class Misplaced {
   get() {
     return 'never';
   }
+}
+
+/** A class `Users`, as each version of an interface may have one. */
+function usersOf(path: string, limit: number) {
+  @Controller(path)
+  @UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard)
+  class Users {
+    @Get()
+    @Throttle({ default: { limit, ttl: 60_000 } })
+    list() {
+      return path;
+    }
+  }
+  return Users;
 }
 
 let database: string;
@@ -206,10 +235,12 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     const app = await boot({ adapter });
     const [{ key }, limited] = [await keyWith(app), await keyWith(app, { rateLimit: LIMIT })];
     expect(await statuses(app, ['own', 'own', 'own', 'a', 'a'], key)).toEqual([200, 200, 429, 200, 200]);
-    expect(await statuses(app, ['free', 'own', 'own', 'own'], limited.key)).toEqual([200, 200, 200, 429]);
+    expect(await statuses(app, ['free', 'own'], limited.key)).toEqual([200, 200]);
     const { headers } = await ask(app, 'own', limited.key);
     expect(headers.get('ratelimit-policy')).toBe('"key";q=5;w=60, "route";q=2;w=60');
-    expect(headers.get('ratelimit')).toMatch(/^"key";r=1;t=\d+, "route";r=0;t=\d+$/);
+    expect(headers.get('ratelimit')).toMatch(/^"key";r=3;t=\d+, "route";r=0;t=\d+$/);
+    const refused = await ask(app, 'own', limited.key);
+    expect([refused.status, refused.headers.get('ratelimit-policy')]).toEqual([429, '"route";q=2;w=60']);
     expect((await ask(app, 'free', limited.key)).headers.has('ratelimit')).toBe(false);
   });
 
@@ -254,6 +285,82 @@ it('what a hand wrote into the table limits no less: beyond the largest limit, a
   expect(await statuses(app, ['computed?cost=9007199254740991', 'a'], huge.key)).toEqual([429, 429]);
   expect(await statuses(app, ['a', 'a'], half.key)).toEqual([200, 429]);
   expect((await ask(app, 'a', half.key)).headers.get('ratelimit-policy')).toBe('"key";q=1;w=30');
+});
+
+it('of a window that a hand wrote as none or less, the window is the default', async () => {
+  const app = await boot({ options: { rateLimit: { windowSeconds: 30 } } });
+  for (const seconds of [0, -5]) {
+    const { key, apiKey } = await keyWith(app, { rateLimit: { limit: 1, windowSeconds: 60 } });
+    await sql(database, `UPDATE api_keys SET rate_limit_window_seconds = ${seconds} WHERE id = ${apiKey.id}`);
+    expect(await statuses(app, ['a', 'a'], key)).toEqual([200, 429]);
+  }
+});
+
+describe('throttlers of ThrottlerModule that have names', () => {
+  const throttlers = [
+    { name: 'short', limit: 2, ttl: 30_000 },
+    { name: 'long', limit: 4, ttl: 60_000 },
+  ];
+
+  it('are defaults, each of which a route may leave out by its name', async () => {
+    const app = await boot({ imports: [ThrottlerModule.forRoot(throttlers)] });
+    const [{ key }, other] = [await keyWith(app), await keyWith(app)];
+    expect(await statuses(app, ['long', 'long', 'long', 'a', 'a'], key)).toEqual([200, 200, 200, 200, 429]);
+    const { headers } = await ask(app, 'a', other.key);
+    expect(headers.get('ratelimit-policy')).toBe('"short";q=2;w=30, "long";q=4;w=60');
+    expect((await ask(app, 'long', other.key)).headers.get('ratelimit-policy')).toBe('"long";q=4;w=60');
+  });
+
+  it('keep their names apart from those that @Throttle gives the limits of a route', async () => {
+    const app = await boot({ imports: [ThrottlerModule.forRoot(throttlers)] });
+    const { key } = await keyWith(app);
+    expect((await ask(app, 'short', key)).headers.get('ratelimit-policy')).toBe(
+      '"short";q=2;w=30, "long";q=4;w=60, "route-short";q=1;w=60',
+    );
+  });
+
+  it('count no request of which their skipIf says so, and limits of a key itself do', async () => {
+    const skipIf = (context: ExecutionContext) =>
+      context.switchToHttp().getRequest().headers['x-batch'] === 'yes';
+    const module = ThrottlerModule.forRoot({
+      throttlers: throttlers.map((one) => ({ ...one, ...(one.name === 'long' && { skipIf: () => true }) })),
+      skipIf,
+    });
+    const app = await boot({ imports: [module] });
+    const [{ key }, own] = [
+      await keyWith(app),
+      await keyWith(app, { rateLimit: { limit: 1, windowSeconds: 60 } }),
+    ];
+    const batch = { headers: { 'x-batch': 'yes' } };
+    for (let i = 0; i < 5; i++) expect((await ask(app, 'a', key, batch)).status).toBe(200);
+    expect((await ask(app, 'a', key)).headers.get('ratelimit-policy')).toBe('"short";q=2;w=30');
+    expect(await statuses(app, ['a', 'a'], key)).toEqual([200, 429]);
+    expect((await ask(app, 'a', own.key, batch)).status).toBe(200);
+    expect((await ask(app, 'a', own.key, batch)).status).toBe(429);
+  });
+});
+
+it('routes of two classes of one name have limits of their own', async () => {
+  const app = await boot({ controllers: [usersOf('v1', 2), usersOf('v2', 3)] });
+  const { key } = await keyWith(app);
+  expect(await statuses(app, ['v1', 'v2', 'v1', 'v2', 'v1', 'v2', 'v2'], key)).toEqual([
+    200, 200, 200, 200, 429, 200, 429,
+  ]);
+});
+
+it('a name that no header can hold is written so that one can', async () => {
+  const app = await boot();
+  const { key } = await keyWith(app);
+  const { status, headers } = await ask(app, 'odd', key);
+  expect([status, headers.get('ratelimit-policy')]).toEqual([200, '"??? \\"x\\"";q=1;w=60']);
+});
+
+it('what the limit of a route refuses uses up nothing of the limit of the key', async () => {
+  const app = await boot();
+  const { key } = await keyWith(app, { rateLimit: LIMIT });
+  expect(await statuses(app, ['own', 'own', 'own', 'own', 'own', 'a', 'a', 'a', 'a'], key)).toEqual([
+    200, 200, 429, 429, 429, 200, 200, 200, 429,
+  ]);
 });
 
 it('a key without a limit is not limited, and nothing is said of one', async () => {

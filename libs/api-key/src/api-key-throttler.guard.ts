@@ -20,6 +20,8 @@ import { requestOf, setHeaders } from './request/http-exchange';
 import { RouteAccesses } from './route-access';
 import { NeedsKey } from './scopes.decorator';
 
+const NONE: readonly Counted[] = [];
+
 /**
  * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances, or its quota.
  * Stands after `ApiKeyGuard` and before `ScopesGuard`. `@Throttle` adds the limit of a route, `@SkipThrottle()` counts nothing.
@@ -54,17 +56,31 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   };
 
   private count(limits: readonly Limit[], apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
+    const refusals = limits.length > 1 ? this.refusalsOf(limits) : NONE;
+    if (refusals.length > 0) return this.answer(refusals, apiKey, context);
     const counted: Counted[] = [];
     const done = this.hitFrom(0, limits, counted);
     if (isPending(done)) return done.then(() => this.answer(counted, apiKey, context));
     return this.answer(counted, apiKey, context);
   }
 
+  /** The refusals that are known before anything is counted, so that what one limit refuses uses up nothing of the others. */
+  private refusalsOf(limits: readonly Limit[]): readonly Counted[] {
+    return limits.flatMap((limit) => {
+      const hit = this.limiterOf(limit).refusalOf(limit.key, limit.policy, limit.cost);
+      return hit ? [{ limit, hit }] : [];
+    });
+  }
+
+  private limiterOf({ isQuota }: Limit): RateLimiter | QuotaLimiter {
+    return isQuota ? this.quotas : this.rates;
+  }
+
   /** One after the other, as far as they pass; what became of each goes to `counted`. */
   private hitFrom(first: number, limits: readonly Limit[], counted: Counted[]): Eventually<void> {
     for (let i = first; i < limits.length; i++) {
       const limit = limits[i] as Limit;
-      const hit = (limit.isQuota ? this.quotas : this.rates).hit(limit.key, limit.policy, limit.cost);
+      const hit = this.limiterOf(limit).hit(limit.key, limit.policy, limit.cost);
       if (isPending(hit))
         return hit.then((found) =>
           note(limit, found, counted) ? this.hitFrom(i + 1, limits, counted) : undefined,
@@ -74,13 +90,13 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   }
 
   private answer(counted: readonly Counted[], apiKey: ApiKey, context: ExecutionContext): boolean {
-    const last = counted.at(-1);
-    if (!last) return true;
+    if (counted.length === 0) return true;
     setHeaders(context, rateLimitHeaders(counted));
     if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(counted));
-    if (last.hit.passed) return true;
+    const refusal = longest(counted);
+    if (!refusal) return true;
     this.usage.noteLimited(apiKey.id);
-    throw limited(last, apiKey);
+    throw limited(refusal, apiKey);
   }
 
   private readonly refuse = (error: unknown, context: ExecutionContext): never =>
@@ -91,6 +107,14 @@ export class ApiKeyThrottlerGuard implements CanActivate {
 function note(limit: Limit, hit: Hit | null, counted: Counted[]): boolean {
   if (hit) counted.push({ limit, hit });
   return hit?.passed !== false;
+}
+
+/** The refusal that has the caller wait longest, if any: it is of no use to come back before. */
+function longest(counted: readonly Counted[]): Counted | undefined {
+  let found: Counted | undefined;
+  for (const one of counted)
+    if (!one.hit.passed && !(found && found.hit.retryAfterMs >= one.hit.retryAfterMs)) found = one;
+  return found;
 }
 
 function authenticated(context: ExecutionContext): Authentication {

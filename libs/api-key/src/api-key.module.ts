@@ -214,9 +214,12 @@ function wire(
       ),
       made(
         KeyLimits,
-        [API_KEY_OPTIONS, { token: getOptionsToken(), optional: true }],
-        ({ rateLimit }: ResolvedApiKeyOptions, throttlers?: ThrottlerModuleOptions) =>
-          new KeyLimits(rateLimit, throttlers ?? null),
+        [API_KEY_OPTIONS, RouteInventory, { token: getOptionsToken(), optional: true }],
+        (
+          { rateLimit }: ResolvedApiKeyOptions,
+          inventory: RouteInventory,
+          throttlers?: ThrottlerModuleOptions,
+        ) => new KeyLimits(rateLimit, throttlers ?? null, () => inventory.classNames()),
       ),
       made(
         LastUsedWriter,

@@ -36,6 +36,25 @@ export class RouteInventory {
     ];
   }
 
+  /**
+   * A name for each class that requests can reach; of several that share one, all but the first have their place among them added.
+   * They come in the order in which modules are imported, which is the same in all instances of one build.
+   */
+  classNames(): ReadonlyMap<object, string> {
+    const wrappers = [...this.discovery.getControllers(), ...this.discovery.getProviders()];
+    const classes = new Set(
+      wrappers.flatMap(({ metatype }) => (typeof metatype === 'function' ? [metatype] : [])),
+    );
+    const sharing = new Map<string, number>();
+    return new Map(
+      [...classes].map((one) => {
+        const place = (sharing.get(one.name) ?? 0) + 1;
+        sharing.set(one.name, place);
+        return [one, place === 1 ? one.name : `${one.name}#${place}`];
+      }),
+    );
+  }
+
   /** The routes of HTTP controllers. */
   controllerRoutes(): Route[] {
     return this.discovery

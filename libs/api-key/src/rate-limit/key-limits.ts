@@ -4,14 +4,14 @@ import type { ApiKey } from '../api-key.entity';
 import { MAX_LIMIT, quotaOf } from '../authority';
 import type { Eventually } from '../eventually';
 import { periodAt } from './calendar';
-import { policyItem } from './rate-limit-headers';
+import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './sliding-window';
 
 /** One limit that a request counts on. */
 export interface Limit {
-  /** As `RateLimit-Policy` names it. */
-  readonly name: string;
+  /** Its name, as `RateLimit-Policy` has it. */
+  readonly item: string;
   /** Who and what is counted together. */
   readonly key: string;
   readonly policy: LimitPolicy;
@@ -20,6 +20,14 @@ export interface Limit {
   readonly cost: number;
   /** Whether it is the quota of the key, which counts in the calendar. */
   readonly isQuota: boolean;
+}
+
+/** A limit of keys that have none of their own. */
+interface DefaultLimit {
+  readonly name: string;
+  readonly policy: LimitPolicy;
+  /** Tells of a request whether it is not counted. */
+  readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
 }
 
 const NONE: readonly Limit[] = [];
@@ -31,45 +39,58 @@ export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
   /** What most requests of a key count on: they cost 1, and only the rate is limited. */
   private readonly plain = new WeakMap<ApiKey, readonly Limit[]>();
-  private readonly defaults: readonly { readonly name: string; readonly policy: LimitPolicy }[];
+  private readonly defaults: readonly DefaultLimit[];
+  private readonly hasConditions: boolean;
+  private classNames: ReadonlyMap<object, string> | null = null;
 
+  /** @param nameClasses names that tell classes apart, also those of one name; asked once, when the first request comes */
   constructor(
     private readonly own: { readonly limit: number | null; readonly windowSeconds: number },
     throttlers: ThrottlerModuleOptions | null,
+    private readonly nameClasses: () => ReadonlyMap<object, string>,
     private readonly now: () => number = () => Date.now(),
   ) {
     this.defaults =
       own.limit === null
         ? defaultsOf(throttlers)
         : [{ name: 'default', policy: { limit: own.limit, windowMs: own.windowSeconds * 1_000 } }];
+    this.hasConditions = this.defaults.some(({ skipIf }) => skipIf !== undefined);
   }
 
   /** @throws Error where a function of the application answers no whole number, 1 or more */
   of(apiKey: ApiKey, context: ExecutionContext): Eventually<readonly Limit[]> {
     const route = this.routeOf(context);
     if (route.isSkipped) return NONE;
+    if (route.isPlain && !this.hasConditions && apiKey.quota === null)
+      return this.plainOf(apiKey, context, route);
     if (route.limits.length > 0 || typeof route.cost !== 'number')
       return this.withRoute(apiKey, route, context);
-    if (apiKey.quota === null && route.cost === 1) return this.plainOf(apiKey);
     const { cost } = route;
-    return [...this.ofKey(apiKey, cost), ...this.ofQuota(apiKey, cost)];
+    return [...this.ofKey(apiKey, cost, context, route), ...this.ofQuota(apiKey, cost)];
   }
 
-  private plainOf(apiKey: ApiKey): readonly Limit[] {
+  private plainOf(apiKey: ApiKey, context: ExecutionContext, route: RouteLimits): readonly Limit[] {
     const known = this.plain.get(apiKey);
     if (known) return known;
-    const limits = this.ofKey(apiKey, 1);
+    const limits = this.ofKey(apiKey, 1, context, route);
     this.plain.set(apiKey, limits);
     return limits;
   }
 
-  /** Of a key that has a limit and no window, as a hand may write, the window is the default. */
-  private ofKey({ id, rateLimit, rateLimitWindowSeconds }: ApiKey, cost: number): readonly Limit[] {
+  /** Of a key that has a limit and no window, or one that is none, as a hand may write, the window is the default. */
+  private ofKey(
+    { id, rateLimit, rateLimitWindowSeconds }: ApiKey,
+    cost: number,
+    context: ExecutionContext,
+    { skipped }: RouteLimits,
+  ): readonly Limit[] {
     if (rateLimit !== null) {
-      const windowMs = (rateLimitWindowSeconds ?? this.own.windowSeconds) * 1_000;
-      return [limitOf('key', id, { limit: rateLimit, windowMs }, cost)];
+      const seconds = Math.max(0, rateLimitWindowSeconds ?? 0) || this.own.windowSeconds;
+      return [limitOf('key', id, { limit: rateLimit, windowMs: seconds * 1_000 }, cost)];
     }
-    return this.defaults.map(({ name, policy }) => limitOf(name, `${id}:${name}`, policy, cost));
+    return this.defaults
+      .filter(({ name, skipIf }) => !skipped.has(name) && !skipIf?.(context))
+      .map(({ name, policy }) => limitOf(name, `${id}:${name}`, policy, cost));
   }
 
   private async withRoute(
@@ -82,9 +103,19 @@ export class KeyLimits {
     const cost = Math.min(await resolve(route.cost, 'cost'), OVER_ANY_LIMIT);
     const ofRoute = route.limits.map(async ({ name, limit, ttl }) => {
       const policy = { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') };
-      return limitOf(name === 'default' ? 'route' : name, `${apiKey.id}:${route.id}:${name}`, policy, cost);
+      return limitOf(this.nameOnRoute(name), `${apiKey.id}:${route.id}:${name}`, policy, cost);
     });
-    return [...this.ofKey(apiKey, cost), ...(await Promise.all(ofRoute)), ...this.ofQuota(apiKey, cost)];
+    return [
+      ...this.ofKey(apiKey, cost, context, route),
+      ...(await Promise.all(ofRoute)),
+      ...this.ofQuota(apiKey, cost),
+    ];
+  }
+
+  /** Headers name each limit once, also where a route has one of the same name as a default. */
+  private nameOnRoute(name: string): string {
+    if (name === 'default') return 'route';
+    return this.defaults.some((known) => known.name === name) ? `route-${name}` : name;
   }
 
   /** Last, so that what a rate refuses spends nothing of it. */
@@ -100,7 +131,9 @@ export class KeyLimits {
     const ofClass = this.routes.get(context.getClass());
     const known = ofClass?.get(context.getHandler());
     if (known) return known;
-    const limits = routeLimits(context);
+    this.classNames ??= this.nameClasses();
+    const owner = context.getClass();
+    const limits = routeLimits(context, this.classNames.get(owner) ?? owner.name);
     this.routes.set(context.getClass(), (ofClass ?? new WeakMap()).set(context.getHandler(), limits));
     return limits;
   }
@@ -109,14 +142,19 @@ export class KeyLimits {
 /** What is beyond the largest limit, as a hand may write or `Infinity` of `ThrottlerModule` is, counts as that. */
 function limitOf(name: string, key: string, declared: LimitPolicy, cost: number): Limit {
   const policy = { ...declared, limit: Math.min(declared.limit, MAX_LIMIT) };
-  return { name, key, policy, policyItem: policyItem(name, policy), cost, isQuota: false };
+  const item = itemOf(name);
+  return { item, key, policy, policyItem: policyItem(item, policy), cost, isQuota: false };
 }
 
-/** The throttlers of `ThrottlerModule` are defaults as far as they are plain numbers. */
-function defaultsOf(options: ThrottlerModuleOptions | null) {
-  const throttlers = Array.isArray(options) ? options : (options?.throttlers ?? []);
-  return throttlers.flatMap(({ name = 'default', limit, ttl }) =>
-    typeof limit === 'number' && typeof ttl === 'number' ? [{ name, policy: { limit, windowMs: ttl } }] : [],
+/** The throttlers of `ThrottlerModule` are defaults as far as they are plain numbers, and where their `skipIf` does not say otherwise. */
+function defaultsOf(options: ThrottlerModuleOptions | null): DefaultLimit[] {
+  const { throttlers, skipIf: ofAll = undefined } = Array.isArray(options)
+    ? { throttlers: options }
+    : (options ?? { throttlers: [] });
+  return throttlers.flatMap(({ name = 'default', limit, ttl, skipIf = ofAll }) =>
+    typeof limit === 'number' && typeof ttl === 'number'
+      ? [{ name, policy: { limit, windowMs: ttl }, skipIf }]
+      : [],
   );
 }
 

@@ -1,5 +1,7 @@
+import type { ThrottlerStorage } from '@nestjs/throttler';
 import { RateLimiter } from './limiter';
 import { MemoryThrottlerStorage } from './memory-storage';
+import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './shared-storage';
 
 const POLICY = { limit: 2, windowMs: 1_000 };
 const OPTIONS = { onStorageFailure: 'refuse', storageTimeoutMs: 100, maxKeys: 10 } as const;
@@ -13,4 +15,29 @@ it('a memory of ours that is given as storage counts at once, as that of the lim
     { passed: false },
   ]);
   expect(storage.hit('a', POLICY, 1)).toMatchObject({ passed: false });
+});
+
+it('a key of which too many hits wait already does not make its storage fail for others', async () => {
+  class Full extends SharedThrottlerStorage {
+    protected take(): Promise<Taken> {
+      throw new TooManyWaiting();
+    }
+  }
+  const limiter = new RateLimiter(new Full(), OPTIONS);
+  const ofOthers = jest.spyOn(limiter, 'failed' as never);
+  await expect(limiter.hit('a', POLICY, 1)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  expect(ofOthers).not.toHaveBeenCalled();
+});
+
+it("a storage of somebody else's that answers at once does not keep this process from others, whatever a hit costs", async () => {
+  let hits = 0;
+  const storage: ThrottlerStorage = {
+    increment: async () => ({ totalHits: ++hits, timeToExpire: 1, isBlocked: false, timeToBlockExpire: 0 }),
+  };
+  const limiter = new RateLimiter(storage, OPTIONS);
+  const policy = { limit: 1_000_000_000, windowMs: 1_000 };
+  await expect(limiter.hit('a', policy, 1_000_000_000)).rejects.toMatchObject({
+    code: 'KEY_STORE_UNAVAILABLE',
+  });
+  expect(hits).toBeLessThan(1_000_000_000);
 });

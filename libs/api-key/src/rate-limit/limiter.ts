@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { ApiKeyRefusal } from '../api-key.errors';
@@ -68,10 +69,16 @@ class Limiter implements OnApplicationBootstrap {
    */
   hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit | null> {
     if (this.shared === null) return this.local.hit(key, policy, cost);
-    const known = this.shared instanceof SharedThrottlerStorage && this.shared.refusalOf(key, policy, cost);
+    const known = this.refusalOf(key, policy, cost);
     if (known) return known;
     if (this.failing && this.now() < this.retryAt) return this.withoutStorage(key, policy, cost);
     return this.ask(this.shared, key, policy, cost);
+  }
+
+  /** What `hit` would answer, where it is known without I/O that it does not fit; else null. Counts nothing. */
+  refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
+    const storage = this.shared ?? this.local;
+    return storage instanceof ApiKeyThrottlerStorage ? storage.refusalOf(key, policy, cost) : null;
   }
 
   private ask(
@@ -147,6 +154,9 @@ class Limiter implements OnApplicationBootstrap {
   }
 }
 
+/** After so many hits on a storage that never waits for anything, others have their turn, and the deadline can pass. */
+const HITS_OF_A_TURN = 1_000;
+
 /** A storage of somebody else's knows no cost: it counts one by one, as long as somebody waits for it. */
 async function hitIn(
   storage: ThrottlerStorage,
@@ -158,8 +168,10 @@ async function hitIn(
   if (storage instanceof ApiKeyThrottlerStorage) return storage.hit(key, policy, cost);
   const { limit, windowMs } = policy;
   let record = await storage.increment(key, windowMs, limit, windowMs, 'default');
-  for (let i = 1; i < cost && !record.isBlocked && !asking.isLate; i++)
+  for (let i = 1; i < cost && !record.isBlocked && !asking.isLate; i++) {
+    if (i % HITS_OF_A_TURN === 0) await nextTurn();
     record = await storage.increment(key, windowMs, limit, windowMs, 'default');
+  }
   const { totalHits, timeToExpire, isBlocked, timeToBlockExpire } = record;
   return {
     passed: !isBlocked,

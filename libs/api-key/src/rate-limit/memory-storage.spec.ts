@@ -1,3 +1,4 @@
+import { heapInUse } from '../../../../test/support/heap';
 import { MemoryThrottlerStorage } from './memory-storage';
 
 const POLICY = { limit: 2, windowMs: 1_000 };
@@ -12,6 +13,29 @@ it('of a million keys no more are kept than it may', () => {
   const storage = new MemoryThrottlerStorage(1_000, () => 0);
   for (let i = 0; i < 1_000_000; i++) storage.hit(String(i), POLICY, 1);
   expect(storage.size).toBe(1_000);
+});
+
+it('a key whose log is full takes 6 kilobytes of memory at most, however long it goes on', () => {
+  let now = 0.5;
+  const [keys, policy] = [
+    Array.from({ length: 2_000 }, (_, i) => String(i)),
+    { limit: 256, windowMs: 1_000 },
+  ];
+  const before = heapInUse();
+  const storage = new MemoryThrottlerStorage(keys.length, () => now);
+  for (let i = 0; i < 1_000; i++, now += 4.1) for (const key of keys) storage.hit(key, policy, 1);
+  expect((heapInUse() - before) / storage.size).toBeLessThan(6_000);
+});
+
+it('of a limit that is used up the refusal is known beforehand, and asking for it uses nothing', () => {
+  let now = 0;
+  const storage = new MemoryThrottlerStorage(10, () => now);
+  expect(storage.refusalOf('a', POLICY, 1)).toBeNull();
+  for (const cost of [1, 1]) storage.hit('a', POLICY, cost);
+  expect(storage.refusalOf('a', POLICY, 1)).toEqual(storage.hit('a', POLICY, 1));
+  now = 1_000;
+  expect(storage.refusalOf('a', POLICY, 2)).toBeNull();
+  expect(storage.hit('a', POLICY, 2).passed).toBe(true);
 });
 
 it('keys whose windows are over make room for those that come', () => {

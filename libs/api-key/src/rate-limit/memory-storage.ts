@@ -18,7 +18,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly counted: RecallCache<Counted>;
 
   /**
-   * @param maxKeys 1 or more; each takes up to 256 times in memory, a few where it is used little. Default 100,000
+   * @param maxKeys 1 or more; each takes about half a kilobyte, and 5 where it is used 256 times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    */
   constructor(
@@ -34,6 +34,10 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     const counted = this.counted.recall(key) ?? this.begin(key, now);
     counted.windowMs = policy.windowMs;
     return counted.window.hit(now, cost, policy);
+  }
+
+  override refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
+    return this.counted.recall(key)?.window.refusal(this.now(), cost, policy) ?? null;
   }
 
   /** What a key has used within the window that ends now. */

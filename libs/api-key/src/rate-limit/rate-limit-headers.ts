@@ -15,14 +15,19 @@ export function rateLimitHeaders(counted: readonly Counted[]): Record<string, st
   let [policies, limits] = ['', ''];
   for (const { limit, hit } of counted) {
     policies += policies ? `, ${limit.policyItem}` : limit.policyItem;
-    limits += `${limits && ', '}"${limit.name}";r=${hit.remaining};t=${resetSeconds(hit)}`;
+    limits += `${limits && ', '}${limit.item};r=${hit.remaining};t=${resetSeconds(hit)}`;
   }
   return { 'RateLimit-Policy': policies, RateLimit: limits };
 }
 
+/** A name as a string of a structured field (RFC 9651 section 3.3.3), which holds visible ASCII and spaces alone. */
+export function itemOf(name: string): string {
+  return JSON.stringify(name.replace(/[^\x20-\x7e]/g, '?'));
+}
+
 /** What `RateLimit-Policy` says of one limit. */
-export function policyItem(name: string, { limit, windowMs }: LimitPolicy): string {
-  return `"${name}";q=${limit};w=${Math.ceil(windowMs / 1_000)}`;
+export function policyItem(item: string, { limit, windowMs }: LimitPolicy): string {
+  return `${item};q=${limit};w=${Math.ceil(windowMs / 1_000)}`;
 }
 
 /** The set of older clients, of the limit of which least is left; `X-RateLimit-Reset` in seconds from now. */

@@ -33,21 +33,30 @@ export interface RouteLimits {
   /** By `@SkipThrottle()`: nothing is counted. */
   readonly isSkipped: boolean;
   readonly limits: readonly RouteLimit[];
+  /** Names of limits that `@SkipThrottle({ name: true })` does not count. */
+  readonly skipped: ReadonlySet<string>;
   readonly cost: RateLimitCost;
+  /** Whether nothing of this is declared. */
+  readonly isPlain: boolean;
   /** Tells routes apart. */
   readonly id: string;
 }
 
 type RouteContext = Pick<ExecutionContext, 'getClass' | 'getHandler'>;
 
-/** What the decorators of `@nestjs/throttler` say of a route, those of the method before those of its class; and its cost. */
-export function routeLimits(context: RouteContext): RouteLimits {
+/**
+ * What the decorators of `@nestjs/throttler` say of a route, those of the method before those of its class; and its cost.
+ * @param className tells the class from others, also from one of the same name
+ */
+export function routeLimits(context: RouteContext, className: string): RouteLimits {
   const targets = [context.getHandler(), context.getClass()];
   const read = <T>(key: string): T | undefined =>
     targets.map((target) => Reflect.getMetadata(key, target)).find((value) => value !== undefined);
-  const names = new Set(targets.flatMap(throttlerNames));
-  const limits = [...names]
-    .filter((name) => !read(THROTTLER_SKIP + name))
+  const namesOf = (mark: string) => [...new Set(targets.flatMap((target) => throttlerNames(target, mark)))];
+  const skipped = new Set(namesOf(THROTTLER_SKIP).filter((name) => read(THROTTLER_SKIP + name) === true));
+  const cost = read<RateLimitCost>(COST) ?? 1;
+  const limits = namesOf(THROTTLER_LIMIT)
+    .filter((name) => !skipped.has(name))
     .flatMap((name) => {
       const [limit, ttl] = [
         read<Resolvable<number>>(THROTTLER_LIMIT + name),
@@ -56,16 +65,18 @@ export function routeLimits(context: RouteContext): RouteLimits {
       return limit === undefined || ttl === undefined ? [] : [{ name, limit, ttl }];
     });
   return {
-    isSkipped: read(`${THROTTLER_SKIP}default`) === true,
+    isSkipped: skipped.has('default'),
     limits,
-    cost: read<RateLimitCost>(COST) ?? 1,
-    id: `${context.getClass().name}.${context.getHandler().name}`,
+    skipped,
+    cost,
+    isPlain: limits.length === 0 && skipped.size === 0 && cost === 1,
+    id: `${className}.${context.getHandler().name}`,
   };
 }
 
-/** The names that `@Throttle` gives limits on a class or method. */
-function throttlerNames(target: object): string[] {
+/** The names that `@Throttle` or `@SkipThrottle` gives limits on a class or method. */
+function throttlerNames(target: object, mark: string): string[] {
   return Reflect.getMetadataKeys(target)
-    .filter((key): key is string => typeof key === 'string' && key.startsWith(THROTTLER_LIMIT))
-    .map((key) => key.slice(THROTTLER_LIMIT.length));
+    .filter((key): key is string => typeof key === 'string' && key.startsWith(mark))
+    .map((key) => key.slice(mark.length));
 }

@@ -70,6 +70,19 @@ it('each that passed is told what was left then, and each that did not when its 
   expect(storage.refusalOf('a', OTHER, 3)).toBeNull();
 });
 
+it('a refusal that is remembered tells nobody to come back before the one that was refused', async () => {
+  const storage = new Storage();
+  const hit = storage.hit('a', POLICY, 1);
+  await turn();
+  const answeredAt = performance.now();
+  storage.asked[0]?.answer({ granted: [0], remaining: 0, resetMs: 59_000, retryAfterMs: [60_000] });
+  await hit;
+  const { retryAfterMs = 0, resetMs = 0 } = storage.refusalOf('a', POLICY, 1) ?? {};
+  const now = performance.now();
+  expect(now + retryAfterMs).toBeGreaterThanOrEqual(answeredAt + 60_000);
+  expect(now + resetMs).toBeGreaterThanOrEqual(answeredAt + 59_000);
+});
+
 it('one question names 32 costs at most, and the next one the others', async () => {
   const storage = new Storage();
   const costs = Array.from({ length: 50 }, (_, i) => [POLICY, i + 1] as const);

@@ -76,8 +76,8 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     return this.refusalOf(key, policy, cost) ?? this.ask(key, policy, cost);
   }
 
-  /** The refusal of a hit that the database has said would not fit yet, or null. No I/O. */
-  refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
+  /** The refusal of a hit that the database has said would not fit yet. */
+  override refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
     const known = this.refusals.get(refusalKey(key, cost));
     if (known === undefined) return null;
     const now = performance.now();
@@ -124,12 +124,22 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     }
   }
 
-  /** From when it was asked: on the early side, for then it only asks again. */
+  /**
+   * The database read its clock somewhere between question and answer. A refusal is believed from the question on: too early, it
+   * only asks again. A caller is told to wait from the answer on, and so never comes back too early.
+   */
   private remember(key: string, policy: LimitPolicy, asked: number, taken: Taken, at: number): void {
     const { remaining, resetMs, retryAfterMs } = taken;
     const fitsMs = retryAfterMs[at] ?? 0;
-    const [until, fitsAt] = [asked + Math.min(fitsMs, BELIEVE_MS), asked + fitsMs];
-    this.refusals.set(key, { until, fitsAt, resetAt: asked + resetMs, remaining, policy });
+    const answered = performance.now();
+    const until = asked + Math.min(fitsMs, BELIEVE_MS);
+    this.refusals.set(key, {
+      until,
+      fitsAt: answered + fitsMs,
+      resetAt: answered + resetMs,
+      remaining,
+      policy,
+    });
   }
 }
 

@@ -24,11 +24,10 @@ export interface Hit {
   readonly retryAfterMs: number;
 }
 
-interface Entry {
-  readonly since: number;
-  until: number;
-  cost: number;
-}
+/** An entry of the log is two numbers in a row: when its last hit came, and what its hits cost together. */
+const ENTRY = 2;
+/** Entries that are over go together, so many at a time. */
+const FORGOTTEN = 32;
 
 /**
  * What one key has used within a sliding window, as a log. Never more than the limit passes in any window, wherever it begins.
@@ -37,18 +36,15 @@ interface Entry {
  * Refused hits are not counted.
  */
 export class SlidingWindow {
-  private entries: Entry[] = [];
+  private readonly entries: number[] = [];
   private first = 0;
   private used = 0;
+  private lastSince = 0;
 
   /** @param now milliseconds on a clock that never goes back */
   hit(now: number, cost: number, { limit, windowMs }: LimitPolicy): Hit {
-    this.forget(now - windowMs);
-    if (this.used + cost > limit) {
-      const remaining = Math.max(0, limit - this.used);
-      const retryAfterMs = this.freeAfter(limit - cost, now, windowMs);
-      return { passed: false, remaining, resetMs: this.resetMs(now, windowMs), retryAfterMs };
-    }
+    const refusal = this.refusal(now, cost, { limit, windowMs });
+    if (refusal) return refusal;
     this.log(now, cost, limit > MAX_ENTRIES ? windowMs / MAX_ENTRIES : 0);
     return {
       passed: true,
@@ -56,6 +52,15 @@ export class SlidingWindow {
       resetMs: this.resetMs(now, windowMs),
       retryAfterMs: 0,
     };
+  }
+
+  /** What `hit` would answer where it does not fit, or null. Counts nothing. */
+  refusal(now: number, cost: number, { limit, windowMs }: LimitPolicy): Hit | null {
+    this.forget(now - windowMs);
+    if (this.used + cost <= limit) return null;
+    const remaining = Math.max(0, limit - this.used);
+    const retryAfterMs = this.freeAfter(limit - cost, now, windowMs);
+    return { passed: false, remaining, resetMs: this.resetMs(now, windowMs), retryAfterMs };
   }
 
   /** What was used within the window that ends now. */
@@ -66,51 +71,55 @@ export class SlidingWindow {
 
   /** Whether nothing that was used counts any more. */
   isOver(now: number, windowMs: number): boolean {
-    const last = this.entries.at(-1);
-    return last === undefined || last.until <= now - windowMs;
+    const { length } = this.entries;
+    return length === 0 || this.at(length - ENTRY) <= now - windowMs;
   }
 
   private resetMs(now: number, windowMs: number): number {
-    const first = this.entries[this.first];
-    return first ? untilOver(first, now, windowMs) : 0;
+    return this.first < this.entries.length ? untilOver(this.at(this.first), now, windowMs) : 0;
   }
 
   /** Milliseconds until no more than `most` is used; a window where that never comes. */
   private freeAfter(most: number, now: number, windowMs: number): number {
     let used = this.used;
-    for (let i = this.first; i < this.entries.length; i++) {
-      const entry = this.entries[i] as Entry;
-      used -= entry.cost;
-      if (used <= most) return untilOver(entry, now, windowMs);
+    for (let i = this.first; i < this.entries.length; i += ENTRY) {
+      used -= this.at(i + 1);
+      if (used <= most) return untilOver(this.at(i), now, windowMs);
     }
     return windowMs;
   }
 
   private log(now: number, cost: number, togetherMs: number): void {
-    const last = this.entries.at(-1);
+    const { entries } = this;
     this.used += cost;
-    if (last && this.first < this.entries.length && now - last.since <= togetherMs) {
-      last.until = now;
-      last.cost += cost;
-    } else this.entries.push({ since: now, until: now, cost });
+    if (this.first < entries.length && now - this.lastSince <= togetherMs) {
+      entries[entries.length - 2] = now;
+      entries[entries.length - 1] = this.at(entries.length - 1) + cost;
+    } else {
+      this.lastSince = now;
+      entries.push(now, cost);
+    }
   }
 
   private forget(before: number): void {
-    let entry = this.entries[this.first];
-    while (entry && entry.until <= before) {
-      this.used -= entry.cost;
-      entry = this.entries[++this.first];
+    while (this.first < this.entries.length && this.at(this.first) <= before) {
+      this.used -= this.at(this.first + 1);
+      this.first += ENTRY;
     }
-    if (this.first > MAX_ENTRIES || (this.first > 0 && this.first === this.entries.length)) this.compact();
+    if (this.first >= FORGOTTEN * ENTRY || this.first === this.entries.length) this.compact();
   }
 
   private compact(): void {
-    this.entries = this.entries.slice(this.first);
+    if (this.first > 0) this.entries.splice(0, this.first);
     this.first = 0;
+  }
+
+  private at(index: number): number {
+    return this.entries[index] as number;
   }
 }
 
 /** Subtracts first: of the sum of a large and a small number, a fraction can be rounded to beyond the window. */
-function untilOver({ until }: Entry, now: number, windowMs: number): number {
+function untilOver(until: number, now: number, windowMs: number): number {
   return windowMs - (now - until);
 }

@@ -17,6 +17,11 @@ export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
    */
   abstract hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit>;
 
+  /** What `hit` would answer, where it is known without I/O that it does not fit; else null. Counts nothing. */
+  refusalOf(_key: string, _policy: LimitPolicy, _cost: number): Hit | null {
+    return null;
+  }
+
   /**
    * For the guard of `@nestjs/throttler`. A limit beyond 1,000,000,000 counts as that. `blockDuration` does not apply: a refused hit passes as soon as the window allows.
    * @param ttl milliseconds
