@@ -232,6 +232,58 @@ describe('no instance accepts a key in a request that starts after "revoke every
   });
 });
 
+/** Puts another table in the place of `api_keys`, with its rows and its triggers. */
+async function replaceTable(create: string): Promise<void> {
+  const triggers = await sql<{ definition: string; name: string }>(
+    database,
+    `SELECT pg_get_triggerdef(oid) AS definition, tgname AS name FROM pg_trigger WHERE tgrelid = 'api_keys'::regclass AND NOT tgisinternal`,
+  );
+  const install = triggers.map(
+    ({ definition, name }) =>
+      `${definition.replace('api_keys_before', 'api_keys')}; ALTER TABLE api_keys ENABLE ALWAYS TRIGGER ${name};`,
+  );
+  await sql(
+    database,
+    `BEGIN; ALTER TABLE api_keys RENAME TO api_keys_before; ${create} ${install.join(' ')}
+     INSERT INTO api_keys SELECT * FROM api_keys_before; COMMIT`,
+  );
+}
+
+const PARTITIONED = `CREATE TABLE api_keys (LIKE api_keys_before INCLUDING DEFAULTS INCLUDING IDENTITY) PARTITION BY HASH (key_digest);
+  ALTER TABLE api_keys ADD PRIMARY KEY (id, key_digest);
+  CREATE TABLE api_keys_even PARTITION OF api_keys FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+  CREATE TABLE api_keys_odd PARTITION OF api_keys FOR VALUES WITH (MODULUS 2, REMAINDER 1);`;
+
+describe('of keys in partitions by digest', () => {
+  it.each<[string, (id: string, other: TestApp) => Promise<unknown>]>([
+    ['a revocation', (id, other) => other.keys.revoke(id)],
+    ['a deletion', (id) => sql(database, 'DELETE FROM api_keys WHERE id = $1', [id])],
+  ])('%s reaches a warm instance by the feed', async (_, end) => {
+    await replaceTable(PARTITIONED);
+    const [app, other] = [await instance(), await instance()];
+    for (let i = 0; i < 8; i++) {
+      const { key, apiKey } = await issue(other);
+      expect(await accepts(app, key)).toBe(true);
+      await end(apiKey.id, other);
+      await until(async () => !(await accepts(app, key)));
+    }
+  });
+});
+
+it('a table that was replaced by another one is noticed at once, and what becomes of its keys is heard', async () => {
+  const [app, other] = [await instance(), await instance()];
+  const { key, apiKey } = await issue(other);
+  expect(await accepts(app, key)).toBe(true);
+  await replaceTable('CREATE TABLE api_keys (LIKE api_keys_before INCLUDING ALL);');
+  await other.keys.revoke(apiKey.id);
+  await until(async () => !(await accepts(app, key)));
+  await until(() => app.keys.verificationStatus.leaseHeld);
+  const again = await issue(other);
+  expect(await accepts(app, again.key)).toBe(true);
+  await other.keys.revoke(again.apiKey.id);
+  await until(async () => !(await accepts(app, again.key)));
+});
+
 it('while the database is away, a key is served to the end of the lease, then refused with 503, and served again when it is back', async () => {
   const proxy = await wayTo(database);
   const app = await instance({ leaseMs: 2_000 }, proxy.url);

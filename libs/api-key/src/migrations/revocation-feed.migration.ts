@@ -62,11 +62,14 @@ async function createTrust(runner: QueryRunner): Promise<void> {
   await runner.query(`INSERT INTO ${table} (trust_ms) VALUES (2000) ON CONFLICT DO NOTHING`);
 }
 
-/** Compares inside, for a trigger with a condition would forbid changing the type of a column that it names. */
+/**
+ * Compares inside, for a trigger with a condition would forbid changing the type of a column that it names. A partition tells it on the
+ * channel of the table that it belongs to.
+ */
 export function feedFunction(runner: QueryRunner, exposed: readonly string[]): string {
   const row = (record: string) => `(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
   return `CREATE OR REPLACE FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}() RETURNS trigger LANGUAGE plpgsql AS $feed$
-    DECLARE channel text := 'nestjs_api_key_feed_' || TG_RELID;
+    DECLARE channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid;
     BEGIN
       IF TG_OP = 'TRUNCATE' THEN
         PERFORM pg_notify(channel, '*');

@@ -55,8 +55,16 @@ interface Session {
   readonly sent: Map<string, Moment>;
 }
 
-/** The triggers that the feed lives on are missing or off. */
-class FeedMissing extends Error {}
+/** Changes of keys are not told: what is remembered may have been revoked. */
+class FeedMissing extends Error {
+  /** @param isHopeless whether it will not be otherwise in a moment */
+  constructor(
+    message: string,
+    readonly isHopeless: boolean,
+  ) {
+    super(message);
+  }
+}
 
 /** Listens on a connection of its own to the primary for changes of keys, and renews the lease by its heartbeats. */
 export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -96,7 +104,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
       if (this.stopped.signal.aborted) return;
       this.report(error);
       const heldMs = this.clock.monotonic() - began;
-      const waitMs = error instanceof FeedMissing ? this.checkMs : backOff.next(heldMs);
+      const isHopeless = error instanceof FeedMissing && error.isHopeless;
+      const waitMs = isHopeless ? this.checkMs : backOff.next(heldMs);
       await delay(waitMs, undefined, { signal: this.stopped.signal, ref: false }).catch(() => {});
     }
   }
@@ -111,8 +120,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     try {
       await Promise.race([client.connect(), ended]);
       (client as Client & Unreferenced).unref();
-      await Promise.race([this.open(session, over.signal), ended]);
-      await Promise.race([this.beat(session, over.signal), ended]);
+      const oid = await Promise.race([this.open(session, over.signal), ended]);
+      await Promise.race([this.beat(session, oid, over.signal), ended]);
     } finally {
       over.abort();
       client.removeAllListeners('notification');
@@ -120,7 +129,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
-  private async open(session: Session, over: AbortSignal): Promise<void> {
+  /** Answers the oid of the table whose changes it hears. */
+  private async open(session: Session, over: AbortSignal): Promise<string> {
     const { client, heartbeatChannel } = session;
     const table = apiKeyTable(this.dataSource);
     const { rows } = await client.query(
@@ -138,6 +148,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     over.throwIfAborted();
     this.lease.begin();
     this.listener.clear();
+    return oid;
   }
 
   /**
@@ -161,8 +172,13 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     await inTime(PROBE_MS, Promise.race([arrived, once(over, 'abort')]), unproven);
   }
 
-  /** Sends heartbeats until one does not come back in time, or the session is over. */
-  private async beat({ client, heartbeatChannel, sent }: Session, over: AbortSignal): Promise<never> {
+  /** Sends heartbeats until one does not come back in time, the table is another one, or the session is over. */
+  private async beat(
+    { client, heartbeatChannel, sent }: Session,
+    oid: string,
+    over: AbortSignal,
+  ): Promise<never> {
+    const table = apiKeyTable(this.dataSource);
     const everyChecks = Math.ceil(this.checkMs / this.options.heartbeatMs);
     for (let n = 1; ; n++) {
       const moment = momentOf(this.clock);
@@ -170,11 +186,12 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
       if (moment.monotonic - oldest.monotonic > this.options.leaseMs + this.options.heartbeatMs)
         throw new Error('heartbeats no longer come back');
       sent.set(String(n), moment);
-      await client.query({
+      const { rows } = await client.query<{ oid: string | null }>({
         name: 'nestjs_api_key_beat',
-        text: 'SELECT pg_notify($1, $2)',
-        values: [heartbeatChannel, String(n)],
+        text: 'SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid',
+        values: [heartbeatChannel, String(n), table],
       });
+      if (rows[0]?.oid !== oid) throw new FeedMissing(`table ${table} was replaced by another one`, false);
       if (this.reported !== '') this.report(null);
       if (n % everyChecks === 0) await this.checkTriggers(client);
       await delay(this.options.heartbeatMs, undefined, { signal: over, ref: false });
@@ -205,6 +222,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     if (missing.length > 0)
       throw new FeedMissing(
         `triggers ${missing.join(', ')} are missing or not ENABLE ALWAYS: run the migrations of apiKeyMigrations()`,
+        true,
       );
   }
 
