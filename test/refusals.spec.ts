@@ -1,8 +1,10 @@
 import { Controller, Get } from '@nestjs/common';
-import { ApiKeyAuth, type IssuedApiKey, Public } from 'nestjs-api-key';
+import { ApiKeyAuth, type IssuedApiKey, Public, type Scope } from 'nestjs-api-key';
 import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { type RawResponse, rawGet } from './support/raw-http';
+
+const MANY_SCOPES = Array.from({ length: 100 }, (_, i) => `orders:${i}:`.padEnd(255, 'x')) as Scope[];
 
 @Controller()
 @ApiKeyAuth()
@@ -15,6 +17,12 @@ class Routes {
   @Get('write')
   @ApiKeyAuth('orders:write')
   write() {
+    return { ok: true };
+  }
+
+  @Get('all')
+  @ApiKeyAuth(...MANY_SCOPES)
+  all() {
     return { ok: true };
   }
 
@@ -157,6 +165,13 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
         error: 'INSUFFICIENT_SCOPE',
         missing: ['orders:write'],
       });
+    });
+
+    it('scopes too long for a header are named in the body alone', async () => {
+      const response = await get('/all', `Authorization: Bearer ${key}`);
+      expect(response.status).toBe(403);
+      expect(response.headers['www-authenticate']).toBe('Bearer realm="acme", error="insufficient_scope"');
+      expect(response.json.missing).toEqual(MANY_SCOPES);
     });
 
     it('plaintext behind a proxy is HTTPS_REQUIRED, names the ways out and has no challenge', async () => {

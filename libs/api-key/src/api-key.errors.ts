@@ -79,6 +79,9 @@ const REFUSALS = {
   },
 } as const satisfies Record<string, RefusalRule>;
 
+/** Proxies and clients take 4 to 16 KB of headers, all together. */
+const MAX_CHALLENGE_SCOPES = 1024;
+
 interface RefusalDetails {
   readonly missing?: readonly string[];
   readonly asked?: readonly string[];
@@ -121,10 +124,14 @@ export class ApiKeyRefusal extends HttpException {
     return new ApiKeyRefusal(this.code, this.#details, true);
   }
 
-  /** The response headers that belong to this refusal. */
+  /**
+   * The response headers that belong to this refusal. The challenge of `INSUFFICIENT_SCOPE` names the scopes that are asked for
+   * where that takes 1,024 characters at most; RFC 6750 §3 lets it go without.
+   */
   headers(realm: string): Record<string, string> {
     const { challenge, retryAfterSeconds = this.retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
-    const scope = this.asked.length > 0 ? `, scope="${this.asked.join(' ')}"` : '';
+    const asked = this.asked.join(' ');
+    const scope = asked !== '' && asked.length <= MAX_CHALLENGE_SCOPES ? `, scope="${asked}"` : '';
     return {
       ...(challenge !== undefined && { 'WWW-Authenticate': `Bearer realm="${realm}"${challenge}${scope}` }),
       ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
