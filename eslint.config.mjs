@@ -34,6 +34,7 @@ const GUARDS = [
   'api-key-throttler.guard',
   'scopes.guard',
   'api-key-auth.decorator',
+  'api-key-refusal.filter',
   'refuse',
 ];
 

@@ -1,5 +1,6 @@
 import {
   ApiKeyGuard,
+  ApiKeyRefusal,
   type ApiKeyService,
   type CreateApiKeyInput,
   type IssuedApiKey,
@@ -479,5 +480,164 @@ describe('keys over REST', () => {
       201,
       expect.objectContaining({ replaces: apiKey.id }),
     ]);
+  });
+});
+
+describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
+  const PROBLEM = 'application/problem+json';
+  let database: string;
+  let userId: string;
+  let app: TestApp;
+  let unguarded: TestApp;
+  let manager: IssuedApiKey;
+
+  const letsAllIn = { canActivate: () => true };
+  const boot = (management: ApiKeyManagementOptions) =>
+    bootApp({
+      database,
+      adapter,
+      imports: [ApiKeyManagementModule.forRoot(management)],
+      options: { realm: 'acme' },
+    });
+
+  beforeAll(async () => {
+    database = await createMigratedDatabase();
+    userId = await createUser(database);
+    app = await boot({ guards: [ApiKeyGuard, ScopesGuard] });
+    unguarded = await boot({ guards: [letsAllIn], scopes: null });
+    const expiresAt = new Date(Date.now() + DAY_MS);
+    manager = await app.keys.create({ userId, name: 'ci', scopes: ['api-keys:*'], expiresAt });
+  });
+
+  afterAll(() => Promise.all([app.close(), unguarded.close()]));
+
+  async function ask({ url }: TestApp, method: string, path: string, body?: object, accept = '*/*') {
+    const response = await fetch(`${url}/api-keys${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${manager.key}`,
+        accept,
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    return {
+      status: response.status,
+      challenge: response.headers.get('www-authenticate'),
+      type: response.headers.get('content-type'),
+      json: (await response.json()) as Record<string, unknown>,
+    };
+  }
+
+  it('has the challenge of a guard where the guards are not ours', async () => {
+    expect(await ask(unguarded, 'GET', '')).toMatchObject({
+      status: 401,
+      challenge: 'Bearer realm="acme"',
+      json: { statusCode: 401, error: 'MISSING_API_KEY' },
+    });
+  });
+
+  it('has it as well where a guard of the application refuses', async () => {
+    const letsNobodyIn = {
+      canActivate() {
+        throw new ApiKeyRefusal('INVALID_API_KEY');
+      },
+    };
+    const own = await boot({ guards: [letsNobodyIn], scopes: null });
+    const answer = await ask(own, 'GET', '');
+    await own.close();
+    expect([answer.status, answer.challenge]).toEqual([401, 'Bearer realm="acme", error="invalid_token"']);
+  });
+
+  it('names the realm, and each scope that the caller cannot give', async () => {
+    expect(await ask(app, 'POST', '', { name: 'x', scopes: ['*', 'api-keys:read', 'a:b'] })).toEqual({
+      status: 403,
+      challenge: 'Bearer realm="acme", error="insufficient_scope", scope="* a:b"',
+      type: expect.stringMatching(/^application\/json/),
+      json: {
+        statusCode: 403,
+        error: 'INSUFFICIENT_SCOPE',
+        message: expect.any(String),
+        missing: ['*', 'a:b'],
+      },
+    });
+  });
+
+  it('names so many scopes in the body alone, for no client takes a header of any length', async () => {
+    const scopes = Array.from({ length: 100 }, (_, i) => `${i}:`.padEnd(255, 'x'));
+    expect(await ask(app, 'POST', '', { name: 'x', scopes })).toMatchObject({
+      status: 403,
+      challenge: 'Bearer realm="acme", error="insufficient_scope"',
+      json: { missing: scopes },
+    });
+  });
+
+  it('has a code where there is no such key', async () => {
+    expect(await ask(app, 'GET', '/999999')).toMatchObject({
+      status: 404,
+      json: { statusCode: 404, error: 'NOT_FOUND', message: 'There is no such API key.' },
+    });
+  });
+
+  describe(`to who asks for ${PROBLEM} is one:`, () => {
+    it.each<[string, () => Promise<Awaited<ReturnType<typeof ask>>>, number, string, object]>([
+      [
+        'MISSING_API_KEY',
+        () => ask(unguarded, 'GET', '', undefined, PROBLEM),
+        401,
+        'Unauthorized',
+        { detail: expect.stringContaining('No API key') },
+      ],
+      [
+        'INSUFFICIENT_SCOPE',
+        () => ask(app, 'POST', '', { name: 'x', scopes: ['*'] }, PROBLEM),
+        403,
+        'Forbidden',
+        { missing: ['*'] },
+      ],
+      [
+        'EXCEEDS_API_KEY',
+        () => ask(app, 'POST', '', { name: 'x', expiresAt: null }, PROBLEM),
+        403,
+        'Forbidden',
+        { detail: 'expiresAt goes beyond that of the key that acts' },
+      ],
+      [
+        'INVALID_REQUEST',
+        () => ask(app, 'POST', '', { name: 1, id: 1 }, PROBLEM),
+        400,
+        'Bad Request',
+        { detail: expect.stringMatching(/^id cannot be set; name must be a string$/) },
+      ],
+      [
+        'NOT_FOUND',
+        () => ask(app, 'DELETE', '/x', undefined, PROBLEM),
+        404,
+        'Not Found',
+        { detail: 'There is no such API key.' },
+      ],
+      [
+        'CONFLICT',
+        async () => {
+          const { apiKey } = await app.keys.create({ userId, name: 'ci' });
+          await app.keys.revoke(apiKey.id);
+          return ask(app, 'PATCH', `/${apiKey.id}`, { name: 'x' }, PROBLEM);
+        },
+        409,
+        'Conflict',
+        { detail: expect.any(String) },
+      ],
+    ])('%s', async (error, answer, status, title, more) => {
+      const { type, json, ...rest } = await answer();
+      expect([rest.status, type?.startsWith(PROBLEM)]).toEqual([status, true]);
+      expect(json).toEqual({
+        type: 'about:blank',
+        title,
+        status,
+        detail: expect.any(String),
+        error,
+        ...more,
+      });
+    });
   });
 });

@@ -1,8 +1,18 @@
 import { Controller, Get } from '@nestjs/common';
-import { ApiKeyAuth, type IssuedApiKey, Public } from 'nestjs-api-key';
+import { APP_FILTER } from '@nestjs/core';
+import {
+  ApiKeyAuth,
+  ApiKeyRefusal,
+  ApiKeyRefusalFilter,
+  type IssuedApiKey,
+  Public,
+  type Scope,
+} from 'nestjs-api-key';
 import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { type RawResponse, rawGet } from './support/raw-http';
+
+const MANY_SCOPES = Array.from({ length: 100 }, (_, i) => `orders:${i}:`.padEnd(255, 'x')) as Scope[];
 
 @Controller()
 @ApiKeyAuth()
@@ -16,6 +26,18 @@ class Routes {
   @ApiKeyAuth('orders:write')
   write() {
     return { ok: true };
+  }
+
+  @Get('all')
+  @ApiKeyAuth(...MANY_SCOPES)
+  all() {
+    return { ok: true };
+  }
+
+  @Get('by-hand')
+  @Public()
+  byHand() {
+    throw new ApiKeyRefusal('INVALID_API_KEY');
   }
 
   @Get('open')
@@ -45,6 +67,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       database,
       adapter,
       controllers: [Routes],
+      providers: [{ provide: APP_FILTER, useClass: ApiKeyRefusalFilter }],
       options: { realm: 'acme', trustProxy: ['127.0.0.0/8'] },
     });
     issued = await app.keys.create({ userId, name: 'ci', scopes: ['orders:read'] });
@@ -157,6 +180,13 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
         error: 'INSUFFICIENT_SCOPE',
         missing: ['orders:write'],
       });
+    });
+
+    it('scopes too long for a header are named in the body alone', async () => {
+      const response = await get('/all', `Authorization: Bearer ${key}`);
+      expect(response.status).toBe(403);
+      expect(response.headers['www-authenticate']).toBe('Bearer realm="acme", error="insufficient_scope"');
+      expect(response.json.missing).toEqual(MANY_SCOPES);
     });
 
     it('plaintext behind a proxy is HTTPS_REQUIRED, names the ways out and has no challenge', async () => {
@@ -277,5 +307,12 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       const { body, headers } = await get('/any', `Authorization: Bearer ${presented}`);
       expect(body + JSON.stringify(headers)).not.toContain('canary-7731');
     }
+  });
+
+  it('what a handler of the application refuses is answered by the filter as if by a guard', async () => {
+    expectRefused(await get('/by-hand'), INVALID);
+    const problem = await get('/by-hand', 'Accept: application/problem+json');
+    expect(problem.headers['content-type']).toMatch(/^application\/problem\+json/);
+    expect(problem.json).toMatchObject({ status: 401, error: 'INVALID_API_KEY' });
   });
 });

@@ -83,6 +83,21 @@ describe('the refusal INSUFFICIENT_SCOPE', () => {
   });
 });
 
+describe('the challenge of INSUFFICIENT_SCOPE', () => {
+  const challengeOf = (asked: string[]) =>
+    new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing: asked, asked }).headers('api')['WWW-Authenticate'];
+
+  it('names scopes of up to 1,024 characters together, the spaces between them included', () => {
+    const asked = ['a'.repeat(255), 'b'.repeat(255), 'c'.repeat(255), 'd'.repeat(256)];
+    expect(challengeOf(asked)).toContain(`, scope="${asked.join(' ')}"`);
+  });
+
+  it('names none where they are longer, and is a challenge still', () => {
+    const asked = ['a'.repeat(255), 'b'.repeat(255), 'c'.repeat(255), 'd'.repeat(257)];
+    expect(challengeOf(asked)).toBe('Bearer realm="api", error="insufficient_scope"');
+  });
+});
+
 describe('the challenge', () => {
   it('names the realm', () => {
     expect(new ApiKeyRefusal('MISSING_API_KEY').headers('Orders API')).toEqual({

@@ -51,7 +51,7 @@ const REFUSALS = {
   },
   INSUFFICIENT_SCOPE: {
     status: 403,
-    message: 'The API key lacks a scope that this route needs.',
+    message: 'The API key lacks a scope that this request needs.',
     challenge: ', error="insufficient_scope"',
   },
   HTTPS_REQUIRED: {
@@ -79,6 +79,17 @@ const REFUSALS = {
   },
 } as const satisfies Record<string, RefusalRule>;
 
+/** Proxies and clients take 4 to 16 KB of headers, all together. */
+const MAX_CHALLENGE_SCOPES = 1024;
+
+/** The body of an answer that is no success. */
+interface RefusalBody {
+  readonly statusCode: number;
+  readonly error: string;
+  readonly message: string | readonly string[];
+  readonly missing?: readonly string[];
+}
+
 interface RefusalDetails {
   readonly missing?: readonly string[];
   readonly asked?: readonly string[];
@@ -101,9 +112,8 @@ export class ApiKeyRefusal extends HttpException {
     details: RefusalDetails = {},
     isProblem = false,
   ) {
-    super(isProblem ? problemOf(code, details) : bodyOf(code, details), REFUSALS[code].status, {
-      cause: details.cause,
-    });
+    const body = bodyOf(code, details);
+    super(isProblem ? problemOf(body) : body, body.statusCode, { cause: details.cause });
     this.#details = details;
     this.asked = details.asked ?? [];
     this.retryAfterSeconds = details.retryAfterSeconds;
@@ -121,10 +131,14 @@ export class ApiKeyRefusal extends HttpException {
     return new ApiKeyRefusal(this.code, this.#details, true);
   }
 
-  /** The response headers that belong to this refusal. */
+  /**
+   * The response headers that belong to this refusal. The challenge of `INSUFFICIENT_SCOPE` names the scopes that are asked for
+   * where that takes 1,024 characters at most; RFC 6750 §3 lets it go without.
+   */
   headers(realm: string): Record<string, string> {
     const { challenge, retryAfterSeconds = this.retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
-    const scope = this.asked.length > 0 ? `, scope="${this.asked.join(' ')}"` : '';
+    const asked = this.asked.join(' ');
+    const scope = asked !== '' && asked.length <= MAX_CHALLENGE_SCOPES ? `, scope="${asked}"` : '';
     return {
       ...(challenge !== undefined && { 'WWW-Authenticate': `Bearer realm="${realm}"${challenge}${scope}` }),
       ...(retryAfterSeconds !== undefined && { 'Retry-After': String(retryAfterSeconds) }),
@@ -132,16 +146,22 @@ export class ApiKeyRefusal extends HttpException {
   }
 }
 
-function bodyOf(code: RefusalCode, { missing }: RefusalDetails): object {
+function bodyOf(code: RefusalCode, { missing }: RefusalDetails): RefusalBody {
   const { status, message } = REFUSALS[code];
   return { statusCode: status, error: code, message, ...(missing && { missing }) };
 }
 
 /** RFC 9457 §4.2.1: a problem without a page of its own is `about:blank`, and its title that of its status. */
-function problemOf(code: RefusalCode, { missing }: RefusalDetails): object {
-  const { status, message } = REFUSALS[code];
-  const members = { type: 'about:blank', title: STATUS_CODES[status], status, detail: message, error: code };
-  return { ...members, ...(missing && { missing }) };
+function problemOf({ statusCode: status, message, ...codes }: RefusalBody): object {
+  const detail = [message].flat().join('; ');
+  return { type: 'about:blank', title: STATUS_CODES[status], status, detail, ...codes };
+}
+
+/** A refusal with a body of RFC 9457 in place of `{ statusCode, error, message }`. */
+export function asProblem(refusal: HttpException): HttpException {
+  if (refusal instanceof ApiKeyRefusal) return refusal.toProblem();
+  const { cause } = refusal;
+  return new HttpException(problemOf(refusal.getResponse() as RefusalBody), refusal.getStatus(), { cause });
 }
 
 /** A change that the state of the key forbids, such as a second rotation. Nothing was changed. */

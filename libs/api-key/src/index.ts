@@ -44,6 +44,7 @@ export {
   type VerifyResult,
 } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
+export { ApiKeyRefusalFilter } from './api-key-refusal.filter';
 export { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
 export { type Quota, type QuotaPeriod, quotaOf, type RateLimit, rateLimitOf } from './authority';
 export { apiKeyPattern, type KeyFormat } from './credential/format';

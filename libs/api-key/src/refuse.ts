@@ -1,5 +1,5 @@
-import type { ExecutionContext } from '@nestjs/common';
-import { ApiKeyRefusal } from './api-key.errors';
+import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/common';
+import { ApiKeyRefusal, asProblem } from './api-key.errors';
 import type { RequestTrail } from './audit/request-trail';
 import { type Eventually, inTime, isPending } from './eventually';
 import { callerOf, requestOf, setHeaders } from './request/http-exchange';
@@ -10,16 +10,21 @@ import { PROBLEM, prefersProblem } from './request/problem-details';
  * @throws the error that is given, always; a refusal in the form that the caller prefers
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
-  if (error instanceof ApiKeyRefusal) {
-    setHeaders(context, error.headers(realm));
-    if (error.refused) trail.refused(error.refused, callerOf(context));
-    if (error.code === 'KEY_STORE_UNAVAILABLE') trail.unavailable(error.cause);
-    if (prefersProblem(requestOf(context))) {
-      setHeaders(context, { 'Content-Type': PROBLEM });
-      throw error.toProblem();
-    }
-  }
-  throw error;
+  if (!(error instanceof ApiKeyRefusal)) throw error;
+  if (error.refused) trail.refused(error.refused, callerOf(context));
+  if (error.code === 'KEY_STORE_UNAVAILABLE') trail.unavailable(error.cause);
+  throw answerTo(error, context, realm);
+}
+
+/**
+ * What a refused request is answered, in the form that its caller prefers; the headers that belong to the answer are set.
+ * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
+ */
+export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
+  if (refusal instanceof ApiKeyRefusal) setHeaders(host, refusal.headers(realm));
+  if (!prefersProblem(requestOf(host))) return refusal;
+  setHeaders(host, { 'Content-Type': PROBLEM });
+  return asProblem(refusal);
 }
 
 /**

@@ -9,7 +9,6 @@ import {
   Header,
   HttpCode,
   HttpStatus,
-  NotFoundException,
   Param,
   Patch,
   Post,
@@ -28,6 +27,7 @@ import {
   type UpdateApiKeyInput,
 } from '../index';
 import { CreateApiKeyBody, EventsQuery, fieldsOf, ListQuery, RotateBody, UpdateApiKeyBody } from './bodies';
+import { found } from './found';
 import { ManagementFilter } from './management.filter';
 import { managementPipe } from './management.pipe';
 import { marked } from './marks';
@@ -120,9 +120,3 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 }
 
 const nothing: MethodDecorator = () => {};
-
-/** A key of another owner, and an id that cannot be one, are as unknown as any. */
-function found<T>(value: T | null): T {
-  if (value === null) throw new NotFoundException('There is no such API key.');
-  return value;
-}

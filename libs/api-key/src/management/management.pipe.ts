@@ -18,24 +18,23 @@ export function managementPipe(): ValidationPipe {
     whitelist: true,
     forbidNonWhitelisted: true,
     validationError: { target: false, value: false },
-    exceptionFactory: (errors) => invalidRequest(sentences(errors)),
+    exceptionFactory: (errors) => new InvalidRequest(sentences(errors)),
   });
 }
 
 /** The answer to a request that does not fit. */
-export function invalidRequest(message: readonly string[]): BadRequestException {
-  return new BadRequestException({
-    statusCode: HttpStatus.BAD_REQUEST,
-    error: 'INVALID_REQUEST',
-    message: [...new Set(message)],
-  });
+export class InvalidRequest extends BadRequestException {
+  constructor(problems: readonly string[]) {
+    const message = [...new Set(problems)];
+    super({ statusCode: HttpStatus.BAD_REQUEST, error: 'INVALID_REQUEST', message });
+  }
 }
 
 /** Validation overflows the stack on bodies that nest too deep, and skips fields named as those of every object. */
 class ManagementPipe extends ValidationPipe {
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     if (metadata.type === 'body' && !isSound(value))
-      throw invalidRequest([
+      throw new InvalidRequest([
         'the body must be a JSON object that nests at most 32 levels, without fields such as __proto__',
       ]);
     return super.transform(value, metadata);

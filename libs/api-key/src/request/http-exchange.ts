@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { ExecutionContext } from '@nestjs/common';
+import type { ArgumentsHost, ExecutionContext } from '@nestjs/common';
 
 /** The parts of Express's and Fastify's request that we use; `raw` is Node's own where there is a wrapper. */
 export type ApiKeyRequest = object & {
@@ -31,7 +31,7 @@ interface HeaderWriter {
  * The request that a context is about.
  * @throws Error where the context is not HTTP, for a guard that does not know its request must not let it through
  */
-export function requestOf(context: ExecutionContext): ApiKeyRequest {
+export function requestOf(context: ArgumentsHost): ApiKeyRequest {
   const type = context.getType<string>();
   if (type === 'http') return context.switchToHttp().getRequest<ApiKeyRequest>();
   throw new Error(
@@ -53,7 +53,7 @@ export function rawHeadersOf(request: IncomingMessage): string[] {
 }
 
 /** Sets headers on the response that a context is about. */
-export function setHeaders(context: ExecutionContext, headers: Readonly<Record<string, string>>): void {
+export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<string, string>>): void {
   const response = context.switchToHttp().getResponse<HeaderWriter>();
   for (const name in headers) {
     const value = headers[name] as string;
