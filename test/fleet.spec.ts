@@ -8,6 +8,7 @@ import { until } from './support/until';
 
 const PER_SECOND = 200;
 const KEYS = 50;
+const HOT_KEYS = 5;
 
 /** The fleet of most tests; the look-ups of the last one may take as long as they are held. */
 const DEFAULTS: readonly MemberSettings[] = [
@@ -27,10 +28,15 @@ const MIXED: readonly MemberSettings[] = [
 let fleet: Fleet;
 let load: Load | undefined;
 
-/** A load that asks every instance for all keys in turn. */
+/** A load that asks every instance for all keys in turn, and between two of them for a few, which stay even where there is little room. */
 function loadWith(issued: readonly IssuedApiKey[]): Load {
-  let next = 0;
-  load = new Load(fleet.urls, PER_SECOND, () => issued[next++ % issued.length]?.key ?? '');
+  let calls = 0;
+  const pick = () => {
+    const turn = Math.floor(calls++ / fleet.urls.length);
+    const among = turn % 2 === 0 ? issued : issued.slice(0, HOT_KEYS);
+    return among[(turn >> 1) % among.length]?.key ?? '';
+  };
+  load = new Load(fleet.urls, PER_SECOND, pick);
   return load;
 }
 
@@ -105,7 +111,7 @@ async function acceptedThough({ before, end = revokeEverywhere, after, mend }: F
   const asked = performance.now();
   await after?.();
   const callsSince = () => under.calls.filter(({ startedAt }) => startedAt > asked);
-  await until(() => fleet.urls.every((_, at) => callsSince().filter((made) => made.at === at).length > 100));
+  await until(() => fleet.urls.every((_, at) => callsSince().filter((made) => made.at === at).length > 200));
   await mend?.();
   const mended = performance.now();
   await until(() =>
@@ -237,6 +243,39 @@ describe('four instances under load accept no key in a request that starts after
     expect((await first).status).toBe(200);
     for (let i = 0; i < 20; i++) expect(await ask(key)).toBe(401);
     await proxy.mend();
+  });
+
+  it('and their wall clocks, set a day forth, a day back and right again, revive no expired key and refuse no live one', async () => {
+    const [live, ending] = [await fleet.issue(KEYS), await fleet.issue(HOT_KEYS)];
+    const [ids, soon] = [ending.map(({ apiKey }) => apiKey.id), 8_000];
+    const before = performance.now();
+    await sql(
+      fleet.database,
+      `UPDATE api_keys SET expires_at = clock_timestamp() + interval '${soon} ms' WHERE id IN (${ids})`,
+    );
+    const updated = performance.now();
+    const under = loadWith([...ending, ...live]);
+    const untilMany = async (since: number) =>
+      until(() =>
+        fleet.urls.every(
+          (_, at) => under.calls.filter((made) => made.at === at && made.startedAt > since).length > 200,
+        ),
+      );
+    for (let jump = 0; jump < 3; jump++) {
+      for (const at of fleet.urls.keys()) fleet.member(at).sample.process.kill('SIGUSR2');
+      await untilMany(performance.now());
+      if (jump === 0) await until(() => performance.now() > updated + soon);
+    }
+    await untilMany(performance.now());
+    await under.stop();
+    const ends = new Set(ending.map(({ key }) => key));
+    const ofLive = under.calls.filter(({ key }) => !ends.has(key));
+    expect(new Set(ofLive.map(({ status }) => status))).toEqual(new Set([200]));
+    const ofEnding = under.calls.filter(({ key }) => ends.has(key));
+    const alive = ofEnding.filter(({ endedAt }) => endedAt < before + soon - 1_000);
+    const expired = ofEnding.filter(({ startedAt }) => startedAt > updated + soon);
+    expect(new Set(alive.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(expired.map(({ status }) => status))).toEqual(new Set([401]));
   });
 
   it('although the feed was lost and found between a look-up and its answer', async () => {

@@ -11,6 +11,8 @@ export interface FlakyProxy {
   mend(): Promise<void>;
   /** Keeps connections open, takes new ones, and lets nothing through any more: of the feed alone, or of all. */
   silence(which: 'feed' | 'all'): void;
+  /** As `silence` of all, and what is sent meanwhile is lost: connections of that time are of no use ever after. */
+  swallow(): void;
   /** Ends the feed, with what was kept back of it, and lets it connect again. */
   cutFeed(): void;
   /** Keeps back the answer to the next statement that names a text. */
@@ -37,6 +39,7 @@ class Link {
   private readonly keptBack: (() => void)[] = [];
   isFeed = false;
   private silent = false;
+  private swallows = false;
   private held: (() => void) | undefined;
 
   constructor(
@@ -44,7 +47,9 @@ class Link {
     port: number,
     private readonly said: (text: Buffer, link: Link) => void,
     isSilenced: (feed: boolean) => boolean,
+    swallowsAll: boolean,
   ) {
+    this.swallows = swallowsAll;
     this.upstream = connect(port, '127.0.0.1');
     this.client.once('data', (first) => {
       this.isFeed = first.includes(FEED);
@@ -76,6 +81,10 @@ class Link {
     if (which === 'all' || this.isFeed) this.silent = true;
   }
 
+  swallow(): void {
+    this.swallows = true;
+  }
+
   mend(): void {
     this.silent = false;
     this.deliver();
@@ -91,6 +100,7 @@ class Link {
   }
 
   private pass(keepsBack: boolean, write: () => void): void {
+    if (this.swallows) return;
     if (keepsBack) this.keptBack.push(write);
     else write();
   }
@@ -109,6 +119,7 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
   const holds = new Map<string, { link?: Link; readonly given: () => void }>();
   const lookUps = new Map<string, number>();
   let silenced: 'feed' | 'all' | undefined;
+  let swallows = false;
   const said = (statement: Buffer, link: Link) => {
     for (const [digest] of statement.toString('latin1').matchAll(DIGEST))
       lookUps.set(digest, (lookUps.get(digest) ?? 0) + 1);
@@ -124,6 +135,7 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
       target,
       said,
       (isFeed) => silenced === 'all' || (silenced === 'feed' && isFeed),
+      swallows,
     );
     links.add(link);
     link.onClose(() => links.delete(link));
@@ -146,8 +158,13 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
       silenced = which;
       for (const link of links) link.silence(which);
     },
+    swallow: () => {
+      swallows = true;
+      for (const link of links) link.swallow();
+    },
     mend: async () => {
       silenced = undefined;
+      swallows = false;
       for (const link of links) link.mend();
       if (server.listening) return;
       server.listen(port, '127.0.0.1');

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 const ROOT = join(__dirname, '../..');
+const FIXTURES = join(__dirname, '../fixtures');
 
 /** The sample app in a process of its own, as `npm start` runs it. */
 export interface Sample {
@@ -28,7 +29,7 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
     cwd: ROOT,
     env: cleanEnv({
       PORT: '0',
-      NODE_OPTIONS: `--require ${join(__dirname, '../fixtures/with-options.cjs')}`,
+      NODE_OPTIONS: `--require ${FIXTURES}/with-options.cjs --require ${FIXTURES}/jumping-clock.cjs`,
       API_KEY_OPTIONS: '{"lookUpTimeoutMs":10000}',
       ...env,
     }),

@@ -36,6 +36,7 @@ import { Announcer } from './audit/announcer';
 import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
+import { DeadlineCheck } from './deadline-check';
 import { HttpsRule } from './https-rule';
 import { PepperCheck } from './pepper-check';
 import { FailedAttempts } from './rate-limit/failed-attempts';
@@ -174,6 +175,7 @@ function wire(
       ),
       made(DigestWriter, [API_KEY_DATA_SOURCE], (source: DataSource) => new DigestWriter(source)),
       PepperCheck,
+      DeadlineCheck,
       made(
         Verification,
         [API_KEY_DATA_SOURCE, KeyStore, API_KEY_OPTIONS],

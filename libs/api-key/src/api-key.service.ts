@@ -433,6 +433,7 @@ export class ApiKeyService {
       });
     } catch (error) {
       const found = await keyById(this.dataSource, id, owner).catch(() => null);
+      this.verification.evict(id);
       return found?.revokedAt ? found : refuseUnavailable(error);
     }
   }

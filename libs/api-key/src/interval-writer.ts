@@ -1,8 +1,9 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { writeInTime } from './write-in-time';
 
 /**
  * Writes every so often what was noted meanwhile, and what is left when the application ends; one write after the other. A write
- * that fails is said once, and tried again the next time.
+ * that fails, or takes 10 s, is said once, and tried again the next time.
  */
 export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
@@ -37,7 +38,7 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
 
   private async tryToWrite(): Promise<void> {
     try {
-      await this.write();
+      await writeInTime(this.write());
       this.failing = false;
     } catch (error) {
       if (!this.failing)

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
 import { wordsOf } from '../error-words';
+import { writeInTime } from '../write-in-time';
 
 const BATCH = 500;
 
@@ -58,7 +59,7 @@ export class EventQueue {
     while (this.waiting.length > 0) {
       const batch = this.waiting.slice(0, BATCH);
       try {
-        await this.sink.record(batch.map((telling) => telling()));
+        await writeInTime(this.sink.record(batch.map((telling) => telling())));
         this.waiting = this.waiting.slice(batch.length);
         this.failing = false;
       } catch (error) {

@@ -7,9 +7,11 @@ const BOUND_MS = 2_000;
 
 class FakeClock {
   at = 1_000;
+  /** How long the machine has slept, which its monotonic clock does not know. */
+  slept = 0;
   monotonic = () => this.at;
-  wall = () => this.at;
-  moment = () => ({ monotonic: this.at, wall: this.at });
+  wall = () => this.at + this.slept;
+  moment = () => ({ monotonic: this.at, wall: this.wall() });
 }
 
 function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredKey {
@@ -322,6 +324,39 @@ it('without a session, keys are trusted for staleForMs, and not longer', async (
   expect(find(cache, 'd')).not.toBeInstanceOf(Promise);
   clock.at += 1;
   expect(find(cache, 'd')).toBeInstanceOf(Promise);
+});
+
+it('so they are where the machine sleeps meanwhile', async () => {
+  const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
+  void find(cache, 'd');
+  void find(cache, 'unknown');
+  await asked[0]?.answer(stored('1'));
+  await asked[1]?.answer(null);
+  clock.slept = 499;
+  expect([find(cache, 'd'), find(cache, 'unknown')]).toEqual([expect.anything(), null]);
+  clock.slept = 500;
+  expect(find(cache, 'd')).toBeInstanceOf(Promise);
+  expect(find(cache, 'unknown')).toBeInstanceOf(Promise);
+});
+
+it('what is found by a look-up during which the machine slept is not remembered', async () => {
+  const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
+  void find(cache, 'd');
+  clock.slept = 500;
+  await asked[0]?.answer(stored('1'));
+  expect(cache.statistics.size).toBe(0);
+});
+
+it('a full cache forgets a key that changed as any other does', async () => {
+  const { cache, asked } = build({ cacheSize: 3 });
+  for (const id of ['1', '2', '3']) {
+    void find(cache, `d${id}`);
+    await asked.at(-1)?.answer(stored(id));
+  }
+  expect(cache.statistics.size).toBe(3);
+  cache.evict('2');
+  expect(find(cache, 'd2')).toBeInstanceOf(Promise);
+  expect(find(cache, 'd3')).not.toBeInstanceOf(Promise);
 });
 
 it.each([

@@ -37,6 +37,8 @@ export interface KeyCacheOptions {
 interface Remembered {
   readonly session: number;
   readonly askedAt: number;
+  /** The same moment on the wall clock. */
+  readonly askedWall: number;
 }
 
 interface Entry extends Remembered {
@@ -143,8 +145,14 @@ export class KeyCache {
     return { size: this.keys.size, hitRate: asked === 0 ? null : this.hits / asked };
   }
 
-  private trusts({ session, askedAt }: Remembered, now: number): boolean {
-    return this.lease.trusts(session, now) || now - askedAt < this.options.staleForMs;
+  private trusts(asked: Remembered, now: number): boolean {
+    return this.lease.trusts(asked.session, now) || this.isFresh(asked, now);
+  }
+
+  /** Without a lease. On both clocks, for a machine that sleeps stops its monotonic one. */
+  private isFresh({ askedAt, askedWall }: Remembered, now: number): boolean {
+    const { staleForMs } = this.options;
+    return now - askedAt < staleForMs && this.clock.wall() - askedWall < staleForMs;
   }
 
   private mayJoin(flight: Flight, now: number): boolean {
@@ -156,7 +164,8 @@ export class KeyCache {
 
   private fly(digest: string, how: Omit<LookUp, 'sent'>, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
-    const begun = { session, askedAt: now, sent: false, changed: false, inserted: false };
+    const askedWall = this.clock.wall();
+    const begun = { session, askedAt: now, askedWall, sent: false, changed: false, inserted: false };
     const sent = () => {
       begun.sent = true;
     };
@@ -185,8 +194,9 @@ export class KeyCache {
 
   private landed(digest: string, flight: Begun, found: StoredKey | null): KnownKey | null {
     if (!found) {
+      const { session, askedAt, askedWall } = flight;
       if (!flight.inserted && this.mayRemember(flight))
-        this.unknown.set(digest, { session: flight.session, askedAt: flight.askedAt });
+        this.unknown.set(digest, { session, askedAt, askedWall });
       return null;
     }
     const { apiKey, revoked, lifeMs } = found;
@@ -202,7 +212,7 @@ export class KeyCache {
    */
   private remember(
     digest: string,
-    { session, askedAt }: Begun,
+    { session, askedAt, askedWall }: Begun,
     known: KnownKey,
     lifeMs: number | null,
   ): void {
@@ -212,6 +222,7 @@ export class KeyCache {
     this.keys.set(digest, {
       session,
       askedAt,
+      askedWall,
       id,
       live: Object.freeze({ ...known }),
       expired: Object.freeze({ ...known, expired: true }),
@@ -220,11 +231,11 @@ export class KeyCache {
     this.digests.set(id, digest);
   }
 
-  private mayRemember({ changed, session, askedAt }: Begun): boolean {
-    const { cacheSize, staleForMs } = this.options;
-    if (changed || cacheSize === 0) return false;
-    const age = this.clock.monotonic() - askedAt;
-    return (session === this.lease.session && age < this.lease.boundMs) || age < staleForMs;
+  private mayRemember(begun: Begun): boolean {
+    if (begun.changed || this.options.cacheSize === 0) return false;
+    const now = this.clock.monotonic();
+    const isOfLease = begun.session === this.lease.session && now - begun.askedAt < this.lease.boundMs;
+    return isOfLease || this.isFresh(begun, now);
   }
 
   private forgetDigest(id: string, digest: string): void {

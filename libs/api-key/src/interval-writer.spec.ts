@@ -1,0 +1,51 @@
+import { Logger } from '@nestjs/common';
+import { IntervalWriter } from './interval-writer';
+
+/** Writes for as long as a test likes. */
+class Writer extends IntervalWriter {
+  readonly writes: (() => void)[] = [];
+
+  constructor() {
+    super('What a test notes', 1_000);
+  }
+
+  protected override write(): Promise<void> {
+    return new Promise((resolve) => this.writes.push(resolve));
+  }
+}
+
+beforeEach(() => {
+  jest.useFakeTimers();
+});
+
+afterEach(() => {
+  jest.useRealTimers();
+  jest.restoreAllMocks();
+});
+
+it('a write that never settles is given up after ten seconds, said once, and the next one goes on', async () => {
+  const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+  const writer = new Writer();
+  void writer.flush();
+  const next = writer.flush();
+  await jest.advanceTimersByTimeAsync(9_900);
+  expect(writer.writes).toHaveLength(1);
+  await jest.advanceTimersByTimeAsync(200);
+  expect(writer.writes).toHaveLength(2);
+  writer.writes[1]?.();
+  await next;
+  expect(warn.mock.calls.flat()).toEqual([
+    'What a test notes could not be written and is tried again: Error: no answer within 10000 ms',
+  ]);
+});
+
+it('nor does it keep the application from its end', async () => {
+  jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+  const writer = new Writer();
+  writer.onApplicationBootstrap();
+  await jest.advanceTimersByTimeAsync(1_000);
+  const ended = writer.onApplicationShutdown();
+  await jest.advanceTimersByTimeAsync(20_100);
+  await ended;
+  expect(writer.writes.length).toBeGreaterThan(1);
+});
