@@ -24,6 +24,20 @@ it('no key stays whole, whatever stands around it', () => {
   );
 });
 
+it.each([
+  'checksummed',
+  'hex',
+] as const)('nor does one of the %s form whose end is cut off, until too much is gone to be guessed', (format) => {
+  fc.assert(
+    fc.property(prefixes, around, fc.nat({ max: 16 }), (prefix, before, missing) => {
+      const key = mintKey(format, prefix);
+      const rest = key.slice(0, key.length - missing);
+      expect(redactApiKeys(`${before}${rest}`)).not.toContain(rest.slice(-20));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 it('what is left shows which key it was', () => {
   const key = mintKey('checksummed', 'acme_live');
   expect(redactApiKeys(`a=${key}; b=${key}`)).toBe(
@@ -42,8 +56,12 @@ it.each([
   '',
   'nothing of that kind',
   'a_b_c_d',
-  'f'.repeat(63),
+  'f'.repeat(47),
   '_'.repeat(1_000),
+  'commit 356a192b7913b04c54574d18c28d46e6395428ab',
+  'sha1:356a192b7913b04c54574d18c28d46e6395428ab',
+  '0b5c3f64-9a43-4c53-8f5b-6a5d6f1f4f0e',
+  `req_${'0b5c3f64-9a43-4c53-8f5b-6a5d6f1f4f0e'.replaceAll('-', '')}`,
   'key_tooshort',
 ])('%j stays as it is', (text) => {
   expect(redactApiKeys(text)).toBe(text);
@@ -54,6 +72,7 @@ it.each([
   ['underscores', '_'],
   ['parts', 'a_'],
   ['hex digits', 'f'],
+  ['hex digits that are a little too few', `${'f'.repeat(47)}.`],
   ['keys', 'key_'.padEnd(50, 'x')],
 ])('two megabytes of %s are done with, which they would not be in quadratic time', (_, unit) => {
   const text = unit.repeat(2_000_000 / unit.length);

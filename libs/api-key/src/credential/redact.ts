@@ -1,13 +1,17 @@
 import { visiblePrefix, visibleSuffix } from './format';
 import { maskKey } from './mask';
 
-/** What ends a key of ours; what stands before it may be shown, and to look for it as well would take quadratic time. */
-const ENDS_CHECKSUMMED = /_[0-9A-Za-z]{49,}/g;
-const HEX = /[0-9A-Fa-f]{64,}/g;
+/**
+ * What ends a key of ours; what stands before it may be shown, and to look for it as well would take quadratic time. Less than a
+ * whole key: one that a log has cut short can be guessed unless 60 bits of it are gone. More than a UUID without its dashes.
+ */
+const ENDS_CHECKSUMMED = /_[0-9A-Za-z]{33,}/g;
+/** More than a SHA-1 has, which names commits; 64 bits less than a key. */
+const HEX = /[0-9A-Fa-f]{48,}/g;
 
 /**
- * Text with each key in it masked, as `acme_live_3fKd...9xQz`: of either form, whether it is one of ours or only looks like one,
- * digests too. Takes time in proportion to the text, whatever is in it.
+ * Text with each key in it masked, as `acme_live_3fKd...9xQz`: of either form, also where its end is cut off, whether it is one of
+ * ours or only looks like one, SHA-256 digests too. Takes time in proportion to the text, whatever is in it.
  */
 export function redactApiKeys(text: string): string {
   return text
