@@ -285,6 +285,7 @@ describe('a pepper', () => {
     ['a secret of less than 32 bytes', { secrets: ['too short'] }],
     ['a secret of more than 1,024 bytes', { secrets: ['x'.repeat(1_025)] }],
     ['a number', { secrets: [1] }],
+    ['a hole in the list', { secrets: Object.assign([], { 1: secret }) }],
     ['eleven secrets', { secrets: Array.from({ length: 11 }, (_, i) => `${secret} ${i}`) }],
     ['one secret twice, as text and as bytes', { secrets: [secret, Buffer.from(secret)] }],
     ['one that comes next and is there already', { secrets: [secret], upcoming: secret }],

@@ -40,7 +40,8 @@ const MAX_BYTES = 1_024;
 const MAX_SECRETS = 10;
 
 const CHECKS: FieldChecks<PepperOptions> = {
-  secrets: (value) => Array.isArray(value) && value.length <= MAX_SECRETS && value.every(isSecret),
+  secrets: (value) =>
+    Array.isArray(value) && value.length <= MAX_SECRETS && Array.from(value).every(isSecret),
   upcoming: (value) => value === null || isSecret(value),
   unpeppered: (value) => value === 'adopt' || value === 'refuse',
   lockOutRails: (value) => typeof value === 'boolean',
