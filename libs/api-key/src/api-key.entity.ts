@@ -1,4 +1,6 @@
+import { type InspectOptions, inspect } from 'node:util';
 import { Column, Entity, Index, PrimaryGeneratedColumn, type ValueTransformer } from 'typeorm';
+import { inspectClosed } from './closed-getters';
 import { maskKey } from './credential/mask';
 import { holdsScope } from './credential/scope';
 
@@ -131,5 +133,9 @@ export class ApiKey {
   /** Whether the key holds a scope, itself or through a wildcard. */
   hasScope(scope: string): boolean {
     return holdsScope(this.scopes, scope);
+  }
+
+  protected [inspect.custom](depth: number, options: InspectOptions): string {
+    return inspectClosed(this, depth, options);
   }
 }

@@ -23,6 +23,7 @@ it.each<[string, (value: object) => unknown]>([
   ['JSON', (value) => JSON.stringify(value)],
   ['a log', (value) => inspect(value, { depth: null })],
   ['a log of hidden fields', (value) => inspect(value, { depth: null, showHidden: true })],
+  ['a log that reads getters', (value) => inspect(value, { depth: null, showHidden: true, getters: true })],
   ['console.log with %o', (value) => inspect(value, { showHidden: true, showProxy: true })],
   ['text', (value) => `${String(value)} ${value}`],
   ['a copy', (value) => JSON.stringify({ ...value })],
@@ -39,4 +40,9 @@ it.each<[string, (value: object) => unknown]>([
     expect(text).not.toContain(key.slice(-20));
     expect(text).not.toContain(digestKey(key));
   }
+});
+
+it('a log shows both as what they are, as deep as it shows anything', () => {
+  expect(inspect(issued)).toMatch(/^IssuedApiKey \{\s+apiKey: ApiKey \{[^}]*keyPrefix: 'acme_live_aaaa'/);
+  expect(inspect([[issued]])).toContain('apiKey: [ApiKey]');
 });

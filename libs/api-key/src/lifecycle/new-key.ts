@@ -1,6 +1,8 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import type { Quota, RateLimit } from '../authority';
+import { inspectClosed } from '../closed-getters';
 import type { KeyDigests } from '../credential/digest';
 import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
@@ -35,6 +37,10 @@ export class IssuedApiKey {
   /** The raw key. */
   get key(): string {
     return this.#key;
+  }
+
+  protected [inspect.custom](depth: number, options: InspectOptions): string {
+    return inspectClosed(this, depth, options);
   }
 }
 
