@@ -6,6 +6,9 @@ import {
   type ExecutionContext,
   Get,
   Injectable,
+  type MiddlewareConsumer,
+  Module,
+  type NestModule,
   Req,
   UseGuards,
 } from '@nestjs/common';
@@ -453,5 +456,41 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       const response = await fetch(app.url, { headers: await keyWith(app, []) });
       expect(await response.json()).toEqual({ user: { id: userId, plan: 'gold' } });
     });
+  });
+
+  it('what a middleware calls the raw request decides neither credential nor HTTPS, and breaks nothing', async () => {
+    let raw: unknown;
+    @Controller()
+    @ApiKeyAuth()
+    class Routes {
+      @Get('route')
+      get() {}
+    }
+    @Module({})
+    class SetsRaw implements NestModule {
+      configure(consumer: MiddlewareConsumer): void {
+        const set = (request: { raw?: unknown }, _: unknown, next: () => void) => {
+          request.raw = raw;
+          next();
+        };
+        consumer.apply(set).forRoutes('*path');
+      }
+    }
+    const app = await boot({
+      controllers: [Routes],
+      imports: [SetsRaw],
+      options: { trustProxy: ['127.0.0.1'] },
+    });
+    const headers = await keyWith(app, []);
+    const forged = {
+      headers,
+      rawHeaders: ['Authorization', headers.authorization],
+      socket: { encrypted: true, remoteAddress: '127.0.0.1' },
+    };
+    for (raw of [Buffer.from('the body'), forged, 'text', {}]) {
+      expect(await statusOf(app, '/route')).toBe(401);
+      expect(await statusOf(app, '/route', { ...headers, 'x-forwarded-proto': 'http' })).toBe(403);
+      expect(await statusOf(app, '/route', headers)).toBe(200);
+    }
   });
 });

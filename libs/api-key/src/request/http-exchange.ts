@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
 import type { ArgumentsHost, ExecutionContext } from '@nestjs/common';
 
 /** The parts of Express's and Fastify's request that we use; `raw` is Node's own where there is a wrapper. */
@@ -41,10 +41,12 @@ export function requestOf(context: ArgumentsHost): ApiKeyRequest {
 
 /**
  * Node's own request behind that of Express or Fastify, which has it as a property of its own. Not looked for further up: V8 looks
- * anything up anew on each request of Express, and longest what is not there.
+ * anything up anew on each request of Express, and longest what is not there. Express's is Node's own already: what it has as `raw`
+ * is the application's, perhaps a body.
  */
 export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
-  return Object.hasOwn(request, 'raw') && request.raw ? request.raw : (request as IncomingMessage);
+  const isWrapper = Object.hasOwn(request, 'raw') && !(request instanceof IncomingMessage);
+  return isWrapper && request.raw ? request.raw : (request as IncomingMessage);
 }
 
 /** The header lines of a request as they came. Read through `Reflect`: as above, that costs a third of what a property access does. */
