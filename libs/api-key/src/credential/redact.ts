@@ -22,22 +22,3 @@ export function redactApiKeys(text: string): string {
 function masked(key: string): string {
   return maskKey(visiblePrefix(key), visibleSuffix(key));
 }
-
-/** What `pino` takes as `redact`, for its usual fields of a request. */
-export interface PinoRedaction {
-  readonly paths: string[];
-  readonly censor: string;
-}
-
-/**
- * Has `pino` (or `nestjs-pino`) leave the headers out that carry keys: `pino({ redact: pinoRedaction() })`.
- * @param headerName as the option of that name
- */
-export function pinoRedaction(headerName = 'X-API-Key'): PinoRedaction {
-  const headers = ['authorization', headerName.toLowerCase()];
-  const places = ['headers', 'req.headers', 'request.headers'];
-  return {
-    paths: places.flatMap((place) => headers.map((name) => `${place}[${JSON.stringify(name)}]`)),
-    censor: '[redacted]',
-  };
-}
