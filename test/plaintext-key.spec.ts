@@ -76,6 +76,22 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     expect(await app.keys.verify(key)).toMatchObject({ ok: true });
   });
 
+  it.each<[string, (key: string, other: string) => string[]]>([
+    ['beside a token of others', (key) => ['Authorization: Bearer eyJhbGciOi', `X-API-Key: ${key}`]],
+    ['twice', (key) => [`X-API-Key: ${key}`, `X-API-Key: ${key}`]],
+    ['beside another key', (key, other) => [`Authorization: Bearer ${other}`, `X-API-Key: ${key}`]],
+    ['in a list', (key, other) => [`X-API-Key: ${other}, ${key}`]],
+    ['without a scheme', (key) => [`Authorization: ${key}`]],
+  ])('a key that came %s is ended too, although it would let nobody in', async (_, lines) => {
+    await boot(BURNS, adapter);
+    const [one, other] = [await issue(), await issue()];
+    const sent = lines(one.key, other.key);
+    const { status, json } = await rawGet(app.port, '/', [...sent, ...BY_HTTP]);
+    expect([status, json.error]).toEqual([403, 'HTTPS_REQUIRED']);
+    for (const { key } of [one, other])
+      expect((await app.keys.verify(key)).ok).toBe(!sent.join().includes(key));
+  });
+
   it('without the option nothing is looked up, and nothing ends', async () => {
     await boot({ trustProxy: ['127.0.0.1'] }, adapter);
     const { key } = await issue();

@@ -10,14 +10,14 @@ import type { ApiKey } from './api-key.entity';
 import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
+import { keysSent } from './credential/extract';
 import { inTime } from './eventually';
-import { callerOf, requestOf } from './request/http-exchange';
-import { presentedCredential } from './request/presented-credential';
+import { callerOf, rawHeadersOf, requestOf } from './request/http-exchange';
 import { SecureTransport } from './request/secure-transport';
 
 const REASON = 'presented over plaintext HTTP';
 
-/** Refuses requests that did not come by HTTPS, and ends the key that one carried in plaintext where the application asks for that. */
+/** Refuses requests that did not come by HTTPS, and ends the keys that one carried in plaintext where the application asks for that. */
 @Injectable()
 export class HttpsRule implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -52,13 +52,16 @@ export class HttpsRule implements OnApplicationBootstrap {
     throw refusal(await Promise.resolve(burnt).catch(() => null));
   }
 
-  /** The key that a request carried, ended now; null where it carried none that is valid, or that cannot be known. */
+  /** The first key of those that a request carried, all ended now; null where none is valid, or that cannot be known. */
   private async burn(node: IncomingMessage, context: ExecutionContext): Promise<ApiKey | null> {
+    const sent = keysSent(rawHeadersOf(node), this.options.headerName.toLowerCase());
+    const ended = await Promise.all(sent.map((key) => this.end(key, context)));
+    return ended.find((apiKey) => apiKey !== null) ?? null;
+  }
+
+  private async end(key: string, context: ExecutionContext): Promise<ApiKey | null> {
     try {
-      const apiKey = await this.keys.admit(
-        presentedCredential(node, this.options.headerName),
-        requestOf(context),
-      );
+      const apiKey = await this.keys.admit(key, requestOf(context));
       const { address, requestId } = callerOf(context);
       return await this.keys.revoke(apiKey.id, { reason: REASON }, { address, requestId });
     } catch (error) {

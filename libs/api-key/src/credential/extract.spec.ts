@@ -1,4 +1,5 @@
-import { extractCredential } from './extract';
+import { extractCredential, keysSent } from './extract';
+import { mintKey } from './format';
 
 const KEY = 'acme_live_UHgXgM9O0NUHfpTitcEZ0gd9SNALvD3aqC4WhqLhPpr3hBNJk';
 const OTHER_KEY = 'key_51w3qwgWE5RyS7gR8YKudZAiu3ZAWq5PcQgcUUcOY1f2nRAul';
@@ -139,5 +140,26 @@ describe('what cannot be one credential is malformed:', () => {
     ],
   ])('%s', (_, rawHeaders) => {
     expect(extract(...rawHeaders)).toEqual(MALFORMED);
+  });
+});
+
+describe('keys that were sent, whether or not they are one credential, are', () => {
+  const HEX_KEY = 'a'.repeat(64);
+  it.each<[string, string[], string[]]>([
+    ['the Bearer token', ['Authorization', `Bearer ${KEY}`], [KEY]],
+    ['the value of the key header', ['x-api-key', HEX_KEY], [HEX_KEY]],
+    ['both', ['Authorization', `Bearer ${KEY}`, 'X-API-Key', OTHER_KEY], [KEY, OTHER_KEY]],
+    ['one that is there twice, once', ['X-API-Key', KEY, 'X-API-Key', KEY], [KEY]],
+    ['those of a list', ['X-API-Key', `"${KEY}",${OTHER_KEY}`], [KEY, OTHER_KEY]],
+    ['nothing that is no key', ['Authorization', `Bearer ${KEY}x`, 'X-API-Key', 'key'], []],
+    ['nothing of other headers', ['X-Note', KEY, 'Cookie', KEY], []],
+    ['nothing of a name without its value', ['X-API-Key'], []],
+  ])('%s', (_, rawHeaders, keys) => {
+    expect(keysSent(rawHeaders, 'x-api-key')).toEqual(keys);
+  });
+
+  it('no more than four, for each is a look-up', () => {
+    const many = Array.from({ length: 9 }, () => mintKey('checksummed', 'key'));
+    expect(keysSent(['X-API-Key', many.join()], 'x-api-key')).toEqual(many.slice(0, 4));
   });
 });

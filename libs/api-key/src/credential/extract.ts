@@ -1,3 +1,5 @@
+import { isWellFormedKey } from './format';
+
 /** What a request presents: nothing, something that cannot be one credential, or one credential, not yet checked. */
 export type Presented =
   | { readonly kind: 'none' }
@@ -14,6 +16,10 @@ const PLAIN = 'Bearer ';
 const SPACE = 0x20;
 const BLANK = /^[ \t]*$/;
 const LEADING_SPACES = /^ +/;
+const WORDS = /\w+/g;
+
+/** Each is a look-up, and nobody sends more by mistake. */
+const MAX_KEYS = 4;
 
 /**
  * The credential of a request: the Bearer token of `Authorization` (RFC 6750 §2.1, one or more spaces after the
@@ -36,6 +42,20 @@ export function extractCredential(rawHeaders: readonly string[], keyHeader: stri
     }
   }
   return bearerCredential(authorization ?? '') ?? headerCredential(key ?? '');
+}
+
+/**
+ * Up to 4 texts of the form of a key in the two headers, also where these are not one credential: a key that is sent twice, or beside
+ * a token of others, lets nobody in, and has been sent.
+ */
+export function keysSent(rawHeaders: readonly string[], keyHeader: string): string[] {
+  const keys = new Set<string>();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (!isNamed(name, 'authorization') && !isNamed(name, keyHeader)) continue;
+    for (const word of rawHeaders[i + 1]?.match(WORDS) ?? []) if (isWellFormedKey(word, true)) keys.add(word);
+  }
+  return [...keys].slice(0, MAX_KEYS);
 }
 
 /** Names of headers are ASCII, so that those of another length need not be lowered. */
