@@ -28,9 +28,11 @@ const LEAVES = [
   'scopes.decorator',
   'sql-name',
   'store-errors',
+  'write-in-time',
 ];
 const GUARDS = [
   'api-key.guard',
+  'api-key.authenticator',
   'https-rule',
   'api-key-throttler.guard',
   'scopes.guard',

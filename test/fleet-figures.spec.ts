@@ -21,8 +21,8 @@ const LEASE_MS = 2_000;
 
 const TAKE_AWAY = {
   stopped: (proxy: FlakyProxy) => proxy.cut(),
-  silent: (proxy: FlakyProxy) => proxy.silence('all'),
-  swallowing: (proxy: FlakyProxy) => proxy.swallow(),
+  silent: async (proxy: FlakyProxy) => proxy.silence('all'),
+  swallowing: async (proxy: FlakyProxy) => proxy.swallow(),
 };
 
 function spreadOf(ms: readonly number[]) {

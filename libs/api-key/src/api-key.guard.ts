@@ -9,7 +9,7 @@ import { refuse, refuseLate } from './refuse';
 import { requireAllHeaders } from './request/all-headers';
 import { requireAllowedAddress } from './request/allowed-address';
 import { type Authentication, attachAuthentication, authenticationOf } from './request/authentication';
-import { callerOf, requestOf } from './request/http-exchange';
+import { addressOf, callerOf, requestOf } from './request/http-exchange';
 import { OwnerLoader } from './request/owner-loader';
 import { presentedCredential } from './request/presented-credential';
 import { RouteAccesses } from './route-access';
@@ -39,12 +39,12 @@ export class ApiKeyGuard implements CanActivate {
     const refused = this.https.refuse(node, context);
     if (refused) return refused;
     const key = presentedCredential(node, this.options.headerName);
-    const found = then(this.keys.admit(key, requestOf(context)), this.authenticate, context);
+    const found = this.keys.admit(key, requestOf(context), this.authenticate, context);
     return then(refuseLate(this.options.lookUpTimeoutMs, found), this.accept, context);
   };
 
   private readonly authenticate = (apiKey: ApiKey, context: ExecutionContext): Eventually<Authentication> => {
-    requireAllowedAddress(requestOf(context), apiKey);
+    if (apiKey.allowedIps !== null) requireAllowedAddress(addressOf(requestOf(context)), apiKey);
     return this.owners.authentication(apiKey);
   };
 

@@ -19,6 +19,7 @@ import {
 } from '@nestjs/throttler';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
+import { ApiKeyAuthenticator } from './api-key.authenticator';
 import { BootCheck } from './api-key.boot-check';
 import { ApiKey } from './api-key.entity';
 import { ApiKeyGuard } from './api-key.guard';
@@ -144,6 +145,7 @@ function wire(
       ApiKeyGuard,
       ApiKeyThrottlerGuard,
       ScopesGuard,
+      ApiKeyAuthenticator,
       ApiKeyHealthIndicator,
       HttpsRule,
       BootCheck,
@@ -236,6 +238,7 @@ function wire(
       ApiKeyGuard,
       ApiKeyThrottlerGuard,
       ScopesGuard,
+      ApiKeyAuthenticator,
       ApiKeyHealthIndicator,
       RateLimiter,
       QuotaLimiter,

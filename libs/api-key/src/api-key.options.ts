@@ -81,9 +81,10 @@ export interface ApiKeyOptions {
    */
   allowInsecureHttp?: boolean;
   /**
-   * What happens to a key that comes in plaintext where that is refused: `refuse` looks at it no further; `revoke` ends it, for
-   * whoever listened has it now. Only where the protocol is known for certain: a trusted proxy said `http`, or nothing shows a
-   * proxy. One that ends TLS and adds no header must not stand before an application that revokes. Default `refuse`.
+   * What happens to keys that come in plaintext where that is refused: `refuse` looks at them no further; `revoke` ends them, four of a
+   * request at most, for whoever listened has them now. Only where the protocol is known for certain: a peer in `trustProxy` said
+   * `http`, or another machine, which is not in it, sent no trace of a proxy. So list all that end TLS for you there first.
+   * Default `refuse`.
    */
   onPlaintextKey?: 'refuse' | 'revoke';
   /** Whether plaintext from this machine itself, with no trace of a proxy, is accepted. Default true. */

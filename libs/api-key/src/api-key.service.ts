@@ -22,7 +22,7 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf, quotaOf } from './authority';
 import { KeyDigests } from './credential/digest';
-import type { Eventually } from './eventually';
+import { type Eventually, isPending, then } from './eventually';
 import { deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
 import { authorityOf, refuseExcess } from './lifecycle/key-authority';
@@ -199,16 +199,26 @@ export class ApiKeyService {
   }
 
   /**
-   * The row of a raw key that is valid now, its use not noted yet; at once where it is remembered. A key that is well-formed and
-   * refused takes 10 to 20 ms, whatever the reason.
-   * @param request that presents it: its address tells whose failed attempts count together
+   * Lets in who presents a raw key that is valid now; at once where it is remembered. Its use is not noted yet. A key that is well-formed
+   * and refused as INVALID_API_KEY takes 10 to 20 ms, whatever the reason, also where it was `enter` that refused it.
+   * @param request that presents it: its address tells whose failed attempts count together; null where there is none
+   * @param enter what else is asked of a valid key; its answer is that of `admit`
+   * @param about handed on to `enter`
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
-  admit(key: unknown, request: object): Eventually<ApiKey> {
+  admit<Entered, About>(
+    key: unknown,
+    request: object | null,
+    enter: (apiKey: ApiKey, about: About) => Eventually<Entered>,
+    about: About,
+  ): Eventually<Entered> {
     const judging = this.keys.judge(key, request);
-    if (judging instanceof ApiKey) return judging;
-    if (judging === MALFORMED) return admitted(MALFORMED);
-    return this.evenly.hold(judging, isInvalid, admitted);
+    if (judging instanceof ApiKey) return this.enterAtOnce(judging, enter, about);
+    if (judging === MALFORMED) return admitted(MALFORMED) as never;
+    return this.evenly.hold(
+      then(judging, (found) => enter(admitted(found), about)),
+      isInvalidKeyRefusal,
+    );
   }
 
   /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
@@ -418,6 +428,19 @@ export class ApiKeyService {
   }
 
   /** Where the outcome of the COMMIT is unknown, the row tells it. */
+  private enterAtOnce<Entered, About>(
+    apiKey: ApiKey,
+    enter: (apiKey: ApiKey, about: About) => Eventually<Entered>,
+    about: About,
+  ): Eventually<Entered> {
+    try {
+      const entering = enter(apiKey, about);
+      return isPending(entering) ? this.evenly.hold(entering, isInvalidKeyRefusal) : entering;
+    } catch (error) {
+      return this.evenly.hold(Promise.reject(error), isInvalidKeyRefusal);
+    }
+  }
+
   private async revokeOne(
     id: string,
     owner: string | null,
@@ -462,6 +485,10 @@ export class ApiKeyService {
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
   const items = found.slice(0, limit);
   return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
+}
+
+function isInvalidKeyRefusal(error: unknown): boolean {
+  return error instanceof ApiKeyRefusal && error.code === 'INVALID_API_KEY';
 }
 
 function admitted(found: ApiKey | InvalidKey): ApiKey {

@@ -61,7 +61,7 @@ export class HttpsRule implements OnApplicationBootstrap {
 
   private async end(key: string, context: ExecutionContext): Promise<ApiKey | null> {
     try {
-      const apiKey = await this.keys.admit(key, requestOf(context));
+      const apiKey = await this.keys.admit(key, requestOf(context), itself, null);
       const { address, requestId } = callerOf(context);
       return await this.keys.revoke(apiKey.id, { reason: REASON }, { address, requestId });
     } catch (error) {
@@ -71,6 +71,8 @@ export class HttpsRule implements OnApplicationBootstrap {
     }
   }
 }
+
+const itself = (apiKey: ApiKey) => apiKey;
 
 function refusal(apiKey: ApiKey | null): ApiKeyRefusal {
   const refused = { reason: 'plaintext', apiKey, masked: apiKey?.masked ?? null } as const;

@@ -1,4 +1,9 @@
 export type { Acting } from './acting';
+export {
+  ApiKeyAuthenticator,
+  type AuthenticatedCaller,
+  type PresentingCaller,
+} from './api-key.authenticator';
 export { ApiKey } from './api-key.entity';
 export {
   ApiKeyAuthorityError,

@@ -370,7 +370,16 @@ describe('what is refused is known to be plaintext', () => {
   const proxied: ApiKeyOptions = { trustProxy: ['192.0.2.10'] };
 
   it.each<[boolean, string, FakeRequest, ApiKeyOptions]>([
-    [true, 'without a trace of a proxy', { address: '192.0.2.10' }, {}],
+    [true, 'from another machine, without a trace of a proxy', { address: '192.0.2.10' }, {}],
+    [false, 'from a trusted proxy that says nothing', { address: '192.0.2.10' }, proxied],
+    [false, 'from this machine', { address: '127.0.0.1' }, { loopbackException: false }],
+    [false, 'from this machine by IPv6', { address: '::1' }, { loopbackException: false }],
+    [
+      false,
+      'from this machine in the clothes of IPv6',
+      { address: '::ffff:127.0.0.1' },
+      { loopbackException: false },
+    ],
     [
       true,
       'where a trusted proxy says so',

@@ -33,12 +33,16 @@ export class SecureTransport {
     return this.options.allowInsecureHttp || this.carries(request);
   }
 
-  /** Whether a request that is not accepted is known to have come in plaintext, and not only not known to have come by HTTPS. */
+  /**
+   * Whether a request that is not accepted is known to have come in plaintext, and not only not known to have come by HTTPS: a proxy that
+   * ends TLS and adds no header comes from this machine, or from an address in `trustProxy`.
+   */
   isSurelyPlaintext({ socket, headers }: IncomingMessage): boolean {
     const address = socket.remoteAddress;
     if (address === undefined || (socket as Partial<TLSSocket>).encrypted === true) return false;
-    if (!isProxied(headers)) return true;
-    return headers['x-forwarded-proto'] === 'http' && listHas(this.proxies, address);
+    const isProxy = listHas(this.proxies, address);
+    if (!isProxied(headers)) return !isProxy && !listHas(this.loopback, address);
+    return isProxy && headers['x-forwarded-proto'] === 'http';
   }
 
   private carries(request: IncomingMessage): boolean {

@@ -1,30 +1,27 @@
 import { EvenRefusals } from './even-refusals';
 
 const BEAT_MS = 10;
+const REFUSAL = new Error('refused');
 
 /** What went out so far, in order, of look-ups that a test answers. */
 function build() {
   const out: string[] = [];
   const evenly = new EvenRefusals(BEAT_MS, () => Date.now());
   const ask = (name: string) => {
-    let answer: (isRefused: boolean) => void = () => {};
+    let letIn: (name: string) => void = () => {};
     let fail: (error: Error) => void = () => {};
-    const looking = new Promise<boolean>((resolve, reject) => {
-      answer = resolve;
+    const entering = new Promise<string>((resolve, reject) => {
+      letIn = resolve;
       fail = reject;
     });
-    const held = evenly.hold(
-      looking,
-      (isRefused) => isRefused,
-      () => name,
-    );
+    const held = evenly.hold(entering, (error) => error === REFUSAL);
     void held.then(
       (outcome) => out.push(outcome),
-      (error: Error) => out.push(`${name}: ${error.message}`),
+      (error: Error) => out.push(error === REFUSAL ? name : `${name}: ${error.message}`),
     );
     return {
-      refuse: () => answer(true),
-      letIn: () => answer(false),
+      refuse: () => fail(REFUSAL),
+      letIn: () => letIn(name),
       fail: () => fail(new Error('away')),
     };
   };

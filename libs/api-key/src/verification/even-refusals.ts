@@ -9,7 +9,7 @@ interface Judged {
 
 /**
  * Keeps refusals to a beat, so that the time of an answer does not tell a key that is unknown from one that was ended, whose row takes
- * longer to read. The beat goes on whatever is found; what was asked first goes out first. Keys that are let in wait for nothing.
+ * longer to read, or whose owner is gone, which is known at once. The beat goes on whatever is found; what was asked first goes out first. Keys that are let in wait for nothing.
  */
 export class EvenRefusals {
   /** In the order in which they were asked. */
@@ -25,23 +25,19 @@ export class EvenRefusals {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** What comes of what is found: at once, or where that is a refusal, with a beat. */
-  hold<Found, Result>(
-    looking: Eventually<Found>,
-    isRefusal: (found: Found) => boolean,
-    outcome: (found: Found) => Result,
-  ): Promise<Result> {
+  /** What comes of letting someone in: at once, or where it fails by a refusal, with a beat. */
+  hold<T>(entering: Eventually<T>, isRefusal: (error: unknown) => boolean): Promise<T> {
     const asked: Judged = { since: this.now() };
     this.underWay.add(asked);
     this.timer ??= setInterval(() => this.beat(), this.beatMs).unref();
-    return Promise.resolve(looking).then(
-      (found) => {
-        if (isRefusal(found)) return released(asked).then(() => outcome(found));
+    return Promise.resolve(entering).then(
+      (entered) => {
         this.underWay.delete(asked);
-        return outcome(found);
+        return entered;
       },
-      (error: unknown) => {
-        this.underWay.delete(asked);
+      async (error: unknown) => {
+        if (isRefusal(error)) await released(asked);
+        else this.underWay.delete(asked);
         throw error;
       },
     );

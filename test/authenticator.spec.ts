@@ -1,0 +1,98 @@
+import { ApiKeyAuthenticator, type ApiKeyOptions, type PresentingCaller } from 'nestjs-api-key';
+import { bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser } from './support/database';
+import { until } from './support/until';
+
+const GATEWAY: PresentingCaller = { address: '192.0.2.7', route: 'OrdersGateway' };
+
+let database: string;
+let userId: string;
+let app: TestApp | undefined;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+});
+
+afterEach(async () => {
+  await app?.close();
+  app = undefined;
+});
+
+async function boot(options: ApiKeyOptions = {}) {
+  app = await bootApp({ database, options: { lookUpTimeoutMs: 10_000, ...options } });
+  return { keys: app.keys, authenticator: app.app.get(ApiKeyAuthenticator) };
+}
+
+const loadUser = async (id: string) => ({ id, name: 'Ada' });
+
+it('a valid key is let in with its user, cold and warm, and its use is noted', async () => {
+  const { keys, authenticator } = await boot({ loadUser, lastUsedIntervalMs: 1_000 });
+  const { key, apiKey } = await keys.create({ userId, name: 'ci' });
+  for (let i = 0; i < 3; i++)
+    expect(await authenticator.authenticate(key, GATEWAY)).toMatchObject({
+      apiKey: { id: apiKey.id },
+      user: { id: userId, name: 'Ada' },
+    });
+  await until(async () => (await keys.get(apiKey.id))?.lastUsedAt !== null);
+});
+
+it.each<[string, unknown]>([
+  ['nothing', undefined],
+  ['text that is no key', 'nonsense'],
+  ['an object that turns into text', { toString: () => 'key' }],
+  ['a well-formed key of nobody', '0'.repeat(64)],
+])('%s is INVALID_API_KEY', async (_, key) => {
+  const { authenticator } = await boot({ format: 'hex' });
+  await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject({ code: 'INVALID_API_KEY' });
+});
+
+it('so is one that was revoked, and one whose owner is gone, and the trail tells why and where', async () => {
+  const users = new Set([userId]);
+  const { keys, authenticator } = await boot({
+    loadUser: (id) => (users.has(id) ? { id } : null),
+    userCacheMs: 0,
+    audit: { flushIntervalMs: 100 },
+  });
+  const { key, apiKey } = await keys.create({ userId, name: 'ci' });
+  await authenticator.authenticate(key, GATEWAY);
+  users.clear();
+  const refused = { code: 'INVALID_API_KEY' };
+  await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject(refused);
+  await keys.revoke(apiKey.id);
+  await expect(authenticator.authenticate(key, { ...GATEWAY, requestId: 'r1' })).rejects.toMatchObject(
+    refused,
+  );
+  await until(async () => {
+    const events = (await keys.events(apiKey.id))?.items ?? [];
+    const reasons = events.map(({ details }) => (details as { reason?: string }).reason);
+    return reasons.includes('owner') && reasons.includes('revoked') && reasons.length > 3;
+  });
+  const events = (await keys.events(apiKey.id))?.items ?? [];
+  expect(
+    events.filter(({ type }) => type === 'refused').map(({ address, requestId }) => [address, requestId]),
+  ).toEqual(
+    expect.arrayContaining([
+      ['192.0.2.7', null],
+      ['192.0.2.7', 'r1'],
+    ]),
+  );
+});
+
+it('a key that is bound to addresses is refused from others, and where the address is not known', async () => {
+  const { keys, authenticator } = await boot();
+  const { key } = await keys.create({ userId, name: 'ci', allowedIps: ['192.0.2.0/24'] });
+  await authenticator.authenticate(key, GATEWAY);
+  for (const address of ['198.51.100.1', null])
+    await expect(authenticator.authenticate(key, { ...GATEWAY, address })).rejects.toMatchObject({
+      code: 'IP_NOT_ALLOWED',
+    });
+});
+
+it('while nobody can say who the user is, it is KEY_STORE_UNAVAILABLE, in time', async () => {
+  const { keys, authenticator } = await boot({ loadUser: () => new Promise(() => {}), lookUpTimeoutMs: 200 });
+  const { key } = await keys.create({ userId, name: 'ci' });
+  await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject({
+    code: 'KEY_STORE_UNAVAILABLE',
+  });
+});
