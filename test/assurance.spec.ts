@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import ts from 'typescript';
 
 const ROOT = join(__dirname, '..');
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
@@ -14,18 +15,75 @@ const CITED = [...read('SECURITY.md').matchAll(/`([^`]+)` ?\n?\(([\w./-]+\.spec\
   ([, test = '', file = '']) => ({ test, file }),
 );
 
+const SKIPPED = /^(?:x(?:it|test|describe)|(?:it|test|describe)\.skip)\b/;
+
+/** Titles of the tests and groups in a file, none of which is skipped everywhere; `%s` stands for what a template fills in. */
+function titlesIn(source: string): string[] {
+  const titles: string[] = [];
+  const testers = new Set(['it', 'test', 'describe']);
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && SKIPPED.test(node.expression.getText())) return;
+    if (ts.isVariableDeclaration(node) && node.initializer && isOneOfTwo(node.initializer, testers))
+      testers.add(node.name.getText());
+    if (ts.isCallExpression(node) && isTester(node.expression, testers))
+      titles.push(...textOf(node.arguments[0]));
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile('x.spec.ts', source, ts.ScriptTarget.Latest, true));
+  return titles;
+}
+
+/** `it`, `test`, `describe`, or what `each` of a table makes of it. */
+function isTester(called: ts.Node, testers: ReadonlySet<string>): boolean {
+  if (ts.isIdentifier(called)) return testers.has(called.text);
+  if (!ts.isCallExpression(called) || !ts.isPropertyAccessExpression(called.expression)) return false;
+  const { name, expression } = called.expression;
+  return name.text === 'each' && isTester(expression, testers);
+}
+
+/** As a test that runs where something is installed: `isThere ? it : it.skip`. */
+function isOneOfTwo(value: ts.Expression, testers: ReadonlySet<string>): boolean {
+  return (
+    ts.isConditionalExpression(value) &&
+    [value.whenTrue, value.whenFalse].some((one) => isTester(one, testers))
+  );
+}
+
+function textOf(title: ts.Expression | undefined): string[] {
+  if (title === undefined) return [];
+  if (ts.isStringLiteralLike(title)) return [title.text];
+  if (!ts.isTemplateExpression(title)) return [];
+  return [title.head.text + title.templateSpans.map(({ literal }) => `%s${literal.text}`).join('')];
+}
+
+const isTitle = (text: string, file: string) =>
+  titlesIn(read(file)).some((title) => title.startsWith(text) || title.endsWith(text));
+
+it('a comment, a row of a table, a text and a test that is skipped are no titles', () => {
+  const source = `
+    // it('a')
+    const b = 'b';
+    describe.skip('c', () => it('d', b));
+    it('e', b);
+    it.each([['f']])('g %s', () => expect('h').toBe(b));
+    const onLinux = isLinux ? it : it.skip;
+    onLinux('i', b);
+    describe.each(['j'])(\`k \${b} l\`, b);`;
+  expect(titlesIn(source)).toEqual(['e', 'g %s', 'i', 'k %s l']);
+});
+
 it('SECURITY.md names a test of each claim', () => {
   expect(CITED.length).toBeGreaterThan(190);
 });
 
 it.each(CITED)('SECURITY.md: $file has $test', ({ test, file }) => {
-  expect(read(file).replaceAll("\\'", "'")).toContain(test);
+  expect(isTitle(test, file)).toBe(true);
 });
 
 it('docs/assurance.md names tests', () => {
-  expect(ROWS.length).toBeGreaterThan(20);
+  expect(ROWS.length).toBeGreaterThan(40);
 });
 
 it.each(ROWS)('$failure: its test is there', ({ test, file }) => {
-  expect(read(file)).toContain(test);
+  expect(isTitle(test, file)).toBe(true);
 });

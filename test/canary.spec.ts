@@ -6,11 +6,32 @@ import { until } from './support/until';
 
 const KEY = /acme_live_[0-9A-Za-z]{49}/g;
 
+/** Text, and the same in a column of bytes. */
+const inTextOrBytes = (text: string) => [text, Buffer.from(text).toString('hex')];
+
+/** A digest as a text, an answer or a row may hold it; base64 without its padding, which not all write. */
+function formsOf(digest: Buffer): string[] {
+  const hex = digest.toString('hex');
+  const base64 = [digest.toString('base64').replace('=', ''), digest.toString('base64url')];
+  return [hex, hex.toUpperCase(), ...base64].flatMap(inTextOrBytes);
+}
+
+/** Every row of a table as PostgreSQL writes it, so that bytes are hex. */
+async function textOf(database: string, table: string): Promise<string> {
+  const rows = await sql<{ text: string }>(database, `SELECT t::text AS text FROM "${table}" t`);
+  return rows.map(({ text }) => text).join('\n');
+}
+
 it.each(
   ADAPTERS,
-)('on %s a raw key is in the world once: in the answer of create or rotate; in no table, log line, event or other answer', async (adapter) => {
+)('on %s a raw key is in the world once: in the answer of create or rotate; in no table, log line, event or other answer, and its digest only in the table of keys', async (adapter) => {
   const database = await createEmptyDatabase();
-  const sample = await startSample({ DATABASE_URL: database, LOG_LEVEL: 'verbose', HTTP_ADAPTER: adapter });
+  const sample = await startSample({
+    DATABASE_URL: database,
+    LOG_LEVEL: 'verbose',
+    HTTP_ADAPTER: adapter,
+    RATE_LIMIT_STORAGE: 'postgres',
+  });
   await until(() => sample.output().includes('curl -H'));
   const [demo = ''] = sample.output().match(KEY) ?? [];
   const answers: string[] = [];
@@ -31,6 +52,8 @@ it.each(
   const created = await call(demo, 'POST', '/api-keys', {
     name: 'canary',
     scopes: ['orders:read', 'api-keys:*'],
+    rateLimit: { limit: 1_000, windowSeconds: 60 },
+    quota: { limit: 1_000, period: 'day' },
   });
   const rotated = await call(created.key, 'POST', `/api-keys/${created.id}/rotate`, { overlapSeconds: 60 });
   const canaries = [created.key, rotated.key];
@@ -50,16 +73,28 @@ it.each(
   await sample.stop();
   const tables = await sql<{ name: string }>(
     database,
-    `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`,
+    `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm')`,
   );
-  const rows = await Promise.all(tables.map(({ name }) => sql(database, `SELECT * FROM "${name}"`)));
+  const texts = await Promise.all(
+    tables.map(async ({ name }) => [name, await textOf(database, name)] as const),
+  );
+  const ofKeys = new Map(texts).get('api_keys');
+  const elsewhere = texts.filter(([name]) => name !== 'api_keys');
+  const filled = elsewhere.filter(([, text]) => text !== '').map(([name]) => name);
+  expect(filled).toEqual(
+    expect.arrayContaining(['api_key_events', 'api_key_usage', 'api_key_quotas', 'api_key_windows']),
+  );
   const notNotFound = answers.filter((text) => !text.startsWith('{"message":"Cannot GET'));
-  const world = JSON.stringify(rows) + sample.output() + notNotFound.join('\n');
+  const rows = texts.map(([, text]) => text).join('\n');
+  const world = rows + sample.output() + notNotFound.join('\n');
   for (const key of canaries) {
-    expect(world).not.toContain(key);
-    expect(world).not.toContain(key.slice(-20));
-    const digest = createHash('sha256').update(key).digest('hex');
-    expect(sample.output() + answers.join()).not.toContain(digest);
+    for (const form of [key, key.slice(-20)].flatMap(inTextOrBytes)) expect(world).not.toContain(form);
+  }
+  const withoutDigests = elsewhere.join('\n') + sample.output() + answers.join('\n');
+  for (const key of [demo, ...canaries]) {
+    const digest = createHash('sha256').update(key).digest();
+    expect(ofKeys).toContain(digest.toString('hex'));
+    for (const form of formsOf(digest)) expect(withoutDigests).not.toContain(form);
   }
   expect(sample.output().match(KEY)).toEqual([demo, demo]);
 });

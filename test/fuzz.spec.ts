@@ -91,10 +91,33 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
 
 const CHARACTERS = '0123456789ABCDEFabcdefghijklmnopqrstuvwxyz_-.~+/= \t",;\x80ÿ';
 
-/** One or two header lines with a key that is none any more; now and then a byte that HTTP forbids. */
+/** A key that is valid, in header lines that must not bring it. */
+const SPOILT: readonly ((key: string) => string[])[] = [
+  (key) => [`Authorization: Bearer ${key}`, `authorization: Bearer ${key}`],
+  (key) => [`Authorization: Bearer ${key}`, 'Authorization:'],
+  (key) => ['Authorization: Basic eDp5', `Authorization: Bearer ${key}`],
+  (key) => [`X-API-Key: ${key}`, `x-api-key: ${key}`],
+  (key) => ['X-API-Key:', `X-API-Key: ${key}`],
+  (key) => [`Authorization: Bearer ${key}`, `X-API-Key: ${key}`, `X-API-Key: ${key}`],
+  (key) => ['Authorization: Bearer nonsense', `X-API-Key: ${key}`],
+  (key) => [`Authorization: Bearer,${key}`, `X-API-Key: ${key}`],
+  (key) => [`Authorization: Bearer\t${key}`],
+  (key) => [`Authorization: Bearer${key}`],
+  (key) => [`Authorization: Basic ${key}`],
+  (key) => [`Authorization: ${key}`],
+  (key) => [`Authorization: Bearer Bearer ${key}`],
+  (key) => [`Authorization: Bearer ${key} ${key}`],
+  (key) => [`Authorization: Bearer ${key}, Bearer ${key}`],
+  (key) => [`Authorization: Bearer "${key}"`],
+  (key) => [`X-API-Key: ${key},${key}`],
+  (key) => [`X-API-Key: Bearer ${key}`],
+];
+
+/** Header lines with a key that is none any more, or with a valid one in a shape that is none; now and then a byte that HTTP forbids. */
 function malformedLines(key: string, random: () => number): string[] {
   const below = (n: number) => Math.floor(random() * n);
   const character = () => CHARACTERS[below(CHARACTERS.length)] as string;
+  if (random() < 0.2) return SPOILT[below(SPOILT.length)]?.(key) ?? [];
   const broken = () => {
     const at = 1 + below(key.length - 1);
     const other = character();

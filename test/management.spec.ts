@@ -1,4 +1,6 @@
+import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import {
+  type Acting,
   ApiKeyGuard,
   ApiKeyRefusal,
   type ApiKeyService,
@@ -639,5 +641,80 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
         ...more,
       });
     });
+  });
+});
+
+/** Another way to log in: a header names the user. */
+const sessionOf = (context: ExecutionContext): string | undefined =>
+  context.switchToHttp().getRequest().headers['x-session'];
+const SESSION_GUARD: CanActivate = { canActivate: (context) => sessionOf(context) !== undefined };
+
+describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
+  const BY_KEY: ApiKeyManagementOptions = { guards: [ApiKeyGuard, ScopesGuard] };
+  const BY_SESSION: ApiKeyManagementOptions = {
+    guards: [SESSION_GUARD],
+    scopes: null,
+    acting: (context) => ({ userId: sessionOf(context) }) as Acting,
+  };
+  let database: string;
+  let userId: string;
+  let otherId: string;
+  let app: TestApp | undefined;
+
+  beforeAll(async () => {
+    database = await createMigratedDatabase();
+    [userId, otherId] = [await createUser(database), await createUser(database)];
+  });
+  afterEach(() => app?.close());
+
+  const FIELDS = ['userId', 'user_id', 'UserId', 'owner', 'ownerId', 'owner_id', 'user', 'apiKey', 'acting'];
+
+  /** Fields by which a body could name the other owner. */
+  const naming = (): object[] => [
+    ...FIELDS.map((field) => ({ [field]: otherId })),
+    ...FIELDS.map((field) => ({ [field]: { id: Number(otherId), userId: otherId } })),
+    { userId: otherId, user_id: otherId, owner: otherId },
+  ];
+
+  const stored = () =>
+    sql(
+      database,
+      `SELECT to_jsonb(k) - 'last_used_at' AS key, (SELECT count(*) FROM api_key_events) AS events FROM api_keys k ORDER BY id`,
+    );
+
+  it.each<[string, ApiKeyManagementOptions, (key: string) => Record<string, string>, number, number]>([
+    ['nobody', BY_KEY, () => ({}), 401, 401],
+    ['nobody, past no guard', { guards: 'open' }, () => ({}), 400, 400],
+    ['a user whom another guard let in', BY_SESSION, () => ({ 'x-session': userId }), 400, 201],
+    ['a key', BY_KEY, (key) => ({ authorization: `Bearer ${key}` }), 400, 201],
+  ])('a body that names another owner is refused from %s, and nothing is stored', async (_, management, headersFor, refused, own) => {
+    const options = { audit: { refused: 'off' } } as const;
+    app = await bootApp({
+      database,
+      adapter,
+      options,
+      imports: [ApiKeyManagementModule.forRoot(management)],
+    });
+    const { key, apiKey } = await app.keys.create({ userId, name: 'ci', scopes: ['api-keys:*'] });
+    const send = (method: string, path: string, body: object) =>
+      fetch(`${app?.url}/api-keys${path}`, {
+        method,
+        headers: { 'content-type': 'application/json', ...headersFor(key) },
+        body: JSON.stringify(body),
+      });
+    const before = await stored();
+    for (const owner of naming()) {
+      const answers = [
+        await send('POST', '', { name: 'x', ...owner }),
+        await send('PATCH', `/${apiKey.id}`, { name: 'x', ...owner }),
+        await send('POST', `/${apiKey.id}/rotate`, { overlapSeconds: 60, ...owner }),
+      ];
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => refused));
+    }
+    expect(await stored()).toEqual(before);
+    const made = await send('POST', '', { name: 'x' });
+    expect(made.status).toBe(own);
+    if (own === 201)
+      expect(await app.keys.get(((await made.json()) as { id: string }).id)).toMatchObject({ userId });
   });
 });

@@ -1,0 +1,91 @@
+import { DataSource } from 'typeorm';
+import { bootApp, type TestApp } from '../../../test/support/app';
+import { createMigratedDatabase, createUser } from '../../../test/support/database';
+import { until } from '../../../test/support/until';
+import type { ApiKeyOptions } from './api-key.options';
+import { digestKey } from './credential/digest';
+import { mintKey, visiblePrefix } from './credential/format';
+
+const COUNT = 100_000;
+const TOGETHER = 500;
+const PRINTABLE = Array.from({ length: 95 }, (_, i) => String.fromCharCode(0x20 + i));
+const CHARACTERS = [...PRINTABLE, '\0', '\t', '\n', '\x7f', '\u00e9', '\u0430', '\uff3f', '\ud83d\ude00'];
+/** Nothing else may send statements meanwhile. */
+const QUIET: ApiKeyOptions = {
+  audit: { refused: 'off' },
+  lastUsedIntervalMs: 3_600_000,
+  usageIntervalMs: 3_600_000,
+  leaseMs: 60_000,
+  heartbeatMs: 30_000,
+  lookUpTimeoutMs: 60_000,
+};
+
+let app: TestApp;
+let userId: string;
+let keys: string[];
+
+beforeAll(async () => {
+  const database = await createMigratedDatabase();
+  userId = await createUser(database);
+  app = await bootApp({ database, options: QUIET, connectTimeoutMs: 60_000 });
+  await until(() => app.keys.verificationStatus.leaseHeld);
+  keys = Array.from({ length: COUNT }, () => mintKey('checksummed', 'acme_live'));
+  const lines = keys.map((key, i) => ({
+    userId,
+    name: String(i),
+    keyDigest: digestKey(key),
+    keyPrefix: visiblePrefix(key),
+  }));
+  expect(await app.keys.import(lines, { batchSize: 10_000 })).toMatchObject({
+    imported: COUNT,
+    problems: [],
+  });
+});
+
+afterAll(() => app.close());
+
+afterEach(() => jest.restoreAllMocks());
+
+/** Statements that the pool is given from now on. */
+function countStatements(): () => number {
+  const { master } = app.app.get(DataSource).driver as unknown as { master: { connect: () => unknown } };
+  const connects = jest.spyOn(master, 'connect');
+  return () => connects.mock.calls.length;
+}
+
+/** Every character of a key, replaced by every other. */
+function changesOf(key: string): string[] {
+  return [...key].flatMap((character, at) =>
+    CHARACTERS.filter((other) => other !== character).map(
+      (other) => key.slice(0, at) + other + key.slice(at + 1),
+    ),
+  );
+}
+
+it('100,000 generated keys all authenticate, each as itself', async () => {
+  const others: number[] = [];
+  for (let from = 0; from < COUNT; from += TOGETHER) {
+    const results = await Promise.all(keys.slice(from, from + TOGETHER).map((key) => app.keys.verify(key)));
+    for (const [i, result] of results.entries())
+      if (!result.ok || result.apiKey.name !== String(from + i)) others.push(from + i);
+  }
+  expect(others).toEqual([]);
+});
+
+it.each([
+  ['remembered', true],
+  ['not remembered', false],
+])('each single-character change of a key that is %s is refused without a query', async (_, isRemembered) => {
+  const { key } = await app.keys.create({ userId, name: 'ci' });
+  if (isRemembered) await app.keys.verify(key);
+  const statements = countStatements();
+  const changes = changesOf(key);
+  const results = await Promise.all(changes.map((changed) => app.keys.verify(changed)));
+  expect(changes).toHaveLength(key.length * (CHARACTERS.length - 1));
+  expect(new Set(results.map((result) => JSON.stringify(result)))).toEqual(
+    new Set(['{"ok":false,"reason":"malformed"}']),
+  );
+  expect(statements()).toBe(0);
+  expect(await app.keys.verify(key)).toMatchObject({ ok: true });
+  expect(statements()).toBe(isRemembered ? 0 : 1);
+});
