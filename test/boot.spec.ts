@@ -348,3 +348,28 @@ describe('the exception for loopback is warned of at boot', () => {
     expect(warn.mock.calls.filter(([line]) => /loopbackException: false/.test(line))).toHaveLength(times);
   });
 });
+
+it.each([
+  [1, {}],
+  [1, { connectTimeoutMS: 5_000 }],
+  [1, { extra: { query_timeout: 15_000 } }],
+  [0, { connectTimeoutMS: 5_000, extra: { query_timeout: 15_000 } }],
+])('a data source without deadlines is said at boot: %i times for %j', async (times, settings) => {
+  const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
+  const dataSource = await new DataSource({
+    type: 'postgres',
+    url: database,
+    entities: [ApiKey],
+    uuidExtension: 'pgcrypto',
+    ...settings,
+  }).initialize();
+  const module = await Test.createTestingModule({
+    imports: [ApiKeyModule.forRoot({ dataSource })],
+  }).compile();
+  await module.init();
+  const said = warn.mock.calls.filter(([line]) => String(line).includes('connectTimeoutMS: 5_000'));
+  await module.close();
+  await dataSource.destroy();
+  warn.mockRestore();
+  expect(said).toHaveLength(times);
+});

@@ -76,3 +76,32 @@ async function rotate(url: string, id: string, key: string | undefined): Promise
   });
   return response.status;
 }
+
+/** Five times the interval: it tells an interval that is kept from a busy machine. */
+const KEPT_WITHIN_MS = 5 * 1_000;
+
+it('a SIGKILL loses of last uses no more than those of the last interval', async () => {
+  const database = await createEmptyDatabase();
+  const app = await startSample({
+    DATABASE_URL: database,
+    API_KEY_OPTIONS: JSON.stringify({ lookUpTimeoutMs: 10_000, lastUsedIntervalMs: 1_000 }),
+  });
+  const [key] = DEMO_KEY.exec(app.output()) ?? [];
+  const use = async () => {
+    const response = await fetch(`${app.url}/me`, { headers: { authorization: `Bearer ${key}` } });
+    expect(response.status).toBe(200);
+  };
+  const lastUse = async () => {
+    const [row] = await sql<{ at: Date | null }>(database, 'SELECT last_used_at AS at FROM api_keys');
+    return row?.at?.getTime() ?? 0;
+  };
+  const writes = new Set<number>();
+  while (writes.size < 4) {
+    await use();
+    writes.add(await lastUse());
+  }
+  const killedAt = Date.now();
+  app.process.kill('SIGKILL');
+  await untilAlone(database);
+  expect(killedAt - (await lastUse())).toBeLessThan(KEPT_WITHIN_MS);
+});

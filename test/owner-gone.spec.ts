@@ -27,10 +27,14 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((app) => app.close()));
 });
 
+/** The beat of refusals, and what a timer may be early. */
+const EARLIEST_MS = 9;
+
+const enabledUser = async (id: string) =>
+  (await sql(database, 'SELECT id FROM users WHERE id = $1 AND disabled_at IS NULL', [id]))[0] ?? null;
+
 /** An instance that remembers for a minute, and lets in whose user is there and not disabled. */
-async function instance(adapter: Adapter): Promise<TestApp> {
-  const loadUser = async (id: string) =>
-    (await sql(database, 'SELECT id FROM users WHERE id = $1 AND disabled_at IS NULL', [id]))[0] ?? null;
+async function instance(adapter: Adapter, loadUser: (id: string) => unknown = enabledUser): Promise<TestApp> {
   const options = { loadUser, leaseMs: 60_000, userCacheMs: 60_000 };
   const app = await bootApp({ database, adapter, controllers: [Routes], options });
   running.push(app);
@@ -57,6 +61,16 @@ describe.each(
     for (const each of apps) await until(async () => (await statusOf(each, key)) === 401);
     const response = await fetch(app.url, { headers: { authorization: `Bearer ${key}` } });
     expect(await response.json()).toMatchObject({ error: 'INVALID_API_KEY' });
+  });
+
+  it('and no sooner than any other that is refused, for that would tell that it is real', async () => {
+    const [app, quick] = [await instance(adapter), await instance(adapter, () => null)];
+    const { key } = await app.keys.create({ userId, name: 'ci' });
+    for (let i = 0; i < 3; i++) {
+      const asked = performance.now();
+      expect(await statusOf(quick, key)).toBe(401);
+      expect(performance.now() - asked).toBeGreaterThan(EARLIEST_MS);
+    }
   });
 
   it('until the user is enabled again', async () => {
