@@ -13,6 +13,7 @@ const LEAVES = [
   'api-key.options',
   'address-list',
   'authority',
+  'brief-transaction',
   'closed-getters',
   'error-words',
   'eventually',

@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { ApiKeyAuthenticator, type ApiKeyOptions, type PresentingCaller } from 'nestjs-api-key';
+import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
 import { until } from './support/until';
@@ -60,9 +62,8 @@ it('so is one that was revoked, and one whose owner is gone, and the trail tells
   const refused = { code: 'INVALID_API_KEY' };
   await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject(refused);
   await keys.revoke(apiKey.id);
-  await expect(authenticator.authenticate(key, { ...GATEWAY, requestId: 'r1' })).rejects.toMatchObject(
-    refused,
-  );
+  for (const requestId of ['r1', 'r\u0000', 'r'.repeat(100)])
+    await expect(authenticator.authenticate(key, { ...GATEWAY, requestId })).rejects.toMatchObject(refused);
   await until(async () => {
     const events = (await keys.events(apiKey.id))?.items ?? [];
     const reasons = events.map(({ details }) => (details as { reason?: string }).reason);
@@ -83,7 +84,7 @@ it('a key that is bound to addresses is refused from others, and where the addre
   const { keys, authenticator } = await boot();
   const { key } = await keys.create({ userId, name: 'ci', allowedIps: ['192.0.2.0/24'] });
   await authenticator.authenticate(key, GATEWAY);
-  for (const address of ['198.51.100.1', null])
+  for (const address of ['198.51.100.1', null, '', 'nowhere', '192.0.2.7\u0000'])
     await expect(authenticator.authenticate(key, { ...GATEWAY, address })).rejects.toMatchObject({
       code: 'IP_NOT_ALLOWED',
     });
@@ -95,4 +96,20 @@ it('while nobody can say who the user is, it is KEY_STORE_UNAVAILABLE, in time',
   await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',
   });
+});
+
+it('a flood of keys of nobody from nowhere costs few statements', async () => {
+  const { authenticator } = await boot({ format: 'hex', failedAttempts: { limit: 5 } });
+  const { master } = (app as TestApp).app.get(DataSource).driver as unknown as {
+    master: { connect(): unknown };
+  };
+  const connects = jest.spyOn(master, 'connect');
+  await Promise.all(
+    Array.from({ length: 500 }, () =>
+      authenticator
+        .authenticate(randomBytes(32).toString('hex'), { ...GATEWAY, address: null })
+        .catch(() => {}),
+    ),
+  );
+  expect(connects.mock.calls.length).toBeLessThan(100);
 });

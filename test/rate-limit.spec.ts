@@ -363,6 +363,22 @@ it('what the limit of a route refuses uses up nothing of the limit of the key', 
   ]);
 });
 
+it('of several limits that refuse, a caller is told the one that has it wait longest', async () => {
+  const app = await boot();
+  const hour = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 3_600 } });
+  const second = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 20 } });
+  for (const [{ key }, least, most] of [
+    [hour, 3_590, 3_600],
+    [second, 50, 60],
+  ] as const) {
+    expect(await statuses(app, ['own', 'own', 'own'], key)).toEqual([200, 200, 429]);
+    const { headers } = await ask(app, 'own', key);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(least);
+    expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(most);
+    expect(headers.get('ratelimit-policy')).toMatch(/^"key";q=2;w=\d+, "route";q=2;w=60$/);
+  }
+});
+
 it('a key without a limit is not limited, and nothing is said of one', async () => {
   const app = await boot();
   const { key } = await keyWith(app);

@@ -1,4 +1,5 @@
-import { Controller, Get } from '@nestjs/common';
+import type { ServerResponse } from 'node:http';
+import { Controller, Get, Res } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import {
   ApiKeyAuth,
@@ -37,6 +38,15 @@ class Routes {
   @Get('by-hand')
   @Public()
   byHand() {
+    throw new ApiKeyRefusal('INVALID_API_KEY');
+  }
+
+  @Get('begun')
+  @Public()
+  begun(@Res() response: { readonly raw?: ServerResponse } & ServerResponse) {
+    const node = response.raw ?? response;
+    node.write('begun');
+    node.end();
     throw new ApiKeyRefusal('INVALID_API_KEY');
   }
 
@@ -314,5 +324,11 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     const problem = await get('/by-hand', 'Accept: application/problem+json');
     expect(problem.headers['content-type']).toMatch(/^application\/problem\+json/);
     expect(problem.json).toMatchObject({ status: 401, error: 'INVALID_API_KEY' });
+  });
+
+  it('one that comes after the answer has begun changes nothing of it', async () => {
+    const response = await fetch(`${app.url}/begun`, { headers: { accept: 'application/problem+json' } });
+    expect([response.status, await response.text()]).toEqual([200, 'begun']);
+    expectRefused(await get('/by-hand'), INVALID);
   });
 });

@@ -42,19 +42,23 @@ it.each([
   expect(verdictOn({ measurements, difference, t, cropped })).toBe(verdict);
 });
 
-it('Of three kinds the one that takes longer is told apart from both others, and they are not', () => {
+it('Of four kinds the one that takes longer is told apart from the others, and they are not', () => {
   const random = randomFrom(2);
-  const [unknown, revoked, expired] = [0, 100, 0].map((shift) => drifting(random, shift));
+  const [unknown, revoked, expired, ownerless] = [0, 100, 0, 0].map((shift) => drifting(random, shift));
   const blocks = Array.from({ length: BLOCKS }, (_, i) => ({
     unknown: unknown?.[i] ?? [],
     revoked: revoked?.[i] ?? [],
     expired: expired?.[i] ?? [],
+    ownerless: ownerless?.[i] ?? [],
   }));
   const compared = compare(blocks);
   expect(compared.map(({ kinds, verdict }) => [...kinds, verdict])).toEqual([
     ['unknown', 'revoked', 'TOLD APART'],
     ['unknown', 'expired', 'below 1 µs'],
+    ['unknown', 'ownerless', 'below 1 µs'],
     ['revoked', 'expired', 'TOLD APART'],
+    ['revoked', 'ownerless', 'TOLD APART'],
+    ['expired', 'ownerless', 'below 1 µs'],
   ]);
-  expect(compared.map(({ measurements }) => measurements)).toEqual(Array(3).fill(2 * BLOCKS * PER_BLOCK));
+  expect(compared.map(({ measurements }) => measurements)).toEqual(Array(6).fill(2 * BLOCKS * PER_BLOCK));
 });

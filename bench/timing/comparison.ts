@@ -25,11 +25,7 @@ export interface Comparison {
   readonly verdict: Verdict;
 }
 
-const PAIRS: readonly (readonly [Kind, Kind])[] = [
-  ['unknown', 'revoked'],
-  ['unknown', 'expired'],
-  ['revoked', 'expired'],
-];
+const PAIRS = KINDS.flatMap((first, at) => KINDS.slice(at + 1).map((second) => [first, second] as const));
 
 /** Each kind beside each other one. */
 export function compare(blocks: readonly Block[]): Comparison[] {

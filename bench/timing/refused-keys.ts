@@ -3,28 +3,29 @@ import { Client } from 'pg';
 import { ourContext } from '../calls/ours';
 import { createUsers } from '../keys';
 import { ours } from '../variants/ours';
-import type { RefusedKeys } from './kinds';
+import { KINDS, type RefusedKeys } from './kinds';
 
 /**
  * Migrates a database and answers so many keys of each kind. All are issued alike, those of a kind to one owner; then the rows are
  * written anew, so that no row is longer to find for what happened to it.
  */
 export async function createRefusedKeys(databaseUrl: string, count: number): Promise<RefusedKeys> {
-  const owners = await createUsers(databaseUrl, 3);
+  const owners = await createUsers(databaseUrl, KINDS.length);
   const context = await ourContext(ours(databaseUrl));
   try {
     const service = context.get(ApiKeyService);
-    const [unknown = [], revoked = [], expired = []] = await Promise.all(
+    const [unknown = [], revoked = [], expired = [], ownerless = []] = await Promise.all(
       owners.map((userId) => issue(service, userId, count)),
     );
-    const [ofUnknown, ofRevoked = '', ofExpired] = owners;
+    const [ofUnknown, ofRevoked = '', ofExpired, gone] = owners;
     await service.revokeAll({ userId: ofRevoked });
     await onDatabase(databaseUrl, [
       ['DELETE FROM api_keys WHERE user_id = $1', [ofUnknown]],
       [`UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE user_id = $1`, [ofExpired]],
       ['VACUUM (FULL, ANALYZE) api_keys', []],
     ]);
-    return { unknown, revoked, expired };
+    const loadUser = (id: string) => (id === gone ? null : { id });
+    return { keys: { unknown, revoked, expired, ownerless }, loadUser };
   } finally {
     await context.close();
   }

@@ -3,7 +3,7 @@ import { KINDS } from './kinds';
 import { takeSample } from './sample';
 import { AT_ONCE } from './ways';
 
-const KEYS = { unknown: ['u1', 'u2'], revoked: ['r1', 'r2'], expired: ['e1', 'e2'] };
+const KEYS = { unknown: ['u1', 'u2'], revoked: ['r1', 'r2'], expired: ['e1', 'e2'], ownerless: ['o1', 'o2'] };
 const COUNT = 900;
 
 /** What is asked for, by a way that answers at once. */
@@ -23,7 +23,7 @@ function plan({ prepare }: { prepare: (key: string) => () => Promise<void> }) {
 
 it('Every kind is measured as often, and every key is used', async () => {
   const blocks = await takeSample(plan({ prepare: () => async () => {} }));
-  for (const kind of KINDS) expect(blocks.flatMap((block) => block[kind])).toHaveLength(COUNT / 3);
+  for (const kind of KINDS) expect(blocks.flatMap((block) => block[kind])).toHaveLength(COUNT / KINDS.length);
   expect(new Set(await askedFor(1))).toEqual(new Set(Object.values(KEYS).flat()));
 });
 

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { type Block, KINDS, type Kind, type RefusedKeys } from './kinds';
+import { type Block, type KeysOfKinds, KINDS, type Kind } from './kinds';
 import { AT_ONCE, type Way } from './ways';
 
 /** Medians are compared block by block. */
@@ -8,7 +8,7 @@ const BLOCKS = 100;
 /** What is measured, and how often. */
 export interface SamplePlan {
   readonly way: Way;
-  readonly keys: RefusedKeys;
+  readonly keys: KeysOfKinds;
   /** In all, of every kind as many. */
   readonly count: number;
   /** From 0 up to 1. */
@@ -40,7 +40,7 @@ export async function takeSample(plan: SamplePlan): Promise<Block[]> {
 }
 
 async function takeBlock(plan: Sampling, each: number): Promise<Block> {
-  const times: Record<Kind, number[]> = { unknown: [], revoked: [], expired: [] };
+  const times: Record<Kind, number[]> = { unknown: [], revoked: [], expired: [], ownerless: [] };
   const order = shuffled(repeated(KINDS, each), plan.random)[Symbol.iterator]();
   const takeNext = async () => {
     for (const kind of order) times[kind].push(await timeOf(kind, plan));

@@ -6,9 +6,9 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { ApiKeyGuard, ApiKeyRefusal } from 'nestjs-api-key';
 import { ourContext, untilLeased } from '../calls/ours';
-import { ours, oursColdAlone } from '../variants/ours';
+import { oursColdAlone, oursLoading } from '../variants/ours';
 import { ROUTE } from '../variants/route';
-import { KINDS, type RefusedKeys } from './kinds';
+import { type KeysOfKinds, KINDS, type RefusedKeys } from './kinds';
 
 /** Presents a key that is refused, and fails where it is not. */
 type Ask = () => Promise<void>;
@@ -26,23 +26,24 @@ export interface Way {
 }
 
 /** The guard with its default options, every key remembered. */
-export async function warmGuard(databaseUrl: string, keys: RefusedKeys): Promise<Way> {
-  const context = await ourContext(ours(databaseUrl));
+export async function warmGuard(databaseUrl: string, { keys, loadUser }: RefusedKeys): Promise<Way> {
+  const context = await ourContext(oursLoading(databaseUrl, { loadUser }));
   await remember(context, keys);
   return guardWay('guard, warm', context);
 }
 
 /** The guard that remembers nothing: each key is looked up. */
-export async function coldGuard(databaseUrl: string): Promise<Way> {
-  const context = await NestFactory.createApplicationContext(oursColdAlone(databaseUrl), {
+export async function coldGuard(databaseUrl: string, { loadUser }: RefusedKeys): Promise<Way> {
+  const context = await NestFactory.createApplicationContext(oursColdAlone(databaseUrl, { loadUser }), {
     logger: ['error'],
   });
   return guardWay('guard, cold', context);
 }
 
 /** Whole requests to a server in this process, every key remembered. */
-export async function warmHttp(databaseUrl: string, keys: RefusedKeys): Promise<Way> {
-  const app = await NestFactory.create(ours(databaseUrl), new FastifyAdapter(), { logger: ['error'] });
+export async function warmHttp(databaseUrl: string, { keys, loadUser }: RefusedKeys): Promise<Way> {
+  const module = oursLoading(databaseUrl, { loadUser });
+  const app = await NestFactory.create(module, new FastifyAdapter(), { logger: ['error'] });
   await app.listen(0, '127.0.0.1');
   await remember(app, keys);
   const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
@@ -66,13 +67,14 @@ function guardWay(name: string, context: INestApplicationContext): Way {
   return { name, prepare, close: () => context.close() };
 }
 
-/** @throws Error where a key is not refused for what it is */
-async function remember(context: INestApplicationContext, keys: RefusedKeys): Promise<void> {
+/** @throws Error where a key is not what it should be: of those without owner the key itself is valid */
+async function remember(context: INestApplicationContext, keys: KeysOfKinds): Promise<void> {
   const service = await untilLeased(context);
   for (const kind of KINDS)
     for (const key of keys[kind]) {
       const result = await service.verify(key);
-      if (result.ok || result.reason !== kind) throw new Error(`A key that is ${kind} was judged otherwise`);
+      const found = result.ok ? 'ownerless' : result.reason;
+      if (found !== kind) throw new Error(`A key that is ${kind} was judged otherwise`);
     }
 }
 

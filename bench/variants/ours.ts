@@ -36,7 +36,12 @@ class OursModule {}
 
 /** The route behind the guard of the library, with its default options: a warm request costs no I/O. */
 export function ours(databaseUrl: string): DynamicModule {
-  return wired(databaseUrl, guardedRoute(ApiKeyGuard));
+  return oursLoading(databaseUrl, {});
+}
+
+/** The same, with users of one's own. */
+export function oursLoading(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), options);
 }
 
 /** Behind all three guards, with a limit that no key reaches, counted in memory. */
@@ -69,9 +74,9 @@ export function oursCold(databaseUrl: string): DynamicModule {
 }
 
 /** The same, and however many of them find no valid key, each look-up is a statement of its own. */
-export function oursColdAlone(databaseUrl: string): DynamicModule {
-  const options = { cacheSize: 0, failedAttempts: { limit: null } };
-  return wired(databaseUrl, guardedRoute(ApiKeyGuard), options);
+export function oursColdAlone(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
+  const alone = { ...options, cacheSize: 0, failedAttempts: { limit: null } };
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), alone);
 }
 
 /** On a table of keys as Rails mints them, remembering so many. */

@@ -3,10 +3,12 @@ import { BaseExceptionFilter } from '@nestjs/core';
 import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { answerTo } from './refuse';
+import { areHeadersSent } from './request/http-exchange';
 
 /**
  * Answers an `ApiKeyRefusal` over HTTP, whoever threw it, as the guards answer theirs: with its headers, and as problem details
  * for callers that prefer them. For handlers and guards of the application that refuse by themselves, or call `ApiKeyService`.
+ * @throws the refusal where it was not HTTP
  */
 @Catch(ApiKeyRefusal)
 export class ApiKeyRefusalFilter extends BaseExceptionFilter<HttpException> {
@@ -15,6 +17,7 @@ export class ApiKeyRefusalFilter extends BaseExceptionFilter<HttpException> {
   }
 
   override catch(refusal: HttpException, host: ArgumentsHost): void {
-    super.catch(answerTo(refusal, host, this.options.realm), host);
+    if (host.getType() !== 'http') throw refusal;
+    super.catch(areHeadersSent(host) ? refusal : answerTo(refusal, host, this.options.realm), host);
   }
 }

@@ -1,14 +1,14 @@
+import { isIP } from 'node:net';
 import { Inject, Injectable } from '@nestjs/common';
 import type { ApiKey } from './api-key.entity';
-import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { RequestTrail } from './audit/request-trail';
 import type { Eventually } from './eventually';
-import { refuseLate } from './refuse';
+import { refuseLate, tellRefusal } from './refuse';
 import { requireAllowedAddress } from './request/allowed-address';
 import type { Authentication } from './request/authentication';
-import type { Caller } from './request/http-exchange';
+import { type Caller, knownRequestId } from './request/http-exchange';
 import { OwnerLoader } from './request/owner-loader';
 
 /** A key that is valid, and the user of its owner. */
@@ -20,11 +20,11 @@ export interface AuthenticatedCaller {
 
 /** Who presents a key, as far as the transport tells. */
 export interface PresentingCaller {
-  /** IP address; null where it is not known: a key with `allowedIps` is refused then. */
+  /** IP address; null where it is not known, or anything else: a key with `allowedIps` is refused then. */
   readonly address: string | null;
   /** What the trail names as the route, as `OrdersGateway`: nothing that the caller chose. */
   readonly route: string;
-  /** For the trail. Default null. */
+  /** For the trail: up to 48 letters, digits and `_.:/+=-`, else it tells none. Default null. */
   readonly requestId?: string | null;
 }
 
@@ -47,8 +47,9 @@ export class ApiKeyAuthenticator {
     key: unknown,
     { requestId = null, ...from }: PresentingCaller,
   ): Promise<AuthenticatedCaller> {
-    const caller: Caller = { ...from, requestId };
-    const request = caller.address === null ? null : { ip: caller.address };
+    const address = isIP(from.address ?? '') === 0 ? null : from.address;
+    const caller: Caller = { route: from.route, address, requestId: knownRequestId(requestId) };
+    const request = { ip: address ?? '' };
     try {
       const admitted = this.keys.admit(key, request, this.enter, caller);
       const { apiKey, user } = await refuseLate(this.options.lookUpTimeoutMs, admitted);
@@ -56,7 +57,7 @@ export class ApiKeyAuthenticator {
       if (this.trail.hearsAccepted) this.trail.accepted(apiKey, caller);
       return { apiKey, user };
     } catch (error) {
-      if (error instanceof ApiKeyRefusal && error.refused) this.trail.refused(error.refused, caller);
+      tellRefusal(error, caller, this.trail);
       throw error;
     }
   }

@@ -49,7 +49,10 @@ export type ChangeEvent = Extract<ApiKeyEvent, { type: Exclude<ApiKeyEventType, 
 /** The events of requests, which cost them no I/O. */
 export type RequestEvent = Extract<ApiKeyEvent, { type: 'refused' | 'accepted' }>;
 
-/** Where events go beside or instead of the table. A rejected promise is logged and retried with the next batch. */
+/**
+ * Where events go beside or instead of the table. A promise that is rejected, or takes longer than 10 s, is logged, and its events come
+ * again: an event may come twice.
+ */
 export interface ApiKeyEventSink {
   record(events: readonly ApiKeyEvent[]): void | Promise<void>;
 }

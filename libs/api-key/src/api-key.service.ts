@@ -22,7 +22,7 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf, quotaOf } from './authority';
 import { KeyDigests } from './credential/digest';
-import { type Eventually, isPending, then } from './eventually';
+import { type Eventually, isPending } from './eventually';
 import { deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
 import { authorityOf, refuseExcess } from './lifecycle/key-authority';
@@ -200,23 +200,24 @@ export class ApiKeyService {
 
   /**
    * Lets in who presents a raw key that is valid now; at once where it is remembered. Its use is not noted yet. A key that is well-formed
-   * and refused as INVALID_API_KEY takes 10 to 20 ms, whatever the reason, also where it was `enter` that refused it.
-   * @param request that presents it: its address tells whose failed attempts count together; null where there is none
+   * and refused as INVALID_API_KEY takes 10 to 20 ms, whatever the reason, also where it was `enter` that refused it, unless that itself
+   * takes longer.
+   * @param request that presents it: its address tells whose failed attempts count together
    * @param enter what else is asked of a valid key; its answer is that of `admit`
    * @param about handed on to `enter`
    * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
    */
   admit<Entered, About>(
     key: unknown,
-    request: object | null,
+    request: object,
     enter: (apiKey: ApiKey, about: About) => Eventually<Entered>,
     about: About,
   ): Eventually<Entered> {
     const judging = this.keys.judge(key, request);
-    if (judging instanceof ApiKey) return this.enterAtOnce(judging, enter, about);
     if (judging === MALFORMED) return admitted(MALFORMED) as never;
+    if (!isPending(judging)) return this.enterAtOnce(judging, enter, about);
     return this.evenly.hold(
-      then(judging, (found) => enter(admitted(found), about)),
+      judging.then((found) => enter(admitted(found), about)),
       isInvalidKeyRefusal,
     );
   }
@@ -427,20 +428,20 @@ export class ApiKeyService {
     return apiKeyTable(this.dataSource);
   }
 
-  /** Where the outcome of the COMMIT is unknown, the row tells it. */
   private enterAtOnce<Entered, About>(
-    apiKey: ApiKey,
+    found: ApiKey | InvalidKey,
     enter: (apiKey: ApiKey, about: About) => Eventually<Entered>,
     about: About,
   ): Eventually<Entered> {
     try {
-      const entering = enter(apiKey, about);
+      const entering = enter(admitted(found), about);
       return isPending(entering) ? this.evenly.hold(entering, isInvalidKeyRefusal) : entering;
     } catch (error) {
       return this.evenly.hold(Promise.reject(error), isInvalidKeyRefusal);
     }
   }
 
+  /** Where the outcome of the COMMIT is unknown, the row tells it. */
   private async revokeOne(
     id: string,
     owner: string | null,

@@ -43,7 +43,7 @@ it('nor does it keep the application from its end', async () => {
   jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   const writer = new Writer();
   writer.onApplicationBootstrap();
-  await jest.advanceTimersByTimeAsync(1_000);
+  await jest.advanceTimersByTimeAsync(60_000);
   const ended = writer.onApplicationShutdown();
   await jest.advanceTimersByTimeAsync(20_100);
   await ended;

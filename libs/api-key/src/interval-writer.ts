@@ -9,6 +9,7 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
   private readonly logger = new Logger('ApiKeyModule');
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
+  private underWay = 0;
   private failing = false;
 
   /** @param what is written, in the log */
@@ -22,12 +23,15 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
 
   /** Writes what was noted so far; after a failure it stays noted. Never rejects. */
   flush(): Promise<void> {
+    this.underWay += 1;
     this.writing = this.writing.then(() => this.tryToWrite());
     return this.writing;
   }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.flush(), this.intervalMs);
+    this.timer = setInterval(() => {
+      if (this.underWay === 0) void this.flush();
+    }, this.intervalMs);
     this.timer.unref();
   }
 
@@ -44,6 +48,8 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
       if (!this.failing)
         this.logger.warn(`${this.what} could not be written and is tried again: ${String(error)}`);
       this.failing = true;
+    } finally {
+      this.underWay -= 1;
     }
   }
 }

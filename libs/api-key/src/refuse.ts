@@ -2,7 +2,7 @@ import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/com
 import { ApiKeyRefusal, asProblem } from './api-key.errors';
 import type { RequestTrail } from './audit/request-trail';
 import { type Eventually, inTime, isPending } from './eventually';
-import { callerOf, requestOf, setHeaders } from './request/http-exchange';
+import { type Caller, callerOf, requestOf, setHeaders } from './request/http-exchange';
 import { PROBLEM, prefersProblem } from './request/problem-details';
 
 /**
@@ -11,9 +11,15 @@ import { PROBLEM, prefersProblem } from './request/problem-details';
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
   if (!(error instanceof ApiKeyRefusal)) throw error;
-  if (error.refused) trail.refused(error.refused, callerOf(context));
-  if (error.code === 'KEY_STORE_UNAVAILABLE') trail.unavailable(error.cause);
+  tellRefusal(error, callerOf(context), trail);
   throw answerTo(error, context, realm);
+}
+
+/** Tells the trail of a refusal, and the log why keys cannot be judged. */
+export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail): void {
+  if (!(error instanceof ApiKeyRefusal)) return;
+  if (error.refused) trail.refused(error.refused, caller);
+  if (error.code === 'KEY_STORE_UNAVAILABLE') trail.unavailable(error.cause);
 }
 
 /**

@@ -16,6 +16,7 @@ export class EventQueue {
   private readonly logger = new Logger('ApiKeyModule');
   private waiting: Telling[] = [];
   private running: Promise<void> = Promise.resolve();
+  private underWay = 0;
   private timer: NodeJS.Timeout | undefined;
   private droppedCount = 0;
   private reported = 0;
@@ -38,7 +39,9 @@ export class EventQueue {
   }
 
   start(intervalMs: number): void {
-    this.timer = setInterval(() => void this.flush(), intervalMs);
+    this.timer = setInterval(() => {
+      if (this.underWay === 0) void this.flush();
+    }, intervalMs);
     this.timer.unref();
   }
 
@@ -50,7 +53,8 @@ export class EventQueue {
 
   /** Hands over what waits; after a failure it waits for the next time. Never rejects. */
   flush(): Promise<void> {
-    this.running = this.running.then(() => this.handOver());
+    this.underWay += 1;
+    this.running = this.running.then(() => this.handOver()).finally(() => (this.underWay -= 1));
     return this.running;
   }
 

@@ -1,6 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../api-key.event';
+import { briefTransaction } from '../brief-transaction';
 import { eventTable } from '../verification/api-key.row';
 
 interface EventRow {
@@ -22,7 +23,7 @@ export class Trail implements ApiKeyEventSink {
   constructor(private readonly dataSource: DataSource) {}
 
   record(events: readonly ApiKeyEvent[]): Promise<void> {
-    return this.recordIn(this.dataSource.manager, events);
+    return briefTransaction(this.dataSource, (manager) => this.recordIn(manager, events));
   }
 
   /** Writes events in one statement, inside the transaction of the manager. Times travel as ages, for this machine's clock may be wrong. */

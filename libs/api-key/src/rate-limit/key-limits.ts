@@ -112,10 +112,11 @@ export class KeyLimits {
     ];
   }
 
-  /** Headers name each limit once, also where a route has one of the same name as a default. */
+  /** Headers name each limit once, also where a route has one of the same name as another. */
   private nameOnRoute(name: string): string {
     if (name === 'default') return 'route';
-    return this.defaults.some((known) => known.name === name) ? `route-${name}` : name;
+    const isTaken = name === 'key' || name === 'quota' || this.defaults.some((known) => known.name === name);
+    return isTaken ? `route-${name}` : name;
   }
 
   /** Last, so that what a rate refuses spends nothing of it. */

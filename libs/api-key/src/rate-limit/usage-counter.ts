@@ -1,11 +1,10 @@
 import type { DataSource } from 'typeorm';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
+import { briefTransaction } from '../brief-transaction';
 import { IntervalWriter } from '../interval-writer';
 import { usageTable } from '../verification/api-key.row';
 import { removeOldUsage } from './usage-report';
 
-/** How long a write waits for a row that another instance writes, so that a shutdown does not. */
-const LOCK_TIMEOUT_MS = 1_000;
 /** How often what is too old is removed. */
 const CLEAN_EVERY_MS = 3_600_000;
 
@@ -56,7 +55,7 @@ export class UsageCounter extends IntervalWriter {
       this.keep(uses);
       throw error;
     }
-    await this.cleanSometimes();
+    this.cleanSometimes();
   }
 
   private usesOf(id: string): Uses {
@@ -78,9 +77,8 @@ export class UsageCounter extends IntervalWriter {
   /** In order of id, so that two instances cannot deadlock. */
   private async add(uses: ReadonlyMap<string, Uses>): Promise<void> {
     const counts = [...uses.values()];
-    await this.dataSource.transaction(async (manager) => {
-      await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
-      await manager.query(
+    await briefTransaction(this.dataSource, (manager) =>
+      manager.query(
         `INSERT INTO ${usageTable(this.dataSource)} AS usage (key_id, period, starts_at, requests, limited)
          SELECT id, period, date_trunc(period, now(), 'UTC'), requests, limited
          FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (id, requests, limited), unnest('{hour,day}'::text[]) AS period
@@ -88,13 +86,14 @@ export class UsageCounter extends IntervalWriter {
          ON CONFLICT (key_id, period, starts_at) DO UPDATE
            SET requests = usage.requests + excluded.requests, limited = usage.limited + excluded.limited`,
         [[...uses.keys()], counts.map(({ requests }) => requests), counts.map(({ limited }) => limited)],
-      );
-    });
+      ),
+    );
   }
 
-  private async cleanSometimes(): Promise<void> {
+  /** Beside the write, which does not wait; what fails is tried again the next time. */
+  private cleanSometimes(): void {
     if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
     this.cleanedAt = this.now();
-    await removeOldUsage(this.dataSource);
+    removeOldUsage(this.dataSource).catch(() => {});
   }
 }

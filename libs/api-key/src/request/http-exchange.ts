@@ -27,6 +27,12 @@ interface HeaderWriter {
   header(name: string, value: string): unknown;
 }
 
+/** Fastify's response has Node's own in `raw`. */
+interface SentResponse {
+  readonly headersSent?: boolean;
+  readonly raw?: { readonly headersSent: boolean };
+}
+
 /**
  * The request that a context is about.
  * @throws Error where the context is not HTTP, for a guard that does not know its request must not let it through
@@ -64,6 +70,12 @@ export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<stri
   }
 }
 
+/** Whether the answer has begun, so that it is too late for headers. */
+export function areHeadersSent(host: ArgumentsHost): boolean {
+  const response = host.switchToHttp().getResponse<SentResponse>();
+  return (response.headersSent ?? response.raw?.headersSent) === true;
+}
+
 /** Who sent the request of a context. */
 export function callerOf(context: ExecutionContext): Caller {
   const request = requestOf(context);
@@ -82,5 +94,10 @@ export function addressOf(request: ApiKeyRequest): string | null {
 /** The id of a request: `X-Request-Id`, else Fastify's own; null where there is none, or it could be something else. */
 export function requestIdOf(request: ApiKeyRequest): string | null {
   const id = nodeRequest(request).headers['x-request-id'] ?? request.id;
+  return knownRequestId(id);
+}
+
+/** What is an id of a request, and could not be something else; else null. */
+export function knownRequestId(id: unknown): string | null {
   return typeof id === 'string' && REQUEST_ID.test(id) ? id : null;
 }

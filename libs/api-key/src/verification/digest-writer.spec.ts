@@ -42,7 +42,7 @@ it('keys are stored anew in one statement, each once', async () => {
   for (const [i, id] of ids.entries()) writer.note(id, 'ab'.charAt(i), `new ${i}`);
   await writer.flush();
   await writer.flush();
-  expect(query).toHaveBeenCalledTimes(1);
+  expect(query.mock.calls.filter(([text]) => /SET key_digest/.test(text))).toHaveLength(1);
   query.mockRestore();
   expect(await Promise.all(ids.map(digestOf))).toEqual(['new 0', 'new 1']);
 });

@@ -1,4 +1,5 @@
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
+import { briefTransaction } from '../brief-transaction';
 import { IntervalWriter } from '../interval-writer';
 import { apiKeyTable } from './api-key.row';
 
@@ -28,14 +29,17 @@ export class DigestWriter extends IntervalWriter {
   protected override async write(): Promise<void> {
     const rewrites = [...this.rewrites];
     if (rewrites.length === 0) return;
-    await this.update(rewrites);
+    await briefTransaction(this.dataSource, (manager) => this.update(manager, rewrites));
     for (const [id, each] of rewrites) if (this.rewrites.get(id) === each) this.rewrites.delete(id);
   }
 
   /** Rows are locked in order of id, so that two instances cannot deadlock, and locked ones are left for the next use. */
-  private async update(rewrites: readonly (readonly [string, Rewrite])[]): Promise<void> {
+  private async update(
+    manager: EntityManager,
+    rewrites: readonly (readonly [string, Rewrite])[],
+  ): Promise<void> {
     const table = apiKeyTable(this.dataSource);
-    await this.dataSource.query(
+    await manager.query(
       `WITH wanted AS (
          SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS w (id, digest_was, digest)
        ), free AS (

@@ -1,9 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
+import { briefTransaction } from '../brief-transaction';
 import { IntervalWriter } from '../interval-writer';
 import { apiKeyTable } from './api-key.row';
-
-/** How long a write waits for a table that someone holds locked, so that a shutdown does not. */
-const LOCK_TIMEOUT_MS = 1_000;
 
 /** Milliseconds that only ever grow, whatever happens to the wall clock. */
 export type MonotonicClock = () => number;
@@ -53,10 +51,7 @@ export class LastUsedWriter extends IntervalWriter {
    * locked in order of id, so that two instances cannot deadlock; rows that are gone are forgotten.
    */
   private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {
-    return this.dataSource.transaction(async (manager) => {
-      await manager.query(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
-      return this.updateIn(manager, uses);
-    });
+    return briefTransaction(this.dataSource, (manager) => this.updateIn(manager, uses));
   }
 
   private async updateIn(manager: EntityManager, uses: ReadonlyMap<string, number>): Promise<string[]> {
