@@ -92,6 +92,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     expect(response.status).toBe(status);
     expect(response.headers['www-authenticate']).toBe(challenge);
     expect(response.headers['content-type']).toMatch(/^application\/json/);
+    expect(response.headers.vary).toBe('Accept');
     expect(Object.keys(response.json)).toEqual(['statusCode', 'error', 'message']);
     expect(response.json).toMatchObject({ statusCode: status, error, message: expect.any(String) });
   }

@@ -2,7 +2,7 @@ import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/com
 import { ApiKeyRefusal, asProblem } from './api-key.errors';
 import type { RequestTrail } from './audit/request-trail';
 import { type Eventually, inTime, isPending } from './eventually';
-import { type Caller, callerOf, requestOf, setHeaders } from './request/http-exchange';
+import { type Caller, callerOf, headerOf, requestOf, setHeaders } from './request/http-exchange';
 import { PROBLEM, prefersProblem } from './request/problem-details';
 
 /**
@@ -23,11 +23,13 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
 }
 
 /**
- * What a refused request is answered, in the form that its caller prefers; the headers that belong to the answer are set.
+ * What a refused request is answered, in the form that its caller prefers; the headers that belong to the answer are set, `Vary` as
+ * well (RFC 9110 section 12.5.5).
  * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
   if (refusal instanceof ApiKeyRefusal) setHeaders(host, refusal.headers(realm));
+  setHeaders(host, { Vary: variedBy('Accept', headerOf(host, 'Vary')) });
   if (!prefersProblem(requestOf(host))) return refusal;
   setHeaders(host, { 'Content-Type': PROBLEM });
   return asProblem(refusal);
@@ -43,4 +45,10 @@ export function refuseLate<T>(deadlineMs: number, found: Eventually<T>): Eventua
     const cause = new Error(`no answer within ${deadlineMs} ms (lookUpTimeoutMs)`);
     return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
   });
+}
+
+function variedBy(name: string, known: string): string {
+  const names = known.split(/[ ,]+/).filter((other) => other !== '');
+  const isSaid = names.some((other) => other === '*' || other.toLowerCase() === name.toLowerCase());
+  return isSaid ? known : [...names, name].join(', ');
 }

@@ -27,6 +27,11 @@ interface HeaderWriter {
   header(name: string, value: string): unknown;
 }
 
+/** Both frameworks have it. */
+interface HeaderReader {
+  getHeader?(name: string): number | string | readonly string[] | undefined;
+}
+
 /** Fastify's response has Node's own in `raw`. */
 interface SentResponse {
   readonly headersSent?: boolean;
@@ -68,6 +73,12 @@ export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<stri
     if (response.setHeader) response.setHeader(name, value);
     else response.header(name, value);
   }
+}
+
+/** What the response of a context has set as a header so far, several values in one; empty where nothing. */
+export function headerOf(host: ArgumentsHost, name: string): string {
+  const value = host.switchToHttp().getResponse<HeaderReader>().getHeader?.(name);
+  return [value ?? []].flat().join(', ');
 }
 
 /** Whether the answer has begun, so that it is too late for headers. */
