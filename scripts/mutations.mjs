@@ -32,6 +32,12 @@ const NO_EVICTION = {
   from: 'else this.listener.evict(payload);',
   to: '',
 };
+const NO_EVICTION_IF_FULL = {
+  rule: 'a full cache evicts a key that changed as any other does',
+  file: `${VERIFICATION}/key-cache.ts`,
+  from: "const digest = this.digests.get(id) ?? '';",
+  to: "if (this.keys.size >= this.options.cacheSize) return undefined;\n    const digest = this.digests.get(id) ?? '';",
+};
 const LATE_EVICTION = {
   rule: 'a notification evicts the key at once',
   file: `${VERIFICATION}/revocation-feed.ts`,
@@ -120,6 +126,7 @@ const SHOWN = [
   [JOIN_OLD, 'of an instance that heard nothing'],
   [NO_NEW_SESSION, 'although the feed was lost and found'],
   [NO_EVICTION, 'room for ten keys, accept none either, where nothing fails'],
+  [NO_EVICTION_IF_FULL, 'room for ten keys, accept none either, where nothing fails'],
   [NO_RAISE, 'although the feed of number 3 is stalled'],
   [LATE_EVICTION, 'Each of 500 plain revocations reaches four instances', FIGURES],
   [LONG_DEADLINE, 'A database that is swallowing', FIGURES],

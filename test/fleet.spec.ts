@@ -8,7 +8,7 @@ import { until } from './support/until';
 
 const PER_SECOND = 200;
 const KEYS = 50;
-const HOT_KEYS = 5;
+const HOT_KEYS = 2;
 
 /** The fleet of most tests; the look-ups of the last one may take as long as they are held. */
 const DEFAULTS: readonly MemberSettings[] = [
