@@ -60,6 +60,7 @@ const isTitle = (text: string, file: string) =>
   titlesIn(read(file)).some((title) => title.startsWith(text) || title.endsWith(text));
 
 it('a comment, a row of a table, a text and a test that is skipped are no titles', () => {
+  // A text that is read and never run: what it skips is no test of ours.
   const source = `
     // it('a')
     const b = 'b';

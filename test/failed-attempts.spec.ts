@@ -1,7 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiKeyAuth, type ApiKeyOptions } from 'nestjs-api-key';
 import { DataSource } from 'typeorm';
-import { ADAPTERS, type Adapter, bootApp, type TestApp } from './support/app';
+import { ADAPTERS, type Adapter, bootApp, QUIET, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { until } from './support/until';
 
@@ -16,15 +16,6 @@ class Routes {
 
 const FLOOD = 400;
 const LIMIT = 10;
-/** Nothing else may send statements meanwhile. */
-const QUIET: ApiKeyOptions = {
-  audit: { refused: 'off' },
-  lastUsedIntervalMs: 3_600_000,
-  leaseMs: 60_000,
-  heartbeatMs: 30_000,
-  lookUpTimeoutMs: 30_000,
-};
-
 let database: string;
 let userId: string;
 let app: TestApp;

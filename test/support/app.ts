@@ -35,6 +35,16 @@ export interface TestAppSettings {
 /** That of a machine that may be busy with other tests: PostgreSQL may answer late where a test is not about that. */
 const PATIENT: ApiKeyOptions = { lookUpTimeoutMs: 10_000 };
 
+/** Sends no statement by itself, for tests that count those of others. */
+export const QUIET: ApiKeyOptions = {
+  audit: { refused: 'off' },
+  lastUsedIntervalMs: 3_600_000,
+  usageIntervalMs: 3_600_000,
+  leaseMs: 60_000,
+  heartbeatMs: 30_000,
+  lookUpTimeoutMs: 60_000,
+};
+
 /** TypeORM and the library on a database of a test. */
 export function libraryModules(
   database: string,

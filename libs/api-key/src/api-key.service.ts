@@ -1,8 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, ownerOf } from './acting';
-import { ApiKey } from './api-key.entity';
-import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
+import type { ApiKey } from './api-key.entity';
+import { ApiKeyInputError } from './api-key.errors';
 import type { RecordedApiKeyEvent } from './api-key.event';
 import {
   type ApiKeyFields,
@@ -22,7 +22,7 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import { type Authority, excessOf, quotaOf } from './authority';
 import { KeyDigests } from './credential/digest';
-import { type Eventually, isPending } from './eventually';
+import type { Eventually } from './eventually';
 import { deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
 import { authorityOf, refuseExcess } from './lifecycle/key-authority';
@@ -39,14 +39,8 @@ import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './store-errors';
 import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
 import { DigestWriter } from './verification/digest-writer';
-import { EvenRefusals } from './verification/even-refusals';
-import {
-  type InvalidKey,
-  type InvalidKeyReason,
-  isInvalid,
-  KeyJudge,
-  MALFORMED,
-} from './verification/key-judge';
+import { type Enter, KeyAdmission } from './verification/key-admission';
+import { type InvalidKeyReason, isInvalid, KeyJudge } from './verification/key-judge';
 import { LastUsedWriter } from './verification/last-used.writer';
 import { outliveTrust } from './verification/trust-bound';
 import { Verification, type VerificationStatus } from './verification/verification';
@@ -105,9 +99,6 @@ export interface RevokeAllInput extends Pick<RevokeOptions, 'reason'> {
   userId: string;
 }
 
-/** Refusals of well-formed keys go out so many milliseconds apart, and no later than a part of the deadline of a look-up. */
-const BEAT_MS = 10;
-const PART_OF_DEADLINE = 4;
 const DEFAULT_LIMIT = 50;
 const DEFAULT_OVERLAP_SECONDS = 86_400;
 const DEFAULT_PRUNE_DAYS = 90;
@@ -119,7 +110,7 @@ export class ApiKeyService {
   private readonly catalogue: readonly string[] | null;
   private readonly digests: KeyDigests;
   private readonly keys: KeyJudge;
-  private readonly evenly: EvenRefusals;
+  private readonly admission: KeyAdmission;
 
   constructor(
     @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
@@ -135,7 +126,7 @@ export class ApiKeyService {
   ) {
     this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
     this.keys = new KeyJudge(this.digests, verification, attempts, digestWriter, options);
-    this.evenly = new EvenRefusals(Math.min(BEAT_MS, options.lookUpTimeoutMs / PART_OF_DEADLINE));
+    this.admission = new KeyAdmission(this.keys, options.lookUpTimeoutMs);
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
 
@@ -210,16 +201,10 @@ export class ApiKeyService {
   admit<Entered, About>(
     key: unknown,
     request: object,
-    enter: (apiKey: ApiKey, about: About) => Eventually<Entered>,
+    enter: Enter<Entered, About>,
     about: About,
   ): Eventually<Entered> {
-    const judging = this.keys.judge(key, request);
-    if (judging === MALFORMED) return admitted(MALFORMED) as never;
-    if (!isPending(judging)) return this.enterAtOnce(judging, enter, about);
-    return this.evenly.hold(
-      judging.then((found) => enter(admitted(found), about)),
-      isInvalidKeyRefusal,
-    );
+    return this.admission.admit(key, request, enter, about);
   }
 
   /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
@@ -428,19 +413,6 @@ export class ApiKeyService {
     return apiKeyTable(this.dataSource);
   }
 
-  private enterAtOnce<Entered, About>(
-    found: ApiKey | InvalidKey,
-    enter: (apiKey: ApiKey, about: About) => Eventually<Entered>,
-    about: About,
-  ): Eventually<Entered> {
-    try {
-      const entering = enter(admitted(found), about);
-      return isPending(entering) ? this.evenly.hold(entering, isInvalidKeyRefusal) : entering;
-    } catch (error) {
-      return this.evenly.hold(Promise.reject(error), isInvalidKeyRefusal);
-    }
-  }
-
   /** Where the outcome of the COMMIT is unknown, the row tells it. */
   private async revokeOne(
     id: string,
@@ -486,15 +458,6 @@ export class ApiKeyService {
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
   const items = found.slice(0, limit);
   return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
-}
-
-function isInvalidKeyRefusal(error: unknown): boolean {
-  return error instanceof ApiKeyRefusal && error.code === 'INVALID_API_KEY';
-}
-
-function admitted(found: ApiKey | InvalidKey): ApiKey {
-  if (isInvalid(found)) throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
-  return found;
 }
 
 function isOwner(userId: unknown): userId is string {

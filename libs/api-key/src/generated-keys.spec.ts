@@ -1,8 +1,7 @@
 import { DataSource } from 'typeorm';
-import { bootApp, type TestApp } from '../../../test/support/app';
+import { bootApp, QUIET, type TestApp } from '../../../test/support/app';
 import { createMigratedDatabase, createUser } from '../../../test/support/database';
 import { until } from '../../../test/support/until';
-import type { ApiKeyOptions } from './api-key.options';
 import { digestKey } from './credential/digest';
 import { mintKey, visiblePrefix } from './credential/format';
 
@@ -10,16 +9,6 @@ const COUNT = 100_000;
 const TOGETHER = 500;
 const PRINTABLE = Array.from({ length: 95 }, (_, i) => String.fromCharCode(0x20 + i));
 const CHARACTERS = [...PRINTABLE, '\0', '\t', '\n', '\x7f', '\u00e9', '\u0430', '\uff3f', '\ud83d\ude00'];
-/** Nothing else may send statements meanwhile. */
-const QUIET: ApiKeyOptions = {
-  audit: { refused: 'off' },
-  lastUsedIntervalMs: 3_600_000,
-  usageIntervalMs: 3_600_000,
-  leaseMs: 60_000,
-  heartbeatMs: 30_000,
-  lookUpTimeoutMs: 60_000,
-};
-
 let app: TestApp;
 let userId: string;
 let keys: string[];

@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { IntervalWriter } from './interval-writer';
+import { writeInTime } from './write-in-time';
 
 /** Writes for as long as a test likes. */
 class Writer extends IntervalWriter {
@@ -10,7 +11,7 @@ class Writer extends IntervalWriter {
   }
 
   protected override write(): Promise<void> {
-    return new Promise((resolve) => this.writes.push(resolve));
+    return writeInTime(new Promise<void>((resolve) => this.writes.push(resolve)));
   }
 }
 

@@ -1,9 +1,8 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { writeInTime } from './write-in-time';
 
 /**
  * Writes every so often what was noted meanwhile, and what is left when the application ends; one write after the other. A write
- * that fails, or takes 10 s, is said once, and tried again the next time.
+ * that fails is said once, and tried again the next time.
  */
 export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
@@ -18,7 +17,7 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
     private readonly intervalMs: number,
   ) {}
 
-  /** Writes what was noted so far. @throws what failed; what was noted stays noted then */
+  /** Writes what was noted so far, and settles, in a `briefTransaction`. @throws what failed; what was noted stays noted then */
   protected abstract write(): Promise<void>;
 
   /** Writes what was noted so far; after a failure it stays noted. Never rejects. */
@@ -42,7 +41,7 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
 
   private async tryToWrite(): Promise<void> {
     try {
-      await writeInTime(this.write());
+      await this.write();
       this.failing = false;
     } catch (error) {
       if (!this.failing)

@@ -8,6 +8,6 @@ const WRITE_TIMEOUT_MS = 10_000;
  * end of the application.
  * @throws Error where the time is up
  */
-export async function writeInTime(write: Eventually<void>): Promise<void> {
+export async function writeInTime<T>(write: Eventually<T>): Promise<T> {
   return inTime(WRITE_TIMEOUT_MS, write, () => new Error(`no answer within ${WRITE_TIMEOUT_MS} ms`));
 }

@@ -153,3 +153,19 @@ it('a table that someone holds locked is waited for a second, and no longer', as
   expect(warn.mock.calls).toEqual([[expect.stringMatching(/canceling statement due to lock timeout/)]]);
   warn.mockRestore();
 });
+
+it('uses whose write is never answered are given up after ten seconds, and written the next time', async () => {
+  const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
+  jest.spyOn(dataSource, 'transaction').mockReturnValueOnce(new Promise(() => {}));
+  writer.note(key(0));
+  jest.useFakeTimers();
+  const given = writer.flush();
+  await jest.advanceTimersByTimeAsync(10_100);
+  await given;
+  jest.useRealTimers();
+  expect(warn).toHaveBeenCalledTimes(1);
+  expect(await hours()).toEqual([null, null, null]);
+  await writer.flush();
+  expect(await hours()).toEqual([0, null, null]);
+  jest.restoreAllMocks();
+});
