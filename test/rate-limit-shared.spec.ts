@@ -66,6 +66,9 @@ async function nodeRedisInstance(): Promise<Instance> {
   return { storage: new RedisThrottlerStorage(client), close: () => client.destroy() };
 }
 
+/** How far the clock of a database may be from ours, which a busy machine reads late. */
+const CLOCKS_MS = 200;
+
 let lastKey = 0;
 const newKey = () => `test ${process.pid} ${Date.now()} ${lastKey++}`;
 
@@ -101,11 +104,12 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       expect(new Set(passed.map(({ remaining }) => remaining)).size).toBe(1_000);
     });
 
-    it('refuses none of a caller that goes to the edge of its limit and not over it, window after window', async () => {
-      const [key, policy] = [newKey(), { limit: 20, windowMs: 300 }];
+    it('refuses none of a caller that stays under its limit, window after window', async () => {
+      const [key, policy] = [newKey(), { limit: 20, windowMs: 500 }];
       const answeredAt: number[] = [];
       for (let i = 0; i < 4 * policy.limit; i++) {
-        const fitsAt = (answeredAt[i - policy.limit] ?? Number.NEGATIVE_INFINITY) + policy.windowMs + 1;
+        const fitsAt =
+          (answeredAt[i - policy.limit] ?? Number.NEGATIVE_INFINITY) + policy.windowMs + CLOCKS_MS;
         await delay(Math.max(0, fitsAt - performance.now()));
         expect(await hitAt(i, key, policy)).toMatchObject({ passed: true });
         answeredAt.push(performance.now());
