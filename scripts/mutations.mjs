@@ -42,7 +42,7 @@ const LATE_EVICTION = {
   rule: 'a notification evicts the key at once',
   file: `${VERIFICATION}/revocation-feed.ts`,
   from: 'else this.listener.evict(payload);',
-  to: 'else setTimeout(() => this.listener.evict(payload), 1_500);',
+  to: 'else setTimeout(() => this.listener.evict(payload), Math.random() < 0.05 ? 1_500 : 0);',
 };
 const LONG_DEADLINE = {
   rule: 'a look-up is given up after lookUpTimeoutMs',
