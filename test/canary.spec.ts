@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ADAPTERS } from './support/app';
 import { createEmptyDatabase, sql } from './support/database';
-import { startSample } from './support/sample';
-import { until } from './support/until';
+import { demoKey, startSample } from './support/sample';
 
 const KEY = /acme_live_[0-9A-Za-z]{49}/g;
 
@@ -32,8 +31,7 @@ it.each(
     HTTP_ADAPTER: adapter,
     RATE_LIMIT_STORAGE: 'postgres',
   });
-  await until(() => sample.output().includes('curl -H'));
-  const [demo = ''] = sample.output().match(KEY) ?? [];
+  const demo = await demoKey(sample);
   const answers: string[] = [];
   const call = async (key: string, method: string, path: string, body?: object) => {
     const response = await fetch(sample.url + path, {

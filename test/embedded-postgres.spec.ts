@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { temporaryFolder } from './support/folder';
-import { runKeys, type Sample, startSample } from './support/sample';
+import { demoKey, runKeys, type Sample, startSample } from './support/sample';
 import { until } from './support/until';
 
 let dataDir: string;
@@ -30,11 +30,6 @@ async function start(env: Record<string, string> = {}): Promise<Sample> {
   const sample = await startSample({ DATA_DIR: dataDir, ...env });
   started.push(sample);
   return sample;
-}
-
-async function demoKey(sample: Sample): Promise<string> {
-  await until(() => sample.output().includes('curl -H'));
-  return /acme_live_\w+/.exec(sample.output())?.[0] ?? '';
 }
 
 const pidFile = () => join(realpathSync(join(dataDir, 'postgres')), 'postmaster.pid');

@@ -8,7 +8,7 @@ import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { temporaryFolder } from './support/folder';
 import { Load } from './support/load';
-import { type Sample, startSample } from './support/sample';
+import { demoKey, type Sample, startSample } from './support/sample';
 import { until } from './support/until';
 
 @Controller()
@@ -24,7 +24,6 @@ const statusOf = async (url: string, key: string) =>
   (await fetch(url, { headers: { authorization: `Bearer ${key}` } })).status;
 
 describe('a PostgreSQL of its own, under two instances and their load,', () => {
-  const DEMO_KEY = /acme_live_[0-9A-Za-z]{49}/;
   let dataDir: string;
   let server: EmbeddedPostgres;
   let samples: Sample[];
@@ -103,8 +102,7 @@ describe('a PostgreSQL of its own, under two instances and their load,', () => {
     ['loses a process and recovers', crash],
   ])('that %s: 503 at the worst, no acknowledged change lost, and all goes on by itself', async (_, fault) => {
     const [first, second] = samples as [Sample, Sample];
-    await until(() => DEMO_KEY.test(first.output()));
-    const [key] = DEMO_KEY.exec(first.output()) as [string];
+    const key = await demoKey(first);
     const urls = [first.url, second.url];
     load = new Load(urls, 100, () => key);
     const { calls } = load;
@@ -138,7 +136,7 @@ describe('a PostgreSQL of its own, under two instances and their load,', () => {
     );
     expect(untold).toEqual([]);
     for (const sample of samples) {
-      const ended = once(sample.process, 'exit');
+      const ended = once(sample.process, 'close');
       sample.process.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);
       expect(sample.output()).not.toMatch(/unhandled|uncaught/i);

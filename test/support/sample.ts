@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { until } from './until';
 
 const ROOT = join(__dirname, '../..');
 const FIXTURES = join(__dirname, '../fixtures');
@@ -12,7 +13,7 @@ export interface Sample {
   readonly process: ChildProcess;
   /** What it has printed so far. */
   output(): string;
-  /** Sends SIGTERM and waits for the end; the exit code. */
+  /** Sends SIGTERM and waits for the end and all of the output; the exit code. */
   stop(): Promise<number | null>;
 }
 
@@ -37,12 +38,13 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
   child.stderr.on('data', (chunk) => (output += chunk));
+  const closed = once(child, 'close');
   const url = await new Promise<string>((resolve, reject) => {
     child.stdout.on('data', () => {
       const match = /^Listening on (http\S+)$/m.exec(output);
       if (match?.[1]) resolve(match[1]);
     });
-    child.once('exit', (code) => reject(new Error(`the app ended with ${code}:\n${output}`)));
+    child.once('close', (code) => reject(new Error(`the app ended with ${code}:\n${output}`)));
   });
   return {
     url,
@@ -50,13 +52,17 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
     process: child,
     output: () => output,
     stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM');
-        await once(child, 'exit');
-      }
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      await closed;
       return child.exitCode;
     },
   };
+}
+
+/** The key that an app on an empty database prints, which comes after the line that it listens. */
+export async function demoKey(sample: Sample): Promise<string> {
+  await until(() => sample.output().includes('curl -H'));
+  return /acme_live_\w+/.exec(sample.output())?.[0] ?? '';
 }
 
 /** Runs the command line of the built app to its end. */
