@@ -412,6 +412,15 @@ it('instances whose storage is PostgreSQL share a limit', async () => {
   expect(await statuses(app, ['a'], key)).toEqual([429]);
 });
 
+it('what the limit of a key refuses that another instance used up counts nothing for the route', async () => {
+  const options: ApiKeyOptions = { rateLimit: { storage: 'postgres', storageTimeoutMs: 60_000 } };
+  const [app, other] = [await boot({ options }), await boot({ options })];
+  const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 3_600 } });
+  await statuses(other, ['a', 'a'], key);
+  const { status, headers } = await ask(app, 'own', key);
+  expect([status, headers.get('ratelimit-policy')]).toEqual([429, '"key";q=2;w=3600']);
+});
+
 it('legacyHeaders adds the set of older clients', async () => {
   const app = await boot({ options: { rateLimit: { legacyHeaders: true } } });
   const { key } = await keyWith(app, { rateLimit: LIMIT });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { until } from './until';
 
 /** A way to a database that can be cut, silenced and mended. */
 export interface FlakyProxy {
@@ -166,9 +167,7 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
       silenced = undefined;
       swallows = false;
       for (const link of links) link.mend();
-      if (server.listening) return;
-      server.listen(port, '127.0.0.1');
-      await once(server, 'listening');
+      if (!server.listening) await until(() => listens(server, port));
     },
     cutFeed: () => {
       silenced = undefined;
@@ -190,4 +189,13 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
     },
     lookUpsOf: (digest) => lookUps.get(digest) ?? 0,
   };
+}
+
+/** Listens on a port that it had before; false where a passing connection of another process has it. */
+async function listens(server: Server, port: number): Promise<boolean> {
+  server.listen(port, '127.0.0.1');
+  return once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
 }

@@ -25,7 +25,7 @@ beforeAll(async () => {
     keyDigest: digestKey(key),
     keyPrefix: visiblePrefix(key),
   }));
-  expect(await app.keys.import(lines, { batchSize: 10_000 })).toMatchObject({
+  expect(await app.keys.import(lines)).toMatchObject({
     imported: COUNT,
     problems: [],
   });

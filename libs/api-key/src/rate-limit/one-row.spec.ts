@@ -1,4 +1,4 @@
-import { Pool } from 'pg';
+import { Pool, type QueryConfig } from 'pg';
 import type { DataSource } from 'typeorm';
 import { OneRow } from './one-row';
 
@@ -9,8 +9,10 @@ beforeEach(() => {
 });
 afterEach(() => pool.end());
 
+/** On a pool that may answer late, where the machine is busy. */
 function rowOf<Row extends object>(text: string): OneRow<Row> {
-  return new OneRow({ driver: { master: pool } } as unknown as DataSource, 'test', () => text);
+  const query = (config: QueryConfig) => pool.query({ ...config, query_timeout: 60_000 } as QueryConfig);
+  return new OneRow({ driver: { master: { query } } } as unknown as DataSource, 'test', () => text);
 }
 
 it('a statement that a pooler has lost is sent again without a name, and so is each one after it', async () => {

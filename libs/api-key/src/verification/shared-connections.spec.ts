@@ -205,7 +205,7 @@ it('a look-up that nobody waits for any more ends in PostgreSQL too, although th
     await locker.query(`BEGIN; LOCK TABLE ${name}`);
     await ask(connectionsOf(), 'opens the connection');
     const connections = connectionsOf(
-      { deadlineMs: 100 },
+      { deadlineMs: 100, patienceMs: 10_000 },
       `SELECT id AS found FROM ${name} WHERE id = ANY ($1)`,
     );
     const asked = ask(connections, 'a').catch(String);
@@ -271,7 +271,7 @@ describe('a connection', () => {
   it('of a data source that was closed and is open again serves none who waited for one of before', async () => {
     const taken = await pool.connect();
     const driver = { master: pool };
-    const connections = connectionsOf({ deadlineMs: 2_000 }, ECHO, driver);
+    const connections = connectionsOf({ deadlineMs: 5_000 }, ECHO, driver);
     const before = expect(ask(connections, 'before')).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     await turn();
     const again = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 1 });
