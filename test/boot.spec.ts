@@ -279,7 +279,10 @@ it('forRootAsync injects, so that loadUser can use a provider', async () => {
       ApiKeyModule.forRootAsync({
         imports: [AccountsModule],
         inject: [Accounts],
-        useFactory: async (accounts: Accounts) => ({ loadUser: (id) => accounts.find(id) }),
+        useFactory: async (accounts: Accounts) => ({
+          loadUser: (id) => accounts.find(id),
+          lookUpTimeoutMs: 10_000,
+        }),
       }),
     ],
     controllers: [Routes],
@@ -303,7 +306,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
         autoLoadEntities: true,
         uuidExtension: 'pgcrypto',
       }),
-      ApiKeyModule.forRoot({ dataSource: 'keys' }),
+      ApiKeyModule.forRoot({ dataSource: 'keys', lookUpTimeoutMs: 10_000 }),
     ],
   ],
   [
@@ -316,6 +319,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }).initialize(),
+        lookUpTimeoutMs: 10_000,
       }),
     ],
   ],

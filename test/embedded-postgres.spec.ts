@@ -1,16 +1,8 @@
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { temporaryFolder } from './support/folder';
+import { removeFolder, temporaryFolder } from './support/folder';
 import { demoKey, runKeys, type Sample, startSample } from './support/sample';
 import { until } from './support/until';
 
@@ -23,7 +15,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   await Promise.all(started.splice(0).map((sample) => sample.stop()));
-  rmSync(join(dataDir, '..'), { recursive: true, force: true });
+  removeFolder(join(dataDir, '..'));
 });
 
 async function start(env: Record<string, string> = {}): Promise<Sample> {
@@ -57,7 +49,7 @@ it('after SIGTERM no server is left, and the next start finds the data and print
   const first = await start();
   const key = await demoKey(first);
   expect(await first.stop()).toBe(0);
-  expect(serverPid()).toBeNull();
+  await until(() => serverPid() === null);
   const second = await start();
   expect(await status(second, key)).toBe(200);
   expect(second.output()).not.toMatch(/acme_live_[0-9A-Za-z]{49}|Preparing/);
@@ -73,7 +65,7 @@ it('after a kill -9 of the app its server is found again and used', async () => 
   expect(serverPid()).toBe(pid);
   expect(await status(second, key)).toBe(200);
   await second.stop();
-  expect(serverPid()).toBeNull();
+  await until(() => serverPid() === null);
 });
 
 it('after a kill -9 of app and server the data is there', async () => {
@@ -105,7 +97,7 @@ it('the command line works while the app runs, and when it does not, and leaves 
   const listed = await runKeys(['list', '--json'], { DATA_DIR: dataDir });
   expect(JSON.parse(listed.stdout)).toHaveLength(2);
   expect(listed.stderr).toBe('');
-  expect(serverPid()).toBeNull();
+  await until(() => serverPid() === null);
 });
 
 it('two processes that start at once share one server, and the last one stops it', async () => {
@@ -115,7 +107,7 @@ it('two processes that start at once share one server, and the last one stops it
   await one.stop();
   expect(await status(two, key)).toBe(200);
   await two.stop();
-  expect(serverPid()).toBeNull();
+  await until(() => serverPid() === null);
 });
 
 it('Ctrl-C, which reaches the whole process group twice through npm, ends the app once and cleanly', async () => {
@@ -124,7 +116,7 @@ it('Ctrl-C, which reaches the whole process group twice through npm, ends the ap
   sample.process.kill('SIGINT');
   await once(sample.process, 'exit');
   expect(sample.process.exitCode).toBe(0);
-  expect(serverPid()).toBeNull();
+  await until(() => serverPid() === null);
 });
 
 it('a folder that others may not enter will do, also for root, whose server runs as another user', async () => {
@@ -137,5 +129,5 @@ it('a folder that others may not enter will do, also for root, whose server runs
   await sample.stop();
   expect(await status(await start(), key)).toBe(200);
   await started.at(-1)?.stop();
-  if (!cluster.startsWith(realpathSync(closed))) rmSync(join(cluster, '..'), { recursive: true });
+  if (!cluster.startsWith(realpathSync(closed))) removeFolder(join(cluster, '..'));
 });

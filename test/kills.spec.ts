@@ -87,4 +87,4 @@ it('a hundred processes that are killed at random leave no half change behind, a
   expect(await idsOf('SELECT id FROM api_keys WHERE revoked_at IS NOT NULL')).toEqual(revoked);
   const ended = await idsOf('SELECT id FROM api_keys WHERE expires_at IS NOT NULL');
   expect(ended).toEqual([...rotated, ...revoked].sort());
-});
+}, 600_000);

@@ -22,6 +22,7 @@ function impatientDataSource(
     entities: [ApiKey],
     migrations,
     uuidExtension: 'pgcrypto',
+    installExtensions: false,
     poolSize: 1,
     extra: Object.fromEntries(limits.map((limit) => [limit, LIMIT_MS])),
   }).initialize();

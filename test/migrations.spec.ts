@@ -66,7 +66,7 @@ const INSERT_AS_RAILS = `INSERT INTO api_keys (user_id, name, key_digest, key_pr
 /** What the application says that boots on a data source and does something with its keys. */
 function boot<T>(opening: Promise<DataSource>, work: (keys: ApiKeyService) => Promise<T>): Promise<T> {
   return withDataSource(opening, async (dataSource) => {
-    const imports = [ApiKeyModule.forRoot({ dataSource, format: 'hex' })];
+    const imports = [ApiKeyModule.forRoot({ dataSource, format: 'hex', lookUpTimeoutMs: 10_000 })];
     const module = await Test.createTestingModule({ imports }).compile();
     try {
       await module.init();
@@ -169,7 +169,10 @@ describe('on an empty database', () => {
   it('twenty instances that migrate at once succeed, and one of them migrates', async () => {
     const url = await createEmptyDatabase();
     const instances = Array.from({ length: 20 }, async () =>
-      withDataSource(new AppDataSource(url).initialize(), runMigrations),
+      withDataSource(
+        new AppDataSource(url).setOptions({ connectTimeoutMS: 60_000 }).initialize(),
+        runMigrations,
+      ),
     );
     const ran = await Promise.all(instances);
     expect(ran.filter((names) => names.length > 0)).toHaveLength(1);

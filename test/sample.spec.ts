@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { HeldScope } from 'nestjs-api-key';
@@ -10,7 +10,7 @@ import { SHUT_DOWN_MS } from '../src/shut-down';
 import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from './support/database';
 import { flakyProxy } from './support/flaky-proxy';
-import { temporaryFolder } from './support/folder';
+import { removeFolder, temporaryFolder } from './support/folder';
 import { demoKey, runKeys, type Sample, startSample } from './support/sample';
 import { until } from './support/until';
 
@@ -444,7 +444,7 @@ describe('the embedded PostgreSQL', () => {
   });
 
   afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
 
   const postmasterPid = () => join(realpathSync(join(folder, 'data/postgres')), 'postmaster.pid');

@@ -298,7 +298,7 @@ describe('events of requests', () => {
     await rawGet(app.port, '/write', [`X-API-Key: ${key}`]);
     await rawGet(app.port, '/any', ['X-API-Key: wrong']);
     Logger.overrideLogger(false);
-    expect(lines).toEqual([
+    expect(lines.filter(([, line]) => /^(accepted|refused) /.test(line))).toEqual([
       ['debug', `accepted ${apiKey.masked} Routes.any from 127.0.0.1`],
       ['debug', `accepted ${apiKey.masked} Routes.write from 127.0.0.1`],
       ['warn', `refused scope ${apiKey.masked} Routes.write from 127.0.0.1`],

@@ -118,7 +118,8 @@ it('hours are kept for 7 days and days for 90, and older ones are removed', asyn
   expect(await usedOf(app, apiKey.id)).toEqual({ hours: [1, 0], days: [3, 0] });
   await askTimes(app, key, 1);
   expect(await usedOf(app, apiKey.id)).toEqual({ hours: [2, 0], days: [4, 0] });
-  expect(await sql(database, `SELECT FROM api_key_usage WHERE key_id = ${apiKey.id}`)).toHaveLength(6);
+  const rows = () => sql(database, `SELECT FROM api_key_usage WHERE key_id = ${apiKey.id}`);
+  await until(async () => (await rows()).length === 6);
 });
 
 it('usage: false counts nothing', async () => {

@@ -297,7 +297,7 @@ it('a request whose user is a getter that Fastify was given is filled all the sa
         useFactory: () => ({ type: 'postgres', entities: [ApiKey] }),
         dataSourceFactory: async () => new AppDataSource(database),
       }),
-      ApiKeyModule.forRoot(),
+      ApiKeyModule.forRoot({ lookUpTimeoutMs: 10_000 }),
     ],
     controllers: [Routes],
   }).compile();

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -7,4 +7,9 @@ export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'nestjs-api-key-'));
   chmodSync(folder, 0o755);
   return folder;
+}
+
+/** Removes a folder, also one in which a PostgreSQL that is ending still writes. */
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }

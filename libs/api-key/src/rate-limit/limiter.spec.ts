@@ -29,6 +29,21 @@ it('a key of which too many hits wait already does not make its storage fail for
   expect(ofOthers).not.toHaveBeenCalled();
 });
 
+it('a storage of ours waits as long as the limiter does', () => {
+  class Storage extends SharedThrottlerStorage {
+    readonly waits: number[] = [];
+    override waitAtLeast(ms: number): void {
+      this.waits.push(ms);
+    }
+    protected take(): Promise<Taken> {
+      return new Promise(() => {});
+    }
+  }
+  const storage = new Storage();
+  new RateLimiter(storage, { ...OPTIONS, storageTimeoutMs: 3_000 });
+  expect(storage.waits).toEqual([3_000]);
+});
+
 it("a storage of somebody else's that answers at once does not keep this process from others, whatever a hit costs", async () => {
   let hits = 0;
   const storage: ThrottlerStorage = {

@@ -56,7 +56,9 @@ class Limiter implements OnApplicationBootstrap {
     private readonly local: LocalStorage,
     private readonly options: LimiterOptions,
     private readonly now: () => number = () => performance.now(),
-  ) {}
+  ) {
+    if (shared instanceof SharedThrottlerStorage) shared.waitAtLeast(options.storageTimeoutMs);
+  }
 
   /** Never rejects: what fails now shows at the first hit. */
   async onApplicationBootstrap(): Promise<void> {

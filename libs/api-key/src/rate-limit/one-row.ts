@@ -2,8 +2,6 @@ import type { Pool, QueryConfig } from 'pg';
 import type { DataSource } from 'typeorm';
 import { type NamedStatement, namedOnce } from '../sql-name';
 
-const QUERY_TIMEOUT_MS = 1_000;
-
 /** What a pooler that hands sessions around answers to a named statement: it knows none of it, or has one already. */
 const POOLED_AWAY = ['26000', '42P05'];
 
@@ -23,26 +21,29 @@ export class OneRow<Row extends object> {
     this.statement = namedOnce(name, write);
   }
 
-  /** @throws Error where PostgreSQL fails, or has not answered after a second */
-  async ask(values: readonly unknown[]): Promise<Row> {
+  /**
+   * @param timeoutMs milliseconds
+   * @throws Error where PostgreSQL fails, or has not answered after that
+   */
+  async ask(values: readonly unknown[], timeoutMs: number): Promise<Row> {
     const isNamed = this.isNamed;
     try {
-      return await this.run(values, isNamed);
+      return await this.run(values, timeoutMs, isNamed);
     } catch (error) {
       if (!isNamed || !POOLED_AWAY.includes(String((error as { code?: unknown }).code))) throw error;
       this.isNamed = false;
-      return this.run(values, false);
+      return this.run(values, timeoutMs, false);
     }
   }
 
-  private async run(values: readonly unknown[], isNamed: boolean): Promise<Row> {
+  private async run(values: readonly unknown[], timeoutMs: number, isNamed: boolean): Promise<Row> {
     const { master } = this.dataSource.driver as unknown as { readonly master: Pool };
     const { text, name } = this.statement();
     const { rows } = await master.query<Row>({
       name: isNamed ? name : undefined,
       text,
       values: [...values],
-      query_timeout: QUERY_TIMEOUT_MS,
+      query_timeout: timeoutMs,
     } as QueryConfig);
     const [row] = rows;
     if (!row) throw new Error('PostgreSQL counted nothing');

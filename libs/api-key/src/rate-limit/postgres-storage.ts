@@ -40,10 +40,11 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     key: string,
     { limit, windowMs }: LimitPolicy,
     lots: readonly Lot[],
+    timeoutMs: number,
   ): Promise<Taken> {
     this.cleanSometimes();
     const [costs, counts] = [lots.map(({ cost }) => cost), lots.map(({ count }) => count)];
-    const row = await this.taken.ask([key, limit, windowMs, costs, counts]);
+    const row = await this.taken.ask([key, limit, windowMs, costs, counts], timeoutMs);
     const { granted, remaining, reset_ms: resetMs, retry_after_ms: retryAfterMs } = row;
     return { granted, remaining, resetMs, retryAfterMs };
   }

@@ -29,9 +29,10 @@ export class QuotaStorage extends SharedThrottlerStorage {
     keyId: string,
     { limit, period = 'day' }: LimitPolicy,
     lots: readonly Lot[],
+    timeoutMs: number,
   ): Promise<Taken> {
     const [costs, counts] = [lots.map(({ cost }) => cost), lots.map(({ count }) => count)];
-    const row = await this.spent.ask([keyId, limit, period, costs, counts]);
+    const row = await this.spent.ask([keyId, limit, period, costs, counts], timeoutMs);
     const { granted, remaining, reset_ms: resetMs } = row;
     const retryAfterMs = counts.map((count, at) => ((granted[at] ?? 0) < count ? resetMs : 0));
     return { granted, remaining, resetMs, retryAfterMs };

@@ -108,6 +108,25 @@ it('no more than ten thousand hits of a key wait, and those of another key are n
   await Promise.all(waiting);
 });
 
+describe('a database that does not answer', () => {
+  beforeEach(() => void jest.useFakeTimers({ doNotFake: ['performance'] }));
+  afterEach(() => void jest.useRealTimers());
+
+  it.each([
+    [10, 500],
+    [2_000, 2_000],
+  ])('is given up when a guard that waits %i ms has done so, and not within half a second: after %i', async (waits, expected) => {
+    const storage = new Storage();
+    storage.waitAtLeast(waits);
+    const fails = jest.fn();
+    (storage.hit('a', POLICY, 1) as Promise<unknown>).catch(fails);
+    await jest.advanceTimersByTimeAsync(expected - 1);
+    expect(fails).not.toHaveBeenCalled();
+    await jest.advanceTimersByTimeAsync(10);
+    expect(fails).toHaveBeenCalledWith(new Error(`no answer within ${expected} ms`));
+  });
+});
+
 it('a database that fails fails those that it was asked for, and is asked anew for those behind them', async () => {
   const storage = new Storage();
   const [first, second] = [storage.hit('a', POLICY, 1), storage.hit('a', POLICY, 1)];

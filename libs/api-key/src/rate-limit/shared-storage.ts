@@ -3,7 +3,7 @@ import { type Eventually, inTime } from '../eventually';
 import type { Hit, LimitPolicy } from './sliding-window';
 import { ApiKeyThrottlerStorage } from './storage';
 
-/** How long a database may take before what it was asked is given up; a guard of ours waits less. */
+/** How long a database may take before what it was asked is given up, unless somebody waits longer. */
 const GIVE_UP_MS = 500;
 const MAX_REFUSALS = 100_000;
 /** How long a refusal is believed: then it is asked again, for someone may have given the key its limit back by hand. */
@@ -62,13 +62,31 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   protected readonly nobody: string = '';
   private readonly lines = new Map<string, Waiting[]>();
   private readonly refusals = new LRUCache<string, Refusal>({ max: MAX_REFUSALS });
+  private giveUpMs = GIVE_UP_MS;
 
-  /** Counts hits, lot by lot as many as fit, in one atomic statement. */
-  protected abstract take(key: string, policy: LimitPolicy, lots: readonly Lot[]): Promise<Taken>;
+  /**
+   * Counts hits, lot by lot as many as fit, in one atomic statement.
+   * @param timeoutMs milliseconds after which nobody waits for the answer any more
+   */
+  protected abstract take(
+    key: string,
+    policy: LimitPolicy,
+    lots: readonly Lot[],
+    timeoutMs: number,
+  ): Promise<Taken>;
+
+  /**
+   * Has the database as long to answer as somebody waits for it, where that is more than half a second.
+   * @param ms milliseconds
+   */
+  waitAtLeast(ms: number): void {
+    this.giveUpMs = Math.max(this.giveUpMs, ms);
+  }
 
   /** Has the database prepare what it takes, so that the first hit does not wait for that. Counts nothing. */
   async prepare(): Promise<void> {
-    await inTime(GIVE_UP_MS, this.take(this.nobody, { limit: 1, windowMs: 1 }, []), tooLate);
+    const taken = this.take(this.nobody, { limit: 1, windowMs: 1 }, [], GIVE_UP_MS);
+    await inTime(GIVE_UP_MS, taken, () => tooLate(GIVE_UP_MS));
   }
 
   /** @throws TooManyWaiting */
@@ -109,10 +127,12 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
 
   private async serveTogether(key: string, lots: readonly (readonly Waiting[])[]): Promise<void> {
     const asked = performance.now();
+    const { giveUpMs } = this;
     const { policy } = firstOf(lots[0]);
     const counts = lots.map((lot) => ({ cost: firstOf(lot).cost, count: lot.length }));
     try {
-      const taken = await inTime(GIVE_UP_MS, this.take(key, policy, counts), tooLate);
+      const answer = this.take(key, policy, counts, giveUpMs);
+      const taken = await inTime(giveUpMs, answer, () => tooLate(giveUpMs));
       for (const [at, lot] of lots.entries()) {
         const hits = hitsOf(taken, counts, at);
         for (const [i, { resolve }] of lot.entries()) resolve(hits(i));
@@ -181,6 +201,6 @@ function isSame(a: LimitPolicy, b: LimitPolicy): boolean {
   return a.limit === b.limit && a.windowMs === b.windowMs;
 }
 
-function tooLate(): Error {
-  return new Error(`no answer within ${GIVE_UP_MS} ms`);
+function tooLate(ms: number): Error {
+  return new Error(`no answer within ${ms} ms`);
 }
