@@ -22,8 +22,9 @@ export class OneRow<Row extends object> {
   }
 
   /**
-   * @param timeoutMs milliseconds
-   * @throws Error where PostgreSQL fails, or has not answered after that
+   * @param timeoutMs milliseconds after which nobody waits any more
+   * @throws Error where PostgreSQL fails, or has not answered after twice that: the driver's clock goes on while this process is
+   * too busy to look, which a caller's own deadline forgives
    */
   async ask(values: readonly unknown[], timeoutMs: number): Promise<Row> {
     const isNamed = this.isNamed;
@@ -43,7 +44,7 @@ export class OneRow<Row extends object> {
       name: isNamed ? name : undefined,
       text,
       values: [...values],
-      query_timeout: timeoutMs,
+      query_timeout: 2 * timeoutMs,
     } as QueryConfig);
     const [row] = rows;
     if (!row) throw new Error('PostgreSQL counted nothing');
