@@ -121,6 +121,8 @@ describe('the table of keys', () => {
   it('has the columns of the Rails table and those that go beyond it', () => {
     expect(columns.map(({ propertyName, options }) => options.name ?? propertyName).sort()).toEqual([
       'allowed_ips',
+      'ancestor_ids',
+      'bucket_id',
       'created_at',
       'expires_at',
       'id',
@@ -137,18 +139,20 @@ describe('the table of keys', () => {
       'replaces_id',
       'revoked_at',
       'scopes',
+      'shared_limits',
       'updated_at',
       'user_id',
     ]);
   });
 
-  it('has the indexes of the Rails table, under their names, one for successors and one for pages of an owner', () => {
+  it('has the indexes of the Rails table, under their names, one for successors, one for lineage and one for pages of an owner', () => {
     const indices = getMetadataArgsStorage().indices.filter(({ target }) => target === ApiKey);
     expect(indices.map(({ name, columns: of, unique }) => [name, of, unique ?? false])).toEqual([
       ['index_api_keys_on_user_id', ['userId'], false],
       ['index_api_keys_on_key_digest', ['keyDigest'], true],
       ['index_api_keys_on_key_prefix', ['keyPrefix'], false],
       ['index_api_keys_on_replaces_id', ['replacesId'], true],
+      ['index_api_keys_on_ancestor_ids', ['ancestorIds'], false],
       ['index_api_keys_on_user_id_and_id', ['userId', 'id'], false],
     ]);
   });
@@ -174,6 +178,8 @@ describe('the table of keys', () => {
       .map(({ propertyName }) => propertyName);
     expect(nullable.sort()).toEqual([
       'allowedIps',
+      'ancestorIds',
+      'bucketId',
       'expiresAt',
       'keySuffix',
       'lastUsedAt',
@@ -184,6 +190,7 @@ describe('the table of keys', () => {
       'replacesId',
       'revokedAt',
       'scopes',
+      'sharedLimits',
     ]);
   });
 

@@ -1,5 +1,6 @@
 import { type InspectOptions, inspect } from 'node:util';
 import { Column, Entity, Index, PrimaryGeneratedColumn, type ValueTransformer } from 'typeorm';
+import type { SharedLimit } from './authority';
 import { inspectClosed } from './closed-getters';
 import { maskKey } from './credential/mask';
 import { holdsScope } from './credential/scope';
@@ -23,6 +24,12 @@ export function scopesOrNone(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((scope) => typeof scope === 'string') : [];
 }
 
+/** A `bigint[]` as texts; NULL is none. */
+export function idsOrNone(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+const asIds: ValueTransformer = { to: (value) => value, from: idsOrNone };
 const asDate: ValueTransformer = { to: (value) => value, from: dateOrNull };
 const asScopes: ValueTransformer = { to: (value) => value, from: scopesOrNone };
 
@@ -111,6 +118,19 @@ export class ApiKey {
   @Index('index_api_keys_on_replaces_id', { unique: true, where: 'replaces_id IS NOT NULL' })
   @Column({ name: 'replaces_id', type: 'bigint', nullable: true })
   replacesId!: string | null;
+
+  /** Column `ancestor_ids`: the keys that this one was made or rotated by, oldest first, up to 32; also those that are gone. */
+  @Index('index_api_keys_on_ancestor_ids', { synchronize: false })
+  @Column({ name: 'ancestor_ids', type: 'bigint', array: true, nullable: true, transformer: asIds })
+  ancestorIds!: string[];
+
+  /** Column `shared_limits`: the limits of ancestors that this key uses up as well; null: none. */
+  @Column({ name: 'shared_limits', type: 'jsonb', nullable: true })
+  sharedLimits!: SharedLimit[] | null;
+
+  /** Column `bucket_id`: the first of the keys that this one was rotated from, whose use counts on its own limits too; null: none. */
+  @Column({ name: 'bucket_id', type: 'bigint', nullable: true })
+  bucketId!: string | null;
 
   /** Column `created_at`. */
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })

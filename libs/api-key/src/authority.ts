@@ -40,6 +40,14 @@ export interface Quota {
   readonly period: QuotaPeriod;
 }
 
+/** The limits of one ancestor, which all keys that it made use up together with it. At least one of the two is set. */
+export interface SharedLimit {
+  /** The key in whose buckets its use is counted: the ancestor, or the first of the keys that it was rotated from. */
+  readonly id: string;
+  readonly rateLimit: RateLimit | null;
+  readonly quota: Quota | null;
+}
+
 /** What one key gives beyond what another has. */
 export interface Excess {
   /** In words, one a field. */

@@ -6,16 +6,16 @@ import { withShortLock } from './sql';
 export type Columns = Readonly<Record<string, string>>;
 
 /**
- * Adds columns to the table of keys, and says whether it did: where all of them and a table beside them are there, another
- * application on this database has migrated before.
- * @param beside the quoted name of a table that is made together with them
+ * Adds columns to the table of keys.
+ * @param beside the quoted name of a table that is made together with them; null: none is
+ * @returns false if all of it exists: another application on this database has migrated before
  * @throws Error where some of it is there: it is someone else's
  */
 export async function addColumns(
   runner: QueryRunner,
   table: string,
   columns: Columns,
-  beside: string,
+  beside: string | null,
 ): Promise<boolean> {
   await existsInOwnSchema(runner, table);
   const names = Object.keys(columns);
@@ -24,8 +24,9 @@ export async function addColumns(
        to_regclass($3) IS NOT NULL AS made`,
     [table, names, beside],
   );
-  if (made && present.length === names.length) return false;
-  if (made || present.length > 0) refuse([...present, ...(made ? [beside.replaceAll('"', '')] : [])]);
+  const hasAll = present.length === names.length;
+  if (hasAll && (made || beside === null)) return false;
+  if (made || present.length > 0) refuse([...present, ...(made ? [String(beside).replaceAll('"', '')] : [])]);
   const added = Object.entries(columns).map(([name, type]) => `ADD COLUMN ${name} ${type}`);
   await withShortLock(runner, `ALTER TABLE ${table} ${added.join(', ')}`);
   return true;

@@ -9,6 +9,7 @@ import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction } from './sql';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
+import { TraceLineage } from './trace-lineage.migration';
 import { type WatchUsersOptions, watchUsers } from './watch-users.migration';
 
 /** What the table is to be where it does not exist yet; on a table that exists only `watchUsers` applies. */
@@ -41,6 +42,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     FeedRevocations,
     LimitRates,
     MeterUsage,
+    TraceLineage,
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)

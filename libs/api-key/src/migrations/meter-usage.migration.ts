@@ -8,6 +8,8 @@ import { besideTable, tableOf } from './table-name';
 /** How much a key may be used in a calendar period of UTC: `day` or `month`. */
 const COLUMNS = { quota: 'integer', quota_period: 'varchar' } as const;
 
+export const USAGE_COLUMNS = Object.keys(COLUMNS);
+
 /** Adds quotas, the function that counts them, and the table of how much each key was used. */
 export class MeterUsage implements MigrationInterface {
   readonly name = 'MeterUsage1764374400000';
@@ -19,7 +21,7 @@ export class MeterUsage implements MigrationInterface {
         await runner.query(createQuotas(quotasOf(runner)));
       }
       await runner.query(spendFunction(besideTable(runner, 'nestjs_api_key_spend'), quotasOf(runner)));
-      await runner.query(feedFunction(runner, [...EXPOSED, ...Object.keys(COLUMNS)]));
+      await runner.query(feedFunction(runner, [...EXPOSED, ...USAGE_COLUMNS]));
     });
   }
 

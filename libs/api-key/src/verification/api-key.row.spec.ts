@@ -52,6 +52,9 @@ it('a key is what its row says, ids as text', async () => {
     allowed_ips: ['10.0.0.0/8'],
     metadata: { a: 1 },
     replaces_id: 7,
+    ancestor_ids: [5, 7],
+    shared_limits: JSON.stringify([{ id: '5', rateLimit: null, quota: { limit: 1, period: 'day' } }]),
+    bucket_id: 5,
     created_at: AT,
     updated_at: AT,
   });
@@ -72,6 +75,9 @@ it('a key is what its row says, ids as text', async () => {
     allowedIps: ['10.0.0.0/8'],
     metadata: { a: 1 },
     replacesId: '7',
+    ancestorIds: ['5', '7'],
+    sharedLimits: [{ id: '5', rateLimit: null, quota: { limit: 1, period: 'day' } }],
+    bucketId: '5',
     createdAt: AT,
     updatedAt: AT,
   });
@@ -90,6 +96,9 @@ it('what a row does not say is null, and no scopes are none', async () => {
     allowedIps: null,
     metadata: {},
     replacesId: null,
+    ancestorIds: [],
+    sharedLimits: null,
+    bucketId: null,
   });
 });
 

@@ -1,11 +1,13 @@
 import type { DataSource } from 'typeorm';
-import { ApiKey, dateOrNull, scopesOrNone } from '../api-key.entity';
+import { ApiKey, dateOrNull, idsOrNone, scopesOrNone } from '../api-key.entity';
+import type { SharedLimit } from '../authority';
 import { quoteName } from '../sql-name';
 
 /** The columns of `ApiKeyRow`, for SELECT and RETURNING. */
 export const API_KEY_COLUMNS =
   'id, user_id, name, key_prefix, key_suffix, scopes, last_used_at, expires_at, revoked_at, rate_limit, ' +
-  'rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id, created_at, updated_at';
+  'rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id, ancestor_ids, ' +
+  'shared_limits, bucket_id, created_at, updated_at';
 
 /** A row of `api_keys` as the driver gives it. */
 export interface ApiKeyRow {
@@ -25,6 +27,9 @@ export interface ApiKeyRow {
   readonly allowed_ips: string[] | null;
   readonly metadata: Record<string, unknown>;
   readonly replaces_id: unknown;
+  readonly ancestor_ids: unknown;
+  readonly shared_limits: SharedLimit[] | null;
+  readonly bucket_id: unknown;
   readonly created_at: unknown;
   readonly updated_at: unknown;
 }
@@ -48,6 +53,9 @@ export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
   apiKey.allowedIps = row.allowed_ips;
   apiKey.metadata = row.metadata;
   apiKey.replacesId = row.replaces_id === null ? null : String(row.replaces_id);
+  apiKey.ancestorIds = idsOrNone(row.ancestor_ids);
+  apiKey.sharedLimits = row.shared_limits;
+  apiKey.bucketId = row.bucket_id === null ? null : String(row.bucket_id);
   apiKey.createdAt = dateOrNull(row.created_at) ?? new Date(Number.NaN);
   apiKey.updatedAt = dateOrNull(row.updated_at) ?? new Date(Number.NaN);
   return apiKey;

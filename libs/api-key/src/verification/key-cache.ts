@@ -246,8 +246,10 @@ export class KeyCache {
 /** All requests of a key share its entity: what one does to it must not reach the others. */
 function frozen(apiKey: ApiKey): ApiKey {
   freezeDeep(apiKey.metadata);
+  freezeDeep(apiKey.sharedLimits);
   if (apiKey.allowedIps) Object.freeze(apiKey.allowedIps);
   Object.freeze(apiKey.scopes);
+  Object.freeze(apiKey.ancestorIds);
   Object.freeze(apiKey);
   return apiKey;
 }

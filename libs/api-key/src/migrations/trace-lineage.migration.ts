@@ -1,0 +1,37 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { addColumns, dropColumns } from './add-columns';
+import { USAGE_COLUMNS } from './meter-usage.migration';
+import { existsInOwnSchema } from './own-schema';
+import { EXPOSED, feedFunction } from './revocation-feed.migration';
+import { inTransaction } from './sql';
+import { tableOf } from './table-name';
+
+/** Which keys made a key, and the limits that it shares with them. No foreign keys: what a key made outlives its row. */
+const COLUMNS = { ancestor_ids: 'bigint[]', shared_limits: 'jsonb', bucket_id: 'bigint' } as const;
+
+/** What a cached key exposes before this migration, and from then on. */
+const EXPOSED_BEFORE = [...EXPOSED, ...USAGE_COLUMNS];
+export const EXPOSED_WITH_LINEAGE = [...EXPOSED_BEFORE, ...Object.keys(COLUMNS)];
+
+/** Adds the lineage of keys, and an index that finds what a key made. */
+export class TraceLineage implements MigrationInterface {
+  readonly name = 'TraceLineage1764460800000';
+
+  up(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      if (await addColumns(runner, tableOf(runner), COLUMNS, null))
+        await runner.query(
+          `CREATE INDEX index_api_keys_on_ancestor_ids ON ${tableOf(runner)} USING gin (ancestor_ids) WHERE ancestor_ids IS NOT NULL`,
+        );
+      await runner.query(feedFunction(runner, EXPOSED_WITH_LINEAGE));
+    });
+  }
+
+  down(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      await runner.query(feedFunction(runner, EXPOSED_BEFORE));
+      await dropColumns(runner, tableOf(runner), COLUMNS);
+    });
+  }
+}
