@@ -18,6 +18,7 @@ const LEAVES = [
   'error-words',
   'eventually',
   'interval-writer',
+  'lineage',
   'open-api',
   'option-checks',
   'pepper.options',

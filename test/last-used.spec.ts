@@ -103,7 +103,7 @@ it('a revocation between use and write stands', async () => {
   const revoked = await app.keys.revoke(apiKey.id);
   await app.close();
   const [row] = await sql(database, 'SELECT revoked_at, expires_at FROM api_keys');
-  expect(row).toEqual({ revoked_at: revoked?.revokedAt, expires_at: revoked?.expiresAt });
+  expect(row).toEqual({ revoked_at: revoked?.apiKey?.revokedAt, expires_at: revoked?.apiKey?.expiresAt });
   expect(await lastUsed(apiKey.id)).not.toBeNull();
 });
 

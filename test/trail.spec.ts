@@ -93,7 +93,7 @@ describe('a change is told in the trail', () => {
         type: 'created',
         requestId: 'r-1',
         at: expect.any(Date),
-        details: { replacesId: null },
+        details: { replacesId: null, ancestorIds: [] },
       },
     ]);
   });

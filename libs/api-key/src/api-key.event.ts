@@ -8,10 +8,14 @@ export interface Actor {
 
 /** What each kind of event tells beside the key. No value is ever a raw key or a digest. */
 export interface EventDetails {
-  created: { readonly replacesId: string | null };
+  created: { readonly replacesId: string | null; readonly ancestorIds: readonly string[] };
   updated: { readonly changes: Readonly<Record<string, { readonly old: unknown; readonly new: unknown }>> };
   rotated: { readonly successorId: string; readonly overlapSeconds: number };
-  revoked: { readonly reason: string | null };
+  revoked: {
+    readonly reason: string | null;
+    /** The key whose revocation ended this one as well; null: this one was revoked itself. */
+    readonly ancestorId: string | null;
+  };
   deleted: Record<string, never>;
   pruned: Record<string, never>;
   imported: Record<string, never>;

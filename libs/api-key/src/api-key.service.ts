@@ -17,22 +17,29 @@ import {
   type UpdateApiKeyInput,
 } from './api-key.input';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
-import { ChangeTrail, changeEvent } from './audit/change-trail';
+import { type Change, ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
-import { type Authority, excessOf, quotaOf } from './authority';
+import { quotaOf, type RateLimit } from './authority';
 import { KeyDigests } from './credential/digest';
 import type { Eventually } from './eventually';
-import { deleteKey, revokeKey, revokeKeysOf } from './lifecycle/end-keys';
+import { createKey } from './lifecycle/create-key';
+import {
+  deleteKey,
+  type Revocation,
+  type RevocationScope,
+  revokeKey,
+  revokeKeysOf,
+} from './lifecycle/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
-import { authorityOf, refuseExcess } from './lifecycle/key-authority';
+import type { KeyChange } from './lifecycle/key-change';
 import { keyById, pageOfKeys } from './lifecycle/list-keys';
-import { lockKey } from './lifecycle/lock-key';
-import { type IssuedApiKey, insertKey, type MintOptions } from './lifecycle/new-key';
+import type { IssuedApiKey, MintOptions } from './lifecycle/new-key';
 import { pruneEvents, pruneKeys } from './lifecycle/prune';
-import { type Rotation, rotateKey } from './lifecycle/rotate-key';
+import { rotateKey } from './lifecycle/rotate-key';
 import { updateKey } from './lifecycle/update-key';
 import { UNPEPPERED } from './pepper.options';
+import { DefaultLimits } from './rate-limit/default-limits';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
@@ -76,6 +83,11 @@ export interface RevokeOptions {
    * takes as long as instances may trust what they remember, 2 s by default. Without it, they hear of it within milliseconds.
    */
   everywhere?: boolean;
+  /**
+   * Whether all that the key made, or that was rotated from it, ends with it, also what is being made meanwhile, and also if its own row
+   * is gone. Default false.
+   */
+  descendants?: boolean;
 }
 
 /** What is removed for good. */
@@ -95,7 +107,7 @@ export interface PruneReport {
 }
 
 /** The keys of one owner. */
-export interface RevokeAllInput extends Pick<RevokeOptions, 'reason'> {
+export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhere'> {
   userId: string;
 }
 
@@ -111,6 +123,7 @@ export class ApiKeyService {
   private readonly digests: KeyDigests;
   private readonly keys: KeyJudge;
   private readonly admission: KeyAdmission;
+  private readonly defaults: readonly RateLimit[];
 
   constructor(
     @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
@@ -123,10 +136,12 @@ export class ApiKeyService {
     attempts: FailedAttempts,
     private readonly usageCounter: UsageCounter,
     digestWriter: DigestWriter,
+    { policies }: DefaultLimits,
   ) {
     this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
     this.keys = new KeyJudge(this.digests, verification, attempts, digestWriter, options);
     this.admission = new KeyAdmission(this.keys, options.lookUpTimeoutMs);
+    this.defaults = policies.map(({ limit, windowMs }) => ({ limit, windowSeconds: windowMs / 1_000 }));
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
 
@@ -147,18 +162,7 @@ export class ApiKeyService {
     if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the key']);
     if (owner !== null && input.userId !== owner)
       throw new ApiKeyInputError(['userId names another owner than the one who acts']);
-    const { userId, name, metadata = {} } = input;
-    const authority = authorityFor(input, acting.apiKey ?? null);
-    const newKey = { userId, name, metadata, ...authority, replacesId: null };
-    return this.changes
-      .make(async (manager) => {
-        const issued = await insertKey(manager, this.table, newKey, this.mint);
-        return {
-          result: issued,
-          events: [changeEvent('created', issued.apiKey, acting, { replacesId: null })],
-        };
-      })
-      .catch(refuseMisfit);
+    return this.make(acting, (change) => createKey(change, input, this.mint)).catch(refuseMisfit);
   }
 
   /**
@@ -271,19 +275,9 @@ export class ApiKeyService {
    */
   async update(id: string, changes: UpdateApiKeyInput, acting: Acting = {}): Promise<ApiKey | null> {
     checkChanges(changes, this.catalogue, new Date());
-    const owner = ownerOf(acting);
+    ownerOf(acting);
     if (!isKeyId(id)) return null;
-    return this.changes
-      .make(async (manager) => {
-        const locked = await lockKey(manager, this.table, id, owner);
-        if (!locked) return { result: null, events: [] };
-        if (acting.apiKey) refuseExcess(excessOf(changes, authorityOf(acting.apiKey)));
-        const done = await updateKey(manager, this.table, locked, changes);
-        const changed = Object.keys(done.changes).length > 0;
-        const event = changeEvent('updated', done.apiKey, acting, { changes: done.changes });
-        return { result: done.apiKey, events: changed ? [event] : [] };
-      })
-      .catch(refuseUnavailable);
+    return this.make(acting, (change) => updateKey(change, id, changes)).catch(refuseUnavailable);
   }
 
   /**
@@ -297,54 +291,53 @@ export class ApiKeyService {
     const { overlapSeconds = DEFAULT_OVERLAP_SECONDS, expiresAt } = options;
     checkOverlap(overlapSeconds);
     checkChanges({ expiresAt }, this.catalogue, new Date());
-    const owner = ownerOf(acting);
+    ownerOf(acting);
     if (!isKeyId(id)) return null;
-    return this.changes
-      .make((manager) => this.rotateIn(manager, id, owner, { overlapSeconds, expiresAt }, acting))
-      .catch(refuseUnavailable);
+    const rotation = { overlapSeconds, expiresAt };
+    return this.make(acting, (change) => rotateKey(change, id, rotation, this.mint)).catch(refuseUnavailable);
   }
 
   /**
-   * Ends a key for good and answers it, or null where there is none. It is also expired from now on, for a Rails app on the
-   * same table knows only that. Revoking again changes nothing. A trail that cannot be written does not stop it: the log tells it then.
+   * Ends a key for good. It is also expired from now on, for a Rails app on the same table knows only that. Revoking again changes
+   * nothing. It is done even if the trail cannot be written: the log tells it then.
+   * @returns the key and what it made; null if there is no such key, nor any that it made
+   * @throws ApiKeyInputError if the reason does not fit
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile; `KEY_STORE_UNAVAILABLE` if the database fails
    */
-  async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<ApiKey | null> {
+  async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<Revocation | null> {
     const reason = reasonOf(options);
-    const owner = ownerOf(acting);
+    const { descendants = false, everywhere = false } = options;
+    ownerOf(acting);
     if (!isKeyId(id)) return null;
-    const apiKey = await this.revokeOne(id, owner, reason, acting);
-    if (apiKey && options.everywhere)
-      await outliveTrust(this.dataSource, performance.now()).catch(refuseUnavailable);
-    return apiKey;
+    const revocation = await this.revokeOne(id, { reason, descendants }, acting);
+    if (revocation && everywhere) await this.outliveTrust();
+    return revocation;
   }
 
-  /** Ends all keys of an owner, and answers those that this call ended; also where the trail cannot be written, as `revoke`. */
+  /**
+   * Ends all keys of an owner, also those that are being made meanwhile; also if the trail cannot be written, as `revoke`. What another
+   * application inserts or an import brings after it is not ended.
+   * @returns the keys that this call ended
+   * @throws ApiKeyInputError if no owner is named, or the reason does not fit
+   * @throws ApiKeyRefusal as `revoke`
+   */
   async revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
     const reason = reasonOf(input);
     const owner = ownerOf(acting);
     if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the keys']);
     if (owner !== null && owner !== input.userId) return [];
-    return this.changes
-      .makeRegardless(async (manager) => {
-        const revoked = await revokeKeysOf(manager, this.table, input.userId);
-        return {
-          result: revoked,
-          events: revoked.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason })),
-        };
-      })
+    const revoked = await this.changes
+      .makeRegardless((manager) => revokeKeysOf(this.changeOf(manager, acting), input.userId, reason))
       .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
+    if (input.everywhere) await this.outliveTrust();
+    return revoked;
   }
 
-  /** Removes a key, which ends it at once; false where there is none. Its trail stays. */
+  /** Removes a key, which ends it at once; false if there is none. Its trail stays, and so does what it made. */
   async delete(id: string, acting: Acting = {}): Promise<boolean> {
-    const owner = ownerOf(acting);
+    ownerOf(acting);
     if (!isKeyId(id)) return false;
-    return this.changes
-      .make(async (manager) => {
-        const gone = await deleteKey(manager, this.table, id, owner);
-        return { result: gone !== null, events: gone ? [changeEvent('deleted', gone, acting, {})] : [] };
-      })
-      .catch(refuseUnavailable);
+    return this.make(acting, (change) => deleteKey(change, id)).catch(refuseUnavailable);
   }
 
   /** Removes keys that ended long ago, and old events, in batches, each a transaction of its own. */
@@ -413,45 +406,33 @@ export class ApiKeyService {
     return apiKeyTable(this.dataSource);
   }
 
-  /** Where the outcome of the COMMIT is unknown, the row tells it. */
-  private async revokeOne(
-    id: string,
-    owner: string | null,
-    reason: string | null,
+  private make<Result>(
     acting: Acting,
-  ): Promise<ApiKey | null> {
+    work: (change: KeyChange) => Promise<Change<Result>>,
+  ): Promise<Result> {
+    return this.changes.make((manager) => work(this.changeOf(manager, acting)));
+  }
+
+  private changeOf(manager: EntityManager, acting: Acting): KeyChange {
+    return { manager, table: this.table, acting, defaults: this.defaults };
+  }
+
+  /** If the outcome of the COMMIT is unknown, the row tells it. */
+  private async revokeOne(id: string, scope: RevocationScope, acting: Acting): Promise<Revocation | null> {
     try {
-      return await this.changes.makeRegardless(async (manager) => {
-        const locked = await lockKey(manager, this.table, id, owner);
-        const revoked = locked && (await revokeKey(manager, this.table, id));
-        const events = revoked ? [changeEvent('revoked', revoked, acting, { reason })] : [];
-        return { result: revoked ?? locked?.apiKey ?? null, events };
-      });
+      return await this.changes.makeRegardless((manager) =>
+        revokeKey(this.changeOf(manager, acting), id, scope),
+      );
     } catch (error) {
-      const found = await keyById(this.dataSource, id, owner).catch(() => null);
+      const found = await keyById(this.dataSource, id, ownerOf(acting)).catch(() => null);
       this.verification.evict(id);
-      return found?.revokedAt ? found : refuseUnavailable(error);
+      if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
+      return { apiKey: found, descendants: [], liveDescendants: 0 };
     }
   }
 
-  private async rotateIn(
-    manager: EntityManager,
-    id: string,
-    owner: string | null,
-    rotation: Rotation,
-    acting: Acting,
-  ) {
-    const old = await lockKey(manager, this.table, id, owner);
-    if (!old) return { result: null, events: [] };
-    const issued = await rotateKey(manager, this.table, old, rotation, acting.apiKey ?? null, this.mint);
-    const { overlapSeconds } = rotation;
-    return {
-      result: issued,
-      events: [
-        changeEvent('rotated', old.apiKey, acting, { successorId: issued.apiKey.id, overlapSeconds }),
-        changeEvent('created', issued.apiKey, acting, { replacesId: id }),
-      ],
-    };
+  private async outliveTrust(): Promise<void> {
+    await outliveTrust(this.dataSource, performance.now()).catch(refuseUnavailable);
   }
 }
 
@@ -462,20 +443,6 @@ function pageOf<Item extends { readonly id: string }>(found: readonly Item[], li
 
 function isOwner(userId: unknown): userId is string {
   return typeof userId === 'string' && userId !== '' && userId.trim() === userId;
-}
-
-/** What a new key is given: what is asked for, and where nothing is, the bounds of the key that acts. */
-function authorityFor(input: ApiKeyFields, maker: ApiKey | null): Authority {
-  const bounds = maker && authorityOf(maker);
-  const authority: Authority = {
-    scopes: input.scopes ?? [],
-    expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
-    rateLimit: input.rateLimit === undefined ? (bounds?.rateLimit ?? null) : input.rateLimit,
-    quota: input.quota === undefined ? (bounds?.quota ?? null) : input.quota,
-    allowedIps: input.allowedIps === undefined ? (bounds?.allowedIps ?? null) : input.allowedIps,
-  };
-  if (bounds) refuseExcess(excessOf(authority, bounds));
-  return authority;
 }
 
 function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {

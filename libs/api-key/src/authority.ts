@@ -20,6 +20,19 @@ export interface Authority {
   readonly rateLimit: RateLimit | null;
   /** Null: none. */
   readonly quota: Quota | null;
+  /** Limits of ancestors that apply as well; null: none. */
+  readonly sharedLimits: readonly SharedLimit[] | null;
+}
+
+/** How two authorities are compared. */
+export interface Comparison {
+  /** What limits a key without a limit of its own; empty: nothing does. */
+  readonly defaults: readonly RateLimit[];
+  /**
+   * Whether each use of what is given counts on the limits of the bound too. Then a limit need only allow no more in the long run;
+   * else it must allow no more in any window, or what was used before a change would be forgotten.
+   */
+  readonly isShared: boolean;
 }
 
 /** How many requests a window allows. */
@@ -68,51 +81,84 @@ export function quotaOf({ quota, quotaPeriod }: ApiKey): Quota | null {
   return { limit: quota, period: quotaPeriod === 'day' ? 'day' : 'month' };
 }
 
-/** What is given beyond what the maker has; a field that is not given goes beyond nothing. */
-export function excessOf(given: Partial<Authority>, maker: Authority): Excess {
-  const missing = (given.scopes ?? []).filter((scope) => !holdsScope(maker.scopes, scope));
+/** The limits of a key that all keys that it makes use up as well; none if it has none of its own. */
+export function ownShare({ rateLimit, quota }: Authority, bucket: string): readonly SharedLimit[] {
+  return rateLimit === null && quota === null ? [] : [{ id: bucket, rateLimit, quota }];
+}
+
+/** What an authority allows beyond another one, all of its bounds judged. */
+export function excessOf(given: Authority, bound: Authority, comparison: Comparison): Excess {
+  const missing = given.scopes.filter((scope) => !holdsScope(bound.scopes, scope));
   const problems = [
-    ...(missing.length > 0 ? [`scopes go beyond those of the key that acts: ${missing.join(', ')}`] : []),
-    ...(given.allowedIps === undefined || areAddressesWithin(given.allowedIps, maker.allowedIps)
-      ? []
-      : ['allowedIps go beyond those of the key that acts']),
-    ...(given.expiresAt === undefined || isExpiryWithin(given.expiresAt, maker.expiresAt)
-      ? []
-      : ['expiresAt goes beyond that of the key that acts']),
-    ...(given.rateLimit === undefined || isLimitWithin(given.rateLimit, maker.rateLimit)
-      ? []
-      : ['rateLimit goes beyond that of the key that acts']),
-    ...(given.quota === undefined || isQuotaWithin(given.quota, maker.quota)
-      ? []
-      : ['quota goes beyond that of the key that acts']),
+    ...beyond(missing.length === 0, `scopes go beyond those of the key that acts: ${missing.join(', ')}`),
+    ...beyond(
+      areAddressesWithin(given.allowedIps, bound.allowedIps),
+      'allowedIps go beyond those of the key that acts',
+    ),
+    ...beyond(
+      isExpiryWithin(given.expiresAt, bound.expiresAt),
+      'expiresAt goes beyond that of the key that acts',
+    ),
+    ...beyond(areLimitsWithin(given, bound, comparison), 'rateLimit goes beyond that of the key that acts'),
+    ...beyond(areQuotasWithin(given, bound, comparison), 'quota goes beyond that of the key that acts'),
   ];
   return { problems, missing };
 }
 
-function areAddressesWithin(given: readonly string[] | null, maker: readonly string[] | null): boolean {
-  if (maker === null) return true;
-  if (given === null) return false;
-  return given.every((inner) => maker.some((outer) => isCidrWithin(inner, outer)));
+function beyond(isWithin: boolean, problem: string): string[] {
+  return isWithin ? [] : [problem];
 }
 
-function isExpiryWithin(given: Date | null, maker: Date | null): boolean {
-  return maker === null || (given !== null && given.getTime() <= maker.getTime());
+function areAddressesWithin(given: readonly string[] | null, bound: readonly string[] | null): boolean {
+  if (bound === null) return true;
+  if (given === null) return false;
+  return given.every((inner) => bound.some((outer) => isCidrWithin(inner, outer)));
+}
+
+function isExpiryWithin(given: Date | null, bound: Date | null): boolean {
+  return bound === null || (given !== null && given.getTime() <= bound.getTime());
+}
+
+/** Each limit of the bound must hold for what is given, by one of its limits. */
+function areLimitsWithin(given: Authority, bound: Authority, { defaults, isShared }: Comparison): boolean {
+  const limits = rateLimitsOf(given, defaults);
+  const isWithin = isShared ? isLimitWithin : isLimitWithinAnyWindow;
+  return rateLimitsOf(bound, defaults).every((outer) => limits.some((inner) => isWithin(inner, outer)));
+}
+
+function areQuotasWithin(given: Authority, bound: Authority, { isShared }: Comparison): boolean {
+  const quotas = quotasOf(given);
+  const isWithin = isShared ? isQuotaWithin : isQuotaWithinAnyPeriod;
+  return quotasOf(bound).every((outer) => quotas.some((inner) => isWithin(inner, outer)));
+}
+
+function rateLimitsOf(
+  { rateLimit, sharedLimits }: Authority,
+  defaults: readonly RateLimit[],
+): readonly RateLimit[] {
+  const shared = (sharedLimits ?? []).flatMap((limit) => limit.rateLimit ?? []);
+  return [...(rateLimit === null ? defaults : [rateLimit]), ...shared];
+}
+
+function quotasOf({ quota, sharedLimits }: Authority): readonly Quota[] {
+  return [...(quota === null ? [] : [quota]), ...(sharedLimits ?? []).flatMap((limit) => limit.quota ?? [])];
 }
 
 /** Neither more in one burst, nor more in the long run. */
-function isLimitWithin(given: RateLimit | null, maker: RateLimit | null): boolean {
-  if (maker === null) return true;
-  return (
-    given !== null &&
-    given.limit <= maker.limit &&
-    given.limit * maker.windowSeconds <= maker.limit * given.windowSeconds
-  );
+function isLimitWithin(given: RateLimit, bound: RateLimit): boolean {
+  return given.limit <= bound.limit && given.limit * bound.windowSeconds <= bound.limit * given.windowSeconds;
+}
+
+function isLimitWithinAnyWindow(given: RateLimit, bound: RateLimit): boolean {
+  return given.limit <= bound.limit && given.windowSeconds >= bound.windowSeconds;
 }
 
 /** What a month allows may be used within a day, and what a day allows on each day of a month. */
-function isQuotaWithin(given: Quota | null, maker: Quota | null): boolean {
-  if (maker === null) return true;
-  if (given === null) return false;
-  const times = maker.period === 'month' && given.period === 'day' ? LONGEST_MONTH_DAYS : 1;
-  return given.limit * times <= maker.limit;
+function isQuotaWithin(given: Quota, bound: Quota): boolean {
+  const times = bound.period === 'month' && given.period === 'day' ? LONGEST_MONTH_DAYS : 1;
+  return given.limit * times <= bound.limit;
+}
+
+function isQuotaWithinAnyPeriod(given: Quota, bound: Quota): boolean {
+  return given.limit <= bound.limit && !(bound.period === 'month' && given.period === 'day');
 }

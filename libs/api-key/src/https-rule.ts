@@ -63,7 +63,8 @@ export class HttpsRule implements OnApplicationBootstrap {
     try {
       const apiKey = await this.keys.admit(key, requestOf(context), itself, null);
       const { address, requestId } = callerOf(context);
-      return await this.keys.revoke(apiKey.id, { reason: REASON }, { address, requestId });
+      const revocation = await this.keys.revoke(apiKey.id, { reason: REASON }, { address, requestId });
+      return revocation?.apiKey ?? null;
     } catch (error) {
       if (!(error instanceof ApiKeyRefusal) || error.code === 'KEY_STORE_UNAVAILABLE')
         this.logger.error(`A key that was ${REASON} could not be revoked: ${String(error)}`);

@@ -51,10 +51,18 @@ export {
 export { ApiKeyAuth } from './api-key-auth.decorator';
 export { ApiKeyRefusalFilter } from './api-key-refusal.filter';
 export { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
-export { type Quota, type QuotaPeriod, quotaOf, type RateLimit, rateLimitOf } from './authority';
+export {
+  type Quota,
+  type QuotaPeriod,
+  quotaOf,
+  type RateLimit,
+  rateLimitOf,
+  type SharedLimit,
+} from './authority';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';
+export type { Revocation } from './lifecycle/end-keys';
 export type { ImportOptions, ImportReport } from './lifecycle/import-batches';
 export type { ImportedApiKey, ImportProblem } from './lifecycle/import-keys';
 export type { IssuedApiKey } from './lifecycle/new-key';

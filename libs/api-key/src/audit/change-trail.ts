@@ -5,6 +5,7 @@ import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import { wordsOf } from '../error-words';
 import { type Announcer, forward } from './announcer';
+import { retried } from './retried';
 import { subjectOf, type Trail } from './trail';
 
 /** What a change did: its answer, and what the trail tells of it. */
@@ -15,7 +16,10 @@ export interface Change<Result> {
 
 const MAX_REQUEST_ID_LENGTH = 128;
 
-/** Makes changes: each in one transaction with the events that tell it, announced once it is committed. */
+/**
+ * Makes changes: each in one transaction with the events that tell it, announced once it is committed. In READ COMMITTED, so that each
+ * statement sees what was committed before it, also what was while the transaction waited for a lock.
+ */
 export class ChangeTrail {
   private readonly logger = new Logger('ApiKeyModule');
 
@@ -41,11 +45,13 @@ export class ChangeTrail {
     work: (manager: EntityManager) => Promise<Change<Result>>,
     record: (manager: EntityManager, events: readonly ChangeEvent[]) => Promise<void>,
   ): Promise<Result> {
-    const { result, events } = await this.dataSource.transaction(async (manager) => {
-      const change = await work(manager);
-      await record(manager, change.events);
-      return change;
-    });
+    const { result, events } = await retried(() =>
+      this.dataSource.transaction('READ COMMITTED', async (manager) => {
+        const change = await work(manager);
+        await record(manager, change.events);
+        return change;
+      }),
+    );
     for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
     for (const event of events) this.announcer.announce(event);
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);

@@ -3,7 +3,7 @@ import type { Acting, ApiKey, ApiKeyState, HeldScope, Quota, RateLimit } from '.
 import { CommandFailed, noSuchKey, WrongCall } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 import { openImportFile } from './import-file';
-import { type Output, write, writeIssued, writeKey, writeReport } from './output';
+import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
 import { progressOn } from './progress';
 import { describeKey, renderTable, renderUsage } from './render';
 
@@ -29,6 +29,8 @@ export interface RotateOptions extends Output {
 }
 
 export interface RevokeOptions extends Output {
+  readonly user?: string;
+  readonly descendants?: boolean;
   readonly reason?: string;
 }
 
@@ -87,14 +89,45 @@ export function rotateKey(host: KeysCliHost, id: string, options: RotateOptions)
   });
 }
 
-export function revokeKey(host: KeysCliHost, id: string, options: RevokeOptions): Promise<void> {
+/** One key, or all keys of a user. */
+export async function revoke(
+  host: KeysCliHost,
+  id: string | undefined,
+  options: RevokeOptions,
+): Promise<void> {
+  const { user, descendants = false } = options;
+  if ((id === undefined) === (user === undefined))
+    throw new WrongCall('error: name the id of one key, or --user <email> for all keys of a user');
+  if (id !== undefined) return revokeKey(host, id, options);
+  if (descendants)
+    throw new WrongCall('error: --descendants goes with the id of a key; --user ends all keys');
+  return revokeUser(host, String(user), options);
+}
+
+function revokeKey(host: KeysCliHost, id: string, options: RevokeOptions): Promise<void> {
   return inSession(host, async ({ keys }) => {
-    const { reason } = options;
-    const how = { everywhere: true, ...(reason !== undefined && { reason }) };
-    const revoked = await keys.revoke(id, how, acting());
-    if (!revoked) throw noSuchKey(id);
-    writeKey(host, options, revoked);
+    const { descendants = false } = options;
+    const how = { everywhere: true, descendants, ...reasonOf(options) };
+    const revocation = await keys.revoke(id, how, acting());
+    if (!revocation) throw noSuchKey(id);
+    writeRevocation(host, options, id, revocation);
   });
+}
+
+function revokeUser(host: KeysCliHost, email: string, options: RevokeOptions): Promise<void> {
+  return inSession(host, async (session) => {
+    const userId = await ownerOf(session, email, { create: false });
+    const revoked = await session.keys.revokeAll(
+      { userId, everywhere: true, ...reasonOf(options) },
+      acting(),
+    );
+    const described = revoked.map((apiKey) => describeKey(apiKey, new Date()));
+    write(host, options, described, () => renderTable(described));
+  });
+}
+
+function reasonOf({ reason }: RevokeOptions) {
+  return reason === undefined ? {} : { reason };
 }
 
 export function pruneKeys(host: KeysCliHost, options: PruneOptions): Promise<void> {

@@ -1,7 +1,7 @@
-import type { ApiKey, ImportReport, IssuedApiKey } from '../index';
+import type { ApiKey, ImportReport, IssuedApiKey, Revocation } from '../index';
 import { CommandFailed } from './failures';
 import type { KeysCliHost } from './host';
-import { describeKey, renderKey } from './render';
+import { describeKey, renderKey, renderTable } from './render';
 
 /** How an answer is written. */
 export interface Output {
@@ -26,6 +26,24 @@ export function writeKey(host: KeysCliHost, output: Output, apiKey: ApiKey): voi
 export function writeIssued(host: KeysCliHost, output: Output, { key, apiKey }: IssuedApiKey): void {
   const described = { ...describeKey(apiKey, new Date()), key };
   write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}`);
+}
+
+/** Writes what a revocation ended, and what lives on. */
+export function writeRevocation(
+  host: KeysCliHost,
+  output: Output,
+  id: string,
+  { apiKey, descendants, liveDescendants }: Revocation,
+): void {
+  const now = new Date();
+  const key = apiKey ? describeKey(apiKey, now) : { id, state: 'gone' as const };
+  const ended = descendants.map((descendant) => describeKey(descendant, now));
+  write(host, output, { ...key, descendants: ended, liveDescendants }, () => {
+    const shown = apiKey ? renderKey(describeKey(apiKey, now)) : `The row of key ${id} is gone.`;
+    if (liveDescendants > 0)
+      return `${shown}\n\nKeys that it made and that are still accepted: ${liveDescendants}. To end them as well: revoke ${id} --descendants`;
+    return ended.length === 0 ? shown : `${shown}\n\nRevoked with it:\n${renderTable(ended)}`;
+  });
 }
 
 /**

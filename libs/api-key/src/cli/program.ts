@@ -5,7 +5,7 @@ import {
   importKeys,
   listKeys,
   pruneKeys,
-  revokeKey,
+  revoke,
   rotateKey,
   showKey,
   showUsage,
@@ -122,11 +122,13 @@ function addEnding(program: Command, host: KeysCliHost): void {
     .addOption(json())
     .action((id, options) => rotateKey(host, id, options));
   program
-    .command('revoke <id>')
-    .description('end a key for good; answers once no instance accepts it any more (revoke everywhere)')
+    .command('revoke [id]')
+    .description('end a key, or all keys of a user, for good; answers once no instance accepts them any more')
+    .option('--user <email>', 'all keys of a user instead of one key')
+    .option('--descendants', 'with the key all that it made or was rotated to')
     .option('--reason <text>', 'why, for the trail')
     .addOption(json())
-    .action((id, options) => revokeKey(host, id, options));
+    .action((id, options) => revoke(host, id, options));
 }
 
 function addMany(program: Command, host: KeysCliHost): void {

@@ -21,6 +21,7 @@ const apiKeyWith = (fields: Partial<ApiKey> = {}): ApiKey =>
     allowedIps: ['10.0.0.0/8'],
     metadata: { team: 'a' },
     replacesId: '6',
+    ancestorIds: ['5', '6'],
     ...fields,
   });
 
@@ -44,6 +45,7 @@ describe('the description of a key', () => {
       allowedIps: ['10.0.0.0/8'],
       metadata: { team: 'a' },
       replaces: '6',
+      ancestorIds: ['5', '6'],
     });
   });
 
@@ -126,6 +128,7 @@ describe('one key', () => {
       'allowedIps  10.0.0.0/8',
       'metadata    {"team":"a"}',
       'replaces    6',
+      'ancestorIds 5, 6',
     ]);
   });
 

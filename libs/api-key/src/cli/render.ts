@@ -3,7 +3,7 @@ import { type ApiKey, type ApiKeyUsage, quotaOf, rateLimitOf } from '../index';
 /** A key as the command line tells it; never the key or its digest. */
 export function describeKey(apiKey: ApiKey, now: Date) {
   const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
-  const { allowedIps, metadata, replacesId } = apiKey;
+  const { allowedIps, metadata, replacesId, ancestorIds } = apiKey;
   return {
     id,
     userId,
@@ -20,6 +20,7 @@ export function describeKey(apiKey: ApiKey, now: Date) {
     allowedIps,
     metadata,
     replaces: replacesId,
+    ancestorIds,
   };
 }
 

@@ -1,29 +1,86 @@
 import type { EntityManager } from 'typeorm';
+import { ownerOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
+import type { ChangeEvent } from '../api-key.event';
+import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import { countLiveDescendants, ownersOfLineage, revokeDescendants } from './descendants';
+import type { KeyChange } from './key-change';
+import { lockActor, lockForChange } from './lock-key';
+import { lockOutImports, lockOwner } from './owner-lock';
 
-/** Revokes a key that is not revoked yet; it is also expired from now on, for a Rails app on the same table knows only that. */
-export async function revokeKey(manager: EntityManager, table: string, id: string): Promise<ApiKey | null> {
-  return (await revokeWhere(manager, table, 'id = $1::bigint', id))[0] ?? null;
+/** What a revocation did. */
+export interface Revocation {
+  /** The key, which is revoked; null if its row is gone. */
+  readonly apiKey: ApiKey | null;
+  /** The keys that it made, or that were rotated from it, which this call ended as well. */
+  readonly descendants: readonly ApiKey[];
+  /** How many keys that it made are still accepted; 0 after `descendants`. */
+  readonly liveDescendants: number;
 }
 
-/** Revokes all keys of an owner that are not revoked yet. */
-export function revokeKeysOf(manager: EntityManager, table: string, owner: string): Promise<ApiKey[]> {
-  return revokeWhere(manager, table, 'user_id = $1', owner);
+/** What is revoked beside a key, and why. */
+export interface RevocationScope {
+  readonly reason: string | null;
+  /** Whether all that the key made ends with it. */
+  readonly descendants: boolean;
 }
 
-/** Removes a key of an owner, or of any where the owner is null. */
-export async function deleteKey(
-  manager: EntityManager,
-  table: string,
+/**
+ * Revokes a key, with all that it made where that is asked for. A key is also expired from then on, for a Rails app on the same table
+ * knows only that.
+ * @returns null if there is no such key, nor any that it made
+ */
+export async function revokeKey(
+  change: KeyChange,
   id: string,
-  owner: string | null,
-): Promise<ApiKey | null> {
-  const [rows] = await manager.query<[ApiKeyRow[], number]>(
-    `DELETE FROM ${table} WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2) RETURNING ${API_KEY_COLUMNS}`,
-    [id, owner],
+  { reason, descendants }: RevocationScope,
+): Promise<Change<Revocation | null>> {
+  const owners = descendants ? await lockLineage(change, id) : new Set<string>();
+  const locked = await lockForChange(change, id);
+  if (!locked && !(await mayEndOrphans(change, owners))) return { result: null, events: [] };
+  const [revoked] = locked ? await revokeWhere(change, 'id = $1::bigint', id) : [];
+  const { acting } = change;
+  const made = descendants ? await revokeDescendants(change, id, ownerOf(acting)) : [];
+  const events: ChangeEvent[] = [
+    ...(revoked ? [changeEvent('revoked', revoked, acting, { reason, ancestorId: null })] : []),
+    ...made.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason, ancestorId: id })),
+  ];
+  const liveDescendants = descendants ? 0 : await countLiveDescendants(change, id);
+  const apiKey = revoked ?? locked?.target.apiKey ?? null;
+  return { result: { apiKey, descendants: made, liveDescendants }, events };
+}
+
+/** Revokes all keys of an owner, also those whose making was under way. */
+export async function revokeKeysOf(
+  change: KeyChange,
+  userId: string,
+  reason: string | null,
+): Promise<Change<ApiKey[]>> {
+  const { acting } = change;
+  const owner = await lockOwner(change, userId);
+  await lockActor(change, owner);
+  await lockOutImports(change);
+  const revoked = await revokeWhere(change, 'user_id = $1', owner);
+  return {
+    result: revoked,
+    events: revoked.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason, ancestorId: null })),
+  };
+}
+
+/**
+ * Removes a key.
+ * @returns false if there is no such key
+ */
+export async function deleteKey(change: KeyChange, id: string): Promise<Change<boolean>> {
+  if (!(await lockForChange(change, id))) return { result: false, events: [] };
+  const { manager, table, acting } = change;
+  const [[row]] = await manager.query<[[ApiKeyRow | undefined], number]>(
+    `DELETE FROM ${table} WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
+    [id],
   );
-  return rows[0] ? apiKeyFromRow(rows[0]) : null;
+  if (!row) return { result: false, events: [] };
+  return { result: true, events: [changeEvent('deleted', apiKeyFromRow(row), acting, {})] };
 }
 
 /** Removes keys that ended so many days ago: the next so many of them behind an id. */
@@ -44,9 +101,27 @@ export async function deleteEndedKeys(
   return rows.map(apiKeyFromRow);
 }
 
+/** Whether who acts sees any of what a key made whose row is gone. */
+async function mayEndOrphans(change: KeyChange, owners: ReadonlySet<string>): Promise<boolean> {
+  const owner = ownerOf(change.acting);
+  if (owner === null) return owners.size > 0;
+  if (!owners.has(owner)) return false;
+  await lockActor(change, owner);
+  return true;
+}
+
+/** Locks the owners of a key and of all that it made, and returns them, once nobody else is left who could make more. */
+async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<string>> {
+  const locked = new Set<string>();
+  for (;;) {
+    const owners = (await ownersOfLineage(change, id)).filter((owner) => !locked.has(owner));
+    if (owners.length === 0) return locked;
+    for (const owner of owners) locked.add(await lockOwner(change, owner));
+  }
+}
+
 async function revokeWhere(
-  manager: EntityManager,
-  table: string,
+  { manager, table }: KeyChange,
   condition: string,
   value: string,
 ): Promise<ApiKey[]> {

@@ -10,6 +10,7 @@ import {
   insertImported,
   linesRefused,
 } from './import-keys';
+import { lockImport } from './owner-lock';
 
 /** How lines are imported. */
 export interface ImportOptions {
@@ -83,6 +84,7 @@ async function insertBatch(
   { changes, table, acting }: Importer,
 ): Promise<void> {
   await changes.make(async (manager) => {
+    await lockImport({ manager, table });
     const inserted = await insertImported(manager, table, rows);
     return { result: null, events: inserted.map((apiKey) => changeEvent('imported', apiKey, acting, {})) };
   });

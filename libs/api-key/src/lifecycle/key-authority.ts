@@ -1,14 +1,28 @@
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyAuthorityError } from '../api-key.errors';
-import { type Authority, type Excess, quotaOf, rateLimitOf } from '../authority';
+import { type Authority, type Comparison, excessOf, quotaOf, rateLimitOf } from '../authority';
+import { bucketOf, shareOf } from '../lineage';
 
 /** What a key may do and for how long. */
 export function authorityOf(apiKey: ApiKey): Authority {
-  const { scopes, allowedIps, expiresAt } = apiKey;
-  return { scopes, allowedIps, expiresAt, rateLimit: rateLimitOf(apiKey), quota: quotaOf(apiKey) };
+  const { scopes, allowedIps, expiresAt, sharedLimits } = apiKey;
+  return {
+    scopes,
+    allowedIps,
+    expiresAt,
+    rateLimit: rateLimitOf(apiKey),
+    quota: quotaOf(apiKey),
+    sharedLimits,
+  };
 }
 
-/** @throws ApiKeyAuthorityError where something goes beyond */
-export function refuseExcess({ problems, missing }: Excess): void {
+/** The limits that a key hands on to the keys that it makes. */
+export function sharesOf(apiKey: ApiKey) {
+  return shareOf(authorityOf(apiKey), bucketOf(apiKey));
+}
+
+/** @throws ApiKeyAuthorityError if something goes beyond */
+export function refuseExcess(given: Authority, bound: Authority, comparison: Comparison): void {
+  const { problems, missing } = excessOf(given, bound, comparison);
   if (problems.length > 0) throw new ApiKeyAuthorityError(problems, missing);
 }

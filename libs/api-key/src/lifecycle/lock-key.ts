@@ -1,6 +1,9 @@
-import type { EntityManager } from 'typeorm';
-import { type ApiKey } from '../api-key.entity';
+import { ownerOf } from '../acting';
+import type { ApiKey } from '../api-key.entity';
+import { ApiKeyRefusal, type RefusedReason } from '../api-key.errors';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import type { KeyChange } from './key-change';
+import { lockOwnerOf } from './owner-lock';
 
 /** A key that this transaction holds, and what the database's clock and table say of it. */
 export interface LockedKey {
@@ -10,35 +13,81 @@ export interface LockedKey {
   readonly now: Date;
 }
 
+/** The key that changes, and the key that acts as it is now; null: none acts. */
+export interface LockedKeys {
+  readonly target: LockedKey;
+  readonly actor: ApiKey | null;
+}
+
 interface LockedRow extends ApiKeyRow {
   readonly expired: boolean;
+  readonly successor_id: unknown;
   readonly now: Date;
 }
 
 /**
- * Locks a key until the transaction ends; null where there is none, or it is of another owner.
- * @param owner whose keys are seen; null: all
+ * Locks the owner of a key, then the key and the one that acts, and reads both anew.
+ * @returns null if there is no such key, or it is of another owner than who acts
+ * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile
  */
-export async function lockKey(
-  manager: EntityManager,
-  table: string,
-  id: string,
-  owner: string | null,
-): Promise<LockedKey | null> {
-  const [row] = await manager.query<LockedRow[]>(
-    `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false) AS expired, clock_timestamp() AS now
-     FROM ${table} WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2) FOR UPDATE`,
-    [id, owner],
+export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
+  const { acting } = change;
+  for (;;) {
+    const owner = await lockOwnerOf(change, id, ownerOf(acting));
+    if (owner === null) return null;
+    const rows = await lockRows(change, acting.apiKey ? [id, acting.apiKey.id] : [id]);
+    const target = rows.get(id);
+    if (!target) return null;
+    const hasMoved = target.apiKey.userId !== owner;
+    if (!hasMoved) return { target, actor: actorAmong(rows, change, owner) };
+  }
+}
+
+/**
+ * Locks the key that acts and reads it anew, the lock of its owner being held.
+ * @throws ApiKeyRefusal `INVALID_API_KEY` if it has ended meanwhile
+ */
+export async function lockActor(change: KeyChange, owner: string): Promise<ApiKey | null> {
+  const { apiKey } = change.acting;
+  return apiKey ? actorAmong(await lockRows(change, [apiKey.id]), change, owner) : null;
+}
+
+/** In order of id, so that two changes never wait for each other. Nobody else changes keys of the owner through this library. */
+async function lockRows(
+  { manager, table }: KeyChange,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, LockedKey>> {
+  const rows = await manager.query<LockedRow[]>(
+    `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false) AS expired, clock_timestamp() AS now,
+       (SELECT s.id FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
+     FROM ${table} k WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`,
+    [ids],
   );
-  if (!row) return null;
-  const [successor] = await manager.query<{ id: unknown }[]>(
-    `SELECT id FROM ${table} WHERE replaces_id = $1::bigint`,
-    [id],
-  );
+  return new Map(rows.map((row) => [String(row.id), lockedKey(row)]));
+}
+
+function lockedKey(row: LockedRow): LockedKey {
+  const { expired, now, successor_id: successor } = row;
   return {
     apiKey: apiKeyFromRow(row),
-    expired: row.expired,
-    successorId: successor ? String(successor.id) : null,
-    now: row.now,
+    expired,
+    successorId: successor === null ? null : String(successor),
+    now,
   };
+}
+
+function actorAmong(
+  rows: ReadonlyMap<string, LockedKey>,
+  { acting: { apiKey } }: KeyChange,
+  owner: string,
+): ApiKey | null {
+  if (!apiKey) return null;
+  const locked = rows.get(apiKey.id);
+  if (!locked || locked.apiKey.userId !== owner) return refuseActor(apiKey, 'unknown');
+  if (locked.apiKey.revokedAt) return refuseActor(apiKey, 'revoked');
+  return locked.expired ? refuseActor(apiKey, 'expired') : locked.apiKey;
+}
+
+function refuseActor(apiKey: ApiKey, reason: RefusedReason): never {
+  throw new ApiKeyRefusal('INVALID_API_KEY', { refused: { reason, apiKey, masked: apiKey.masked } });
 }

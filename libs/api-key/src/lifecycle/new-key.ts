@@ -1,21 +1,17 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
-import type { Quota, RateLimit } from '../authority';
+import type { Authority } from '../authority';
 import { inspectClosed } from '../closed-getters';
 import type { KeyDigests } from '../credential/digest';
 import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
+import type { Lineage } from '../lineage';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 
 /** All that a new row says, but for the key itself. */
-export interface NewKey {
+export interface NewKey extends Authority, Lineage {
   readonly userId: string;
   readonly name: string;
-  readonly scopes: readonly string[];
-  readonly expiresAt: Date | null;
-  readonly rateLimit: RateLimit | null;
-  readonly quota: Quota | null;
-  readonly allowedIps: readonly string[] | null;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly replacesId: string | null;
 }
@@ -60,10 +56,12 @@ export async function insertKey(
 ): Promise<IssuedApiKey> {
   const key = mintKey(format, prefix);
   const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
+  const { ancestorIds, sharedLimits, bucketId } = newKey;
   const [row] = await manager.query<ApiKeyRow[]>(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
-       rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, now(), now())
+       rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id,
+       ancestor_ids, shared_limits, bucket_id, created_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, $15, $16, $17, now(), now())
      RETURNING ${API_KEY_COLUMNS}`,
     [
       userId,
@@ -80,9 +78,12 @@ export async function insertKey(
       allowedIps,
       metadata,
       replacesId,
+      ancestorIds.length === 0 ? null : ancestorIds,
+      sharedLimits && JSON.stringify(sharedLimits),
+      bucketId,
     ],
   );
-  if (!row) throw new Error('PostgreSQL took no key: a trigger of table api_keys refuses it in silence');
+  if (!row) throw new Error('INSERT returned no row: a trigger on api_keys suppressed it');
   return new IssuedApiKey(key, apiKeyFromRow(row));
 }
 

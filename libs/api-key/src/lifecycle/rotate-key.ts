@@ -1,10 +1,12 @@
-import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyConflictError } from '../api-key.errors';
-import { type Authority, excessOf } from '../authority';
-import { quotaTable } from '../verification/api-key.row';
-import { authorityOf, refuseExcess } from './key-authority';
-import type { LockedKey } from './lock-key';
+import { type Change, changeEvent } from '../audit/change-trail';
+import type { Authority } from '../authority';
+import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../lineage';
+import { endedAmong } from './descendants';
+import { authorityOf, refuseExcess, sharesOf } from './key-authority';
+import type { KeyChange } from './key-change';
+import { type LockedKey, lockForChange } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
 
 /** How a key is rotated. */
@@ -16,44 +18,64 @@ export interface Rotation {
 }
 
 /**
- * Makes the successor of a locked key, and ends that one after the overlap at the latest.
- * @throws ApiKeyConflictError where the key is revoked, expired or rotated already
+ * Makes the successor of a key, and ends that one after the overlap at the latest.
+ * @returns null if there is no such key
+ * @throws ApiKeyConflictError if the key is revoked, expired or rotated already
+ * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
  */
 export async function rotateKey(
-  manager: EntityManager,
-  table: string,
-  old: LockedKey,
+  change: KeyChange,
+  id: string,
   { overlapSeconds, expiresAt }: Rotation,
-  maker: ApiKey | null,
   mint: MintOptions,
-): Promise<IssuedApiKey> {
-  refuseUnlessRotatable(old);
-  const authority = authorityOf(old.apiKey);
-  const inherited: Authority = {
-    ...authority,
-    expiresAt: expiresAt === undefined ? sameLifeAgain(old, maker) : expiresAt,
+): Promise<Change<IssuedApiKey | null>> {
+  const locked = await lockForChange(change, id);
+  if (!locked) return { result: null, events: [] };
+  const { target, actor } = locked;
+  refuseUnlessRotatable(target);
+  const { manager, table, acting, defaults } = change;
+  const authority: Authority = {
+    ...authorityOf(target.apiKey),
+    expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
   };
-  if (maker) refuseExcess(excessOf(inherited, authorityOf(maker)));
-  const { userId, name, metadata, id } = old.apiKey;
+  if (actor) refuseExcess(authority, authorityOf(actor), { defaults, isShared: true });
+  await endAfter(change, id, overlapSeconds);
+  const { userId, name, metadata } = target.apiKey;
+  const lineage = await lineageFrom(change, target.apiKey, actor);
+  const successor = { userId, name, metadata, ...authority, ...lineage, replacesId: id };
+  const issued = await insertKey(manager, table, successor, mint);
+  const { id: successorId, ancestorIds } = issued.apiKey;
+  return {
+    result: issued,
+    events: [
+      changeEvent('rotated', target.apiKey, acting, { successorId, overlapSeconds }),
+      changeEvent('created', issued.apiKey, acting, { replacesId: id, ancestorIds }),
+    ],
+  };
+}
+
+async function endAfter({ manager, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
   await manager.query(
     `UPDATE ${table} SET expires_at = least(expires_at, clock_timestamp() + $2 * interval '1 second'), updated_at = now()
      WHERE id = $1::bigint`,
     [id, overlapSeconds],
   );
-  const successor = { userId, name, metadata, ...inherited, replacesId: id };
-  const issued = await insertKey(manager, table, successor, mint);
-  await inheritSpent(manager, id, issued.apiKey.id);
-  return issued;
 }
 
-/** A successor goes on with what is left of the quota, or a rotation would begin it anew. */
-async function inheritSpent(manager: EntityManager, from: string, to: string): Promise<void> {
-  const quotas = quotaTable(manager.connection);
-  await manager.query(
-    `INSERT INTO ${quotas} (key_id, period, starts_at, used)
-     SELECT $2::bigint, period, starts_at, used FROM ${quotas} WHERE key_id = $1::bigint`,
-    [from, to],
-  );
+/**
+ * A successor descends from the key that it replaces, and from the one that acts: that one has seen it. It counts in the bucket of the
+ * old key, so that a rotation begins no limit anew.
+ */
+async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
+  const maker = actor && actor.id !== old.id ? actor : null;
+  const ancestors = ancestorsOf(maker ? [maker, old] : [old]);
+  const bucketId = bucketOf(old);
+  const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker) : [])];
+  return {
+    ancestorIds: fitAncestors(ancestors, await endedAmong(change, ancestors), true) ?? [],
+    sharedLimits: mergeShares(shares, bucketId),
+    bucketId,
+  };
 }
 
 function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): void {
@@ -67,9 +89,9 @@ function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): voi
 }
 
 /** A key that was issued for 90 days gets a successor for 90 days, but none that outlives the key that acts. */
-function sameLifeAgain({ apiKey, now }: LockedKey, maker: ApiKey | null): Date | null {
+function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date | null {
   const { expiresAt, createdAt } = apiKey;
   const own = expiresAt && new Date(now.getTime() + Math.max(0, expiresAt.getTime() - createdAt.getTime()));
-  if (!maker?.expiresAt) return own;
-  return own && own < maker.expiresAt ? own : maker.expiresAt;
+  if (!actor?.expiresAt) return own;
+  return own && own < actor.expiresAt ? own : actor.expiresAt;
 }

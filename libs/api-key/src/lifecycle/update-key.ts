@@ -1,48 +1,147 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyConflictError } from '../api-key.errors';
 import type { UpdateApiKeyInput } from '../api-key.input';
-import { quotaOf, rateLimitOf } from '../authority';
+import { type Change, changeEvent } from '../audit/change-trail';
+import { type Authority, excessOf, quotaOf, rateLimitOf, type SharedLimit } from '../authority';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
-import type { LockedKey } from './lock-key';
+import { authorityOf, refuseExcess } from './key-authority';
+import type { KeyChange } from './key-change';
+import { type LockedKey, lockForChange } from './lock-key';
 import { blocksOf } from './new-key';
+import { shareChangedLimits } from './share-limits';
 
 /** What changed: the old and the new value of each field. */
 export type Changes = Record<string, { readonly old: unknown; readonly new: unknown }>;
 
 /**
- * Changes the given fields of a locked key.
- * @throws ApiKeyConflictError where the key is revoked, for nothing may revive it
+ * Changes the given fields of a key. A change that changes nothing writes nothing.
+ * @returns null if there is no such key
+ * @throws ApiKeyConflictError if the key is revoked, or a key would have it live longer after its end or its rotation
+ * @throws ApiKeyAuthorityError if a bound widens, and the key would then have more than the key that acts
  */
 export async function updateKey(
-  manager: EntityManager,
-  table: string,
-  { apiKey: before }: LockedKey,
+  change: KeyChange,
+  id: string,
   changes: UpdateApiKeyInput,
-): Promise<{ apiKey: ApiKey; changes: Changes }> {
-  if (before.revokedAt) throw new ApiKeyConflictError(`key ${before.id} is revoked and cannot be changed`);
-  const merged = { ...fieldsOf(before), ...defined(changes) };
-  const [[row]] = await manager.query<[[ApiKeyRow], number]>(
-    `UPDATE ${table} SET name = $2, scopes = $3, expires_at = CASE WHEN $4 THEN $5::timestamptz ELSE expires_at END,
-       rate_limit = $6, rate_limit_window_seconds = $7, quota = $8, quota_period = $9, allowed_ips = ${blocksOf('$10')}, metadata = $11, updated_at = now()
-     WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
-    [
-      before.id,
-      merged.name,
-      merged.scopes,
-      changes.expiresAt !== undefined,
-      merged.expiresAt,
-      merged.rateLimit?.limit ?? null,
-      merged.rateLimit?.windowSeconds ?? null,
-      merged.quota?.limit ?? null,
-      merged.quota?.period ?? null,
-      merged.allowedIps,
-      merged.metadata,
-    ],
+): Promise<Change<ApiKey | null>> {
+  const locked = await lockForChange(change, id);
+  if (!locked) return { result: null, events: [] };
+  const { target, actor } = locked;
+  const { apiKey: before } = target;
+  if (before.revokedAt) throw new ApiKeyConflictError(`key ${id} is revoked and cannot be changed`);
+  if (actor) {
+    refuseRevival(target, changes);
+    refuseExcessOfUpdate(before, changes, actor, change);
+  }
+  const apiKey = await write(change, id, changes);
+  if (!apiKey) return { result: before, events: [] };
+  const done = difference(fieldsOf(before), fieldsOf(apiKey));
+  if (target.successorId === null && ('rateLimit' in done || 'quota' in done))
+    await shareChangedLimits(change, apiKey);
+  return { result: apiKey, events: [changeEvent('updated', apiKey, change.acting, { changes: done })] };
+}
+
+/** What is over stays over: whoever holds the key that has ended could else give it back to himself. */
+function refuseRevival({ apiKey, expired, successorId }: LockedKey, { expiresAt }: UpdateApiKeyInput): void {
+  if (expiresAt === undefined || !isLater(expiresAt, apiKey.expiresAt)) return;
+  if (expired)
+    throw new ApiKeyConflictError(`key ${apiKey.id} has expired and cannot be revived: create a new one`);
+  if (successorId !== null)
+    throw new ApiKeyConflictError(
+      `key ${apiKey.id} was rotated and cannot live longer: use its successor ${successorId}`,
+    );
+}
+
+function isLater(given: Date | null, present: Date | null): boolean {
+  return present !== null && (given === null || given.getTime() > present.getTime());
+}
+
+/**
+ * What is set must lie within the key that acts. Widening one bound takes authority over all that the key has then; narrowing the
+ * others takes none.
+ */
+function refuseExcessOfUpdate(
+  before: ApiKey,
+  changes: UpdateApiKeyInput,
+  actor: ApiKey,
+  { defaults }: KeyChange,
+): void {
+  const [present, bound] = [authorityOf(before), authorityOf(actor)];
+  refuseExcess({ ...bound, ...given(changes) }, bound, { defaults, isShared: true });
+  const after = { ...present, ...given(changes) };
+  if (excessOf(after, present, { defaults, isShared: false }).problems.length === 0) return;
+  const judged = { ...after, sharedLimits: sharesBeside(changes, present.sharedLimits) };
+  refuseExcess(judged, bound, { defaults, isShared: before.ancestorIds.includes(actor.id) });
+}
+
+/** A limit that is set must fit by itself: that an ancestor's limit holds as well does not excuse it. */
+function sharesBeside(
+  { rateLimit, quota }: UpdateApiKeyInput,
+  shared: readonly SharedLimit[] | null,
+): readonly SharedLimit[] | null {
+  return (
+    shared?.map((limit) => ({
+      ...limit,
+      rateLimit: rateLimit === undefined ? limit.rateLimit : null,
+      quota: quota === undefined ? limit.quota : null,
+    })) ?? null
   );
-  const apiKey = apiKeyFromRow(row);
-  return { apiKey, changes: difference(fieldsOf(before), fieldsOf(apiKey)) };
+}
+
+function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKeyInput): Partial<Authority> {
+  const fields = { scopes, expiresAt, rateLimit, quota, allowedIps };
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Partial<Authority>;
+}
+
+/** @returns null if the row says all of it already */
+async function write(
+  { manager, table }: KeyChange,
+  id: string,
+  changes: UpdateApiKeyInput,
+): Promise<ApiKey | null> {
+  const columns = columnsOf(changes);
+  if (columns.length === 0) return null;
+  const values = columns.map(({ sql }, i) => sql(`$${i + 2}`));
+  const names = columns.map(({ name }) => name);
+  const [[row]] = await manager.query<[[ApiKeyRow | undefined], number]>(
+    `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
+     WHERE id = $1::bigint AND (${names.map((name, i) => `${name} IS DISTINCT FROM ${values[i]}`).join(' OR ')})
+     RETURNING ${API_KEY_COLUMNS}`,
+    [id, ...columns.map(({ value }) => value)],
+  );
+  return row ? apiKeyFromRow(row) : null;
+}
+
+interface ColumnChange {
+  readonly name: string;
+  readonly value: unknown;
+  readonly sql: (parameter: string) => string;
+}
+
+const NO_RATE = { limit: null, windowSeconds: null };
+const NO_QUOTA = { limit: null, period: null };
+
+/** The columns of the fields that are given. */
+function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
+  const { name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata } = changes;
+  const rate = rateLimit === null ? NO_RATE : rateLimit;
+  const spending = quota === null ? NO_QUOTA : quota;
+  const as = (type: string) => (parameter: string) => `${parameter}::${type}`;
+  const columns: ColumnChange[] = [
+    { name: 'name', value: name, sql: as('varchar') },
+    { name: 'scopes', value: scopes, sql: as('text[]') },
+    { name: 'expires_at', value: expiresAt, sql: as('timestamptz') },
+    { name: 'rate_limit', value: rate?.limit, sql: as('int') },
+    { name: 'rate_limit_window_seconds', value: rate?.windowSeconds, sql: as('int') },
+    { name: 'quota', value: spending?.limit, sql: as('int') },
+    { name: 'quota_period', value: spending?.period, sql: as('varchar') },
+    { name: 'allowed_ips', value: allowedIps, sql: blocksOf },
+    { name: 'metadata', value: metadata, sql: as('jsonb') },
+  ];
+  return columns.filter(({ value }) => value !== undefined);
 }
 
 function fieldsOf(apiKey: ApiKey) {
@@ -56,10 +155,6 @@ function fieldsOf(apiKey: ApiKey) {
     allowedIps,
     metadata,
   };
-}
-
-function defined<T extends object>(fields: T): Partial<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 function difference(before: object, after: object): Changes {

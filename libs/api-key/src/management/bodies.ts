@@ -13,7 +13,7 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { ApiKeyState, QuotaPeriod } from '../index';
+import type { ApiKeyState, QuotaPeriod, RevokeOptions } from '../index';
 import { Documented } from './marks';
 
 /** RFC 3339, with its zone: a time without one would be read in that of this machine. */
@@ -119,6 +119,35 @@ export class RotateBody {
   @ValidateIf(isGiven)
   @IsInt()
   overlapSeconds?: number;
+}
+
+const FLAGS = ['true', 'false'] as const;
+type Flag = (typeof FLAGS)[number];
+
+export class RevokeQuery {
+  @Documented({ type: 'string', enum: FLAGS, default: 'false', required: false })
+  @ValidateIf(isGiven)
+  @IsIn(FLAGS)
+  descendants?: Flag;
+
+  @Documented({ type: 'string', enum: FLAGS, default: 'false', required: false })
+  @ValidateIf(isGiven)
+  @IsIn(FLAGS)
+  everywhere?: Flag;
+
+  @Documented({ type: 'string', minLength: 1, maxLength: 255, required: false })
+  @ValidateIf(isGiven)
+  @IsString()
+  reason?: string;
+}
+
+/** The query of a revocation as the service takes it. */
+export function revocationOf({ descendants, everywhere, reason }: RevokeQuery): RevokeOptions {
+  return {
+    descendants: descendants === 'true',
+    everywhere: everywhere === 'true',
+    ...(reason !== undefined && { reason }),
+  };
 }
 
 export class EventsQuery {

@@ -26,7 +26,16 @@ import {
   Scopes,
   type UpdateApiKeyInput,
 } from '../index';
-import { CreateApiKeyBody, EventsQuery, fieldsOf, ListQuery, RotateBody, UpdateApiKeyBody } from './bodies';
+import {
+  CreateApiKeyBody,
+  EventsQuery,
+  fieldsOf,
+  ListQuery,
+  RevokeQuery,
+  RotateBody,
+  revocationOf,
+  UpdateApiKeyBody,
+} from './bodies';
 import { found } from './found';
 import { ManagementFilter } from './management.filter';
 import { managementPipe } from './management.pipe';
@@ -95,10 +104,14 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Delete(':id')
     @Writes()
-    @marked('Revoke a key')
+    @marked('Revoke a key, with all that it made if descendants=true')
     @HttpCode(HttpStatus.NO_CONTENT)
-    async revoke(@Actor() actor: Acting, @Param('id') id: string): Promise<void> {
-      found(await this.keys.revoke(id, {}, actor));
+    async revoke(
+      @Actor() actor: Acting,
+      @Param('id') id: string,
+      @Query() query: RevokeQuery,
+    ): Promise<void> {
+      found(await this.keys.revoke(id, revocationOf(query), actor));
     }
 
     @Get(':id/events')

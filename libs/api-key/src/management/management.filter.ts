@@ -29,13 +29,11 @@ function refusalOf(error: Error): HttpException {
   if (error instanceof ApiKeyConflictError) return refusal(HttpStatus.CONFLICT, 'CONFLICT', error);
   if (error instanceof ApiKeyAuthorityError) {
     const { missing } = error;
-    return missing.length > 0
-      ? new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: missing })
-      : refusal(HttpStatus.FORBIDDEN, 'EXCEEDS_API_KEY', error);
+    return refusal(HttpStatus.FORBIDDEN, 'EXCEEDS_API_KEY', error, missing.length > 0 ? { missing } : {});
   }
   return error as HttpException;
 }
 
-function refusal(statusCode: HttpStatus, code: string, { message }: Error): HttpException {
-  return new HttpException({ statusCode, error: code, message }, statusCode);
+function refusal(statusCode: HttpStatus, code: string, { message }: Error, more: object = {}): HttpException {
+  return new HttpException({ statusCode, error: code, message, ...more }, statusCode);
 }

@@ -2,7 +2,7 @@ import { type ApiKey, type IssuedApiKey, quotaOf, type RecordedApiKeyEvent, rate
 
 /** A key as its owner sees it; never the key or its digest. */
 export function presentKey(apiKey: ApiKey, now = new Date()) {
-  const { id, name, masked, scopes, allowedIps, metadata, replacesId } = apiKey;
+  const { id, name, masked, scopes, allowedIps, metadata, replacesId, ancestorIds } = apiKey;
   const { createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
   return {
     id,
@@ -19,6 +19,7 @@ export function presentKey(apiKey: ApiKey, now = new Date()) {
     allowedIps,
     metadata,
     replaces: replacesId,
+    ancestorIds,
   };
 }
 

@@ -1,0 +1,64 @@
+import type { ApiKey } from '../api-key.entity';
+import { ApiKeyConflictError, ApiKeyInputError } from '../api-key.errors';
+import type { ApiKeyFields, CreateApiKeyInput } from '../api-key.input';
+import { type Change, changeEvent } from '../audit/change-trail';
+import type { Authority } from '../authority';
+import { ancestorsOf, fitAncestors, type Lineage, mergeShares, NO_LINEAGE } from '../lineage';
+import { endedAmong } from './descendants';
+import { authorityOf, refuseExcess, sharesOf } from './key-authority';
+import type { KeyChange } from './key-change';
+import { lockActor } from './lock-key';
+import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
+import { lockOwner } from './owner-lock';
+
+/**
+ * Makes a key, of the key that acts where one does: within its bounds, and as its descendant.
+ * @throws ApiKeyAuthorityError if it would have more than that key
+ * @throws ApiKeyConflictError if that key has too many ancestors
+ */
+export async function createKey(
+  change: KeyChange,
+  input: CreateApiKeyInput,
+  mint: MintOptions,
+): Promise<Change<IssuedApiKey>> {
+  const { manager, table, acting } = change;
+  const owner = await lockOwner(change, input.userId);
+  if (acting.apiKey && owner !== acting.apiKey.userId)
+    throw new ApiKeyInputError(['userId names another owner than the one who acts']);
+  const maker = await lockActor(change, owner);
+  const { name, metadata = {} } = input;
+  const authority = authorityFor(input, maker, change);
+  const lineage = maker ? await lineageFrom(change, maker) : NO_LINEAGE;
+  const newKey = { userId: owner, name, metadata, ...authority, ...lineage, replacesId: null };
+  const issued = await insertKey(manager, table, newKey, mint);
+  const { ancestorIds } = issued.apiKey;
+  return {
+    result: issued,
+    events: [changeEvent('created', issued.apiKey, acting, { replacesId: null, ancestorIds })],
+  };
+}
+
+/** What a new key is given: what is asked for, else the bounds of the key that acts. */
+function authorityFor(input: ApiKeyFields, maker: ApiKey | null, { defaults }: KeyChange): Authority {
+  const bounds = maker && authorityOf(maker);
+  const authority: Authority = {
+    scopes: input.scopes ?? [],
+    expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
+    rateLimit: input.rateLimit === undefined ? (bounds?.rateLimit ?? null) : input.rateLimit,
+    quota: input.quota === undefined ? (bounds?.quota ?? null) : input.quota,
+    allowedIps: input.allowedIps === undefined ? (bounds?.allowedIps ?? null) : input.allowedIps,
+    sharedLimits: bounds?.sharedLimits ?? null,
+  };
+  if (bounds) refuseExcess(authority, bounds, { defaults, isShared: true });
+  return authority;
+}
+
+async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
+  const ancestors = ancestorsOf([maker]);
+  const ancestorIds = fitAncestors(ancestors, await endedAmong(change, ancestors), false);
+  if (!ancestorIds)
+    throw new ApiKeyConflictError(
+      `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,
+    );
+  return { ancestorIds, sharedLimits: mergeShares(sharesOf(maker), null), bucketId: null };
+}

@@ -1,0 +1,67 @@
+import type { ApiKey } from '../api-key.entity';
+import { MAX_ANCESTORS } from '../lineage';
+import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import type { KeyChange } from './key-change';
+
+type Table = Pick<KeyChange, 'manager' | 'table'>;
+
+const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
+
+/**
+ * All that a key made, as a query `lineage (id)` with the key itself as `$1`, also if that has no row any more. A row with as many
+ * ancestors as fit may lack older ones, so the search goes on from it.
+ */
+function lineage(table: string): string {
+  return `WITH RECURSIVE lineage (id, is_cut) AS (
+      SELECT $1::bigint, true
+      UNION
+      SELECT k.id, cardinality(k.ancestor_ids) >= ${MAX_ANCESTORS} FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id] WHERE l.is_cut
+    )`;
+}
+
+/** The owners of a key and of all that it made. */
+export async function ownersOfLineage({ manager, table }: Table, id: string): Promise<string[]> {
+  const rows = await manager.query<{ owner: string }[]>(
+    `${lineage(table)} SELECT DISTINCT user_id::text AS owner FROM ${table} WHERE id IN (SELECT id FROM lineage) ORDER BY 1`,
+    [id],
+  );
+  return rows.map(({ owner }) => owner);
+}
+
+/** Revokes all that a key made and is not revoked yet. */
+export async function revokeDescendants(
+  { manager, table }: Table,
+  id: string,
+  owner: string | null,
+): Promise<ApiKey[]> {
+  const [rows] = await manager.query<[ApiKeyRow[], number]>(
+    `${lineage(table)} UPDATE ${table} k SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
+     WHERE id IN (SELECT id FROM lineage) AND id <> $1::bigint AND revoked_at IS NULL AND ($2::text IS NULL OR user_id::text = $2)
+     RETURNING ${API_KEY_COLUMNS}`,
+    [id, owner],
+  );
+  return rows.map(apiKeyFromRow);
+}
+
+/** How many keys that a key made are accepted now. */
+export async function countLiveDescendants({ manager, table }: Table, id: string): Promise<number> {
+  const [{ count }] = await manager.query<[{ count: string }]>(
+    `${lineage(table)} SELECT count(*) FROM ${table} k WHERE id IN (SELECT id FROM lineage) AND id <> $1::bigint AND ${IS_LIVE}`,
+    [id],
+  );
+  return Number(count);
+}
+
+/** Those of some keys that are revoked, expired or gone. */
+export async function endedAmong(
+  { manager, table }: Table,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length <= MAX_ANCESTORS) return new Set();
+  const rows = await manager.query<{ id: unknown }[]>(
+    `SELECT k.id FROM ${table} k WHERE k.id = ANY ($1::bigint[]) AND ${IS_LIVE}`,
+    [ids],
+  );
+  const live = new Set(rows.map(({ id }) => String(id)));
+  return new Set(ids.filter((id) => !live.has(id)));
+}

@@ -1,0 +1,13 @@
+import type { EntityManager } from 'typeorm';
+import type { Acting } from '../acting';
+import type { RateLimit } from '../authority';
+
+/** What a change of keys works with, inside its transaction. */
+export interface KeyChange {
+  readonly manager: EntityManager;
+  /** The table of keys, quoted. */
+  readonly table: string;
+  readonly acting: Acting;
+  /** What limits a key without a limit of its own. */
+  readonly defaults: readonly RateLimit[];
+}

@@ -1,0 +1,69 @@
+import type { ApiKey } from './api-key.entity';
+import { type Authority, ownShare, type SharedLimit } from './authority';
+
+/** No key has more ancestors on record. */
+export const MAX_ANCESTORS = 32;
+
+/** What a key is to its descendants. */
+export type Ancestor = Pick<ApiKey, 'id' | 'ancestorIds'>;
+
+/** Where a new key comes from, as its row says it. */
+export interface Lineage {
+  /** Oldest first. */
+  readonly ancestorIds: readonly string[];
+  readonly sharedLimits: readonly SharedLimit[] | null;
+  readonly bucketId: string | null;
+}
+
+/** That of a key that no key made. */
+export const NO_LINEAGE: Lineage = { ancestorIds: [], sharedLimits: null, bucketId: null };
+
+/** The keys whose making led to a new key: of each parent its ancestors and itself, oldest first, each once. */
+export function ancestorsOf(parents: readonly Ancestor[]): string[] {
+  return [...new Set(parents.flatMap(({ id, ancestorIds }) => [...ancestorIds, id]))];
+}
+
+/**
+ * Removes ancestors until 32 are left, the oldest first: those that have ended, for they make no key any more, and others only if
+ * `mustFit`. A revocation still finds what a removed one made through the keys between.
+ * @param ended ids of ancestors that are revoked, expired or gone
+ * @returns null if too many of them are live
+ */
+export function fitAncestors(
+  ancestorIds: readonly string[],
+  ended: ReadonlySet<string>,
+  mustFit: boolean,
+): readonly string[] | null {
+  const kept = withoutOldest(ancestorIds, (id) => ended.has(id));
+  if (kept.length <= MAX_ANCESTORS) return kept;
+  return mustFit ? withoutOldest(kept, () => true) : null;
+}
+
+function withoutOldest(ids: readonly string[], mayGo: (id: string) => boolean): readonly string[] {
+  const kept = [...ids];
+  for (const id of ids) {
+    if (kept.length <= MAX_ANCESTORS) break;
+    if (mayGo(id)) kept.splice(kept.indexOf(id), 1);
+  }
+  return kept;
+}
+
+/** The bucket that the own limits of a key count in. */
+export function bucketOf({ id, bucketId }: Pick<ApiKey, 'id' | 'bucketId'>): string {
+  return bucketId ?? id;
+}
+
+/** The limits that a key hands on to the keys that it makes: those that it shares, and its own. */
+export function shareOf(authority: Authority, bucket: string): readonly SharedLimit[] {
+  return [...(authority.sharedLimits ?? []), ...ownShare(authority, bucket)];
+}
+
+/** One limit a bucket, without that of the key itself; null: none. */
+export function mergeShares(
+  shares: readonly SharedLimit[],
+  ownBucket: string | null,
+): readonly SharedLimit[] | null {
+  const byBucket = new Map(shares.map((share) => [share.id, share]));
+  if (ownBucket !== null) byBucket.delete(ownBucket);
+  return byBucket.size === 0 ? null : [...byBucket.values()];
+}
