@@ -24,9 +24,9 @@ export function ancestorsOf(parents: readonly Ancestor[]): string[] {
 }
 
 /**
- * Removes ancestors until 32 are left, the oldest first: those that have ended, for they make no key any more, and others only if
+ * Removes ancestors until 32 are left, the oldest first: those that have ended or were rotated, and others only if
  * `mustFit`. A revocation still finds what a removed one made through the keys between.
- * @param ended ids of ancestors that are revoked, expired or gone
+ * @param ended ids of ancestors that are revoked, expired, rotated or gone
  * @returns null if too many of them are live
  */
 export function fitAncestors(

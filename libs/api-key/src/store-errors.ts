@@ -27,10 +27,10 @@ export function refuseMisfit(error: unknown): never {
 
 /**
  * TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the words are kept.
- * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database failed, else the error as it is
+ * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database failed, else the error as it is
  */
 export function refuseUnavailable(error: unknown): never {
-  if (!isOfStore(error)) throw error;
+  if (error instanceof ApiKeyRefusal || !isOfStore(error)) throw error;
   throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(wordsOf(error)) });
 }
 

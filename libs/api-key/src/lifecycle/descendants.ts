@@ -8,14 +8,14 @@ type Table = Pick<KeyChange, 'manager' | 'table'>;
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
 /**
- * All that a key made, as a query `lineage (id)` with the key itself as `$1`, also if that has no row any more. A row with as many
- * ancestors as fit may lack older ones, so the search goes on from it.
+ * All that a key made, as a query `lineage (id)` with the key itself as `$1`, also if that has no row any more. A row may lack its
+ * oldest ancestors, so the search goes on from each key that it finds.
  */
 function lineage(table: string): string {
-  return `WITH RECURSIVE lineage (id, is_cut) AS (
-      SELECT $1::bigint, true
+  return `WITH RECURSIVE lineage (id) AS (
+      SELECT $1::bigint
       UNION
-      SELECT k.id, cardinality(k.ancestor_ids) >= ${MAX_ANCESTORS} FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id] WHERE l.is_cut
+      SELECT k.id FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id]
     )`;
 }
 
@@ -52,14 +52,15 @@ export async function countLiveDescendants({ manager, table }: Table, id: string
   return Number(count);
 }
 
-/** Those of some keys that are revoked, expired or gone. */
+/** Those of some keys that are revoked, expired, rotated or gone. */
 export async function endedAmong(
   { manager, table }: Table,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
   if (ids.length <= MAX_ANCESTORS) return new Set();
   const rows = await manager.query<{ id: unknown }[]>(
-    `SELECT k.id FROM ${table} k WHERE k.id = ANY ($1::bigint[]) AND ${IS_LIVE}`,
+    `SELECT k.id FROM ${table} k
+     WHERE k.id = ANY ($1::bigint[]) AND ${IS_LIVE} AND NOT EXISTS (SELECT FROM ${table} s WHERE s.replaces_id = k.id)`,
     [ids],
   );
   const live = new Set(rows.map(({ id }) => String(id)));
