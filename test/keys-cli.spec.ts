@@ -1,3 +1,4 @@
+import type { ApiKey, CreateApiKeyInput } from 'nestjs-api-key';
 import { SCOPES } from '../src/scopes';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, sql } from './support/database';
@@ -230,6 +231,122 @@ it('rotate with an overlap of 0 ends the old key at once, and shows the new one 
   });
 });
 
+describe('revoke', () => {
+  async function family(email: string) {
+    const created = JSON.parse(
+      (await keysHere('create', '--user', email, '--name', 'ci', '--scopes', 'orders:*', '--json')).stdout,
+    );
+    const apiKey = (await app.keys.get(created.id)) as ApiKey;
+    const fields = { userId: created.userId, name: 'child', scopes: ['orders:read'] } as CreateApiKeyInput;
+    const child = await app.keys.create(fields, { apiKey });
+    return { root: created, child };
+  }
+
+  it('of a key that made others says how many live on, and --descendants ends them', async () => {
+    const { root, child } = await family('family@example.com');
+    const plain = await keysHere('revoke', root.id);
+    expect(plain.stdout).toContain(
+      `Keys that it made and that are still accepted: 1. To end them as well: revoke ${root.id} --descendants`,
+    );
+    expect(await app.keys.verify(child.key)).toMatchObject({ ok: true });
+    const { stdout } = await keysHere('revoke', root.id, '--descendants', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      id: root.id,
+      state: 'revoked',
+      descendants: [{ id: child.apiKey.id, state: 'revoked', ancestorIds: [root.id] }],
+      liveDescendants: 0,
+    });
+    expect(await app.keys.verify(child.key)).toMatchObject({ reason: 'revoked' });
+  });
+
+  it('--descendants ends what a key made whose row is gone', async () => {
+    const { root, child } = await family('gone@example.com');
+    await app.keys.delete(root.id);
+    expect((await keysHere('revoke', root.id)).stderr).toBe(`There is no key ${root.id}.\n`);
+    const { stdout } = await keysHere('revoke', root.id, '--descendants');
+    expect(stdout).toContain(`The row of key ${root.id} is gone.\n\nRevoked with it:\n`);
+    expect(stdout).toContain(child.apiKey.masked);
+  });
+
+  it('--user ends all keys of a user and lists them', async () => {
+    const { root, child } = await family('leaver@example.com');
+    const { stdout } = await keysHere('revoke', '--user', 'leaver@example.com', '--reason', 'left', '--json');
+    expect(
+      JSON.parse(stdout)
+        .map(({ id }: { id: string }) => id)
+        .sort(),
+    ).toEqual([root.id, child.apiKey.id].sort());
+    expect((await keysHere('revoke', '--user', 'nobody@example.com')).code).toBe(1);
+  });
+
+  it.each([
+    [['revoke'], 'error: name the id of one key, or --user <email> for all keys of a user\n'],
+    [
+      ['revoke', '1', '--user', 'a@b'],
+      'error: name the id of one key, or --user <email> for all keys of a user\n',
+    ],
+    [
+      ['revoke', '--user', 'a@b', '--descendants'],
+      'error: --descendants goes with the id of a key; --user ends all keys\n',
+    ],
+  ])('called wrongly says so and exits with 2: %j', async (args, stderr) => {
+    expect(await keysHere(...args)).toEqual({ code: 2, stdout: '', stderr });
+  });
+});
+
+it('update changes what is named, takes bounds away by a word, and leaves the rest', async () => {
+  const created = JSON.parse((await keysHere(...CREATE, '--quota', '5/day', '--json')).stdout);
+  const bounds = ['--rate-limit', '5/60s', '--allow-ip', '10.0.0.0/8', '--expires-in', '1d'];
+  const bound = JSON.parse((await keysHere('update', created.id, ...bounds, '--json')).stdout);
+  expect(bound).toMatchObject({
+    name: 'ci',
+    rateLimit: { limit: 5, windowSeconds: 60 },
+    quota: { limit: 5, period: 'day' },
+    allowedIps: ['10.0.0.0/8'],
+    expiresAt: expect.any(String),
+  });
+  const words = [
+    '--rate-limit',
+    'default',
+    '--quota',
+    'none',
+    '--allow-ip',
+    'everywhere',
+    '--expires-in',
+    'never',
+  ];
+  const freed = await keysHere(
+    'update',
+    created.id,
+    ...words,
+    '--name',
+    'x',
+    '--scopes',
+    'orders:read',
+    '--json',
+  );
+  expect(freed.stderr).toBe('');
+  const free = JSON.parse(freed.stdout);
+  const none = { rateLimit: null, quota: null, allowedIps: null, expiresAt: null };
+  expect(free).toMatchObject({ ...none, name: 'x', scopes: ['orders:read'] });
+  expect(await keysHere('update', created.id)).toMatchObject({
+    code: 2,
+    stderr: 'error: name what to change, such as --scopes or --expires-in; --help tells more\n',
+  });
+  expect((await keysHere('update', '999999', '--name', 'x')).stderr).toBe('There is no key 999999.\n');
+});
+
+it('events tells what happened to a key, newest first, also after it is gone', async () => {
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  await keysHere('update', created.id, '--name', 'x');
+  await app.keys.delete(created.id);
+  const told = JSON.parse((await keysHere('events', created.id, '--json')).stdout);
+  expect(told.map(({ type }: { type: string }) => type)).toEqual(['deleted', 'updated', 'created']);
+  const { stdout } = await keysHere('events', created.id);
+  expect(stdout).toMatch(/^TIME +EVENT +BY +ADDRESS +DETAILS\n\S+Z +deleted +system/);
+  expect((await keysHere('events', '999999')).stderr).toBe('There is no key 999999.\n');
+});
+
 it('revoke tells the reason in the trail', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await keysHere('revoke', created.id, '--reason', 'leaked in a log');
@@ -237,7 +354,7 @@ it('revoke tells the reason in the trail', async () => {
     await sql(database, `SELECT details FROM api_key_events WHERE key_id = $1 AND type = 'revoked'`, [
       created.id,
     ]),
-  ).toEqual([{ details: { reason: 'leaked in a log' } }]);
+  ).toEqual([{ details: { reason: 'leaked in a log', ancestorId: null } }]);
 });
 
 it('prune removes what ended long ago', async () => {

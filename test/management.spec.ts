@@ -219,6 +219,67 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect((await call(manager, 'PATCH', `/${apiKey.id}`, { name: 'x' })).status).toBe(409);
   });
 
+  it('DELETE with descendants ends what a key made, also once its row is gone, and keeps the reason', async () => {
+    const root = await issue(userId, ['api-keys:*', 'orders:*']);
+    const child = (await call(root, 'POST', '', { name: 'x', scopes: ['api-keys:write'] })).json;
+    const heir = (await call(root, 'POST', `/${child.id}/rotate`)).json;
+    expect(child.ancestorIds).toEqual([root.apiKey.id]);
+    expect(heir.ancestorIds).toEqual([root.apiKey.id, child.id]);
+    await sql(database, 'DELETE FROM api_keys WHERE id = $1', [root.apiKey.id]);
+    const path = `/${root.apiKey.id}`;
+    expect((await call(manager, 'DELETE', path)).status).toBe(404);
+    expect((await call(stranger, 'DELETE', `${path}?descendants=true`)).status).toBe(404);
+    const ended = await call(
+      manager,
+      'DELETE',
+      `${path}?descendants=true&everywhere=true&reason=leaked%20today`,
+    );
+    expect([ended.status, ended.text]).toEqual([204, '']);
+    for (const { key } of [child, heir]) expect(await keys.verify(key)).toMatchObject({ reason: 'revoked' });
+    const { items } = (await call(manager, 'GET', `/${heir.id}/events`)).json as { items: object[] };
+    expect(items[0]).toMatchObject({
+      type: 'revoked',
+      actor: { type: 'key', id: manager.apiKey.id },
+      details: { reason: 'leaked today', ancestorId: root.apiKey.id },
+    });
+  });
+
+  it.each([
+    'descendants=yes',
+    'descendants=true&descendants=true',
+    'everywhere=',
+    'reason=',
+    'reason=a%0Ab',
+    'reason=a&reason=b',
+    `reason=${'x'.repeat(256)}`,
+    'cascade=true',
+  ])('DELETE with ?%s is 400 INVALID_REQUEST and ends nothing', async (query) => {
+    const { key, apiKey } = await issue(userId, []);
+    const { status, json } = await call(manager, 'DELETE', `/${apiKey.id}?${query}`);
+    expect([status, json.error]).toEqual([400, 'INVALID_REQUEST']);
+    expect(await keys.verify(key)).toMatchObject({ ok: true });
+  });
+
+  it('what a key would have beyond the one that acts, or keep beyond it, is EXCEEDS_API_KEY', async () => {
+    const strong = await issue(userId, ['*'], { expiresAt: new Date(Date.now() + DAY_MS) });
+    const weak = await issue(userId, ['api-keys:*'], { rateLimit: { limit: 5, windowSeconds: 60 } });
+    const to = `/${strong.apiKey.id}`;
+    for (const [method, path, body] of [
+      ['PATCH', to, { expiresAt: null }],
+      ['PATCH', to, { rateLimit: { limit: 6, windowSeconds: 60 } }],
+      ['POST', `${to}/rotate`, {}],
+      ['POST', '', { name: 'x', rateLimit: { limit: 1_000_000_000, windowSeconds: 1 } }],
+      ['POST', '', { name: 'x', scopes: ['orders:read'] }],
+    ] as const)
+      expect(await call(weak, method, path, body)).toMatchObject({
+        status: 403,
+        json: { error: 'EXCEEDS_API_KEY' },
+      });
+    await keys.rotate(strong.apiKey.id, {});
+    const revival = await call(manager, 'PATCH', to, { expiresAt: null });
+    expect([revival.status, revival.json.error]).toEqual([409, 'CONFLICT']);
+  });
+
   it('GET usage tells how much a key is used, and what is left of its quota', async () => {
     const used = await issue(userId, ['api-keys:read'], { quota: { limit: 9, period: 'month' } });
     for (let i = 0; i < 2; i++) await call(used, 'GET', '');

@@ -1,11 +1,22 @@
 import { userInfo } from 'node:os';
-import type { Acting, ApiKey, ApiKeyState, HeldScope, Quota, RateLimit } from '../index';
+import type {
+  Acting,
+  ApiKey,
+  ApiKeyState,
+  HeldScope,
+  Page,
+  Quota,
+  RateLimit,
+  UpdateApiKeyInput,
+} from '../index';
 import { CommandFailed, noSuchKey, WrongCall } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 import { openImportFile } from './import-file';
 import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
 import { progressOn } from './progress';
-import { describeKey, renderTable, renderUsage } from './render';
+import { describeKey, renderEvents, renderTable, renderUsage } from './render';
+
+const PAGE = 100;
 
 export interface CreateOptions extends Output {
   readonly user: string;
@@ -16,6 +27,17 @@ export interface CreateOptions extends Output {
   readonly rateLimit?: RateLimit;
   readonly quota?: Quota;
   readonly allowIp?: string[];
+}
+
+/** What is left out stays as it is; false takes a bound away. */
+export interface UpdateOptions extends Output {
+  readonly name?: string;
+  readonly scopes?: HeldScope[];
+  /** Milliseconds from now. */
+  readonly expiresIn?: number | false;
+  readonly rateLimit?: RateLimit | false;
+  readonly quota?: Quota | false;
+  readonly allowIp?: string[] | false;
 }
 
 export interface ListOptions extends Output {
@@ -57,6 +79,24 @@ export function createKey(host: KeysCliHost, options: CreateOptions): Promise<vo
   });
 }
 
+export function updateKey(host: KeysCliHost, id: string, options: UpdateOptions): Promise<void> {
+  const changes = changesOf(options);
+  if (Object.keys(changes).length === 0)
+    throw new WrongCall('error: name what to change, such as --scopes or --expires-in; --help tells more');
+  return inSession(host, async ({ keys }) => {
+    const apiKey = await keys.update(id, changes, acting());
+    if (!apiKey) throw noSuchKey(id);
+    writeKey(host, options, apiKey);
+  });
+}
+
+function changesOf({ name, scopes, expiresIn, rateLimit, quota, allowIp }: UpdateOptions): UpdateApiKeyInput {
+  const expiresAt = typeof expiresIn === 'number' ? new Date(Date.now() + expiresIn) : expiresIn;
+  const changes = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
+  const given = Object.entries(changes).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given.map(([field, value]) => [field, value === false ? null : value]));
+}
+
 export function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
   return inSession(host, async (session) => {
     const now = new Date();
@@ -70,6 +110,14 @@ export function showKey(host: KeysCliHost, id: string, output: Output): Promise<
     const apiKey = await keys.get(id);
     if (!apiKey) throw noSuchKey(id);
     writeKey(host, output, apiKey);
+  });
+}
+
+export function showEvents(host: KeysCliHost, id: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const found = await everyPage((cursor) => keys.events(id, { limit: PAGE, cursor }));
+    if (!found) throw noSuchKey(id);
+    write(host, output, found, () => renderEvents(found));
   });
 }
 
@@ -175,12 +223,20 @@ async function everyKey(session: KeysSession, { user, state }: ListOptions): Pro
   const filter = {
     ...(user !== undefined && { userId: await ownerOf(session, user, { create: false }) }),
     ...(state && { state }),
-    limit: 100,
+    limit: PAGE,
   };
-  const found: ApiKey[] = [];
+  return (await everyPage((cursor) => session.keys.list({ ...filter, cursor }))) ?? [];
+}
+
+/** The items of all pages; null if there is no first one. */
+async function everyPage<Item>(
+  read: (cursor: string | null) => Promise<Page<Item> | null>,
+): Promise<Item[] | null> {
+  const found: Item[] = [];
   let cursor: string | null = null;
   do {
-    const page = await session.keys.list({ ...filter, cursor });
+    const page: Page<Item> | null = await read(cursor);
+    if (!page) return null;
     found.push(...page.items);
     cursor = page.nextCursor;
   } while (cursor !== null);

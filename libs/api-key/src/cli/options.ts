@@ -59,3 +59,8 @@ export function parseQuota(text: string): Quota {
   if (limit === undefined) throw new InvalidArgumentError('Give requests and day or month, as 10000/day.');
   return { limit: Number(limit), period: period === 'day' ? 'day' : 'month' };
 }
+
+/** A parser that also takes a word for "none of it", which is false: Commander keeps no null. */
+export function orNone<T>(word: string, parse: (text: string) => T): (text: string) => T | false {
+  return (text) => (text === word ? false : parse(text));
+}

@@ -7,12 +7,15 @@ import {
   pruneKeys,
   revoke,
   rotateKey,
+  showEvents,
   showKey,
   showUsage,
+  updateKey,
 } from './commands';
 import type { KeysCliHost } from './host';
 import {
   json,
+  orNone,
   parseDays,
   parseEmail,
   parseExpiry,
@@ -41,10 +44,11 @@ export function programFor(host: KeysCliHost): Command {
     });
   program.action(() =>
     program.error(
-      'error: name a command: create, list, show, usage, rotate, revoke, prune or import; --help tells more',
+      'error: name a command: create, list, show, usage, events, update, rotate, revoke, prune or import; --help tells more',
     ),
   );
   addCreate(program, host);
+  addUpdate(program, host);
   addReading(program, host);
   addEnding(program, host);
   addMany(program, host);
@@ -90,6 +94,36 @@ function addCreate(program: Command, host: KeysCliHost): void {
     .action((options) => createKey(host, options));
 }
 
+function addUpdate(program: Command, host: KeysCliHost): void {
+  program
+    .command('update <id>')
+    .description('change a key; what is left out stays as it is')
+    .option('--name <name>', 'what people call it')
+    .addOption(new Option('--scopes <a,b>', 'what it may do').argParser(parseList))
+    .addOption(
+      new Option('--expires-in <duration>', 'when it ends, as 12h, 90d or never').argParser(
+        orNone('never', parseExpiry),
+      ),
+    )
+    .addOption(
+      new Option('--rate-limit <limit>', 'requests a window, as 100/60s; default takes it away').argParser(
+        orNone('default', parseRateLimit),
+      ),
+    )
+    .addOption(
+      new Option('--quota <quota>', 'requests a day or month, as 10000/day; none takes it away').argParser(
+        orNone('none', parseQuota),
+      ),
+    )
+    .addOption(
+      new Option('--allow-ip <cidr,...>', 'addresses and blocks it works from; everywhere for all').argParser(
+        orNone('everywhere', parseList),
+      ),
+    )
+    .addOption(json())
+    .action((id, options) => updateKey(host, id, options));
+}
+
 function addReading(program: Command, host: KeysCliHost): void {
   program
     .command('list')
@@ -103,6 +137,11 @@ function addReading(program: Command, host: KeysCliHost): void {
     .description('show one key')
     .addOption(json())
     .action((id, options) => showKey(host, id, options));
+  program
+    .command('events <id>')
+    .description('show what happened to a key, newest first, also after it is gone')
+    .addOption(json())
+    .action((id, options) => showEvents(host, id, options));
   program
     .command('usage <id>')
     .description('show how much a key is used, by day and by hour of UTC, and what is left of its quota')
@@ -123,7 +162,9 @@ function addEnding(program: Command, host: KeysCliHost): void {
     .action((id, options) => rotateKey(host, id, options));
   program
     .command('revoke [id]')
-    .description('end a key, or all keys of a user, for good; answers once no instance accepts them any more')
+    .description(
+      'end a key, or all keys of a user, for good; answers once no instance accepts it any more (revoke everywhere)',
+    )
     .option('--user <email>', 'all keys of a user instead of one key')
     .option('--descendants', 'with the key all that it made or was rotated to')
     .option('--reason <text>', 'why, for the trail')

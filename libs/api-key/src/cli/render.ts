@@ -1,4 +1,4 @@
-import { type ApiKey, type ApiKeyUsage, quotaOf, rateLimitOf } from '../index';
+import { type ApiKey, type ApiKeyUsage, quotaOf, type RecordedApiKeyEvent, rateLimitOf } from '../index';
 
 /** A key as the command line tells it; never the key or its digest. */
 export function describeKey(apiKey: ApiKey, now: Date) {
@@ -55,6 +55,18 @@ export function renderUsage({ quota, hours, days }: ApiKeyUsage): string {
     ? `Quota: ${quota.used} of ${quota.limit} this ${quota.period}, anew ${dateOr(quota.resetsAt, 'never')}`
     : 'Quota: none';
   return [spent, renderPeriods('DAY', days), renderPeriods('HOUR', hours)].join('\n\n');
+}
+
+/** What happened to a key, newest first, a line each. */
+export function renderEvents(events: readonly RecordedApiKeyEvent[]): string {
+  const rows = events.map(({ at, type, actor, address, details }) => [
+    isoOf(at),
+    type,
+    printable(actor.id === null ? actor.type : `${actor.type} ${actor.id}`),
+    printable(address ?? '-'),
+    printable(JSON.stringify(details)),
+  ]);
+  return columns([['TIME', 'EVENT', 'BY', 'ADDRESS', 'DETAILS'], ...rows]);
 }
 
 function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
