@@ -22,14 +22,14 @@ import { UsersService } from './users/users.service';
 
 /** What the app is built from. */
 export interface AppSettings
-  extends Pick<Environment, 'keyFormat' | 'trustProxy' | 'rateLimitStorage' | 'redisUrl'> {
+  extends Pick<Environment, 'keyFormat' | 'trustProxy' | 'rateLimit' | 'rateLimitStorage' | 'redisUrl'> {
   readonly dataSource: DataSource;
 }
 
 @Module({})
 export class AppModule {
   static with(settings: AppSettings): DynamicModule {
-    const { dataSource, keyFormat, trustProxy } = settings;
+    const { dataSource, keyFormat, trustProxy, rateLimit } = settings;
     return {
       module: AppModule,
       imports: [
@@ -47,7 +47,7 @@ export class AppModule {
             loadUser: (userId) => users.find(userId),
             realm: 'acme',
             trustProxy,
-            rateLimit: { storage },
+            rateLimit: { ...rateLimit, storage },
           }),
         }),
         ApiKeyManagementModule.forRoot({ guards: [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard] }),

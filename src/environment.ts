@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import type { LogLevel } from '@nestjs/common';
-import type { KeyFormat } from 'nestjs-api-key';
+import type { KeyFormat, RateLimit } from 'nestjs-api-key';
 
 /** What the environment tells the app. */
 export interface Environment {
@@ -15,10 +15,14 @@ export interface Environment {
   readonly redisUrl: string | undefined;
   /** By default `redis` where there is a `REDIS_URL`, else `memory`. */
   readonly rateLimitStorage: 'memory' | 'postgres' | 'redis';
+  /** Of keys without a limit of their own, from `RATE_LIMIT` as `600/60s`; null: none. */
+  readonly rateLimit: RateLimit | null;
   /** From `LOG_LEVEL`: `log` by default; `debug` tells each request that was let in as well. */
   readonly logLevels: readonly LogLevel[];
 }
 
+const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
+const MAX_WINDOW_SECONDS = 366 * SECONDS.d;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const satisfies LogLevel[];
 
 /** @throws Error that names each variable that is wrong, and what it must be */
@@ -40,12 +44,15 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
     redisUrl: env.REDIS_URL || undefined,
     rateLimitStorage:
       oneOf('RATE_LIMIT_STORAGE', ['memory', 'postgres', 'redis']) ?? (env.REDIS_URL ? 'redis' : 'memory'),
+    rateLimit: rateLimitOf(env.RATE_LIMIT),
     logLevels: LOG_LEVELS.slice(0, LOG_LEVELS.indexOf(oneOf('LOG_LEVEL', LOG_LEVELS) ?? 'log') + 1),
     trustProxy: (env.TRUST_PROXY ?? '')
       .split(',')
       .map((cidr) => cidr.trim())
       .filter(Boolean),
   };
+  if (env.RATE_LIMIT && result.rateLimit === null)
+    problems.push('RATE_LIMIT must be requests and a window of s, m, h or d, as 600/60s');
   if (result.rateLimitStorage === 'redis' && result.redisUrl === undefined)
     problems.push('RATE_LIMIT_STORAGE=redis needs REDIS_URL, such as redis://127.0.0.1:6379');
   if (result.redisUrl !== undefined && !/^rediss?:\/\//.test(result.redisUrl))
@@ -56,6 +63,13 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
     problems.push('PORT must be a number from 0 to 65535');
   if (problems.length > 0) throw new Error(`${problems.join('; ')}.`);
   return result;
+}
+
+/** Null if it is not set, or is no limit. */
+function rateLimitOf(text: string | undefined): RateLimit | null {
+  const [, requests, length, unit] = /^([1-9]\d{0,8})\/([1-9]\d{0,7})([smhd])$/.exec(text ?? '') ?? [];
+  const windowSeconds = Number(length) * SECONDS[unit as keyof typeof SECONDS];
+  return windowSeconds <= MAX_WINDOW_SECONDS ? { limit: Number(requests), windowSeconds } : null;
 }
 
 function isBlock(text: string): boolean {
