@@ -13,6 +13,8 @@ module.exports = {
     '<rootDir>/test/**/*.spec.ts',
     '<rootDir>/bench/**/*.spec.ts',
   ],
+  // These run with jest.soak.config.js.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/soak/', '\\.soak\\.spec\\.ts$'],
   transform: {
     '^.+\\.ts$': swc(
       jsc({ syntax: 'typescript', decorators: true }, { legacyDecorator: true, decoratorMetadata: true }),

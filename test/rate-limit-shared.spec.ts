@@ -3,21 +3,23 @@ import { Controller, Get } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import {
   ApiKeyAuth,
-  type ApiKeyThrottlerStorage,
   type Hit,
   type IssuedApiKey,
   type LimitPolicy,
   PostgresThrottlerStorage,
-  RedisThrottlerStorage,
 } from 'nestjs-api-key';
 import { Client } from 'pg';
-import { createClient } from 'redis';
 import { AppDataSource } from '../ormconfig';
-import { ADAPTERS, bootApp } from './support/app';
+import { bootApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
-import { Fleet } from './support/fleet';
-import { barrage, Load } from './support/load';
-import { hasRedis, hasRedisServer, ownRedis, type TestRedis, testRedis } from './support/redis';
+import { hasRedis, type TestRedis, testRedis } from './support/redis';
+import {
+  type Instance,
+  ioredisInstance,
+  nodeRedisInstance,
+  patient,
+  postgresInstance,
+} from './support/shared-storages';
 import { until } from './support/until';
 
 @Controller()
@@ -31,13 +33,6 @@ class Limited {
 
 /** Where there is no Redis, these are reported as skipped. */
 const withRedis = hasRedis ? describe : describe.skip;
-const withRedisServer = hasRedisServer ? describe : describe.skip;
-
-/** A storage, as one of several instances that share a database has it. */
-interface Instance {
-  readonly storage: ApiKeyThrottlerStorage;
-  close(): Promise<unknown> | unknown;
-}
 
 let database: string;
 let redis: TestRedis | undefined;
@@ -49,30 +44,9 @@ beforeAll(async () => {
 
 afterAll(() => redis?.stop());
 
-/** That of a busy machine: a hit that is given up is counted by the database all the same. */
-function patient<Storage extends PostgresThrottlerStorage | RedisThrottlerStorage>(
-  storage: Storage,
-): Storage {
-  storage.waitAtLeast(60_000);
-  return storage;
-}
-
-async function postgresInstance(): Promise<Instance> {
-  const dataSource = await new AppDataSource(database).initialize();
-  return { storage: patient(new PostgresThrottlerStorage(dataSource)), close: () => dataSource.destroy() };
-}
-
-async function ioredisInstance(): Promise<Instance> {
-  const client = new Redis(redis?.url ?? '');
-  return { storage: patient(new RedisThrottlerStorage(client)), close: () => client.disconnect() };
-}
-
-async function nodeRedisInstance(): Promise<Instance> {
-  const client = createClient({ url: redis?.url });
-  client.on('error', () => {});
-  await client.connect();
-  return { storage: patient(new RedisThrottlerStorage(client)), close: () => client.destroy() };
-}
+const openPostgres = () => postgresInstance(database);
+const openIoredis = () => ioredisInstance(redis?.url ?? '');
+const openNodeRedis = () => nodeRedisInstance(redis?.url ?? '');
 
 /** How far the clock of a database may be from ours, which a busy machine reads late. */
 const CLOCKS_MS = 200;
@@ -205,15 +179,15 @@ const contract = (name: string, open: () => Promise<Instance>) => {
   });
 };
 
-contract('PostgreSQL', postgresInstance);
+contract('PostgreSQL', openPostgres);
 
 withRedis('Redis', () => {
-  contract('through ioredis', ioredisInstance);
-  contract('through node-redis', nodeRedisInstance);
+  contract('through ioredis', openIoredis);
+  contract('through node-redis', openNodeRedis);
 
   it.each([
-    ['ioredis', ioredisInstance],
-    ['node-redis', nodeRedisInstance],
+    ['ioredis', openIoredis],
+    ['node-redis', openNodeRedis],
   ])('that has forgotten its scripts is told them again, through %s', async (_, open) => {
     const admin = new Redis(redis?.url ?? '');
     const { storage, close } = await open();
@@ -227,8 +201,8 @@ withRedis('Redis', () => {
   });
 
   it.each([
-    ['ioredis', ioredisInstance],
-    ['node-redis', nodeRedisInstance],
+    ['ioredis', openIoredis],
+    ['node-redis', openNodeRedis],
   ])('that holds something else under a key fails the hit, and counts nothing, through %s', async (_, open) => {
     const [admin, key] = [new Redis(redis?.url ?? ''), newKey()];
     const { storage, close } = await open();
@@ -241,43 +215,6 @@ withRedis('Redis', () => {
       await close();
     }
   });
-});
-
-/** What passed of a steady overload through four instances: when each was asked, and when it was known. */
-async function overload(open: () => Promise<Instance>, policy: LimitPolicy, begin: number, end: number) {
-  const key = newKey();
-  const instances = await Promise.all(Array.from({ length: 4 }, open));
-  const passed: { readonly asked: number; readonly known: number }[] = [];
-  const insist = async ({ storage }: Instance) => {
-    await delay(begin - performance.now());
-    while (performance.now() < end) {
-      const asked = performance.now();
-      const hit = await Promise.resolve(storage.hit(key, policy, 1)).catch(() => null);
-      if (hit?.passed) passed.push({ asked, known: performance.now() });
-      else await delay(1);
-    }
-  };
-  await Promise.all([...instances, ...instances, ...instances].map(insist));
-  await Promise.all(instances.map((instance) => instance.close()));
-  return passed;
-}
-
-it('of steady overload for ten windows no storage lets more than the limit pass in any window, and each 99 % of it in each', async () => {
-  const policy = { limit: 100, windowMs: 2_000 };
-  const begin = performance.now() + 2_000;
-  const end = begin + 10 * policy.windowMs;
-  const storages = [postgresInstance, ...(hasRedis ? [ioredisInstance, nodeRedisInstance] : [])];
-  const records = await Promise.all(storages.map((open) => overload(open, policy, begin, end)));
-  for (const passed of records) {
-    for (const { asked: from } of passed) {
-      const within = passed.filter(({ asked, known }) => asked >= from && known < from + policy.windowMs);
-      expect(within.length).toBeLessThanOrEqual(policy.limit);
-    }
-    for (let from = begin; from < end; from += policy.windowMs) {
-      const inWindow = passed.filter(({ known }) => known >= from && known < from + policy.windowMs);
-      expect(inWindow.length).toBeGreaterThanOrEqual(0.99 * policy.limit);
-    }
-  }
 });
 
 it('PostgreSQL removes windows that are over, once a minute, beside a hit', async () => {
@@ -324,82 +261,4 @@ it('of a key whose row is locked no hit is counted, and every other key is as be
   await other.end();
   await until(async () => (await ask(stuck)) === 200);
   await app.close();
-});
-
-const BURST = 20_000;
-
-/** Eight processes of the sample app, and how many of a burst they let pass of a limit of 1,000 an hour. */
-async function burst(settings: Readonly<Record<string, string>>): Promise<number> {
-  const members = Array.from({ length: 8 }, (_, i) => ({
-    adapter: i % 2 ? ('express' as const) : ('fastify' as const),
-    options: { lookUpTimeoutMs: 60_000, rateLimit: { storageTimeoutMs: 60_000 } },
-    isDirect: true,
-    env: settings,
-  }));
-  const fleet = await Fleet.start(members);
-  try {
-    const [issued] = await fleet.issue(1, { rateLimit: { limit: 1_000, windowSeconds: 3_600 } });
-    const calls = await barrage(fleet.urls, issued?.key ?? '', BURST);
-    expect(new Set(calls.map(({ status }) => status))).toEqual(new Set([200, 429]));
-    return calls.filter(({ status }) => status === 200).length;
-  } finally {
-    await fleet.stop();
-  }
-}
-
-it('eight processes let exactly 1,000 of 20,000 requests at once pass, counting in PostgreSQL', async () => {
-  expect(await burst({ RATE_LIMIT_STORAGE: 'postgres' })).toBe(1_000);
-});
-
-withRedis('Eight processes', () => {
-  it('let exactly 1,000 of 20,000 requests at once pass, counting in Redis', async () => {
-    expect(await burst({ REDIS_URL: redis?.url ?? '' })).toBe(1_000);
-  });
-});
-
-withRedisServer('A Redis that is stopped in mid-load', () => {
-  it('leaves each instance counting in memory, and counts again when it is back', async () => {
-    const own = await ownRedis();
-    const fleet = await Fleet.start(
-      ADAPTERS.map((adapter) => ({
-        adapter,
-        options: { lookUpTimeoutMs: 60_000 },
-        isDirect: true,
-        env: { REDIS_URL: own.url },
-      })),
-    );
-    const client = new Redis(own.url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
-    client.on('error', () => {});
-    const [issued] = await fleet.issue(1, { rateLimit: { limit: 500, windowSeconds: 3_600 } });
-    const load = new Load(fleet.urls, 100, () => issued?.key ?? '');
-    try {
-      await until(() => load.calls.length > 50);
-      await own.stop();
-      const away = performance.now();
-      await until(() =>
-        fleet.urls.every((_, at) =>
-          load.calls.some((made) => made.at === at && made.startedAt > away && made.status === 429),
-        ),
-      );
-      for (const at of fleet.urls.keys()) {
-        const passed = load.calls.filter((made) => made.at === at && made.status === 200);
-        expect(passed).toHaveLength(500);
-      }
-      await own.start();
-      const back = performance.now();
-      const [other] = await fleet.issue(1, { rateLimit: { limit: 200, windowSeconds: 3_600 } });
-      const again = new Load(fleet.urls, 50, () => other?.key ?? '');
-      await until(async () => (await client.keys('nestjs-api-key:rate:*')).length > 0);
-      process.stdout.write(`Redis counts again after ${(performance.now() - back).toFixed(0)} ms\n`);
-      await again.stop();
-    } finally {
-      await load.stop();
-      const slowest = Math.max(...load.calls.map(({ startedAt, endedAt }) => endedAt - startedAt));
-      process.stdout.write(`slowest request while Redis went and came: ${slowest.toFixed(0)} ms\n`);
-      client.disconnect();
-      await fleet.stop();
-      await own.stop();
-    }
-    expect(new Set(load.calls.map(({ status }) => status))).toEqual(new Set([200, 429]));
-  });
 });

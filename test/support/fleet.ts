@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { ApiKeyOptions, ApiKeyService, CreateApiKeyInput, IssuedApiKey } from 'nestjs-api-key';
 import { type Adapter, bootApp, type TestApp } from './app';
 import { createMigratedDatabase, createUser } from './database';
+import { digestOf } from './digest';
 import { type FlakyProxy, flakyProxy } from './flaky-proxy';
 import { call } from './load';
 import { type Sample, startSample } from './sample';
@@ -86,11 +86,6 @@ export class Fleet {
       return status === 200 && proxy.lookUpsOf(digestOf(key)) === before;
     });
   }
-}
-
-/** What the database is asked for where a key is looked up. */
-export function digestOf(key: string): string {
-  return createHash('sha256').update(key).digest('hex');
 }
 
 async function startMember(

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createMigratedDatabase, createUser, sql, untilAlone } from './support/database';
+import { createMigratedDatabase, createUser, sql, untilAlone } from '../support/database';
 
 const KILLS = 100;
 const AT_ONCE = 2;
@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 /** The changes that a program acknowledged until it was killed, as words. */
 async function killOne(): Promise<string[][]> {
-  const child = spawn(process.execPath, [join(__dirname, 'fixtures/change-keys.cjs')], {
+  const child = spawn(process.execPath, [join(__dirname, '../fixtures/change-keys.cjs')], {
     env: { ...process.env, DATABASE_URL: database, USER_ID: userId },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -1,7 +1,8 @@
-import type { FlakyProxy } from './support/flaky-proxy';
-import { Fleet, type MemberSettings } from './support/fleet';
-import { type Call, Load } from './support/load';
-import { until } from './support/until';
+import { printFigure, printSpread } from '../support/figures';
+import type { FlakyProxy } from '../support/flaky-proxy';
+import { Fleet, type MemberSettings } from '../support/fleet';
+import { type Call, Load } from '../support/load';
+import { until } from '../support/until';
 
 const FOUR: readonly MemberSettings[] = [
   { adapter: 'express' },
@@ -15,8 +16,6 @@ const REVOCATIONS = 500;
 let fleet: Fleet;
 let load: Load | undefined;
 
-/** How often longer than promised something may take before a test fails: it tells a rule that is gone from a busy machine. */
-const PATIENCE = 5;
 const LEASE_MS = 2_000;
 
 const TAKE_AWAY = {
@@ -24,20 +23,6 @@ const TAKE_AWAY = {
   silent: async (proxy: FlakyProxy) => proxy.silence('all'),
   swallowing: async (proxy: FlakyProxy) => proxy.swallow(),
 };
-
-function spreadOf(ms: readonly number[]) {
-  const sorted = ms.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.ceil(sorted.length * share) - 1] ?? 0;
-  return { p50: at(0.5), p99: at(0.99), most: at(1) };
-}
-
-/** Prints how milliseconds spread: what these machines took, for a person to read. */
-function print(what: string, ms: readonly number[]): void {
-  const { p50, p99, most } = spreadOf(ms);
-  process.stdout.write(
-    `${what}: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, most ${most.toFixed(1)} ms (${ms.length})\n`,
-  );
-}
 
 const everyMember = (holds: (member: number) => boolean) => fleet.urls.every((_, member) => holds(member));
 
@@ -72,10 +57,9 @@ it('Each of 500 plain revocations reaches four instances under load', async () =
     lags.push(lagOf(under(), acknowledged));
   }
   await load?.stop();
-  print('from the acknowledgement of revoke to the start of the last accepted request', lags);
   expect(lags).toHaveLength(REVOCATIONS);
-  expect(spreadOf(lags).p99).toBeLessThan(PATIENCE * 100);
-}, 900_000);
+  printSpread('from the acknowledgement of revoke to the start of the last accepted request', lags, 100);
+});
 
 function lagOf(calls: readonly Call[], acknowledged: number): number {
   const accepted = calls.filter(({ status }) => status === 200).map(({ startedAt }) => startedAt);
@@ -105,14 +89,13 @@ it.each([
   const refused = calls.filter(({ status }) => status === 503);
   const took = (some: readonly Call[]) => some.map(({ startedAt, endedAt }) => endedAt - startedAt);
   const whileAway = took(refused.filter(({ endedAt }) => endedAt < back));
-  print(`503 while a database is ${how}`, whileAway);
-  print('503 while it comes back', took(refused.filter(({ endedAt }) => endedAt >= back)));
+  printSpread(`503 while a database is ${how}`, whileAway, 250);
+  printSpread('503 while it comes back', took(refused.filter(({ endedAt }) => endedAt >= back)));
   const meanwhile = calls.filter(({ endedAt }) => endedAt < back);
   const since = Math.max(
     ...meanwhile.filter(({ status }) => status === 200).map(({ startedAt }) => startedAt),
   );
   expect(meanwhile.filter(({ startedAt, status }) => startedAt > since && status !== 503)).toEqual([]);
-  expect(spreadOf(whileAway).p99).toBeLessThan(PATIENCE * 250);
-  expect(since - away).toBeLessThan(PATIENCE * LEASE_MS);
+  printFigure(`last 200 after a database is ${how}`, since - away, 'ms', LEASE_MS);
   expect(new Set(calls.map(({ status }) => status))).toEqual(new Set([200, 503]));
 });

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { IssuedApiKey } from 'nestjs-api-key';
 import { Client } from 'pg';
-import { sql } from './support/database';
-import { digestOf, Fleet, type MemberSettings } from './support/fleet';
-import { type Call, call, Load } from './support/load';
-import { until } from './support/until';
+import { sql } from '../support/database';
+import { digestOf } from '../support/digest';
+import { Fleet, type MemberSettings } from '../support/fleet';
+import { type Call, call, Load } from '../support/load';
+import { until } from '../support/until';
 
 const PER_SECOND = 200;
 const KEYS = 50;

@@ -1,0 +1,142 @@
+import fc from 'fast-check';
+import { bootApp, type TestApp } from './app';
+import { createUser, sql } from './database';
+
+/** How many keys are changed at once. */
+const KEYS = 100;
+const ONE_HOUR_MS = 3_600_000;
+/** A hundred keys at once wait for ten connections, on a machine that is busy on purpose. */
+const PATIENCE_MS = 60_000;
+
+/** What happens to one key in a round, in this order; each step starts when the one before it has ended, or at once. */
+const SCHEDULE = fc.record({
+  steps: fc.shuffledSubarray(
+    ['use', 'use elsewhere', 'update', 'revoke', 'flush', 'flush elsewhere'] as const,
+    {
+      minLength: 2,
+    },
+  ),
+  waits: fc.array(fc.boolean(), { minLength: 6, maxLength: 6 }),
+});
+type Schedule = typeof SCHEDULE extends fc.Arbitrary<infer T> ? T : never;
+
+interface State {
+  readonly last_used_at: Date | null;
+  readonly revoked_at: Date | null;
+  readonly name: string;
+}
+
+/** How often what happened in the schedules of a run. */
+export interface Outcome {
+  revoked: number;
+  updated: number;
+  used: number;
+}
+
+/** An instance that writes last uses when it is told to, or so often. */
+export function lastUsedInstance(database: string, lastUsedIntervalMs = ONE_HOUR_MS): Promise<TestApp> {
+  const options = { lastUsedIntervalMs, lookUpTimeoutMs: PATIENCE_MS };
+  return bootApp({ database, options, connectTimeoutMs: PATIENCE_MS });
+}
+
+/** Writes what an instance noted, as its timer does. */
+export function flush(app: TestApp): Promise<void> {
+  return (app.keys as unknown as { lastUsed: { flush(): Promise<void> } }).lastUsed.flush();
+}
+
+async function states(database: string): Promise<Map<string, State>> {
+  const rows = await sql<State & { id: string }>(
+    database,
+    'SELECT id, last_used_at, revoked_at, name FROM api_keys',
+  );
+  return new Map(rows.map(({ id, ...state }) => [id, state]));
+}
+
+async function clockOf(database: string): Promise<Date> {
+  const [row] = await sql<{ at: Date }>(database, 'SELECT clock_timestamp() AS at');
+  return row?.at ?? new Date();
+}
+
+/** What one key met in a round. */
+interface Played {
+  used: boolean;
+  revoked: boolean;
+  name: string | null;
+}
+
+/** Lets the steps of a schedule happen to a key of two instances. */
+async function play(
+  [one, other]: readonly [TestApp, TestApp],
+  key: string,
+  id: string,
+  { steps, waits }: Schedule,
+): Promise<Played> {
+  const done: Promise<unknown>[] = [];
+  const did: Played = { used: false, revoked: false, name: null };
+  const act: Record<Schedule['steps'][number], () => Promise<unknown>> = {
+    use: async () => {
+      if (await one.keys.authenticate(key)) did.used = true;
+    },
+    'use elsewhere': async () => {
+      if (await other.keys.authenticate(key)) did.used = true;
+    },
+    update: async () => {
+      const updated = await other.keys.update(id, { name: `changed ${id}` }).catch(() => null);
+      if (updated) did.name = updated.name;
+    },
+    revoke: async () => {
+      did.revoked = (await one.keys.revoke(id)) !== null;
+    },
+    flush: () => flush(one),
+    'flush elsewhere': () => flush(other),
+  };
+  for (const [at, step] of steps.entries()) {
+    const ended = act[step]();
+    done.push(ended);
+    if (waits[at]) await ended;
+  }
+  await Promise.all(done);
+  return did;
+}
+
+/** Plays so many rounds of random schedules, a hundred keys each; fails where one loses or undoes a change. */
+export async function playSchedules(database: string, rounds: number): Promise<Outcome> {
+  const userId = await createUser(database);
+  const instances = [await lastUsedInstance(database), await lastUsedInstance(database)] as const;
+  const [one, other] = instances;
+  const outcome = { revoked: 0, updated: 0, used: 0 };
+  try {
+    await fc.assert(
+      fc.asyncProperty(fc.array(SCHEDULE, { minLength: KEYS, maxLength: KEYS }), async (schedules) => {
+        const issued = await Promise.all(schedules.map(() => one.keys.create({ userId, name: 'ci' })));
+        const began = await clockOf(database);
+        const played = await Promise.all(
+          schedules.map((schedule, i) =>
+            play(instances, issued[i]?.key ?? '', issued[i]?.apiKey.id ?? '', schedule),
+          ),
+        );
+        const between = await states(database);
+        await Promise.all([flush(one), flush(other)]);
+        const after = await states(database);
+        for (const [i, did] of played.entries()) {
+          const id = issued[i]?.apiKey.id ?? '';
+          const [was, is] = [between.get(id), after.get(id)];
+          outcome.used += Number(did.used);
+          outcome.revoked += Number(did.revoked);
+          outcome.updated += Number(did.name !== null);
+          expect(is?.name).toBe(did.name ?? 'ci');
+          expect(is?.revoked_at !== null).toBe(did.revoked);
+          expect(is?.revoked_at).toEqual(was?.revoked_at);
+          expect(is?.last_used_at !== null).toBe(did.used);
+          if (did.used) expect(Number(is?.last_used_at)).toBeGreaterThanOrEqual(Number(began));
+          expect(Number(is?.last_used_at ?? 0)).toBeGreaterThanOrEqual(Number(was?.last_used_at ?? 0));
+        }
+        await sql(database, 'DELETE FROM api_keys');
+      }),
+      { numRuns: rounds, endOnFailure: true },
+    );
+  } finally {
+    await Promise.all(instances.map((app) => app.close()));
+  }
+  return outcome;
+}

@@ -1,0 +1,35 @@
+import { Redis } from 'ioredis';
+import { type ApiKeyThrottlerStorage, PostgresThrottlerStorage, RedisThrottlerStorage } from 'nestjs-api-key';
+import { createClient } from 'redis';
+import { AppDataSource } from '../../ormconfig';
+
+/** A storage, as one of several instances that share a database has it. */
+export interface Instance {
+  readonly storage: ApiKeyThrottlerStorage;
+  close(): Promise<unknown> | unknown;
+}
+
+/** That of a busy machine: a hit that is given up is counted by the database all the same. */
+export function patient<Storage extends PostgresThrottlerStorage | RedisThrottlerStorage>(
+  storage: Storage,
+): Storage {
+  storage.waitAtLeast(60_000);
+  return storage;
+}
+
+export async function postgresInstance(database: string): Promise<Instance> {
+  const dataSource = await new AppDataSource(database).initialize();
+  return { storage: patient(new PostgresThrottlerStorage(dataSource)), close: () => dataSource.destroy() };
+}
+
+export async function ioredisInstance(url: string): Promise<Instance> {
+  const client = new Redis(url);
+  return { storage: patient(new RedisThrottlerStorage(client)), close: () => client.disconnect() };
+}
+
+export async function nodeRedisInstance(url: string): Promise<Instance> {
+  const client = createClient({ url });
+  client.on('error', () => {});
+  await client.connect();
+  return { storage: patient(new RedisThrottlerStorage(client)), close: () => client.destroy() };
+}
