@@ -28,7 +28,12 @@ describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapt
     expect(document.openapi).toBe('3.1.0');
     expect(document.components.securitySchemes).toMatchObject({
       bearer: { type: 'http', scheme: 'bearer' },
-      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+      apiKey: {
+        type: 'apiKey',
+        in: 'header',
+        name: 'X-API-Key',
+        description: expect.stringContaining('Bearer'),
+      },
     });
     expect(document.components.schemas.ApiKeyRefusal).toMatchObject({
       required: ['statusCode', 'error', 'message'],

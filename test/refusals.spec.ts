@@ -2,9 +2,11 @@ import type { ServerResponse } from 'node:http';
 import { Controller, Get, Res } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import {
+  type ApiKey,
   ApiKeyAuth,
   ApiKeyRefusal,
   ApiKeyRefusalFilter,
+  CurrentApiKey,
   type IssuedApiKey,
   Public,
   type Scope,
@@ -21,6 +23,11 @@ class Routes {
   @Get('any')
   any() {
     return { ok: true };
+  }
+
+  @Get('owner')
+  owner(@CurrentApiKey() { id, userId }: ApiKey) {
+    return { id, userId };
   }
 
   @Get('write')
@@ -237,6 +244,44 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       ],
     ])('%s', async (_, lines) => {
       expect((await get('/any', ...lines(key))).status).toBe(200);
+    });
+  });
+
+  describe('two different valid keys', () => {
+    let other: IssuedApiKey;
+
+    beforeAll(async () => {
+      other = await app.keys.create({ userId: await createUser(database), name: 'other' });
+    });
+
+    const bearer = ({ key: sent }: IssuedApiKey) => `Authorization: Bearer ${sent}`;
+    const header = ({ key: sent }: IssuedApiKey) => `X-API-Key: ${sent}`;
+
+    it('the owner of the Bearer credential acts if X-API-Key brings another valid key', async () => {
+      for (const [first, second] of [
+        [issued, other],
+        [other, issued],
+      ] as const) {
+        const { id, userId } = first.apiKey;
+        for (const lines of [
+          [bearer(first), header(second)],
+          [header(second), bearer(first)],
+        ])
+          expect(await get('/owner', ...lines)).toMatchObject({ status: 200, json: { id, userId } });
+      }
+    });
+
+    it('a revoked Bearer credential is INVALID_API_KEY beside a valid X-API-Key', async () => {
+      const revoked = await keyAfter('UPDATE api_keys SET revoked_at = now()');
+      expectRefused(await get('/owner', `Authorization: Bearer ${revoked}`, header(other)), INVALID);
+    });
+
+    it.each([
+      ['Authorization', bearer],
+      ['X-API-Key', header],
+    ])('%s sent twice is INVALID_API_KEY, whichever key comes first', async (_, line) => {
+      expectRefused(await get('/owner', line(issued), line(other)), INVALID);
+      expectRefused(await get('/owner', line(other), line(issued)), INVALID);
     });
   });
 

@@ -24,7 +24,7 @@ interface Operation {
 const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
 
 const REFUSED: Readonly<Record<string, string>> = {
-  401: 'No API key, or one that is not valid: MISSING_API_KEY, INVALID_API_KEY',
+  401: 'MISSING_API_KEY: no API key. INVALID_API_KEY: one that is not valid, or its header sent twice',
   403: 'INSUFFICIENT_SCOPE, HTTPS_REQUIRED or IP_NOT_ALLOWED',
   429: 'RATE_LIMITED or QUOTA_EXCEEDED: try again after Retry-After',
   503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
@@ -84,8 +84,17 @@ function withSchemes(components: object = {}, headerName: string): object {
     ...components,
     securitySchemes: {
       ...securitySchemes,
-      bearer: { type: 'http', scheme: 'bearer', description: 'Authorization: Bearer <API key>' },
-      apiKey: { type: 'apiKey', in: 'header', name: headerName },
+      bearer: {
+        type: 'http',
+        scheme: 'bearer',
+        description: `Authorization: Bearer <API key>. It comes before ${headerName}.`,
+      },
+      apiKey: {
+        type: 'apiKey',
+        in: 'header',
+        name: headerName,
+        description: 'Read only if Authorization has no Bearer credential, or an empty one.',
+      },
     },
     schemas: {
       ...schemas,

@@ -22,8 +22,9 @@ const WORDS = /\w+/g;
 const MAX_KEYS = 4;
 
 /**
- * The credential of a request: the Bearer token of `Authorization` (RFC 6750 §2.1, one or more spaces after the
- * scheme), and where there is none, or an empty one, the key header. A header that is sent twice is malformed.
+ * The credential of a request. The Bearer credential of `Authorization` comes first, whatever it holds
+ * (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read only if there is none,
+ * or an empty one. Either header sent twice is malformed.
  * @param rawHeaders names and values in turn, as Node's `rawHeaders` has them: its `headers` keep only the
  *   first `Authorization` and join others, which would hide a second one
  * @param keyHeader name of the key header in lower case
@@ -45,8 +46,8 @@ export function extractCredential(rawHeaders: readonly string[], keyHeader: stri
 }
 
 /**
- * Up to 4 texts of the form of a key in the two headers, also where these are not one credential: a key that is sent twice, or beside
- * a token of others, lets nobody in, and has been sent.
+ * Up to 4 texts of the form of a key in the two headers, including those that authenticate nobody:
+ * in a header that is sent twice, or in the key header beside a Bearer credential.
  */
 export function keysSent(rawHeaders: readonly string[], keyHeader: string): string[] {
   const keys = new Set<string>();
