@@ -52,7 +52,7 @@ export async function lockActor(change: KeyChange, owner: string): Promise<ApiKe
   return apiKey ? actorAmong(await lockRows(change, [apiKey.id]), change, owner) : null;
 }
 
-/** In order of id, so that two changes never wait for each other. Nobody else changes keys of the owner through this library. */
+/** In order of id, so that two changes never wait for each other. */
 async function lockRows(
   { manager, table }: KeyChange,
   ids: readonly string[],

@@ -42,7 +42,7 @@ export async function updateKey(
   return { result: apiKey, events: [changeEvent('updated', apiKey, change.acting, { changes: done })] };
 }
 
-/** What is over stays over: whoever holds the key that has ended could else give it back to himself. */
+/** What is over stays over. Otherwise the holder of a leaked key that was rotated could bring it back. */
 function refuseRevival({ apiKey, expired, successorId }: LockedKey, { expiresAt }: UpdateApiKeyInput): void {
   if (expiresAt === undefined || !isLater(expiresAt, apiKey.expiresAt)) return;
   if (expired)
