@@ -95,9 +95,13 @@ async function withWorker<Ready, T>(
   use: (worker: Child<Ready>) => Promise<T>,
 ): Promise<T> {
   const worker = Child.fork<Ready>(WORKER, order);
+  const stopNow = () => void worker.stop();
+  // Before the folder is removed that it may still be loading modules from.
+  process.prependOnceListener('exit', stopNow);
   try {
     return await use(worker);
   } finally {
+    process.off('exit', stopNow);
     await worker.stop();
   }
 }
