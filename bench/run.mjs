@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const changed = (file) => (existsSync(`${here}${file}`) ? statSync(`${here}${file}`).mtimeMs : 0);
 
-if (changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
+const comparesRevisions = process.argv.some((argument) => /^--compare($|=)/.test(argument));
+
+if (!comparesRevisions && changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
   console.error('Installing what is compared ...');
   const { status } = spawnSync(
     'npm',
@@ -20,4 +22,4 @@ if (changed('node_modules/.package-lock.json') < changed('package-lock.json')) {
     process.exit(1);
   }
 }
-await import('../dist/bench/main.js');
+await import(comparesRevisions ? '../dist/bench/compare.js' : '../dist/bench/main.js');

@@ -19,11 +19,15 @@ import { ANSWER, ROUTE } from './route';
 /** A machine that compiles twenty servers at once answers no look-up within the default of 200 ms; it costs a request nothing. */
 const LOOK_UP_TIMEOUT_MS = 5_000;
 
-const UNREACHED = { limit: 1_000_000_000, windowSeconds: 1 };
+/** A limit that no key reaches. */
+export const UNREACHED = { limit: 1_000_000_000, windowSeconds: 1 };
+
+/** All three guards, in the order of a request. */
+export const GUARDS = [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard] as const;
 
 @Controller(ROUTE)
-@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard)
-class ScopedController {
+@UseGuards(...GUARDS)
+export class ScopedController {
   @Get()
   @Scopes('orders:read')
   answer() {
@@ -42,6 +46,11 @@ export function ours(databaseUrl: string): DynamicModule {
 /** The same, with users of one's own. */
 export function oursLoading(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), options);
+}
+
+/** Behind all three guards, with no limit other than that of the key. */
+export function oursScoped(databaseUrl: string): DynamicModule {
+  return wired(databaseUrl, ScopedController);
 }
 
 /** Behind all three guards, with a limit that no key reaches, counted in memory. */
