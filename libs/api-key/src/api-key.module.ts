@@ -40,6 +40,7 @@ import { Trail } from './audit/trail';
 import { DeadlineCheck } from './deadline-check';
 import { HttpsRule } from './https-rule';
 import { PepperCheck } from './pepper-check';
+import { DefaultLimits, defaultLimits } from './rate-limit/default-limits';
 import { FailedAttempts } from './rate-limit/failed-attempts';
 import { KeyLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
@@ -217,13 +218,16 @@ function wire(
         ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts, addressOf),
       ),
       made(
+        DefaultLimits,
+        [API_KEY_OPTIONS, { token: getOptionsToken(), optional: true }],
+        ({ rateLimit }: ResolvedApiKeyOptions, throttlers?: ThrottlerModuleOptions) =>
+          new DefaultLimits(defaultLimits(rateLimit, throttlers ?? null)),
+      ),
+      made(
         KeyLimits,
-        [API_KEY_OPTIONS, RouteInventory, { token: getOptionsToken(), optional: true }],
-        (
-          { rateLimit }: ResolvedApiKeyOptions,
-          inventory: RouteInventory,
-          throttlers?: ThrottlerModuleOptions,
-        ) => new KeyLimits(rateLimit, throttlers ?? null, () => inventory.classNames()),
+        [API_KEY_OPTIONS, DefaultLimits, RouteInventory],
+        ({ rateLimit }: ResolvedApiKeyOptions, { limits }: DefaultLimits, inventory: RouteInventory) =>
+          new KeyLimits(rateLimit, limits, () => inventory.classNames()),
       ),
       made(
         LastUsedWriter,

@@ -1,9 +1,9 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { ThrottlerModuleOptions } from '@nestjs/throttler';
 import type { ApiKey } from '../api-key.entity';
 import { MAX_LIMIT, quotaOf } from '../authority';
 import type { Eventually } from '../eventually';
 import { periodAt } from './calendar';
+import type { DefaultLimit } from './default-limits';
 import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './sliding-window';
@@ -22,14 +22,6 @@ export interface Limit {
   readonly isQuota: boolean;
 }
 
-/** A limit of keys that have none of their own. */
-interface DefaultLimit {
-  readonly name: string;
-  readonly policy: LimitPolicy;
-  /** Tells of a request whether it is not counted. */
-  readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
-}
-
 const NONE: readonly Limit[] = [];
 /** A cost that fits in no limit; one that is computed may be any larger, and no database could add it up. */
 const OVER_ANY_LIMIT = MAX_LIMIT + 1;
@@ -39,22 +31,17 @@ export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
   /** What most requests of a key count on: they cost 1, and only the rate is limited. */
   private readonly plain = new WeakMap<ApiKey, readonly Limit[]>();
-  private readonly defaults: readonly DefaultLimit[];
   private readonly hasConditions: boolean;
   private classNames: ReadonlyMap<object, string> | null = null;
 
   /** @param nameClasses names that tell classes apart, also those of one name; asked once, when the first request comes */
   constructor(
-    private readonly own: { readonly limit: number | null; readonly windowSeconds: number },
-    throttlers: ThrottlerModuleOptions | null,
+    private readonly own: { readonly windowSeconds: number },
+    private readonly defaults: readonly DefaultLimit[],
     private readonly nameClasses: () => ReadonlyMap<object, string>,
     private readonly now: () => number = () => Date.now(),
   ) {
-    this.defaults =
-      own.limit === null
-        ? defaultsOf(throttlers)
-        : [{ name: 'default', policy: { limit: own.limit, windowMs: own.windowSeconds * 1_000 } }];
-    this.hasConditions = this.defaults.some(({ skipIf }) => skipIf !== undefined);
+    this.hasConditions = defaults.some(({ skipIf }) => skipIf !== undefined);
   }
 
   /** @throws Error where a function of the application answers no whole number, 1 or more */
@@ -145,18 +132,6 @@ function limitOf(name: string, key: string, declared: LimitPolicy, cost: number)
   const policy = { ...declared, limit: Math.min(declared.limit, MAX_LIMIT) };
   const item = itemOf(name);
   return { item, key, policy, policyItem: policyItem(item, policy), cost, isQuota: false };
-}
-
-/** The throttlers of `ThrottlerModule` are defaults as far as they are plain numbers, and where their `skipIf` does not say otherwise. */
-function defaultsOf(options: ThrottlerModuleOptions | null): DefaultLimit[] {
-  const { throttlers, skipIf: ofAll = undefined } = Array.isArray(options)
-    ? { throttlers: options }
-    : (options ?? { throttlers: [] });
-  return throttlers.flatMap(({ name = 'default', limit, ttl, skipIf = ofAll }) =>
-    typeof limit === 'number' && typeof ttl === 'number'
-      ? [{ name, policy: { limit, windowMs: ttl }, skipIf }]
-      : [],
-  );
 }
 
 function whole(value: number, what: string): number {
