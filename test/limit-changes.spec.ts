@@ -387,15 +387,15 @@ describe('A database that is migrated', () => {
   it('counts windows in the same rows for instances of the version before', async () => {
     const dataSource = await new AppDataSource(database).initialize();
     const storage = patient(new PostgresThrottlerStorage(dataSource));
-    const before = async () => {
+    const takeAsBefore = async () => {
       const text = `SELECT granted[1] AS granted, remaining FROM nestjs_api_key_take('rolling', 4, 60000, '{1}', '{1}')`;
       return (await dataSource.query(text))[0];
     };
     expect(await storage.hit('rolling', per(4, 60), 1)).toMatchObject({ passed: true, remaining: 3 });
-    expect(await before()).toEqual({ granted: 1, remaining: 2 });
+    expect(await takeAsBefore()).toEqual({ granted: 1, remaining: 2 });
     expect(await storage.hit('rolling', per(4, 60), 1)).toMatchObject({ passed: true, remaining: 1 });
-    expect(await before()).toEqual({ granted: 1, remaining: 0 });
-    expect(await before()).toEqual({ granted: 0, remaining: 0 });
+    expect(await takeAsBefore()).toEqual({ granted: 1, remaining: 0 });
+    expect(await takeAsBefore()).toEqual({ granted: 0, remaining: 0 });
     expect(await storage.hit('rolling', per(4, 60), 1)).toMatchObject({ passed: false, remaining: 0 });
     await dataSource.destroy();
   });
