@@ -107,13 +107,13 @@ describe('a change that waited for another one', () => {
     ENDS.flatMap(([end, text]) => CHANGES.map(([name, change]) => ({ end, text, name, change }))),
   )('is refused if the key that acts was $end meanwhile: $name', async ({ text, change }) => {
     const [actor, target] = [await issue(), await issue()];
-    const before = async () => (await rows()).filter(({ id }) => id !== actor.apiKey.id);
-    const kept = await before();
+    const others = async () => (await rows()).filter(({ id }) => id !== actor.apiKey.id);
+    const before = await others();
     const outcome = await whileHeld(text.replace('%s', actor.apiKey.id), () =>
       change(target, { apiKey: actor.apiKey }),
     );
     expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'INVALID_API_KEY' } });
-    expect(await before()).toEqual(kept);
+    expect(await others()).toEqual(before);
   });
 
   it('leaves an operator his narrowing, though the key asks for what it has in a loop of two connections', async () => {

@@ -220,10 +220,14 @@ it('a rotated key goes on with what is left, and so does the old one', async () 
   expect(await statuses(app, successor?.key ?? '', 2)).toEqual([200, 429]);
 });
 
-it('while the database does not answer, this instance counts, and no request is slow or fails', async () => {
+it.each([
+  [{}, [503, 503, 503, 503]],
+  [{ onQuotaFailure: 'local' }, [200, 200, 200, 429]],
+  [{ onQuotaFailure: 'open' }, [200, 200, 200, 200]],
+] as const)('while the database does not answer, requests of a key with a quota are answered by %j', async (more, expected) => {
   proxy = await flakyProxy(database);
   const app = await boot(
-    { serveCachedForMs: 3_600_000, rateLimit: { storageTimeoutMs: 50 } },
+    { serveCachedForMs: 3_600_000, rateLimit: { storageTimeoutMs: 500, ...more } },
     'express',
     proxy.url,
   );
@@ -231,7 +235,7 @@ it('while the database does not answer, this instance counts, and no request is 
   await until(() => app.keys.verificationStatus.leaseHeld);
   expect(await statuses(app, key, 2)).toEqual([200, 200]);
   proxy.silence('all');
-  expect(await statuses(app, key, 4)).toEqual([200, 200, 200, 429]);
+  expect(await statuses(app, key, 4)).toEqual(expected);
   await proxy.mend();
 });
 

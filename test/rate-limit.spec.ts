@@ -541,6 +541,7 @@ it.each([
   { storage: 'redis' },
   { storage: {} },
   { onStorageFailure: 'hope' },
+  { onQuotaFailure: 'hope' },
   { storageTimeoutMs: 1 },
   { maxKeys: 0 },
   { legacyHeaders: 'yes' },

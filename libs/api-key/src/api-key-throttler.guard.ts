@@ -4,23 +4,17 @@ import { ApiKeyRefusal } from './api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { RequestTrail } from './audit/request-trail';
 import { type Eventually, isPending, rescue } from './eventually';
-import { KeyLimits, type Limit } from './rate-limit/key-limits';
+import { KeyLimits, type Limit, type RequestLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
-import {
-  type Counted,
-  legacyHeaders,
-  rateLimitHeaders,
-  retryAfterSeconds,
-} from './rate-limit/rate-limit-headers';
+import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit/rate-limit-headers';
 import type { Hit } from './rate-limit/sliding-window';
+import type { Hits } from './rate-limit/storage';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { refuse } from './refuse';
 import { type Authentication, authenticationOf } from './request/authentication';
 import { requestOf, setHeaders } from './request/http-exchange';
 import { RouteAccesses } from './route-access';
 import { NeedsKey } from './scopes.decorator';
-
-const NONE: readonly Counted[] = [];
 
 /**
  * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances, or its quota.
@@ -55,65 +49,61 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     return this.count(limits, apiKey, context);
   };
 
-  private count(limits: readonly Limit[], apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
-    const refusals = limits.length > 1 ? this.refusalsOf(limits) : NONE;
-    if (refusals.length > 0) return this.answer(refusals, apiKey, context);
-    const counted: Counted[] = [];
-    const done = this.hitFrom(0, limits, counted);
-    if (isPending(done)) return done.then(() => this.answer(counted, apiKey, context));
-    return this.answer(counted, apiKey, context);
+  private count(limits: RequestLimits, apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
+    const { rates, quotas, cost } = limits;
+    if (quotas.length > 0) return this.countQuotas(limits, apiKey, context);
+    if (rates.length === 0) return true;
+    const hits = this.rates.hit(rates, cost);
+    if (isPending(hits)) return hits.then((found) => this.answer(rates, found, apiKey, context));
+    return this.answer(rates, hits, apiKey, context);
   }
 
-  /** The refusals that are known before anything is counted, so that what one limit refuses uses up nothing of the others. */
-  private refusalsOf(limits: readonly Limit[]): readonly Counted[] {
-    return limits.flatMap((limit) => {
-      const hit = this.limiterOf(limit).refusalOf(limit.key, limit.policy, limit.cost);
-      return hit ? [{ limit, hit }] : [];
-    });
+  /** Rates first: what they refuse spends nothing of a quota. What a quota is known to refuse uses up nothing of a rate. */
+  private async countQuotas(
+    { rates, quotas, cost }: RequestLimits,
+    apiKey: ApiKey,
+    context: ExecutionContext,
+  ): Promise<boolean> {
+    const all = [...rates, ...quotas];
+    const known = [
+      ...(this.rates.refusalOf(rates, cost) ?? rates.map(unknown)),
+      ...(this.quotas.refusalOf(quotas, cost) ?? quotas.map(unknown)),
+    ];
+    if (known.some(isRefused)) return this.answer(all, known, apiKey, context);
+    const ofRates = await this.rates.hit(rates, cost);
+    if (ofRates.some(isRefused)) return this.answer(rates, ofRates, apiKey, context);
+    return this.answer(all, [...ofRates, ...(await this.quotas.hit(quotas, cost))], apiKey, context);
   }
 
-  private limiterOf({ isQuota }: Limit): RateLimiter | QuotaLimiter {
-    return isQuota ? this.quotas : this.rates;
-  }
-
-  /** One after the other, as far as they pass; what became of each goes to `counted`. */
-  private hitFrom(first: number, limits: readonly Limit[], counted: Counted[]): Eventually<void> {
-    for (let i = first; i < limits.length; i++) {
-      const limit = limits[i] as Limit;
-      const hit = this.limiterOf(limit).hit(limit.key, limit.policy, limit.cost);
-      if (isPending(hit))
-        return hit.then((found) =>
-          note(limit, found, counted) ? this.hitFrom(i + 1, limits, counted) : undefined,
-        );
-      if (!note(limit, hit, counted)) return;
-    }
-  }
-
-  private answer(counted: readonly Counted[], apiKey: ApiKey, context: ExecutionContext): boolean {
-    if (counted.length === 0) return true;
-    setHeaders(context, rateLimitHeaders(counted));
-    if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(counted));
-    const refusal = longest(counted);
-    if (!refusal) return true;
+  private answer(limits: readonly Limit[], hits: Hits, apiKey: ApiKey, context: ExecutionContext): boolean {
+    if (hits.every((hit) => hit === null)) return true;
+    setHeaders(context, rateLimitHeaders(limits, hits));
+    if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(limits, hits));
+    const refused = longest(hits);
+    if (refused === undefined) return true;
     this.usage.noteLimited(apiKey.id);
-    throw limited(refusal, apiKey);
+    throw limited(hits[refused] as Hit, limits[refused] as Limit, apiKey);
   }
 
   private readonly refuse = (error: unknown, context: ExecutionContext): never =>
     refuse(error, context, this.options.realm, this.trail);
 }
 
-/** Whether the next limit may be hit: this one passed, or nobody counts it. */
-function note(limit: Limit, hit: Hit | null, counted: Counted[]): boolean {
-  if (hit) counted.push({ limit, hit });
-  return hit?.passed !== false;
+function unknown(): null {
+  return null;
 }
 
-/** The refusal that has the caller wait longest, if any: it is of no use to come back before. */
-function longest(counted: readonly Counted[]): Counted | undefined {
-  let found: Counted | undefined;
-  for (const one of counted)
-    if (!one.hit.passed && !(found && found.hit.retryAfterMs >= one.hit.retryAfterMs)) found = one;
+function isRefused(hit: Hit | null): boolean {
+  return hit?.passed === false;
+}
+
+/** Where the refusal is that has the caller wait longest, if any: it is of no use to come back before. */
+function longest(hits: Hits): number | undefined {
+  let found: number | undefined;
+  for (let at = 0; at < hits.length; at++) {
+    const [hit, before] = [hits[at], found === undefined ? null : hits[found]];
+    if (hit && !hit.passed && !(before && before.retryAfterMs >= hit.retryAfterMs)) found = at;
+  }
   return found;
 }
 
@@ -123,7 +113,8 @@ function authenticated(context: ExecutionContext): Authentication {
   return authentication;
 }
 
-function limited({ hit, limit: { isQuota } }: Counted, apiKey: ApiKey): ApiKeyRefusal {
+function limited(hit: Hit, { policy }: Limit, apiKey: ApiKey): ApiKeyRefusal {
+  const isQuota = policy.period !== undefined;
   return new ApiKeyRefusal(isQuota ? 'QUOTA_EXCEEDED' : 'RATE_LIMITED', {
     retryAfterSeconds: retryAfterSeconds(hit),
     refused: { reason: isQuota ? 'quota' : 'rate', apiKey, masked: apiKey.masked },

@@ -20,7 +20,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { type Change, ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
-import { quotaOf, type RateLimit } from './authority';
+import type { RateLimit } from './authority';
 import { KeyDigests } from './credential/digest';
 import type { Eventually } from './eventually';
 import { createKey } from './lifecycle/create-key';
@@ -225,7 +225,7 @@ export class ApiKeyService {
     const apiKey = await this.get(id, acting);
     if (!apiKey) return null;
     if (this.usageCounter.has(id)) await this.usageCounter.flush();
-    return usageOf(this.dataSource, id, quotaOf(apiKey)).catch(refuseUnavailable);
+    return usageOf(this.dataSource, apiKey).catch(refuseUnavailable);
   }
 
   /**

@@ -15,11 +15,16 @@ export interface RateLimitOptions {
   storage?: 'memory' | 'postgres' | ThrottlerStorage | null;
   /** What happens while the storage fails: `local` counts in memory of this instance, `open` limits nothing, `refuse` answers 503. Default `local`. */
   onStorageFailure?: StorageFailurePolicy;
+  /**
+   * What happens to keys with a quota while PostgreSQL does not count it: `refuse` answers 503, `local` counts in memory of this
+   * instance, `open` bounds nothing. Default `refuse`.
+   */
+  onQuotaFailure?: StorageFailurePolicy;
   /** Milliseconds after which the storage has failed, 10 to 60,000. Default 100. */
   storageTimeoutMs?: number;
   /**
    * Keys that are counted in memory, 1 to 10,000,000; beyond that the one whose last request is longest ago begins anew. One takes
-   * about half a kilobyte, and 5 where it is used 256 times or more within its window. Default 100,000.
+   * about half a kilobyte, and 7 if it is used 256 times or more within its window. Default 100,000.
    */
   maxKeys?: number;
   /** Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent beside `RateLimit` and `RateLimit-Policy`. Default false. */
@@ -47,6 +52,7 @@ export const RATE_LIMIT_DEFAULTS = {
   windowSeconds: 60,
   storage: null,
   onStorageFailure: 'local',
+  onQuotaFailure: 'refuse',
   storageTimeoutMs: 100,
   maxKeys: 100_000,
   legacyHeaders: false,
@@ -63,7 +69,8 @@ const RATE_LIMIT_CHECKS: FieldChecks<RateLimitOptions> = {
   windowSeconds: (value) => isWhole(value, 1, MAX_WINDOW_SECONDS),
   storage: (value) =>
     value === null || value === 'memory' || value === 'postgres' || isThrottlerStorage(value),
-  onStorageFailure: (value) => value === 'local' || value === 'open' || value === 'refuse',
+  onStorageFailure: isFailurePolicy,
+  onQuotaFailure: isFailurePolicy,
   storageTimeoutMs: (value) => isWhole(value, 10, 60_000),
   maxKeys: (value) => isWhole(value, 1, 10_000_000),
   legacyHeaders: (value) => typeof value === 'boolean',
@@ -79,9 +86,13 @@ export function checkRateLimit(value: unknown): string | undefined {
   return must(
     fieldsFit(value, RATE_LIMIT_CHECKS),
     `{ limit } from 1 to ${MAX_LIMIT} or null, { windowSeconds } from 1 to ${MAX_WINDOW_SECONDS}, { storage } "memory", "postgres" or a ` +
-      'ThrottlerStorage, { onStorageFailure } "local", "open" or "refuse", { storageTimeoutMs } from 10 to 60000, ' +
+      'ThrottlerStorage, { onStorageFailure } and { onQuotaFailure } "local", "open" or "refuse", { storageTimeoutMs } from 10 to 60000, ' +
       '{ maxKeys } from 1 to 10000000, { legacyHeaders } true or false',
   );
+}
+
+function isFailurePolicy(value: unknown): boolean {
+  return value === 'local' || value === 'open' || value === 'refuse';
 }
 
 function isThrottlerStorage(value: unknown): boolean {

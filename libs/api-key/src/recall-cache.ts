@@ -32,6 +32,10 @@ export class RecallCache<Value extends object> {
     return value;
   }
 
+  has(key: string): boolean {
+    return this.values.has(key);
+  }
+
   /** The keys that were used longest ago, as far as that is known. */
   oldest(): Iterable<string> {
     return this.lru.rkeys();

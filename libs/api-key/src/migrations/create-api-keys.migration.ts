@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { adoptTable, completeTable, releaseTable } from './adopt-table';
+import { CountTogether } from './count-together.migration';
 import { createTable } from './create-table';
 import { LimitRates } from './limit-rates.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
@@ -43,6 +44,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     LimitRates,
     MeterUsage,
     TraceLineage,
+    CountTogether,
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)

@@ -20,7 +20,7 @@ export class FailedAttempts {
     private readonly addressOf: (request: object) => string | null,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.failed = new MemoryThrottlerStorage(maxAddresses, now);
+    this.failed = new MemoryThrottlerStorage(maxAddresses, now, 0);
     this.policy = limit === null ? null : { limit, windowMs: windowSeconds * 1_000 };
   }
 

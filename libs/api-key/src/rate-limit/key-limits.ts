@@ -1,36 +1,46 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ApiKey } from '../api-key.entity';
-import { MAX_LIMIT, quotaOf } from '../authority';
+import { MAX_LIMIT, type Quota, quotaOf, type SharedLimit } from '../authority';
 import type { Eventually } from '../eventually';
+import { bucketOf } from '../lineage';
 import { periodAt } from './calendar';
 import type { DefaultLimit } from './default-limits';
 import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './sliding-window';
+import type { Bucket } from './storage';
 
-/** One limit that a request counts on. */
-export interface Limit {
+/** How the names of limits begin that a key shares with those that made it. */
+const SHARED = 'shared-';
+const NONE: readonly Limit[] = [];
+
+/** One limit that a request counts on, in its bucket. */
+export interface Limit extends Bucket {
   /** Its name, as `RateLimit-Policy` has it. */
   readonly item: string;
-  /** Who and what is counted together. */
-  readonly key: string;
-  readonly policy: LimitPolicy;
   /** What `RateLimit-Policy` says of it. */
   readonly policyItem: string;
-  readonly cost: number;
-  /** Whether it is the quota of the key, which counts in the calendar. */
-  readonly isQuota: boolean;
 }
 
-const NONE: readonly Limit[] = [];
+/** The limits that a request counts on, each in a bucket of its own. */
+export interface RequestLimits {
+  readonly rates: readonly Limit[];
+  readonly quotas: readonly Limit[];
+  readonly cost: number;
+}
+
+const UNLIMITED: RequestLimits = { rates: [], quotas: [], cost: 1 };
 /** A cost that fits in no limit; one that is computed may be any larger, and no database could add it up. */
 const OVER_ANY_LIMIT = MAX_LIMIT + 1;
 
-/** Which limits a request of a key counts on: that of the key, or else the default; those that its route declares; then its quota. */
+/**
+ * Which limits a request of a key counts on: that of the key, or else the default; those that its route declares; those that it
+ * shares with the keys that made it; and quotas in the same way.
+ */
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
   /** What most requests of a key count on: they cost 1, and only the rate is limited. */
-  private readonly plain = new WeakMap<ApiKey, readonly Limit[]>();
+  private readonly plain = new WeakMap<ApiKey, RequestLimits>();
   private readonly hasConditions: boolean;
   private classNames: ReadonlyMap<object, string> | null = null;
 
@@ -45,74 +55,93 @@ export class KeyLimits {
   }
 
   /** @throws Error where a function of the application answers no whole number, 1 or more */
-  of(apiKey: ApiKey, context: ExecutionContext): Eventually<readonly Limit[]> {
+  of(apiKey: ApiKey, context: ExecutionContext): Eventually<RequestLimits> {
     const route = this.routeOf(context);
-    if (route.isSkipped) return NONE;
-    if (route.isPlain && !this.hasConditions && apiKey.quota === null)
+    if (route.isSkipped) return UNLIMITED;
+    if (route.isPlain && !this.hasConditions && !hasQuota(apiKey))
       return this.plainOf(apiKey, context, route);
     if (route.limits.length > 0 || typeof route.cost !== 'number')
       return this.withRoute(apiKey, route, context);
-    const { cost } = route;
-    return [...this.ofKey(apiKey, cost, context, route), ...this.ofQuota(apiKey, cost)];
+    return this.limitsOf(apiKey, route.cost, context, route, NONE);
   }
 
-  private plainOf(apiKey: ApiKey, context: ExecutionContext, route: RouteLimits): readonly Limit[] {
+  private plainOf(apiKey: ApiKey, context: ExecutionContext, route: RouteLimits): RequestLimits {
     const known = this.plain.get(apiKey);
     if (known) return known;
-    const limits = this.ofKey(apiKey, 1, context, route);
+    const limits = this.limitsOf(apiKey, 1, context, route, NONE);
     this.plain.set(apiKey, limits);
     return limits;
   }
 
-  /** Of a key that has a limit and no window, or one that is none, as a hand may write, the window is the default. */
-  private ofKey(
-    { id, rateLimit, rateLimitWindowSeconds }: ApiKey,
+  private limitsOf(
+    apiKey: ApiKey,
     cost: number,
     context: ExecutionContext,
+    route: RouteLimits,
+    ofRoute: readonly Limit[],
+  ): RequestLimits {
+    const shared = sharedOf(apiKey);
+    return {
+      rates: [...this.ratesOf(apiKey, context, route, shared), ...ofRoute, ...sharedRates(apiKey, shared)],
+      quotas: hasQuota(apiKey) ? this.quotasOf(apiKey, shared) : NONE,
+      cost,
+    };
+  }
+
+  /**
+   * Of a key that has a limit and no window, or one that is none, as a hand may write, the window is the default. The first default
+   * counts in the bucket of the key, so that a key that is given a limit of its own does not begin anew.
+   */
+  private ratesOf(
+    apiKey: ApiKey,
+    context: ExecutionContext,
     { skipped }: RouteLimits,
+    shared: readonly SharedLimit[],
   ): readonly Limit[] {
+    const bucket = bucketOf(apiKey);
+    const { rateLimit, rateLimitWindowSeconds } = apiKey;
     if (rateLimit !== null) {
       const seconds = Math.max(0, rateLimitWindowSeconds ?? 0) || this.own.windowSeconds;
-      return [limitOf('key', id, { limit: rateLimit, windowMs: seconds * 1_000 }, cost)];
+      return [limitOf('key', bucket, { limit: rateLimit, windowMs: seconds * 1_000 })];
     }
+    const [first] = this.defaults;
+    const isShared = shared.some(({ id, rateLimit: rate }) => id === bucket && rate);
     return this.defaults
       .filter(({ name, skipIf }) => !skipped.has(name) && !skipIf?.(context))
-      .map(({ name, policy }) => limitOf(name, `${id}:${name}`, policy, cost));
+      .map((known) =>
+        limitOf(known.name, known === first && !isShared ? bucket : `${bucket}:${known.name}`, known.policy),
+      );
   }
 
   private async withRoute(
     apiKey: ApiKey,
     route: RouteLimits,
     context: ExecutionContext,
-  ): Promise<readonly Limit[]> {
+  ): Promise<RequestLimits> {
     const resolve = async (value: RouteLimits['cost'], what: string) =>
       whole(await (typeof value === 'function' ? value(context) : value), what);
     const cost = Math.min(await resolve(route.cost, 'cost'), OVER_ANY_LIMIT);
     const ofRoute = route.limits.map(async ({ name, limit, ttl }) => {
       const policy = { limit: await resolve(limit, 'limit'), windowMs: await resolve(ttl, 'ttl') };
-      return limitOf(this.nameOnRoute(name), `${apiKey.id}:${route.id}:${name}`, policy, cost);
+      return limitOf(this.nameOnRoute(name), `${bucketOf(apiKey)}:${route.id}:${name}`, policy);
     });
-    return [
-      ...this.ofKey(apiKey, cost, context, route),
-      ...(await Promise.all(ofRoute)),
-      ...this.ofQuota(apiKey, cost),
-    ];
+    return this.limitsOf(apiKey, cost, context, route, await Promise.all(ofRoute));
   }
 
   /** Headers name each limit once, also where a route has one of the same name as another. */
   private nameOnRoute(name: string): string {
     if (name === 'default') return 'route';
-    const isTaken = name === 'key' || name === 'quota' || this.defaults.some((known) => known.name === name);
+    const isOurs = name === 'key' || name === 'quota' || name.startsWith(SHARED);
+    const isTaken = isOurs || this.defaults.some((known) => known.name === name);
     return isTaken ? `route-${name}` : name;
   }
 
-  /** Last, so that what a rate refuses spends nothing of it. */
-  private ofQuota(apiKey: ApiKey, cost: number): readonly Limit[] {
-    const quota = quotaOf(apiKey);
-    if (quota === null) return NONE;
-    const { startsAt, endsAt } = periodAt(quota.period, this.now());
-    const policy = { limit: quota.limit, windowMs: endsAt - startsAt, period: quota.period };
-    return [{ ...limitOf('quota', apiKey.id, policy, cost), isQuota: true }];
+  private quotasOf(apiKey: ApiKey, shared: readonly SharedLimit[]): readonly Limit[] {
+    const [own, bucket, now] = [quotaOf(apiKey), bucketOf(apiKey), this.now()];
+    const limits = own ? [quotaLimit('quota', bucket, own, now)] : [];
+    for (const { id, quota } of shared)
+      if (quota && !(own && id === bucket)) limits.push(quotaLimit(`${SHARED}quota-${id}`, id, quota, now));
+    return limits;
   }
 
   private routeOf(context: ExecutionContext): RouteLimits {
@@ -127,11 +156,38 @@ export class KeyLimits {
   }
 }
 
+function hasQuota({ quota, sharedLimits }: ApiKey): boolean {
+  return quota !== null || sharedLimits?.some((shared) => shared.quota) === true;
+}
+
+/**
+ * The nearest ancestor first, and each bucket once: of several keys that were rotated into each other, the last one says how much
+ * may be used.
+ */
+function sharedOf({ sharedLimits }: ApiKey): readonly SharedLimit[] {
+  if (!sharedLimits) return [];
+  return [...new Map(sharedLimits.map((shared) => [shared.id, shared])).values()].reverse();
+}
+
+function sharedRates(apiKey: ApiKey, shared: readonly SharedLimit[]): readonly Limit[] {
+  const [bucket, limits]: [string, Limit[]] = [bucketOf(apiKey), []];
+  for (const { id, rateLimit: rate } of shared) {
+    if (!rate || (apiKey.rateLimit !== null && id === bucket)) continue;
+    limits.push(limitOf(`${SHARED}${id}`, id, { limit: rate.limit, windowMs: rate.windowSeconds * 1_000 }));
+  }
+  return limits;
+}
+
+function quotaLimit(name: string, key: string, { limit, period }: Quota, now: number): Limit {
+  const { startsAt, endsAt } = periodAt(period, now);
+  return limitOf(name, key, { limit, windowMs: endsAt - startsAt, period });
+}
+
 /** What is beyond the largest limit, as a hand may write or `Infinity` of `ThrottlerModule` is, counts as that. */
-function limitOf(name: string, key: string, declared: LimitPolicy, cost: number): Limit {
+function limitOf(name: string, key: string, declared: LimitPolicy): Limit {
   const policy = { ...declared, limit: Math.min(declared.limit, MAX_LIMIT) };
   const item = itemOf(name);
-  return { item, key, policy, policyItem: policyItem(item, policy), cost, isQuota: false };
+  return { item, key, policy, policyItem: policyItem(item, policy) };
 }
 
 function whole(value: number, what: string): number {

@@ -9,10 +9,10 @@ const OPTIONS = { onStorageFailure: 'refuse', storageTimeoutMs: 100, maxKeys: 10
 it('a memory of ours that is given as storage counts at once, as that of the limiter itself', () => {
   const storage = new MemoryThrottlerStorage(10, () => 0);
   const limiter = new RateLimiter(storage, OPTIONS, () => 0);
-  expect([1, 2, 3].map(() => limiter.hit('a', POLICY, 1))).toMatchObject([
-    { passed: true },
-    { passed: true },
-    { passed: false },
+  expect([1, 2, 3].map(() => limiter.hit([{ key: 'a', policy: POLICY }], 1))).toMatchObject([
+    [{ passed: true }],
+    [{ passed: true }],
+    [{ passed: false }],
   ]);
   expect(storage.hit('a', POLICY, 1)).toMatchObject({ passed: false });
 });
@@ -25,7 +25,9 @@ it('a key of which too many hits wait already does not make its storage fail for
   }
   const limiter = new RateLimiter(new Full(), OPTIONS);
   const ofOthers = jest.spyOn(limiter, 'failed' as never);
-  await expect(limiter.hit('a', POLICY, 1)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  await expect(limiter.hit([{ key: 'a', policy: POLICY }], 1)).rejects.toMatchObject({
+    code: 'KEY_STORE_UNAVAILABLE',
+  });
   expect(ofOthers).not.toHaveBeenCalled();
 });
 
@@ -51,8 +53,61 @@ it("a storage of somebody else's that answers at once does not keep this process
   };
   const limiter = new RateLimiter(storage, OPTIONS);
   const policy = { limit: 1_000_000_000, windowMs: 1_000 };
-  await expect(limiter.hit('a', policy, 1_000_000_000)).rejects.toMatchObject({
+  await expect(limiter.hit([{ key: 'a', policy }], 1_000_000_000)).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',
   });
   expect(hits).toBeLessThan(1_000_000_000);
+});
+
+describe('while its storage fails', () => {
+  const BUCKETS = [
+    { key: 'a', policy: { limit: 5, windowMs: 60_000 } },
+    { key: 'b', policy: { limit: 3, windowMs: 60_000 } },
+  ];
+  const stateOf = (remaining: number) => ({ remaining, resetMs: 60_000, retryAfterMs: 0 });
+
+  /** Answers once, and then fails. */
+  class Failing extends SharedThrottlerStorage {
+    private answered = false;
+    constructor(private readonly answer: Taken) {
+      super();
+    }
+    protected async take(): Promise<Taken> {
+      if (this.answered) throw new Error('away');
+      this.answered = true;
+      return this.answer;
+    }
+  }
+
+  it.each<[string, Taken, number]>([
+    ['what it said was used when a hit passed', { granted: 1, buckets: [stateOf(4), stateOf(1)] }, 1],
+    [
+      'what it said was used when another bucket refused',
+      { granted: 0, buckets: [stateOf(2), stateOf(0)] },
+      0,
+    ],
+  ])('the local count begins from %s', async (_, answer, passes) => {
+    const limiter = new RateLimiter(new Failing(answer), { ...OPTIONS, onStorageFailure: 'local' });
+    await limiter.hit(BUCKETS, 1);
+    let passed = 0;
+    for (let i = 0; i < 5; i++) if ((await limiter.hit(BUCKETS, 1)).every((hit) => hit?.passed)) passed += 1;
+    expect(passed).toBe(passes);
+  });
+});
+
+it("of a storage of somebody else's a bucket that refuses is the last one that is hit", async () => {
+  const asked: string[] = [];
+  const storage: ThrottlerStorage = {
+    increment: async (key) => {
+      asked.push(key);
+      return { totalHits: 1, timeToExpire: 1, isBlocked: key === 'b', timeToBlockExpire: 1 };
+    },
+  };
+  const limiter = new RateLimiter(storage, OPTIONS);
+  const hits = await limiter.hit(
+    ['a', 'b', 'c'].map((key) => ({ key, policy: POLICY })),
+    1,
+  );
+  expect(hits.map((hit) => hit?.passed)).toEqual([true, false, undefined]);
+  expect(asked).toEqual(['a', 'b']);
 });

@@ -9,8 +9,8 @@ import { MemoryQuotaStorage } from './memory-quota-storage';
 import { MemoryThrottlerStorage } from './memory-storage';
 import type { QuotaStorage } from './quota-storage';
 import { SharedThrottlerStorage, TooManyWaiting } from './shared-storage';
-import type { Hit, LimitPolicy } from './sliding-window';
-import { ApiKeyThrottlerStorage } from './storage';
+import type { Hit } from './sliding-window';
+import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
 
 /** How the limiter asks its storage. */
 export interface LimiterOptions {
@@ -22,23 +22,27 @@ export interface LimiterOptions {
 }
 
 /** Counts at once, in memory. */
-interface LocalStorage {
-  hit(key: string, policy: LimitPolicy, cost: number): Hit;
+interface LocalStorage extends ApiKeyThrottlerStorage {
+  hitAll(buckets: readonly Bucket[], cost: number): Hits;
+  atLeast(bucket: Bucket, used: number): void;
 }
 
 /** One hit that a storage is asked for. */
 interface Asking {
+  readonly buckets: readonly Bucket[];
+  readonly cost: number;
   readonly since: number;
   isLate: boolean;
 }
 
 /** How long a storage that failed is left alone before one hit tries it again. */
 const RETRY_MS = 200;
+const NONE: Hits = [];
 
 /**
  * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are refused; and tries again by itself
  * with one hit at a time. A hit that fails while others are answered is the trouble of its own key, and of no other. What the
- * storage let pass here is counted in memory too, so that a caller does not begin anew there.
+ * storage says was used is counted in memory too, so that a caller does not begin anew there.
  */
 class Limiter implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -66,63 +70,51 @@ class Limiter implements OnApplicationBootstrap {
   }
 
   /**
-   * Counts a hit where it fits. Null where nobody counts, and the policy is `open`.
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where nobody counts, and the policy is `refuse`
+   * Counts a hit in all buckets if it fits in each of them. Of nulls alone if nobody counts, and the policy is `open`.
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if nobody counts, and the policy is `refuse`
    */
-  hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit | null> {
-    if (this.shared === null) return this.local.hit(key, policy, cost);
-    const known = this.refusalOf(key, policy, cost);
+  hit(buckets: readonly Bucket[], cost: number): Eventually<Hits> {
+    if (this.shared === null) return this.local.hitAll(buckets, cost);
+    if (buckets.length === 0) return NONE;
+    const known = this.refusalOf(buckets, cost);
     if (known) return known;
-    if (this.failing && this.now() < this.retryAt) return this.withoutStorage(key, policy, cost);
-    return this.ask(this.shared, key, policy, cost);
+    if (this.failing && this.now() < this.retryAt) return this.withoutStorage(buckets, cost);
+    return this.ask(this.shared, buckets, cost);
   }
 
-  /** What `hit` would answer, where it is known without I/O that it does not fit; else null. Counts nothing. */
-  refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
+  /** What `hit` would return, if it is known without I/O that it does not fit; else null. Counts nothing. */
+  refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
     const storage = this.shared ?? this.local;
-    return storage instanceof ApiKeyThrottlerStorage ? storage.refusalOf(key, policy, cost) : null;
+    return storage instanceof ApiKeyThrottlerStorage ? storage.refusalOf(buckets, cost) : null;
   }
 
-  private ask(
-    shared: ThrottlerStorage,
-    key: string,
-    policy: LimitPolicy,
-    cost: number,
-  ): Eventually<Hit | null> {
+  private ask(shared: ThrottlerStorage, buckets: readonly Bucket[], cost: number): Eventually<Hits> {
     const { storageTimeoutMs } = this.options;
-    const asking: Asking = { since: this.now(), isLate: false };
+    const asking: Asking = { buckets, cost, since: this.now(), isLate: false };
     if (this.failing) this.retryAt = asking.since + RETRY_MS + storageTimeoutMs;
     const late = () => {
       asking.isLate = true;
       return new Error(`no answer within ${storageTimeoutMs} ms`);
     };
-    return rescue<Hit | null>(
-      () =>
-        this.counted(
-          inTime(storageTimeoutMs, hitIn(shared, key, policy, cost, asking), late),
-          key,
-          policy,
-          cost,
-        ),
+    return rescue<Hits>(
+      () => this.counted(inTime(storageTimeoutMs, hitIn(shared, asking), late), buckets),
       (error) => {
         if (!this.isOfOneKey(error, asking)) this.failed(error);
-        return this.withoutStorage(key, policy, cost);
+        return this.withoutStorage(buckets, cost);
       },
     );
   }
 
-  private async counted(
-    asked: Eventually<Hit>,
-    key: string,
-    policy: LimitPolicy,
-    cost: number,
-  ): Promise<Hit> {
-    const hit = await asked;
+  private async counted(asked: Eventually<Hits>, buckets: readonly Bucket[]): Promise<Hits> {
+    const hits = await asked;
     this.answeredAt = this.now();
     if (this.failing) this.logger.log(`${this.what} are counted by their storage again.`);
     this.failing = false;
-    if (hit.passed) this.local.hit(key, policy, cost);
-    return hit;
+    for (const [at, bucket] of buckets.entries()) {
+      const hit = hits[at];
+      if (hit) this.local.atLeast(bucket, bucket.policy.limit - hit.remaining);
+    }
+    return hits;
   }
 
   /** Whether a hit is not counted although the storage works. */
@@ -139,13 +131,13 @@ class Limiter implements OnApplicationBootstrap {
     this.retryAt = this.now() + RETRY_MS;
   }
 
-  private withoutStorage(key: string, policy: LimitPolicy, cost: number): Hit | null {
+  private withoutStorage(buckets: readonly Bucket[], cost: number): Hits {
     const { onStorageFailure } = this.options;
     if (onStorageFailure === 'refuse') {
       const cause = new Error(`${this.what} are not counted by their storage`);
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
     }
-    return onStorageFailure === 'open' ? null : this.local.hit(key, policy, cost);
+    return onStorageFailure === 'open' ? buckets.map(() => null) : this.local.hitAll(buckets, cost);
   }
 
   private meanwhile(): string {
@@ -159,18 +151,23 @@ class Limiter implements OnApplicationBootstrap {
 /** After so many hits on a storage that never waits for anything, others have their turn, and the deadline can pass. */
 const HITS_OF_A_TURN = 1_000;
 
-/** A storage of somebody else's knows no cost: it counts one by one, as long as somebody waits for it. */
-async function hitIn(
-  storage: ThrottlerStorage,
-  key: string,
-  policy: LimitPolicy,
-  cost: number,
-  asking: Asking,
-): Promise<Hit> {
-  if (storage instanceof ApiKeyThrottlerStorage) return storage.hit(key, policy, cost);
+/** A storage of somebody else's counts one bucket after the other, as far as the hit fits. */
+async function hitIn(storage: ThrottlerStorage, asking: Asking): Promise<Hits> {
+  if (storage instanceof ApiKeyThrottlerStorage) return storage.hitAll(asking.buckets, asking.cost);
+  const hits: (Hit | null)[] = asking.buckets.map(() => null);
+  for (const [at, bucket] of asking.buckets.entries()) {
+    const hit = await hitOneByOne(storage, bucket, asking);
+    hits[at] = hit;
+    if (!hit.passed) break;
+  }
+  return hits;
+}
+
+/** It knows no cost: it counts one by one, as long as somebody waits for it. */
+async function hitOneByOne(storage: ThrottlerStorage, { key, policy }: Bucket, asking: Asking): Promise<Hit> {
   const { limit, windowMs } = policy;
   let record = await storage.increment(key, windowMs, limit, windowMs, 'default');
-  for (let i = 1; i < cost && !record.isBlocked && !asking.isLate; i++) {
+  for (let i = 1; i < asking.cost && !record.isBlocked && !asking.isLate; i++) {
     if (i % HITS_OF_A_TURN === 0) await nextTurn();
     record = await storage.increment(key, windowMs, limit, windowMs, 'default');
   }
@@ -200,7 +197,11 @@ export class RateLimiter extends Limiter {
 
 /** Counts the quotas of keys, in PostgreSQL. */
 export class QuotaLimiter extends Limiter {
-  constructor(storage: QuotaStorage, options: LimiterOptions) {
-    super('Quotas', storage, new MemoryQuotaStorage(options.maxKeys), options);
+  constructor(
+    storage: QuotaStorage,
+    options: LimiterOptions & { readonly onQuotaFailure: StorageFailurePolicy },
+  ) {
+    const local = new MemoryQuotaStorage(options.maxKeys);
+    super('Quotas', storage, local, { ...options, onStorageFailure: options.onQuotaFailure });
   }
 }

@@ -1,23 +1,20 @@
 import type { Limit } from './key-limits';
 import type { Hit, LimitPolicy } from './sliding-window';
-
-/** A limit, and what became of a hit on it. */
-export interface Counted {
-  readonly limit: Limit;
-  readonly hit: Hit;
-}
+import type { Hits } from './storage';
 
 /**
  * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4): a policy's quota `q` and window `w`
  * in seconds; what remains of it, `r`, and the seconds `t` until some of it comes back.
  */
-export function rateLimitHeaders(counted: readonly Counted[]): Record<string, string> {
-  let [policies, limits] = ['', ''];
-  for (const { limit, hit } of counted) {
+export function rateLimitHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
+  let [policies, states] = ['', ''];
+  for (let at = 0; at < limits.length; at++) {
+    const [limit, hit] = [limits[at] as Limit, hits[at]];
+    if (!hit) continue;
     policies += policies ? `, ${limit.policyItem}` : limit.policyItem;
-    limits += `${limits && ', '}${limit.item};r=${hit.remaining};t=${resetSeconds(hit)}`;
+    states += `${states && ', '}${limit.item};r=${hit.remaining};t=${resetSeconds(hit)}`;
   }
-  return { 'RateLimit-Policy': policies, RateLimit: limits };
+  return { 'RateLimit-Policy': policies, RateLimit: states };
 }
 
 /** A name as a string of a structured field (RFC 9651 section 3.3.3), which holds visible ASCII and spaces alone. */
@@ -31,12 +28,15 @@ export function policyItem(item: string, { limit, windowMs }: LimitPolicy): stri
 }
 
 /** The set of older clients, of the limit of which least is left; `X-RateLimit-Reset` in seconds from now. */
-export function legacyHeaders(counted: readonly Counted[]): Record<string, string> {
-  const tightest = counted.reduce((a, b) => (b.hit.remaining < a.hit.remaining ? b : a));
+export function legacyHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
+  let tightest = -1;
+  for (const [at, hit] of hits.entries())
+    if (hit && hit.remaining < (hits[tightest]?.remaining ?? Number.POSITIVE_INFINITY)) tightest = at;
+  const [limit, hit] = [limits[tightest] as Limit, hits[tightest] as Hit];
   return {
-    'X-RateLimit-Limit': String(tightest.limit.policy.limit),
-    'X-RateLimit-Remaining': String(tightest.hit.remaining),
-    'X-RateLimit-Reset': String(resetSeconds(tightest.hit)),
+    'X-RateLimit-Limit': String(limit.policy.limit),
+    'X-RateLimit-Remaining': String(hit.remaining),
+    'X-RateLimit-Reset': String(resetSeconds(hit)),
   };
 }
 

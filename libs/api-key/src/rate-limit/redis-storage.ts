@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
-import { type Lot, SharedThrottlerStorage, type Taken } from './shared-storage';
-import type { LimitPolicy } from './sliding-window';
+import { type BucketState, SharedThrottlerStorage, type Taken } from './shared-storage';
+import { KEEP_MS } from './sliding-window';
+import type { Bucket } from './storage';
+
+const KEEP_US = KEEP_MS * 1_000;
 
 /** What we use of a client of ioredis. */
 export interface IoredisClient {
@@ -15,64 +18,88 @@ export interface NodeRedisClient {
 }
 
 /**
- * The log of `SlidingWindow`, in microseconds of the server's clock, which is the same for all instances. Entries are flat:
- * since, until, cost; what it is asked for: limit, window, then cost and count of each lot. A clock that was set back does not make
- * it forget.
+ * The log of `SlidingWindow`, in microseconds of the server's clock, which is the same for all instances. What it is asked for:
+ * cost and count, then limit and window of each bucket. What it stores: entries of three numbers, the first of which only an
+ * older version reads, which may count beside this one; and how long they are kept. A clock that was set back does not make it
+ * forget.
  */
 const SCRIPT = `
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local packed = redis.call('GET', KEYS[1])
-local old = packed and cmsgpack.unpack(packed) or {}
-if #old > 0 and old[#old - 1] > now then now = old[#old - 1] end
-local log, used = {}, 0
-for i = 1, #old, 3 do
-  if old[i + 1] > now - window then
-    log[#log + 1], log[#log + 2], log[#log + 3] = old[i], old[i + 1], old[i + 2]
-    used = used + old[i + 2]
+local logs, kept = {}, {}
+for i, key in ipairs(KEYS) do
+  local packed = redis.call('GET', key)
+  if packed then logs[i], kept[i] = cmsgpack.unpack(packed) else logs[i] = {} end
+  if #logs[i] > 0 then now = math.max(now, logs[i][#logs[i] - 1]) end
+end
+local granted, used = count, {}
+for i = 1, #KEYS do
+  local limit, begin, log = tonumber(ARGV[2 * i + 1]), now - tonumber(ARGV[2 * i + 2]), logs[i]
+  local sum, at = 0, #log - 1
+  while at > 0 and log[at] > begin do
+    sum = sum + log[at + 1]
+    at = at - 3
   end
+  used[i] = sum
+  granted = math.max(0, math.min(granted, math.floor((limit - sum) / cost)))
 end
-local granted, spent = {}, 0
-for i = 3, #ARGV, 2 do
-  local cost, count = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-  local fit = math.max(0, math.min(count, math.floor((limit - used - spent) / cost)))
-  granted[#granted + 1] = fit
-  spent = spent + fit * cost
-end
-if spent > 0 then
-  local together = limit > 256 and window / 256 or 0
-  if #log > 0 and now - log[#log - 2] <= together then
-    log[#log - 1], log[#log] = now, log[#log] + spent
-  else
-    log[#log + 1], log[#log + 2], log[#log + 3] = now, now, spent
-  end
-  used = used + spent
-  redis.call('SET', KEYS[1], cmsgpack.pack(log), 'PX', math.ceil(window / 1000) + 1)
-end
-local answer = {math.max(0, limit - used), log[2] and log[2] + window - now or 0}
-for at, fit in ipairs(granted) do
-  local cost, retry, left = tonumber(ARGV[2 * at + 1]), 0, used
-  if fit < tonumber(ARGV[2 * at + 2]) then
-    retry = window
-    for i = 1, #log, 3 do
-      left = left - log[i + 2]
-      if left + cost <= limit then retry = log[i + 1] + window - now break end
+local function fold(log, begin, over, tail, window)
+  local folded, size = {}, 0
+  for i = 1, #log, 3 do
+    local till = log[i + 1]
+    if till > over then
+      local cell = till > begin and window or tail
+      local last = folded[size - 1]
+      if last and cell > 0 and (last > begin) == (till > begin) and math.floor(last / cell) == math.floor(till / cell) then
+        folded[size - 1], folded[size] = till, folded[size] + log[i + 2]
+      else
+        folded[size + 1], folded[size + 2], folded[size + 3] = 0, till, log[i + 2]
+        size = size + 3
+      end
     end
   end
-  answer[#answer + 1], answer[#answer + 2] = fit, retry
+  return folded
+end
+local answer = {granted}
+for i, key in ipairs(KEYS) do
+  local limit, window = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local keep = math.max(kept[i] or ${KEEP_US}, window)
+  local begin, log = now - window, logs[i]
+  if granted > 0 then
+    log[#log + 1], log[#log + 2], log[#log + 3] = 0, now, granted * cost
+    used[i] = used[i] + granted * cost
+  end
+  if granted > 0 or (#log > 0 and keep ~= kept[i]) then
+    log = fold(log, begin, now - keep, keep / 64, (limit > 256 or #log > 1536) and window / 256 or 0)
+    redis.call('SET', key, cmsgpack.pack(log, keep), 'PX', math.ceil(keep / 1000) + 1)
+  end
+  local reset, retry, left = 0, 0, used[i]
+  if granted < count and left + cost > limit then retry = window end
+  for at = 2, #log, 3 do
+    if log[at] > begin then
+      if reset == 0 then reset = log[at] + window - now end
+      if retry < window then break end
+      left = left - log[at + 1]
+      if left + cost <= limit then retry = log[at] + window - now break end
+    end
+  end
+  answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = math.max(0, limit - used[i]), reset, retry
 end
 return answer`;
 
 const SHA = createHash('sha1').update(SCRIPT).digest('hex');
 
 /**
- * Counts in Redis 6 or later (or Valkey), one script a hit, through the client that the application has: of ioredis or of
+ * Counts in Redis 6 or later (or Valkey), one script a request, through the client that the application has: of ioredis or of
  * node-redis. Without a queue for commands while it is away (`enableOfflineQueue: false`, `disableOfflineQueue: true`) a client
  * fails at once instead of late.
  */
 export class RedisThrottlerStorage extends SharedThrottlerStorage {
-  /** @param prefix of the keys in Redis. Default `nestjs-api-key:rate:` */
+  /**
+   * @param prefix of the keys in Redis. Default `nestjs-api-key:rate:`. A Redis Cluster needs one with a hash tag, such as
+   *   `{nestjs-api-key}:rate:`, because limits that keys share are counted together, and so must lie in one slot
+   */
   constructor(
     private readonly client: IoredisClient | NodeRedisClient,
     private readonly prefix = 'nestjs-api-key:rate:',
@@ -80,32 +107,41 @@ export class RedisThrottlerStorage extends SharedThrottlerStorage {
     super();
   }
 
-  protected override async take(
-    key: string,
-    { limit, windowMs }: LimitPolicy,
-    lots: readonly Lot[],
-  ): Promise<Taken> {
-    const args = [limit, windowMs * 1_000, ...lots.flatMap(({ cost, count }) => [cost, count])];
-    const answer = (await this.run(`${this.prefix}${key}`, args.map(String))) as number[];
-    const [remaining = 0, reset = 0, ...ofLots] = answer.map(Number);
-    const granted = ofLots.filter((_, i) => i % 2 === 0);
-    const retryAfterMs = ofLots.filter((_, i) => i % 2 === 1).map((retry) => retry / 1_000);
-    return { granted, remaining, resetMs: reset / 1_000, retryAfterMs };
+  protected override async take(buckets: readonly Bucket[], cost: number, count: number): Promise<Taken> {
+    const keys = buckets.map(({ key }) => `${this.prefix}${key}`);
+    const policies = buckets.flatMap(({ policy: { limit, windowMs } }) => [limit, windowMs * 1_000]);
+    const answer = (await this.run(keys, [cost, count, ...policies].map(String))) as unknown[];
+    const [granted = 0, ...numbers] = answer.map(Number);
+    return { granted, buckets: buckets.map((_, at) => stateOf(numbers.slice(at * 3, at * 3 + 3))) };
   }
 
-  private async run(key: string, args: string[]): Promise<unknown> {
+  private async run(keys: string[], args: string[]): Promise<unknown> {
     try {
-      return await this.evaluate('evalsha', key, args);
+      return await this.evaluate('evalsha', keys, args);
     } catch (error) {
-      if (!String((error as Error).message).startsWith('NOSCRIPT')) throw error;
-      return this.evaluate('eval', key, args);
+      const message = String((error as Error).message);
+      if (message.startsWith('CROSSSLOT')) throw inSeveralSlots(this.prefix, error);
+      if (!message.startsWith('NOSCRIPT')) throw error;
+      return this.evaluate('eval', keys, args);
     }
   }
 
-  private evaluate(how: 'evalsha' | 'eval', key: string, args: string[]): Promise<unknown> {
+  private evaluate(how: 'evalsha' | 'eval', keys: string[], args: string[]): Promise<unknown> {
     const script = how === 'eval' ? SCRIPT : SHA;
-    if ('evalsha' in this.client) return this.client[how](script, 1, key, ...args);
-    const options = { keys: [key], arguments: args };
+    if ('evalsha' in this.client) return this.client[how](script, keys.length, ...keys, ...args);
+    const options = { keys, arguments: args };
     return how === 'eval' ? this.client.eval(script, options) : this.client.evalSha(script, options);
   }
+}
+
+function stateOf([remaining = 0, reset = 0, retry = 0]: readonly number[]): BucketState {
+  return { remaining, resetMs: reset / 1_000, retryAfterMs: retry / 1_000 };
+}
+
+function inSeveralSlots(prefix: string, cause: unknown): Error {
+  return new Error(
+    `the keys of "${prefix}" lie in several slots of the Redis Cluster, and limits that keys share must lie in one: ` +
+      'give RedisThrottlerStorage a prefix with a hash tag, such as "{nestjs-api-key}:rate:"',
+    { cause },
+  );
 }

@@ -1,5 +1,6 @@
-import { type Lot, SharedThrottlerStorage, type Taken, TooManyWaiting } from './shared-storage';
-import type { LimitPolicy } from './sliding-window';
+import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './shared-storage';
+import type { Hit, LimitPolicy } from './sliding-window';
+import type { Bucket } from './storage';
 
 const POLICY = { limit: 10, windowMs: 60_000 };
 const OTHER = { limit: 20, windowMs: 60_000 };
@@ -7,67 +8,115 @@ const OTHER = { limit: 20, windowMs: 60_000 };
 /** A database that answers when a test likes. */
 class Storage extends SharedThrottlerStorage {
   readonly asked: {
-    readonly policy: LimitPolicy;
-    readonly lots: readonly Lot[];
+    readonly buckets: readonly Bucket[];
+    readonly cost: number;
+    readonly count: number;
     readonly answer: (taken: Taken) => void;
     readonly fail: (error: Error) => void;
   }[] = [];
 
-  protected override take(_key: string, policy: LimitPolicy, lots: readonly Lot[]): Promise<Taken> {
-    return new Promise((answer, fail) => this.asked.push({ policy, lots, answer, fail }));
+  protected override take(buckets: readonly Bucket[], cost: number, count: number): Promise<Taken> {
+    return new Promise((answer, fail) => this.asked.push({ buckets, cost, count, answer, fail }));
   }
 }
 
-const taken = (...granted: number[]): Taken => ({
+/** The answer of a database that has one bucket. */
+const taken = (granted: number, remaining = 10, resetMs = 0, retryAfterMs = 0): Taken => ({
   granted,
-  remaining: 0,
-  resetMs: 0,
-  retryAfterMs: granted.map(() => 0),
+  buckets: [{ remaining, resetMs, retryAfterMs }],
 });
 const turn = () => new Promise(setImmediate);
 const hitsOf = (storage: Storage, ...hits: readonly (readonly [LimitPolicy, number])[]) =>
   hits.map(async ([policy, cost]) => storage.hit('a', policy, cost));
+const refusalIn = (storage: Storage, policy: LimitPolicy, cost: number): Hit | null =>
+  storage.refusalOf([{ key: 'a', policy }], cost)?.[0] ?? null;
 
-it('hits that come while one is under way are asked for together, in lots of one cost, and each policy apart', async () => {
+it('hits that come while one is under way are asked for together, each policy and each cost apart', async () => {
   const storage = new Storage();
   const hits = hitsOf(storage, [POLICY, 1], [POLICY, 1], [POLICY, 2], [OTHER, 1], [POLICY, 1]);
   const questions = [
-    [POLICY, [{ cost: 1, count: 1 }], taken(1)],
-    [
-      POLICY,
-      [
-        { cost: 1, count: 2 },
-        { cost: 2, count: 1 },
-      ],
-      taken(2, 1),
-    ],
-    [OTHER, [{ cost: 1, count: 1 }], taken(1)],
+    [POLICY, 1, 1],
+    [POLICY, 1, 2],
+    [POLICY, 2, 1],
+    [OTHER, 1, 1],
   ] as const;
-  for (const [i, [policy, lots, answer]] of questions.entries()) {
-    expect(storage.asked[i]).toMatchObject({ policy, lots });
-    storage.asked[i]?.answer(answer);
+  for (const [i, [policy, cost, count]] of questions.entries()) {
+    expect(storage.asked[i]).toMatchObject({ buckets: [{ key: 'a', policy }], cost, count });
+    storage.asked[i]?.answer(taken(count));
     await turn();
   }
   expect((await Promise.all(hits)).every(({ passed }) => passed)).toBe(true);
-  expect(storage.asked).toHaveLength(3);
+  expect(storage.asked).toHaveLength(4);
 });
 
 it('each that passed is told what was left then, and each that did not when its cost would fit', async () => {
   const storage = new Storage();
-  const [first, ...hits] = hitsOf(storage, [POLICY, 1], [POLICY, 3], [POLICY, 3], [POLICY, 1], [POLICY, 1]);
-  storage.asked[0]?.answer({ ...taken(1), remaining: 9 });
+  const [first, ...hits] = hitsOf(storage, [POLICY, 1], [POLICY, 3], [POLICY, 3], [POLICY, 3]);
+  storage.asked[0]?.answer(taken(1, 9));
   await first;
   await turn();
-  storage.asked[1]?.answer({ granted: [1, 2], remaining: 4, resetMs: 5, retryAfterMs: [7_000, 0] });
+  storage.asked[1]?.answer(taken(2, 2, 5, 7_000));
   expect(await Promise.all(hits)).toEqual([
-    { passed: true, remaining: 6, resetMs: 5, retryAfterMs: 0 },
-    { passed: false, remaining: 4, resetMs: 5, retryAfterMs: 7_000 },
     { passed: true, remaining: 5, resetMs: 5, retryAfterMs: 0 },
-    { passed: true, remaining: 4, resetMs: 5, retryAfterMs: 0 },
+    { passed: true, remaining: 2, resetMs: 5, retryAfterMs: 0 },
+    { passed: false, remaining: 2, resetMs: 5, retryAfterMs: 7_000 },
   ]);
-  expect(storage.refusalOf('a', POLICY, 3)).toMatchObject({ passed: false, remaining: 4 });
-  expect(storage.refusalOf('a', POLICY, 1)).toBeNull();
-  expect(storage.refusalOf('a', OTHER, 3)).toBeNull();
+  expect(refusalIn(storage, POLICY, 3)).toMatchObject({ passed: false, remaining: 2 });
+  expect(refusalIn(storage, POLICY, 1)).toBeNull();
+  expect(refusalIn(storage, OTHER, 3)).toBeNull();
+});
+
+describe('several buckets of one hit', () => {
+  const BUCKETS = [
+    { key: 'c', policy: POLICY },
+    { key: 'a', policy: OTHER },
+    { key: 'b', policy: POLICY },
+  ];
+  const stateOf = (remaining: number) => ({ remaining, resetMs: 5, retryAfterMs: remaining > 0 ? 0 : 7_000 });
+
+  it('are asked for in order of their keys, and answered in their own', async () => {
+    const storage = new Storage();
+    const hits = storage.hitAll(BUCKETS, 1);
+    expect(storage.asked[0]?.buckets.map(({ key }) => key)).toEqual(['a', 'b', 'c']);
+    storage.asked[0]?.answer({ granted: 0, buckets: [stateOf(1), stateOf(0), stateOf(3)] });
+    expect(await hits).toMatchObject([
+      { passed: true, remaining: 3 },
+      { passed: true, remaining: 1 },
+      { passed: false, remaining: 0, retryAfterMs: 7_000 },
+    ]);
+  });
+
+  it('know together what one of them is known to refuse, for other hits on it too', async () => {
+    const storage = new Storage();
+    const hits = storage.hitAll(BUCKETS, 1);
+    storage.asked[0]?.answer({ granted: 0, buckets: [stateOf(1), stateOf(0), stateOf(3)] });
+    await hits;
+    const others = [{ key: 'd', policy: POLICY }, BUCKETS[2] as Bucket];
+    expect(storage.refusalOf(others, 1)).toMatchObject([null, { passed: false }]);
+    expect(await storage.hitAll(others, 1)).toMatchObject([null, { passed: false }]);
+    expect(storage.asked).toHaveLength(1);
+  });
+
+  it('stand in one line with others that share the last one', async () => {
+    const storage = new Storage();
+    const [first, second] = ['x', 'y'].map(async (key) =>
+      storage.hitAll([{ key, policy: POLICY }, ...BUCKETS], 1),
+    );
+    const answer = { granted: 1, buckets: [1, 1, 1, 1].map(stateOf) };
+    expect(storage.asked).toHaveLength(1);
+    storage.asked[0]?.answer(answer);
+    await first;
+    await turn();
+    expect(storage.asked[1]?.buckets.map(({ key }) => key)).toEqual(['a', 'b', 'c', 'y']);
+    storage.asked[1]?.answer(answer);
+    expect(await second).toHaveLength(4);
+  });
+
+  it('of which there is none need no question', async () => {
+    const storage = new Storage();
+    expect(await storage.hitAll([], 1)).toEqual([]);
+    expect(storage.asked).toHaveLength(0);
+  });
 });
 
 it('a refusal that is remembered tells nobody to come back before the one that was refused', async () => {
@@ -75,24 +124,12 @@ it('a refusal that is remembered tells nobody to come back before the one that w
   const hit = storage.hit('a', POLICY, 1);
   await turn();
   const answeredAt = performance.now();
-  storage.asked[0]?.answer({ granted: [0], remaining: 0, resetMs: 59_000, retryAfterMs: [60_000] });
+  storage.asked[0]?.answer(taken(0, 0, 59_000, 60_000));
   await hit;
-  const { retryAfterMs = 0, resetMs = 0 } = storage.refusalOf('a', POLICY, 1) ?? {};
+  const { retryAfterMs = 0, resetMs = 0 } = refusalIn(storage, POLICY, 1) ?? {};
   const now = performance.now();
   expect(now + retryAfterMs).toBeGreaterThanOrEqual(answeredAt + 60_000);
   expect(now + resetMs).toBeGreaterThanOrEqual(answeredAt + 59_000);
-});
-
-it('one question names 32 costs at most, and the next one the others', async () => {
-  const storage = new Storage();
-  const costs = Array.from({ length: 50 }, (_, i) => [POLICY, i + 1] as const);
-  const hits = hitsOf(storage, [POLICY, 1], ...costs);
-  for (const [i, length] of [1, 32, 18].entries()) {
-    expect(storage.asked[i]?.lots).toHaveLength(length);
-    storage.asked[i]?.answer(taken(...Array(length).fill(1)));
-    await turn();
-  }
-  await Promise.all(hits);
 });
 
 it('no more than ten thousand hits of a key wait, and those of another key are not kept from it', async () => {

@@ -1,33 +1,31 @@
 import { LRUCache } from 'lru-cache';
 import { type Eventually, inTime } from '../eventually';
 import type { Hit, LimitPolicy } from './sliding-window';
-import { ApiKeyThrottlerStorage } from './storage';
+import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
 
 /** How long a database may take before what it was asked is given up, unless somebody waits longer. */
 const GIVE_UP_MS = 500;
 const MAX_REFUSALS = 100_000;
 /** How long a refusal is believed: then it is asked again, for someone may have given the key its limit back by hand. */
 const BELIEVE_MS = 10_000;
-/** How many hits of a key may wait, and how many costs one question may name. */
+/** How many hits may wait in one line. */
 const MAX_WAITING = 10_000;
-const MAX_LOTS = 32;
 
-/** Hits of the same cost. */
-export interface Lot {
-  readonly cost: number;
-  readonly count: number;
-}
-
-/** What a database granted of several lots. */
-export interface Taken {
-  /** How many hits of each lot fit. */
-  readonly granted: readonly number[];
-  /** What is left after all of them. */
+/** What a database says of one bucket, after the hits that it granted. */
+export interface BucketState {
   readonly remaining: number;
   /** As of `Hit`, in milliseconds. */
   readonly resetMs: number;
-  /** As of `Hit`, in milliseconds, for the first hit of each lot that did not fit; 0 where all of it did. */
-  readonly retryAfterMs: readonly number[];
+  /** As of `Hit`, in milliseconds, for the first hit that was not granted; 0 if all were, or if it fits in this bucket. */
+  readonly retryAfterMs: number;
+}
+
+/** What a database granted of several hits of one cost on several buckets. */
+export interface Taken {
+  /** How many of the hits fit in every bucket. */
+  readonly granted: number;
+  /** In the order of the buckets. */
+  readonly buckets: readonly BucketState[];
 }
 
 /** So many hits of one key wait already that no more can be taken: the fault of no database. */
@@ -38,9 +36,10 @@ export class TooManyWaiting extends Error {
 }
 
 interface Waiting {
-  readonly policy: LimitPolicy;
+  readonly buckets: readonly Bucket[];
   readonly cost: number;
-  readonly resolve: (hit: Hit) => void;
+  readonly since: number;
+  readonly resolve: (hits: Hits) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -53,25 +52,25 @@ interface Refusal {
 }
 
 /**
- * Counts in a database that several instances share. Of one key, one question is under way at a time; hits that come meanwhile
- * are asked for together in the next one, whatever they cost. A refusal is remembered until the database said that a hit would fit,
- * 10 s at most, so that a caller who goes on costs next to nothing.
+ * Counts in a database that several instances share. Hits stand in line at their last bucket, which keys of one lineage share: one
+ * question of a line is under way at a time. Hits on the same buckets that come meanwhile, and cost the same, are asked for
+ * together in a later one. A refusal is remembered until the database said that a hit would fit, 10 s at most, so that a caller
+ * who goes on costs next to nothing.
  */
 export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
-  /** A key that is nobody's, for `prepare`. */
-  protected readonly nobody: string = '';
   private readonly lines = new Map<string, Waiting[]>();
   private readonly refusals = new LRUCache<string, Refusal>({ max: MAX_REFUSALS });
   private giveUpMs = GIVE_UP_MS;
 
   /**
-   * Counts hits, lot by lot as many as fit, in one atomic statement.
+   * Counts hits of one cost, as many as fit in every bucket, in one atomic statement.
+   * @param buckets of different keys, sorted by key; none: nothing is counted
    * @param timeoutMs milliseconds after which nobody waits for the answer any more
    */
   protected abstract take(
-    key: string,
-    policy: LimitPolicy,
-    lots: readonly Lot[],
+    buckets: readonly Bucket[],
+    cost: number,
+    count: number,
     timeoutMs: number,
   ): Promise<Taken>;
 
@@ -85,17 +84,22 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
 
   /** Has the database prepare what it takes, so that the first hit does not wait for that. Counts nothing. */
   async prepare(): Promise<void> {
-    const taken = this.take(this.nobody, { limit: 1, windowMs: 1 }, [], GIVE_UP_MS);
-    await inTime(GIVE_UP_MS, taken, () => tooLate(GIVE_UP_MS));
+    await inTime(GIVE_UP_MS, this.take([], 1, 0, GIVE_UP_MS), () => tooLate(GIVE_UP_MS));
   }
 
   /** @throws TooManyWaiting */
-  override hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit> {
-    return this.refusalOf(key, policy, cost) ?? this.ask(key, policy, cost);
+  override hitAll(buckets: readonly Bucket[], cost: number): Eventually<Hits> {
+    if (buckets.length === 0) return [];
+    return this.refusalOf(buckets, cost) ?? this.ask(buckets, cost);
   }
 
   /** The refusal of a hit that the database has said would not fit yet. */
-  override refusalOf(key: string, policy: LimitPolicy, cost: number): Hit | null {
+  override refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
+    const refusals = buckets.map((bucket) => this.refusalIn(bucket, cost));
+    return refusals.some((refusal) => refusal !== null) ? refusals : null;
+  }
+
+  private refusalIn({ key, policy }: Bucket, cost: number): Hit | null {
     const known = this.refusals.get(refusalKey(key, cost));
     if (known === undefined) return null;
     const now = performance.now();
@@ -104,9 +108,10 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     return { passed: false, remaining, resetMs: Math.max(0, resetAt - now), retryAfterMs: fitsAt - now };
   }
 
-  private ask(key: string, policy: LimitPolicy, cost: number): Promise<Hit> {
+  private ask(buckets: readonly Bucket[], cost: number): Promise<Hits> {
     return new Promise((resolve, reject) => {
-      const waiting = { policy, cost, resolve, reject };
+      const waiting = { buckets, cost, since: performance.now(), resolve, reject };
+      const key = (buckets.at(-1) as Bucket).key;
       const line = this.lines.get(key);
       if (line && line.length >= MAX_WAITING) throw new TooManyWaiting();
       if (line) return void line.push(waiting);
@@ -115,32 +120,32 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     });
   }
 
-  /** Asks for all that wait, as long as any does. */
+  /** Asks for all that wait, as long as any does. One that waited too long is not asked for: nobody waits for its answer. */
   private async serve(key: string): Promise<void> {
     for (let line = this.lines.get(key); line && line.length > 0; line = this.lines.get(key)) {
-      const { lots, rest } = together(line);
+      const { together, rest } = split(line);
       this.lines.set(key, rest);
-      await this.serveTogether(key, lots);
+      const since = performance.now() - this.giveUpMs;
+      const current = together.filter((waiting) => waiting.since > since);
+      for (const waiting of together) if (waiting.since <= since) waiting.reject(tooLate(this.giveUpMs));
+      if (current.length > 0) await this.serveTogether(current);
     }
     this.lines.delete(key);
   }
 
-  private async serveTogether(key: string, lots: readonly (readonly Waiting[])[]): Promise<void> {
+  private async serveTogether(together: readonly Waiting[]): Promise<void> {
     const asked = performance.now();
     const { giveUpMs } = this;
-    const { policy } = firstOf(lots[0]);
-    const counts = lots.map((lot) => ({ cost: firstOf(lot).cost, count: lot.length }));
+    const { buckets, cost } = together[0] as Waiting;
+    const order = sortedByKey(buckets);
     try {
-      const answer = this.take(key, policy, counts, giveUpMs);
+      const answer = this.take(order.sorted, cost, together.length, giveUpMs);
       const taken = await inTime(giveUpMs, answer, () => tooLate(giveUpMs));
-      for (const [at, lot] of lots.entries()) {
-        const hits = hitsOf(taken, counts, at);
-        for (const [i, { resolve }] of lot.entries()) resolve(hits(i));
-      }
-      for (const [at, { cost }] of counts.entries())
-        if ((taken.retryAfterMs[at] ?? 0) > 0) this.remember(refusalKey(key, cost), policy, asked, taken, at);
+      const states = order.restore(taken.buckets);
+      for (const [i, { resolve }] of together.entries()) resolve(hitsOf(states, taken.granted, cost, i));
+      if (taken.granted < together.length) this.remember(buckets, cost, states, asked);
     } catch (error) {
-      for (const { reject } of lots.flat()) reject(error);
+      for (const { reject } of together) reject(error);
     }
   }
 
@@ -148,53 +153,71 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
    * The database read its clock somewhere between question and answer. A refusal is believed from the question on: too early, it
    * only asks again. A caller is told to wait from the answer on, and so never comes back too early.
    */
-  private remember(key: string, policy: LimitPolicy, asked: number, taken: Taken, at: number): void {
-    const { remaining, resetMs, retryAfterMs } = taken;
-    const fitsMs = retryAfterMs[at] ?? 0;
+  private remember(
+    buckets: readonly Bucket[],
+    cost: number,
+    states: readonly BucketState[],
+    asked: number,
+  ): void {
     const answered = performance.now();
-    const until = asked + Math.min(fitsMs, BELIEVE_MS);
-    this.refusals.set(key, {
-      until,
-      fitsAt: answered + fitsMs,
-      resetAt: answered + resetMs,
-      remaining,
-      policy,
-    });
+    for (const [at, { key, policy }] of buckets.entries()) {
+      const { remaining, resetMs, retryAfterMs } = states[at] as BucketState;
+      if (cost <= remaining) continue;
+      this.refusals.set(refusalKey(key, cost), {
+        until: asked + Math.min(retryAfterMs, BELIEVE_MS),
+        fitsAt: answered + retryAfterMs,
+        resetAt: answered + resetMs,
+        remaining,
+        policy,
+      });
+    }
   }
 }
 
-/** The hits of one lot, by their place in it; what is left for those that passed counts back from the end of all lots. */
-function hitsOf(taken: Taken, lots: readonly Lot[], at: number): (i: number) => Hit {
-  const { granted, remaining, resetMs } = taken;
-  const later = lots.slice(at + 1).reduce((sum, { cost }, i) => sum + cost * (granted[at + 1 + i] ?? 0), 0);
-  const { cost = 0 } = lots[at] ?? {};
-  const [fit = 0, retryAfterMs = 0] = [granted[at], taken.retryAfterMs[at]];
-  return (i) =>
-    i < fit
-      ? { passed: true, remaining: remaining + later + (fit - 1 - i) * cost, resetMs, retryAfterMs: 0 }
-      : { passed: false, remaining, resetMs, retryAfterMs };
+/** The hits of the i-th of those who asked together: what was left for one that passed counts back from the end. */
+function hitsOf(states: readonly BucketState[], granted: number, cost: number, i: number): readonly Hit[] {
+  return states.map(({ remaining, resetMs, retryAfterMs }) =>
+    i < granted
+      ? { passed: true, remaining: remaining + (granted - 1 - i) * cost, resetMs, retryAfterMs: 0 }
+      : { passed: cost <= remaining, remaining, resetMs, retryAfterMs },
+  );
 }
 
-/** Those of a line that go in one question: they are under the policy of the first, in lots of one cost. */
-function together(line: readonly Waiting[]): { readonly lots: Waiting[][]; readonly rest: Waiting[] } {
-  const { policy } = firstOf(line);
-  const lots = new Map<number, Waiting[]>();
-  const rest: Waiting[] = [];
-  for (const waiting of line) {
-    const lot = lots.get(waiting.cost);
-    if (!isSame(waiting.policy, policy) || (!lot && lots.size === MAX_LOTS)) rest.push(waiting);
-    else if (lot) lot.push(waiting);
-    else lots.set(waiting.cost, [waiting]);
-  }
-  return { lots: [...lots.values()], rest };
+/** Those of a line that go in one question: they are on the buckets of the first, and cost the same. */
+function split(line: readonly Waiting[]): { readonly together: Waiting[]; readonly rest: Waiting[] } {
+  const first = line[0] as Waiting;
+  const [together, rest]: [Waiting[], Waiting[]] = [[], []];
+  for (const waiting of line)
+    (waiting.cost === first.cost && areSame(waiting.buckets, first.buckets) ? together : rest).push(waiting);
+  return { together, rest };
 }
 
-function firstOf(lot: readonly Waiting[] | undefined): Waiting {
-  return lot?.[0] as Waiting;
+/** All instances lock buckets in one order, so that no two questions wait for each other. */
+function sortedByKey(buckets: readonly Bucket[]) {
+  if (buckets.length === 1) return { sorted: buckets, restore: <T>(items: readonly T[]) => items };
+  const order = buckets.map((_, at) => at).sort((a, b) => compare(buckets[a], buckets[b]));
+  const restore = <T>(items: readonly T[]): T[] => {
+    const restored: T[] = [];
+    for (const [at, from] of order.entries()) restored[from] = items[at] as T;
+    return restored;
+  };
+  return { sorted: order.map((at) => buckets[at] as Bucket), restore };
+}
+
+function compare(a: Bucket | undefined, b: Bucket | undefined): number {
+  return (a?.key ?? '') < (b?.key ?? '') ? -1 : 1;
 }
 
 function refusalKey(key: string, cost: number): string {
   return `${cost} ${key}`;
+}
+
+function areSame(a: readonly Bucket[], b: readonly Bucket[]): boolean {
+  if (a === b) return true;
+  return (
+    a.length === b.length &&
+    a.every(({ key, policy }, at) => key === b[at]?.key && isSame(policy, (b[at] as Bucket).policy))
+  );
 }
 
 function isSame(a: LimitPolicy, b: LimitPolicy): boolean {

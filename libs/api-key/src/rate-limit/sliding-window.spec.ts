@@ -158,3 +158,79 @@ it('what comes back, and when a refused hit would fit, is never further away tha
     ),
   );
 });
+
+describe('a limit and window that change', () => {
+  const HOUR_MS = 3_600_000;
+  const steps = fc.array(
+    fc.record({
+      after: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 30_000, noNaN: true }), fc.nat(2 * HOUR_MS)),
+      limit: fc.constantFrom(1, 3, 10, 257, 1_000),
+      windowMs: fc.constantFrom(1_000, 10_000, 60_000, HOUR_MS, 24 * HOUR_MS),
+      cost: fc.constantFrom(1, 1, 1, 2, 40),
+    }),
+    { minLength: 1, maxLength: 300 },
+  );
+
+  it('pass no more than one who remembers every hit lets pass, and refuse only what a bit longer window refuses', () => {
+    fc.assert(
+      fc.property(steps, (some) => {
+        const window = new SlidingWindow();
+        const passed: Passed[] = [];
+        let logged: readonly Passed[] = [];
+        let [now, kept] = [0, HOUR_MS];
+        const usedOf = (hits: readonly Passed[], ms: number) =>
+          hits.filter(({ at }) => at > now - ms).reduce((sum, { cost }) => sum + cost, 0);
+        for (const { after, limit, windowMs, cost } of some) {
+          now += after;
+          logged = logged.filter(({ at }) => at > now - kept);
+          kept = Math.max(kept, windowMs);
+          if (window.hit(now, cost, { limit, windowMs }).passed) {
+            expect(usedOf(logged, windowMs) + cost).toBeLessThanOrEqual(limit);
+            passed.push({ at: now, cost });
+            logged = [...logged, { at: now, cost }];
+          } else expect(usedOf(passed, windowMs + kept / 64) + cost).toBeGreaterThan(limit);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('leave a log of bounded length, however often they change', () => {
+    const window = new SlidingWindow();
+    let [now, most] = [0, 0];
+    for (let i = 0; i < 100_000; i++) {
+      const [limit, windowMs] = [i % 3 ? 256 : 1_000_000_000, 1_000 * 2 ** (Math.floor(i / 500) % 20)];
+      now += windowMs / 300;
+      window.hit(now, 1, { limit, windowMs });
+      most = Math.max(most, entriesOf(window));
+    }
+    expect(most).toBeLessThanOrEqual(512 + 65 + 32);
+  });
+
+  it('count at least as much as is said to be used', () => {
+    const window = new SlidingWindow();
+    const policy = { limit: 5, windowMs: 1_000 };
+    window.hit(0, 2, policy);
+    window.atLeast(500, 1, policy);
+    expect(window.usedIn(500, 1_000)).toBe(2);
+    window.atLeast(500, 4, policy);
+    expect(window.hit(500, 2, policy)).toMatchObject({ passed: false, remaining: 1 });
+    expect(window.usedIn(1_000, 1_000)).toBe(2);
+  });
+
+  it('are over when the longest of them is, and an hour has passed', () => {
+    const window = new SlidingWindow();
+    expect(window.isOver(0)).toBe(true);
+    window.hit(0, 1, { limit: 1, windowMs: 1_000 });
+    expect([HOUR_MS - 1, HOUR_MS].map((now) => window.isOver(now))).toEqual([false, true]);
+    window.hit(2_000, 1, { limit: 1, windowMs: 2 * HOUR_MS });
+    expect(window.isOver(HOUR_MS)).toBe(false);
+    window.hit(2_000, 1, { limit: 1, windowMs: 1_000 });
+    expect(window.isOver(2 * HOUR_MS)).toBe(false);
+  });
+});
+
+function entriesOf(window: SlidingWindow): number {
+  const { entries, tail } = window as unknown as Readonly<Record<'entries' | 'tail', readonly number[]>>;
+  return (entries.length + tail.length) / 2;
+}

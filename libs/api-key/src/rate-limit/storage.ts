@@ -1,10 +1,19 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { MAX_LIMIT } from '../authority';
-import type { Eventually } from '../eventually';
+import { type Eventually, then } from '../eventually';
 import type { Hit, LimitPolicy } from './sliding-window';
 
 /** What `ThrottlerStorage.increment` answers; `@nestjs/throttler` does not export the name. */
 export type ThrottlerRecord = Awaited<ReturnType<ThrottlerStorage['increment']>>;
+
+/** What is counted together, under a policy that may change from hit to hit. */
+export interface Bucket {
+  readonly key: string;
+  readonly policy: LimitPolicy;
+}
+
+/** What became of a hit on several buckets, in their order; null: not known, because the hit was not counted there. */
+export type Hits = readonly (Hit | null)[];
 
 /**
  * Counts hits in sliding windows. It is a `ThrottlerStorage`, so that it serves `ThrottlerModule` and its guard as well.
@@ -12,14 +21,23 @@ export type ThrottlerRecord = Awaited<ReturnType<ThrottlerStorage['increment']>>
  */
 export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
   /**
-   * Counts a hit where it fits.
+   * Counts a hit in all of several buckets if it fits in each of them, else in none.
+   * @param buckets of different keys
    * @param cost 1 or more, whole
    */
-  abstract hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit>;
+  abstract hitAll(buckets: readonly Bucket[], cost: number): Eventually<Hits>;
 
-  /** What `hit` would answer, where it is known without I/O that it does not fit; else null. Counts nothing. */
-  refusalOf(_key: string, _policy: LimitPolicy, _cost: number): Hit | null {
+  /** What `hitAll` would return, if it is known without I/O that the hit does not fit; else null. Counts nothing. */
+  refusalOf(_buckets: readonly Bucket[], _cost: number): Hits | null {
     return null;
+  }
+
+  /**
+   * Counts a hit in one bucket if it fits.
+   * @param cost 1 or more, whole
+   */
+  hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit> {
+    return then(this.hitAll([{ key, policy }], cost), ([hit]) => hit as Hit);
   }
 
   /**

@@ -1,5 +1,7 @@
 import type { DataSource } from 'typeorm';
-import type { Quota } from '../authority';
+import type { ApiKey } from '../api-key.entity';
+import { type Quota, quotaOf } from '../authority';
+import { bucketOf } from '../lineage';
 import { quotaTable, usageTable } from '../verification/api-key.row';
 
 const HOURS_DAYS = 7;
@@ -42,18 +44,19 @@ interface UsageRow {
 }
 
 /** What the table says of a key; what instances have not written yet is not in it. */
-export async function usageOf(
-  dataSource: DataSource,
-  keyId: string,
-  quota: Quota | null,
-): Promise<ApiKeyUsage> {
+export async function usageOf(dataSource: DataSource, apiKey: ApiKey): Promise<ApiKeyUsage> {
   const rows = await dataSource.query<UsageRow[]>(
     `SELECT period, starts_at, requests, limited FROM ${usageTable(dataSource)}
      WHERE key_id = $1::bigint AND (${isKept('>=')}) ORDER BY starts_at DESC`,
-    [keyId],
+    [apiKey.id],
   );
+  const quota = quotaOf(apiKey);
   const of = (wanted: UsageRow['period']) => rows.filter(({ period }) => period === wanted).map(usagePeriod);
-  return { quota: quota && (await spentOf(dataSource, keyId, quota)), hours: of('hour'), days: of('day') };
+  return {
+    quota: quota && (await spentOf(dataSource, bucketOf(apiKey), quota)),
+    hours: of('hour'),
+    days: of('day'),
+  };
 }
 
 /** Removes what is older than any report, and quotas of periods that are over. */
@@ -70,12 +73,12 @@ function isKept(comparison: '>=' | '<'): string {
   return `${since('hour', HOURS_DAYS)} OR ${since('day', DAYS_DAYS)}`;
 }
 
-async function spentOf(dataSource: DataSource, keyId: string, quota: Quota): Promise<QuotaUsage> {
+async function spentOf(dataSource: DataSource, bucket: string, quota: Quota): Promise<QuotaUsage> {
   const [row] = await dataSource.query<[{ used: string; resets_at: Date }]>(
     `SELECT coalesce((SELECT used FROM ${quotaTable(dataSource)} WHERE key_id = $1::bigint AND period = $2 AND starts_at >= begun), 0) AS used,
        (begun AT TIME ZONE 'UTC' + ('1 ' || $2)::interval) AT TIME ZONE 'UTC' AS resets_at
      FROM date_trunc($2::text, now(), 'UTC') AS begun`,
-    [keyId, quota.period],
+    [bucket, quota.period],
   );
   const used = Number(row.used);
   return { ...quota, used, remaining: Math.max(0, quota.limit - used), resetsAt: row.resets_at };

@@ -1,0 +1,164 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { addColumns, dropColumns } from './add-columns';
+import { existsInOwnSchema } from './own-schema';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction } from './sql';
+import { besideTable, tableOf } from './table-name';
+
+/** How long a window is kept for a longer one, as `SlidingWindow` has it. */
+const COLUMNS = { keep_ms: 'float8 NOT NULL DEFAULT 3600000' } as const;
+
+/**
+ * Adds the functions that count a request on several limits at once, and keep what was used for limits that change. Those of
+ * older versions stay, on the same rows, for instances that are not yet replaced.
+ */
+export class CountTogether implements MigrationInterface {
+  readonly name = 'CountTogether1764547200000';
+
+  up(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      const [windows, quotas] = [windowsOf(runner), quotasOf(runner)];
+      if (await addColumns(runner, windows, COLUMNS, null)) await runner.query(carryOver(quotas));
+      await runner.query(takeTogether(takeOf(runner), windows));
+      await runner.query(spendTogether(spendOf(runner), quotas));
+    });
+  }
+
+  down(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      await runner.query(`DROP FUNCTION ${takeOf(runner)}(text[], int[], float8[], int, int)`);
+      await runner.query(`DROP FUNCTION ${spendOf(runner)}(bigint[], int[], text[], int, int)`);
+      await dropColumns(runner, windowsOf(runner), COLUMNS);
+    });
+  }
+}
+
+const windowsOf = (runner: QueryRunner) => besideTable(runner, 'api_key_windows');
+const quotasOf = (runner: QueryRunner) => besideTable(runner, 'api_key_quotas');
+const takeOf = (runner: QueryRunner) => besideTable(runner, 'nestjs_api_key_take_together');
+const spendOf = (runner: QueryRunner) => besideTable(runner, 'nestjs_api_key_spend_together');
+
+/** How much of a month was used today is not known: all of it counts. What was used today counts in the month as well. */
+function carryOver(quotas: string): string {
+  return `INSERT INTO ${quotas} AS q (key_id, period, starts_at, used)
+    SELECT key_id, other, date_trunc(other, now(), 'UTC'), used
+    FROM (SELECT *, CASE period WHEN 'day' THEN 'month' ELSE 'day' END AS other FROM ${quotas}) AS spent
+    WHERE starts_at >= date_trunc(period, now(), 'UTC')
+    ON CONFLICT (key_id, period) DO UPDATE SET starts_at = greatest(q.starts_at, excluded.starts_at),
+      used = CASE WHEN q.starts_at < excluded.starts_at THEN excluded.used ELSE greatest(q.used, excluded.used) END`;
+}
+
+/**
+ * The log of `SlidingWindow`, in milliseconds of the server's clock, read once all rows are locked. The caller sorts the keys, so
+ * that two questions never wait for each other. Column `since` is for older versions. A clock that was set back does not make it
+ * forget.
+ */
+function takeTogether(name: string, windows: string): string {
+  return `CREATE OR REPLACE FUNCTION ${name}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
+      OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $take$
+    DECLARE
+      log ${windows};
+      logs ${windows}[];
+      used bigint[] := '{}';
+      t float8;
+      keep float8;
+      spent int;
+    BEGIN
+      granted := hits;
+      remaining := '{}';
+      reset_ms := '{}';
+      retry_after_ms := '{}';
+      FOR i IN 1..cardinality(keys) LOOP
+        LOOP
+          SELECT w.* INTO log FROM ${windows} w WHERE w.key = keys[i] FOR UPDATE;
+          EXIT WHEN FOUND;
+          INSERT INTO ${windows} (key) VALUES (keys[i]) ON CONFLICT DO NOTHING;
+        END LOOP;
+        logs[i] := log;
+        t := greatest(t, log.until[cardinality(log.until)]);
+      END LOOP;
+      t := greatest(t, extract(epoch FROM clock_timestamp()) * 1000);
+      FOR i IN 1..cardinality(keys) LOOP
+        used[i] := coalesce((SELECT sum(e.c) FROM unnest(logs[i].until, logs[i].cost) AS e (u, c) WHERE e.u > t - windows[i]), 0);
+        granted := greatest(0, least(granted, (limits[i] - used[i]) / hit_cost));
+      END LOOP;
+      spent := granted * hit_cost;
+      FOR i IN 1..cardinality(keys) LOOP
+        log := logs[i];
+        keep := greatest(log.keep_ms, windows[i]);
+        IF spent > 0 THEN
+          used[i] := used[i] + spent;
+          SELECT array_agg(f.u ORDER BY f.u), array_agg(f.c ORDER BY f.u) INTO log.until, log.cost FROM (
+            SELECT max(e.u) AS u, least(sum(e.c), 1000000001)::int AS c
+            FROM unnest(log.until || t, log.cost || spent) AS e (u, c)
+            WHERE e.u > t - keep
+            GROUP BY e.u > t - windows[i], CASE
+              WHEN e.u <= t - windows[i] THEN floor(e.u / (keep / 64))
+              WHEN limits[i] > 256 OR cardinality(log.until) > 512 THEN floor(e.u / (windows[i] / 256))
+              ELSE e.u END) AS f;
+        END IF;
+        IF spent > 0 OR keep > log.keep_ms THEN
+          UPDATE ${windows} w SET since = log.until, until = log.until, cost = log.cost, keep_ms = keep,
+            over_at = to_timestamp((coalesce(log.until[cardinality(log.until)], t) + keep) / 1000) WHERE w.key = keys[i];
+        END IF;
+        remaining[i] := greatest(0, limits[i] - used[i]);
+        reset_ms[i] := coalesce((SELECT windows[i] - (t - min(u)) FROM unnest(log.until) u WHERE u > t - windows[i]), 0);
+        retry_after_ms[i] := 0;
+        CONTINUE WHEN granted = hits OR used[i] + hit_cost <= limits[i];
+        retry_after_ms[i] := coalesce((
+          SELECT min(windows[i] - (t - f.u)) FROM (
+            SELECT e.u, sum(e.c) OVER (ORDER BY e.u) AS freed
+            FROM unnest(log.until, log.cost) AS e (u, c) WHERE e.u > t - windows[i]) AS f
+          WHERE used[i] - f.freed + hit_cost <= limits[i]), windows[i]);
+      END LOOP;
+    END $take$`;
+}
+
+/**
+ * Spends of quotas, by the server's clock in UTC, read once all rows are locked; the caller sorts the keys. What is spent counts in
+ * the day and in the month, so that a quota whose period changes finds it. A clock that was set back does not begin an earlier
+ * period again.
+ */
+function spendTogether(name: string, quotas: string): string {
+  return `CREATE OR REPLACE FUNCTION ${name}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
+      OUT granted int, OUT remaining int[], OUT reset_ms float8[])
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $spend$
+    DECLARE
+      spent ${quotas};
+      used bigint[] := '{}';
+      ends timestamptz[] := '{}';
+      t timestamptz;
+      found_rows int;
+    BEGIN
+      granted := hits;
+      remaining := '{}';
+      reset_ms := '{}';
+      FOR i IN 1..cardinality(keys) LOOP
+        LOOP
+          PERFORM FROM ${quotas} q WHERE q.key_id = keys[i] ORDER BY q.period FOR UPDATE;
+          GET DIAGNOSTICS found_rows = ROW_COUNT;
+          EXIT WHEN found_rows = 2;
+          INSERT INTO ${quotas} (key_id, period, starts_at, used)
+            VALUES (keys[i], 'day', '-infinity', 0), (keys[i], 'month', '-infinity', 0) ON CONFLICT DO NOTHING;
+        END LOOP;
+      END LOOP;
+      t := clock_timestamp();
+      UPDATE ${quotas} q SET starts_at = date_trunc(q.period, t, 'UTC'), used = 0
+        WHERE q.key_id = ANY (keys) AND q.starts_at < date_trunc(q.period, t, 'UTC');
+      FOR i IN 1..cardinality(keys) LOOP
+        SELECT q.* INTO spent FROM ${quotas} q WHERE q.key_id = keys[i] AND q.period = periods[i];
+        used[i] := spent.used;
+        ends[i] := (spent.starts_at AT TIME ZONE 'UTC' + ('1 ' || periods[i])::interval) AT TIME ZONE 'UTC';
+        granted := greatest(0, least(granted, (limits[i] - used[i]) / hit_cost));
+      END LOOP;
+      IF granted > 0 THEN
+        UPDATE ${quotas} q SET used = q.used + granted * hit_cost WHERE q.key_id = ANY (keys);
+      END IF;
+      FOR i IN 1..cardinality(keys) LOOP
+        remaining[i] := greatest(0, limits[i] - used[i] - granted * hit_cost);
+        reset_ms[i] := extract(epoch FROM ends[i] - t) * 1000;
+      END LOOP;
+    END $spend$`;
+}
