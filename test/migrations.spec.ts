@@ -53,6 +53,7 @@ const MIGRATIONS = [
   'LimitRates1764201600000',
   'MeterUsage1764374400000',
   'TraceLineage1764460800000',
+  'TellSilentChanges1764633600000',
 ];
 
 /** All migrations of the library, the last one first. */

@@ -4,6 +4,7 @@ import { type Acting, actorOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import { wordsOf } from '../error-words';
+import { despiteFullQueue } from '../full-queue';
 import { type Announcer, forward } from './announcer';
 import { subjectOf, type Trail } from './trail';
 
@@ -41,11 +42,14 @@ export class ChangeTrail {
     work: (manager: EntityManager) => Promise<Change<Result>>,
     record: (manager: EntityManager, events: readonly ChangeEvent[]) => Promise<void>,
   ): Promise<Result> {
-    const { result, events } = await this.dataSource.transaction(async (manager) => {
-      const change = await work(manager);
-      await record(manager, change.events);
-      return change;
-    });
+    const { result, events } = await despiteFullQueue<Change<Result>>(
+      (all) => this.dataSource.transaction(all),
+      async (manager) => {
+        const change = await work(manager);
+        await record(manager, change.events);
+        return change;
+      },
+    );
     for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
     for (const event of events) this.announcer.announce(event);
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);

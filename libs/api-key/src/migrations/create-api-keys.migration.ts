@@ -9,6 +9,7 @@ import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction } from './sql';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
+import { TellSilentChanges } from './tell-silent-changes.migration';
 import { TraceLineage } from './trace-lineage.migration';
 import { type WatchUsersOptions, watchUsers } from './watch-users.migration';
 
@@ -43,6 +44,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     LimitRates,
     MeterUsage,
     TraceLineage,
+    TellSilentChanges,
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)
