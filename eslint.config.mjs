@@ -14,6 +14,7 @@ const LEAVES = [
   'address-list',
   'authority',
   'brief-transaction',
+  'full-queue',
   'closed-getters',
   'error-words',
   'eventually',

@@ -71,8 +71,8 @@ const JOIN_OLD = {
 const NO_DELETE_NOTE = {
   rule: 'a deleted row is told, whoever deletes it',
   file: 'libs/api-key/src/migrations/revocation-feed.migration.ts',
-  from: 'PERFORM pg_notify(channel, OLD.id::text);\n      ELSIF $',
-  to: 'NULL;\n      ELSIF $',
+  from: 'notify}(channel, OLD.id::text);\n      ELSIF $',
+  to: "notify}(channel, 'u:');\n      ELSIF $",
 };
 const NO_USER_TIME = {
   file: `${VERIFICATION}/owner-cache.ts`,
@@ -91,6 +91,83 @@ const NO_RAISE = {
   from: 'await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);',
   to: 'void [raiseTrust, trustTable];',
 };
+
+const SILENT_MIGRATION = 'libs/api-key/src/migrations/tell-silent-changes.migration.ts';
+const NO_SILENCE = {
+  rule: 'a change does not notify when the queue is nearly full, and is marked instead',
+  file: SILENT_MIGRATION,
+  from: 'const FULL_FROM = 0.9;',
+  to: 'const FULL_FROM = 2;',
+};
+const NO_MARK = {
+  rule: 'a change that is not notified marks itself',
+  file: SILENT_MIGRATION,
+  from: "IF silent = 'on' THEN",
+  to: "IF silent = 'on' THEN\n        RETURN;",
+};
+const NO_RETRY = {
+  rule: 'a change that met a full queue at its commit is made again, without notifications',
+  file: 'libs/api-key/src/full-queue.ts',
+  from: 'if (!isFullQueue(error)) throw error;\n    return',
+  to: 'if (isFullQueue(error) || error) throw error;\n    return',
+};
+const NO_CLEAR = {
+  rule: 'a heartbeat that reads of a silent change forgets everything',
+  file: `${VERIFICATION}/heartbeats.ts`,
+  from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
+  to: '',
+};
+const LATE_CLEAR = {
+  rule: 'it does so before it renews the lease',
+  file: `${VERIFICATION}/heartbeats.ts`,
+  from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
+  to: 'if (silentChanges !== this.silentChanges) queueMicrotask(() => this.listener.clear());',
+};
+const NOTIFIED_ONLY = {
+  rule: 'a heartbeat renews the lease once its silent changes are read',
+  file: `${VERIFICATION}/heartbeats.ts`,
+  from: 'if (!notified || !read) return;',
+  to: 'if (!notified && read) return;',
+};
+const READ_ONLY = {
+  rule: 'a heartbeat renews the lease once its notification has arrived',
+  file: `${VERIFICATION}/heartbeats.ts`,
+  from: 'if (!notified || !read) return;',
+  to: 'if (notified && !read) return;',
+};
+const UNKNOWN_BEGINNING = {
+  rule: 'a session reads the silent changes before it forgets everything, so that it misses none after',
+  file: `${VERIFICATION}/heartbeats.ts`,
+  from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
+  to: "if (silentChanges !== this.silentChanges && this.silentChanges !== '') this.listener.clear();",
+};
+/** What the value of a sequence would do: everyone sees it before the commit. */
+const SEQUENCE = {
+  rule: 'a silent change shows by its commit, not before',
+  file: SILENT_MIGRATION,
+  from: 'api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`',
+  to: 'unused_changes (); CREATE SEQUENCE IF NOT EXISTS api_key_silent_changes`',
+  also: {
+    file: SILENT_MIGRATION,
+    from: `INSERT INTO \${schema}.api_key_silent_changes (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING`,
+    to: "SELECT nextval('public.api_key_silent_changes')",
+    also: {
+      file: `${VERIFICATION}/silent-changes.ts`,
+      from: "coalesce(string_agg(concat_ws(' ', xact, extract(epoch FROM at)), ',' ORDER BY xact, at), '')",
+      to: 'last_value || is_called::text',
+    },
+  },
+};
+const SAME_AGAIN = {
+  rule: 'forgetting silent changes leaves a trace that no session takes for what there was before',
+  file: `${VERIFICATION}/silent-changes.ts`,
+  from: 'WHERE EXISTS (SELECT FROM forgotten)',
+  to: 'WHERE false',
+};
+
+const FULL_QUEUE = 'test/full-queue.spec.ts';
+const FEED = `${VERIFICATION}/revocation-feed.spec.ts`;
+const HEARTBEATS = `${VERIFICATION}/heartbeats.spec.ts`;
 
 /** Which test shows which rule; in `test/soak/fleet.spec.ts` where no other file is named. */
 const SHOWN = [
@@ -117,6 +194,17 @@ const SHOWN = [
   [NO_RAISE, 'although the feed of number 3 is stalled'],
   [LONG_DEADLINE, 'is refused with 503 after lookUpTimeoutMs', 'libs/api-key/src/refuse.spec.ts'],
   [LONG_LEASE, 'a lease counts from when the heartbeat was sent', `${VERIFICATION}/lease.spec.ts`],
+  [NO_SILENCE, 'is nearly full, revoke succeeds', FULL_QUEUE],
+  [NO_MARK, 'a DELETE typed into psql succeeds', FULL_QUEUE],
+  [NO_RETRY, 'fills up between a change and its commit', FULL_QUEUE],
+  [NO_CLEAR, 'makes it forget everything', FEED],
+  [NO_CLEAR, 'is handled before the next one counts', HEARTBEATS],
+  [LATE_CLEAR, 'is handled before the lease is renewed', HEARTBEATS],
+  [NOTIFIED_ONLY, 'a heartbeat renews the lease from when it was sent', HEARTBEATS],
+  [READ_ONLY, 'a heartbeat renews the lease from when it was sent', HEARTBEATS],
+  [UNKNOWN_BEGINNING, 'makes it forget everything', FEED],
+  [SEQUENCE, 'is noticed once it is committed, and not before', FEED],
+  [SAME_AGAIN, 'many of them are replaced by one', FEED],
 ];
 
 const run = (...args) =>

@@ -54,6 +54,7 @@ const MIGRATIONS = [
   'MeterUsage1764374400000',
   'TraceLineage1764460800000',
   'CountTogether1764547200000',
+  'TellSilentChanges1764633600000',
 ];
 
 /** All migrations of the library, the last one first. */

@@ -4,6 +4,7 @@ import { type Acting, actorOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import { wordsOf } from '../error-words';
+import { despiteFullQueue } from '../full-queue';
 import { type Announcer, forward } from './announcer';
 import { retried } from './retried';
 import { subjectOf, type Trail } from './trail';
@@ -46,11 +47,14 @@ export class ChangeTrail {
     record: (manager: EntityManager, events: readonly ChangeEvent[]) => Promise<void>,
   ): Promise<Result> {
     const { result, events } = await retried(() =>
-      this.dataSource.transaction('READ COMMITTED', async (manager) => {
-        const change = await work(manager);
-        await record(manager, change.events);
-        return change;
-      }),
+      despiteFullQueue<Change<Result>>(
+        (all) => this.dataSource.transaction('READ COMMITTED', all),
+        async (manager) => {
+          const change = await work(manager);
+          await record(manager, change.events);
+          return change;
+        },
+      ),
     );
     for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
     for (const event of events) this.announcer.announce(event);

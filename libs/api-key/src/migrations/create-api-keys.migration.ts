@@ -10,6 +10,7 @@ import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction } from './sql';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
+import { TellSilentChanges } from './tell-silent-changes.migration';
 import { TraceLineage } from './trace-lineage.migration';
 import { type WatchUsersOptions, watchUsers } from './watch-users.migration';
 
@@ -45,6 +46,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     MeterUsage,
     TraceLineage,
     CountTogether,
+    TellSilentChanges,
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)

@@ -65,21 +65,26 @@ async function createTrust(runner: QueryRunner): Promise<void> {
 /**
  * Compares inside, for a trigger with a condition would forbid changing the type of a column that it names. A partition tells it on the
  * channel of the table that it belongs to.
+ * @param notify the function that it notifies by
  */
-export function feedFunction(runner: QueryRunner, exposed: readonly string[]): string {
+export function feedFunction(
+  runner: QueryRunner,
+  exposed: readonly string[],
+  notify: string = 'pg_notify',
+): string {
   const row = (record: string) => `(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
   return `CREATE OR REPLACE FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}() RETURNS trigger LANGUAGE plpgsql AS $feed$
     DECLARE channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid;
     BEGIN
       IF TG_OP = 'TRUNCATE' THEN
-        PERFORM pg_notify(channel, '*');
+        PERFORM ${notify}(channel, '*');
       ELSIF TG_OP = 'INSERT' THEN
-        PERFORM pg_notify(channel, '+');
+        PERFORM ${notify}(channel, '+');
       ELSIF TG_OP = 'DELETE' THEN
-        PERFORM pg_notify(channel, OLD.id::text);
+        PERFORM ${notify}(channel, OLD.id::text);
       ELSIF ${row('OLD')} IS DISTINCT FROM ${row('NEW')} THEN
-        PERFORM pg_notify(channel, OLD.id::text);
-        IF OLD.key_digest IS DISTINCT FROM NEW.key_digest THEN PERFORM pg_notify(channel, '+'); END IF;
+        PERFORM ${notify}(channel, OLD.id::text);
+        IF OLD.key_digest IS DISTINCT FROM NEW.key_digest THEN PERFORM ${notify}(channel, '+'); END IF;
       END IF;
       RETURN NULL;
     END $feed$`;

@@ -2,7 +2,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { quoteName } from '../sql-name';
 import { existsInOwnSchema } from './own-schema';
 import { inTransaction, quoteLiteral, withShortLock } from './sql';
-import { besideTable, tableOf } from './table-name';
+import { besideTable, schemaOfKeys, tableOf } from './table-name';
+import { notifyFunction } from './tell-function';
 
 /** Which changes of a user make every instance ask `loadUser` again. */
 export interface WatchUsersOptions {
@@ -42,7 +43,7 @@ async function install(
   { ignore = [] }: WatchUsersOptions,
 ): Promise<void> {
   await existsInOwnSchema(runner, tableOf(runner));
-  await runner.query(await ownerFeedFunction(runner));
+  await runner.query(await ownerFeedFunction(runner, await notifyFunction(runner)));
   await dropTriggers(runner, users);
   for (const [name, event] of Object.entries(EVENTS)) {
     const trigger = `nestjs_api_key_owner_${name}`;
@@ -56,22 +57,26 @@ async function install(
   }
 }
 
+/** Whether changes of owners are told: that is for the application to choose. */
+export async function findOwnerFeed(runner: QueryRunner): Promise<boolean> {
+  const [{ made }] = await runner.query('SELECT to_regprocedure($1) IS NOT NULL AS made', [
+    `${await schemaOfKeys(runner)}.nestjs_api_key_owner_feed()`,
+  ]);
+  return made;
+}
+
 /** Compares rows as jsonb, for not every column type can be compared; and never fails for want of the table of keys. */
-async function ownerFeedFunction(runner: QueryRunner): Promise<string> {
-  const [{ table }] = await runner.query(
-    `SELECT format('%I.%I', nspname, relname) AS table FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.oid = $1::regclass`,
-    [tableOf(runner)],
-  );
+export async function ownerFeedFunction(runner: QueryRunner, notify: string): Promise<string> {
+  const table = `${await schemaOfKeys(runner)}.api_keys`;
   return `CREATE OR REPLACE FUNCTION ${besideTable(runner, 'nestjs_api_key_owner_feed')}() RETURNS trigger LANGUAGE plpgsql AS $feed$
     DECLARE channel text := 'nestjs_api_key_feed_' || to_regclass(${quoteLiteral(table)})::oid;
     BEGIN
       IF channel IS NULL THEN
         RETURN NULL;
       ELSIF TG_OP = 'TRUNCATE' THEN
-        PERFORM pg_notify(channel, '*');
+        PERFORM ${notify}(channel, '*');
       ELSIF TG_OP = 'DELETE' OR (to_jsonb(OLD) - coalesce(TG_ARGV::text[], '{}')) IS DISTINCT FROM (to_jsonb(NEW) - coalesce(TG_ARGV::text[], '{}')) THEN
-        PERFORM pg_notify(channel, CASE WHEN octet_length(OLD.id::text) > ${LONGEST_ID_BYTES} THEN '*' ELSE 'u:' || OLD.id END);
+        PERFORM ${notify}(channel, CASE WHEN octet_length(OLD.id::text) > ${LONGEST_ID_BYTES} THEN '*' ELSE 'u:' || OLD.id END);
       END IF;
       RETURN NULL;
     END $feed$`;

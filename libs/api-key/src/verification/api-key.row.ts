@@ -76,6 +76,11 @@ export function trustTable(dataSource: DataSource): string {
   return besideKeys(dataSource, 'api_key_trust');
 }
 
+/** The name of the table of transactions whose changes were not notified. */
+export function silentTable(dataSource: DataSource): string {
+  return besideKeys(dataSource, 'api_key_silent_changes');
+}
+
 /** The name of the table that holds what is spent of quotas. */
 export function quotaTable(dataSource: DataSource): string {
   return besideKeys(dataSource, 'api_key_quotas');

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { type Eventually, then } from '../eventually';
 import { foreignSchema } from '../sql-name';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable } from './api-key.row';
+import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable, silentTable } from './api-key.row';
 import { PreparedSelect } from './prepared-select';
 import { SharedConnections } from './shared-connections';
 import { sideClient } from './side-client';
@@ -75,6 +75,7 @@ export class KeyStore {
   async check(): Promise<void> {
     const table = apiKeyTable(this.dataSource);
     await this.dataSource.query(`SELECT ${API_KEY_COLUMNS} FROM ${table} LIMIT 0`).catch(refuseUnusable);
+    await this.dataSource.query(`SELECT FROM ${silentTable(this.dataSource)} LIMIT 0`).catch(refuseUnusable);
     const { zoneless, schema, own } = await this.shape(table);
     if (!table.includes('.') && schema !== own) throw new Error(foreignSchema(schema, own));
     if (zoneless.length > 0) refuseZoneless(table, zoneless);

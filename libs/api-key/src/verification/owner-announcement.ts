@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
-import { apiKeyTable } from './api-key.row';
+import { despiteFullQueue } from '../full-queue';
+import { apiKeyTable, besideKeys } from './api-key.row';
 import { FEED_CHANNEL } from './feed-names';
 
 /** Longer ids do not fit into a notification, whose payload ends at 8,000 bytes: then everything is forgotten. */
@@ -8,13 +9,13 @@ const LONGEST_ID_BYTES = 7_000;
 /** Tells every instance by the feed that an owner changed. */
 export async function announceOwner(dataSource: DataSource, userId: string): Promise<void> {
   const payload = Buffer.byteLength(userId) > LONGEST_ID_BYTES ? '*' : `u:${userId}`;
-  const runner = dataSource.createQueryRunner('master');
-  try {
-    await runner.query(`SELECT pg_notify('${FEED_CHANNEL}' || $1::regclass::oid, $2)`, [
-      apiKeyTable(dataSource),
-      payload,
-    ]);
-  } finally {
-    await runner.release();
-  }
+  const tell = besideKeys(dataSource, 'nestjs_api_key_tell');
+  await despiteFullQueue(
+    (work) => dataSource.transaction(work),
+    (manager) =>
+      manager.query(`SELECT ${tell}('${FEED_CHANNEL}' || $1::regclass::oid, $2)`, [
+        apiKeyTable(dataSource),
+        payload,
+      ]),
+  );
 }

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { Client } from 'pg';
 import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
@@ -54,6 +55,11 @@ function listen(checkMs?: number, over = lease): RevocationFeed {
 }
 
 const isHeld = () => lease.isHeld();
+/** Waits for a heartbeat that is sent from now on. */
+const beatsAgain = () => {
+  const now = performance.now();
+  return until(() => Number(lease.heartbeatAgeMs() ?? Number.POSITIVE_INFINITY) < performance.now() - now);
+};
 const hears = (what: string) => until(() => heard.includes(what));
 const FEEDS = `pg_stat_activity WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`;
 const connections = async () => (await sql(database, `SELECT FROM ${FEEDS}`)).length;
@@ -233,4 +239,79 @@ it('it ends with the application also while the database is away', async () => {
   expect(said[0]).toMatch(/^No revocation feed, so keys are looked up at each request: ./);
   await feed.onApplicationShutdown();
   expect(said).toHaveLength(1);
+});
+
+/** What a session does that cannot notify. */
+const silently = (statement: string) =>
+  sql(database, `BEGIN; SET LOCAL nestjs_api_key.silent = 'on'; ${statement}; COMMIT`);
+
+describe('a change that is not notified', () => {
+  it.each([
+    ['of a key', `UPDATE api_keys SET revoked_at = now()`],
+    ['of an owner', `UPDATE users SET email = 'changed@example.com'`],
+  ])('%s makes it forget everything, once, in the same session', async (_, statement) => {
+    const userId = await createUser(database);
+    await sql(
+      database,
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) VALUES (${userId}, 'ci', 'd', 'p')`,
+    );
+    listen();
+    await until(isHeld);
+    const { session } = lease;
+    await silently(statement);
+    await until(() => heard.length > 1);
+    await beatsAgain();
+    await beatsAgain();
+    expect([heard, lease.session, said]).toEqual([['anything', 'anything'], session, []]);
+  });
+
+  it('is noticed once it is committed, and not before', async () => {
+    await createUser(database);
+    listen();
+    await until(isHeld);
+    const changing = new Client({ connectionString: database });
+    await changing.connect();
+    await changing.query(
+      `BEGIN; SET LOCAL nestjs_api_key.silent = 'on'; UPDATE users SET email = 'changed@example.com'`,
+    );
+    await beatsAgain();
+    await beatsAgain();
+    expect(heard).toEqual(['anything']);
+    await changing.query('COMMIT');
+    await until(() => heard.length > 1);
+    await changing.end();
+  });
+
+  it('leaves a row, and many of them are replaced by one, whichever instance does that', async () => {
+    await createUser(database);
+    for (let i = 0; i < 70; i++) await silently(`UPDATE users SET email = 'changed-${i}@example.com'`);
+    expect(await sql(database, 'SELECT FROM api_key_silent_changes')).toHaveLength(70);
+    for (const over of [lease, new Lease(LEASE_MS, SYSTEM_CLOCK, DRIFT_MS)]) listen(undefined, over);
+    await until(async () => (await sql(database, 'SELECT FROM api_key_silent_changes')).length === 1);
+    await until(() => heard.length === 4);
+    await beatsAgain();
+    await beatsAgain();
+    expect([heard.length, said]).toEqual([4, []]);
+  });
+});
+
+it('where the queue is full as it begins it trusts nothing, says so once, and begins anew by itself', async () => {
+  listen();
+  await until(isHeld);
+  const { session } = lease;
+  await replaceFunction(
+    'pg_notify(text, text)',
+    `void LANGUAGE plpgsql AS $$ BEGIN RAISE 'too many notifications in the NOTIFY queue' USING ERRCODE = '54000'; END $$`,
+  );
+  await endConnections();
+  await until(() => said.some((line) => line.includes('is full')));
+  const full = performance.now();
+  await until(() => performance.now() - full > 2 * LEASE_MS);
+  expect(isHeld()).toBe(false);
+  expect(said.slice(1)).toEqual([
+    expect.stringMatching(/: the notification queue of PostgreSQL is full: end the session/),
+  ]);
+  await sql(database, 'DROP FUNCTION public.pg_notify(text, text)');
+  await until(() => isHeld() && lease.session !== session);
+  expect(said.slice(2)).toEqual(['The revocation feed is back: keys are cached again.']);
 });

@@ -6,12 +6,16 @@ import type { Client, Notification } from 'pg';
 import type { DataSource } from 'typeorm';
 import { wordsOf } from '../error-words';
 import { inTime } from '../eventually';
-import { apiKeyTable, trustTable } from './api-key.row';
+import { FULL_QUEUE, isFullQueue } from '../full-queue';
+import { apiKeyTable, silentTable, trustTable } from './api-key.row';
 import { BackOff } from './back-off';
-import { type Clock, type Moment, momentOf } from './clock';
+import { type Clock, momentOf } from './clock';
 import { FEED_TRIGGERS, feedChannel } from './feed-names';
+import { Heartbeats } from './heartbeats';
 import type { Lease } from './lease';
+import { QueueWatch } from './queue-watch';
 import { sideClient } from './side-client';
+import { areManySilentChanges, forgetSilentChanges, readSilentChanges } from './silent-changes';
 import { raiseTrust } from './trust-bound';
 
 /** What the feed tells. */
@@ -42,6 +46,7 @@ const CLOSE_MS = 100;
 const PROBE = 'probe';
 const PROBE_MS = 2_000;
 const CHECK_MS = 60_000;
+const SERIALIZATION_FAILURE = '40001';
 
 /** A listener in the background keeps no process alive; `pg` has this and does not type it. */
 interface Unreferenced {
@@ -52,7 +57,28 @@ interface Unreferenced {
 interface Session {
   readonly client: Client;
   readonly heartbeatChannel: string;
-  readonly sent: Map<string, Moment>;
+  readonly heartbeats: Heartbeats;
+  /** Of the table whose changes it hears. */
+  readonly oid: string;
+}
+
+/**
+ * What each session asks first, and with each heartbeat. To ask for the usage of the queue also empties it of what nobody waits for
+ * any more: PostgreSQL does not do that when the last session that did ends.
+ */
+interface Reading {
+  readonly silent: string;
+  /** Text where the application has its own parsers of types. */
+  readonly usage: number | string;
+}
+
+interface Opening extends Reading {
+  readonly oid: string;
+  readonly standby: boolean;
+}
+
+interface Answer extends Reading {
+  readonly oid: string | null;
 }
 
 /** Changes of keys are not told: what is remembered may have been revoked. */
@@ -69,6 +95,7 @@ class FeedMissing extends Error {
 /** Listens on a connection of its own to the primary for changes of keys, and renews the lease by its heartbeats. */
 export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
+  private readonly queue = new QueueWatch(this.logger);
   private readonly stopped = new AbortController();
   private running: Promise<void> = Promise.resolve();
   private reported = '';
@@ -90,6 +117,11 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     await this.running;
   }
 
+  /** How full the notification queue of the server is, from 0 to 1; null while it does not listen. */
+  get queueUsage(): number | null {
+    return this.queue.usage;
+  }
+
   private get checkMs(): number {
     return this.options.checkMs ?? CHECK_MS;
   }
@@ -101,6 +133,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
       const error = await this.listen().catch((reason: unknown) => reason);
       if (error instanceof FeedMissing && this.lease.session !== null) this.listener.clear();
       this.lease.lose();
+      this.queue.observe(null);
       if (this.stopped.signal.aborted) return;
       this.report(error);
       const heldMs = this.clock.monotonic() - began;
@@ -113,15 +146,13 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   /** One listening session; it ends by an error or by the shutdown. */
   private async listen(): Promise<void> {
     const client = sideClient(this.dataSource, 'nestjs-api-key feed');
-    const heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
-    const session: Session = { client, heartbeatChannel, sent: new Map() };
     const over = new AbortController();
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
       await Promise.race([client.connect(), ended]);
       (client as Client & Unreferenced).unref();
-      const oid = await Promise.race([this.open(session, over.signal), ended]);
-      await Promise.race([this.beat(session, oid, over.signal), ended]);
+      const session = await Promise.race([this.open(client, over.signal), ended]);
+      await Promise.race([this.beat(session, over.signal), ended]);
     } finally {
       over.abort();
       client.removeAllListeners('notification');
@@ -129,26 +160,34 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
-  /** Answers the oid of the table whose changes it hears. */
-  private async open(session: Session, over: AbortSignal): Promise<string> {
-    const { client, heartbeatChannel } = session;
+  private async open(client: Client, over: AbortSignal): Promise<Session> {
     const table = apiKeyTable(this.dataSource);
     const { rows } = await client.query(
-      'SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery() AS standby',
+      `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery() AS standby, pg_notification_queue_usage() AS usage,
+         ${readSilentChanges(silentTable(this.dataSource))} AS silent`,
       [table],
     );
-    const [{ oid, standby }] = rows as [{ oid: string; standby: boolean }];
+    const [{ oid, standby, silent, usage }] = rows as [Opening];
+    this.queue.observe(Number(usage));
     if (standby) throw new Error('the connection leads to a replica, which knows no revocation in time');
     await this.checkTriggers(client);
     await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);
     const channel = feedChannel(oid);
+    const heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
+    const heartbeats = new Heartbeats(silent, {
+      clear: () => this.listener.clear(),
+      renew: (sent) => {
+        if (!over.aborted) this.lease.renew(sent);
+      },
+    });
+    const session: Session = { client, heartbeatChannel, heartbeats, oid };
     client.on('notification', (note) => this.heard(session, note.channel, String(note.payload)));
     await client.query(`LISTEN ${channel}; LISTEN ${heartbeatChannel}`);
     await this.prove(session, over);
     over.throwIfAborted();
     this.lease.begin();
     this.listener.clear();
-    return oid;
+    return session;
   }
 
   /**
@@ -173,43 +212,54 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   /** Sends heartbeats until one does not come back in time, the table is another one, or the session is over. */
-  private async beat(
-    { client, heartbeatChannel, sent }: Session,
-    oid: string,
-    over: AbortSignal,
-  ): Promise<never> {
-    const table = apiKeyTable(this.dataSource);
+  private async beat(session: Session, over: AbortSignal): Promise<never> {
+    const { client, heartbeats } = session;
     const everyChecks = Math.ceil(this.checkMs / this.options.heartbeatMs);
     for (let n = 1; ; n++) {
       const moment = momentOf(this.clock);
-      const oldest = sent.values().next().value ?? moment;
+      const oldest = heartbeats.oldest ?? moment;
       if (moment.monotonic - oldest.monotonic > this.options.leaseMs + this.options.heartbeatMs)
         throw new Error('heartbeats no longer come back');
-      sent.set(String(n), moment);
-      const { rows } = await client.query<{ oid: string | null }>({
-        name: 'nestjs_api_key_beat',
-        text: 'SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid',
-        values: [heartbeatChannel, String(n), table],
-      });
-      if (rows[0]?.oid !== oid) throw new FeedMissing(`table ${table} was replaced by another one`, false);
-      if (this.reported !== '') this.report(null);
+      await this.send(session, heartbeats.begin(moment));
+      over.throwIfAborted();
       if (n % everyChecks === 0) await this.checkTriggers(client);
       await delay(this.options.heartbeatMs, undefined, { signal: over, ref: false });
     }
   }
 
+  /** Sends one. While the queue is full none can be: the session goes on to listen, and the lease ends by itself. */
+  private async send({ client, heartbeatChannel, heartbeats, oid }: Session, number: string): Promise<void> {
+    const table = apiKeyTable(this.dataSource);
+    const silentChanges = silentTable(this.dataSource);
+    const answer = await client
+      .query<Answer>({
+        name: 'nestjs_api_key_beat',
+        text: `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${readSilentChanges(silentChanges)} AS silent,
+          pg_notification_queue_usage() AS usage`,
+        values: [heartbeatChannel, number, table],
+      })
+      .then(({ rows }) => rows[0] as Answer)
+      .catch(nullIfFull);
+    if (answer === null) {
+      heartbeats.fail(number);
+      this.queue.observe(1);
+      this.report(new Error(FULL_QUEUE));
+      return;
+    }
+    if (answer.oid !== oid) throw new FeedMissing(`table ${table} was replaced by another one`, false);
+    heartbeats.read(number, answer.silent);
+    this.queue.observe(Number(answer.usage));
+    if (this.reported !== '') this.report(null);
+    if (areManySilentChanges(answer.silent))
+      await client.query(forgetSilentChanges(silentChanges)).catch(leaveToOthers);
+  }
+
   private heard(session: Session, channel: string, payload: string): void {
-    if (channel === session.heartbeatChannel) this.cameBack(session, payload);
+    if (channel === session.heartbeatChannel) session.heartbeats.arrive(payload);
     else if (payload === '*') this.listener.clear();
     else if (payload === '+') this.listener.evictUnknown();
     else if (payload.startsWith('u:')) this.listener.evictOwner(payload.slice(2));
     else this.listener.evict(payload);
-  }
-
-  private cameBack({ sent }: Session, payload: string): void {
-    const moment = sent.get(payload);
-    sent.delete(payload);
-    if (moment) this.lease.renew(moment);
   }
 
   private async checkTriggers(client: Client): Promise<void> {
@@ -228,12 +278,22 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
 
   /** Says once what is wrong, and once that it is right again. */
   private report(error: unknown): void {
-    const words = error === null ? '' : wordsOf(error);
+    const words = error === null ? '' : isFullQueue(error) ? FULL_QUEUE : wordsOf(error);
     if (words === this.reported) return;
     this.reported = words;
     if (words === '') this.logger.log('The revocation feed is back: keys are cached again.');
     else this.logger.warn(`No revocation feed, so keys are looked up at each request: ${words}`);
   }
+}
+
+/** Under REPEATABLE READ, another instance may have forgotten them meanwhile. */
+function leaveToOthers(error: unknown): void {
+  if (Object(error).code !== SERIALIZATION_FAILURE) throw error;
+}
+
+function nullIfFull(error: unknown): null {
+  if (isFullQueue(error)) return null;
+  throw error;
 }
 
 /** Rejects when the connection ends, or the application does, which is listened for until the session is over. */

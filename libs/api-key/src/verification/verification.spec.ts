@@ -81,6 +81,7 @@ it.each([
     heartbeatAgeMs: expect.any(Number),
     cacheSize: 1,
     hitRate: 0.5,
+    notificationQueueUsage: expect.any(Number),
   });
 });
 
@@ -167,7 +168,13 @@ it('without a cache nobody listens, and nothing is remembered', async () => {
   const verification = await start({ cacheSize: 0 });
   await verification.find('d');
   expect(verification.remembered('d')).toBeUndefined();
-  expect(verification.status).toEqual({ leaseHeld: false, heartbeatAgeMs: null, cacheSize: 0, hitRate: 0 });
+  expect(verification.status).toEqual({
+    leaseHeld: false,
+    heartbeatAgeMs: null,
+    cacheSize: 0,
+    hitRate: 0,
+    notificationQueueUsage: null,
+  });
   expect(
     await sql(
       database,

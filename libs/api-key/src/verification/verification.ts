@@ -31,6 +31,8 @@ export interface VerificationStatus {
   readonly cacheSize: number;
   /** Share of look-ups that needed no I/O since the start; null before the first. */
   readonly hitRate: number | null;
+  /** How full the notification queue of the database server is, from 0 to 1; null while the feed does not listen. */
+  readonly notificationQueueUsage: number | null;
 }
 
 /** From a digest to its key: remembered under the lease, else looked up. */
@@ -111,6 +113,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
       heartbeatAgeMs: this.lease.heartbeatAgeMs(),
       cacheSize: size,
       hitRate,
+      notificationQueueUsage: this.feed?.queueUsage ?? null,
     };
   }
 

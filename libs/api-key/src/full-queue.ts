@@ -1,0 +1,34 @@
+import type { EntityManager } from 'typeorm';
+
+const PROGRAM_LIMIT_EXCEEDED = '54000';
+
+/** What people are told of it. */
+export const FULL_QUEUE =
+  'the notification queue of PostgreSQL is full: end the session that listens in an open transaction, with the oldest xact_start in pg_stat_activity';
+
+/** Whether PostgreSQL could not commit, because its notification queue is full. */
+export function isFullQueue(error: unknown): boolean {
+  return Object(error).code === PROGRAM_LIMIT_EXCEEDED;
+}
+
+type Work<T> = (manager: EntityManager) => Promise<T>;
+
+/**
+ * Makes a change, and makes it again, whole and without notifications, if the notification queue became full before its commit:
+ * every instance notices that with its next heartbeat.
+ * @param transact runs the work in a transaction of its own
+ */
+export async function despiteFullQueue<T>(
+  transact: (work: Work<T>) => Promise<T>,
+  work: Work<T>,
+): Promise<T> {
+  try {
+    return await transact(work);
+  } catch (error) {
+    if (!isFullQueue(error)) throw error;
+    return transact(async (manager) => {
+      await manager.query(`SET LOCAL nestjs_api_key.silent = 'on'`);
+      return work(manager);
+    });
+  }
+}

@@ -1,0 +1,100 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { existsInOwnSchema } from './own-schema';
+import { feedFunction } from './revocation-feed.migration';
+import { inTransaction } from './sql';
+import { schemaOfKeys, tableOf } from './table-name';
+import { tellFunction } from './tell-function';
+import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
+import { findOwnerFeed, ownerFeedFunction } from './watch-users.migration';
+
+const OLDEST_SERVER = 130_000;
+
+/** From this part of the queue on nothing is notified, so that a commit does not meet a full one. */
+const FULL_FROM = 0.9;
+
+/** Lets a change that a full notification queue cannot tell be made all the same, and be noticed. */
+export class TellSilentChanges implements MigrationInterface {
+  readonly name = 'TellSilentChanges1764633600000';
+
+  up(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await refuseOldServer(runner);
+      await existsInOwnSchema(runner, tableOf(runner));
+      const schema = await schemaOfKeys(runner);
+      await runner.query(createSilentChanges(schema));
+      await runner.query(markFunction(schema));
+      await runner.query(tellFunctionIn(schema));
+      await grant(runner, schema);
+      await replaceFeeds(runner, tellFunction(schema));
+    });
+  }
+
+  down(runner: QueryRunner): Promise<void> {
+    return inTransaction(runner, async () => {
+      await existsInOwnSchema(runner, tableOf(runner));
+      const schema = await schemaOfKeys(runner);
+      await replaceFeeds(runner, 'pg_notify');
+      await runner.query(`DROP FUNCTION ${tellFunction(schema)}(text, text)`);
+      await runner.query(`DROP FUNCTION ${schema}.nestjs_api_key_mark_silent()`);
+      await runner.query(`DROP TABLE ${schema}.api_key_silent_changes`);
+    });
+  }
+}
+
+async function refuseOldServer(runner: QueryRunner): Promise<void> {
+  const [{ number, version }] = await runner.query(
+    `SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version`,
+  );
+  if (number >= OLDEST_SERVER) return;
+  throw new Error(
+    `nestjs-api-key: PostgreSQL 13 or later is needed, and this server is ${version}. ` +
+      'Upgrade it, and migrate again; nothing was changed.',
+  );
+}
+
+/** The feeds of keys and, where there is one, of owners, with the function that they notify by. */
+async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> {
+  await runner.query(feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
+  if (await findOwnerFeed(runner)) await runner.query(await ownerFeedFunction(runner, notify));
+}
+
+/**
+ * A row for each transaction that could not notify. One row that all of them update would make each wait for the commit of the one
+ * before, and deadlock or fail under REPEATABLE READ. The time keeps the rows of a restored dump apart from transactions with the
+ * same id in a new cluster.
+ */
+function createSilentChanges(schema: string): string {
+  return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;
+}
+
+/** SECURITY DEFINER: a role that writes users or keys, such as that of a Rails app, may have no right on the table. */
+function markFunction(schema: string): string {
+  return `CREATE OR REPLACE FUNCTION ${schema}.nestjs_api_key_mark_silent() RETURNS void LANGUAGE sql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $mark$
+      INSERT INTO ${schema}.api_key_silent_changes (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING
+    $mark$`;
+}
+
+/** Looks at the queue once a transaction: what that notifies is added to the queue at its commit only. */
+function tellFunctionIn(schema: string): string {
+  return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql AS $tell$
+    DECLARE silent text := pg_catalog.current_setting('nestjs_api_key.silent', true);
+    BEGIN
+      IF silent IS NULL OR silent NOT IN ('on', 'off') THEN
+        silent := CASE WHEN pg_catalog.pg_notification_queue_usage() >= ${FULL_FROM} THEN 'on' ELSE 'off' END;
+        PERFORM pg_catalog.set_config('nestjs_api_key.silent', silent, true);
+      END IF;
+      IF silent = 'on' THEN
+        PERFORM ${schema}.nestjs_api_key_mark_silent();
+      ELSE
+        PERFORM pg_catalog.pg_notify(channel, payload);
+      END IF;
+    END $tell$`;
+}
+
+/** Also where the default privileges of the database give nobody the right to call functions: writes of others call these. */
+async function grant(runner: QueryRunner, schema: string): Promise<void> {
+  await runner.query(
+    `GRANT EXECUTE ON FUNCTION ${schema}.nestjs_api_key_mark_silent(), ${tellFunction(schema)}(text, text) TO PUBLIC`,
+  );
+}

@@ -1,0 +1,32 @@
+import type { Logger } from '@nestjs/common';
+
+const WARN_FROM = 0.25;
+
+/** How full the notification queue of the server is, and one warning each time that it fills up. */
+export class QueueWatch {
+  private last: number | null = null;
+  private warned = false;
+
+  constructor(private readonly logger: Logger) {}
+
+  /** From 0 to 1; null while nobody looks. */
+  get usage(): number | null {
+    return this.last;
+  }
+
+  /** @param usage from 0 to 1; null: nobody looks any more */
+  observe(usage: number | null): void {
+    this.last = usage;
+    if (usage === null) return;
+    const isFilling = usage >= WARN_FROM;
+    if (isFilling && !this.warned) this.warn(usage);
+    this.warned = isFilling;
+  }
+
+  private warn(usage: number): void {
+    this.logger.warn(
+      `The notification queue of PostgreSQL is ${Math.floor(usage * 100)} % full; once it is full, keys are looked up at each request. ` +
+        'End the session that listens in an open transaction, with the oldest xact_start in pg_stat_activity.',
+    );
+  }
+}
