@@ -28,6 +28,7 @@ const LEAVES = [
   'route-inventory',
   'scope-catalogue',
   'scopes.decorator',
+  'shared-limits',
   'sql-name',
   'store-errors',
   'write-in-time',

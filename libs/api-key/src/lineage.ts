@@ -24,19 +24,22 @@ export function ancestorsOf(parents: readonly Ancestor[]): string[] {
 }
 
 /**
- * Removes ancestors until 32 are left, the oldest first: those that have ended, for they make no key any more, and others only if
- * `mustFit`. A revocation still finds what a removed one made through the keys between.
+ * The ancestors of a new key, at most 32 of them. What a parent with 32 has among its own may go, the oldest first: those that have
+ * ended, for they make no key any more, and others only if `mustFit`. A revocation finds what a removed one made through that parent.
  * @param ended ids of ancestors that are revoked, expired or gone
- * @returns null if too many of them are live
+ * @returns null if they do not fit
  */
 export function fitAncestors(
-  ancestorIds: readonly string[],
+  parents: readonly Ancestor[],
   ended: ReadonlySet<string>,
   mustFit: boolean,
 ): readonly string[] | null {
-  const kept = withoutOldest(ancestorIds, (id) => ended.has(id));
-  if (kept.length <= MAX_ANCESTORS) return kept;
-  return mustFit ? withoutOldest(kept, () => true) : null;
+  const ids = new Set(parents.map(({ id }) => id));
+  const full = parents.filter(({ ancestorIds }) => ancestorIds.length >= MAX_ANCESTORS);
+  const covered = new Set(full.flatMap(({ ancestorIds }) => ancestorIds).filter((id) => !ids.has(id)));
+  const live = withoutOldest(ancestorsOf(parents), (id) => covered.has(id) && ended.has(id));
+  const kept = mustFit ? withoutOldest(live, (id) => covered.has(id)) : live;
+  return kept.length <= MAX_ANCESTORS ? kept : null;
 }
 
 function withoutOldest(ids: readonly string[], mayGo: (id: string) => boolean): readonly string[] {

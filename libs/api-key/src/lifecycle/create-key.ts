@@ -39,8 +39,9 @@ export async function createKey(
 }
 
 /** What a new key is given: what is asked for, else the bounds of the key that acts. */
-function authorityFor(input: ApiKeyFields, maker: ApiKey | null, { defaults }: KeyChange): Authority {
-  const bounds = maker && authorityOf(maker);
+function authorityFor(input: ApiKeyFields, maker: ApiKey | null, change: KeyChange): Authority {
+  const { defaults } = change;
+  const bounds = maker && authorityOf(maker, change);
   const authority: Authority = {
     scopes: input.scopes ?? [],
     expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
@@ -54,11 +55,11 @@ function authorityFor(input: ApiKeyFields, maker: ApiKey | null, { defaults }: K
 }
 
 async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
-  const ancestors = ancestorsOf([maker]);
-  const ancestorIds = fitAncestors(ancestors, await endedAmong(change, ancestors), false);
+  const ended = await endedAmong(change, ancestorsOf([maker]));
+  const ancestorIds = fitAncestors([maker], ended, false);
   if (!ancestorIds)
     throw new ApiKeyConflictError(
       `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,
     );
-  return { ancestorIds, sharedLimits: mergeShares(sharesOf(maker), null), bucketId: null };
+  return { ancestorIds, sharedLimits: mergeShares(sharesOf(maker, change), null), bucketId: null };
 }

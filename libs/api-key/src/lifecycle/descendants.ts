@@ -8,14 +8,14 @@ type Table = Pick<KeyChange, 'manager' | 'table'>;
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
 /**
- * All that a key made, as a query `lineage (id)` with the key itself as `$1`, also if that has no row any more. A row with as many
- * ancestors as fit may lack older ones, so the search goes on from it.
+ * All that a key made, as a query `lineage (id)` with the key itself as `$1`, also if that has no row any more. What a key with as many
+ * ancestors as fit made may lack those, so the search goes on from it.
  */
-function lineage(table: string): string {
-  return `WITH RECURSIVE lineage (id, is_cut) AS (
+export function lineage(table: string): string {
+  return `WITH RECURSIVE lineage (id, is_full) AS (
       SELECT $1::bigint, true
       UNION
-      SELECT k.id, cardinality(k.ancestor_ids) >= ${MAX_ANCESTORS} FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id] WHERE l.is_cut
+      SELECT k.id, cardinality(k.ancestor_ids) >= ${MAX_ANCESTORS} FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id] WHERE l.is_full
     )`;
 }
 

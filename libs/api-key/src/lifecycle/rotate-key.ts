@@ -20,7 +20,7 @@ export interface Rotation {
 /**
  * Makes the successor of a key, and ends that one after the overlap at the latest.
  * @returns null if there is no such key
- * @throws ApiKeyConflictError if the key is revoked, expired or rotated already
+ * @throws ApiKeyConflictError if the key is revoked, expired or rotated already, or has too many ancestors with the key that acts
  * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
  */
 export async function rotateKey(
@@ -35,10 +35,10 @@ export async function rotateKey(
   refuseUnlessRotatable(target);
   const { manager, table, acting, defaults } = change;
   const authority: Authority = {
-    ...authorityOf(target.apiKey),
+    ...authorityOf(target.apiKey, change),
     expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
   };
-  if (actor) refuseExcess(authority, authorityOf(actor), { defaults, isShared: true });
+  if (actor) refuseExcess(authority, authorityOf(actor, change), { defaults, isShared: true });
   await endAfter(change, id, overlapSeconds);
   const { userId, name, metadata } = target.apiKey;
   const lineage = await lineageFrom(change, target.apiKey, actor);
@@ -68,11 +68,16 @@ async function endAfter({ manager, table }: KeyChange, id: string, overlapSecond
  */
 async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
   const maker = actor && actor.id !== old.id ? actor : null;
-  const ancestors = ancestorsOf(maker ? [maker, old] : [old]);
+  const parents = maker ? [maker, old] : [old];
+  const ancestorIds = fitAncestors(parents, await endedAmong(change, ancestorsOf(parents)), true);
+  if (!ancestorIds)
+    throw new ApiKeyConflictError(
+      `keys ${old.id} and ${maker?.id} have too many ancestors together: let key ${old.id} rotate itself`,
+    );
   const bucketId = bucketOf(old);
-  const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker) : [])];
+  const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];
   return {
-    ancestorIds: fitAncestors(ancestors, await endedAmong(change, ancestors), true) ?? [],
+    ancestorIds,
     sharedLimits: mergeShares(shares, bucketId),
     bucketId,
   };
