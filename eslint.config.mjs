@@ -29,6 +29,7 @@ const LEAVES = [
   'route-inventory',
   'scope-catalogue',
   'scopes.decorator',
+  'shared-limits',
   'sql-name',
   'store-errors',
   'write-in-time',

@@ -4,6 +4,7 @@ import type { SharedLimit } from './authority';
 import { inspectClosed } from './closed-getters';
 import { maskKey } from './credential/mask';
 import { holdsScope } from './credential/scope';
+import { sharedLimitsOrNone } from './shared-limits';
 
 /** `bigint` arrives as a string and `integer` as a number; the owner may be either, or a uuid. */
 const asText: ValueTransformer = { to: (value) => value, from: String };
@@ -24,12 +25,13 @@ export function scopesOrNone(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((scope) => typeof scope === 'string') : [];
 }
 
-/** A `bigint[]` as texts; NULL is none. */
+/** A `bigint[]` as texts; NULL, and NULL elements, are none. */
 export function idsOrNone(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
+  return Array.isArray(value) ? value.filter((id) => id !== null).map(String) : [];
 }
 
 const asIds: ValueTransformer = { to: (value) => value, from: idsOrNone };
+const asSharedLimits: ValueTransformer = { to: (value) => value, from: sharedLimitsOrNone };
 const asDate: ValueTransformer = { to: (value) => value, from: dateOrNull };
 const asScopes: ValueTransformer = { to: (value) => value, from: scopesOrNone };
 
@@ -125,7 +127,7 @@ export class ApiKey {
   ancestorIds!: string[];
 
   /** Column `shared_limits`: the limits of ancestors that this key uses up as well; null: none. */
-  @Column({ name: 'shared_limits', type: 'jsonb', nullable: true })
+  @Column({ name: 'shared_limits', type: 'jsonb', nullable: true, transformer: asSharedLimits })
   sharedLimits!: SharedLimit[] | null;
 
   /** Column `bucket_id`: the first of the keys that this one was rotated from, whose use counts on its own limits too; null: none. */

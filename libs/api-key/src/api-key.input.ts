@@ -202,13 +202,13 @@ export function scopesProblems(scopes: unknown, catalogue: readonly string[] | n
   return Array.from(scopes).flatMap((scope) => scopeProblem(scope, catalogue));
 }
 
-function isRateLimit(value: unknown): value is RateLimit {
+export function isRateLimit(value: unknown): value is RateLimit {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, windowSeconds } = value as Partial<RateLimit>;
   return isWhole(limit, MAX_LIMIT) && isWhole(windowSeconds, MAX_WINDOW_SECONDS);
 }
 
-function isQuota(value: unknown): value is Quota {
+export function isQuota(value: unknown): value is Quota {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, period } = value as Partial<Quota>;
   return isWhole(limit, MAX_LIMIT) && (period === 'day' || period === 'month');

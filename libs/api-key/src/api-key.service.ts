@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, ownerOf } from './acting';
 import type { ApiKey } from './api-key.entity';
-import { ApiKeyInputError } from './api-key.errors';
+import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
 import type { RecordedApiKeyEvent } from './api-key.event';
 import {
   type ApiKeyFields,
@@ -414,7 +414,8 @@ export class ApiKeyService {
   }
 
   private changeOf(manager: EntityManager, acting: Acting): KeyChange {
-    return { manager, table: this.table, acting, defaults: this.defaults };
+    const { windowSeconds } = this.options.rateLimit;
+    return { manager, table: this.table, acting, defaults: this.defaults, windowSeconds };
   }
 
   /** If the outcome of the COMMIT is unknown, the row tells it. */
@@ -424,6 +425,7 @@ export class ApiKeyService {
         revokeKey(this.changeOf(manager, acting), id, scope),
       );
     } catch (error) {
+      if (error instanceof ApiKeyRefusal) throw error;
       const found = await keyById(this.dataSource, id, ownerOf(acting)).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);

@@ -69,10 +69,17 @@ export interface Excess {
   readonly missing: readonly string[];
 }
 
-/** The limit of a key; null where it has none of its own. */
-export function rateLimitOf({ rateLimit, rateLimitWindowSeconds }: ApiKey): RateLimit | null {
-  if (rateLimit === null || rateLimitWindowSeconds === null) return null;
-  return { limit: rateLimit, windowSeconds: rateLimitWindowSeconds };
+/**
+ * The limit of a key; null where it has none of its own.
+ * @param defaultWindowSeconds of a limit without a window, or with one that is none, as a hand may write; null: it shows as it is
+ */
+export function rateLimitOf(
+  { rateLimit, rateLimitWindowSeconds }: ApiKey,
+  defaultWindowSeconds: number | null = null,
+): RateLimit | null {
+  const hasWindow = rateLimitWindowSeconds !== null && rateLimitWindowSeconds > 0;
+  const windowSeconds = hasWindow ? rateLimitWindowSeconds : (defaultWindowSeconds ?? rateLimitWindowSeconds);
+  return rateLimit === null || windowSeconds === null ? null : { limit: rateLimit, windowSeconds };
 }
 
 /** The quota of a key; null where it has none. A period that is none, as a hand may write, is the longer one: it allows less. */
@@ -119,29 +126,61 @@ function isExpiryWithin(given: Date | null, bound: Date | null): boolean {
   return bound === null || (given !== null && given.getTime() <= bound.getTime());
 }
 
-/** Each limit of the bound must hold for what is given, by one of its limits. */
 function areLimitsWithin(given: Authority, bound: Authority, { defaults, isShared }: Comparison): boolean {
-  const limits = rateLimitsOf(given, defaults);
-  const isWithin = isShared ? isLimitWithin : isLimitWithinAnyWindow;
-  return rateLimitsOf(bound, defaults).every((outer) => limits.some((inner) => isWithin(inner, outer)));
+  const [inner, outer] = [ratesOf(given, defaults), ratesOf(bound, defaults)];
+  return areWithin(inner, outer, isShared ? isLimitWithin : isLimitWithinAnyWindow);
 }
 
 function areQuotasWithin(given: Authority, bound: Authority, { isShared }: Comparison): boolean {
-  const quotas = quotasOf(given);
-  const isWithin = isShared ? isQuotaWithin : isQuotaWithinAnyPeriod;
-  return quotasOf(bound).every((outer) => quotas.some((inner) => isWithin(inner, outer)));
+  return areWithin(quotasOf(given), quotasOf(bound), isShared ? isQuotaWithin : isQuotaWithinAnyPeriod);
 }
 
-function rateLimitsOf(
-  { rateLimit, sharedLimits }: Authority,
-  defaults: readonly RateLimit[],
-): readonly RateLimit[] {
-  const shared = (sharedLimits ?? []).flatMap((limit) => limit.rateLimit ?? []);
-  return [...(rateLimit === null ? defaults : [rateLimit]), ...shared];
+/** Limits of one kind: those of the key itself, and those of ancestors by bucket. */
+interface Limits<Limit> {
+  readonly own: readonly Limit[];
+  readonly shared: ReadonlyMap<string, Limit>;
 }
 
-function quotasOf({ quota, sharedLimits }: Authority): readonly Quota[] {
-  return [...(quota === null ? [] : [quota]), ...(sharedLimits ?? []).flatMap((limit) => limit.quota ?? [])];
+/**
+ * Each limit of the bound must hold for what is given: by its own limit, or a shared one by the same in the same bucket. Another
+ * ancestor's limit excuses nothing, for it may be raised later.
+ */
+function areWithin<Limit>(
+  given: Limits<Limit>,
+  bound: Limits<Limit>,
+  isWithin: (inner: Limit, outer: Limit) => boolean,
+): boolean {
+  const isOwnWithin = (outer: Limit) => given.own.some((inner) => isWithin(inner, outer));
+  return (
+    bound.own.every(isOwnWithin) &&
+    [...bound.shared].every(([bucket, outer]) => {
+      const inner = given.shared.get(bucket);
+      return isOwnWithin(outer) || (inner !== undefined && isWithin(inner, outer));
+    })
+  );
+}
+
+function ratesOf({ rateLimit, sharedLimits }: Authority, defaults: readonly RateLimit[]): Limits<RateLimit> {
+  return {
+    own: rateLimit === null ? defaults : [rateLimit],
+    shared: byBucket(sharedLimits, (limit) => limit.rateLimit),
+  };
+}
+
+function quotasOf({ quota, sharedLimits }: Authority): Limits<Quota> {
+  return { own: quota === null ? [] : [quota], shared: byBucket(sharedLimits, (limit) => limit.quota) };
+}
+
+function byBucket<Limit>(
+  shared: readonly SharedLimit[] | null,
+  of: (limit: SharedLimit) => Limit | null,
+): ReadonlyMap<string, Limit> {
+  const limits = new Map<string, Limit>();
+  for (const limit of shared ?? []) {
+    const one = of(limit);
+    if (one !== null) limits.set(limit.id, one);
+  }
+  return limits;
 }
 
 /** Neither more in one burst, nor more in the long run. */

@@ -34,8 +34,9 @@ export function refuseUnavailable(error: unknown): never {
   throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(wordsOf(error)) });
 }
 
-/** Errors of TypeORM, of the driver and of the socket below it. */
+/** Errors of TypeORM, of the driver and of the socket below it; a refusal has a code as well, and is none. */
 function isOfStore(error: unknown): boolean {
+  if (error instanceof ApiKeyRefusal) return false;
   return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);
 }
 

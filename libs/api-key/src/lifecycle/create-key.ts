@@ -39,8 +39,9 @@ export async function createKey(
 }
 
 /** What a new key is given: what is asked for, else the bounds of the key that acts. */
-function authorityFor(input: ApiKeyFields, maker: ApiKey | null, { defaults }: KeyChange): Authority {
-  const bounds = maker && authorityOf(maker);
+function authorityFor(input: ApiKeyFields, maker: ApiKey | null, change: KeyChange): Authority {
+  const { defaults } = change;
+  const bounds = maker && authorityOf(maker, change);
   const authority: Authority = {
     scopes: input.scopes ?? [],
     expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
@@ -60,5 +61,5 @@ async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
     throw new ApiKeyConflictError(
       `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,
     );
-  return { ancestorIds, sharedLimits: mergeShares(sharesOf(maker), null), bucketId: null };
+  return { ancestorIds, sharedLimits: mergeShares(sharesOf(maker, change), null), bucketId: null };
 }

@@ -11,7 +11,7 @@ const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at 
  * All that a key made, as a query `lineage (id)` with the key itself as `$1`, even if its row is gone. A row may lack its
  * oldest ancestors, so the search continues from each key that it finds.
  */
-function lineage(table: string): string {
+export function lineage(table: string): string {
   return `WITH RECURSIVE lineage (id) AS (
       SELECT $1::bigint
       UNION

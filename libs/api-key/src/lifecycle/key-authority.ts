@@ -2,23 +2,26 @@ import type { ApiKey } from '../api-key.entity';
 import { ApiKeyAuthorityError } from '../api-key.errors';
 import { type Authority, type Comparison, excessOf, quotaOf, rateLimitOf } from '../authority';
 import { bucketOf, shareOf } from '../lineage';
+import type { KeyChange } from './key-change';
+
+type Defaults = Pick<KeyChange, 'windowSeconds'>;
 
 /** What a key may do and for how long. */
-export function authorityOf(apiKey: ApiKey): Authority {
+export function authorityOf(apiKey: ApiKey, { windowSeconds }: Defaults): Authority {
   const { scopes, allowedIps, expiresAt, sharedLimits } = apiKey;
   return {
     scopes,
     allowedIps,
     expiresAt,
-    rateLimit: rateLimitOf(apiKey),
+    rateLimit: rateLimitOf(apiKey, windowSeconds),
     quota: quotaOf(apiKey),
     sharedLimits,
   };
 }
 
 /** The limits that a key hands on to the keys that it makes. */
-export function sharesOf(apiKey: ApiKey) {
-  return shareOf(authorityOf(apiKey), bucketOf(apiKey));
+export function sharesOf(apiKey: ApiKey, defaults: Defaults) {
+  return shareOf(authorityOf(apiKey, defaults), bucketOf(apiKey));
 }
 
 /** @throws ApiKeyAuthorityError if something goes beyond */

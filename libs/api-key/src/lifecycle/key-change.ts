@@ -10,4 +10,6 @@ export interface KeyChange {
   readonly acting: Acting;
   /** What limits a key without a limit of its own. */
   readonly defaults: readonly RateLimit[];
+  /** The window of a limit that has none. */
+  readonly windowSeconds: number;
 }

@@ -52,15 +52,21 @@ export async function lockActor(change: KeyChange, owner: string): Promise<ApiKe
   return apiKey ? actorAmong(await lockRows(change, [apiKey.id]), change, owner) : null;
 }
 
-/** In order of id, so that two changes never wait for each other. */
+/**
+ * In order of id, so that two changes never wait for each other. The rows are read by a second statement, because the one that
+ * locks may have read the clock before it waited.
+ */
 async function lockRows(
   { manager, table }: KeyChange,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LockedKey>> {
+  await manager.query(`SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`, [
+    ids,
+  ]);
   const rows = await manager.query<LockedRow[]>(
     `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false) AS expired, clock_timestamp() AS now,
        (SELECT s.id FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
-     FROM ${table} k WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`,
+     FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],
   );
   return new Map(rows.map((row) => [String(row.id), lockedKey(row)]));

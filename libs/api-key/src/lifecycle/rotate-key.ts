@@ -35,10 +35,10 @@ export async function rotateKey(
   refuseUnlessRotatable(target);
   const { manager, table, acting, defaults } = change;
   const authority: Authority = {
-    ...authorityOf(target.apiKey),
+    ...authorityOf(target.apiKey, change),
     expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
   };
-  if (actor) refuseExcess(authority, authorityOf(actor), { defaults, isShared: true });
+  if (actor) refuseExcess(authority, authorityOf(actor, change), { defaults, isShared: true });
   await endAfter(change, id, overlapSeconds);
   const { userId, name, metadata } = target.apiKey;
   const lineage = await lineageFrom(change, target.apiKey, actor);
@@ -70,7 +70,7 @@ async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null)
   const maker = actor && actor.id !== old.id ? actor : null;
   const ancestors = ancestorsOf(maker ? [maker, old] : [old]);
   const bucketId = bucketOf(old);
-  const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker) : [])];
+  const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];
   return {
     ancestorIds: fitAncestors(ancestors, await endedAmong(change, ancestors), true) ?? [],
     sharedLimits: mergeShares(shares, bucketId),

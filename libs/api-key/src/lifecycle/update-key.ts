@@ -65,9 +65,10 @@ function refuseExcessOfUpdate(
   before: ApiKey,
   changes: UpdateApiKeyInput,
   actor: ApiKey,
-  { defaults }: KeyChange,
+  change: KeyChange,
 ): void {
-  const [present, bound] = [authorityOf(before), authorityOf(actor)];
+  const { defaults } = change;
+  const [present, bound] = [authorityOf(before, change), authorityOf(actor, change)];
   refuseExcess({ ...bound, ...given(changes) }, bound, { defaults, isShared: true });
   const after = { ...present, ...given(changes) };
   if (excessOf(after, present, { defaults, isShared: false }).problems.length === 0) return;
@@ -108,7 +109,7 @@ async function write(
   const names = columns.map(({ name }) => name);
   const [[row]] = await manager.query<[[ApiKeyRow | undefined], number]>(
     `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
-     WHERE id = $1::bigint AND (${names.map((name, i) => `${name} IS DISTINCT FROM ${values[i]}`).join(' OR ')})
+     WHERE id = $1::bigint AND (${columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`).join(' OR ')})
      RETURNING ${API_KEY_COLUMNS}`,
     [id, ...columns.map(({ value }) => value)],
   );
@@ -119,8 +120,12 @@ interface ColumnChange {
   readonly name: string;
   readonly value: unknown;
   readonly sql: (parameter: string) => string;
+  /** What a caller sees of the column, where that is less. */
+  readonly shown?: string;
 }
 
+/** A Date has milliseconds, and no end that never comes. */
+const EXPIRY = "nullif(date_trunc('milliseconds', expires_at), 'infinity')";
 const NO_RATE = { limit: null, windowSeconds: null };
 const NO_QUOTA = { limit: null, period: null };
 
@@ -133,7 +138,7 @@ function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
   const columns: ColumnChange[] = [
     { name: 'name', value: name, sql: as('varchar') },
     { name: 'scopes', value: scopes, sql: as('text[]') },
-    { name: 'expires_at', value: expiresAt, sql: as('timestamptz') },
+    { name: 'expires_at', value: expiresAt, sql: as('timestamptz'), shown: EXPIRY },
     { name: 'rate_limit', value: rate?.limit, sql: as('int') },
     { name: 'rate_limit_window_seconds', value: rate?.windowSeconds, sql: as('int') },
     { name: 'quota', value: spending?.limit, sql: as('int') },

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { ApiKey, dateOrNull, idsOrNone, scopesOrNone } from '../api-key.entity';
-import type { SharedLimit } from '../authority';
+import { sharedLimitsOrNone } from '../shared-limits';
 import { quoteName } from '../sql-name';
 
 /** The columns of `ApiKeyRow`, for SELECT and RETURNING. */
@@ -28,7 +28,7 @@ export interface ApiKeyRow {
   readonly metadata: Record<string, unknown>;
   readonly replaces_id: unknown;
   readonly ancestor_ids: unknown;
-  readonly shared_limits: SharedLimit[] | null;
+  readonly shared_limits: unknown;
   readonly bucket_id: unknown;
   readonly created_at: unknown;
   readonly updated_at: unknown;
@@ -54,7 +54,7 @@ export function apiKeyFromRow(row: ApiKeyRow): ApiKey {
   apiKey.metadata = row.metadata;
   apiKey.replacesId = row.replaces_id === null ? null : String(row.replaces_id);
   apiKey.ancestorIds = idsOrNone(row.ancestor_ids);
-  apiKey.sharedLimits = row.shared_limits;
+  apiKey.sharedLimits = sharedLimitsOrNone(row.shared_limits);
   apiKey.bucketId = row.bucket_id === null ? null : String(row.bucket_id);
   apiKey.createdAt = dateOrNull(row.created_at) ?? new Date(Number.NaN);
   apiKey.updatedAt = dateOrNull(row.updated_at) ?? new Date(Number.NaN);

@@ -1,0 +1,196 @@
+import {
+  type ApiKey,
+  ApiKeyAuthorityError,
+  ApiKeyConflictError,
+  type ApiKeyService,
+  type CreateApiKeyInput,
+} from 'nestjs-api-key';
+import { Client } from 'pg';
+import { bootApp, type TestApp } from './support/app';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+import { until } from './support/until';
+
+const HOURLY = (limit: number) => ({ limit, windowSeconds: 3_600 });
+/** What who acts by a key that has ended is answered. */
+const ENDED = { code: 'INVALID_API_KEY' };
+const UNBOUND = { limit: 1_000_000, windowSeconds: 1 };
+
+let database: string;
+let app: TestApp;
+let keys: ApiKeyService;
+let userId: string;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+  app = await bootApp({ database, connectTimeoutMs: 60_000 });
+  keys = app.keys;
+});
+afterAll(() => app.close());
+
+async function made(fields: object = {}, maker?: ApiKey): Promise<ApiKey> {
+  const input = { userId, name: 'ci', scopes: ['*'], ...fields } as CreateApiKeyInput;
+  return (await keys.create(input, maker ? { apiKey: maker } : {})).apiKey;
+}
+
+async function rotated(id: string, actor?: ApiKey): Promise<ApiKey> {
+  const issued = await keys.rotate(id, { overlapSeconds: 0 }, actor ? { apiKey: actor } : {});
+  if (!issued) throw new Error(`there is no key ${id}`);
+  return issued.apiKey;
+}
+
+async function present(id: string): Promise<ApiKey> {
+  const apiKey = await keys.get(id);
+  if (!apiKey) throw new Error(`there is no key ${id}`);
+  return apiKey;
+}
+
+/** A key, a child of it, a child of that, and so on; the last one. */
+async function chainFrom(root: ApiKey, length: number): Promise<ApiKey> {
+  let last = root;
+  for (let i = 0; i < length; i++) last = await made({}, last);
+  return last;
+}
+
+/** Writes a column by hand, as an operator may. */
+async function byHand(id: string, assignment: string): Promise<ApiKey> {
+  await sql(database, `UPDATE api_keys SET ${assignment} WHERE id = $1`, [id]);
+  return present(id);
+}
+
+const xminOf = async (id: string) =>
+  (await sql<{ xmin: string }>(database, 'SELECT xmin::text FROM api_keys WHERE id = $1', [id]))[0]?.xmin;
+
+describe('lineage', () => {
+  it('of two long lines that meet in a rotation is never cut so that a revocation misses a key', async () => {
+    const root = await made();
+    const [one, other] = [await chainFrom(root, 17), await chainFrom(root, 17)];
+    await expect(rotated(other.id, one)).rejects.toThrow(ApiKeyConflictError);
+    const successor = await rotated(other.id);
+    await keys.revoke(root.id, { descendants: true });
+    expect((await present(successor.id)).revokedAt).not.toBeNull();
+  });
+
+  it('of a key that another one rotates each day is cut, and a revocation of either finds the last', async () => {
+    const [manager, first] = [await made(), await made()];
+    let last = first;
+    for (let i = 0; i < 40; i++) last = await rotated(last.id, manager);
+    expect(last.ancestorIds).toHaveLength(32);
+    expect(last.ancestorIds).toContain(manager.id);
+    expect(last.ancestorIds).not.toContain(first.id);
+    const child = await made({}, last);
+    const revocation = await keys.revoke(first.id, { descendants: true });
+    expect(revocation?.descendants.map(({ id }) => id)).toEqual(expect.arrayContaining([last.id, child.id]));
+  });
+
+  it.each(['{NULL}', '{7,NULL}'])('of %s, as a hand may write, has no NULL', async (ids) => {
+    const key = await made();
+    const edited = await byHand(key.id, `ancestor_ids = '${ids}'`);
+    const child = await made({}, edited);
+    expect(child.ancestorIds.at(-1)).toBe(key.id);
+  });
+});
+
+describe('limits', () => {
+  it('of an ancestor do not excuse one that a key sets for itself', async () => {
+    const root = await made({ rateLimit: HOURLY(1), quota: { limit: 1, period: 'day' } });
+    const child = await made({}, root);
+    await keys.update(child.id, { rateLimit: HOURLY(5), quota: { limit: 5, period: 'day' } });
+    const acting = { apiKey: await present(child.id) };
+    for (const changes of [{ rateLimit: UNBOUND }, { rateLimit: null }, { quota: null }])
+      await expect(keys.update(child.id, changes, acting)).rejects.toThrow(ApiKeyAuthorityError);
+    await expect(made({ rateLimit: UNBOUND }, acting.apiKey)).rejects.toThrow(ApiKeyAuthorityError);
+  });
+
+  it('that a successor is given first reach what its predecessor made, also if that is gone', async () => {
+    const first = await made();
+    const child = await made({}, first);
+    const second = await rotated(first.id);
+    await keys.delete(first.id);
+    await keys.update(second.id, { rateLimit: HOURLY(5) });
+    expect((await present(child.id)).sharedLimits).toEqual([
+      { id: first.id, rateLimit: HOURLY(5), quota: null },
+    ]);
+  });
+
+  it.each(['NULL', '0', '-7'])('with a window of %s bind in the default window', async (seconds) => {
+    const key = await made();
+    const edited = await byHand(key.id, `rate_limit = 5, rate_limit_window_seconds = ${seconds}`);
+    await expect(made({ rateLimit: { limit: 5, windowSeconds: 59 } }, edited)).rejects.toThrow(
+      ApiKeyAuthorityError,
+    );
+    const child = await made({ rateLimit: { limit: 5, windowSeconds: 60 } }, edited);
+    expect(child.sharedLimits).toEqual([
+      { id: key.id, rateLimit: { limit: 5, windowSeconds: 60 }, quota: null },
+    ]);
+    expect(await rotated(key.id)).toMatchObject({ rateLimit: 5, rateLimitWindowSeconds: 60 });
+  });
+
+  it.each([
+    '{"a":1}',
+    '5',
+    '[5]',
+    '[null]',
+    '[{"id":7}]',
+    '[{"id":"7","rateLimit":{"limit":"x"},"quota":null}]',
+  ])('that cannot be read, such as %s, allow nothing, and stay', async (json) => {
+    const root = await made();
+    const child = await made({}, root);
+    const nothing = expect.objectContaining({ rateLimit: expect.objectContaining({ limit: 0 }) });
+    const edited = await byHand(child.id, `shared_limits = '${json}'`);
+    expect(edited.sharedLimits).toEqual([nothing]);
+    expect((await made({}, edited)).sharedLimits).toEqual([nothing]);
+    await keys.update(root.id, { rateLimit: HOURLY(5) });
+    expect((await present(child.id)).sharedLimits).toEqual([
+      nothing,
+      { id: root.id, rateLimit: HOURLY(5), quota: null },
+    ]);
+  });
+});
+
+it('A key that expires while its change waits for a row is refused', async () => {
+  const key = await made({ expiresAt: new Date(Date.now() + 1_500) });
+  const client = new Client({ connectionString: database });
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query('SELECT FROM api_keys WHERE id = $1 FOR UPDATE', [key.id]);
+  const minting = made({}, key).catch((error) => error);
+  await until(async () => {
+    const waiting = await sql(
+      database,
+      `SELECT FROM pg_stat_activity, api_keys WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND api_keys.id = $1 AND expires_at < clock_timestamp()`,
+      [key.id],
+    );
+    return waiting.length > 0;
+  });
+  await client.query('COMMIT');
+  await client.end();
+  expect(await minting).toMatchObject(ENDED);
+});
+
+it.each([
+  ['with microseconds', `date_trunc('second', now()) + interval '1 hour 123456 microseconds'`],
+  ['that never comes', `'infinity'`],
+])('An expiry %s that is set to what it shows writes nothing', async (_, expiry) => {
+  const key = await made();
+  const { expiresAt } = await byHand(key.id, `expires_at = ${expiry}`);
+  const before = await xminOf(key.id);
+  await keys.update(key.id, { expiresAt });
+  expect(await xminOf(key.id)).toBe(before);
+});
+
+it('A key that has ended is refused as invalid, whatever it asks for', async () => {
+  const [actor, target] = [await made(), await made()];
+  for (const { id } of [target, actor]) await keys.revoke(id);
+  const acting = { apiKey: actor };
+  for (const change of [
+    () => keys.revoke(target.id, {}, acting),
+    () => keys.revokeAll({ userId }, acting),
+    () => keys.update(target.id, { name: 'x' }, acting),
+    () => keys.rotate(target.id, {}, acting),
+    () => keys.delete(target.id, acting),
+    () => made({}, actor),
+  ])
+    await expect(change()).rejects.toMatchObject(ENDED);
+});
