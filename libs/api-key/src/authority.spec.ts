@@ -38,11 +38,6 @@ describe('an authority', () => {
       { quota: { limit: 2, period: 'day' } },
     ],
     ['an end where there was none', { expiresAt: at(2030) }, {}],
-    [
-      'a limit shared with an ancestor',
-      { sharedLimits: ownShare({ ...FREE, rateLimit: PER_HOUR }, '1') },
-      { rateLimit: PER_HOUR },
-    ],
   ])('lies within another one: %s', (_, given, bound) => {
     expect(problems(given, bound)).toEqual([]);
     expect(problems(given, bound, false)).toEqual([]);

@@ -116,7 +116,10 @@ it('one or a hundred are found by the index, whether PostgreSQL plans anew or no
 
 it('a table that is as it must be passes, also in a schema that the data source names', async () => {
   await store.check();
-  await sql(database, 'CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE api_keys INCLUDING ALL)');
+  await sql(
+    database,
+    'CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE api_keys INCLUDING ALL); CREATE TABLE tenant.api_key_silent_changes (LIKE api_key_silent_changes)',
+  );
   const tenant = await keysDataSource(database, { schema: 'tenant' });
   await new KeyStore(tenant, 60_000).check();
   await sql(
