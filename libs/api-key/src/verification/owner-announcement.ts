@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
+import { despiteFullQueue } from '../full-queue';
 import { apiKeyTable, besideKeys } from './api-key.row';
 import { FEED_CHANNEL } from './feed-names';
-import { despiteFullQueue } from '../full-queue';
 
 /** Longer ids do not fit into a notification, whose payload ends at 8,000 bytes: then everything is forgotten. */
 const LONGEST_ID_BYTES = 7_000;
