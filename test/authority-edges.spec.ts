@@ -1,7 +1,6 @@
 import {
   type ApiKey,
   ApiKeyAuthorityError,
-  ApiKeyConflictError,
   type ApiKeyService,
   type CreateApiKeyInput,
 } from 'nestjs-api-key';
