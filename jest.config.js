@@ -36,7 +36,8 @@ module.exports = {
   setupFiles: ['reflect-metadata'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  maxWorkers: 2,
+  // More than the two cores that it is made for: many tests wait for processes and for PostgreSQL.
+  maxWorkers: 3,
   workerIdleMemoryLimit: '1GB',
   testTimeout: 180_000,
   coverageProvider: 'v8',

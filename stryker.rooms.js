@@ -6,7 +6,7 @@ const ROOMS = {
   },
   verification: {
     mutate: ['libs/api-key/src/verification/*.ts'],
-    specs: ['libs/api-key/src/verification/!(*.memory).spec.ts'],
+    specs: ['libs/api-key/src/verification/*.spec.ts'],
   },
   guards: {
     mutate: ['libs/api-key/src/*.guard.ts'],

@@ -6,6 +6,7 @@ import { AppModule, type AppSettings } from './app.module';
 import { serveDocumentation } from './documentation';
 import type { Environment } from './environment';
 import { noSuchAddress } from './invalid-request';
+import { closeAfterBody } from './lingering-close';
 
 /** The app on Express or Fastify, not yet listening. */
 export async function createApp(
@@ -17,6 +18,7 @@ export async function createApp(
     abortOnError: false,
     logger: [...settings.logLevels],
   });
+  closeAfterBody(app.getHttpServer());
   serveDocumentation(app);
   return app;
 }

@@ -36,9 +36,17 @@ function titlesIn(source: string): string[] {
 /** `it`, `test`, `describe`, or what `each` of a table makes of it. */
 function isTester(called: ts.Node, testers: ReadonlySet<string>): boolean {
   if (ts.isIdentifier(called)) return testers.has(called.text);
+  if (ts.isExpression(called) && concurrentOf(called) !== called)
+    return isTester(concurrentOf(called), testers);
   if (!ts.isCallExpression(called) || !ts.isPropertyAccessExpression(called.expression)) return false;
   const { name, expression } = called.expression;
-  return name.text === 'each' && isTester(expression, testers);
+  return name.text === 'each' && isTester(concurrentOf(expression), testers);
+}
+
+/** `it` of `it.concurrent`. */
+function concurrentOf(called: ts.Expression): ts.Expression {
+  if (!ts.isPropertyAccessExpression(called) || called.name.text !== 'concurrent') return called;
+  return called.expression;
 }
 
 /** As a test that runs where something is installed: `isThere ? it : it.skip`. */
@@ -69,8 +77,10 @@ it('a comment, a row of a table, a text and a test that is skipped are no titles
     it.each([['f']])('g %s', () => expect('h').toBe(b));
     const onLinux = isLinux ? it : it.skip;
     onLinux('i', b);
-    describe.each(['j'])(\`k \${b} l\`, b);`;
-  expect(titlesIn(source)).toEqual(['e', 'g %s', 'i', 'k %s l']);
+    describe.each(['j'])(\`k \${b} l\`, b);
+    it.concurrent('m', b);
+    it.concurrent.each([['n']])('o %s', b);`;
+  expect(titlesIn(source)).toEqual(['e', 'g %s', 'i', 'k %s l', 'm', 'o %s']);
 });
 
 it('SECURITY.md names a test of each claim', () => {

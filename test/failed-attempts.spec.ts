@@ -14,7 +14,7 @@ class Routes {
   }
 }
 
-const FLOOD = 400;
+const FLOOD = 200;
 const LIMIT = 10;
 let database: string;
 let userId: string;

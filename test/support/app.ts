@@ -4,6 +4,7 @@ import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-api-key';
 import { AppDataSource } from '../../ormconfig';
+import { endWithFile, once } from './end-with-file';
 
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
@@ -83,11 +84,13 @@ export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
     throw error;
   }
   const { port } = app.getHttpServer().address();
+  const close = once(() => app.close());
+  endWithFile(close);
   return {
     app,
     keys: app.get(ApiKeyService),
     port,
     url: `http://127.0.0.1:${port}`,
-    close: () => app.close(),
+    close,
   };
 }

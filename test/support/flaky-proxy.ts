@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { endWithFile } from './end-with-file';
 import { until } from './until';
 
 /** A way to a database that can be cut, silenced and mended. */
@@ -146,15 +147,17 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
   url.port = String(port);
+  const cut = async () => {
+    if (!server.listening) return;
+    const closed = once(server, 'close');
+    server.close();
+    for (const link of links) link.destroy();
+    await closed;
+  };
+  endWithFile(cut);
   return {
     url: url.href,
-    cut: async () => {
-      if (!server.listening) return;
-      const closed = once(server, 'close');
-      server.close();
-      for (const link of links) link.destroy();
-      await closed;
-    },
+    cut,
     silence: (which) => {
       silenced = which;
       for (const link of links) link.silence(which);

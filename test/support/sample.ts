@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { endWithFile } from './end-with-file';
 import { until } from './until';
 
 const ROOT = join(__dirname, '../..');
@@ -44,18 +45,25 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
       const match = /^Listening on (http\S+)$/m.exec(output);
       if (match?.[1]) resolve(match[1]);
     });
-    child.once('close', (code) => reject(new Error(`the app ended with ${code}:\n${output}`)));
+    child.once('close', (code, signal) =>
+      reject(new Error(`the app ended with ${signal ?? code}:\n${output}`)),
+    );
+  });
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    await closed;
+    return child.exitCode;
+  };
+  endWithFile(() => {
+    child.kill('SIGCONT'); // a process that a test froze does not hear SIGTERM
+    return stop();
   });
   return {
     url,
     port: Number(new URL(url).port),
     process: child,
     output: () => output,
-    stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-      await closed;
-      return child.exitCode;
-    },
+    stop,
   };
 }
 
