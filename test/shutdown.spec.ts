@@ -77,7 +77,7 @@ describe.each(ADAPTERS)('on %s a process ends by itself once its app is closed,'
       used: 1,
       requests: 1,
       windows: 1,
-      quotas: 1,
+      quotas: 2,
       events: ['accepted', 'created', 'refused'],
     });
   });

@@ -77,7 +77,7 @@ export { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
 export { type IoredisClient, type NodeRedisClient, RedisThrottlerStorage } from './rate-limit/redis-storage';
 export { Cost, type RateLimitCost } from './rate-limit/route-limits';
 export type { Hit, LimitPolicy } from './rate-limit/sliding-window';
-export { ApiKeyThrottlerStorage } from './rate-limit/storage';
+export { ApiKeyThrottlerStorage, type Bucket, type Hits } from './rate-limit/storage';
 export type { ApiKeyUsage, QuotaUsage, UsagePeriod } from './rate-limit/usage-report';
 export type { FailedAttemptsOptions, RateLimitOptions, StorageFailurePolicy } from './rate-limit.options';
 export { actingOf } from './request/acting-of';

@@ -24,7 +24,7 @@ export interface RateLimitOptions {
   storageTimeoutMs?: number;
   /**
    * Keys that are counted in memory, 1 to 10,000,000; beyond that the one whose last request is longest ago begins anew. One takes
-   * about half a kilobyte, and 7 if it is used 256 times or more within its window. Default 100,000.
+   * about half a kilobyte, 2 if it is used all hour, 7 if 256 times or more within its window. Default 100,000.
    */
   maxKeys?: number;
   /** Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent beside `RateLimit` and `RateLimit-Policy`. Default false. */

@@ -51,7 +51,7 @@ function carryOver(quotas: string): string {
 
 /**
  * The log of `SlidingWindow`, in milliseconds of the server's clock, read once all rows are locked. The caller sorts the keys, so
- * that two questions never wait for each other. Column `since` is for older versions. A clock that was set back does not make it
+ * that two questions never wait for each other. Column `since` is of older versions, which do without it. A clock that was set back does not make it
  * forget.
  */
 function takeTogether(name: string, windows: string): string {
@@ -59,11 +59,17 @@ function takeTogether(name: string, windows: string): string {
       OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
     LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $take$
     DECLARE
-      log ${windows};
-      logs ${windows}[];
+      ends float8[];
+      costs int[];
+      tail_ends float8[];
+      tail_costs int[];
+      gone int[] := '{}';
       used bigint[] := '{}';
       t float8;
+      kept float8;
       keep float8;
+      cell float8;
+      n int;
       spent int;
     BEGIN
       granted := hits;
@@ -72,46 +78,80 @@ function takeTogether(name: string, windows: string): string {
       retry_after_ms := '{}';
       FOR i IN 1..cardinality(keys) LOOP
         LOOP
-          SELECT w.* INTO log FROM ${windows} w WHERE w.key = keys[i] FOR UPDATE;
+          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM ${windows} w WHERE w.key = keys[i] FOR UPDATE;
           EXIT WHEN FOUND;
           INSERT INTO ${windows} (key) VALUES (keys[i]) ON CONFLICT DO NOTHING;
         END LOOP;
-        logs[i] := log;
-        t := greatest(t, log.until[cardinality(log.until)]);
+        t := greatest(t, ends[cardinality(ends)]);
       END LOOP;
       t := greatest(t, extract(epoch FROM clock_timestamp()) * 1000);
       FOR i IN 1..cardinality(keys) LOOP
-        used[i] := coalesce((SELECT sum(e.c) FROM unnest(logs[i].until, logs[i].cost) AS e (u, c) WHERE e.u > t - windows[i]), 0);
+        IF cardinality(keys) > 1 THEN
+          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM ${windows} w WHERE w.key = keys[i];
+        END IF;
+        n := 0;
+        WHILE n < cardinality(ends) AND ends[n + 1] <= t - windows[i] LOOP n := n + 1; END LOOP;
+        gone[i] := n;
+        used[i] := coalesce((SELECT sum(c) FROM unnest(costs[n + 1:]) c), 0);
         granted := greatest(0, least(granted, (limits[i] - used[i]) / hit_cost));
       END LOOP;
       spent := granted * hit_cost;
       FOR i IN 1..cardinality(keys) LOOP
-        log := logs[i];
-        keep := greatest(log.keep_ms, windows[i]);
-        IF spent > 0 THEN
-          used[i] := used[i] + spent;
-          SELECT array_agg(f.u ORDER BY f.u), array_agg(f.c ORDER BY f.u) INTO log.until, log.cost FROM (
-            SELECT max(e.u) AS u, least(sum(e.c), 1000000001)::int AS c
-            FROM unnest(log.until || t, log.cost || spent) AS e (u, c)
-            WHERE e.u > t - keep
-            GROUP BY e.u > t - windows[i], CASE
-              WHEN e.u <= t - windows[i] THEN floor(e.u / (keep / 64))
-              WHEN limits[i] > 256 OR cardinality(log.until) > 512 THEN floor(e.u / (windows[i] / 256))
-              ELSE e.u END) AS f;
+        IF cardinality(keys) > 1 THEN
+          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM ${windows} w WHERE w.key = keys[i];
         END IF;
-        IF spent > 0 OR keep > log.keep_ms THEN
-          UPDATE ${windows} w SET since = log.until, until = log.until, cost = log.cost, keep_ms = keep,
-            over_at = to_timestamp((coalesce(log.until[cardinality(log.until)], t) + keep) / 1000) WHERE w.key = keys[i];
+        keep := greatest(kept, windows[i]);
+        tail_ends := '{}';
+        tail_costs := '{}';
+        IF spent > 0 THEN
+          n := 0;
+          cell := keep / 64;
+          FOR j IN 1..gone[i] LOOP
+            CONTINUE WHEN ends[j] <= t - keep;
+            IF n > 0 AND floor(tail_ends[n] / cell) = floor(ends[j] / cell) THEN
+              tail_costs[n] := least(1000000001, tail_costs[n]::bigint + costs[j]);
+            ELSE
+              n := n + 1;
+              tail_costs[n] := costs[j];
+            END IF;
+            tail_ends[n] := ends[j];
+          END LOOP;
+        END IF;
+        ends := ends[gone[i] + 1:];
+        costs := costs[gone[i] + 1:];
+        IF spent > 0 THEN
+          n := cardinality(ends);
+          cell := windows[i] / 256;
+          IF limits[i] > 256 AND n > 0 AND floor(ends[n] / cell) = floor(t / cell) THEN
+            costs[n] := costs[n] + spent;
+          ELSE
+            n := n + 1;
+            costs[n] := spent;
+          END IF;
+          ends[n] := t;
+          used[i] := used[i] + spent;
+          IF n > 512 THEN
+            SELECT array_agg(f.u ORDER BY f.u), array_agg(f.c ORDER BY f.u) INTO ends, costs FROM (
+              SELECT max(e.u) AS u, least(1000000001, sum(e.c))::int AS c
+              FROM unnest(ends, costs) AS e (u, c) GROUP BY floor(e.u / cell)) AS f;
+          END IF;
+          UPDATE ${windows} w SET since = '{}', until = tail_ends || ends, cost = tail_costs || costs, keep_ms = keep,
+            over_at = to_timestamp((t + keep) / 1000) WHERE w.key = keys[i];
+        ELSIF keep > kept THEN
+          UPDATE ${windows} w SET keep_ms = keep, over_at = to_timestamp((t + keep) / 1000) WHERE w.key = keys[i];
         END IF;
         remaining[i] := greatest(0, limits[i] - used[i]);
-        reset_ms[i] := coalesce((SELECT windows[i] - (t - min(u)) FROM unnest(log.until) u WHERE u > t - windows[i]), 0);
+        reset_ms[i] := coalesce(windows[i] - (t - ends[1]), 0);
         retry_after_ms[i] := 0;
         CONTINUE WHEN granted = hits OR used[i] + hit_cost <= limits[i];
-        retry_after_ms[i] := coalesce((
-          SELECT min(windows[i] - (t - f.u)) FROM (
-            SELECT e.u, sum(e.c) OVER (ORDER BY e.u) AS freed
-            FROM unnest(log.until, log.cost) AS e (u, c) WHERE e.u > t - windows[i]) AS f
-          WHERE used[i] - f.freed + hit_cost <= limits[i]), windows[i]);
+        retry_after_ms[i] := windows[i];
+        FOR j IN 1..cardinality(ends) LOOP
+          used[i] := used[i] - costs[j];
+          IF used[i] + hit_cost <= limits[i] THEN
+            retry_after_ms[i] := windows[i] - (t - ends[j]);
+            EXIT;
+          END IF;
+        END LOOP;
       END LOOP;
     END $take$`;
 }

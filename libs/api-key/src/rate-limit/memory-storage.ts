@@ -13,7 +13,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly windows: RecallCache<SlidingWindow>;
 
   /**
-   * @param maxKeys 1 or more; each takes about half a kilobyte, and 7 if it is used 256 times or more within its window. Default 100,000
+   * @param maxKeys 1 or more; each takes about half a kilobyte, 2 if it is used all hour, 7 if 256 times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    * @param keepMs how long use is kept at least, for windows that become longer. Default: an hour
    */

@@ -134,6 +134,7 @@ it('a refusal that is remembered tells nobody to come back before the one that w
 
 it('no more than ten thousand hits of a key wait, and those of another key are not kept from it', async () => {
   const storage = new Storage();
+  storage.waitAtLeast(60_000);
   const waiting = hitsOf(storage, ...Array(10_001).fill([POLICY, 1]));
   await expect(storage.hit('a', POLICY, 1)).rejects.toThrow(TooManyWaiting);
   const other = storage.hit('b', POLICY, 1);
