@@ -164,6 +164,74 @@ const SAME_AGAIN = {
   from: 'WHERE EXISTS (SELECT FROM forgotten)',
   to: 'WHERE false',
 };
+const LIFECYCLE = 'libs/api-key/src/lifecycle';
+const NO_OWNER_LOCK = {
+  rule: 'changes of the keys of an owner come one after the other',
+  file: `${LIFECYCLE}/owner-lock.ts`,
+  from: '::regclass::oid::bigint)`;',
+  to: '::regclass::oid::bigint + (random() * 1e9)::bigint)`;',
+};
+const STALE_ACTOR = {
+  rule: 'the key that acts is judged as it is under the lock',
+  file: `${LIFECYCLE}/lock-key.ts`,
+  from: "return locked.expired ? refuseActor(apiKey, 'expired') : locked.apiKey;",
+  to: "return locked.expired ? refuseActor(apiKey, 'expired') : apiKey;",
+};
+const EARLY_CLOCK = {
+  rule: 'whether the key that acts has expired is read after its row is locked',
+  file: `${LIFECYCLE}/lock-key.ts`,
+  from: 'ORDER BY id FOR NO KEY UPDATE`',
+  to: 'ORDER BY id`',
+  also: {
+    file: `${LIFECYCLE}/lock-key.ts`,
+    from: 'k WHERE id = ANY ($1::bigint[])`',
+    to: 'k WHERE id = ANY ($1::bigint[]) FOR NO KEY UPDATE`',
+  },
+};
+const CHANGED_FIELDS_ONLY = {
+  rule: 'if a bound widens, the whole result is judged',
+  file: `${LIFECYCLE}/update-key.ts`,
+  from: 'refuseExcess(judged, bound, { defaults, isShared: before.ancestorIds.includes(actor.id) });',
+  to: 'void [judged, bound];',
+};
+const REVIVAL = {
+  rule: 'what has expired or has a successor lives no longer by a key',
+  file: `${LIFECYCLE}/update-key.ts`,
+  from: 'refuseRevival(target, changes);\n    refuseExcess',
+  to: 'void refuseRevival;\n    refuseExcess',
+};
+const NO_DEFAULT = {
+  rule: 'the default limit bounds a key without one of its own',
+  file: 'libs/api-key/src/authority.ts',
+  from: 'own: rateLimit === null ? defaults : [rateLimit],',
+  to: 'own: rateLimit === null ? defaults.slice(defaults.length) : [rateLimit],',
+};
+const EXCUSED_BY_ANCESTOR = {
+  rule: 'a limit of an ancestor excuses no limit of the key itself',
+  file: 'libs/api-key/src/authority.ts',
+  from: 'bound.own.every(isOwnWithin) &&',
+  to: 'bound.own.every((outer) => isOwnWithin(outer) || [...given.shared.values()].some((inner) => isWithin(inner, outer))) &&',
+};
+const NO_SHARE = {
+  rule: 'a changed limit reaches all that the key made',
+  file: `${LIFECYCLE}/update-key.ts`,
+  from: 'await shareChangedLimits(change, apiKey);',
+  to: 'void [shareChangedLimits, apiKey];',
+};
+const NO_LINEAGE_LOCK = {
+  rule: 'revoke with descendants locks all owners of the lineage',
+  file: `${LIFECYCLE}/end-keys.ts`,
+  from: 'for (const owner of owners) locked.add(await lockOwner(change, owner));',
+  to: 'for (const owner of owners) locked.add(owner);\n    void lockOwner;',
+};
+const NO_CLOSURE = {
+  rule: 'a revocation searches on from each key that it finds, for a full list lacks the oldest ancestors',
+  file: `${LIFECYCLE}/descendants.ts`,
+  from: 'ON k.ancestor_ids @> ARRAY[l.id]',
+  to: 'ON k.ancestor_ids @> ARRAY[l.id] AND l.id = $1::bigint',
+};
+
+const EDGES = 'test/authority-edges.spec.ts';
 
 const FULL_QUEUE = 'test/full-queue.spec.ts';
 const FEED = `${VERIFICATION}/revocation-feed.spec.ts`;
@@ -205,6 +273,16 @@ const SHOWN = [
   [UNKNOWN_BEGINNING, 'makes it forget everything', FEED],
   [SEQUENCE, 'is noticed once it is committed, and not before', FEED],
   [SAME_AGAIN, 'many of them are replaced by one', FEED],
+  [NO_OWNER_LOCK, 'A key that is being made while all keys of its owner end', EDGES],
+  [STALE_ACTOR, 'A key is judged by what it has now', EDGES],
+  [EARLY_CLOCK, 'A key that expires while its change waits', EDGES],
+  [CHANGED_FIELDS_ONLY, 'A key that widens one bound of another', EDGES],
+  [REVIVAL, 'lives no longer by a key', EDGES],
+  [NO_DEFAULT, 'after each step of random sequences', 'test/authority-property.spec.ts'],
+  [EXCUSED_BY_ANCESTOR, 'of an ancestor do not excuse one that a key sets for itself', EDGES],
+  [NO_SHARE, 'that a successor is given first', EDGES],
+  [NO_LINEAGE_LOCK, 'whose row is gone, ends with it', EDGES],
+  [NO_CLOSURE, 'of two long lines that meet in a rotation', EDGES],
 ];
 
 const run = (...args) =>

@@ -1,6 +1,7 @@
 import {
   type ApiKey,
   ApiKeyAuthorityError,
+  ApiKeyConflictError,
   type ApiKeyService,
   type CreateApiKeyInput,
 } from 'nestjs-api-key';
@@ -148,25 +149,80 @@ describe('limits', () => {
   });
 });
 
-it('A key that expires while its change waits for a row is refused', async () => {
-  const key = await made({ expiresAt: new Date(Date.now() + 1_500) });
+/** Has a row held by another session until so many wait for a lock, and a condition on that row `k` holds. */
+async function whileHeld(
+  id: string,
+  works: readonly (() => Promise<unknown>)[],
+  condition = 'true',
+): Promise<unknown[]> {
   const client = new Client({ connectionString: database });
   await client.connect();
   await client.query('BEGIN');
-  await client.query('SELECT FROM api_keys WHERE id = $1 FOR UPDATE', [key.id]);
-  const minting = made({}, key).catch((error) => error);
-  await until(async () => {
-    const waiting = await sql(
-      database,
-      `SELECT FROM pg_stat_activity, api_keys WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND api_keys.id = $1 AND expires_at < clock_timestamp()`,
-      [key.id],
-    );
-    return waiting.length > 0;
-  });
+  await client.query('SELECT FROM api_keys WHERE id = $1 FOR UPDATE', [id]);
+  const outcomes: Promise<unknown>[] = [];
+  for (const work of works) {
+    outcomes.push(work().catch((error) => error));
+    await until(async () => {
+      const waiting = await sql(
+        database,
+        `SELECT FROM pg_stat_activity, api_keys k WHERE datname = current_database() AND wait_event_type = 'Lock'
+           AND k.id = $1 AND ${condition}`,
+        [id],
+      );
+      return waiting.length >= outcomes.length;
+    });
+  }
   await client.query('COMMIT');
   await client.end();
-  expect(await minting).toMatchObject(ENDED);
+  return Promise.all(outcomes);
+}
+
+it('A key that expires while its change waits for a row is refused', async () => {
+  const key = await made({ expiresAt: new Date(Date.now() + 1_500) });
+  const outcomes = await whileHeld(key.id, [() => made({}, key)], 'k.expires_at < clock_timestamp()');
+  expect(outcomes).toEqual([expect.objectContaining(ENDED)]);
+});
+
+it('A key that is being made while all keys of its owner end ends with them', async () => {
+  const maker = await made();
+  await whileHeld(maker.id, [() => made({}, maker), () => keys.revokeAll({ userId })]);
+  const live = await sql(database, 'SELECT FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL', [
+    userId,
+  ]);
+  expect(live).toEqual([]);
+});
+
+it('A key that is being made while all that its ancestor made ends, whose row is gone, ends with it', async () => {
+  const root = await made();
+  const maker = await made({}, root);
+  await keys.delete(root.id);
+  const [child] = await whileHeld(maker.id, [
+    () => made({}, maker),
+    () => keys.revoke(root.id, { descendants: true }),
+  ]);
+  expect(await present((child as ApiKey).id)).toMatchObject({ revokedAt: expect.any(Date) });
+});
+
+it('A key is judged by what it has now, not by what it had when its request came in', async () => {
+  const key = await made();
+  await keys.update(key.id, { scopes: [] });
+  await expect(made({ scopes: ['*'] }, key)).rejects.toThrow(ApiKeyAuthorityError);
+});
+
+it('A key that widens one bound of another must have all that the other has then', async () => {
+  const [weak, strong] = [await made({ scopes: ['a'] }), await made({ allowedIps: ['10.0.0.0/8'] })];
+  await expect(keys.update(strong.id, { allowedIps: null }, { apiKey: weak })).rejects.toThrow(
+    ApiKeyAuthorityError,
+  );
+});
+
+it.each(['has expired', 'was rotated'])('What %s lives no longer by a key', async (how) => {
+  const [actor, key] = [await made(), await made()];
+  if (how === 'has expired') await byHand(key.id, `expires_at = now() - interval '1 s'`);
+  else await keys.rotate(key.id);
+  await expect(keys.update(key.id, { expiresAt: null }, { apiKey: actor })).rejects.toThrow(
+    ApiKeyConflictError,
+  );
 });
 
 it.each([

@@ -1,0 +1,22 @@
+import fc from 'fast-check';
+import { bootApp } from './support/app';
+import { DEFAULT_RATE } from './support/authority-model';
+import { interleavings, type Place, sequences } from './support/authority-properties';
+import { createMigratedDatabase } from './support/database';
+
+let place: Place;
+
+beforeAll(async () => {
+  const database = await createMigratedDatabase();
+  const boot = () => bootApp({ database, connectTimeoutMs: 60_000, options: { rateLimit: DEFAULT_RATE } });
+  place = { database, apps: [await boot(), await boot()] };
+});
+afterAll(() => Promise.all(place.apps.map((app) => app.close())));
+
+it('No key has more than its makers had, after each step of random sequences', async () => {
+  await fc.assert(sequences(place), { numRuns: 12 });
+});
+
+it('No key has more than its makers had, whatever two applications do at once', async () => {
+  await fc.assert(interleavings(place), { numRuns: 30 });
+});

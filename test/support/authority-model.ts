@@ -1,0 +1,132 @@
+import { BlockList } from 'node:net';
+import { sql } from './database';
+
+/** A limit of so many in so many seconds. */
+interface Rate {
+  readonly limit: number;
+  readonly windowSeconds: number;
+}
+
+interface Quota {
+  readonly limit: number;
+  readonly period: 'day' | 'month';
+}
+
+/** A row as PostgreSQL has it: the model reads nothing through the library. */
+export interface Row {
+  readonly id: string;
+  readonly xmin: string;
+  readonly scopes: readonly string[];
+  readonly expires: number;
+  readonly isRevoked: boolean;
+  readonly isOver: boolean;
+  readonly rate: Rate | null;
+  readonly quota: Quota | null;
+  readonly ips: readonly string[] | null;
+  readonly ancestors: readonly string[];
+  readonly shared: readonly {
+    readonly id: string;
+    readonly rateLimit: Rate | null;
+    readonly quota: Quota | null;
+  }[];
+  readonly bucket: string;
+  readonly replaces: string | null;
+}
+
+/** What limits a key without a limit of its own, in these tests. */
+export const DEFAULT_RATE: Rate = { limit: 10, windowSeconds: 60 };
+
+const COLUMNS = `id::text, xmin::text, scopes, coalesce(extract(epoch FROM expires_at) * 1000, 'infinity')::float8 AS expires,
+  revoked_at IS NOT NULL AS "isRevoked", revoked_at IS NOT NULL OR coalesce(expires_at <= clock_timestamp(), false) AS "isOver",
+  CASE WHEN rate_limit IS NOT NULL THEN jsonb_build_object('limit', rate_limit, 'windowSeconds', rate_limit_window_seconds) END AS rate,
+  CASE WHEN quota IS NOT NULL THEN jsonb_build_object('limit', quota, 'period', quota_period) END AS quota,
+  allowed_ips::text[] AS ips, coalesce(ancestor_ids, '{}')::text[] AS ancestors, coalesce(shared_limits, '[]') AS shared,
+  coalesce(bucket_id, id)::text AS bucket, replaces_id::text AS replaces`;
+
+/** All keys of an owner by id. */
+export async function rowsOf(database: string, userId: string): Promise<Map<string, Row>> {
+  const rows = await sql<Row>(
+    database,
+    `SELECT ${COLUMNS} FROM api_keys WHERE user_id = $1 ORDER BY api_keys.id`,
+    [userId],
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Deletes a row as psql does; what it last was. */
+export async function deleteRow(database: string, id: string): Promise<Row | undefined> {
+  const [row] = await sql<Row>(database, `DELETE FROM api_keys WHERE id = $1 RETURNING ${COLUMNS}`, [id]);
+  return row;
+}
+
+const SCOPES = ['a:x', 'a:y', 'b', 'c'];
+const ADDRESSES = ['10.1.2.3', '10.2.0.1', '192.0.2.1'];
+const TIMES = ['2098-01-01', '2099-01-01', '2999-01-01'].map((date) => Date.parse(date));
+const WINDOWS = [1, 10, 59, 60, 61, 600, 3_600];
+
+/** What a key may do beyond all of some others together, in words; empty: nothing. */
+export function beyond(key: Row, others: readonly Row[]): string[] {
+  const problems: string[] = [];
+  for (const scope of SCOPES)
+    for (const address of ADDRESSES)
+      for (const time of TIMES)
+        if (may(key, scope, address, time) && !others.some((other) => may(other, scope, address, time)))
+          problems.push(`${scope} from ${address} in ${new Date(time).getUTCFullYear()}`);
+  for (const seconds of WINDOWS) {
+    const most = Math.max(...others.map((other) => rateIn(other, seconds)));
+    if (rateIn(key, seconds) > most) problems.push(`${rateIn(key, seconds)} in ${seconds} s, of ${most}`);
+  }
+  for (const days of [1, 31]) {
+    const most = Math.max(...others.map((other) => quotaIn(other, days)));
+    if (quotaIn(key, days) > most) problems.push(`${quotaIn(key, days)} in ${days} days, of ${most}`);
+  }
+  return problems;
+}
+
+function may({ scopes, ips, expires }: Row, scope: string, address: string, time: number): boolean {
+  const holds = scopes.some(
+    (held) => held === '*' || held === scope || (held === 'a:*' && scope.startsWith('a:')),
+  );
+  return holds && expires > time && (ips === null || isAmong(address, ips));
+}
+
+function isAmong(address: string, blocks: readonly string[]): boolean {
+  const list = new BlockList();
+  for (const block of blocks) {
+    const [network = '', bits = '32'] = block.split('/');
+    list.addSubnet(network, Number(bits));
+  }
+  return list.check(address);
+}
+
+/** How many requests any so many seconds let through. */
+function rateIn({ rate, shared }: Row, seconds: number): number {
+  const limits = [rate ?? DEFAULT_RATE, ...shared.flatMap(({ rateLimit }) => rateLimit ?? [])];
+  return Math.min(...limits.map(({ limit, windowSeconds }) => limit * Math.ceil(seconds / windowSeconds)));
+}
+
+function quotaIn({ quota, shared }: Row, days: number): number {
+  const quotas = [...(quota ? [quota] : []), ...shared.flatMap((one) => one.quota ?? [])];
+  return Math.min(...quotas.map(({ limit, period }) => (period === 'day' ? limit * days : limit)));
+}
+
+/** The ancestors that a new key must have: those of its makers and they themselves. */
+export function ancestorsOf(makers: readonly Row[]): string[] {
+  return [...new Set(makers.flatMap(({ id, ancestors }) => [...ancestors, id]))];
+}
+
+/** What is wrong with the shared limits of a key, as those say that ever had the bucket of one of its ancestors. */
+export function sharesAmiss(key: Row, everyone: ReadonlyMap<string, Row>): string[] {
+  const problems: string[] = [];
+  const ancestors = new Set(key.ancestors.map((id) => everyone.get(id)?.bucket ?? id));
+  ancestors.delete(key.bucket);
+  for (const { id } of key.shared) if (!ancestors.has(id)) problems.push(`counts on ${id}, no ancestor`);
+  for (const bucket of ancestors) {
+    const chain = [...everyone.values()].filter((row) => row.bucket === bucket);
+    const share = key.shared.find(({ id }) => id === bucket);
+    const said = chain.map(({ rate, quota }) => JSON.stringify([rate, quota]));
+    const has = share ? JSON.stringify([share.rateLimit, share.quota]) : '[null,null]';
+    if (!said.includes(has)) problems.push(`counts ${has} on ${bucket}, which has ${said.join(' or ')}`);
+  }
+  return problems;
+}
