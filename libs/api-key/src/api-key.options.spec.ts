@@ -36,6 +36,7 @@ describe('options that are left out', () => {
         windowSeconds: 60,
         storage: null,
         onStorageFailure: 'local',
+        onQuotaFailure: 'refuse',
         storageTimeoutMs: 100,
         maxKeys: 100_000,
         legacyHeaders: false,
