@@ -428,6 +428,7 @@ describe('the health indicator, in the shape of Terminus,', () => {
         heartbeatAgeMs: expect.any(Number),
         cacheSize: 1,
         hitRate: 0.75,
+        notificationQueueUsage: expect.any(Number),
       },
     });
   });
