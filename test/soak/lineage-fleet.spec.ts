@@ -39,7 +39,7 @@ const urlOf = (at = randomInt(fleet.urls.length)) => fleet.urls[at] as string;
 async function ask(method: string, path: string, key: string, body?: object): Promise<Answer> {
   const response = await fetch(`${urlOf()}${path}`, {
     method,
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${key}`, ...(body && { 'content-type': 'application/json' }) },
     ...(body && { body: JSON.stringify(body) }),
   });
   const text = await response.text();
@@ -216,6 +216,7 @@ describe.each(RUNS)('over HTTP (%d)', () => {
     const child = (await ask('POST', '/api-keys', key, { name: 'child', scopes: ['*'] })).body as Held;
     const grandchild = (await ask('POST', '/api-keys', child.key, { name: 'grandchild' })).body as Held;
     const successor = (await ask('POST', `/api-keys/${child.id}/rotate`, child.key)).body as Held;
+    expect([child.key, grandchild.key, successor.key]).not.toContain(undefined);
     await fleet.keys.revoke(apiKey.id, { descendants: true, everywhere: true });
     expect(await accepted([{ id: apiKey.id, key }, child, grandchild, successor])).toEqual([]);
   });
