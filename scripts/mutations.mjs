@@ -174,8 +174,8 @@ const NO_OWNER_LOCK = {
 const STALE_ACTOR = {
   rule: 'the key that acts is judged as it is under the lock',
   file: `${LIFECYCLE}/lock-key.ts`,
-  from: "return locked.expired ? refuseActor(apiKey, 'expired') : locked.apiKey;",
-  to: "return locked.expired ? refuseActor(apiKey, 'expired') : apiKey;",
+  from: 'refuseUnlessHeld(locked.apiKey, needs);\n  return locked.apiKey;',
+  to: 'refuseUnlessHeld(locked.apiKey, needs);\n  return apiKey;',
 };
 const EARLY_CLOCK = {
   rule: 'whether the key that acts has expired is read after its row is locked',
@@ -187,6 +187,12 @@ const EARLY_CLOCK = {
     from: 'k WHERE id = ANY ($1::bigint[])`',
     to: 'k WHERE id = ANY ($1::bigint[]) FOR NO KEY UPDATE`',
   },
+};
+const NO_NEEDS = {
+  rule: 'the key that acts holds the scope that the change needs when it is made',
+  file: `${LIFECYCLE}/lock-key.ts`,
+  from: 'if (missing.length === 0) return;',
+  to: 'if (missing.length >= 0) return;',
 };
 const CHANGED_FIELDS_ONLY = {
   rule: 'if a bound widens, the whole result is judged',
@@ -203,8 +209,8 @@ const REVIVAL = {
 const NO_DEFAULT = {
   rule: 'the default limit bounds a key without one of its own',
   file: 'libs/api-key/src/authority.ts',
-  from: 'own: rateLimit === null ? defaults : [rateLimit],',
-  to: 'own: rateLimit === null ? defaults.slice(defaults.length) : [rateLimit],',
+  from: 'isUnchanged ? [] : defaults',
+  to: 'isUnchanged ? [] : defaults.slice(defaults.length)',
 };
 const EXCUSED_BY_ANCESTOR = {
   rule: 'a limit of an ancestor excuses no limit of the key itself',
@@ -275,6 +281,7 @@ const SHOWN = [
   [SAME_AGAIN, 'many of them are replaced by one', FEED],
   [NO_OWNER_LOCK, 'A key that is being made while all keys of its owner end', EDGES],
   [STALE_ACTOR, 'A key is judged by what it has now', EDGES],
+  [NO_NEEDS, 'is refused if the key that acts lost the scope', 'test/authority.spec.ts'],
   [EARLY_CLOCK, 'A key that expires while its change waits', EDGES],
   [CHANGED_FIELDS_ONLY, 'A key that widens one bound of another', EDGES],
   [REVIVAL, 'lives no longer by a key', EDGES],

@@ -116,6 +116,15 @@ describe('a change that waited for another one', () => {
     expect(await others()).toEqual(before);
   });
 
+  it('is refused if the key that acts lost the scope that the change needs meanwhile', async () => {
+    const [actor, target] = [await issue(), await issue()];
+    const narrow = `UPDATE api_keys SET scopes = '{orders:read}' WHERE id = ${actor.apiKey.id}`;
+    const acting = { apiKey: actor.apiKey, needs: ['api-keys:write'] };
+    const outcome = await whileHeld(narrow, () => keys.revoke(target.apiKey.id, {}, acting));
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'INSUFFICIENT_SCOPE' } });
+    expect(await keys.verify(target.key)).toMatchObject({ ok: true });
+  });
+
   it('leaves an operator his narrowing, though the key asks for what it has in a loop of two connections', async () => {
     for (let round = 0; round < 8; round++) {
       const { apiKey } = await issue();

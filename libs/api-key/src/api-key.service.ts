@@ -20,7 +20,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { type Change, ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
-import type { RateLimit } from './authority';
+import type { DefaultRate } from './authority';
 import { KeyDigests } from './credential/digest';
 import type { Eventually } from './eventually';
 import { createKey } from './lifecycle/create-key';
@@ -123,7 +123,7 @@ export class ApiKeyService {
   private readonly digests: KeyDigests;
   private readonly keys: KeyJudge;
   private readonly admission: KeyAdmission;
-  private readonly defaults: readonly RateLimit[];
+  private readonly defaults: readonly DefaultRate[];
 
   constructor(
     @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
@@ -136,12 +136,16 @@ export class ApiKeyService {
     attempts: FailedAttempts,
     private readonly usageCounter: UsageCounter,
     digestWriter: DigestWriter,
-    { policies }: DefaultLimits,
+    { limits }: DefaultLimits,
   ) {
     this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
     this.keys = new KeyJudge(this.digests, verification, attempts, digestWriter, options);
     this.admission = new KeyAdmission(this.keys, options.lookUpTimeoutMs);
-    this.defaults = policies.map(({ limit, windowMs }) => ({ limit, windowSeconds: windowMs / 1_000 }));
+    this.defaults = limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
+      limit,
+      windowSeconds: windowMs / 1_000,
+      isConditional: skipIf !== undefined,
+    }));
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
 

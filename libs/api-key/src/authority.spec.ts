@@ -80,7 +80,10 @@ describe('an authority', () => {
   });
 
   it('without a limit has the default ones, all of which bind', () => {
-    const defaults = [PER_HOUR, { limit: 10, windowSeconds: 60 }] as never[];
+    const defaults = [PER_HOUR, { limit: 10, windowSeconds: 60 }].map((rate) => ({
+      ...rate,
+      isConditional: false,
+    })) as never[];
     expect(problems({}, {}, true, defaults)).toEqual([]);
     expect(problems({}, { rateLimit: { limit: 10, windowSeconds: 60 } }, true, defaults)).toEqual([]);
     expect(problems({ rateLimit: PER_HOUR }, {}, true, defaults)).toEqual(['rateLimit']);
@@ -88,5 +91,12 @@ describe('an authority', () => {
       'rateLimit',
     ]);
     expect(problems({ rateLimit: { limit: 10, windowSeconds: 3_600 } }, {}, true, defaults)).toEqual([]);
+  });
+
+  it('with a default that does not always count is bound by it, and it excuses no other limit', () => {
+    const defaults = [{ ...PER_HOUR, isConditional: true }] as never[];
+    expect(problems({}, {}, true, defaults)).toEqual([]);
+    expect(problems({}, { rateLimit: PER_HOUR }, true, defaults)).toEqual(['rateLimit']);
+    expect(problems({ rateLimit: { ...PER_HOUR, limit: 101 } }, {}, true, defaults)).toEqual(['rateLimit']);
   });
 });

@@ -24,10 +24,16 @@ export interface Authority {
   readonly sharedLimits: readonly SharedLimit[] | null;
 }
 
+/** A limit of keys without one of their own. */
+export interface DefaultRate extends RateLimit {
+  /** Whether it does not count on every request (`skipIf`): as a bound it binds, as a limit that is given it excuses nothing. */
+  readonly isConditional: boolean;
+}
+
 /** How two authorities are compared. */
 export interface Comparison {
   /** What limits a key without a limit of its own; empty: nothing does. */
-  readonly defaults: readonly RateLimit[];
+  readonly defaults: readonly DefaultRate[];
   /**
    * Whether each use of what is given counts on the limits of the bound too. Then a limit need only allow no more in the long run;
    * else it must allow no more in any window, or what was used before a change would be forgotten.
@@ -127,7 +133,10 @@ function isExpiryWithin(given: Date | null, bound: Date | null): boolean {
 }
 
 function areLimitsWithin(given: Authority, bound: Authority, { defaults, isShared }: Comparison): boolean {
-  const [inner, outer] = [ratesOf(given, defaults), ratesOf(bound, defaults)];
+  const certain = defaults.filter(({ isConditional }) => !isConditional);
+  const isUnchanged = given.rateLimit === null && bound.rateLimit === null;
+  const inner = ratesOf(given, certain);
+  const outer = ratesOf(bound, isUnchanged ? [] : defaults);
   return areWithin(inner, outer, isShared ? isLimitWithin : isLimitWithinAnyWindow);
 }
 

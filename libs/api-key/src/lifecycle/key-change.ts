@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { Acting } from '../acting';
-import type { RateLimit } from '../authority';
+import type { DefaultRate } from '../authority';
 
 /** What a change of keys works with, inside its transaction. */
 export interface KeyChange {
@@ -9,7 +9,7 @@ export interface KeyChange {
   readonly table: string;
   readonly acting: Acting;
   /** What limits a key without a limit of its own. */
-  readonly defaults: readonly RateLimit[];
+  readonly defaults: readonly DefaultRate[];
   /** The window of a limit that has none. */
   readonly windowSeconds: number;
 }

@@ -28,7 +28,7 @@ interface LockedRow extends ApiKeyRow {
 /**
  * Locks the owner of a key, then the key and the one that acts, and reads both anew.
  * @returns null if there is no such key, or it is of another owner than who acts
- * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile
+ * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile, `INSUFFICIENT_SCOPE` if it lacks what the change needs
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
   const { acting } = change;
@@ -45,7 +45,7 @@ export async function lockForChange(change: KeyChange, id: string): Promise<Lock
 
 /**
  * Locks the key that acts and reads it anew, the lock of its owner being held.
- * @throws ApiKeyRefusal `INVALID_API_KEY` if it has ended meanwhile
+ * @throws ApiKeyRefusal as `lockForChange`
  */
 export async function lockActor(change: KeyChange, owner: string): Promise<ApiKey | null> {
   const { apiKey } = change.acting;
@@ -84,14 +84,24 @@ function lockedKey(row: LockedRow): LockedKey {
 
 function actorAmong(
   rows: ReadonlyMap<string, LockedKey>,
-  { acting: { apiKey } }: KeyChange,
+  { acting: { apiKey, needs = [] } }: KeyChange,
   owner: string,
 ): ApiKey | null {
   if (!apiKey) return null;
   const locked = rows.get(apiKey.id);
   if (!locked || locked.apiKey.userId !== owner) return refuseActor(apiKey, 'unknown');
   if (locked.apiKey.revokedAt) return refuseActor(apiKey, 'revoked');
-  return locked.expired ? refuseActor(apiKey, 'expired') : locked.apiKey;
+  if (locked.expired) return refuseActor(apiKey, 'expired');
+  refuseUnlessHeld(locked.apiKey, needs);
+  return locked.apiKey;
+}
+
+/** @throws ApiKeyRefusal `INSUFFICIENT_SCOPE` */
+function refuseUnlessHeld(apiKey: ApiKey, needs: readonly string[]): void {
+  const missing = needs.filter((scope) => !apiKey.hasScope(scope));
+  if (missing.length === 0) return;
+  const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
+  throw new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: needs, refused });
 }
 
 function refuseActor(apiKey: ApiKey, reason: RefusedReason): never {

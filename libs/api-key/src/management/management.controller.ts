@@ -55,6 +55,11 @@ export function managementController({ path, guards, scopes, acting }: Managemen
   const Reads = () => (scopes ? Scopes(scopes.read) : nothing);
   const Writes = () => (scopes ? Scopes(scopes.write) : nothing);
   const Actor = createParamDecorator((_: unknown, context: ExecutionContext) => acting(context));
+  const needs = scopes ? [scopes.write] : [];
+  const Changer = createParamDecorator((_: unknown, context: ExecutionContext) => ({
+    ...acting(context),
+    needs,
+  }));
 
   @Controller(path)
   @UseGuards(...guards)
@@ -67,7 +72,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
     @Writes()
     @marked('Issue a key; it is shown this once')
     @Header('Cache-Control', 'no-store')
-    async create(@Actor() actor: Acting, @Body() body: CreateApiKeyBody) {
+    async create(@Changer() actor: Acting, @Body() body: CreateApiKeyBody) {
       const userId = actor.apiKey?.userId ?? actor.userId ?? '';
       return presentIssued(await this.keys.create({ userId, ...fieldsOf(body) } as CreateApiKeyInput, actor));
     }
@@ -90,7 +95,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
     @Patch(':id')
     @Writes()
     @marked('Change a key')
-    async update(@Actor() actor: Acting, @Param('id') id: string, @Body() body: UpdateApiKeyBody) {
+    async update(@Changer() actor: Acting, @Param('id') id: string, @Body() body: UpdateApiKeyBody) {
       return presentKey(found(await this.keys.update(id, fieldsOf(body) as UpdateApiKeyInput, actor)));
     }
 
@@ -98,7 +103,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
     @Writes()
     @marked('Issue the successor of a key; it is shown this once')
     @Header('Cache-Control', 'no-store')
-    async rotate(@Actor() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
+    async rotate(@Changer() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
       return presentIssued(found(await this.keys.rotate(id, { ...body }, actor)));
     }
 
@@ -107,7 +112,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
     @marked('Revoke a key, with all that it made if descendants=true')
     @HttpCode(HttpStatus.NO_CONTENT)
     async revoke(
-      @Actor() actor: Acting,
+      @Changer() actor: Acting,
       @Param('id') id: string,
       @Query() query: RevokeQuery,
     ): Promise<void> {

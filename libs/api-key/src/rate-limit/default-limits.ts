@@ -11,14 +11,9 @@ export interface DefaultLimit {
   readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
 }
 
-/** The limits that bound a key without one of its own. */
+/** The limits that bound a key without one of its own. Every one of them applies; none: such a key is not limited. */
 export class DefaultLimits {
-  /** Every one of them applies; empty: such a key is not limited. */
-  readonly policies: readonly LimitPolicy[];
-
-  constructor(readonly limits: readonly DefaultLimit[]) {
-    this.policies = limits.map(({ policy }) => policy);
-  }
+  constructor(readonly limits: readonly DefaultLimit[]) {}
 }
 
 /** The limit of the module, or else the throttlers of `ThrottlerModule`. */
