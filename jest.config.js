@@ -37,7 +37,7 @@ module.exports = {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   // More than the two cores that it is made for: many tests wait for processes and for PostgreSQL.
-  maxWorkers: 3,
+  maxWorkers: 4,
   workerIdleMemoryLimit: '1GB',
   testTimeout: 180_000,
   coverageProvider: 'v8',
