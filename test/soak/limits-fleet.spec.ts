@@ -1,0 +1,110 @@
+import type { CreateApiKeyInput, IssuedApiKey } from 'nestjs-api-key';
+import { Fleet } from '../support/fleet';
+import { awayFromMidnight } from '../support/midnight';
+import { until } from '../support/until';
+
+const RUNS = Array.from({ length: 10 }, (_, i) => i + 1);
+const HOURLY = { limit: 5, windowSeconds: 3_600 };
+const MANAGES = ['api-keys:write', 'orders:read'] as const;
+
+let fleet: Fleet;
+beforeAll(async () => {
+  const options = { lookUpTimeoutMs: 10_000, rateLimit: { storageTimeoutMs: 30_000 } };
+  const env = { RATE_LIMIT_STORAGE: 'postgres' };
+  fleet = await Fleet.start(
+    (['express', 'fastify'] as const).map((adapter) => ({ adapter, isDirect: true, options, env })),
+  );
+});
+beforeEach(awayFromMidnight);
+afterAll(() => fleet.stop());
+
+let sent = 0;
+/** One request to one of the instances in turn. */
+function ask(method: string, path: string, key: string, body?: object): Promise<Response> {
+  sent += 1;
+  return fetch(`${fleet.urls[sent % fleet.urls.length]}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${key}`, ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
+  });
+}
+
+/** How many of so many requests of each key pass that are sent at once. */
+async function passesAtOnce(keys: readonly string[], each: number): Promise<number> {
+  const calls = keys.flatMap((key) => Array.from({ length: each }, () => ask('GET', '/me', key)));
+  const found = (await Promise.all(calls)).map(({ status }) => status);
+  expect(new Set([...found, 200, 429])).toEqual(new Set([200, 429]));
+  return found.filter((status) => status === 200).length;
+}
+
+/** A key, and an unlimited one of the same owner that manages it. */
+async function pair(fields: Partial<CreateApiKeyInput>): Promise<[IssuedApiKey, IssuedApiKey]> {
+  const [key] = (await fleet.issue(1, { scopes: MANAGES, ...fields })) as [IssuedApiKey];
+  const manager = await fleet.keys.create({ userId: key.apiKey.userId, name: 'ops', scopes: ['*'] });
+  return [key, manager];
+}
+
+async function change(manager: IssuedApiKey, { apiKey }: IssuedApiKey, body: object): Promise<void> {
+  const { status } = await ask('PATCH', `/api-keys/${apiKey.id}`, manager.key, body);
+  expect(status).toBe(200);
+}
+
+it.each(RUNS)('A quota of a month that is spent is spent as one of a day, run %i', async () => {
+  const [key, manager] = await pair({ quota: { limit: 62, period: 'month' } });
+  expect(await passesAtOnce([key.key], 61)).toBe(61);
+  await change(manager, key, { quota: { limit: 2, period: 'day' } });
+  expect(await passesAtOnce([key.key], 10)).toBe(0);
+  await change(manager, key, { quota: { limit: 62, period: 'month' } });
+  expect(await passesAtOnce([key.key], 10)).toBe(1);
+});
+
+it.each(RUNS)('A window that is narrowed and given back finds what was used, run %i', async () => {
+  const [key, manager] = await pair({ rateLimit: HOURLY });
+  expect(await passesAtOnce([key.key], 10)).toBe(5);
+  await change(manager, key, { rateLimit: { limit: 1, windowSeconds: 1 } });
+  await until(async () => (await passesAtOnce([key.key], 1)) === 1);
+  await change(manager, key, { rateLimit: HOURLY });
+  expect(await passesAtOnce([key.key], 10)).toBe(0);
+});
+
+it.each(RUNS)('A window that grows finds what was used in the shorter ones before, run %i', async () => {
+  const [key, manager] = await pair({ rateLimit: { limit: 2, windowSeconds: 1 } });
+  let passed = 0;
+  await until(async () => {
+    passed += await passesAtOnce([key.key], 2);
+    return passed >= 6;
+  });
+  await change(manager, key, { rateLimit: { limit: 10, windowSeconds: 600 } });
+  expect(await passesAtOnce([key.key], 20)).toBe(10 - passed);
+});
+
+it.each(
+  RUNS,
+)('A limited key, the keys that it mints and their successors pass no more than its limit, run %i', async () => {
+  const [key] = await pair({ rateLimit: { limit: 8, windowSeconds: 3_600 } });
+  const minted: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    const answer = await ask('POST', '/api-keys', key.key, { name: 'child', scopes: MANAGES });
+    expect(answer.status).toBe(201);
+    minted.push(((await answer.json()) as { key: string }).key);
+  }
+  const rotated = await ask('POST', `/api-keys/${key.apiKey.id}/rotate`, key.key, { overlapSeconds: 3_600 });
+  const successor = ((await rotated.json()) as { key: string }).key;
+  expect(await passesAtOnce([key.key, successor, ...minted], 10)).toBe(8 - 5);
+});
+
+it.each(
+  RUNS,
+)('A quota of a key and its children holds while its owner keeps the pool busy, run %i', async () => {
+  const [key, manager] = await pair({ quota: { limit: 10, period: 'day' } });
+  const child = await ask('POST', '/api-keys', key.key, { name: 'child', scopes: MANAGES });
+  const { key: childKey } = (await child.json()) as { key: string };
+  const busy = Array.from({ length: 60 }, (_, i) =>
+    ask('PATCH', `/api-keys/${key.apiKey.id}`, manager.key, { name: `x${i}` }).catch(() => null),
+  );
+  const calls = Array.from({ length: 60 }, (_, i) => ask('GET', '/me', i % 2 ? key.key : childKey));
+  const found = (await Promise.all(calls)).map(({ status }) => status);
+  expect(found.filter((status) => status === 200).length).toBeLessThanOrEqual(9);
+  expect(found.every((status) => [200, 429, 503].includes(status))).toBe(true);
+  await Promise.all(busy);
+});
