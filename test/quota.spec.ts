@@ -116,8 +116,11 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 });
 
-it('rate and quota stand side by side, and what the rate refuses spends nothing of the quota', async () => {
-  const app = await boot();
+it.each([
+  'memory',
+  'postgres',
+] as const)('rate, counted in %s, and quota stand side by side, and what the rate refuses spends nothing of the quota', async (storage) => {
+  const app = await boot({ rateLimit: { storage } });
   const { key, apiKey } = await keyWith(app, {
     quota: { limit: 5, period: 'day' },
     rateLimit: { limit: 2, windowSeconds: 3_600 },
