@@ -39,6 +39,8 @@ module.exports = {
   // More than the two cores that it is made for: many tests wait for processes and for PostgreSQL.
   maxWorkers: 4,
   workerIdleMemoryLimit: '1GB',
+  // Half a second, the default, is too short for a worker with much memory on a busy machine: it was killed, and reported as a leak.
+  workerGracefulExitTimeout: 10_000,
   testTimeout: 180_000,
   coverageProvider: 'v8',
   collectCoverageFrom: ['libs/*/src/**/*.ts', '!libs/*/src/**/*.spec.ts'],
