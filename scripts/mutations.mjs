@@ -188,6 +188,12 @@ const EARLY_CLOCK = {
     to: 'k WHERE id = ANY ($1::bigint[]) FOR NO KEY UPDATE`',
   },
 };
+const NO_SECOND_TRY = {
+  rule: 'a change that PostgreSQL ended in favour of another one is made again',
+  file: 'libs/api-key/src/audit/retried.ts',
+  from: 'attempt === ATTEMPTS ||',
+  to: 'attempt <= ATTEMPTS ||',
+};
 const NO_NEEDS = {
   rule: 'the key that acts holds the scope that the change needs when it is made',
   file: `${LIFECYCLE}/lock-key.ts`,
@@ -281,6 +287,7 @@ const SHOWN = [
   [SAME_AGAIN, 'many of them are replaced by one', FEED],
   [NO_OWNER_LOCK, 'A key that is being made while all keys of its owner end', EDGES],
   [STALE_ACTOR, 'A key is judged by what it has now', EDGES],
+  [NO_SECOND_TRY, 'because of a deadlock', 'test/authority.spec.ts'],
   [NO_NEEDS, 'is refused if the key that acts lost the scope', 'test/authority.spec.ts'],
   [EARLY_CLOCK, 'A key that expires while its change waits', EDGES],
   [CHANGED_FIELDS_ONLY, 'A key that widens one bound of another', EDGES],

@@ -125,6 +125,23 @@ describe('a change that waited for another one', () => {
     expect(await keys.verify(target.key)).toMatchObject({ ok: true });
   });
 
+  it('is made again as a whole if PostgreSQL ends it because of a deadlock', async () => {
+    const [actor, target] = [await issue({ scopes: ['*'] }), await issue()];
+    const rename = (id: string) => `UPDATE api_keys SET name = 'by hand' WHERE id = ${id}`;
+    const session = new Client({ connectionString: database });
+    await session.connect();
+    // Whoever waits longer than its deadlock_timeout looks for a deadlock, and is ended: it is not this session.
+    await session.query("BEGIN; SET LOCAL deadlock_timeout = '10min'");
+    await session.query(rename(target.apiKey.id));
+    const changed = update(target.apiKey.id, { scopes: [] }, { apiKey: actor.apiKey });
+    await until(async () => (await waiting()) > 0);
+    await session.query(rename(actor.apiKey.id));
+    await session.query('COMMIT');
+    await session.end();
+    expect(await changed).toMatchObject({ name: 'by hand', scopes: [] });
+    expect((await keys.events(target.apiKey.id))?.items).toHaveLength(2);
+  });
+
   it('leaves an operator his narrowing, though the key asks for what it has in a loop of two connections', async () => {
     for (let round = 0; round < 8; round++) {
       const { apiKey } = await issue();
