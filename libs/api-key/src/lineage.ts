@@ -58,6 +58,21 @@ export function shareOf(authority: Authority, bucket: string): readonly SharedLi
   return [...(authority.sharedLimits ?? []), ...ownShare(authority, bucket)];
 }
 
+/** Whether each use of a key counts on all of these limits too, in buckets that are not its own. */
+export function countsOn(
+  { sharedLimits }: Pick<ApiKey, 'sharedLimits'>,
+  shares: readonly SharedLimit[],
+): boolean {
+  return shares.every(({ id, rateLimit, quota }) =>
+    sharedLimits?.some(
+      (shared) =>
+        shared.id === id &&
+        (rateLimit === null || shared.rateLimit !== null) &&
+        (quota === null || shared.quota !== null),
+    ),
+  );
+}
+
 /** One limit a bucket, without that of the key itself; null: none. */
 export function mergeShares(
   shares: readonly SharedLimit[],
