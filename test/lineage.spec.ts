@@ -158,6 +158,25 @@ describe('revoke with descendants', () => {
     expect(await keys.revoke(root.apiKey.id, { descendants: true })).toMatchObject({ descendants: [] });
   });
 
+  it('of another owner waits for nobody, and holds nobody up', async () => {
+    const [stranger, foreign] = [await issue(), await createUser(database)];
+    await issue(stranger);
+    const acting = { apiKey: (await keys.create({ userId: foreign, name: 'ci' })).apiKey };
+    const session = new Client({ connectionString: database });
+    await session.connect();
+    try {
+      await session.query('BEGIN');
+      await session.query(
+        `SELECT pg_advisory_xact_lock(hashtextextended($1, 'api_keys'::regclass::oid::bigint))`,
+        [userId],
+      );
+      expect(await keys.revoke(stranger.apiKey.id, { descendants: true }, acting)).toBeNull();
+    } finally {
+      await session.end();
+    }
+    expect(await stateOf(stranger)).toBe('active');
+  });
+
   it('is null for a key that never was', async () => {
     expect(await keys.revoke('999999999', { descendants: true })).toBeNull();
   });

@@ -19,13 +19,20 @@ export function lineage(table: string): string {
     )`;
 }
 
-/** The owners of a key and of all that it made. */
-export async function ownersOfLineage({ manager, table }: Table, id: string): Promise<string[]> {
+/**
+ * The owners of a key and of all that it made.
+ * @param owner the only one who is looked for; null: all
+ */
+export async function ownersOfLineage(
+  { manager, table }: Table,
+  id: string,
+  owner: string | null,
+): Promise<string[]> {
   const rows = await manager.query<{ owner: string }[]>(
-    `${lineage(table)} SELECT DISTINCT user_id::text AS owner FROM ${table} WHERE id IN (SELECT id FROM lineage) ORDER BY 1`,
-    [id],
+    `${lineage(table)} SELECT DISTINCT user_id::text AS owner FROM ${table} WHERE id IN (SELECT id FROM lineage) AND ($2::text IS NULL OR user_id::text = $2) ORDER BY 1`,
+    [id, owner],
   );
-  return rows.map(({ owner }) => owner);
+  return rows.map((row) => row.owner);
 }
 
 /** Revokes all that a key made and is not revoked yet. */
