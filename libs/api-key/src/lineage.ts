@@ -4,6 +4,9 @@ import { type Authority, ownShare, type SharedLimit } from './authority';
 /** No key has more ancestors on record. */
 export const MAX_ANCESTORS = 32;
 
+/** No key that another key makes or rotates shares more limits: each request would count on all of them. */
+export const MAX_SHARED_LIMITS = 32;
+
 /** What a key is to its descendants. */
 export type Ancestor = Pick<ApiKey, 'id' | 'ancestorIds'>;
 

@@ -8,12 +8,13 @@ type Table = Pick<KeyChange, 'manager' | 'table'>;
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
 /**
- * All that a key made, as a query `lineage (id)` with the key itself as `$1`, even if its row is gone. A row may lack its
+ * All that a key made, as a query `lineage (id)` with the key itself, even if its row is gone. A row may lack its
  * oldest ancestors, so the search continues from each key that it finds.
+ * @param ids the parameter of the key, or those of several
  */
-export function lineage(table: string): string {
+export function lineage(table: string, ids = '$1'): string {
   return `WITH RECURSIVE lineage (id) AS (
-      SELECT $1::bigint
+      SELECT unnest(ARRAY[${ids}]::bigint[])
       UNION
       SELECT k.id FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id]
     )`;
