@@ -288,6 +288,59 @@ describe('a key that changes its own window or period', () => {
   });
 });
 
+describe('a limited key', () => {
+  const acting = async ({ apiKey }: IssuedApiKey): Promise<Acting> => ({
+    apiKey: (await keys.get(apiKey.id)) as ApiKey,
+  });
+
+  it('does not take its limit away for the default, which would free what it made', async () => {
+    const own = await issue({ rateLimit: { limit: 200, windowSeconds: 60 } });
+    const child = await issue({}, await acting(own));
+    await expect(update(own.apiKey.id, { rateLimit: null }, await acting(own))).rejects.toThrow(
+      ApiKeyAuthorityError,
+    );
+    expect(await keys.get(child.apiKey.id)).toEqual(child.apiKey);
+    expect(await update(child.apiKey.id, { rateLimit: null }, await acting(own))).toMatchObject({
+      rateLimit: null,
+    });
+  });
+
+  it('does not take the limit of another one away either, unless that counts on its own', async () => {
+    const [limited, other] = [
+      await issue({ rateLimit: { limit: 200, windowSeconds: 60 } }),
+      await issue({ rateLimit: { limit: 200, windowSeconds: 60 } }),
+    ];
+    await expect(update(other.apiKey.id, { rateLimit: null }, await acting(limited))).rejects.toThrow(
+      ApiKeyAuthorityError,
+    );
+    expect(await update(other.apiKey.id, { rateLimit: null }, await acting(await issue()))).toMatchObject({
+      rateLimit: null,
+    });
+  });
+
+  it.each<[string, object, object]>([
+    [
+      'window',
+      { rateLimit: { limit: 60, windowSeconds: 3_600 } },
+      { rateLimit: { limit: 1, windowSeconds: 60 } },
+    ],
+    ['period', { quota: { limit: 62, period: 'month' } }, { quota: { limit: 2, period: 'day' } }],
+  ])('does not give its successor a shorter %s, which would begin anew what both have used', async (_, fields, shorter) => {
+    const old = await issue(fields);
+    const successor = (await keys.rotate(old.apiKey.id, {}, await acting(old))) as IssuedApiKey;
+    const child = await issue({}, await acting(successor));
+    await update(old.apiKey.id, { expiresAt: null });
+    await update(successor.apiKey.id, { expiresAt: null });
+    for (const each of [old, child])
+      await expect(update(successor.apiKey.id, shorter, await acting(each))).rejects.toThrow(
+        ApiKeyAuthorityError,
+      );
+    expect(await update(child.apiKey.id, shorter, await acting(successor))).toMatchObject({
+      id: child.apiKey.id,
+    });
+  });
+});
+
 it('who acts is refused in the words of an invalid key, which tell the caller nothing else', async () => {
   const { apiKey } = await issue();
   await keys.revoke(apiKey.id);

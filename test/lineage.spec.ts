@@ -158,6 +158,25 @@ describe('revoke with descendants', () => {
     expect(await keys.revoke(root.apiKey.id, { descendants: true })).toMatchObject({ descendants: [] });
   });
 
+  it('of another owner waits for nobody, and holds nobody up', async () => {
+    const [stranger, foreign] = [await issue(), await createUser(database)];
+    await issue(stranger);
+    const acting = { apiKey: (await keys.create({ userId: foreign, name: 'ci' })).apiKey };
+    const session = new Client({ connectionString: database });
+    await session.connect();
+    try {
+      await session.query('BEGIN');
+      await session.query(
+        `SELECT pg_advisory_xact_lock(hashtextextended($1, 'api_keys'::regclass::oid::bigint))`,
+        [userId],
+      );
+      expect(await keys.revoke(stranger.apiKey.id, { descendants: true }, acting)).toBeNull();
+    } finally {
+      await session.end();
+    }
+    expect(await stateOf(stranger)).toBe('active');
+  });
+
   it('is null for a key that never was', async () => {
     expect(await keys.revoke('999999999', { descendants: true })).toBeNull();
   });
@@ -346,6 +365,56 @@ describe('the limits of a key', () => {
     expect(await sharesOf(child)).toEqual([{ id: root.apiKey.id, rateLimit: raised, quota: null }]);
     await update(root.apiKey.id, { rateLimit: { limit: 1_000, windowSeconds: 60 } });
     expect(await sharesOf(child)).toEqual([{ id: root.apiKey.id, rateLimit: raised, quota: null }]);
+  });
+
+  it('of a key rotated for months change also for what it made, though the first rows are gone', async () => {
+    let last = await issue(undefined, { rateLimit });
+    const early = await issue(last);
+    for (let i = 0; i < 40; i++) {
+      const before = last;
+      last = await rotate(before);
+      await keys.delete(before.apiKey.id);
+    }
+    const late = await issue(last);
+    const stranger = await issue(undefined, { rateLimit });
+    const raised = { limit: 7, windowSeconds: 3_600 };
+    await update(last.apiKey.id, { rateLimit: raised });
+    for (const each of [early, late])
+      expect(await sharesOf(each)).toEqual([
+        { id: early.apiKey.ancestorIds[0], rateLimit: raised, quota: null },
+      ]);
+    expect(await sharesOf(stranger)).toBeNull();
+  });
+
+  it('are at most 32: a key makes, rotates or limits none that would share more', async () => {
+    let last = await issue(undefined, { rateLimit });
+    for (let i = 0; i < 32; i++) {
+      const child = await issue(last);
+      await keys.revoke(last.apiKey.id);
+      last = child;
+    }
+    expect(last.apiKey.sharedLimits).toHaveLength(32);
+    await expect(issue(last)).rejects.toThrow(ApiKeyConflictError);
+    const other = await issue(undefined, { rateLimit });
+    await expect(rotate(other, { apiKey: last.apiKey })).rejects.toThrow(ApiKeyConflictError);
+    const successor = await rotate(last, { apiKey: last.apiKey });
+    expect(successor.apiKey.sharedLimits).toHaveLength(32);
+  });
+
+  it('are no way around 32 for a key that gives them to the makers afterwards', async () => {
+    const manager = await issue();
+    const chain: IssuedApiKey[] = [await issue(manager)];
+    for (let i = 0; i < 33; i++) {
+      const maker = chain.at(-1) as IssuedApiKey;
+      chain.push(await issue(maker));
+      await update(maker.apiKey.id, { expiresAt: new Date(Date.now() + 50) });
+      await until(async () => (await stateOf(maker)) === 'expired');
+    }
+    for (const { apiKey } of chain.slice(0, 32)) await update(apiKey.id, { rateLimit });
+    const acting = { apiKey: manager.apiKey };
+    const last = chain[32] as IssuedApiKey;
+    await expect(update(last.apiKey.id, { rateLimit }, acting)).rejects.toThrow(ApiKeyConflictError);
+    expect((await keys.get(last.apiKey.id))?.rateLimit).toBeNull();
   });
 
   it.each<[string, (id: string) => Promise<unknown>]>([

@@ -132,7 +132,9 @@ function isExpiryWithin(given: Date | null, bound: Date | null): boolean {
   return bound === null || (given !== null && given.getTime() <= bound.getTime());
 }
 
+/** The default binds each key by itself, so a key that has it instead of a limit of its own frees what it made from that. */
 function areLimitsWithin(given: Authority, bound: Authority, { defaults, isShared }: Comparison): boolean {
+  if (!isShared && given.rateLimit === null && bound.rateLimit !== null) return false;
   const certain = defaults.filter(({ isConditional }) => !isConditional);
   const isUnchanged = given.rateLimit === null && bound.rateLimit === null;
   const inner = ratesOf(given, certain);

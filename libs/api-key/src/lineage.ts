@@ -4,6 +4,9 @@ import { type Authority, ownShare, type SharedLimit } from './authority';
 /** No key has more ancestors on record. */
 export const MAX_ANCESTORS = 32;
 
+/** No key that another key makes or rotates shares more limits: each request would count on all of them. */
+export const MAX_SHARED_LIMITS = 32;
+
 /** What a key is to its descendants. */
 export type Ancestor = Pick<ApiKey, 'id' | 'ancestorIds'>;
 
@@ -56,6 +59,21 @@ export function bucketOf({ id, bucketId }: Pick<ApiKey, 'id' | 'bucketId'>): str
 /** The limits that a key hands on to the keys that it makes: those that it shares, and its own. */
 export function shareOf(authority: Authority, bucket: string): readonly SharedLimit[] {
   return [...(authority.sharedLimits ?? []), ...ownShare(authority, bucket)];
+}
+
+/** Whether each use of a key counts on all of these limits too, in buckets that are not its own. */
+export function countsOn(
+  { sharedLimits }: Pick<ApiKey, 'sharedLimits'>,
+  shares: readonly SharedLimit[],
+): boolean {
+  return shares.every(({ id, rateLimit, quota }) =>
+    sharedLimits?.some(
+      (shared) =>
+        shared.id === id &&
+        (rateLimit === null || shared.rateLimit !== null) &&
+        (quota === null || shared.quota !== null),
+    ),
+  );
 }
 
 /** One limit a bucket, without that of the key itself; null: none. */

@@ -5,7 +5,7 @@ import { type Change, changeEvent } from '../audit/change-trail';
 import type { Authority } from '../authority';
 import { ancestorsOf, fitAncestors, type Lineage, mergeShares, NO_LINEAGE } from '../lineage';
 import { endedAmong } from './descendants';
-import { authorityOf, refuseExcess, sharesOf } from './key-authority';
+import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { lockActor } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
@@ -14,7 +14,7 @@ import { lockOwner } from './owner-lock';
 /**
  * Makes a key, of the key that acts where one does: within its bounds, and as its descendant.
  * @throws ApiKeyAuthorityError if it would have more than that key
- * @throws ApiKeyConflictError if that key has too many ancestors
+ * @throws ApiKeyConflictError if that key has too many ancestors, or shares too many limits
  */
 export async function createKey(
   change: KeyChange,
@@ -61,5 +61,7 @@ async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
     throw new ApiKeyConflictError(
       `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,
     );
-  return { ancestorIds, sharedLimits: mergeShares(sharesOf(maker, change), null), bucketId: null };
+  const sharedLimits = mergeShares(sharesOf(maker, change), null);
+  refuseTooManyLimits(sharedLimits?.length ?? 0, change);
+  return { ancestorIds, sharedLimits, bucketId: null };
 }

@@ -8,24 +8,32 @@ type Table = Pick<KeyChange, 'manager' | 'table'>;
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
 /**
- * All that a key made, as a query `lineage (id)` with the key itself as `$1`, even if its row is gone. A row may lack its
+ * All that a key made, as a query `lineage (id)` with the key itself, even if its row is gone. A row may lack its
  * oldest ancestors, so the search continues from each key that it finds.
+ * @param ids the parameter of the key, or those of several
  */
-export function lineage(table: string): string {
+export function lineage(table: string, ids = '$1'): string {
   return `WITH RECURSIVE lineage (id) AS (
-      SELECT $1::bigint
+      SELECT unnest(ARRAY[${ids}]::bigint[])
       UNION
       SELECT k.id FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id]
     )`;
 }
 
-/** The owners of a key and of all that it made. */
-export async function ownersOfLineage({ manager, table }: Table, id: string): Promise<string[]> {
+/**
+ * The owners of a key and of all that it made.
+ * @param owner the only one who is looked for; null: all
+ */
+export async function ownersOfLineage(
+  { manager, table }: Table,
+  id: string,
+  owner: string | null,
+): Promise<string[]> {
   const rows = await manager.query<{ owner: string }[]>(
-    `${lineage(table)} SELECT DISTINCT user_id::text AS owner FROM ${table} WHERE id IN (SELECT id FROM lineage) ORDER BY 1`,
-    [id],
+    `${lineage(table)} SELECT DISTINCT user_id::text AS owner FROM ${table} WHERE id IN (SELECT id FROM lineage) AND ($2::text IS NULL OR user_id::text = $2) ORDER BY 1`,
+    [id, owner],
   );
-  return rows.map(({ owner }) => owner);
+  return rows.map((row) => row.owner);
 }
 
 /** Revokes all that a key made and is not revoked yet. */

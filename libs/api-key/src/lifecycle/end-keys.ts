@@ -110,13 +110,17 @@ async function mayEndOrphans(change: KeyChange, owners: ReadonlySet<string>): Pr
   return true;
 }
 
-/** Locks the owners of a key and of all that it made, and returns them, once nobody else is left who could make more. */
+/**
+ * Locks the owners of a key and of all that it made, and returns them, once nobody else is left who could make more. Who acts for one
+ * owner locks no other one.
+ */
 async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<string>> {
   const locked = new Set<string>();
   for (;;) {
-    const owners = (await ownersOfLineage(change, id)).filter((owner) => !locked.has(owner));
-    if (owners.length === 0) return locked;
-    for (const owner of owners) locked.add(await lockOwner(change, owner));
+    const owners = await ownersOfLineage(change, id, ownerOf(change.acting));
+    const others = owners.filter((owner) => !locked.has(owner));
+    if (others.length === 0) return locked;
+    for (const owner of others) locked.add(await lockOwner(change, owner));
   }
 }
 

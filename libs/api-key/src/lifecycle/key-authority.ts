@@ -1,7 +1,7 @@
 import type { ApiKey } from '../api-key.entity';
-import { ApiKeyAuthorityError } from '../api-key.errors';
+import { ApiKeyAuthorityError, ApiKeyConflictError } from '../api-key.errors';
 import { type Authority, type Comparison, excessOf, quotaOf, rateLimitOf } from '../authority';
-import { bucketOf, shareOf } from '../lineage';
+import { bucketOf, MAX_SHARED_LIMITS, shareOf } from '../lineage';
 import type { KeyChange } from './key-change';
 
 type Defaults = Pick<KeyChange, 'windowSeconds'>;
@@ -22,6 +22,14 @@ export function authorityOf(apiKey: ApiKey, { windowSeconds }: Defaults): Author
 /** The limits that a key hands on to the keys that it makes. */
 export function sharesOf(apiKey: ApiKey, defaults: Defaults) {
   return shareOf(authorityOf(apiKey, defaults), bucketOf(apiKey));
+}
+
+/** @throws ApiKeyConflictError if a key that acts would have another one share more limits than a key can */
+export function refuseTooManyLimits(shared: number, { acting }: Pick<KeyChange, 'acting'>): void {
+  if (!acting.apiKey || shared <= MAX_SHARED_LIMITS) return;
+  throw new ApiKeyConflictError(
+    `a key shares at most ${MAX_SHARED_LIMITS} limits with the keys that made it: let an older key do this`,
+  );
 }
 
 /** @throws ApiKeyAuthorityError if something goes beyond */

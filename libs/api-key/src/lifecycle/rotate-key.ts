@@ -4,7 +4,7 @@ import { type Change, changeEvent } from '../audit/change-trail';
 import type { Authority } from '../authority';
 import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../lineage';
 import { endedAmong } from './descendants';
-import { authorityOf, refuseExcess, sharesOf } from './key-authority';
+import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { type LockedKey, lockForChange } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
@@ -20,7 +20,7 @@ export interface Rotation {
 /**
  * Makes the successor of a key, and ends that one after the overlap at the latest.
  * @returns null if there is no such key
- * @throws ApiKeyConflictError if the key is revoked, expired or rotated already
+ * @throws ApiKeyConflictError if the key is revoked, expired or rotated already, or the successor would share too many limits
  * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
  */
 export async function rotateKey(
@@ -71,9 +71,11 @@ async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null)
   const ancestors = ancestorsOf(maker ? [maker, old] : [old]);
   const bucketId = bucketOf(old);
   const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];
+  const sharedLimits = mergeShares(shares, bucketId);
+  if (maker) refuseTooManyLimits(sharedLimits?.length ?? 0, change);
   return {
     ancestorIds: fitAncestors(ancestors, await endedAmong(change, ancestors), true) ?? [],
-    sharedLimits: mergeShares(shares, bucketId),
+    sharedLimits,
     bucketId,
   };
 }

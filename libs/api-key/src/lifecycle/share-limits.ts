@@ -2,7 +2,7 @@ import type { ApiKey } from '../api-key.entity';
 import { ownShare } from '../authority';
 import { bucketOf } from '../lineage';
 import { lineage } from './descendants';
-import { authorityOf } from './key-authority';
+import { authorityOf, refuseTooManyLimits } from './key-authority';
 import type { KeyChange } from './key-change';
 
 /** What is no list cannot be read, and stays, for it allows nothing. */
@@ -10,16 +10,23 @@ const LIST =
   "CASE coalesce(jsonb_typeof(shared_limits), 'null') WHEN 'array' THEN shared_limits WHEN 'null' THEN '[]' ELSE jsonb_build_array(shared_limits) END";
 
 /**
- * Writes the limits of a key that changed into all that it made: they count on these from now on. The keys that it was rotated from
- * have the same bucket, so what they made follows as well: all of it descends from the first of them, by whose id the bucket is called.
+ * Writes the limits of a key that changed into all that it made, or that shares its bucket already: they count on these from now on. The
+ * keys that it was rotated from have the same bucket, so what they made follows as well. Where the rows between are gone, the lineage does
+ * not lead to a key; what it shares still does.
+ * @throws ApiKeyConflictError if a key that acts would have one of them share too many limits
  */
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {
   const { manager, table } = change;
   const bucket = bucketOf(apiKey);
-  await manager.query(
-    `${lineage(table)} UPDATE ${table} SET shared_limits = nullif(
-         coalesce((SELECT jsonb_agg(l) FROM jsonb_array_elements(${LIST}) l WHERE l ->> 'id' IS DISTINCT FROM $1::text), '[]') || $3::jsonb, '[]')
-     WHERE id IN (SELECT id FROM lineage) AND user_id = $2 AND coalesce(bucket_id, id) <> $1::bigint`,
-    [bucket, apiKey.userId, JSON.stringify(ownShare(authorityOf(apiKey, change), bucket))],
+  const [{ most }] = await manager.query<[{ most: number }]>(
+    `${lineage(table, '$1, $2')}, changed AS (
+       UPDATE ${table} SET shared_limits = nullif(
+         coalesce((SELECT jsonb_agg(l) FROM jsonb_array_elements(${LIST}) l WHERE l ->> 'id' IS DISTINCT FROM $1::text), '[]') || $4::jsonb, '[]')
+       WHERE (id IN (SELECT id FROM lineage) OR shared_limits @> jsonb_build_array(jsonb_build_object('id', $1::text)))
+         AND user_id = $3 AND coalesce(bucket_id, id) <> $1::bigint
+       RETURNING shared_limits
+     ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0) AS most FROM changed`,
+    [bucket, apiKey.id, apiKey.userId, JSON.stringify(ownShare(authorityOf(apiKey, change), bucket))],
   );
+  refuseTooManyLimits(Number(most), change);
 }

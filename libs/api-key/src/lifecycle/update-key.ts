@@ -4,8 +4,9 @@ import { ApiKeyConflictError } from '../api-key.errors';
 import type { UpdateApiKeyInput } from '../api-key.input';
 import { type Change, changeEvent } from '../audit/change-trail';
 import { type Authority, excessOf, quotaOf, rateLimitOf, type SharedLimit } from '../authority';
+import { bucketOf, countsOn } from '../lineage';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
-import { authorityOf, refuseExcess } from './key-authority';
+import { authorityOf, refuseExcess, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { type LockedKey, lockForChange } from './lock-key';
 import { blocksOf } from './new-key';
@@ -73,7 +74,16 @@ function refuseExcessOfUpdate(
   const after = { ...present, ...given(changes) };
   if (excessOf(after, present, { defaults, isShared: false }).problems.length === 0) return;
   const judged = { ...after, sharedLimits: sharesBeside(changes, present.sharedLimits) };
-  refuseExcess(judged, bound, { defaults, isShared: before.ancestorIds.includes(actor.id) });
+  refuseExcess(judged, bound, { defaults, isShared: isCountedOn(before, actor, change) });
+}
+
+/**
+ * Whether each use of a key counts on the limits of the key that acts. A successor descends from the key that it replaces as well, but
+ * its limit applies in the same bucket, and so would excuse what was used before.
+ */
+function isCountedOn(apiKey: ApiKey, actor: ApiKey, change: KeyChange): boolean {
+  const isMade = apiKey.ancestorIds.includes(actor.id) && bucketOf(apiKey) !== bucketOf(actor);
+  return isMade && countsOn(apiKey, sharesOf(actor, change));
 }
 
 /** A limit that is set must fit by itself: that an ancestor's limit holds as well does not excuse it. */
