@@ -250,3 +250,13 @@ it('A key that has ended is refused as invalid, whatever it asks for', async () 
   ])
     await expect(change()).rejects.toMatchObject(ENDED);
 });
+
+it('A second rotation, after the row of the first successor is gone, writes no end that the key has already', async () => {
+  const key = await made();
+  const overlapSeconds = 3_600;
+  const successor = await keys.rotate(key.id, { overlapSeconds });
+  await keys.delete(successor?.apiKey.id ?? '');
+  const before = await xminOf(key.id);
+  await keys.rotate(key.id, { overlapSeconds });
+  expect(await xminOf(key.id)).toBe(before);
+});

@@ -56,8 +56,9 @@ export async function rotateKey(
 
 async function endAfter({ manager, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
   await manager.query(
-    `UPDATE ${table} SET expires_at = least(expires_at, clock_timestamp() + $2 * interval '1 second'), updated_at = now()
-     WHERE id = $1::bigint`,
+    `UPDATE ${table} SET expires_at = ends_at, updated_at = now()
+     FROM (SELECT clock_timestamp() + $2 * interval '1 second' AS ends_at) AS overlap
+     WHERE id = $1::bigint AND (expires_at IS NULL OR expires_at > ends_at)`,
     [id, overlapSeconds],
   );
 }
