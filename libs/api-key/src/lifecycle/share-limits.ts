@@ -1,7 +1,7 @@
 import type { ApiKey } from '../api-key.entity';
 import { ownShare } from '../authority';
 import { bucketOf } from '../lineage';
-import { lineage } from './descendants';
+import { batchesOf, idsOfLineage } from './descendants';
 import { authorityOf, refuseTooManyLimits } from './key-authority';
 import type { KeyChange } from './key-change';
 
@@ -18,15 +18,26 @@ const LIST =
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {
   const { manager, table } = change;
   const bucket = bucketOf(apiKey);
-  const [{ most }] = await manager.query<[{ most: number }]>(
-    `${lineage(table, '$1, $2')}, changed AS (
-       UPDATE ${table} SET shared_limits = nullif(
-         coalesce((SELECT jsonb_agg(l) FROM jsonb_array_elements(${LIST}) l WHERE l ->> 'id' IS DISTINCT FROM $1::text), '[]') || $4::jsonb, '[]')
-       WHERE (id IN (SELECT id FROM lineage) OR shared_limits @> jsonb_build_array(jsonb_build_object('id', $1::text)))
-         AND user_id = $3 AND coalesce(bucket_id, id) <> $1::bigint
-       RETURNING shared_limits
-     ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0) AS most FROM changed`,
-    [bucket, apiKey.id, apiKey.userId, JSON.stringify(ownShare(authorityOf(apiKey, change), bucket))],
+  const share = JSON.stringify(ownShare(authorityOf(apiKey, change), bucket));
+  for (const ids of batchesOf(await idsOfSharing(change, apiKey, bucket))) {
+    const [{ most }] = await manager.query<[{ most: number }]>(
+      `WITH changed AS (
+         UPDATE ${table} SET shared_limits = nullif(
+           coalesce((SELECT jsonb_agg(l) FROM jsonb_array_elements(${LIST}) l WHERE l ->> 'id' IS DISTINCT FROM $1::text), '[]') || $4::jsonb, '[]')
+         WHERE id = ANY ($2::bigint[]) AND user_id = $3 AND coalesce(bucket_id, id) <> $1::bigint
+         RETURNING shared_limits
+       ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0) AS most FROM changed`,
+      [bucket, ids, apiKey.userId, share],
+    );
+    refuseTooManyLimits(Number(most), change);
+  }
+}
+
+async function idsOfSharing(change: KeyChange, { id, userId }: ApiKey, bucket: string): Promise<string[]> {
+  const made = await idsOfLineage(change, [bucket, id]);
+  const sharing = await change.manager.query<{ id: unknown }[]>(
+    `SELECT id FROM ${change.table} WHERE user_id = $1 AND shared_limits @> jsonb_build_array(jsonb_build_object('id', $2::text))`,
+    [userId, bucket],
   );
-  refuseTooManyLimits(Number(most), change);
+  return [...new Set([...made, ...sharing.map((row) => String(row.id))])];
 }
