@@ -297,6 +297,64 @@ describe('revokeAll', () => {
     });
 });
 
+describe('a key that made twelve thousand', () => {
+  let root: IssuedApiKey;
+  let children: readonly string[];
+
+  beforeEach(async () => {
+    root = await issue();
+    const rows = await sql<{ id: string }>(
+      database,
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, ancestor_ids, created_at, updated_at)
+       SELECT user_id, 'x', id || '-' || n, 'x', ARRAY[id], now(), now() FROM api_keys, generate_series(1, 12000) n
+       WHERE id = $1 RETURNING id`,
+      [root.apiKey.id],
+    );
+    children = rows.map(({ id }) => String(id));
+    await sql(
+      database,
+      `CREATE OR REPLACE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+       BEGIN
+         IF (SELECT count(*) FROM changed) > 5000 THEN RAISE EXCEPTION 'statement_timeout would end this'; END IF;
+         RETURN NULL;
+       END $$`,
+    );
+    await sql(
+      database,
+      `CREATE TRIGGER refuse_many AFTER UPDATE ON api_keys REFERENCING NEW TABLE AS changed
+       FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()`,
+    );
+  });
+
+  afterEach(() => sql(database, 'DROP TRIGGER refuse_many ON api_keys'));
+
+  const count = async (condition: string) => {
+    const [row] = await sql<{ n: number }>(
+      database,
+      `SELECT count(*)::int AS n FROM api_keys WHERE id = ANY ($1) AND ${condition}`,
+      [children],
+    );
+    return row?.n;
+  };
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['its revocation with descendants', () => keys.revoke(root.apiKey.id, { descendants: true })],
+    ['a revocation of all keys of its owner', () => keys.revokeAll({ userId })],
+  ])('ends with all of them in %s, by statements that are short', async (_, end) => {
+    await end();
+    expect(await count('revoked_at IS NOT NULL')).toBe(12_000);
+    const told = await sql(database, `SELECT FROM api_key_events WHERE type = 'revoked' AND user_id = $1`, [
+      userId,
+    ]);
+    expect(told).toHaveLength(12_001);
+  });
+
+  it('shares a limit with them by statements that are short', async () => {
+    await update(root.apiKey.id, { rateLimit: { limit: 5, windowSeconds: 3_600 } });
+    expect(await count('shared_limits IS NOT NULL')).toBe(12_000);
+  });
+});
+
 describe('the limits of a key', () => {
   const rateLimit = { limit: 5, windowSeconds: 3_600 };
   const quota = { limit: 50, period: 'day' };

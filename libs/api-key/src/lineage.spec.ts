@@ -1,5 +1,11 @@
 import { ancestorsOf, fitAncestors, MAX_ANCESTORS, mergeShares } from './lineage';
 
+const keyWith = (id: number, ancestorIds: readonly string[]) => ({
+  id: String(id),
+  ancestorIds: [...ancestorIds],
+});
+/** A parent with this many ancestors, all ids in order. */
+const parentOf = (count: number) => [keyWith(count, ids(count - 1))];
 const ids = (count: number) => Array.from({ length: count }, (_, i) => String(i + 1));
 
 describe('ancestors', () => {
@@ -11,22 +17,30 @@ describe('ancestors', () => {
   });
 
   it('that fit stay as they are, ended or not', () => {
-    expect(fitAncestors(ids(MAX_ANCESTORS), new Set(ids(5)), false)).toEqual(ids(MAX_ANCESTORS));
+    expect(fitAncestors(parentOf(MAX_ANCESTORS), new Set(ids(5)), false)).toEqual(ids(MAX_ANCESTORS));
   });
 
   it('that have ended go first, the oldest of them, and no more than must', () => {
     const ended = new Set(['2', '4', '6']);
-    expect(fitAncestors(ids(MAX_ANCESTORS + 2), ended, false)).toEqual(
+    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), ended, false)).toEqual(
       ids(MAX_ANCESTORS + 2).filter((id) => id !== '2' && id !== '4'),
     );
   });
 
   it('that are too many and live do not fit, unless they must', () => {
-    expect(fitAncestors(ids(MAX_ANCESTORS + 2), new Set(['7']), false)).toBeNull();
-    expect(fitAncestors(ids(MAX_ANCESTORS + 2), new Set(['7']), true)).toEqual(
+    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']), false)).toBeNull();
+    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']), true)).toEqual(
       ids(MAX_ANCESTORS + 2).filter((id) => id !== '7' && id !== '1'),
     );
   });
+});
+
+it('parents never leave the list, even if one has ended: a revocation finds the new key by them', () => {
+  const live = Array.from({ length: MAX_ANCESTORS }, (_, i) => String(i + 100));
+  const parents = [keyWith(200, live), keyWith(300, [])];
+  const kept = fitAncestors(parents, new Set(['300']), true);
+  expect(kept).toHaveLength(MAX_ANCESTORS);
+  expect(kept).toEqual(expect.arrayContaining(['200', '300']));
 });
 
 describe('shared limits', () => {

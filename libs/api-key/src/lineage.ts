@@ -27,19 +27,21 @@ export function ancestorsOf(parents: readonly Ancestor[]): string[] {
 }
 
 /**
- * Removes ancestors until 32 are left, the oldest first: those that have ended or were rotated, and others only if
- * `mustFit`. A revocation still finds what a removed one made through the keys between.
+ * The ancestors of a new key, at most 32: others than its parents leave the list, the oldest first. Those that have ended or were
+ * rotated leave it before others, which do so only if `mustFit`. A revocation still finds what one of them made through the keys
+ * between.
  * @param ended ids of ancestors that are revoked, expired, rotated or gone
  * @returns null if too many of them are live
  */
 export function fitAncestors(
-  ancestorIds: readonly string[],
+  parents: readonly Ancestor[],
   ended: ReadonlySet<string>,
   mustFit: boolean,
 ): readonly string[] | null {
-  const kept = withoutOldest(ancestorIds, (id) => ended.has(id));
+  const isParent = new Set(parents.map(({ id }) => id));
+  const kept = withoutOldest(ancestorsOf(parents), (id) => ended.has(id) && !isParent.has(id));
   if (kept.length <= MAX_ANCESTORS) return kept;
-  return mustFit ? withoutOldest(kept, () => true) : null;
+  return mustFit ? withoutOldest(kept, (id) => !isParent.has(id)) : null;
 }
 
 function withoutOldest(ids: readonly string[], mayGo: (id: string) => boolean): readonly string[] {

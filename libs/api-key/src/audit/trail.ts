@@ -4,6 +4,8 @@ import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../api-k
 import { briefTransaction } from '../brief-transaction';
 import { eventTable } from '../verification/api-key.row';
 
+const BATCH = 10_000;
+
 interface EventRow {
   readonly id: unknown;
   readonly type: ApiKeyEvent['type'];
@@ -26,9 +28,14 @@ export class Trail implements ApiKeyEventSink {
     return briefTransaction(this.dataSource, (manager) => this.recordIn(manager, events));
   }
 
-  /** Writes events in one statement, inside the transaction of the manager. Times travel as ages, for this machine's clock may be wrong. */
+  /** Writes events inside the transaction of the manager, so many a statement. */
   async recordIn(manager: EntityManager, events: readonly ApiKeyEvent[]): Promise<void> {
-    if (events.length === 0) return;
+    for (let at = 0; at < events.length; at += BATCH)
+      await this.insert(manager, events.slice(at, at + BATCH));
+  }
+
+  /** Times travel as ages, for this machine's clock may be wrong. */
+  private async insert(manager: EntityManager, events: readonly ApiKeyEvent[]): Promise<void> {
     const now = Date.now();
     await manager.query(
       `INSERT INTO ${eventTable(this.dataSource)}

@@ -55,8 +55,8 @@ function authorityFor(input: ApiKeyFields, maker: ApiKey | null, change: KeyChan
 }
 
 async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
-  const ancestors = ancestorsOf([maker]);
-  const ancestorIds = fitAncestors(ancestors, await endedAmong(change, ancestors), false);
+  const ended = await endedAmong(change, ancestorsOf([maker]));
+  const ancestorIds = fitAncestors([maker], ended, false);
   if (!ancestorIds)
     throw new ApiKeyConflictError(
       `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,

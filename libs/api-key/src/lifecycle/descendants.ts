@@ -7,17 +7,38 @@ type Table = Pick<KeyChange, 'manager' | 'table'>;
 
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
+/** So many keys a statement: one for all that a key made could take longer than `statement_timeout`, and so never end them. */
+const BATCH = 5_000;
+
+/** Ids, as many at a time as a statement takes. */
+export function* batchesOf(ids: readonly string[]): Generator<readonly string[]> {
+  for (let at = 0; at < ids.length; at += BATCH) yield ids.slice(at, at + BATCH);
+}
+
 /**
- * All that a key made, as a query `lineage (id)` with the key itself, even if its row is gone. A row may lack its
- * oldest ancestors, so the search continues from each key that it finds.
- * @param ids the parameter of the key, or those of several
+ * Some keys, also those whose rows are gone, and all that they made. A row that has as many ancestors as it can may lack older ones:
+ * those rows are searched for from each key that was found.
  */
-export function lineage(table: string, ids = '$1'): string {
-  return `WITH RECURSIVE lineage (id) AS (
-      SELECT unnest(ARRAY[${ids}]::bigint[])
-      UNION
-      SELECT k.id FROM lineage l JOIN ${table} k ON k.ancestor_ids @> ARRAY[l.id]
-    )`;
+export async function idsOfLineage(table: Table, roots: readonly string[]): Promise<string[]> {
+  const found = new Set(roots);
+  let last = await madeBy(table, roots, 1);
+  while (last.length > 0) {
+    const next = new Set<string>();
+    for (const id of last) found.add(id);
+    for (const ids of batchesOf(last))
+      for (const id of await madeBy(table, ids, MAX_ANCESTORS)) if (!found.has(id)) next.add(id);
+    last = [...next];
+  }
+  return [...found];
+}
+
+/** The keys that name one of these among so many ancestors at least. */
+async function madeBy({ manager, table }: Table, ids: readonly string[], least: number): Promise<string[]> {
+  const rows = await manager.query<{ id: unknown }[]>(
+    `SELECT id FROM ${table} WHERE ancestor_ids && $1::bigint[] AND cardinality(ancestor_ids) >= $2`,
+    [ids, least],
+  );
+  return rows.map(({ id }) => String(id));
 }
 
 /**
@@ -25,39 +46,48 @@ export function lineage(table: string, ids = '$1'): string {
  * @param owner the only one who is looked for; null: all
  */
 export async function ownersOfLineage(
-  { manager, table }: Table,
+  change: Table,
   id: string,
   owner: string | null,
-): Promise<string[]> {
-  const rows = await manager.query<{ owner: string }[]>(
-    `${lineage(table)} SELECT DISTINCT user_id::text AS owner FROM ${table} WHERE id IN (SELECT id FROM lineage) AND ($2::text IS NULL OR user_id::text = $2) ORDER BY 1`,
-    [id, owner],
-  );
-  return rows.map((row) => row.owner);
+): Promise<readonly string[]> {
+  const owners = new Set<string>();
+  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+    const rows = await change.manager.query<{ owner: string }[]>(
+      `SELECT DISTINCT user_id::text AS owner FROM ${change.table}
+       WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR user_id::text = $2)`,
+      [ids, owner],
+    );
+    for (const row of rows) owners.add(row.owner);
+  }
+  return [...owners].sort();
 }
 
 /** Revokes all that a key made and is not revoked yet. */
-export async function revokeDescendants(
-  { manager, table }: Table,
-  id: string,
-  owner: string | null,
-): Promise<ApiKey[]> {
-  const [rows] = await manager.query<[ApiKeyRow[], number]>(
-    `${lineage(table)} UPDATE ${table} k SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
-     WHERE id IN (SELECT id FROM lineage) AND id <> $1::bigint AND revoked_at IS NULL AND ($2::text IS NULL OR user_id::text = $2)
-     RETURNING ${API_KEY_COLUMNS}`,
-    [id, owner],
-  );
-  return rows.map(apiKeyFromRow);
+export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
+  const revoked: ApiKey[] = [];
+  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+    const [rows] = await change.manager.query<[ApiKeyRow[], number]>(
+      `UPDATE ${change.table} k SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
+       WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL AND ($3::text IS NULL OR user_id::text = $3)
+       RETURNING ${API_KEY_COLUMNS}`,
+      [ids, id, owner],
+    );
+    for (const row of rows) revoked.push(apiKeyFromRow(row));
+  }
+  return revoked;
 }
 
 /** How many keys that a key made are accepted now. */
-export async function countLiveDescendants({ manager, table }: Table, id: string): Promise<number> {
-  const [{ count }] = await manager.query<[{ count: string }]>(
-    `${lineage(table)} SELECT count(*) FROM ${table} k WHERE id IN (SELECT id FROM lineage) AND id <> $1::bigint AND ${IS_LIVE}`,
-    [id],
-  );
-  return Number(count);
+export async function countLiveDescendants(change: Table, id: string): Promise<number> {
+  let live = 0;
+  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+    const [{ count }] = await change.manager.query<[{ count: string }]>(
+      `SELECT count(*) FROM ${change.table} k WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND ${IS_LIVE}`,
+      [ids, id],
+    );
+    live += Number(count);
+  }
+  return live;
 }
 
 /** Those of some keys that are revoked, expired, rotated or gone. */

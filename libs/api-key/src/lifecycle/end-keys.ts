@@ -4,7 +4,7 @@ import type { ApiKey } from '../api-key.entity';
 import type { ChangeEvent } from '../api-key.event';
 import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
-import { countLiveDescendants, ownersOfLineage, revokeDescendants } from './descendants';
+import { batchesOf, countLiveDescendants, ownersOfLineage, revokeDescendants } from './descendants';
 import type { KeyChange } from './key-change';
 import { lockActor, lockForChange } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
@@ -39,7 +39,7 @@ export async function revokeKey(
   const owners = descendants ? await lockLineage(change, id) : new Set<string>();
   const locked = await lockForChange(change, id);
   if (!locked && !(await mayEndOrphans(change, owners))) return { result: null, events: [] };
-  const [revoked] = locked ? await revokeWhere(change, 'id = $1::bigint', id) : [];
+  const [revoked] = locked ? await revokeIds(change, [id]) : [];
   const { acting } = change;
   const made = descendants ? await revokeDescendants(change, id, ownerOf(acting)) : [];
   const events: ChangeEvent[] = [
@@ -61,7 +61,9 @@ export async function revokeKeysOf(
   const owner = await lockOwner(change, userId);
   await lockActor(change, owner);
   await lockOutImports(change);
-  const revoked = await revokeWhere(change, 'user_id = $1', owner);
+  const revoked: ApiKey[] = [];
+  for (const ids of batchesOf(await idsOf(change, owner)))
+    for (const apiKey of await revokeIds(change, ids)) revoked.push(apiKey);
   return {
     result: revoked,
     events: revoked.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason, ancestorId: null })),
@@ -124,15 +126,20 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
   }
 }
 
-async function revokeWhere(
-  { manager, table }: KeyChange,
-  condition: string,
-  value: string,
-): Promise<ApiKey[]> {
+/** The keys of an owner that are not revoked. */
+async function idsOf({ manager, table }: KeyChange, owner: string): Promise<string[]> {
+  const rows = await manager.query<{ id: unknown }[]>(
+    `SELECT id FROM ${table} WHERE user_id = $1 AND revoked_at IS NULL`,
+    [owner],
+  );
+  return rows.map(({ id }) => String(id));
+}
+
+async function revokeIds({ manager, table }: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
   const [rows] = await manager.query<[ApiKeyRow[], number]>(
     `UPDATE ${table} SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
-     WHERE ${condition} AND revoked_at IS NULL RETURNING ${API_KEY_COLUMNS}`,
-    [value],
+     WHERE id = ANY ($1::bigint[]) AND revoked_at IS NULL RETURNING ${API_KEY_COLUMNS}`,
+    [ids],
   );
   return rows.map(apiKeyFromRow);
 }

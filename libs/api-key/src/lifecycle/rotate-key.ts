@@ -69,13 +69,14 @@ async function endAfter({ manager, table }: KeyChange, id: string, overlapSecond
  */
 async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
   const maker = actor && actor.id !== old.id ? actor : null;
-  const ancestors = ancestorsOf(maker ? [maker, old] : [old]);
+  const parents = maker ? [maker, old] : [old];
+  const ended = await endedAmong(change, ancestorsOf(parents));
   const bucketId = bucketOf(old);
   const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];
   const sharedLimits = mergeShares(shares, bucketId);
   if (maker) refuseTooManyLimits(sharedLimits?.length ?? 0, change);
   return {
-    ancestorIds: fitAncestors(ancestors, await endedAmong(change, ancestors), true) ?? [],
+    ancestorIds: fitAncestors(parents, ended, true) ?? [],
     sharedLimits,
     bucketId,
   };

@@ -1,7 +1,7 @@
 import type { ApiKey } from '../api-key.entity';
 import { ownShare } from '../authority';
 import { bucketOf } from '../lineage';
-import { lineage } from './descendants';
+import { batchesOf, idsOfLineage } from './descendants';
 import { authorityOf, refuseTooManyLimits } from './key-authority';
 import type { KeyChange } from './key-change';
 
@@ -9,7 +9,7 @@ import type { KeyChange } from './key-change';
 const LIST =
   "CASE coalesce(jsonb_typeof(shared_limits), 'null') WHEN 'array' THEN shared_limits WHEN 'null' THEN '[]' ELSE jsonb_build_array(shared_limits) END";
 
-/** The copies of the bucket `$1` changed to `$4`, a list of one limit or none, in their place; a first one goes to the end. */
+/** The copies of bucket `$1` changed to `$4`, a list of one limit or none, in their place; a first one goes to the end. */
 const CHANGED = `nullif(
     coalesce((
       SELECT jsonb_agg(CASE WHEN l ->> 'id' = $1::text THEN $4::jsonb -> 0 ELSE l END ORDER BY place)
@@ -27,17 +27,28 @@ const CHANGED = `nullif(
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {
   const { manager, table } = change;
   const bucket = bucketOf(apiKey);
-  const [{ most }] = await manager.query<[{ most: number }]>(
-    `${lineage(table, '$1, $2')}, wanted AS (
-       SELECT id AS of_id, ${CHANGED} AS shared FROM ${table}
-       WHERE (id IN (SELECT id FROM lineage) OR shared_limits @> jsonb_build_array(jsonb_build_object('id', $1::text)))
-         AND user_id = $3 AND coalesce(bucket_id, id) <> $1::bigint
-     ), changed AS (
-       UPDATE ${table} SET shared_limits = shared FROM wanted
-       WHERE id = of_id AND shared_limits IS DISTINCT FROM shared
-       RETURNING shared_limits
-     ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0) AS most FROM changed`,
-    [bucket, apiKey.id, apiKey.userId, JSON.stringify(ownShare(authorityOf(apiKey, change), bucket))],
+  const share = JSON.stringify(ownShare(authorityOf(apiKey, change), bucket));
+  for (const ids of batchesOf(await idsOfSharing(change, apiKey, bucket))) {
+    const [{ most }] = await manager.query<[{ most: number }]>(
+      `WITH wanted AS (
+         SELECT id AS of_id, ${CHANGED} AS shared FROM ${table}
+         WHERE id = ANY ($2::bigint[]) AND user_id = $3 AND coalesce(bucket_id, id) <> $1::text::bigint
+       ), changed AS (
+         UPDATE ${table} SET shared_limits = shared FROM wanted
+         WHERE id = of_id AND shared_limits IS DISTINCT FROM shared
+         RETURNING shared_limits
+       ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0) AS most FROM changed`,
+      [bucket, ids, apiKey.userId, share],
+    );
+    refuseTooManyLimits(Number(most), change);
+  }
+}
+
+async function idsOfSharing(change: KeyChange, { id, userId }: ApiKey, bucket: string): Promise<string[]> {
+  const made = await idsOfLineage(change, [bucket, id]);
+  const sharing = await change.manager.query<{ id: unknown }[]>(
+    `SELECT id FROM ${change.table} WHERE user_id = $1 AND shared_limits @> jsonb_build_array(jsonb_build_object('id', $2::text))`,
+    [userId, bucket],
   );
-  refuseTooManyLimits(Number(most), change);
+  return [...new Set([...made, ...sharing.map((row) => String(row.id))])];
 }
