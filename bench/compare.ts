@@ -77,7 +77,9 @@ function report(line: string): void {
   console.error(line);
 }
 
-/** A signal ends the process by `exit`, which removes the database and the folder of the revisions. */
+/**
+ * A signal ends the process by `exit`, which removes the database and the folder of the revisions.
+ */
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(name, () => process.exit(128 + constants.signals[name]));
 

@@ -149,7 +149,10 @@ describe('limits', () => {
   });
 });
 
-/** Has a row held by another session until so many wait for a lock, and a condition on that row `k` holds. */
+/**
+ * Has a row held by another session until so many wait for a lock, and a condition on that row `k`
+ * holds.
+ */
 async function whileHeld(
   id: string,
   works: readonly (() => Promise<unknown>)[],

@@ -43,7 +43,9 @@ const issue = (fields: object = {}, acting: Acting = {}): Promise<IssuedApiKey> 
 const update = (id: string, fields: object, acting: Acting = {}): Promise<ApiKey | null> =>
   keys.update(id, fields as UpdateApiKeyInput, acting);
 
-/** Runs statements of another session, then a call that must wait for it, and commits once it does. */
+/**
+ * Runs statements of another session, then a call that must wait for it, and commits once it does.
+ */
 async function whileHeld<T>(statement: string, call: () => Promise<T>): Promise<PromiseSettledResult<T>> {
   const session = new Client({ connectionString: database });
   await session.connect();
@@ -84,7 +86,9 @@ describe('a change that waited for another one', () => {
     expect(held).not.toContain('orders:write');
   });
 
-  /** A rotation hands on what the key has then, which is no excess: its successor must have no more. */
+  /**
+   * A rotation hands on what the key has then, which is no excess: its successor must have no more.
+   */
   function notWider(issued: IssuedApiKey | null): IssuedApiKey | null {
     if (issued?.apiKey.scopes.includes('orders:write')) return issued;
     throw new Error('the successor has no more than the key had then');

@@ -20,7 +20,9 @@ interface Exchange {
   readonly error: string | undefined;
 }
 
-/** Sends all of a request, and reads no answer before: as callers do that write and read in turn. */
+/**
+ * Sends all of a request, and reads no answer before: as callers do that write and read in turn.
+ */
 async function sendThenRead(port: number, head: readonly string[], body: Buffer): Promise<Exchange> {
   const socket = connect(port, '127.0.0.1').pause();
   let [answer, error] = ['', undefined as string | undefined];

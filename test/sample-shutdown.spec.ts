@@ -12,7 +12,10 @@ import { until } from './support/until';
 
 const ROOT = join(__dirname, '..');
 
-/** Has an app on a database of its own wait for a lock that another session holds on its keys, with a request in flight. */
+/**
+ * Has an app on a database of its own wait for a lock that another session holds on its keys, with
+ * a request in flight.
+ */
 async function stuckApp(database: string, start: () => Promise<Sample>) {
   const sample = await start();
   const key = await demoKey(sample);
@@ -38,7 +41,10 @@ async function waitingFor(database: string, query: string): Promise<void> {
   await until(async () => (await sql(database, waiting, [query])).length > 0);
 }
 
-/** Sends SIGTERM and waits for the end and all of the output; the exit code, which is 1 where the app's own deadline ended it. */
+/**
+ * Sends SIGTERM and waits for the end and all of the output; the exit code, which is 1 where the
+ * app's own deadline ended it.
+ */
 async function terminate(child: ChildProcess): Promise<number> {
   child.kill('SIGTERM');
   const [code] = await once(child, 'close');

@@ -23,7 +23,8 @@ export interface Checkouts {
 /**
  * Checks a revision out and builds it with the installed dependencies of this checkout; copies the
  * built library of this checkout. Both get the same layout and the same compiled bench, so that
- * only the library differs. If the process ends without `remove`, the folder is removed all the same.
+ * only the library differs. If the process ends without `remove`, the folder is removed all the
+ * same.
  * @throws Error if git does not know the revision, or it does not compile
  */
 export async function checkOut(revision: string): Promise<Checkouts> {
@@ -69,7 +70,9 @@ async function extract(commit: string, folder: string): Promise<void> {
   await run('tar', ['-xf', archive, '-C', folder]);
 }
 
-/** The nearest `node_modules` has the revision's library; all else is found one folder further up. */
+/**
+ * The nearest `node_modules` has the revision's library; all else is found one folder further up.
+ */
 function furnish(folder: string): void {
   const library = join(folder, LIBRARY);
   symlink(library, join(folder, 'node_modules/nestjs-api-key'));

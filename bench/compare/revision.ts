@@ -37,7 +37,10 @@ async function prepare(databaseUrl: string, count: number): Promise<OfKinds<stri
   }
 }
 
-/** @throws Error if Node found the library of another folder, which would compare a revision with itself */
+/**
+ * @throws Error if Node found the library of another folder, which would compare a revision with
+ *   itself
+ */
 function requireOwnLibrary(): void {
   const folder = join(__dirname, '../../..');
   const library = require.resolve('nestjs-api-key');

@@ -54,7 +54,10 @@ async function issued(
   return first as IssuedApiKey;
 }
 
-/** Mints and rotates without an end, with random keys of a lineage on random instances, and keeps all that it was given. */
+/**
+ * Mints and rotates without an end, with random keys of a lineage on random instances, and keeps
+ * all that it was given.
+ */
 class Makers {
   readonly held: Held[];
   private isOver = false;

@@ -29,7 +29,10 @@ beforeAll(async () => {
 
 afterAll(() => redis?.stop());
 
-/** What passed of a steady overload through four instances: when each was asked, and when it was known. */
+/**
+ * What passed of a steady overload through four instances: when each was asked, and when it was
+ * known.
+ */
 async function overload(
   open: () => Promise<Instance>,
   key: string,
@@ -89,7 +92,10 @@ it('of steady overload for ten windows no storage lets more than the limit pass 
 
 const BURST = 20_000;
 
-/** Eight processes of the sample app, and how many of a burst they let pass of a limit of 1,000 an hour. */
+/**
+ * Eight processes of the sample app, and how many of a burst they let pass of a limit of 1,000 an
+ * hour.
+ */
 async function burst(settings: Readonly<Record<string, string>>): Promise<number> {
   const members = Array.from({ length: 8 }, (_, i) => ({
     adapter: i % 2 ? ('express' as const) : ('fastify' as const),

@@ -115,7 +115,10 @@ export function ancestorsOf(makers: readonly Row[]): string[] {
   return [...new Set(makers.flatMap(({ id, ancestors }) => [...ancestors, id]))];
 }
 
-/** What is wrong with the shared limits of a key, as those say that ever had the bucket of one of its ancestors. */
+/**
+ * What is wrong with the shared limits of a key, as those say that ever had the bucket of one of
+ * its ancestors.
+ */
 export function sharesAmiss(key: Row, everyone: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];
   const ancestors = new Set(key.ancestors.map((id) => everyone.get(id)?.bucket ?? id));

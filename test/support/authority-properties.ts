@@ -72,7 +72,10 @@ const TOGETHER = [
   'delete',
 ] as const;
 
-/** After each step of any sequence, nobody has more than the makers had, and all else is as the model says. */
+/**
+ * After each step of any sequence, nobody has more than the makers had, and all else is as the
+ * model says.
+ */
 export function sequences({ database, apps }: Place) {
   const steps = fc.array(step(ALONE), { minLength: 3, maxLength: 12 });
   return fc.asyncProperty(FIELDS, steps, async (first, others) => {
@@ -151,7 +154,10 @@ function gains(
   });
 }
 
-/** Of a new key who made it; of a changed one itself and who changed it; a descendant's limits follow the changed key's. */
+/**
+ * Of a new key who made it; of a changed one itself and who changed it; a descendant's limits
+ * follow the changed key's.
+ */
 function makersOf(
   row: Row,
   does: Step['does'],
@@ -161,7 +167,9 @@ function makersOf(
   return row.id === target.id ? [old, actor] : [old, { ...target, scopes: [] }];
 }
 
-/** Whatever is done at once, each key got at most what its makers had then, as the trail tells it. */
+/**
+ * Whatever is done at once, each key got at most what its makers had then, as the trail tells it.
+ */
 export function interleavings({ database, apps }: Place) {
   const rounds = fc.array(fc.array(step(TOGETHER), { minLength: 2, maxLength: 6 }), {
     minLength: 1,
@@ -256,7 +264,10 @@ async function historyAmiss(
   return problems;
 }
 
-/** Expiries are left out of the history: a rotation shortens one, and the trail does not say what it was. */
+/**
+ * Expiries are left out of the history: a rotation shortens one, and the trail does not say what it
+ * was.
+ */
 function beyondForEver(after: Row, makers: readonly Row[]): string[] {
   const forever = (row: Row): Row => ({ ...row, expires: Number.POSITIVE_INFINITY });
   return beyond(forever(after), makers.map(forever));
@@ -274,7 +285,10 @@ function undone(row: Row, changes: Readonly<Record<string, { readonly old: unkno
   };
 }
 
-/** Who changed something after its end, and what lives on though all that its ancestor made was ended. The trail is newest first. */
+/**
+ * Who changed something after its end, and what lives on though all that its ancestor made was
+ * ended. The trail is newest first.
+ */
 function survivors(trail: readonly Told[], rows: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];
   const actedLater = new Set<string | null>();

@@ -1,8 +1,8 @@
 const open: (() => Promise<unknown>)[] = [];
 
 /**
- * Ends what a test file opened, the latest first, also where a test failed before it did so itself: a server or a process that stays
- * open keeps the worker of Jest from exiting.
+ * Ends what a test file opened, the latest first, also where a test failed before it did so itself:
+ * a server or a process that stays open keeps the worker of Jest from exiting.
  */
 export function endWithFile(end: () => Promise<unknown>): void {
   open.push(end);

@@ -1,4 +1,7 @@
-/** What a soak run measured, for a person to read: a line with the bound beside it. Nothing fails by it. */
+/**
+ * What a soak run measured, for a person to read: a line with the bound beside it. Nothing fails by
+ * it.
+ */
 export function printFigure(what: string, value: number, unit: string, bound?: number): void {
   const beside = bound === undefined ? '' : ` (bound ${bound})`;
   process.stdout.write(`${what} ${value.toFixed(value < 100 ? 1 : 0)} ${unit}${beside}\n`);

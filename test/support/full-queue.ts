@@ -10,7 +10,10 @@ const QUEUE_PAGES = 64;
 const LONGEST_PAYLOAD = 7_999;
 const QUEUE_FULL = '54000';
 
-/** A PostgreSQL of its own with a short notification queue, so that filling that of other tests is no concern. */
+/**
+ * A PostgreSQL of its own with a short notification queue, so that filling that of other tests is
+ * no concern.
+ */
 export interface QueueServer {
   /** Of a migrated database. */
   readonly url: string;

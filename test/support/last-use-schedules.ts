@@ -8,7 +8,10 @@ const ONE_HOUR_MS = 3_600_000;
 /** A hundred keys at once wait for ten connections, on a machine that is busy on purpose. */
 const PATIENCE_MS = 60_000;
 
-/** What happens to one key in a round, in this order; each step starts when the one before it has ended, or at once. */
+/**
+ * What happens to one key in a round, in this order; each step starts when the one before it has
+ * ended, or at once.
+ */
 const SCHEDULE = fc.record({
   steps: fc.shuffledSubarray(
     ['use', 'use elsewhere', 'update', 'revoke', 'flush', 'flush elsewhere'] as const,
@@ -99,7 +102,10 @@ async function play(
   return did;
 }
 
-/** Plays so many rounds of random schedules, a hundred keys each; fails where one loses or undoes a change. */
+/**
+ * Plays so many rounds of random schedules, a hundred keys each; fails where one loses or undoes a
+ * change.
+ */
 export async function playSchedules(database: string, rounds: number): Promise<Outcome> {
   const userId = await createUser(database);
   const instances = [await lastUsedInstance(database), await lastUsedInstance(database)] as const;

@@ -40,8 +40,9 @@ function valuesOf(headers: Headers, name: string): string[] {
 }
 
 /**
- * Whether these headers may bring this key: neither header twice, and it is the whole Bearer token, or the whole key header where
- * there is no such token. As the documentation has it, written apart from the code under test.
+ * Whether these headers may bring this key: neither header twice, and it is the whole Bearer token,
+ * or the whole key header where there is no such token. As the documentation has it, written apart
+ * from the code under test.
  */
 export function mayBring(headers: Headers, key: string): boolean {
   const [authorizations, keyHeaders] = [valuesOf(headers, 'authorization'), valuesOf(headers, 'x-api-key')];
@@ -61,7 +62,9 @@ export interface Judge {
 
 /** What came of many malformed credentials. */
 export interface Judged {
-  /** Headers that brought a key which they may not bring, or did not bring the one that they may. */
+  /**
+   * Headers that brought a key which they may not bring, or did not bring the one that they may.
+   */
   readonly misjudged: readonly Headers[];
   /** How many brought a key as they may, and how many were of each kind else. */
   readonly counts: Readonly<Record<'good' | 'none' | 'malformed' | 'credential', number>>;

@@ -7,7 +7,10 @@ const SEED = 20_261_125;
 /** What Node answers by itself, before any guard: it is no HTTP, or too much of it. */
 export const BY_NODE = [400, 431];
 
-/** The statuses of answers to requests sent one after the other without waiting, as far as the server answers. */
+/**
+ * The statuses of answers to requests sent one after the other without waiting, as far as the
+ * server answers.
+ */
 export async function statusesOf(port: number, requests: readonly string[]): Promise<number[]> {
   const socket = connect(port, '127.0.0.1');
   let answers = '';
@@ -63,7 +66,10 @@ const SPOILT: readonly ((key: string) => string[])[] = [
   (key) => [`X-API-Key: Bearer ${key}`],
 ];
 
-/** Header lines with a key that is none any more, or with a valid one in a shape that is none; now and then a byte that HTTP forbids. */
+/**
+ * Header lines with a key that is none any more, or with a valid one in a shape that is none; now
+ * and then a byte that HTTP forbids.
+ */
 function malformedLines(key: string, random: () => number): string[] {
   const below = (n: number) => Math.floor(random() * n);
   const character = () => CHARACTERS[below(CHARACTERS.length)] as string;

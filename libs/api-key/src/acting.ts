@@ -8,7 +8,10 @@ export interface Acting {
   userId?: string;
   /** The key that acts: only keys of its owner are seen, and nothing beyond it is given. */
   apiKey?: ApiKey;
-  /** Scopes that the key that acts must hold when the change is made, such as `['api-keys:write']`. Default: none. */
+  /**
+   * Scopes that the key that acts must hold when the change is made, such as `['api-keys:write']`.
+   * Default: none.
+   */
   needs?: readonly string[];
   /** Who the trail names. Default: the key, else the owner, else the application (`system`). */
   actor?: Actor;

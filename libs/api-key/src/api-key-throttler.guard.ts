@@ -58,7 +58,10 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     return this.answer(rates, hits, apiKey, context);
   }
 
-  /** Rates first: what they refuse spends nothing of a quota. What a quota is known to refuse uses up nothing of a rate. */
+  /**
+   * Rates first: what they refuse spends nothing of a quota. What a quota is known to refuse uses
+   * up nothing of a rate.
+   */
   private async countQuotas(
     { rates, quotas, cost }: RequestLimits,
     apiKey: ApiKey,
@@ -97,7 +100,10 @@ function isRefused(hit: Hit | null): boolean {
   return hit?.passed === false;
 }
 
-/** Where the refusal is that has the caller wait longest, if any: it is of no use to come back before. */
+/**
+ * Where the refusal is that has the caller wait longest, if any: it is of no use to come back
+ * before.
+ */
 function longest(hits: Hits): number | undefined {
   let found: number | undefined;
   for (let at = 0; at < hits.length; at++) {

@@ -121,7 +121,10 @@ export class ApiKey {
   @Column({ name: 'replaces_id', type: 'bigint', nullable: true })
   replacesId!: string | null;
 
-  /** Column `ancestor_ids`: the keys that this one was made or rotated by, oldest first, up to 32; also those that are gone. */
+  /**
+   * Column `ancestor_ids`: the keys that this one was made or rotated by, oldest first, up to 32;
+   * also those that are gone.
+   */
   @Index('index_api_keys_on_ancestor_ids', { synchronize: false })
   @Column({ name: 'ancestor_ids', type: 'bigint', array: true, nullable: true, transformer: asIds })
   ancestorIds!: string[];
@@ -130,7 +133,10 @@ export class ApiKey {
   @Column({ name: 'shared_limits', type: 'jsonb', nullable: true, transformer: asSharedLimits })
   sharedLimits!: SharedLimit[] | null;
 
-  /** Column `bucket_id`: the first of the keys that this one was rotated from, whose use counts on its own limits too; null: none. */
+  /**
+   * Column `bucket_id`: the first of the keys that this one was rotated from, whose use counts on
+   * its own limits too; null: none.
+   */
   @Column({ name: 'bucket_id', type: 'bigint', nullable: true })
   bucketId!: string | null;
 

@@ -66,7 +66,10 @@ export interface ApiKeyOptions {
   strict?: boolean | 'scopes';
   /** Realm of the `WWW-Authenticate` challenge: printable ASCII without `"` and `\`. Default `api`. */
   realm?: string;
-  /** Header whose key is read if there is no Bearer credential, or an empty one. Default `X-API-Key`. */
+  /**
+   * Header whose key is read if there is no Bearer credential, or an empty one. Default
+   * `X-API-Key`.
+   */
   headerName?: string;
   /**
    * CIDR blocks of the proxies whose `X-Forwarded-Proto` tells whether the client came by HTTPS. Never

@@ -84,8 +84,8 @@ export interface RevokeOptions {
    */
   everywhere?: boolean;
   /**
-   * Whether all that the key made, or that was rotated from it, ends with it, also what is being made meanwhile, and also if its own row
-   * is gone. Default false.
+   * Whether all that the key made, or that was rotated from it, ends with it, also what is being
+   * made meanwhile, and also if its own row is gone. Default false.
    */
   descendants?: boolean;
 }
@@ -302,11 +302,13 @@ export class ApiKeyService {
   }
 
   /**
-   * Ends a key for good. It is also expired from now on, for a Rails app on the same table knows only that. Revoking again changes
-   * nothing. It is done even if the trail cannot be written: the log tells it then.
+   * Ends a key for good. It is also expired from now on, for a Rails app on the same table knows
+   * only that. Revoking again changes nothing. It is done even if the trail cannot be written: the
+   * log tells it then.
    * @returns the key and what it made; null if there is no such key, nor any that it made
    * @throws ApiKeyInputError if the reason does not fit
-   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile; `KEY_STORE_UNAVAILABLE` if the database fails
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile;
+   *   `KEY_STORE_UNAVAILABLE` if the database fails
    */
   async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<Revocation | null> {
     const reason = reasonOf(options);
@@ -319,8 +321,9 @@ export class ApiKeyService {
   }
 
   /**
-   * Ends all keys of an owner, also those that are being made meanwhile; also if the trail cannot be written, as `revoke`. What another
-   * application inserts or an import brings after it is not ended.
+   * Ends all keys of an owner, also those that are being made meanwhile; also if the trail cannot
+   * be written, as `revoke`. What another application inserts or an import brings after it is not
+   * ended.
    * @returns the keys that this call ended
    * @throws ApiKeyInputError if no owner is named, or the reason does not fit
    * @throws ApiKeyRefusal as `revoke`
@@ -337,7 +340,10 @@ export class ApiKeyService {
     return revoked;
   }
 
-  /** Removes a key, which ends it at once; false if there is none. Its trail stays, and so does what it made. */
+  /**
+   * Removes a key, which ends it at once; false if there is none. Its trail stays, and so does what
+   * it made.
+   */
   async delete(id: string, acting: Acting = {}): Promise<boolean> {
     ownerOf(acting);
     if (!isKeyId(id)) return false;

@@ -26,7 +26,10 @@ export interface Authority {
 
 /** A limit of keys without one of their own. */
 export interface DefaultRate extends RateLimit {
-  /** Whether it does not count on every request (`skipIf`): as a bound it binds, as a limit that is given it excuses nothing. */
+  /**
+   * Whether it does not count on every request (`skipIf`): as a bound it binds, as a limit that is
+   * given it excuses nothing.
+   */
   readonly isConditional: boolean;
 }
 
@@ -35,8 +38,9 @@ export interface Comparison {
   /** What limits a key without a limit of its own; empty: nothing does. */
   readonly defaults: readonly DefaultRate[];
   /**
-   * Whether each use of what is given counts on the limits of the bound too. Then a limit need only allow no more in the long run;
-   * else it must allow no more in any window, or what was used before a change would be forgotten.
+   * Whether each use of what is given counts on the limits of the bound too. Then a limit need only
+   * allow no more in the long run; else it must allow no more in any window, or what was used
+   * before a change would be forgotten.
    */
   readonly isShared: boolean;
 }
@@ -59,9 +63,15 @@ export interface Quota {
   readonly period: QuotaPeriod;
 }
 
-/** The limits of one ancestor, which all keys that it made use up together with it. At least one of the two is set. */
+/**
+ * The limits of one ancestor, which all keys that it made use up together with it. At least one of
+ * the two is set.
+ */
 export interface SharedLimit {
-  /** The key in whose buckets its use is counted: the ancestor, or the first of the keys that it was rotated from. */
+  /**
+   * The key in whose buckets its use is counted: the ancestor, or the first of the keys that it was
+   * rotated from.
+   */
   readonly id: string;
   readonly rateLimit: RateLimit | null;
   readonly quota: Quota | null;
@@ -77,7 +87,8 @@ export interface Excess {
 
 /**
  * The limit of a key; null where it has none of its own.
- * @param defaultWindowSeconds of a limit without a window, or with one that is none, as a hand may write; null: it shows as it is
+ * @param defaultWindowSeconds of a limit without a window, or with one that is none, as a hand may
+ *   write; null: it shows as it is
  */
 export function rateLimitOf(
   { rateLimit, rateLimitWindowSeconds }: ApiKey,
@@ -94,7 +105,9 @@ export function quotaOf({ quota, quotaPeriod }: ApiKey): Quota | null {
   return { limit: quota, period: quotaPeriod === 'day' ? 'day' : 'month' };
 }
 
-/** The limits of a key that all keys that it makes use up as well; none if it has none of its own. */
+/**
+ * The limits of a key that all keys that it makes use up as well; none if it has none of its own.
+ */
 export function ownShare({ rateLimit, quota }: Authority, bucket: string): readonly SharedLimit[] {
   return rateLimit === null && quota === null ? [] : [{ id: bucket, rateLimit, quota }];
 }
@@ -132,7 +145,10 @@ function isExpiryWithin(given: Date | null, bound: Date | null): boolean {
   return bound === null || (given !== null && given.getTime() <= bound.getTime());
 }
 
-/** The default binds each key by itself, so a key that has it instead of a limit of its own frees what it made from that. */
+/**
+ * The default binds each key by itself, so a key that has it instead of a limit of its own frees
+ * what it made from that.
+ */
 function areLimitsWithin(given: Authority, bound: Authority, { defaults, isShared }: Comparison): boolean {
   if (!isShared && given.rateLimit === null && bound.rateLimit !== null) return false;
   const certain = defaults.filter(({ isConditional }) => !isConditional);
@@ -153,8 +169,8 @@ interface Limits<Limit> {
 }
 
 /**
- * Each limit of the bound must hold for what is given: by its own limit, or a shared one by the same in the same bucket. Another
- * ancestor's limit excuses nothing, for it may be raised later.
+ * Each limit of the bound must hold for what is given: by its own limit, or a shared one by the
+ * same in the same bucket. Another ancestor's limit excuses nothing, for it may be raised later.
  */
 function areWithin<Limit>(
   given: Limits<Limit>,

@@ -14,8 +14,8 @@ export function isFullQueue(error: unknown): boolean {
 type Work<T> = (manager: EntityManager) => Promise<T>;
 
 /**
- * Makes a change, and makes it again, whole and without notifications, if the notification queue became full before its commit:
- * every instance notices that with its next heartbeat.
+ * Makes a change, and makes it again, whole and without notifications, if the notification queue
+ * became full before its commit: every instance notices that with its next heartbeat.
  * @param transact runs the work in a transaction of its own
  */
 export async function despiteFullQueue<T>(

@@ -4,7 +4,10 @@ import { type Authority, ownShare, type SharedLimit } from './authority';
 /** No key has more ancestors on record. */
 export const MAX_ANCESTORS = 32;
 
-/** No key that another key makes or rotates shares more limits: each request would count on all of them. */
+/**
+ * No key that another key makes or rotates shares more limits: each request would count on all of
+ * them.
+ */
 export const MAX_SHARED_LIMITS = 32;
 
 /** What a key is to its descendants. */
@@ -21,15 +24,18 @@ export interface Lineage {
 /** That of a key that no key made. */
 export const NO_LINEAGE: Lineage = { ancestorIds: [], sharedLimits: null, bucketId: null };
 
-/** The keys whose making led to a new key: of each parent its ancestors and itself, oldest first, each once. */
+/**
+ * The keys whose making led to a new key: of each parent its ancestors and itself, oldest first,
+ * each once.
+ */
 export function ancestorsOf(parents: readonly Ancestor[]): string[] {
   return [...new Set(parents.flatMap(({ id, ancestorIds }) => [...ancestorIds, id]))];
 }
 
 /**
- * The ancestors of a new key, at most 32: others than its parents leave the list, the oldest first. Those that have ended or were
- * rotated leave it before others, which do so only if `mustFit`. A revocation still finds what one of them made through the keys
- * between.
+ * The ancestors of a new key, at most 32: others than its parents leave the list, the oldest first.
+ * Those that have ended or were rotated leave it before others, which do so only if `mustFit`. A
+ * revocation still finds what one of them made through the keys between.
  * @param ended ids of ancestors that are revoked, expired, rotated or gone
  * @returns null if too many of them are live
  */

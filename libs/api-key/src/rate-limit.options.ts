@@ -16,15 +16,16 @@ export interface RateLimitOptions {
   /** What happens while the storage fails: `local` counts in memory of this instance, `open` limits nothing, `refuse` answers 503. Default `local`. */
   onStorageFailure?: StorageFailurePolicy;
   /**
-   * What happens to keys with a quota while PostgreSQL does not count it: `refuse` answers 503, `local` counts in memory of this
-   * instance, `open` bounds nothing. Default `refuse`.
+   * What happens to keys with a quota while PostgreSQL does not count it: `refuse` answers 503,
+   * `local` counts in memory of this instance, `open` bounds nothing. Default `refuse`.
    */
   onQuotaFailure?: StorageFailurePolicy;
   /** Milliseconds after which the storage has failed, 10 to 60,000. Default 100. */
   storageTimeoutMs?: number;
   /**
-   * Keys that are counted in memory, 1 to 10,000,000; beyond that the one whose last request is longest ago begins anew. One takes
-   * about half a kilobyte, 2 if it is used all hour, 7 if 256 times or more within its window. Default 100,000.
+   * Keys that are counted in memory, 1 to 10,000,000; beyond that the one whose last request is
+   * longest ago begins anew. One takes about half a kilobyte, 2 if it is used all hour, 7 if 256
+   * times or more within its window. Default 100,000.
    */
   maxKeys?: number;
   /** Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent beside `RateLimit` and `RateLimit-Policy`. Default false. */

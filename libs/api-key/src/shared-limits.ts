@@ -1,7 +1,10 @@
 import { isQuota, isRateLimit } from './api-key.input';
 import { MAX_WINDOW_SECONDS, type SharedLimit } from './authority';
 
-/** What stands for a limit that cannot be read, as a hand may write: it allows nothing, for what it allowed is unknown. */
+/**
+ * What stands for a limit that cannot be read, as a hand may write: it allows nothing, for what it
+ * allowed is unknown.
+ */
 const NOTHING: SharedLimit = {
   id: '0',
   rateLimit: { limit: 0, windowSeconds: MAX_WINDOW_SECONDS },

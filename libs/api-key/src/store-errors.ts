@@ -26,7 +26,8 @@ export function refuseMisfit(error: unknown): never {
 }
 
 /**
- * TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the words are kept.
+ * TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the
+ * words are kept.
  * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database failed, else the error as it is
  */
 export function refuseUnavailable(error: unknown): never {
@@ -34,7 +35,10 @@ export function refuseUnavailable(error: unknown): never {
   throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(wordsOf(error)) });
 }
 
-/** Errors of TypeORM, of the driver and of the socket below it; a refusal has a code as well, and is none. */
+/**
+ * Errors of TypeORM, of the driver and of the socket below it; a refusal has a code as well, and is
+ * none.
+ */
 function isOfStore(error: unknown): boolean {
   if (error instanceof ApiKeyRefusal) return false;
   return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);

@@ -18,8 +18,9 @@ export interface Change<Result> {
 const MAX_REQUEST_ID_LENGTH = 128;
 
 /**
- * Makes changes: each in one transaction with the events that tell it, announced once it is committed. In READ COMMITTED, so that each
- * statement sees what was committed before it, also what was while the transaction waited for a lock.
+ * Makes changes: each in one transaction with the events that tell it, announced once it is
+ * committed. In READ COMMITTED, so that each statement sees what was committed before it, also what
+ * was while the transaction waited for a lock.
  */
 export class ChangeTrail {
   private readonly logger = new Logger('ApiKeyModule');

@@ -22,11 +22,11 @@ const WORDS = /\w+/g;
 const MAX_KEYS = 4;
 
 /**
- * The credential of a request. The Bearer credential of `Authorization` comes first, whatever it holds
- * (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read only if there is none,
- * or an empty one. Either header sent twice is malformed.
- * @param rawHeaders names and values in turn, as Node's `rawHeaders` has them: its `headers` keep only the
- *   first `Authorization` and join others, which would hide a second one
+ * The credential of a request. The Bearer credential of `Authorization` comes first, whatever it
+ * holds (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read only if there
+ * is none, or an empty one. Either header sent twice is malformed.
+ * @param rawHeaders names and values in turn, as Node's `rawHeaders` has them: its `headers` keep
+ *   only the first `Authorization` and join others, which would hide a second one
  * @param keyHeader name of the key header in lower case
  */
 export function extractCredential(rawHeaders: readonly string[], keyHeader: string): Presented {

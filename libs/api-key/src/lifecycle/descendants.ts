@@ -7,7 +7,10 @@ type Table = Pick<KeyChange, 'manager' | 'table'>;
 
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
-/** So many keys a statement: one for all that a key made could take longer than `statement_timeout`, and so never end them. */
+/**
+ * So many keys a statement: one for all that a key made could take longer than `statement_timeout`,
+ * and so never end them.
+ */
 const BATCH = 5_000;
 
 /** Ids, as many at a time as a statement takes. */
@@ -16,8 +19,9 @@ export function* batchesOf(ids: readonly string[]): Generator<readonly string[]>
 }
 
 /**
- * Some keys, also those whose rows are gone, and all that they made. A row that has as many ancestors as it can may lack older ones:
- * those rows are searched for from each key that was found.
+ * Some keys, also those whose rows are gone, and all that they made. A row that has as many
+ * ancestors as it can may lack older ones: those rows are searched for from each key that was
+ * found.
  */
 export async function idsOfLineage(table: Table, roots: readonly string[]): Promise<string[]> {
   const found = new Set(roots);

@@ -27,8 +27,8 @@ export interface RevocationScope {
 }
 
 /**
- * Revokes a key, with all that it made where that is asked for. A key is also expired from then on, for a Rails app on the same table
- * knows only that.
+ * Revokes a key, with all that it made where that is asked for. A key is also expired from then on,
+ * for a Rails app on the same table knows only that.
  * @returns null if there is no such key, nor any that it made
  */
 export async function revokeKey(
@@ -113,8 +113,8 @@ async function mayEndOrphans(change: KeyChange, owners: ReadonlySet<string>): Pr
 }
 
 /**
- * Locks the owners of a key and of all that it made, and returns them, once nobody else is left who could make more. Who acts for one
- * owner locks no other one.
+ * Locks the owners of a key and of all that it made, and returns them, once nobody else is left who
+ * could make more. Who acts for one owner locks no other one.
  */
 async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<string>> {
   const locked = new Set<string>();

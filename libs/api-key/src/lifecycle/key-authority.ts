@@ -24,7 +24,10 @@ export function sharesOf(apiKey: ApiKey, defaults: Defaults) {
   return shareOf(authorityOf(apiKey, defaults), bucketOf(apiKey));
 }
 
-/** @throws ApiKeyConflictError if a key that acts would have another one share more limits than a key can */
+/**
+ * @throws ApiKeyConflictError if a key that acts would have another one share more limits than a
+ *   key can
+ */
 export function refuseTooManyLimits(shared: number, { acting }: Pick<KeyChange, 'acting'>): void {
   if (!acting.apiKey || shared <= MAX_SHARED_LIMITS) return;
   throw new ApiKeyConflictError(

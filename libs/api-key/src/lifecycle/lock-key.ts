@@ -28,7 +28,8 @@ interface LockedRow extends ApiKeyRow {
 /**
  * Locks the owner of a key, then the key and the one that acts, and reads both anew.
  * @returns null if there is no such key, or it is of another owner than who acts
- * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile, `INSUFFICIENT_SCOPE` if it lacks what the change needs
+ * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile,
+ *   `INSUFFICIENT_SCOPE` if it lacks what the change needs
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
   const { acting } = change;
@@ -53,8 +54,8 @@ export async function lockActor(change: KeyChange, owner: string): Promise<ApiKe
 }
 
 /**
- * In order of id, so that two changes never wait for each other. The rows are read by a second statement, because the one that
- * locks may have read the clock before it waited.
+ * In order of id, so that two changes never wait for each other. The rows are read by a second
+ * statement, because the one that locks may have read the clock before it waited.
  */
 async function lockRows(
   { manager, table }: KeyChange,

@@ -1,6 +1,9 @@
 import type { KeyChange } from './key-change';
 
-/** An import names many owners and takes one lock for all of them: that of the empty name, which no owner has. */
+/**
+ * An import names many owners and takes one lock for all of them: that of the empty name, which no
+ * owner has.
+ */
 const IMPORTS = '';
 
 /** One lock for each table and owner. PostgreSQL releases it when the transaction ends. */
@@ -39,12 +42,18 @@ export async function lockOwnerOf(
   return row?.owner ?? null;
 }
 
-/** Waits for imports under way and keeps later ones waiting. Take it after the lock of an owner, never before. */
+/**
+ * Waits for imports under way and keeps later ones waiting. Take it after the lock of an owner,
+ * never before.
+ */
 export async function lockOutImports({ manager, table }: KeyChange): Promise<void> {
   await manager.query(`SELECT pg_advisory_xact_lock(${lockKey('$1', '$2')})`, [IMPORTS, table]);
 }
 
-/** Keeps a revocation of all keys of an owner waiting until the import has ended; other imports go on. */
+/**
+ * Keeps a revocation of all keys of an owner waiting until the import has ended; other imports go
+ * on.
+ */
 export async function lockImport({ manager, table }: Pick<KeyChange, 'manager' | 'table'>): Promise<void> {
   await manager.query(`SELECT pg_advisory_xact_lock_shared(${lockKey('$1', '$2')})`, [IMPORTS, table]);
 }

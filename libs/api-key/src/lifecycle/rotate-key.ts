@@ -20,7 +20,8 @@ export interface Rotation {
 /**
  * Makes the successor of a key, and ends that one after the overlap at the latest.
  * @returns null if there is no such key
- * @throws ApiKeyConflictError if the key is revoked, expired or rotated already, or the successor would share too many limits
+ * @throws ApiKeyConflictError if the key is revoked, expired or rotated already, or the successor
+ *   would share too many limits
  * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
  */
 export async function rotateKey(
@@ -64,8 +65,8 @@ async function endAfter({ manager, table }: KeyChange, id: string, overlapSecond
 }
 
 /**
- * A successor descends from the key that it replaces, and from the one that acts: that one has seen it. It counts in the bucket of the
- * old key, so that a rotation begins no limit anew.
+ * A successor descends from the key that it replaces, and from the one that acts: that one has seen
+ * it. It counts in the bucket of the old key, so that a rotation begins no limit anew.
  */
 async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
   const maker = actor && actor.id !== old.id ? actor : null;

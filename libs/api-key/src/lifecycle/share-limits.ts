@@ -9,7 +9,10 @@ import type { KeyChange } from './key-change';
 const LIST =
   "CASE coalesce(jsonb_typeof(shared_limits), 'null') WHEN 'array' THEN shared_limits WHEN 'null' THEN '[]' ELSE jsonb_build_array(shared_limits) END";
 
-/** The copies of bucket `$1` changed to `$4`, a list of one limit or none, in their place; a first one goes to the end. */
+/**
+ * The copies of bucket `$1` changed to `$4`, a list of one limit or none, in their place; a first
+ * one goes to the end.
+ */
 const CHANGED = `nullif(
     coalesce((
       SELECT jsonb_agg(CASE WHEN l ->> 'id' = $1::text THEN $4::jsonb -> 0 ELSE l END ORDER BY place)
@@ -19,9 +22,10 @@ const CHANGED = `nullif(
     '[]')`;
 
 /**
- * Writes the limits of a key that changed into all that it made, or that shares its bucket already: they count on these from now
- * on. The keys that it was rotated from have the same bucket, so what they made follows as well. If the rows between are gone, the
- * lineage does not lead to a key, but what it shares still does.
+ * Writes the limits of a key that changed into all that it made, or that shares its bucket already:
+ * they count on these from now on. The keys that it was rotated from have the same bucket, so what
+ * they made follows as well. If the rows between are gone, the lineage does not lead to a key, but
+ * what it shares still does.
  * @throws ApiKeyConflictError if a key that acts would have one of them share too many limits
  */
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {

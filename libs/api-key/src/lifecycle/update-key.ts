@@ -18,8 +18,10 @@ export type Changes = Record<string, { readonly old: unknown; readonly new: unkn
 /**
  * Changes the given fields of a key. A change that changes nothing writes nothing.
  * @returns null if there is no such key
- * @throws ApiKeyConflictError if the key is revoked, or a key would have it live longer after its end or its rotation
- * @throws ApiKeyAuthorityError if a bound widens, and the key would then have more than the key that acts
+ * @throws ApiKeyConflictError if the key is revoked, or a key would have it live longer after its
+ *   end or its rotation
+ * @throws ApiKeyAuthorityError if a bound widens, and the key would then have more than the key
+ *   that acts
  */
 export async function updateKey(
   change: KeyChange,
@@ -43,7 +45,10 @@ export async function updateKey(
   return { result: apiKey, events: [changeEvent('updated', apiKey, change.acting, { changes: done })] };
 }
 
-/** What is over stays over. Otherwise the holder of a leaked key that was rotated could bring it back. */
+/**
+ * What is over stays over. Otherwise the holder of a leaked key that was rotated could bring it
+ * back.
+ */
 function refuseRevival({ apiKey, expired, successorId }: LockedKey, { expiresAt }: UpdateApiKeyInput): void {
   if (expiresAt === undefined || !isLater(expiresAt, apiKey.expiresAt)) return;
   if (expired)
@@ -59,8 +64,8 @@ function isLater(given: Date | null, present: Date | null): boolean {
 }
 
 /**
- * What is set must lie within the key that acts. Widening one bound takes authority over all that the key has then; narrowing the
- * others takes none.
+ * What is set must lie within the key that acts. Widening one bound takes authority over all that
+ * the key has then; narrowing the others takes none.
  */
 function refuseExcessOfUpdate(
   before: ApiKey,
@@ -78,15 +83,19 @@ function refuseExcessOfUpdate(
 }
 
 /**
- * Whether each use of a key counts on the limits of the key that acts. A successor descends from the key that it replaces as well, but
- * its limit applies in the same bucket, and so would excuse what was used before.
+ * Whether each use of a key counts on the limits of the key that acts. A successor descends from
+ * the key that it replaces as well, but its limit applies in the same bucket, and so would excuse
+ * what was used before.
  */
 function isCountedOn(apiKey: ApiKey, actor: ApiKey, change: KeyChange): boolean {
   const isMade = apiKey.ancestorIds.includes(actor.id) && bucketOf(apiKey) !== bucketOf(actor);
   return isMade && countsOn(apiKey, sharesOf(actor, change));
 }
 
-/** A limit that is set must fit by itself: that an ancestor's limit holds as well does not excuse it. */
+/**
+ * A limit that is set must fit by itself: that an ancestor's limit holds as well does not excuse
+ * it.
+ */
 function sharesBeside(
   { rateLimit, quota }: UpdateApiKeyInput,
   shared: readonly SharedLimit[] | null,

@@ -8,8 +8,9 @@ import { besideTable, tableOf } from './table-name';
 const COLUMNS = { keep_ms: 'float8 NOT NULL DEFAULT 3600000' } as const;
 
 /**
- * Adds the functions that count a request on several limits at once, and keep what was used for limits that change. Those of
- * older versions stay, on the same rows, for instances that are not yet replaced.
+ * Adds the functions that count a request on several limits at once, and keep what was used for
+ * limits that change. Those of older versions stay, on the same rows, for instances that are not
+ * yet replaced.
  */
 export class CountTogether implements MigrationInterface {
   readonly name = 'CountTogether1764547200000';
@@ -39,7 +40,10 @@ const quotasOf = (runner: QueryRunner) => besideTable(runner, 'api_key_quotas');
 const takeOf = (runner: QueryRunner) => besideTable(runner, 'nestjs_api_key_take_together');
 const spendOf = (runner: QueryRunner) => besideTable(runner, 'nestjs_api_key_spend_together');
 
-/** How much of a month was used today is not known: all of it counts. What was used today counts in the month as well. */
+/**
+ * How much of a month was used today is not known: all of it counts. What was used today counts in
+ * the month as well.
+ */
 function carryOver(quotas: string): string {
   return `INSERT INTO ${quotas} AS q (key_id, period, starts_at, used)
     SELECT key_id, other, date_trunc(other, now(), 'UTC'), used
@@ -50,9 +54,9 @@ function carryOver(quotas: string): string {
 }
 
 /**
- * The log of `SlidingWindow`, in milliseconds of the server's clock, read once all rows are locked. The caller sorts the keys, so
- * that two questions never wait for each other. Column `since` is of older versions, which do without it. A clock that was set back does not make it
- * forget.
+ * The log of `SlidingWindow`, in milliseconds of the server's clock, read once all rows are locked.
+ * The caller sorts the keys, so that two questions never wait for each other. Column `since` is of
+ * older versions, which do without it. A clock that was set back does not make it forget.
  */
 function takeTogether(name: string, windows: string): string {
   return `CREATE OR REPLACE FUNCTION ${name}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
@@ -157,9 +161,9 @@ function takeTogether(name: string, windows: string): string {
 }
 
 /**
- * Spends of quotas, by the server's clock in UTC, read once all rows are locked; the caller sorts the keys. What is spent counts in
- * the day and in the month, so that a quota whose period changes finds it. A clock that was set back does not begin an earlier
- * period again.
+ * Spends of quotas, by the server's clock in UTC, read once all rows are locked; the caller sorts
+ * the keys. What is spent counts in the day and in the month, so that a quota whose period changes
+ * finds it. A clock that was set back does not begin an earlier period again.
  */
 function spendTogether(name: string, quotas: string): string {
   return `CREATE OR REPLACE FUNCTION ${name}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,

@@ -63,8 +63,8 @@ async function createTrust(runner: QueryRunner): Promise<void> {
 }
 
 /**
- * Compares inside, for a trigger with a condition would forbid changing the type of a column that it names. A partition tells it on the
- * channel of the table that it belongs to.
+ * Compares inside, for a trigger with a condition would forbid changing the type of a column that
+ * it names. A partition tells it on the channel of the table that it belongs to.
  * @param notify the function that it notifies by
  */
 export function feedFunction(

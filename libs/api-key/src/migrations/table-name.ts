@@ -16,7 +16,10 @@ export function besideTable(runner: QueryRunner, name: string): string {
   return quoted(runner, name);
 }
 
-/** The schema that the table of keys lies in, quoted; the search path of a session that fires a trigger may lead elsewhere. */
+/**
+ * The schema that the table of keys lies in, quoted; the search path of a session that fires a
+ * trigger may lead elsewhere.
+ */
 export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
   const [{ schema }] = await runner.query(
     `SELECT format('%I', nspname) AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass`,

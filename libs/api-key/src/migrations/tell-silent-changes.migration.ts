@@ -9,10 +9,14 @@ import { findOwnerFeed, ownerFeedFunction } from './watch-users.migration';
 
 const OLDEST_SERVER = 130_000;
 
-/** From this part of the queue on nothing is notified, so that a commit does not meet a full one. */
+/**
+ * From this part of the queue on nothing is notified, so that a commit does not meet a full one.
+ */
 const FULL_FROM = 0.9;
 
-/** Lets a change that a full notification queue cannot tell be made all the same, and be noticed. */
+/**
+ * Lets a change that a full notification queue cannot tell be made all the same, and be noticed.
+ */
 export class TellSilentChanges implements MigrationInterface {
   readonly name = 'TellSilentChanges1764633600000';
 
@@ -59,15 +63,18 @@ async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> 
 }
 
 /**
- * A row for each transaction that could not notify. One row that all of them update would make each wait for the commit of the one
- * before, and deadlock or fail under REPEATABLE READ. The time keeps the rows of a restored dump apart from transactions with the
- * same id in a new cluster.
+ * A row for each transaction that could not notify. One row that all of them update would make each
+ * wait for the commit of the one before, and deadlock or fail under REPEATABLE READ. The time keeps
+ * the rows of a restored dump apart from transactions with the same id in a new cluster.
  */
 function createSilentChanges(schema: string): string {
   return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;
 }
 
-/** SECURITY DEFINER: a role that writes users or keys, such as that of a Rails app, may have no right on the table. */
+/**
+ * SECURITY DEFINER: a role that writes users or keys, such as that of a Rails app, may have no
+ * right on the table.
+ */
 function markFunction(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${schema}.nestjs_api_key_mark_silent() RETURNS void LANGUAGE sql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $mark$
@@ -75,7 +82,10 @@ function markFunction(schema: string): string {
     $mark$`;
 }
 
-/** Looks at the queue once a transaction: what that notifies is added to the queue at its commit only. */
+/**
+ * Looks at the queue once a transaction: what that notifies is added to the queue at its commit
+ * only.
+ */
 function tellFunctionIn(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql AS $tell$
     DECLARE silent text := pg_catalog.current_setting('nestjs_api_key.silent', true);
@@ -92,7 +102,10 @@ function tellFunctionIn(schema: string): string {
     END $tell$`;
 }
 
-/** Also where the default privileges of the database give nobody the right to call functions: writes of others call these. */
+/**
+ * Also where the default privileges of the database give nobody the right to call functions: writes
+ * of others call these.
+ */
 async function grant(runner: QueryRunner, schema: string): Promise<void> {
   await runner.query(
     `GRANT EXECUTE ON FUNCTION ${schema}.nestjs_api_key_mark_silent(), ${tellFunction(schema)}(text, text) TO PUBLIC`,

@@ -6,14 +6,20 @@ import { EXPOSED, feedFunction } from './revocation-feed.migration';
 import { inTransaction } from './sql';
 import { tableOf } from './table-name';
 
-/** Which keys made a key, and the limits that it shares with them. No foreign keys: what a key made outlives its row. */
+/**
+ * Which keys made a key, and the limits that it shares with them. No foreign keys: what a key made
+ * outlives its row.
+ */
 const COLUMNS = { ancestor_ids: 'bigint[]', shared_limits: 'jsonb', bucket_id: 'bigint' } as const;
 
 /** What a cached key exposes before this migration, and from then on. */
 const EXPOSED_BEFORE = [...EXPOSED, ...USAGE_COLUMNS];
 export const EXPOSED_WITH_LINEAGE = [...EXPOSED_BEFORE, ...Object.keys(COLUMNS)];
 
-/** Adds the lineage of keys, and an index that finds what a key made, without a pending list that each search would read. */
+/**
+ * Adds the lineage of keys, and an index that finds what a key made, without a pending list that
+ * each search would read.
+ */
 export class TraceLineage implements MigrationInterface {
   readonly name = 'TraceLineage1764460800000';
 

@@ -11,7 +11,10 @@ export interface DefaultLimit {
   readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
 }
 
-/** The limits that bound a key without one of its own. Every one of them applies; none: such a key is not limited. */
+/**
+ * The limits that bound a key without one of its own. Every one of them applies; none: such a key
+ * is not limited.
+ */
 export class DefaultLimits {
   constructor(readonly limits: readonly DefaultLimit[]) {}
 }

@@ -34,8 +34,8 @@ const UNLIMITED: RequestLimits = { rates: [], quotas: [], cost: 1 };
 const OVER_ANY_LIMIT = MAX_LIMIT + 1;
 
 /**
- * Which limits a request of a key counts on: that of the key, or else the default; those that its route declares; those that it
- * shares with the keys that made it; and quotas in the same way.
+ * Which limits a request of a key counts on: that of the key, or else the default; those that its
+ * route declares; those that it shares with the keys that made it; and quotas in the same way.
  */
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
@@ -89,8 +89,9 @@ export class KeyLimits {
   }
 
   /**
-   * Of a key that has a limit and no window, or one that is none, as a hand may write, the window is the default. The first default
-   * counts in the bucket of the key, so that a key that is given a limit of its own does not begin anew.
+   * Of a key that has a limit and no window, or one that is none, as a hand may write, the window
+   * is the default. The first default counts in the bucket of the key, so that a key that is given
+   * a limit of its own does not begin anew.
    */
   private ratesOf(
     apiKey: ApiKey,
@@ -161,8 +162,8 @@ function hasQuota({ quota, sharedLimits }: ApiKey): boolean {
 }
 
 /**
- * The nearest ancestor first, and each bucket once: of several keys that were rotated into each other, the last one says how much
- * may be used.
+ * The nearest ancestor first, and each bucket once: of several keys that were rotated into each
+ * other, the last one says how much may be used.
  */
 function sharedOf({ sharedLimits }: ApiKey): readonly SharedLimit[] {
   if (!sharedLimits) return [];

@@ -40,9 +40,10 @@ const RETRY_MS = 200;
 const NONE: Hits = [];
 
 /**
- * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are refused; and tries again by itself
- * with one hit at a time. A hit that fails while others are answered is the trouble of its own key, and of no other. What the
- * storage says was used is counted in memory too, so that a caller does not begin anew there.
+ * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are
+ * refused; and tries again by itself with one hit at a time. A hit that fails while others are
+ * answered is the trouble of its own key, and of no other. What the storage says was used is
+ * counted in memory too, so that a caller does not begin anew there.
  */
 class Limiter implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -70,7 +71,8 @@ class Limiter implements OnApplicationBootstrap {
   }
 
   /**
-   * Counts a hit in all buckets if it fits in each of them. Of nulls alone if nobody counts, and the policy is `open`.
+   * Counts a hit in all buckets if it fits in each of them. Of nulls alone if nobody counts, and
+   * the policy is `open`.
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if nobody counts, and the policy is `refuse`
    */
   hit(buckets: readonly Bucket[], cost: number): Eventually<Hits> {
@@ -82,7 +84,10 @@ class Limiter implements OnApplicationBootstrap {
     return this.ask(this.shared, buckets, cost);
   }
 
-  /** What `hit` would return, if it is known without I/O that it does not fit; else null. Counts nothing. */
+  /**
+   * What `hit` would return, if it is known without I/O that it does not fit; else null. Counts
+   * nothing.
+   */
   refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
     const storage = this.shared ?? this.local;
     return storage instanceof ApiKeyThrottlerStorage ? storage.refusalOf(buckets, cost) : null;

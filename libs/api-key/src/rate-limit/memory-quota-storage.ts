@@ -12,8 +12,8 @@ interface Spent {
 const PERIODS: readonly QuotaPeriod[] = ['day', 'month'];
 
 /**
- * Counts quotas in the memory of this process, while their database does not. What is used counts in the day and in the month of
- * UTC, so that a quota whose period changes finds it.
+ * Counts quotas in the memory of this process, while their database does not. What is used counts
+ * in the day and in the month of UTC, so that a quota whose period changes finds it.
  */
 export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
   private readonly spent: LRUCache<string, Readonly<Record<QuotaPeriod, Spent>>>;

@@ -6,14 +6,16 @@ const MAX_KEYS = 100_000;
 const LOOK_AT = 2;
 
 /**
- * Counts in the memory of this process, without I/O and without timers: several instances count apart. Bounded: beyond
- * `maxKeys` the key whose last hit is longest ago is forgotten; those whose use counts no more make room before that.
+ * Counts in the memory of this process, without I/O and without timers: several instances count
+ * apart. Bounded: beyond `maxKeys` the key whose last hit is longest ago is forgotten; those whose
+ * use counts no more make room before that.
  */
 export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly windows: RecallCache<SlidingWindow>;
 
   /**
-   * @param maxKeys 1 or more; each takes about half a kilobyte, 2 if it is used all hour, 7 if 256 times or more within its window. Default 100,000
+   * @param maxKeys 1 or more; each takes about half a kilobyte, 2 if it is used all hour, 7 if 256
+   *   times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    * @param keepMs how long use is kept at least, for windows that become longer. Default: an hour
    */
@@ -58,7 +60,10 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     return refusals.some((refusal) => refusal !== null) ? refusals : null;
   }
 
-  /** Counts as much as is missing, so that at least so much of a bucket was used within the window that ends now. */
+  /**
+   * Counts as much as is missing, so that at least so much of a bucket was used within the window
+   * that ends now.
+   */
   atLeast({ key, policy }: Bucket, used: number): void {
     const now = this.now();
     const window = this.windowOf(key);
@@ -88,8 +93,8 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   /**
-   * For each key that comes, up to two go whose use counts no more: so memory shrinks again without a timer. Those that are in use
-   * make way for the ones behind them.
+   * For each key that comes, up to two go whose use counts no more: so memory shrinks again without
+   * a timer. Those that are in use make way for the ones behind them.
    */
   private dropOver(now: number): void {
     let looked = 0;

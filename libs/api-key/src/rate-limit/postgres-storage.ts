@@ -15,8 +15,9 @@ interface TakenRow {
 }
 
 /**
- * Counts in PostgreSQL, in an unlogged table beside that of the keys, one statement a request: exact over all instances, gone after a
- * crash of the database. The migration of `apiKeyMigrations` makes the table; windows that are over are removed once a minute.
+ * Counts in PostgreSQL, in an unlogged table beside that of the keys, one statement a request:
+ * exact over all instances, gone after a crash of the database. The migration of `apiKeyMigrations`
+ * makes the table; windows that are over are removed once a minute.
  */
 export class PostgresThrottlerStorage extends SharedThrottlerStorage {
   private readonly taken: OneRow<TakenRow>;
@@ -55,7 +56,10 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     return { granted: row.granted, buckets: states };
   }
 
-  /** Removes windows that are over. One that is counted at this moment is left alone, so that neither waits for the other. */
+  /**
+   * Removes windows that are over. One that is counted at this moment is left alone, so that
+   * neither waits for the other.
+   */
   async clean(): Promise<void> {
     const windows = besideKeys(this.dataSource, 'api_key_windows');
     await this.dataSource.query(

@@ -18,10 +18,10 @@ export interface NodeRedisClient {
 }
 
 /**
- * The log of `SlidingWindow`, in microseconds of the server's clock, which is the same for all instances. What it is asked for:
- * cost and count, then limit and window of each bucket. What it stores: entries of three numbers, the first of which only an
- * older version reads, which may count beside this one; and how long they are kept. A clock that was set back does not make it
- * forget.
+ * The log of `SlidingWindow`, in microseconds of the server's clock, which is the same for all
+ * instances. What it is asked for: cost and count, then limit and window of each bucket. What it
+ * stores: entries of three numbers, the first of which only an older version reads, which may count
+ * beside this one; and how long they are kept. A clock that was set back does not make it forget.
  */
 const SCRIPT = `
 local cost, count = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -91,14 +91,16 @@ return answer`;
 const SHA = createHash('sha1').update(SCRIPT).digest('hex');
 
 /**
- * Counts in Redis 6 or later (or Valkey), one script a request, through the client that the application has: of ioredis or of
- * node-redis. Without a queue for commands while it is away (`enableOfflineQueue: false`, `disableOfflineQueue: true`) a client
- * fails at once instead of late.
+ * Counts in Redis 6 or later (or Valkey), one script a request, through the client that the
+ * application has: of ioredis or of node-redis. Without a queue for commands while it is away
+ * (`enableOfflineQueue: false`, `disableOfflineQueue: true`) a client fails at once instead of
+ * late.
  */
 export class RedisThrottlerStorage extends SharedThrottlerStorage {
   /**
-   * @param prefix of the keys in Redis. Default `nestjs-api-key:rate:`. A Redis Cluster needs one with a hash tag, such as
-   *   `{nestjs-api-key}:rate:`, because limits that keys share are counted together, and so must lie in one slot
+   * @param prefix of the keys in Redis. Default `nestjs-api-key:rate:`. A Redis Cluster needs one
+   *   with a hash tag, such as `{nestjs-api-key}:rate:`, because limits that keys share are counted
+   *   together, and so must lie in one slot
    */
   constructor(
     private readonly client: IoredisClient | NodeRedisClient,

@@ -16,7 +16,10 @@ export interface BucketState {
   readonly remaining: number;
   /** As of `Hit`, in milliseconds. */
   readonly resetMs: number;
-  /** As of `Hit`, in milliseconds, for the first hit that was not granted; 0 if all were, or if it fits in this bucket. */
+  /**
+   * As of `Hit`, in milliseconds, for the first hit that was not granted; 0 if all were, or if it
+   * fits in this bucket.
+   */
   readonly retryAfterMs: number;
 }
 
@@ -52,10 +55,11 @@ interface Refusal {
 }
 
 /**
- * Counts in a database that several instances share. Hits stand in line at their last bucket, which keys of one lineage share: one
- * question of a line is under way at a time. Hits on the same buckets that come meanwhile, and cost the same, are asked for
- * together in a later one. A refusal is remembered until the database said that a hit would fit, 10 s at most, so that a caller
- * who goes on costs next to nothing.
+ * Counts in a database that several instances share. Hits stand in line at their last bucket, which
+ * keys of one lineage share: one question of a line is under way at a time. Hits on the same
+ * buckets that come meanwhile, and cost the same, are asked for together in a later one. A refusal
+ * is remembered until the database said that a hit would fit, 10 s at most, so that a caller who
+ * goes on costs next to nothing.
  */
 export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly lines = new Map<string, Waiting[]>();
@@ -120,7 +124,10 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     });
   }
 
-  /** Asks for all that wait, as long as any does. One that waited too long is not asked for: nobody waits for its answer. */
+  /**
+   * Asks for all that wait, as long as any does. One that waited too long is not asked for: nobody
+   * waits for its answer.
+   */
   private async serve(key: string): Promise<void> {
     for (let line = this.lines.get(key); line && line.length > 0; line = this.lines.get(key)) {
       const { together, rest } = split(line);
@@ -174,7 +181,10 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 }
 
-/** The hits of the i-th of those who asked together: what was left for one that passed counts back from the end. */
+/**
+ * The hits of the i-th of those who asked together: what was left for one that passed counts back
+ * from the end.
+ */
 function hitsOf(states: readonly BucketState[], granted: number, cost: number, i: number): readonly Hit[] {
   return states.map(({ remaining, resetMs, retryAfterMs }) =>
     i < granted
@@ -183,7 +193,9 @@ function hitsOf(states: readonly BucketState[], granted: number, cost: number, i
   );
 }
 
-/** Those of a line that go in one question: they are on the buckets of the first, and cost the same. */
+/**
+ * Those of a line that go in one question: they are on the buckets of the first, and cost the same.
+ */
 function split(line: readonly Waiting[]): { readonly together: Waiting[]; readonly rest: Waiting[] } {
   const first = line[0] as Waiting;
   const [together, rest]: [Waiting[], Waiting[]] = [[], []];

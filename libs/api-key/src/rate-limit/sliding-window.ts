@@ -1,6 +1,9 @@
 import type { QuotaPeriod } from '../authority';
 
-/** Up to so many hits of a window are logged each with its time; of a larger limit, neighbours share one entry. */
+/**
+ * Up to so many hits of a window are logged each with its time; of a larger limit, neighbours share
+ * one entry.
+ */
 const MAX_ENTRIES = 256;
 /** So many entries a window may hold that its changes left behind. */
 const MOST_ENTRIES = 2 * MAX_ENTRIES;
@@ -37,14 +40,16 @@ const ENTRY = 2;
 const FORGOTTEN = 32;
 
 /**
- * What one bucket has used within a sliding window, as a log. Never more than the limit passes in any window, wherever it begins.
- * Hits of a limit up to 256 are logged one by one, so that each comes back exactly a window later; of a larger limit, those
- * within a 256th of the window come back together, with the last of them: late by less than 0.4 % of the window.
- * Refused hits are not counted.
+ * What one bucket has used within a sliding window, as a log. Never more than the limit passes in
+ * any window, wherever it begins. Hits of a limit up to 256 are logged one by one, so that each
+ * comes back exactly a window later; of a larger limit, those within a 256th of the window come
+ * back together, with the last of them: late by less than 0.4 % of the window. Refused hits are not
+ * counted.
  *
- * Limit and window may change from hit to hit. What is older than the window stays in a tail, so that a longer window finds it:
- * for as long as the longest window so far, an hour at least. Of the tail, hits within a 64th of that time count until the last
- * of them is over. `SCRIPT` of Redis and the function of PostgreSQL follow the same rule.
+ * Limit and window may change from hit to hit. What is older than the window stays in a tail, so
+ * that a longer window finds it: for as long as the longest window so far, an hour at least. Of the
+ * tail, hits within a 64th of that time count until the last of them is over. `SCRIPT` of Redis and
+ * the function of PostgreSQL follow the same rule.
  */
 export class SlidingWindow {
   private readonly entries: number[] = [];
@@ -75,7 +80,10 @@ export class SlidingWindow {
     return this.state(now, policy);
   }
 
-  /** What is left, `passed` as of a hit that would fit. To be asked at the moment of `refusal` or `take`. */
+  /**
+   * What is left, `passed` as of a hit that would fit. To be asked at the moment of `refusal` or
+   * `take`.
+   */
   state(now: number, { limit, windowMs }: LimitPolicy): Hit {
     return {
       passed: true,
@@ -91,7 +99,10 @@ export class SlidingWindow {
     return this.used;
   }
 
-  /** Counts as much as is missing, so that at least so much was used within the window that ends now. */
+  /**
+   * Counts as much as is missing, so that at least so much was used within the window that ends
+   * now.
+   */
   atLeast(now: number, used: number, policy: LimitPolicy): void {
     const missing = used - this.usedIn(now, policy.windowMs);
     if (missing > 0) this.log(now, missing, policy);
@@ -129,7 +140,10 @@ export class SlidingWindow {
     if (entries.length - this.first > MOST_ENTRIES * ENTRY) this.foldEntries(together);
   }
 
-  /** Has the window end now: what is over goes to the tail, and what a longer window finds there comes back. */
+  /**
+   * Has the window end now: what is over goes to the tail, and what a longer window finds there
+   * comes back.
+   */
   private moveTo(now: number, windowMs: number): void {
     const begin = now - windowMs;
     if (this.tail.length > 0 && (this.tail[this.tail.length - ENTRY] as number) > begin) this.recall(begin);

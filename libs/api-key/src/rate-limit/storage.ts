@@ -12,7 +12,10 @@ export interface Bucket {
   readonly policy: LimitPolicy;
 }
 
-/** What became of a hit on several buckets, in their order; null: not known, because the hit was not counted there. */
+/**
+ * What became of a hit on several buckets, in their order; null: not known, because the hit was not
+ * counted there.
+ */
 export type Hits = readonly (Hit | null)[];
 
 /**
@@ -27,7 +30,10 @@ export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
    */
   abstract hitAll(buckets: readonly Bucket[], cost: number): Eventually<Hits>;
 
-  /** What `hitAll` would return, if it is known without I/O that the hit does not fit; else null. Counts nothing. */
+  /**
+   * What `hitAll` would return, if it is known without I/O that the hit does not fit; else null.
+   * Counts nothing.
+   */
   refusalOf(_buckets: readonly Bucket[], _cost: number): Hits | null {
     return null;
   }

@@ -15,8 +15,9 @@ interface Heartbeat {
 }
 
 /**
- * The heartbeats of one listening session. One counts once its notification has arrived, so that all that were sent before have,
- * and once the silent changes that its statement read are handled. Which of the two comes first does not matter.
+ * The heartbeats of one listening session. One counts once its notification has arrived, so that
+ * all that were sent before have, and once the silent changes that its statement read are handled.
+ * Which of the two comes first does not matter.
  */
 export class Heartbeats {
   private readonly underWay = new Map<string, Heartbeat>();

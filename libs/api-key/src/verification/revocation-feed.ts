@@ -63,8 +63,9 @@ interface Session {
 }
 
 /**
- * What each session asks first, and with each heartbeat. To ask for the usage of the queue also empties it of what nobody waits for
- * any more: PostgreSQL does not do that when the last session that did ends.
+ * What each session asks first, and with each heartbeat. To ask for the usage of the queue also
+ * empties it of what nobody waits for any more: PostgreSQL does not do that when the last session
+ * that did ends.
  */
 interface Reading {
   readonly silent: string;
@@ -117,7 +118,9 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     await this.running;
   }
 
-  /** How full the notification queue of the server is, from 0 to 1; null while it does not listen. */
+  /**
+   * How full the notification queue of the server is, from 0 to 1; null while it does not listen.
+   */
   get queueUsage(): number | null {
     return this.queue.usage;
   }
@@ -227,7 +230,10 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
-  /** Sends one. While the queue is full none can be: the session goes on to listen, and the lease ends by itself. */
+  /**
+   * Sends one. While the queue is full none can be: the session goes on to listen, and the lease
+   * ends by itself.
+   */
   private async send({ client, heartbeatChannel, heartbeats, oid }: Session, number: string): Promise<void> {
     const table = apiKeyTable(this.dataSource);
     const silentChanges = silentTable(this.dataSource);

@@ -31,7 +31,10 @@ export interface VerificationStatus {
   readonly cacheSize: number;
   /** Share of look-ups that needed no I/O since the start; null before the first. */
   readonly hitRate: number | null;
-  /** How full the notification queue of the database server is, from 0 to 1; null while the feed does not listen. */
+  /**
+   * How full the notification queue of the database server is, from 0 to 1; null while the feed
+   * does not listen.
+   */
   readonly notificationQueueUsage: number | null;
 }
 
