@@ -24,8 +24,10 @@ import type { DefaultRate } from './authority';
 import { KeyDigests } from './credential/digest';
 import type { Eventually } from './eventually';
 import { createKey } from './lifecycle/create-key';
+import { countLiveDescendants } from './lifecycle/descendants';
 import {
   deleteKey,
+  type Ended,
   type Revocation,
   type RevocationScope,
   revokeKey,
@@ -315,9 +317,11 @@ export class ApiKeyService {
     const { descendants = false, everywhere = false } = options;
     ownerOf(acting);
     if (!isKeyId(id)) return null;
-    const revocation = await this.revokeOne(id, { reason, descendants }, acting);
-    if (revocation && everywhere) await this.outliveTrust();
-    return revocation;
+    const ended = await this.revokeOne(id, { reason, descendants }, acting);
+    if (!ended) return null;
+    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(id);
+    if (everywhere) await this.outliveTrust();
+    return { ...ended, liveDescendants };
   }
 
   /**
@@ -429,7 +433,7 @@ export class ApiKeyService {
   }
 
   /** If the outcome of the COMMIT is unknown, the row tells it. */
-  private async revokeOne(id: string, scope: RevocationScope, acting: Acting): Promise<Revocation | null> {
+  private async revokeOne(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
     try {
       return await this.changes.makeRegardless((manager) =>
         revokeKey(this.changeOf(manager, acting), id, scope),
@@ -439,8 +443,14 @@ export class ApiKeyService {
       const found = await keyById(this.dataSource, id, ownerOf(acting)).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
-      return { apiKey: found, descendants: [], liveDescendants: 0 };
+      return { apiKey: found, descendants: [] };
     }
+  }
+
+  /** After the revocation and outside of it: many keys take a while to count, and a failure must not undo it. */
+  private async countLiveDescendants(id: string): Promise<number | null> {
+    const { manager } = this.dataSource;
+    return countLiveDescendants({ manager, table: this.table }, id).catch(() => null);
   }
 
   private async outliveTrust(): Promise<void> {

@@ -40,6 +40,8 @@ export function writeRevocation(
   const ended = descendants.map((descendant) => describeKey(descendant, now));
   write(host, output, { ...key, descendants: ended, liveDescendants }, () => {
     const shown = apiKey ? renderKey(describeKey(apiKey, now)) : `The row of key ${id} is gone.`;
+    if (liveDescendants === null)
+      return `${shown}\n\nThe keys that it made could not be counted. To end them as well: revoke ${id} --descendants`;
     if (liveDescendants > 0)
       return `${shown}\n\nKeys that it made and that are still accepted: ${liveDescendants}. To end them as well: revoke ${id} --descendants`;
     return ended.length === 0 ? shown : `${shown}\n\nRevoked with it:\n${renderTable(ended)}`;

@@ -4,19 +4,26 @@ import type { ApiKey } from '../api-key.entity';
 import type { ChangeEvent } from '../api-key.event';
 import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
-import { batchesOf, countLiveDescendants, ownersOfLineage, revokeDescendants } from './descendants';
+import { batchesOf, ownersOfLineage, revokeDescendants } from './descendants';
 import type { KeyChange } from './key-change';
 import { lockActor, lockForChange } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
 
 /** What a revocation did. */
-export interface Revocation {
+export interface Revocation extends Ended {
+  /**
+   * How many keys that it made are still accepted, counted after the revocation; 0 after
+   * `descendants`, null if they could not be counted.
+   */
+  readonly liveDescendants: number | null;
+}
+
+/** What a revocation ended. */
+export interface Ended {
   /** The key, which is revoked; null if its row is gone. */
   readonly apiKey: ApiKey | null;
   /** The keys that it made, or that were rotated from it, which this call ended as well. */
   readonly descendants: readonly ApiKey[];
-  /** How many keys that it made are still accepted; 0 after `descendants`. */
-  readonly liveDescendants: number;
 }
 
 /** What is revoked beside a key, and why. */
@@ -35,7 +42,7 @@ export async function revokeKey(
   change: KeyChange,
   id: string,
   { reason, descendants }: RevocationScope,
-): Promise<Change<Revocation | null>> {
+): Promise<Change<Ended | null>> {
   const owners = descendants ? await lockLineage(change, id) : new Set<string>();
   const locked = await lockForChange(change, id);
   if (!locked && !(await mayEndOrphans(change, owners))) return { result: null, events: [] };
@@ -46,9 +53,8 @@ export async function revokeKey(
     ...(revoked ? [changeEvent('revoked', revoked, acting, { reason, ancestorId: null })] : []),
     ...made.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason, ancestorId: id })),
   ];
-  const liveDescendants = descendants ? 0 : await countLiveDescendants(change, id);
   const apiKey = revoked ?? locked?.target.apiKey ?? null;
-  return { result: { apiKey, descendants: made, liveDescendants }, events };
+  return { result: { apiKey, descendants: made }, events };
 }
 
 /** Revokes all keys of an owner, also those whose making was under way. */
