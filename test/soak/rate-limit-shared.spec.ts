@@ -150,7 +150,9 @@ withRedisServer('A Redis that is stopped in mid-load', () => {
       );
       for (const at of fleet.urls.keys()) {
         const passed = load.calls.filter((made) => made.at === at && made.status === 200);
-        expect(passed).toHaveLength(500);
+        // It goes on from what both had used when Redis was stopped.
+        expect(passed.length).toBeLessThanOrEqual(500);
+        expect(passed.some(({ startedAt }) => startedAt > away)).toBe(true);
       }
       await own.start();
       const back = performance.now();
