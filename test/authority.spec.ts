@@ -134,7 +134,7 @@ describe('a change that waited for another one', () => {
     const rename = (id: string) => `UPDATE api_keys SET name = 'by hand' WHERE id = ${id}`;
     const session = new Client({ connectionString: database });
     await session.connect();
-    // Whoever waits longer than its deadlock_timeout looks for a deadlock, and is ended: it is not this session.
+    // PostgreSQL ends the session whose deadlock_timeout is over first: not this one.
     await session.query("BEGIN; SET LOCAL deadlock_timeout = '10min'");
     await session.query(rename(target.apiKey.id));
     const changed = update(target.apiKey.id, { scopes: [] }, { apiKey: actor.apiKey });

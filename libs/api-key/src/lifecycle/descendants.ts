@@ -37,8 +37,8 @@ export async function idsOfLineage(table: Table, roots: readonly string[]): Prom
 }
 
 /**
- * The keys that name one of these among so many ancestors at least. OFFSET 0 keeps it a search of the index for each: `&&`, and a join
- * that PostgreSQL plans, can compare all with all.
+ * The keys that name one of these among so many ancestors at least. OFFSET 0 makes PostgreSQL search
+ * the index once for each id; it may plan `&&`, or a plain join, as a comparison of all with all.
  */
 async function madeBy({ manager, table }: Table, ids: readonly string[], least: number): Promise<string[]> {
   const rows = await manager.query<{ id: unknown }[]>(
