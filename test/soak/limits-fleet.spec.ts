@@ -1,5 +1,6 @@
 import type { CreateApiKeyInput, IssuedApiKey } from 'nestjs-api-key';
 import { Fleet } from '../support/fleet';
+import { call } from '../support/load';
 import { awayFromMidnight } from '../support/midnight';
 import { until } from '../support/until';
 
@@ -44,9 +45,23 @@ async function pair(fields: Partial<CreateApiKeyInput>): Promise<[IssuedApiKey, 
   return [key, manager];
 }
 
+/**
+ * Changes a key and waits until each instance has heard of it: notifications come in the order of
+ * the commits, so an instance that refuses a key which was revoked later has heard of the change.
+ */
 async function change(manager: IssuedApiKey, { apiKey }: IssuedApiKey, body: object): Promise<void> {
+  const later = await fleet.keys.create({ userId: apiKey.userId, name: 'later', scopes: [] });
+  await untilEverywhere(later.key, 200);
   const { status } = await ask('PATCH', `/api-keys/${apiKey.id}`, manager.key, body);
   expect(status).toBe(200);
+  await fleet.keys.revoke(later.apiKey.id);
+  await untilEverywhere(later.key, 401);
+}
+
+/** Asks each instance until it answers a key so. */
+async function untilEverywhere(key: string, expected: number): Promise<void> {
+  for (let at = 0; at < fleet.urls.length; at++)
+    await until(async () => (await call(fleet.urls, at, key)).status === expected);
 }
 
 it.each(RUNS)('A quota of a month that is spent is spent as one of a day, run %i', async () => {

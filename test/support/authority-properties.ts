@@ -243,14 +243,15 @@ async function historyAmiss(
   userId: string,
   gone: ReadonlyMap<string, Row>,
 ): Promise<string[]> {
-  const rows = new Map([...gone, ...(await rowsOf(database, userId))]);
+  const present = await rowsOf(database, userId);
+  const rows = new Map([...gone, ...present]);
   const trail = await sql<Told>(
     database,
     `SELECT type, key_id::text AS key, CASE actor_type WHEN 'key' THEN actor_id END AS actor, details
      FROM api_key_events WHERE key_id = ANY ($1::bigint[]) ORDER BY id DESC`,
     [[...rows.keys()]],
   );
-  const problems = survivors(trail, rows);
+  const problems = survivors(trail, present);
   const at = new Map<string, Row>([...rows].map(([id, row]) => [id, { ...row, shared: [] }]));
   for (const { type, key, actor, details } of trail) {
     const after = at.get(key);
@@ -291,13 +292,13 @@ function undone(row: Row, changes: Readonly<Record<string, { readonly old: unkno
  * Who changed something after its end, and what lives on though all that its ancestor made was
  * ended. The trail is newest first.
  */
-function survivors(trail: readonly Told[], rows: ReadonlyMap<string, Row>): string[] {
+function survivors(trail: readonly Told[], present: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];
   const actedLater = new Set<string | null>();
   for (const { type, key, actor, details } of trail) {
     if (type === 'revoked' && actedLater.has(key)) problems.push(`${key} acted after it was revoked`);
     if (type === 'revoked' && details.ancestorId)
-      for (const row of rows.values())
+      for (const row of present.values())
         if (row.ancestors.includes(details.ancestorId) && !row.isOver) problems.push(`${row.id} lives on`);
     if (type !== 'revoked') actedLater.add(actor);
   }
