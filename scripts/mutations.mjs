@@ -190,7 +190,7 @@ const EARLY_CLOCK = {
 };
 const NO_SECOND_TRY = {
   rule: 'a change that PostgreSQL ended in favour of another one is made again',
-  file: 'libs/api-key/src/audit/retried.ts',
+  file: 'libs/api-key/src/database/database.ts',
   from: 'attempt === ATTEMPTS ||',
   to: 'attempt <= ATTEMPTS ||',
 };

@@ -329,7 +329,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
   const keys = app.get(ApiKeyService);
   const { key } = await keys.create({ userId: await createUser(database), name: 'ci' });
   expect(await keys.verify(key)).toMatchObject({ ok: true });
-  const dataSource = (keys as unknown as { dataSource: DataSource }).dataSource;
+  const { dataSource } = (keys as unknown as { database: { dataSource: DataSource } }).database;
   await app.close();
   if (dataSource.isInitialized) await dataSource.destroy();
 });

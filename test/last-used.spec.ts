@@ -1,7 +1,7 @@
 import { Client } from 'pg';
-import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
+import { watchStatements } from './support/statements';
 import { until } from './support/until';
 
 const ONE_HOUR_MS = 3_600_000;
@@ -29,12 +29,13 @@ async function lastUsed(id: string): Promise<Date | null> {
 it('a thousand uses of ten keys send no statement on the way, and one at shutdown', async () => {
   const app = await boot();
   const issued = await Promise.all(Array.from({ length: 10 }, () => issue(app)));
-  const query = jest.spyOn(app.app.get(DataSource), 'query');
+  const statements = watchStatements();
   for (let i = 0; i < 100; i++) await Promise.all(issued.map(({ key }) => app.keys.authenticate(key)));
-  const updates = () => query.mock.calls.filter(([text]) => /SET last_used_at/.test(text)).length;
+  const updates = () => statements.texts().filter((text) => /SET last_used_at/.test(text)).length;
   expect(updates()).toBe(0);
   await app.close();
   expect(updates()).toBe(1);
+  statements.restore();
   const [{ written }] = (await sql(database, 'SELECT count(last_used_at)::int AS written FROM api_keys')) as [
     { written: number },
   ];
@@ -120,9 +121,10 @@ it('what could not be written is written when the database allows it again', asy
   const app = await boot(100);
   const { key, apiKey } = await issue(app);
   await sql(database, 'ALTER TABLE api_keys ADD CONSTRAINT unwritable CHECK (last_used_at IS NULL)');
-  const query = jest.spyOn(app.app.get(DataSource), 'query');
+  const statements = watchStatements();
   await app.keys.authenticate(key);
-  await until(() => query.mock.calls.filter(([text]) => /SET last_used_at/.test(text)).length > 1);
+  await until(() => statements.texts().filter((text) => /SET last_used_at/.test(text)).length > 1);
+  statements.restore();
   await sql(database, 'ALTER TABLE api_keys DROP CONSTRAINT unwritable');
   await until(async () => (await lastUsed(apiKey.id)) !== null);
   await app.close();

@@ -647,7 +647,7 @@ describe('a table that carries our note, but came back from Rails with times wit
     await sql(url, `ALTER TABLE api_keys ALTER ${column} TYPE timestamp(6)`);
     await expect(boot(libraryDataSource(url), async () => {})).rejects.toThrow(
       new RegExp(
-        `: ${column} must be timestamptz.*SET TimeZone = 'UTC'; ALTER TABLE "api_keys" ALTER COLUMN ${column} TYPE timestamptz$`,
+        `: ${column} must be timestamptz.*SET TimeZone = 'UTC'; ALTER TABLE "public"."api_keys" ALTER COLUMN ${column} TYPE timestamptz$`,
       ),
     );
   });

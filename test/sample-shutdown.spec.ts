@@ -88,7 +88,7 @@ it.concurrent('SIGTERM during a start that waits for a lock ends within 5 s, and
   });
   let output = '';
   child.stderr.on('data', (chunk) => (output += chunk));
-  await waitingFor(database, '%api_keys%');
+  await waitingFor(database, '%key_prefix%');
   expect(await terminate(child)).toBe(1);
   expect(cutOffLines(output)).toEqual([expect.stringMatching(/the start/)]);
   await holder.end();

@@ -168,7 +168,7 @@ describe('the migration', () => {
       await module.init();
     });
     await expect(boot).rejects.toThrow(
-      /relation "api_key_silent_changes" does not exist\). Add \.\.\.apiKeyMigrations\(\) to the migrations of the data source, and run them/,
+      /relation "public.api_key_silent_changes" does not exist\). Add \.\.\.apiKeyMigrations\(\) to the migrations of the data source, and run them/,
     );
   });
 });

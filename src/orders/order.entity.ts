@@ -1,13 +1,22 @@
-import { Column, Entity, Index, JoinColumn, ManyToOne, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, Entity, Index, JoinColumn, ManyToOne, type ValueTransformer, VirtualColumn } from 'typeorm';
 import { User } from '../users/user.entity';
+
+/** Ids are text, whatever the driver makes of a bigint. */
+const asText: ValueTransformer = { to: (value) => value, from: String };
 
 @Entity({ name: 'orders' })
 @Index('orders_of_user', ['userId', 'id'])
 export class Order {
-  @PrimaryGeneratedColumn({ type: 'bigint', primaryKeyConstraintName: 'orders_pkey' })
+  @Column({
+    type: 'bigint',
+    primary: true,
+    generated: 'increment',
+    primaryKeyConstraintName: 'orders_pkey',
+    transformer: asText,
+  })
   id!: string;
 
-  @Column({ name: 'user_id', type: 'bigint' })
+  @Column({ name: 'user_id', type: 'bigint', transformer: asText })
   userId!: string;
 
   @ManyToOne(() => User, { onDelete: 'CASCADE' })
@@ -20,6 +29,13 @@ export class Order {
   @Column({ type: 'integer' })
   quantity!: number;
 
-  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
-  createdAt!: Date;
+  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()', select: false })
+  madeAt?: Date;
+
+  /** ISO 8601 in UTC, whatever date style the database has. */
+  @VirtualColumn({
+    type: 'text',
+    query: (order) => `to_char(${order}.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+  })
+  createdAt!: string;
 }

@@ -13,7 +13,9 @@ export class UsersService {
 
   /** The user of an id, or null. */
   async find(id: string): Promise<User | null> {
-    return isId(id) ? this.dataSource.manager.findOneBy(User, { id }) : null;
+    if (!isId(id)) return null;
+    const [user] = await usersWhere(this.dataSource.manager, 'id = $1', id);
+    return user ?? null;
   }
 
   /** The first user of an address, or null. */
@@ -30,15 +32,20 @@ export class UsersService {
   }
 }
 
-function oldestOf(manager: EntityManager, email: string): Promise<User | null> {
-  return manager.findOne(User, { where: { email }, order: { id: 'ASC' } });
+async function oldestOf(manager: EntityManager, email: string): Promise<User | null> {
+  const [user] = await usersWhere(manager, 'email = $1', email);
+  return user ?? null;
+}
+
+/** Ids as text, whatever the driver makes of a bigint: as a number, a large one is that of another user. */
+function usersWhere(manager: EntityManager, condition: string, value: string): Promise<User[]> {
+  return manager.query(
+    `SELECT id::text AS id, email FROM users WHERE ${condition} ORDER BY users.id LIMIT 1`,
+    [value],
+  );
 }
 
 async function insert(manager: EntityManager, email: string): Promise<User> {
-  const { identifiers } = await manager.insert(User, {
-    email,
-    createdAt: NOW_AS_RAILS,
-    updatedAt: NOW_AS_RAILS,
-  });
-  return manager.findOneByOrFail(User, { id: identifiers[0]?.id });
+  await manager.insert(User, { email, createdAt: NOW_AS_RAILS, updatedAt: NOW_AS_RAILS });
+  return (await oldestOf(manager, email)) as User;
 }

@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from 'node:util';
-import { Column, Entity, Index, PrimaryGeneratedColumn, type ValueTransformer } from 'typeorm';
+import { Column, Entity, Index, type ValueTransformer } from 'typeorm';
 import type { SharedLimit } from './authority';
 import { inspectClosed } from './closed-getters';
 import { maskKey } from './credential/mask';
@@ -8,6 +8,11 @@ import { sharedLimitsOrNone } from './shared-limits';
 
 /** `bigint` arrives as a string and `integer` as a number; the owner may be either, or a uuid. */
 const asText: ValueTransformer = { to: (value) => value, from: String };
+
+const asTextOrNull: ValueTransformer = {
+  to: (value) => value,
+  from: (value) => (value === null ? null : String(value)),
+};
 
 /** PostgreSQL's `infinity` arrives as the number Infinity: no expiry; `-infinity` is the earliest date there is. */
 const EARLIEST = -8.64e15;
@@ -45,7 +50,7 @@ export class ApiKey {
   #keyDigest: string | undefined;
 
   /** Column `id`, a whole number as text. */
-  @PrimaryGeneratedColumn({ type: 'bigint' })
+  @Column({ type: 'bigint', primary: true, generated: 'increment', transformer: asText })
   id!: string;
 
   /** Column `user_id`: the owner, a user, account or service, as text. */
@@ -118,7 +123,7 @@ export class ApiKey {
 
   /** Column `replaces_id`: the key that this one was rotated from, also after that one is gone. */
   @Index('index_api_keys_on_replaces_id', { unique: true, where: 'replaces_id IS NOT NULL' })
-  @Column({ name: 'replaces_id', type: 'bigint', nullable: true })
+  @Column({ name: 'replaces_id', type: 'bigint', nullable: true, transformer: asTextOrNull })
   replacesId!: string | null;
 
   /**
@@ -137,15 +142,15 @@ export class ApiKey {
    * Column `bucket_id`: the first of the keys that this one was rotated from, whose use counts on
    * its own limits too; null: none.
    */
-  @Column({ name: 'bucket_id', type: 'bigint', nullable: true })
+  @Column({ name: 'bucket_id', type: 'bigint', nullable: true, transformer: asTextOrNull })
   bucketId!: string | null;
 
   /** Column `created_at`. */
-  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
+  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()', transformer: asDate })
   createdAt!: Date;
 
   /** Column `updated_at`: the last change that someone made; use does not count. */
-  @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()' })
+  @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()', transformer: asDate })
   updatedAt!: Date;
 
   /** The key as logs and people may see it, `acme_live_3fKd...9xQz`. */

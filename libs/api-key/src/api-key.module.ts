@@ -37,6 +37,8 @@ import { Announcer } from './audit/announcer';
 import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
+import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './database/data-source';
+import { Database } from './database/database';
 import { DeadlineCheck } from './deadline-check';
 import { HttpsRule } from './https-rule';
 import { PepperCheck } from './pepper-check';
@@ -53,7 +55,6 @@ import { OwnerLoader } from './request/owner-loader';
 import { SecureTransport } from './request/secure-transport';
 import { RouteInventory } from './route-inventory';
 import { ScopesGuard } from './scopes.guard';
-import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
 import { DigestWriter } from './verification/digest-writer';
 import { KeyStore } from './verification/key-store';
 import { LastUsedWriter } from './verification/last-used.writer';
@@ -142,6 +143,7 @@ function wire(
     providers: [
       options,
       dataSourceProvider(dataSource),
+      made(API_KEY_DATABASE, [API_KEY_DATA_SOURCE], (source: DataSource) => new Database(source)),
       ApiKeyService,
       ApiKeyGuard,
       ApiKeyThrottlerGuard,
@@ -152,17 +154,17 @@ function wire(
       BootCheck,
       RouteInventory,
       Announcer,
-      made(Trail, [API_KEY_DATA_SOURCE], (source: DataSource) => new Trail(source)),
+      made(Trail, [API_KEY_DATABASE], (database: Database) => new Trail(database)),
       made(
         ChangeTrail,
-        [API_KEY_DATA_SOURCE, Trail, Announcer, API_KEY_OPTIONS, Verification],
+        [API_KEY_DATABASE, Trail, Announcer, API_KEY_OPTIONS, Verification],
         (
-          source: DataSource,
+          database: Database,
           trail: Trail,
           announcer: Announcer,
           { audit }: ResolvedApiKeyOptions,
           verification: Verification,
-        ) => new ChangeTrail(source, trail, announcer, audit.changes, (id) => verification.evict(id)),
+        ) => new ChangeTrail(database, trail, announcer, audit.changes, (id) => verification.evict(id)),
       ),
       made(
         RequestTrail,
@@ -172,18 +174,18 @@ function wire(
       ),
       made(
         KeyStore,
-        [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
-        (source: DataSource, { lookUpTimeoutMs }: ResolvedApiKeyOptions) =>
-          new KeyStore(source, lookUpTimeoutMs),
+        [API_KEY_DATABASE, API_KEY_OPTIONS],
+        (database: Database, { lookUpTimeoutMs }: ResolvedApiKeyOptions) =>
+          new KeyStore(database, lookUpTimeoutMs),
       ),
-      made(DigestWriter, [API_KEY_DATA_SOURCE], (source: DataSource) => new DigestWriter(source)),
+      made(DigestWriter, [API_KEY_DATABASE], (database: Database) => new DigestWriter(database)),
       PepperCheck,
       DeadlineCheck,
       made(
         Verification,
-        [API_KEY_DATA_SOURCE, KeyStore, API_KEY_OPTIONS],
-        (source: DataSource, store: KeyStore, resolved: ResolvedApiKeyOptions) =>
-          new Verification(source, store, resolved),
+        [API_KEY_DATABASE, KeyStore, API_KEY_OPTIONS],
+        (database: Database, store: KeyStore, resolved: ResolvedApiKeyOptions) =>
+          new Verification(database, store, resolved),
       ),
       made(
         OwnerLoader,
@@ -203,14 +205,14 @@ function wire(
       ),
       made(
         QuotaLimiter,
-        [API_KEY_OPTIONS, API_KEY_DATA_SOURCE],
-        ({ rateLimit }: ResolvedApiKeyOptions, source: DataSource) =>
-          new QuotaLimiter(new QuotaStorage(source), rateLimit),
+        [API_KEY_OPTIONS, API_KEY_DATABASE],
+        ({ rateLimit }: ResolvedApiKeyOptions, database: Database) =>
+          new QuotaLimiter(new QuotaStorage(database), rateLimit),
       ),
       made(
         UsageCounter,
-        [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
-        (source: DataSource, resolved: ResolvedApiKeyOptions) => new UsageCounter(source, resolved),
+        [API_KEY_DATABASE, API_KEY_OPTIONS],
+        (database: Database, resolved: ResolvedApiKeyOptions) => new UsageCounter(database, resolved),
       ),
       made(
         FailedAttempts,
@@ -231,9 +233,9 @@ function wire(
       ),
       made(
         LastUsedWriter,
-        [API_KEY_DATA_SOURCE, API_KEY_OPTIONS],
-        (source: DataSource, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
-          new LastUsedWriter(source, lastUsedIntervalMs),
+        [API_KEY_DATABASE, API_KEY_OPTIONS],
+        (database: Database, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
+          new LastUsedWriter(database, lastUsedIntervalMs),
       ),
     ],
     exports: [

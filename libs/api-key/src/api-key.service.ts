@@ -1,5 +1,4 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, ownerOf } from './acting';
 import type { ApiKey } from './api-key.entity';
 import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
@@ -22,6 +21,9 @@ import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
 import type { DefaultRate } from './authority';
 import { KeyDigests } from './credential/digest';
+import { API_KEY_DATABASE } from './database/data-source';
+import type { Database } from './database/database';
+import type { Session } from './database/session';
 import type { Eventually } from './eventually';
 import { createKey } from './lifecycle/create-key';
 import { countLiveDescendants } from './lifecycle/descendants';
@@ -46,7 +48,6 @@ import { FailedAttempts } from './rate-limit/failed-attempts';
 import { UsageCounter } from './rate-limit/usage-counter';
 import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './store-errors';
-import { API_KEY_DATA_SOURCE, apiKeyTable } from './verification/api-key.row';
 import { DigestWriter } from './verification/digest-writer';
 import { type Enter, KeyAdmission } from './verification/key-admission';
 import { type InvalidKeyReason, isInvalid, KeyJudge } from './verification/key-judge';
@@ -128,7 +129,7 @@ export class ApiKeyService {
   private readonly defaults: readonly DefaultRate[];
 
   constructor(
-    @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
+    @Inject(API_KEY_DATABASE) private readonly database: Database,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
     private readonly verification: Verification,
     private readonly lastUsed: LastUsedWriter,
@@ -231,7 +232,7 @@ export class ApiKeyService {
     const apiKey = await this.get(id, acting);
     if (!apiKey) return null;
     if (this.usageCounter.has(id)) await this.usageCounter.flush();
-    return usageOf(this.dataSource, apiKey).catch(refuseUnavailable);
+    return usageOf(this.database, apiKey).catch(refuseUnavailable);
   }
 
   /**
@@ -254,7 +255,7 @@ export class ApiKeyService {
   async get(id: string, acting: Acting = {}): Promise<ApiKey | null> {
     const owner = ownerOf(acting);
     if (!isKeyId(id)) return null;
-    return keyById(this.dataSource, id, owner).catch(refuseUnavailable);
+    return keyById(this.database, id, owner).catch(refuseUnavailable);
   }
 
   /**
@@ -267,7 +268,7 @@ export class ApiKeyService {
     const { userId, state, limit = DEFAULT_LIMIT, cursor = null } = input;
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
-    const found = await pageOfKeys(this.dataSource, wanted).catch((error) =>
+    const found = await pageOfKeys(this.database, wanted).catch((error) =>
       isUnfit(error) ? [] : refuseUnavailable(error),
     );
     return pageOf(found, limit);
@@ -338,7 +339,7 @@ export class ApiKeyService {
     if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the keys']);
     if (owner !== null && owner !== input.userId) return [];
     const revoked = await this.changes
-      .makeRegardless((manager) => revokeKeysOf(this.changeOf(manager, acting), input.userId, reason))
+      .makeRegardless((session) => revokeKeysOf(this.changeOf(session, acting), input.userId, reason))
       .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
     if (input.everywhere) await this.outliveTrust();
     return revoked;
@@ -363,7 +364,7 @@ export class ApiKeyService {
     checkDays('olderThanDays', olderThanDays);
     checkDays('eventsOlderThanDays', eventsOlderThanDays);
     const report = options.onProgress ?? (() => {});
-    const keys = await pruneKeys(this.changes, this.table, olderThanDays, acting, (removed) =>
+    const keys = await pruneKeys(this.changes, olderThanDays, acting, (removed) =>
       report({ keys: removed, events: 0 }),
     );
     const events = await pruneEvents(this.trail, eventsOlderThanDays, (removed) =>
@@ -387,8 +388,8 @@ export class ApiKeyService {
       throw new ApiKeyInputError([
         'imported digests are without a pepper, and would not work: set pepper.unpeppered to "adopt" until each was used once',
       ]);
-    const { dataSource, changes, catalogue, table } = this;
-    return importInBatches(lines, options, { dataSource, changes, catalogue, table, acting });
+    const { database, changes, catalogue } = this;
+    return importInBatches(lines, options, { database, changes, catalogue, acting });
   }
 
   /**
@@ -416,31 +417,27 @@ export class ApiKeyService {
     return { format, prefix, digests: this.digests };
   }
 
-  private get table(): string {
-    return apiKeyTable(this.dataSource);
-  }
-
   private make<Result>(
     acting: Acting,
     work: (change: KeyChange) => Promise<Change<Result>>,
   ): Promise<Result> {
-    return this.changes.make((manager) => work(this.changeOf(manager, acting)));
+    return this.changes.make((session) => work(this.changeOf(session, acting)));
   }
 
-  private changeOf(manager: EntityManager, acting: Acting): KeyChange {
+  private changeOf(session: Session, acting: Acting): KeyChange {
     const { windowSeconds } = this.options.rateLimit;
-    return { manager, table: this.table, acting, defaults: this.defaults, windowSeconds };
+    return { session, table: session.tables.keys, acting, defaults: this.defaults, windowSeconds };
   }
 
   /** If the outcome of the COMMIT is unknown, the row tells it. */
   private async revokeOne(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
     try {
-      return await this.changes.makeRegardless((manager) =>
-        revokeKey(this.changeOf(manager, acting), id, scope),
+      return await this.changes.makeRegardless((session) =>
+        revokeKey(this.changeOf(session, acting), id, scope),
       );
     } catch (error) {
       if (error instanceof ApiKeyRefusal) throw error;
-      const found = await keyById(this.dataSource, id, ownerOf(acting)).catch(() => null);
+      const found = await keyById(this.database, id, ownerOf(acting)).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
       return { apiKey: found, descendants: [] };
@@ -449,12 +446,13 @@ export class ApiKeyService {
 
   /** After the revocation and outside of it: many keys take a while to count, and a failure must not undo it. */
   private async countLiveDescendants(id: string): Promise<number | null> {
-    const { manager } = this.dataSource;
-    return countLiveDescendants({ manager, table: this.table }, id).catch(() => null);
+    return this.database
+      .read((session) => countLiveDescendants({ session, table: session.tables.keys }, id))
+      .catch(() => null);
   }
 
   private async outliveTrust(): Promise<void> {
-    await outliveTrust(this.dataSource, performance.now()).catch(refuseUnavailable);
+    await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
   }
 }
 

@@ -1,6 +1,6 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
-import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
+import { API_KEY_DATA_SOURCE } from './database/data-source';
 
 /** What the options of TypeORM become in those of the driver's pool. */
 interface PoolDeadlines {

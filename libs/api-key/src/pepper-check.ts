@@ -1,8 +1,8 @@
 import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
+import { API_KEY_DATA_SOURCE } from './database/data-source';
 import { adoptedFromRails } from './migrations/table-note';
-import { API_KEY_DATA_SOURCE } from './verification/api-key.row';
 
 /** Stops the boot where a pepper would take keys from a Rails app that nobody said may lose them. */
 @Injectable()

@@ -1,12 +1,12 @@
 import { Logger } from '@nestjs/common';
-import type { DataSource, EntityManager } from 'typeorm';
 import { type Acting, actorOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
+import type { Database } from '../database/database';
+import { despiteFullQueue } from '../database/full-queue';
+import type { Session } from '../database/session';
 import { wordsOf } from '../error-words';
-import { despiteFullQueue } from '../full-queue';
 import { type Announcer, forward } from './announcer';
-import { retried } from './retried';
 import { subjectOf, type Trail } from './trail';
 
 /** What a change did: its answer, and what the trail tells of it. */
@@ -26,7 +26,7 @@ export class ChangeTrail {
   private readonly logger = new Logger('ApiKeyModule');
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     private readonly trail: Trail,
     private readonly announcer: Announcer,
     private readonly sink: ApiKeyEventSink | null,
@@ -34,28 +34,26 @@ export class ChangeTrail {
   ) {}
 
   /** A change that cannot be told is not made. */
-  make<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
-    return this.commit(work, (manager, events) => this.trail.recordIn(manager, events));
+  make<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
+    return this.commit(work, (session, events) => this.trail.recordIn(session, events));
   }
 
   /** A change that is made although the trail cannot be written, as where its disk is full: the log tells it then. */
-  makeRegardless<Result>(work: (manager: EntityManager) => Promise<Change<Result>>): Promise<Result> {
-    return this.commit(work, (manager, events) => this.tryToRecord(manager, events));
+  makeRegardless<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
+    return this.commit(work, (session, events) => this.tryToRecord(session, events));
   }
 
   private async commit<Result>(
-    work: (manager: EntityManager) => Promise<Change<Result>>,
-    record: (manager: EntityManager, events: readonly ChangeEvent[]) => Promise<void>,
+    work: (session: Session) => Promise<Change<Result>>,
+    record: (session: Session, events: readonly ChangeEvent[]) => Promise<void>,
   ): Promise<Result> {
-    const { result, events } = await retried(() =>
-      despiteFullQueue<Change<Result>>(
-        (all) => this.dataSource.transaction('READ COMMITTED', all),
-        async (manager) => {
-          const change = await work(manager);
-          await record(manager, change.events);
-          return change;
-        },
-      ),
+    const { result, events } = await despiteFullQueue<Change<Result>>(
+      (all) => this.database.transaction(all),
+      async (session) => {
+        const change = await work(session);
+        await record(session, change.events);
+        return change;
+      },
     );
     for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
     for (const event of events) this.announcer.announce(event);
@@ -63,13 +61,13 @@ export class ChangeTrail {
     return result;
   }
 
-  private async tryToRecord(manager: EntityManager, events: readonly ChangeEvent[]): Promise<void> {
+  private async tryToRecord(session: Session, events: readonly ChangeEvent[]): Promise<void> {
     if (events.length === 0) return;
-    await manager.query('SAVEPOINT api_key_trail');
+    await session.run('SAVEPOINT api_key_trail');
     try {
-      await this.trail.recordIn(manager, events);
+      await this.trail.recordIn(session, events);
     } catch (error) {
-      await manager.query('ROLLBACK TO SAVEPOINT api_key_trail');
+      await session.run('ROLLBACK TO SAVEPOINT api_key_trail');
       const keys = events.map(({ type, keyId, masked }) => `${type} ${keyId} (${masked})`).join(', ');
       const { actor } = events[0] as ChangeEvent;
       this.logger.error(

@@ -1,44 +1,32 @@
-import type { DataSource, EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../api-key.event';
-import { briefTransaction } from '../brief-transaction';
-import { eventTable } from '../verification/api-key.row';
+import type { Row } from '../database/as-text';
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
+import { date, json, moment, text, textOrNull } from '../database/fields';
+import type { Session } from '../database/session';
 
 const BATCH = 10_000;
 
-interface EventRow {
-  readonly id: unknown;
-  readonly type: ApiKeyEvent['type'];
-  readonly key_id: unknown;
-  readonly masked: string | null;
-  readonly user_id: string | null;
-  readonly actor_type: ApiKeyEvent['actor']['type'];
-  readonly actor_id: string | null;
-  readonly address: string | null;
-  readonly request_id: string | null;
-  readonly details: object;
-  readonly created_at: Date;
-}
-
 /** The events in table `api_key_events`, which outlives the keys. */
 export class Trail implements ApiKeyEventSink {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(private readonly database: Database) {}
 
   record(events: readonly ApiKeyEvent[]): Promise<void> {
-    return briefTransaction(this.dataSource, (manager) => this.recordIn(manager, events));
+    return briefTransaction(this.database, (session) => this.recordIn(session, events));
   }
 
-  /** Writes events inside the transaction of the manager, so many a statement. */
-  async recordIn(manager: EntityManager, events: readonly ApiKeyEvent[]): Promise<void> {
+  /** Writes events inside the transaction of a session, so many a statement. */
+  async recordIn(session: Session, events: readonly ApiKeyEvent[]): Promise<void> {
     for (let at = 0; at < events.length; at += BATCH)
-      await this.insert(manager, events.slice(at, at + BATCH));
+      await this.insert(session, events.slice(at, at + BATCH));
   }
 
   /** Times travel as ages, for this machine's clock may be wrong. */
-  private async insert(manager: EntityManager, events: readonly ApiKeyEvent[]): Promise<void> {
+  private async insert(session: Session, events: readonly ApiKeyEvent[]): Promise<void> {
     const now = Date.now();
-    await manager.query(
-      `INSERT INTO ${eventTable(this.dataSource)}
+    await session.run(
+      `INSERT INTO ${session.tables.events}
          (type, key_id, masked, user_id, actor_type, actor_id, address, request_id, details, created_at)
        SELECT type, key_id, masked, user_id, actor_type, actor_id, address, request_id, details,
          clock_timestamp() - age * interval '1 millisecond'
@@ -68,25 +56,29 @@ export class Trail implements ApiKeyEventSink {
       limit,
     }: { readonly owner: string | null; readonly before: string | null; readonly limit: number },
   ): Promise<RecordedApiKeyEvent[]> {
-    const rows = await this.dataSource.query<EventRow[]>(
-      `SELECT id, type, key_id, masked, user_id, actor_type, actor_id, address, request_id, details, created_at
-       FROM ${eventTable(this.dataSource)}
-       WHERE key_id = $1::bigint AND ($2::text IS NULL OR user_id = $2) AND ($3::bigint IS NULL OR id < $3)
-       ORDER BY id DESC LIMIT $4`,
-      [keyId, owner, before, limit],
+    const rows = await this.database.read((session) =>
+      session.rows(
+        `SELECT id::text, type::text, key_id::text, masked::text, user_id::text, actor_type::text, actor_id::text,
+           address::text, request_id::text, details::text, ${moment('created_at')} AS created_at
+         FROM ${session.tables.events}
+         WHERE key_id = $1::bigint AND ($2::text IS NULL OR user_id = $2) AND ($3::bigint IS NULL OR id < $3)
+         ORDER BY ${session.tables.events}.id DESC LIMIT $4`,
+        [keyId, owner, before, limit],
+      ),
     );
     return rows.map(eventFromRow);
   }
 
   /** Removes the next so many events that are older; how many it removed. */
   async prune(olderThanDays: number, limit: number): Promise<number> {
-    const table = eventTable(this.dataSource);
-    const [, count] = await this.dataSource.query<[unknown[], number]>(
-      `DELETE FROM ${table} WHERE id IN (
-         SELECT id FROM ${table} WHERE created_at < clock_timestamp() - $1 * interval '1 day' ORDER BY created_at LIMIT $2)`,
-      [olderThanDays, limit],
-    );
-    return count;
+    return this.database.transaction((session) => {
+      const { events } = session.tables;
+      return session.run(
+        `DELETE FROM ${events} WHERE id IN (
+           SELECT id FROM ${events} WHERE created_at < clock_timestamp() - $1 * interval '1 day' ORDER BY created_at LIMIT $2)`,
+        [olderThanDays, limit],
+      );
+    });
   }
 }
 
@@ -95,17 +87,17 @@ export function subjectOf({ id, masked, userId }: ApiKey): Pick<ApiKeyEvent, 'ke
   return { keyId: id, masked, userId };
 }
 
-function eventFromRow(row: EventRow): RecordedApiKeyEvent {
+function eventFromRow(row: Row): RecordedApiKeyEvent {
   return {
-    id: String(row.id),
-    type: row.type,
-    keyId: String(row.key_id),
-    masked: row.masked,
-    userId: row.user_id,
-    actor: { type: row.actor_type, id: row.actor_id },
-    address: row.address,
-    requestId: row.request_id,
-    at: row.created_at,
-    details: row.details,
+    id: text(row, 'id'),
+    type: text(row, 'type'),
+    keyId: textOrNull(row, 'key_id'),
+    masked: textOrNull(row, 'masked'),
+    userId: textOrNull(row, 'user_id'),
+    actor: { type: text(row, 'actor_type'), id: textOrNull(row, 'actor_id') },
+    address: textOrNull(row, 'address'),
+    requestId: textOrNull(row, 'request_id'),
+    at: date(row, 'created_at'),
+    details: json(row, 'details'),
   } as RecordedApiKeyEvent;
 }

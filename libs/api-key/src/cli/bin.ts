@@ -62,11 +62,11 @@ function dataSourceOf(exported: object): DataSource {
 
 /** The command line knows users by the email of table `users`; it makes none. */
 async function findOwner(dataSource: DataSource, email: string): Promise<string | null> {
-  const [user] = await dataSource.query<{ id: unknown }[]>(
-    'SELECT id FROM users WHERE email = $1 ORDER BY id LIMIT 1',
+  const [user] = await dataSource.query<{ id: string }[]>(
+    'SELECT id::text AS id FROM users WHERE email = $1 ORDER BY users.id LIMIT 1',
     [email],
   );
-  return user ? String(user.id) : null;
+  return user?.id ?? null;
 }
 
 main();

@@ -21,7 +21,7 @@ export async function createKey(
   input: CreateApiKeyInput,
   mint: MintOptions,
 ): Promise<Change<IssuedApiKey>> {
-  const { manager, table, acting } = change;
+  const { acting } = change;
   const owner = await lockOwner(change, input.userId);
   if (acting.apiKey && owner !== acting.apiKey.userId)
     throw new ApiKeyInputError(['userId names another owner than the one who acts']);
@@ -30,7 +30,7 @@ export async function createKey(
   const authority = authorityFor(input, maker, change);
   const lineage = maker ? await lineageFrom(change, maker) : NO_LINEAGE;
   const newKey = { userId: owner, name, metadata, ...authority, ...lineage, replacesId: null };
-  const issued = await insertKey(manager, table, newKey, mint);
+  const issued = await insertKey(change, newKey, mint);
   const { ancestorIds } = issued.apiKey;
   return {
     result: issued,

@@ -1,9 +1,10 @@
 import type { ApiKey } from '../api-key.entity';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { number, text } from '../database/fields';
 import { MAX_ANCESTORS } from '../lineage';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 import type { KeyChange } from './key-change';
 
-type Table = Pick<KeyChange, 'manager' | 'table'>;
+type Table = Pick<KeyChange, 'session' | 'table'>;
 
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
@@ -40,14 +41,14 @@ export async function idsOfLineage(table: Table, roots: readonly string[]): Prom
  * The keys that name one of these among so many ancestors at least. OFFSET 0 makes PostgreSQL search
  * the index once for each id; it may plan `&&`, or a plain join, as a comparison of all with all.
  */
-async function madeBy({ manager, table }: Table, ids: readonly string[], least: number): Promise<string[]> {
-  const rows = await manager.query<{ id: unknown }[]>(
-    `SELECT DISTINCT made.id FROM unnest($1::bigint[]) AS l (id) CROSS JOIN LATERAL (
+async function madeBy({ session, table }: Table, ids: readonly string[], least: number): Promise<string[]> {
+  const rows = await session.rows(
+    `SELECT DISTINCT made.id::text FROM unnest($1::bigint[]) AS l (id) CROSS JOIN LATERAL (
        SELECT k.id FROM ${table} k WHERE k.ancestor_ids @> ARRAY[l.id] AND cardinality(k.ancestor_ids) >= $2 OFFSET 0
      ) AS made`,
     [ids, least],
   );
-  return rows.map(({ id }) => String(id));
+  return rows.map((row) => text(row, 'id'));
 }
 
 /**
@@ -61,12 +62,12 @@ export async function ownersOfLineage(
 ): Promise<readonly string[]> {
   const owners = new Set<string>();
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
-    const rows = await change.manager.query<{ owner: string }[]>(
+    const rows = await change.session.rows(
       `SELECT DISTINCT user_id::text AS owner FROM ${change.table}
        WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR user_id::text = $2)`,
       [ids, owner],
     );
-    for (const row of rows) owners.add(row.owner);
+    for (const row of rows) owners.add(text(row, 'owner'));
   }
   return [...owners].sort();
 }
@@ -75,7 +76,7 @@ export async function ownersOfLineage(
 export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
   const revoked: ApiKey[] = [];
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
-    const [rows] = await change.manager.query<[ApiKeyRow[], number]>(
+    const rows = await change.session.rows(
       `UPDATE ${change.table} k SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
        WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL AND ($3::text IS NULL OR user_id::text = $3)
        RETURNING ${API_KEY_COLUMNS}`,
@@ -90,26 +91,26 @@ export async function revokeDescendants(change: Table, id: string, owner: string
 export async function countLiveDescendants(change: Table, id: string): Promise<number> {
   let live = 0;
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
-    const [{ count }] = await change.manager.query<[{ count: string }]>(
-      `SELECT count(*) FROM ${change.table} k WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND ${IS_LIVE}`,
+    const row = await change.session.row(
+      `SELECT count(*)::text AS live FROM ${change.table} k WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND ${IS_LIVE}`,
       [ids, id],
     );
-    live += Number(count);
+    live += number(row, 'live');
   }
   return live;
 }
 
 /** Those of some keys that are revoked, expired, rotated or gone. */
 export async function endedAmong(
-  { manager, table }: Table,
+  { session, table }: Table,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
   if (ids.length <= MAX_ANCESTORS) return new Set();
-  const rows = await manager.query<{ id: unknown }[]>(
-    `SELECT k.id FROM ${table} k
+  const rows = await session.rows(
+    `SELECT k.id::text FROM ${table} k
      WHERE k.id = ANY ($1::bigint[]) AND ${IS_LIVE} AND NOT EXISTS (SELECT FROM ${table} s WHERE s.replaces_id = k.id)`,
     [ids],
   );
-  const live = new Set(rows.map(({ id }) => String(id)));
+  const live = new Set(rows.map((row) => text(row, 'id')));
   return new Set(ids.filter((id) => !live.has(id)));
 }

@@ -1,9 +1,10 @@
-import type { EntityManager } from 'typeorm';
 import { ownerOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
 import type { ChangeEvent } from '../api-key.event';
 import { type Change, changeEvent } from '../audit/change-trail';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { text } from '../database/fields';
+import type { Session } from '../database/session';
 import { batchesOf, ownersOfLineage, revokeDescendants } from './descendants';
 import type { KeyChange } from './key-change';
 import { lockActor, lockForChange } from './lock-key';
@@ -82,8 +83,8 @@ export async function revokeKeysOf(
  */
 export async function deleteKey(change: KeyChange, id: string): Promise<Change<boolean>> {
   if (!(await lockForChange(change, id))) return { result: false, events: [] };
-  const { manager, table, acting } = change;
-  const [[row]] = await manager.query<[[ApiKeyRow | undefined], number]>(
+  const { session, table, acting } = change;
+  const [row] = await session.rows(
     `DELETE FROM ${table} WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
     [id],
   );
@@ -93,12 +94,12 @@ export async function deleteKey(change: KeyChange, id: string): Promise<Change<b
 
 /** Removes keys that ended so many days ago: the next so many of them behind an id. */
 export async function deleteEndedKeys(
-  manager: EntityManager,
-  table: string,
+  session: Session,
   olderThanDays: number,
   { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<ApiKey[]> {
-  const [rows] = await manager.query<[ApiKeyRow[], number]>(
+  const { keys: table } = session.tables;
+  const rows = await session.rows(
     `DELETE FROM ${table} WHERE id IN (
        SELECT id FROM ${table}
        WHERE least(revoked_at, expires_at) < clock_timestamp() - $1 * interval '1 day' AND id > $2::bigint
@@ -133,16 +134,15 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
 }
 
 /** The keys of an owner that are not revoked. */
-async function idsOf({ manager, table }: KeyChange, owner: string): Promise<string[]> {
-  const rows = await manager.query<{ id: unknown }[]>(
-    `SELECT id FROM ${table} WHERE user_id = $1 AND revoked_at IS NULL`,
-    [owner],
-  );
-  return rows.map(({ id }) => String(id));
+async function idsOf({ session, table }: KeyChange, owner: string): Promise<string[]> {
+  const rows = await session.rows(`SELECT id::text FROM ${table} WHERE user_id = $1 AND revoked_at IS NULL`, [
+    owner,
+  ]);
+  return rows.map((row) => text(row, 'id'));
 }
 
-async function revokeIds({ manager, table }: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
-  const [rows] = await manager.query<[ApiKeyRow[], number]>(
+async function revokeIds({ session, table }: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
+  const rows = await session.rows(
     `UPDATE ${table} SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
      WHERE id = ANY ($1::bigint[]) AND revoked_at IS NULL RETURNING ${API_KEY_COLUMNS}`,
     [ids],

@@ -1,7 +1,7 @@
-import type { DataSource } from 'typeorm';
 import type { Acting } from '../acting';
 import { ApiKeyInputError } from '../api-key.errors';
 import { type ChangeTrail, changeEvent } from '../audit/change-trail';
+import type { Database } from '../database/database';
 import { refuseUnavailable } from '../store-errors';
 import {
   type ImportedApiKey,
@@ -29,10 +29,9 @@ export interface ImportReport {
 }
 
 interface Importer {
-  readonly dataSource: DataSource;
+  readonly database: Database;
   readonly changes: ChangeTrail;
   readonly catalogue: readonly string[] | null;
-  readonly table: string;
   readonly acting: Acting;
 }
 
@@ -79,13 +78,10 @@ async function importBatch(
   }
 }
 
-async function insertBatch(
-  rows: readonly ImportedApiKey[],
-  { changes, table, acting }: Importer,
-): Promise<void> {
-  await changes.make(async (manager) => {
-    await lockImport({ manager, table });
-    const inserted = await insertImported(manager, table, rows);
+async function insertBatch(rows: readonly ImportedApiKey[], { changes, acting }: Importer): Promise<void> {
+  await changes.make(async (session) => {
+    await lockImport({ session, table: session.tables.keys });
+    const inserted = await insertImported(session, rows);
     return { result: null, events: inserted.map((apiKey) => changeEvent('imported', apiKey, acting, {})) };
   });
 }
@@ -95,18 +91,13 @@ async function problemsOfStore(
   rows: readonly ImportedApiKey[],
   before: number,
   error: unknown,
-  { dataSource, table }: Importer,
+  { database }: Importer,
 ): Promise<ImportProblem[]> {
   if (!/^2[23]/.test(String((error as { code?: unknown }).code))) return refuseUnavailable(error);
-  const runner = dataSource.createQueryRunner('master');
-  try {
-    await runner.startTransaction();
-    const refused = await linesRefused(runner.manager, table, rows);
-    return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
-  } finally {
-    await runner.rollbackTransaction();
-    await runner.release();
-  }
+  const refused = await database
+    .transaction((session) => linesRefused(session, rows), { isTrial: true })
+    .catch(refuseUnavailable);
+  return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
 }
 
 async function* batchesOf(

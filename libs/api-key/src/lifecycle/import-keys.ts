@@ -1,8 +1,8 @@
-import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { nameProblems, scopesProblems } from '../api-key.input';
 import { digestKey } from '../credential/digest';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Session } from '../database/session';
 
 /** A key of another system: its digest, never the key. */
 export interface ImportedApiKey {
@@ -66,11 +66,7 @@ export function importProblems(line: unknown, catalogue: readonly string[] | nul
 }
 
 /** Inserts checked lines in one statement: all of them or none. */
-export async function insertImported(
-  manager: EntityManager,
-  table: string,
-  lines: readonly ImportedApiKey[],
-): Promise<ApiKey[]> {
+export async function insertImported(session: Session, lines: readonly ImportedApiKey[]): Promise<ApiKey[]> {
   const rows = lines.map(({ userId, name, keyDigest, keyPrefix, scopes = [], expiresAt = null }) => ({
     user_id: userId,
     name,
@@ -79,7 +75,8 @@ export async function insertImported(
     scopes,
     expires_at: expiresAt,
   }));
-  const inserted = await manager.query<ApiKeyRow[]>(
+  const { keys: table } = session.tables;
+  const inserted = await session.rows(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, scopes, expires_at, created_at, updated_at)
      SELECT user_id, name, key_digest, key_prefix, scopes, expires_at, now(), now()
      FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb) RETURNING ${API_KEY_COLUMNS}`,
@@ -96,18 +93,17 @@ export interface RefusedLine {
 
 /** The lines of a failed batch that the database refuses, each tried after those before it; to be rolled back by the caller. */
 export async function linesRefused(
-  manager: EntityManager,
-  table: string,
+  session: Session,
   lines: readonly ImportedApiKey[],
 ): Promise<RefusedLine[]> {
   const refused: RefusedLine[] = [];
   for (const [index, line] of lines.entries()) {
-    await manager.query('SAVEPOINT one_line');
+    await session.run('SAVEPOINT one_line');
     try {
-      await insertImported(manager, table, [line]);
-      await manager.query('RELEASE SAVEPOINT one_line');
+      await insertImported(session, [line]);
+      await session.run('RELEASE SAVEPOINT one_line');
     } catch (error) {
-      await manager.query('ROLLBACK TO SAVEPOINT one_line');
+      await session.run('ROLLBACK TO SAVEPOINT one_line');
       refused.push({ index, reason: reasonOf(error) });
     }
   }

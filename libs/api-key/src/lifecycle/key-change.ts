@@ -1,10 +1,10 @@
-import type { EntityManager } from 'typeorm';
 import type { Acting } from '../acting';
 import type { DefaultRate } from '../authority';
+import type { Session } from '../database/session';
 
 /** What a change of keys works with, inside its transaction. */
 export interface KeyChange {
-  readonly manager: EntityManager;
+  readonly session: Session;
   /** The table of keys, quoted. */
   readonly table: string;
   readonly acting: Acting;

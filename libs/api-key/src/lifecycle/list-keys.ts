@@ -1,6 +1,7 @@
-import type { DataSource, SelectQueryBuilder } from 'typeorm';
-import { ApiKey } from '../api-key.entity';
+import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyState } from '../api-key.input';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Database } from '../database/database';
 
 /** Which keys are listed. */
 export interface KeyListing {
@@ -11,33 +12,38 @@ export interface KeyListing {
 }
 
 const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
-  active: 'k.revokedAt IS NULL AND (k.expiresAt IS NULL OR k.expiresAt > clock_timestamp())',
-  expired: 'k.revokedAt IS NULL AND k.expiresAt <= clock_timestamp()',
-  revoked: 'k.revokedAt IS NOT NULL',
+  active: 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())',
+  expired: 'revoked_at IS NULL AND expires_at <= clock_timestamp()',
+  revoked: 'revoked_at IS NOT NULL',
 };
 
 /** Keys by falling id, those below `before`: a page costs the same wherever it is, and no insert moves it. */
-export function pageOfKeys(
-  dataSource: DataSource,
+export async function pageOfKeys(
+  database: Database,
   { owner, state, before, limit }: KeyListing,
 ): Promise<ApiKey[]> {
-  const query = keys(dataSource).orderBy('k.id', 'DESC').limit(limit);
-  if (owner !== null) query.andWhere('k.userId = :owner', { owner });
-  if (state !== undefined) query.andWhere(IN_STATE[state]);
-  if (before !== null) query.andWhere('k.id < CAST(:before AS bigint)', { before });
-  return query.getMany();
+  const values: unknown[] = [limit];
+  const conditions: string[] = state === undefined ? [] : [IN_STATE[state]];
+  if (owner !== null) conditions.push(`user_id = $${values.push(owner)}`);
+  if (before !== null) conditions.push(`id < $${values.push(before)}::bigint`);
+  const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : '';
+  const rows = await database.read((session) =>
+    session.rows(
+      `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys} k ${where} ORDER BY k.id DESC LIMIT $1`,
+      values,
+    ),
+  );
+  return rows.map(apiKeyFromRow);
 }
 
 /** A key by its id, of one owner where it is not null. */
-export async function keyById(
-  dataSource: DataSource,
-  id: string,
-  owner: string | null,
-): Promise<ApiKey | null> {
-  const apiKey = await keys(dataSource).where('k.id = CAST(:id AS bigint)', { id }).getOne();
-  return apiKey && (owner === null || apiKey.userId === owner) ? apiKey : null;
-}
-
-function keys(dataSource: DataSource): SelectQueryBuilder<ApiKey> {
-  return dataSource.getRepository(ApiKey).createQueryBuilder('k');
+export async function keyById(database: Database, id: string, owner: string | null): Promise<ApiKey | null> {
+  const rows = await database.read((session) =>
+    session.rows(
+      `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys}
+       WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2)`,
+      [id, owner],
+    ),
+  );
+  return rows[0] ? apiKeyFromRow(rows[0]) : null;
 }

@@ -1,7 +1,9 @@
 import { ownerOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyRefusal, type RefusedReason } from '../api-key.errors';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Row } from '../database/as-text';
+import { date, flag, moment, text, textOrNull } from '../database/fields';
 import type { KeyChange } from './key-change';
 import { lockOwnerOf } from './owner-lock';
 
@@ -17,12 +19,6 @@ export interface LockedKey {
 export interface LockedKeys {
   readonly target: LockedKey;
   readonly actor: ApiKey | null;
-}
-
-interface LockedRow extends ApiKeyRow {
-  readonly expired: boolean;
-  readonly successor_id: unknown;
-  readonly now: Date;
 }
 
 /**
@@ -58,28 +54,27 @@ export async function lockActor(change: KeyChange, owner: string): Promise<ApiKe
  * statement, because the one that locks may have read the clock before it waited.
  */
 async function lockRows(
-  { manager, table }: KeyChange,
+  { session, table }: KeyChange,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LockedKey>> {
-  await manager.query(`SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`, [
+  await session.run(`SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`, [
     ids,
   ]);
-  const rows = await manager.query<LockedRow[]>(
-    `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false) AS expired, clock_timestamp() AS now,
-       (SELECT s.id FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
+  const rows = await session.rows(
+    `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false)::text AS expired, ${moment('clock_timestamp()')} AS now,
+       (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],
   );
-  return new Map(rows.map((row) => [String(row.id), lockedKey(row)]));
+  return new Map(rows.map((row) => [text(row, 'id'), lockedKey(row)]));
 }
 
-function lockedKey(row: LockedRow): LockedKey {
-  const { expired, now, successor_id: successor } = row;
+function lockedKey(row: Row): LockedKey {
   return {
     apiKey: apiKeyFromRow(row),
-    expired,
-    successorId: successor === null ? null : String(successor),
-    now,
+    expired: flag(row, 'expired'),
+    successorId: textOrNull(row, 'successor_id'),
+    now: date(row, 'now'),
   };
 }
 

@@ -1,12 +1,12 @@
 import { type InspectOptions, inspect } from 'node:util';
-import type { EntityManager } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import type { Authority } from '../authority';
 import { inspectClosed } from '../closed-getters';
 import type { KeyDigests } from '../credential/digest';
 import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Lineage } from '../lineage';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
+import type { KeyChange } from './key-change';
 
 /** All that a new row says, but for the key itself. */
 export interface NewKey extends Authority, Lineage {
@@ -49,15 +49,14 @@ export interface MintOptions {
 
 /** Mints a key and inserts its row. */
 export async function insertKey(
-  manager: EntityManager,
-  table: string,
+  { session, table }: KeyChange,
   newKey: NewKey,
   { format, prefix, digests }: MintOptions,
 ): Promise<IssuedApiKey> {
   const key = mintKey(format, prefix);
   const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
   const { ancestorIds, sharedLimits, bucketId } = newKey;
-  const [row] = await manager.query<ApiKeyRow[]>(
+  const [row] = await session.rows(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
        rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id,
        ancestor_ids, shared_limits, bucket_id, created_at, updated_at)

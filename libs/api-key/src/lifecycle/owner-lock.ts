@@ -1,3 +1,4 @@
+import { text } from '../database/fields';
 import type { KeyChange } from './key-change';
 
 /**
@@ -15,13 +16,13 @@ function lockKey(owner: string, table: string): string {
  * Takes the lock of an owner: changes of its keys come one after the other.
  * @returns the owner as the column has it, which may be another spelling
  */
-export async function lockOwner({ manager, table }: KeyChange, userId: string): Promise<string> {
-  const [{ owner }] = await manager.query<[{ owner: string }]>(
+export async function lockOwner({ session, table }: KeyChange, userId: string): Promise<string> {
+  const row = await session.row(
     `SELECT owner, pg_advisory_xact_lock(${lockKey('owner', '$2')})
      FROM (SELECT (CASE WHEN true THEN $1 ELSE (SELECT user_id FROM ${table} LIMIT 1) END)::text AS owner) AS named`,
     [userId, table],
   );
-  return owner;
+  return text(row, 'owner');
 }
 
 /**
@@ -30,30 +31,30 @@ export async function lockOwner({ manager, table }: KeyChange, userId: string): 
  * @returns that owner; null if there is no such key
  */
 export async function lockOwnerOf(
-  { manager, table }: KeyChange,
+  { session, table }: KeyChange,
   id: string,
   owner: string | null,
 ): Promise<string | null> {
-  const [row] = await manager.query<{ owner: string }[]>(
+  const [row] = await session.rows(
     `SELECT user_id::text AS owner, pg_advisory_xact_lock(${lockKey('user_id::text', '$3')})
      FROM ${table} WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2)`,
     [id, owner, table],
   );
-  return row?.owner ?? null;
+  return row ? text(row, 'owner') : null;
 }
 
 /**
  * Waits for imports under way and keeps later ones waiting. Take it after the lock of an owner,
  * never before.
  */
-export async function lockOutImports({ manager, table }: KeyChange): Promise<void> {
-  await manager.query(`SELECT pg_advisory_xact_lock(${lockKey('$1', '$2')})`, [IMPORTS, table]);
+export async function lockOutImports({ session, table }: KeyChange): Promise<void> {
+  await session.run(`SELECT pg_advisory_xact_lock(${lockKey('$1', '$2')})`, [IMPORTS, table]);
 }
 
 /**
  * Keeps a revocation of all keys of an owner waiting until the import has ended; other imports go
  * on.
  */
-export async function lockImport({ manager, table }: Pick<KeyChange, 'manager' | 'table'>): Promise<void> {
-  await manager.query(`SELECT pg_advisory_xact_lock_shared(${lockKey('$1', '$2')})`, [IMPORTS, table]);
+export async function lockImport({ session, table }: Pick<KeyChange, 'session' | 'table'>): Promise<void> {
+  await session.run(`SELECT pg_advisory_xact_lock_shared(${lockKey('$1', '$2')})`, [IMPORTS, table]);
 }

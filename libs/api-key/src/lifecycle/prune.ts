@@ -15,7 +15,6 @@ type Report = (removed: number) => void;
  */
 export async function pruneKeys(
   changes: ChangeTrail,
-  table: string,
   days: number,
   acting: Acting,
   report: Report,
@@ -24,8 +23,8 @@ export async function pruneKeys(
   let after = '0';
   for (;;) {
     const gone = await changes
-      .make(async (manager) => {
-        const keys = await deleteEndedKeys(manager, table, days, { after, limit: BATCH });
+      .make(async (session) => {
+        const keys = await deleteEndedKeys(session, days, { after, limit: BATCH });
         return { result: keys, events: keys.map((apiKey) => changeEvent('pruned', apiKey, acting, {})) };
       })
       .catch(refuseUnavailable);

@@ -34,7 +34,7 @@ export async function rotateKey(
   if (!locked) return { result: null, events: [] };
   const { target, actor } = locked;
   refuseUnlessRotatable(target);
-  const { manager, table, acting, defaults } = change;
+  const { acting, defaults } = change;
   const authority: Authority = {
     ...authorityOf(target.apiKey, change),
     expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
@@ -44,7 +44,7 @@ export async function rotateKey(
   const { userId, name, metadata } = target.apiKey;
   const lineage = await lineageFrom(change, target.apiKey, actor);
   const successor = { userId, name, metadata, ...authority, ...lineage, replacesId: id };
-  const issued = await insertKey(manager, table, successor, mint);
+  const issued = await insertKey(change, successor, mint);
   const { id: successorId, ancestorIds } = issued.apiKey;
   return {
     result: issued,
@@ -55,8 +55,8 @@ export async function rotateKey(
   };
 }
 
-async function endAfter({ manager, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
-  await manager.query(
+async function endAfter({ session, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
+  await session.run(
     `UPDATE ${table} SET expires_at = ends_at, updated_at = now()
      FROM (SELECT clock_timestamp() + $2 * interval '1 second' AS ends_at) AS overlap
      WHERE id = $1::bigint AND (expires_at IS NULL OR expires_at > ends_at)`,

@@ -1,5 +1,6 @@
 import type { ApiKey } from '../api-key.entity';
 import { ownShare } from '../authority';
+import { number, text } from '../database/fields';
 import { bucketOf } from '../lineage';
 import { batchesOf, idsOfLineage } from './descendants';
 import { authorityOf, refuseTooManyLimits } from './key-authority';
@@ -29,11 +30,11 @@ const CHANGED = `nullif(
  * @throws ApiKeyConflictError if a key that acts would have one of them share too many limits
  */
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {
-  const { manager, table } = change;
+  const { session, table } = change;
   const bucket = bucketOf(apiKey);
   const share = JSON.stringify(ownShare(authorityOf(apiKey, change), bucket));
   for (const ids of batchesOf(await idsOfSharing(change, apiKey, bucket))) {
-    const [{ most }] = await manager.query<[{ most: number }]>(
+    const row = await session.row(
       `WITH wanted AS (
          SELECT id AS of_id, ${CHANGED} AS shared FROM ${table}
          WHERE id = ANY ($2::bigint[]) AND user_id = $3 AND coalesce(bucket_id, id) <> $1::text::bigint
@@ -41,18 +42,18 @@ export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Pro
          UPDATE ${table} SET shared_limits = shared FROM wanted
          WHERE id = of_id AND shared_limits IS DISTINCT FROM shared
          RETURNING shared_limits
-       ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0) AS most FROM changed`,
+       ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0)::text AS most FROM changed`,
       [bucket, ids, apiKey.userId, share],
     );
-    refuseTooManyLimits(Number(most), change);
+    refuseTooManyLimits(number(row, 'most'), change);
   }
 }
 
 async function idsOfSharing(change: KeyChange, { id, userId }: ApiKey, bucket: string): Promise<string[]> {
   const made = await idsOfLineage(change, [bucket, id]);
-  const sharing = await change.manager.query<{ id: unknown }[]>(
-    `SELECT id FROM ${change.table} WHERE user_id = $1 AND shared_limits @> jsonb_build_array(jsonb_build_object('id', $2::text))`,
+  const sharing = await change.session.rows(
+    `SELECT id::text FROM ${change.table} WHERE user_id = $1 AND shared_limits @> jsonb_build_array(jsonb_build_object('id', $2::text))`,
     [userId, bucket],
   );
-  return [...new Set([...made, ...sharing.map((row) => String(row.id))])];
+  return [...new Set([...made, ...sharing.map((row) => text(row, 'id'))])];
 }

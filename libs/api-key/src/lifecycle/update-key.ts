@@ -4,8 +4,8 @@ import { ApiKeyConflictError } from '../api-key.errors';
 import type { UpdateApiKeyInput } from '../api-key.input';
 import { type Change, changeEvent } from '../audit/change-trail';
 import { type Authority, excessOf, quotaOf, rateLimitOf, type SharedLimit } from '../authority';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import { bucketOf, countsOn } from '../lineage';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow } from '../verification/api-key.row';
 import { authorityOf, refuseExcess, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { type LockedKey, lockForChange } from './lock-key';
@@ -118,7 +118,7 @@ function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKey
 
 /** @returns null if the row says all of it already */
 async function write(
-  { manager, table }: KeyChange,
+  { session, table }: KeyChange,
   id: string,
   changes: UpdateApiKeyInput,
 ): Promise<ApiKey | null> {
@@ -126,7 +126,7 @@ async function write(
   if (columns.length === 0) return null;
   const values = columns.map(({ sql }, i) => sql(`$${i + 2}`));
   const names = columns.map(({ name }) => name);
-  const [[row]] = await manager.query<[[ApiKeyRow | undefined], number]>(
+  const [row] = await session.rows(
     `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
      WHERE id = $1::bigint AND (${columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`).join(' OR ')})
      RETURNING ${API_KEY_COLUMNS}`,

@@ -1,5 +1,5 @@
 import type { QueryRunner } from 'typeorm';
-import { quoteName } from '../sql-name';
+import { quoteName } from '../database/names';
 import type { ApiKeyMigrationOptions } from './create-api-keys.migration';
 import { writeNote } from './table-note';
 

@@ -1,5 +1,5 @@
 import type { QueryRunner } from 'typeorm';
-import { foreignSchema } from '../sql-name';
+import { foreignSchema } from '../database/names';
 
 /**
  * Whether a table exists where this data source creates its own.

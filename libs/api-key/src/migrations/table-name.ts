@@ -1,5 +1,5 @@
 import type { QueryRunner } from 'typeorm';
-import { quoteName } from '../sql-name';
+import { quoteName } from '../database/names';
 
 /** The table of keys, quoted, in the schema of the data source where it names one. */
 export function tableOf(runner: QueryRunner): string {

@@ -1,6 +1,6 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ApiKey } from '../api-key.entity';
-import { quoteName } from '../sql-name';
+import { quoteName } from '../database/names';
 import { quoteLiteral } from './sql';
 
 /** How the table came to be ours, kept in its comment: `down` must know what it may take away. */

@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { quoteName } from '../sql-name';
+import { quoteName } from '../database/names';
 import { existsInOwnSchema } from './own-schema';
 import { inTransaction, quoteLiteral, withShortLock } from './sql';
 import { besideTable, schemaOfKeys, tableOf } from './table-name';

@@ -1,18 +1,14 @@
 import type { DataSource } from 'typeorm';
-import { besideKeys } from '../verification/api-key.row';
-import { OneRow } from './one-row';
+import { CountingStatement, IS_READ_COMMITTED } from '../database/counting-statement';
+import { Database } from '../database/database';
+import { number, numbers } from '../database/fields';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
+/** The function that counts. */
+const TAKE = 'nestjs_api_key_take_together';
 /** How often what nobody uses any more is removed. */
 const CLEAN_EVERY_MS = 60_000;
-
-interface TakenRow {
-  readonly granted: number;
-  readonly remaining: readonly number[];
-  readonly reset_ms: readonly number[];
-  readonly retry_after_ms: readonly number[];
-}
 
 /**
  * Counts in PostgreSQL, in an unlogged table beside that of the keys, one statement a request:
@@ -20,20 +16,24 @@ interface TakenRow {
  * makes the table; windows that are over are removed once a minute.
  */
 export class PostgresThrottlerStorage extends SharedThrottlerStorage {
-  private readonly taken: OneRow<TakenRow>;
+  private readonly database: Database;
+  private readonly taken: CountingStatement;
   private cleanedAt: number;
 
   constructor(
-    private readonly dataSource: DataSource,
+    dataSource: DataSource,
     private readonly now: () => number = () => performance.now(),
   ) {
     super();
     this.cleanedAt = now();
-    const take = () => besideKeys(dataSource, 'nestjs_api_key_take_together');
-    this.taken = new OneRow(
-      dataSource,
-      'nestjs_api_key_take_together',
-      () => `SELECT granted, remaining, reset_ms, retry_after_ms FROM ${take()}($1, $2, $3, $4, $5)`,
+    this.database = new Database(dataSource);
+    this.taken = new CountingStatement(
+      this.database,
+      TAKE,
+      (tables) =>
+        `SELECT granted::text, to_json(remaining)::text AS remaining, to_json(reset_ms::numeric[])::text AS reset_ms,
+           to_json(retry_after_ms::numeric[])::text AS retry_after_ms
+         FROM ${tables.beside(TAKE)}($1, $2, $3, $4, $5) WHERE ${IS_READ_COMMITTED}`,
     );
   }
 
@@ -48,12 +48,14 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     const limits = buckets.map(({ policy }) => policy.limit);
     const windows = buckets.map(({ policy }) => policy.windowMs);
     const row = await this.taken.ask([keys, limits, windows, cost, count], timeoutMs);
+    const remaining = numbers(row, 'remaining');
+    const [resetMs, retryAfterMs] = [numbers(row, 'reset_ms'), numbers(row, 'retry_after_ms')];
     const states = buckets.map((_, at) => ({
-      remaining: row.remaining[at] ?? 0,
-      resetMs: row.reset_ms[at] ?? 0,
-      retryAfterMs: row.retry_after_ms[at] ?? 0,
+      remaining: remaining[at] ?? 0,
+      resetMs: resetMs[at] ?? 0,
+      retryAfterMs: retryAfterMs[at] ?? 0,
     }));
-    return { granted: row.granted, buckets: states };
+    return { granted: number(row, 'granted'), buckets: states };
   }
 
   /**
@@ -61,11 +63,13 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
    * neither waits for the other.
    */
   async clean(): Promise<void> {
-    const windows = besideKeys(this.dataSource, 'api_key_windows');
-    await this.dataSource.query(
-      `DELETE FROM ${windows} WHERE key IN
-         (SELECT key FROM ${windows} WHERE over_at < clock_timestamp() - interval '1 second' FOR UPDATE SKIP LOCKED)`,
-    );
+    await this.database.transaction((session) => {
+      const { windows } = session.tables;
+      return session.run(
+        `DELETE FROM ${windows} WHERE key IN
+           (SELECT key FROM ${windows} WHERE over_at < clock_timestamp() - interval '1 second' FOR UPDATE SKIP LOCKED)`,
+      );
+    });
   }
 
   /** Beside the hit, which does not wait; what fails is tried again the next time. */

@@ -1,26 +1,24 @@
-import type { DataSource } from 'typeorm';
-import { besideKeys } from '../verification/api-key.row';
-import { OneRow } from './one-row';
+import { CountingStatement, IS_READ_COMMITTED } from '../database/counting-statement';
+import type { Database } from '../database/database';
+import { number, numbers } from '../database/fields';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
-interface SpentRow {
-  readonly granted: number;
-  readonly remaining: readonly number[];
-  readonly reset_ms: readonly number[];
-}
+/** The function that counts. */
+const SPEND = 'nestjs_api_key_spend_together';
 
 /** Counts quotas by the id of the key, in PostgreSQL: exact over all instances, and kept when the database starts anew. */
 export class QuotaStorage extends SharedThrottlerStorage {
-  private readonly spent: OneRow<SpentRow>;
+  private readonly spent: CountingStatement;
 
-  constructor(dataSource: DataSource) {
+  constructor(database: Database) {
     super();
-    const spend = () => besideKeys(dataSource, 'nestjs_api_key_spend_together');
-    this.spent = new OneRow(
-      dataSource,
-      'nestjs_api_key_spend_together',
-      () => `SELECT granted, remaining, reset_ms FROM ${spend()}($1, $2, $3, $4, $5)`,
+    this.spent = new CountingStatement(
+      database,
+      SPEND,
+      (tables) =>
+        `SELECT granted::text, to_json(remaining)::text AS remaining, to_json(reset_ms::numeric[])::text AS reset_ms
+         FROM ${tables.beside(SPEND)}($1, $2, $3, $4, $5) WHERE ${IS_READ_COMMITTED}`,
     );
   }
 
@@ -34,10 +32,12 @@ export class QuotaStorage extends SharedThrottlerStorage {
     const limits = buckets.map(({ policy }) => policy.limit);
     const periods = buckets.map(({ policy }) => policy.period ?? 'day');
     const row = await this.spent.ask([ids, limits, periods, cost, count], timeoutMs);
+    const granted = number(row, 'granted');
+    const [lefts, resets] = [numbers(row, 'remaining'), numbers(row, 'reset_ms')];
     const states = buckets.map((_, at) => {
-      const [remaining = 0, resetMs = 0] = [row.remaining[at], row.reset_ms[at]];
-      return { remaining, resetMs, retryAfterMs: row.granted < count && remaining < cost ? resetMs : 0 };
+      const [remaining = 0, resetMs = 0] = [lefts[at], resets[at]];
+      return { remaining, resetMs, retryAfterMs: granted < count && remaining < cost ? resetMs : 0 };
     });
-    return { granted: row.granted, buckets: states };
+    return { granted, buckets: states };
   }
 }

@@ -1,8 +1,7 @@
-import type { DataSource } from 'typeorm';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
-import { briefTransaction } from '../brief-transaction';
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
 import { IntervalWriter } from '../interval-writer';
-import { usageTable } from '../verification/api-key.row';
 import { removeOldUsage } from './usage-report';
 
 /** How often what is too old is removed. */
@@ -23,7 +22,7 @@ export class UsageCounter extends IntervalWriter {
   private cleanedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     private readonly options: Pick<ResolvedApiKeyOptions, 'usage' | 'usageIntervalMs'>,
     private readonly now: () => number = () => performance.now(),
   ) {
@@ -77,9 +76,9 @@ export class UsageCounter extends IntervalWriter {
   /** In order of id, so that two instances cannot deadlock. */
   private async add(uses: ReadonlyMap<string, Uses>): Promise<void> {
     const counts = [...uses.values()];
-    await briefTransaction(this.dataSource, (manager) =>
-      manager.query(
-        `INSERT INTO ${usageTable(this.dataSource)} AS usage (key_id, period, starts_at, requests, limited)
+    await briefTransaction(this.database, (session) =>
+      session.run(
+        `INSERT INTO ${session.tables.usage} AS usage (key_id, period, starts_at, requests, limited)
          SELECT id, period, date_trunc(period, now(), 'UTC'), requests, limited
          FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (id, requests, limited), unnest('{hour,day}'::text[]) AS period
          ORDER BY id, period
@@ -94,6 +93,6 @@ export class UsageCounter extends IntervalWriter {
   private cleanSometimes(): void {
     if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
     this.cleanedAt = this.now();
-    removeOldUsage(this.dataSource).catch(() => {});
+    removeOldUsage(this.database).catch(() => {});
   }
 }

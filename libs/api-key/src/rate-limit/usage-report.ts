@@ -1,8 +1,10 @@
-import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
 import { type Quota, quotaOf } from '../authority';
+import type { Row } from '../database/as-text';
+import type { Database } from '../database/database';
+import { date, moment, number, text } from '../database/fields';
+import type { Session } from '../database/session';
 import { bucketOf } from '../lineage';
-import { quotaTable, usageTable } from '../verification/api-key.row';
 
 const HOURS_DAYS = 7;
 const DAYS_DAYS = 90;
@@ -36,35 +38,33 @@ export interface ApiKeyUsage {
   readonly days: readonly UsagePeriod[];
 }
 
-interface UsageRow {
-  readonly period: 'hour' | 'day';
-  readonly starts_at: Date;
-  readonly requests: string;
-  readonly limited: string;
-}
-
 /** What the table says of a key; what instances have not written yet is not in it. */
-export async function usageOf(dataSource: DataSource, apiKey: ApiKey): Promise<ApiKeyUsage> {
-  const rows = await dataSource.query<UsageRow[]>(
-    `SELECT period, starts_at, requests, limited FROM ${usageTable(dataSource)}
-     WHERE key_id = $1::bigint AND (${isKept('>=')}) ORDER BY starts_at DESC`,
-    [apiKey.id],
-  );
-  const quota = quotaOf(apiKey);
-  const of = (wanted: UsageRow['period']) => rows.filter(({ period }) => period === wanted).map(usagePeriod);
-  return {
-    quota: quota && (await spentOf(dataSource, bucketOf(apiKey), quota)),
-    hours: of('hour'),
-    days: of('day'),
-  };
+export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage> {
+  return database.read(async (session) => {
+    const { usage } = session.tables;
+    const rows = await session.rows(
+      `SELECT period::text, ${moment('starts_at')} AS starts_at, requests::text, limited::text FROM ${usage} u
+       WHERE key_id = $1::bigint AND (${isKept('>=')}) ORDER BY u.starts_at DESC`,
+      [apiKey.id],
+    );
+    const quota = quotaOf(apiKey);
+    const of = (wanted: 'hour' | 'day') =>
+      rows.filter((row) => text(row, 'period') === wanted).map(usagePeriod);
+    return {
+      quota: quota && (await spentOf(session, bucketOf(apiKey), quota)),
+      hours: of('hour'),
+      days: of('day'),
+    };
+  });
 }
 
 /** Removes what is older than any report, and quotas of periods that are over. */
-export async function removeOldUsage(dataSource: DataSource): Promise<void> {
-  await dataSource.query(`DELETE FROM ${usageTable(dataSource)} WHERE ${isKept('<')}`);
-  await dataSource.query(
-    `DELETE FROM ${quotaTable(dataSource)} WHERE starts_at < now() - interval '${QUOTA_DAYS} days'`,
-  );
+export function removeOldUsage(database: Database): Promise<void> {
+  return database.transaction(async (session) => {
+    const { usage, quotas } = session.tables;
+    await session.run(`DELETE FROM ${usage} WHERE ${isKept('<')}`);
+    await session.run(`DELETE FROM ${quotas} WHERE starts_at < now() - interval '${QUOTA_DAYS} days'`);
+  });
 }
 
 function isKept(comparison: '>=' | '<'): string {
@@ -73,17 +73,22 @@ function isKept(comparison: '>=' | '<'): string {
   return `${since('hour', HOURS_DAYS)} OR ${since('day', DAYS_DAYS)}`;
 }
 
-async function spentOf(dataSource: DataSource, bucket: string, quota: Quota): Promise<QuotaUsage> {
-  const [row] = await dataSource.query<[{ used: string; resets_at: Date }]>(
-    `SELECT coalesce((SELECT used FROM ${quotaTable(dataSource)} WHERE key_id = $1::bigint AND period = $2 AND starts_at >= begun), 0) AS used,
-       (begun AT TIME ZONE 'UTC' + ('1 ' || $2)::interval) AT TIME ZONE 'UTC' AS resets_at
-     FROM date_trunc($2::text, now(), 'UTC') AS begun`,
+async function spentOf(session: Session, bucket: string, quota: Quota): Promise<QuotaUsage> {
+  const resetsAt = "(begun AT TIME ZONE 'UTC' + ('1 ' || $2)::interval) AT TIME ZONE 'UTC'";
+  const row = await session.row(
+    `SELECT coalesce((SELECT used FROM ${session.tables.quotas} WHERE key_id = $1::bigint AND period = $2 AND starts_at >= begun), 0)::text AS used,
+       ${moment('resets')} AS resets_at
+     FROM date_trunc($2::text, now(), 'UTC') AS begun, LATERAL (SELECT ${resetsAt} AS resets) AS ends`,
     [bucket, quota.period],
   );
-  const used = Number(row.used);
-  return { ...quota, used, remaining: Math.max(0, quota.limit - used), resetsAt: row.resets_at };
+  const used = number(row, 'used');
+  return { ...quota, used, remaining: Math.max(0, quota.limit - used), resetsAt: date(row, 'resets_at') };
 }
 
-function usagePeriod({ starts_at: startsAt, requests, limited }: UsageRow): UsagePeriod {
-  return { startsAt, requests: Number(requests), limited: Number(limited) };
+function usagePeriod(row: Row): UsagePeriod {
+  return {
+    startsAt: date(row, 'starts_at'),
+    requests: number(row, 'requests'),
+    limited: number(row, 'limited'),
+  };
 }

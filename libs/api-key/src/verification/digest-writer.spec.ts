@@ -2,6 +2,8 @@ import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
+import { watchStatements } from '../../../../test/support/statements';
+import { Database } from '../database/database';
 import { DigestWriter } from './digest-writer';
 
 let database: string;
@@ -17,7 +19,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   await sql(database, 'DELETE FROM api_keys');
-  writer = new DigestWriter(dataSource);
+  writer = new DigestWriter(new Database(dataSource));
 });
 
 afterAll(() => dataSource.destroy());
@@ -38,12 +40,12 @@ const digestOf = async (id: string) =>
 
 it('keys are stored anew in one statement, each once', async () => {
   const ids = [await keyUnder('a'), await keyUnder('b')];
-  const query = jest.spyOn(dataSource, 'query');
+  const statements = watchStatements();
   for (const [i, id] of ids.entries()) writer.note(id, 'ab'.charAt(i), `new ${i}`);
   await writer.flush();
   await writer.flush();
-  expect(query.mock.calls.filter(([text]) => /SET key_digest/.test(text))).toHaveLength(1);
-  query.mockRestore();
+  expect(statements.texts().filter((text) => /SET key_digest/.test(text))).toHaveLength(1);
+  statements.restore();
   expect(await Promise.all(ids.map(digestOf))).toEqual(['new 0', 'new 1']);
 });
 

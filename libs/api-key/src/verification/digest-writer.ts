@@ -1,7 +1,7 @@
-import type { DataSource, EntityManager } from 'typeorm';
-import { briefTransaction } from '../brief-transaction';
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
+import type { Session } from '../database/session';
 import { IntervalWriter } from '../interval-writer';
-import { apiKeyTable } from './api-key.row';
 
 const INTERVAL_MS = 1_000;
 /** How many keys may wait; further ones are noted again when they are used again. */
@@ -17,7 +17,7 @@ interface Rewrite {
 export class DigestWriter extends IntervalWriter {
   private readonly rewrites = new Map<string, Rewrite>();
 
-  constructor(private readonly dataSource: DataSource) {
+  constructor(private readonly database: Database) {
     super('key_digest', INTERVAL_MS);
   }
 
@@ -29,17 +29,14 @@ export class DigestWriter extends IntervalWriter {
   protected override async write(): Promise<void> {
     const rewrites = [...this.rewrites];
     if (rewrites.length === 0) return;
-    await briefTransaction(this.dataSource, (manager) => this.update(manager, rewrites));
+    await briefTransaction(this.database, (session) => this.update(session, rewrites));
     for (const [id, each] of rewrites) if (this.rewrites.get(id) === each) this.rewrites.delete(id);
   }
 
   /** Rows are locked in order of id, so that two instances cannot deadlock, and locked ones are left for the next use. */
-  private async update(
-    manager: EntityManager,
-    rewrites: readonly (readonly [string, Rewrite])[],
-  ): Promise<void> {
-    const table = apiKeyTable(this.dataSource);
-    await manager.query(
+  private async update(session: Session, rewrites: readonly (readonly [string, Rewrite])[]): Promise<void> {
+    const table = session.tables.keys;
+    await session.run(
       `WITH wanted AS (
          SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS w (id, digest_was, digest)
        ), free AS (

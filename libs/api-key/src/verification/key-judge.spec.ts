@@ -9,6 +9,7 @@ import { resolveOptions } from '../api-key.options';
 import { digestKey, KeyDigests, type Peppers } from '../credential/digest';
 import { MAX_KEY_LENGTH, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
 import { maskKey } from '../credential/mask';
+import { Database } from '../database/database';
 import { UNPEPPERED } from '../pepper.options';
 import { DigestWriter } from './digest-writer';
 import { type AttemptWatch, isInvalid, KeyJudge, MALFORMED } from './key-judge';
@@ -30,7 +31,8 @@ beforeEach(async () => {
   database = await createMigratedDatabase();
   dataSource = await keysDataSource(database);
   const options = resolveOptions({ leaseMs: 60_000, lookUpTimeoutMs: 60_000 });
-  verification = new Verification(dataSource, new KeyStore(dataSource, options.lookUpTimeoutMs), options);
+  const door = new Database(dataSource);
+  verification = new Verification(door, new KeyStore(door, options.lookUpTimeoutMs), options);
   await verification.onApplicationBootstrap();
   await until(() => verification.status.leaseHeld);
   [watched, noted] = [[], []];
@@ -58,7 +60,7 @@ function judge(
     request?: object | null;
   },
 ) {
-  const writer = new DigestWriter(dataSource);
+  const writer = new DigestWriter(new Database(dataSource));
   jest.spyOn(writer, 'note').mockImplementation((...rewrite) => void noted.push(rewrite));
   return new KeyJudge(new KeyDigests(peppers), verification, WATCH, writer, { format }).judge(key, request);
 }

@@ -1,13 +1,16 @@
 import type { PoolClient } from 'pg';
-import type { DataSource } from 'typeorm';
 import type { ApiKey } from '../api-key.entity';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Row } from '../database/as-text';
+import type { Database } from '../database/database';
+import { codeOf } from '../database/error-codes';
+import { flag, numberOrNull, text, textOrNull } from '../database/fields';
+import { foreignSchema } from '../database/names';
+import { PreparedSelect } from '../database/prepared-statement';
+import type { Session } from '../database/session';
+import { SharedConnections } from '../database/shared-connections';
+import { StatementCanceller } from '../database/statement-canceller';
 import { type Eventually, then } from '../eventually';
-import { foreignSchema } from '../sql-name';
-import { API_KEY_COLUMNS, type ApiKeyRow, apiKeyFromRow, apiKeyTable, silentTable } from './api-key.row';
-import { PreparedSelect } from './prepared-select';
-import { SharedConnections } from './shared-connections';
-import { sideClient } from './side-client';
-import { StatementCanceller } from './statement-canceller';
 
 /** A row of the table, with what the database's clock says of it. */
 export interface StoredKey {
@@ -19,19 +22,7 @@ export interface StoredKey {
   readonly lifeMs: number | null;
 }
 
-interface StoredKeyRow extends ApiKeyRow {
-  readonly key_digest: string;
-  /** Text where the application has its own parsers of types. */
-  readonly life_ms: number | string | null;
-}
-
-/** What a table of keys must be beside having its columns. */
-interface Shape {
-  readonly zoneless: readonly string[];
-  readonly schema: string;
-  readonly own: string | null;
-}
-
+const UNDEFINED_TABLE = '42P01';
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
 /** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
@@ -40,13 +31,13 @@ export class KeyStore {
 
   /** @param deadlineMs after which a look-up is given up */
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     deadlineMs: number,
   ) {
     const one = this.select('nestjs_api_key', 'key_digest = $1');
     const many = this.select('nestjs_api_keys', 'key_digest = ANY ($1)');
-    const canceller = new StatementCanceller(() => sideClient(dataSource, 'nestjs-api-key cancel'));
-    this.connections = new SharedConnections(dataSource, { deadlineMs }, (client, digests, answered) => {
+    const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
+    this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
       select.send(client, value, (error, rows) => answered(error, rows && keysOf(rows)));
       return () => canceller.cancel(processOf(client), select.text);
@@ -73,34 +64,38 @@ export class KeyStore {
 
   /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
   async check(): Promise<void> {
-    const table = apiKeyTable(this.dataSource);
-    await this.dataSource.query(`SELECT ${API_KEY_COLUMNS} FROM ${table} LIMIT 0`).catch(refuseUnusable);
-    await this.dataSource.query(`SELECT FROM ${silentTable(this.dataSource)} LIMIT 0`).catch(refuseUnusable);
-    const { zoneless, schema, own } = await this.shape(table);
-    if (!table.includes('.') && schema !== own) throw new Error(foreignSchema(schema, own));
-    if (zoneless.length > 0) refuseZoneless(table, zoneless);
+    await this.database
+      .read(async (session) => {
+        const { keys, silentChanges } = session.tables;
+        await session.run(`SELECT ${API_KEY_COLUMNS} FROM ${keys} LIMIT 0`);
+        await session.run(`SELECT FROM ${silentChanges} LIMIT 0`);
+        const zoneless = await zonelessTimes(session);
+        if (zoneless.length > 0) refuseZoneless(keys, zoneless);
+      })
+      .catch((error) => this.refuseUnusable(error));
   }
 
-  private select(name: string, where: string): PreparedSelect<StoredKeyRow> {
+  private select(name: string, where: string): PreparedSelect {
     return new PreparedSelect(name, () => this.statement(where));
   }
 
   private statement(where: string): string {
-    return `SELECT ${API_KEY_COLUMNS}, key_digest,
-        CASE WHEN expires_at = '-infinity' THEN 0
-             WHEN isfinite(expires_at) THEN extract(epoch FROM expires_at - clock_timestamp())::float8 * 1000 END AS life_ms
-      FROM ${apiKeyTable(this.dataSource)} WHERE ${where}`;
+    return `SELECT ${API_KEY_COLUMNS}, key_digest::text, (revoked_at IS NOT NULL)::text AS is_revoked,
+        CASE WHEN expires_at = '-infinity' THEN '0'
+             WHEN isfinite(expires_at) THEN floor((date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())) * 1000)::bigint::text
+        END AS life_ms
+      FROM ${this.database.tables.keys} WHERE ${where}`;
   }
 
-  private async shape(table: string): Promise<Shape> {
-    const [shape] = await this.dataSource.query<[Shape]>(
-      `SELECT ARRAY(SELECT attname::text FROM pg_attribute
-           WHERE attrelid = c.oid AND attname = ANY ($2) AND atttypid <> 'timestamptz'::regtype ORDER BY attnum) AS zoneless,
-         nspname AS schema, current_schema() AS own
-       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass`,
-      [table, TIMES],
+  /** A search path that finds the table in another schema may lead to that of another tenant. */
+  private async refuseUnusable(error: unknown): Promise<never> {
+    if (codeOf(error) === UNDEFINED_TABLE) await this.database.read(refuseForeignSchema);
+    if (codeOf(error) === 'undefined') throw error;
+    throw new Error(
+      `ApiKeyModule: table api_keys cannot be used (${String((error as Error).message)}). ` +
+        'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.',
+      { cause: error },
     );
-    return shape;
   }
 }
 
@@ -122,25 +117,35 @@ function processOf(client: PoolClient): number {
   return (client as unknown as { readonly processID: number }).processID;
 }
 
-function keysOf(rows: readonly StoredKeyRow[]): ReadonlyMap<string, StoredKey> {
-  return new Map(rows.map((row) => [row.key_digest, storedKey(row)]));
+function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
+  return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
 }
 
-function storedKey(row: StoredKeyRow): StoredKey {
+function storedKey(row: Row): StoredKey {
   return {
     apiKey: apiKeyFromRow(row),
-    digest: row.key_digest,
-    revoked: row.revoked_at !== null,
-    lifeMs: row.life_ms === null ? null : Number(row.life_ms) || 0,
+    digest: text(row, 'key_digest'),
+    revoked: flag(row, 'is_revoked'),
+    lifeMs: numberOrNull(row, 'life_ms'),
   };
 }
 
-function refuseUnusable(error: unknown): never {
-  throw new Error(
-    `ApiKeyModule: table api_keys cannot be used (${String((error as Error).message)}). ` +
-      'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.',
-    { cause: error },
+/** The columns of times that have no zone. */
+async function zonelessTimes(session: Session): Promise<readonly string[]> {
+  const rows = await session.rows(
+    `SELECT attname FROM pg_attribute
+     WHERE attrelid = $1::regclass AND attname = ANY ($2) AND atttypid <> 'timestamptz'::regtype ORDER BY attnum`,
+    [session.tables.keys, TIMES],
   );
+  return rows.map((row) => text(row, 'attname'));
+}
+
+async function refuseForeignSchema(session: Session): Promise<void> {
+  const [row] = await session.rows(
+    `SELECT nspname, current_schema() AS own FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = to_regclass('api_keys') AND nspname IS DISTINCT FROM current_schema()`,
+  );
+  if (row) throw new Error(foreignSchema(text(row, 'nspname'), textOrNull(row, 'own')));
 }
 
 /** Where the migration is on record as run, it does not run again: so the message says what it would do. */

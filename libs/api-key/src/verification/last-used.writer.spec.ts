@@ -3,12 +3,14 @@ import { Client } from 'pg';
 import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
+import { Database } from '../database/database';
 import { LastUsedWriter } from './last-used.writer';
 
 const HOUR_MS = 3_600_000;
 
 let database: string;
 let dataSource: DataSource;
+let door: Database;
 let writer: LastUsedWriter;
 let now: number;
 let keys: string[];
@@ -17,7 +19,8 @@ beforeEach(async () => {
   database = await createMigratedDatabase();
   dataSource = await keysDataSource(database);
   now = 10 * HOUR_MS;
-  writer = new LastUsedWriter(dataSource, HOUR_MS, () => now);
+  door = new Database(dataSource);
+  writer = new LastUsedWriter(door, HOUR_MS, () => now);
   const userId = await createUser(database);
   const rows = await sql<{ id: string }>(
     database,
@@ -42,7 +45,7 @@ it('a use is written as long ago as it was, in one statement with the others', a
   now += 2 * HOUR_MS;
   writer.note(key(1));
   now += HOUR_MS;
-  const transaction = jest.spyOn(dataSource, 'transaction');
+  const transaction = jest.spyOn(door, 'transaction');
   await writer.flush();
   expect(await hours()).toEqual([3, 1, null]);
   expect(transaction).toHaveBeenCalledTimes(1);
@@ -58,7 +61,7 @@ it('of several uses the last one counts', async () => {
 });
 
 it('what is written is written once, and where nothing was used no statement is sent', async () => {
-  const transaction = jest.spyOn(dataSource, 'transaction');
+  const transaction = jest.spyOn(door, 'transaction');
   await writer.flush();
   expect(transaction).not.toHaveBeenCalled();
   writer.note(key(0));
@@ -79,7 +82,7 @@ it('a key that is gone is forgotten', async () => {
   await sql(database, `DELETE FROM api_keys WHERE id = ${key(0)}`);
   writer.note(key(0));
   await writer.flush();
-  const transaction = jest.spyOn(dataSource, 'transaction');
+  const transaction = jest.spyOn(door, 'transaction');
   await writer.flush();
   expect(transaction).not.toHaveBeenCalled();
 });
@@ -156,7 +159,7 @@ it('a table that someone holds locked is waited for a second, and no longer', as
 
 it('uses whose write is never answered are given up after ten seconds, and written the next time', async () => {
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
-  jest.spyOn(dataSource, 'transaction').mockReturnValueOnce(new Promise(() => {}));
+  jest.spyOn(door, 'transaction').mockReturnValueOnce(new Promise(() => {}));
   writer.note(key(0));
   jest.useFakeTimers();
   const given = writer.flush();

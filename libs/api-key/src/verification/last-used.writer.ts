@@ -1,7 +1,8 @@
-import type { DataSource, EntityManager } from 'typeorm';
-import { briefTransaction } from '../brief-transaction';
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
+import { text } from '../database/fields';
+import type { Session } from '../database/session';
 import { IntervalWriter } from '../interval-writer';
-import { apiKeyTable } from './api-key.row';
 
 /** Milliseconds that only ever grow, whatever happens to the wall clock. */
 export type MonotonicClock = () => number;
@@ -14,7 +15,7 @@ export class LastUsedWriter extends IntervalWriter {
   private uses = new Map<string, number>();
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     intervalMs: number,
     private readonly now: MonotonicClock = () => performance.now(),
   ) {
@@ -51,13 +52,13 @@ export class LastUsedWriter extends IntervalWriter {
    * locked in order of id, so that two instances cannot deadlock; rows that are gone are forgotten.
    */
   private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {
-    return briefTransaction(this.dataSource, (manager) => this.updateIn(manager, uses));
+    return briefTransaction(this.database, (session) => this.updateIn(session, uses));
   }
 
-  private async updateIn(manager: EntityManager, uses: ReadonlyMap<string, number>): Promise<string[]> {
-    const table = apiKeyTable(this.dataSource);
+  private async updateIn(session: Session, uses: ReadonlyMap<string, number>): Promise<string[]> {
+    const table = session.tables.keys;
     const now = this.now();
-    const rows = await manager.query<{ id: unknown }[]>(
+    const rows = await session.rows(
       `WITH used AS (
          SELECT id, clock_timestamp() - age * interval '1 millisecond' AS at
          FROM unnest($1::bigint[], $2::float8[]) AS u (id, age)
@@ -67,9 +68,9 @@ export class LastUsedWriter extends IntervalWriter {
          UPDATE ${table} k SET last_used_at = greatest(k.last_used_at, used.at)
          FROM used JOIN free USING (id) WHERE k.id = used.id
        )
-       SELECT k.id FROM ${table} k JOIN used USING (id) WHERE NOT EXISTS (SELECT FROM free WHERE free.id = k.id)`,
+       SELECT k.id::text FROM ${table} k JOIN used USING (id) WHERE NOT EXISTS (SELECT FROM free WHERE free.id = k.id)`,
       [[...uses.keys()], [...uses.values()].map((at) => now - at)],
     );
-    return rows.map(({ id }) => String(id));
+    return rows.map((row) => text(row, 'id'));
   }
 }

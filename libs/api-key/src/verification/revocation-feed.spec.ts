@@ -6,6 +6,7 @@ import { createMigratedDatabase, createUser, sql } from '../../../../test/suppor
 import { flakyProxy } from '../../../../test/support/flaky-proxy';
 import { lossyPooler } from '../../../../test/support/lossy-pooler';
 import { until } from '../../../../test/support/until';
+import { Database } from '../database/database';
 import { SYSTEM_CLOCK } from './clock';
 import { Lease } from './lease';
 import { announceOwner } from './owner-announcement';
@@ -48,7 +49,7 @@ function listen(checkMs?: number, over = lease): RevocationFeed {
     clear: () => void heard.push('anything'),
   };
   const options = { heartbeatMs: HEARTBEAT_MS, leaseMs: LEASE_MS, trustMs: 12_345, checkMs };
-  const feed = new RevocationFeed(dataSource, over, listener, options, SYSTEM_CLOCK);
+  const feed = new RevocationFeed(new Database(dataSource), over, listener, options, SYSTEM_CLOCK);
   feed.onApplicationBootstrap();
   feeds.push(feed);
   return feed;
@@ -110,7 +111,7 @@ it('it tells which key changed or went, that one was made, that all went, and wh
   await hears(`key ${row?.id}`);
   await sql(database, 'TRUNCATE api_keys');
   await hears('anything');
-  await announceOwner(dataSource, 'u:7');
+  await announceOwner(new Database(dataSource), 'u:7');
   await hears('owner u:7');
   expect(heard).toEqual([`key ${row?.id}`, 'anything', 'owner u:7']);
 });
@@ -122,7 +123,7 @@ it.each([
   listen();
   await until(isHeld);
   heard = [];
-  await announceOwner(dataSource, 'x'.repeat(length));
+  await announceOwner(new Database(dataSource), 'x'.repeat(length));
   await until(() => heard.length > 0);
   expect(heard).toEqual([expect.stringMatching(told)]);
 });

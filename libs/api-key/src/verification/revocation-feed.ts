@@ -3,18 +3,19 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Client, Notification } from 'pg';
-import type { DataSource } from 'typeorm';
+import { replica } from '../database/begin';
+import type { Database } from '../database/database';
+import { flag, number, text, textOrNull } from '../database/fields';
+import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
+import { Session } from '../database/session';
 import { wordsOf } from '../error-words';
 import { inTime } from '../eventually';
-import { FULL_QUEUE, isFullQueue } from '../full-queue';
-import { apiKeyTable, silentTable, trustTable } from './api-key.row';
 import { BackOff } from './back-off';
 import { type Clock, momentOf } from './clock';
 import { FEED_TRIGGERS, feedChannel } from './feed-names';
 import { Heartbeats } from './heartbeats';
 import type { Lease } from './lease';
 import { QueueWatch } from './queue-watch';
-import { sideClient } from './side-client';
 import { areManySilentChanges, forgetSilentChanges, readSilentChanges } from './silent-changes';
 import { raiseTrust } from './trust-bound';
 
@@ -46,7 +47,13 @@ const CLOSE_MS = 100;
 const PROBE = 'probe';
 const PROBE_MS = 2_000;
 const CHECK_MS = 60_000;
-const SERIALIZATION_FAILURE = '40001';
+/** Milliseconds after which a statement of the session has failed. */
+const STATEMENT_MS = 5_000;
+/**
+ * To ask for it also empties the queue of what nobody waits for any more: PostgreSQL does not do
+ * that when the last session that did ends.
+ */
+const QUEUE_USAGE = 'pg_notification_queue_usage()::numeric::text';
 
 /** A listener in the background keeps no process alive; `pg` has this and does not type it. */
 interface Unreferenced {
@@ -54,32 +61,13 @@ interface Unreferenced {
 }
 
 /** One listening connection, and the heartbeats that it has sent: those of another never count for it. */
-interface Session {
+interface FeedSession {
   readonly client: Client;
+  readonly statements: Session;
   readonly heartbeatChannel: string;
   readonly heartbeats: Heartbeats;
   /** Of the table whose changes it hears. */
   readonly oid: string;
-}
-
-/**
- * What each session asks first, and with each heartbeat. To ask for the usage of the queue also
- * empties it of what nobody waits for any more: PostgreSQL does not do that when the last session
- * that did ends.
- */
-interface Reading {
-  readonly silent: string;
-  /** Text where the application has its own parsers of types. */
-  readonly usage: number | string;
-}
-
-interface Opening extends Reading {
-  readonly oid: string;
-  readonly standby: boolean;
-}
-
-interface Answer extends Reading {
-  readonly oid: string | null;
 }
 
 /** Changes of keys are not told: what is remembered may have been revoked. */
@@ -102,7 +90,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private reported = '';
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     private readonly lease: Lease,
     private readonly listener: FeedListener,
     private readonly options: FeedOptions,
@@ -148,7 +136,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
 
   /** One listening session; it ends by an error or by the shutdown. */
   private async listen(): Promise<void> {
-    const client = sideClient(this.dataSource, 'nestjs-api-key feed');
+    const client = this.database.sideClient('nestjs-api-key feed');
     const over = new AbortController();
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
@@ -163,18 +151,21 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
-  private async open(client: Client, over: AbortSignal): Promise<Session> {
-    const table = apiKeyTable(this.dataSource);
-    const { rows } = await client.query(
-      `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery() AS standby, pg_notification_queue_usage() AS usage,
-         ${readSilentChanges(silentTable(this.dataSource))} AS silent`,
-      [table],
+  private async open(client: Client, over: AbortSignal): Promise<FeedSession> {
+    const { tables } = this.database;
+    const statements = new Session(client, tables, STATEMENT_MS);
+    const row = await statements.row(
+      `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
+         ${readSilentChanges(tables.silentChanges)} AS silent`,
+      [tables.keys],
     );
-    const [{ oid, standby, silent, usage }] = rows as [Opening];
-    this.queue.observe(Number(usage));
-    if (standby) throw new Error('the connection leads to a replica, which knows no revocation in time');
-    await this.checkTriggers(client);
-    await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);
+    const [oid, silent] = [text(row, 'oid'), text(row, 'silent')];
+    this.queue.observe(number(row, 'usage'));
+    if (flag(row, 'standby')) throw replica();
+    await this.checkTriggers(statements);
+    await this.database.transaction((session) =>
+      session.run(raiseTrust(tables.trust), [this.options.trustMs]),
+    );
     const channel = feedChannel(oid);
     const heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
     const heartbeats = new Heartbeats(silent, {
@@ -183,9 +174,10 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
         if (!over.aborted) this.lease.renew(sent);
       },
     });
-    const session: Session = { client, heartbeatChannel, heartbeats, oid };
+    const session: FeedSession = { client, statements, heartbeatChannel, heartbeats, oid };
     client.on('notification', (note) => this.heard(session, note.channel, String(note.payload)));
-    await client.query(`LISTEN ${channel}; LISTEN ${heartbeatChannel}`);
+    await statements.run(`LISTEN ${channel}`);
+    await statements.run(`LISTEN ${heartbeatChannel}`);
     await this.prove(session, over);
     over.throwIfAborted();
     this.lease.begin();
@@ -197,15 +189,16 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
    * Lets another connection send a note while this one is idle. A pooler in transaction mode loses it, and those of revocations too,
    * though heartbeats may come back, for they come within a statement.
    */
-  private async prove({ client, heartbeatChannel }: Session, over: AbortSignal): Promise<void> {
+  private async prove({ client, heartbeatChannel }: FeedSession, over: AbortSignal): Promise<void> {
     const arrived = arrivalOf(PROBE, client, heartbeatChannel);
-    const other = sideClient(this.dataSource, 'nestjs-api-key probe');
+    const other = this.database.sideClient('nestjs-api-key probe');
     const end = () => void close(other);
     other.on('error', () => {});
     over.addEventListener('abort', end, { once: true });
     try {
       await other.connect();
-      await other.query('SELECT pg_notify($1, $2)', [heartbeatChannel, PROBE]);
+      const statements = new Session(other, this.database.tables, STATEMENT_MS);
+      await statements.run('SELECT pg_notify($1, $2)', [heartbeatChannel, PROBE]);
     } finally {
       over.removeEventListener('abort', end);
       end();
@@ -215,8 +208,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   /** Sends heartbeats until one does not come back in time, the table is another one, or the session is over. */
-  private async beat(session: Session, over: AbortSignal): Promise<never> {
-    const { client, heartbeats } = session;
+  private async beat(session: FeedSession, over: AbortSignal): Promise<never> {
+    const { statements, heartbeats } = session;
     const everyChecks = Math.ceil(this.checkMs / this.options.heartbeatMs);
     for (let n = 1; ; n++) {
       const moment = momentOf(this.clock);
@@ -225,7 +218,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
         throw new Error('heartbeats no longer come back');
       await this.send(session, heartbeats.begin(moment));
       over.throwIfAborted();
-      if (n % everyChecks === 0) await this.checkTriggers(client);
+      if (n % everyChecks === 0) await this.checkTriggers(statements);
       await delay(this.options.heartbeatMs, undefined, { signal: over, ref: false });
     }
   }
@@ -234,33 +227,36 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
    * Sends one. While the queue is full none can be: the session goes on to listen, and the lease
    * ends by itself.
    */
-  private async send({ client, heartbeatChannel, heartbeats, oid }: Session, number: string): Promise<void> {
-    const table = apiKeyTable(this.dataSource);
-    const silentChanges = silentTable(this.dataSource);
-    const answer = await client
-      .query<Answer>({
-        name: 'nestjs_api_key_beat',
-        text: `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${readSilentChanges(silentChanges)} AS silent,
-          pg_notification_queue_usage() AS usage`,
-        values: [heartbeatChannel, number, table],
-      })
-      .then(({ rows }) => rows[0] as Answer)
+  private async send(
+    { statements, heartbeatChannel, heartbeats, oid }: FeedSession,
+    beat: string,
+  ): Promise<void> {
+    const { keys, silentChanges } = this.database.tables;
+    const answer = await statements
+      .named('nestjs_api_key_beat')
+      .row(
+        `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${readSilentChanges(silentChanges)} AS silent,
+           ${QUEUE_USAGE} AS usage`,
+        [heartbeatChannel, beat, keys],
+      )
       .catch(nullIfFull);
     if (answer === null) {
-      heartbeats.fail(number);
+      heartbeats.fail(beat);
       this.queue.observe(1);
       this.report(new Error(FULL_QUEUE));
       return;
     }
-    if (answer.oid !== oid) throw new FeedMissing(`table ${table} was replaced by another one`, false);
-    heartbeats.read(number, answer.silent);
-    this.queue.observe(Number(answer.usage));
+    if (textOrNull(answer, 'oid') !== oid)
+      throw new FeedMissing(`table ${keys} was replaced by another one`, false);
+    const silent = text(answer, 'silent');
+    heartbeats.read(beat, silent);
+    this.queue.observe(number(answer, 'usage'));
     if (this.reported !== '') this.report(null);
-    if (areManySilentChanges(answer.silent))
-      await client.query(forgetSilentChanges(silentChanges)).catch(leaveToOthers);
+    if (areManySilentChanges(silent))
+      await this.database.transaction((session) => session.run(forgetSilentChanges(silentChanges)));
   }
 
-  private heard(session: Session, channel: string, payload: string): void {
+  private heard(session: FeedSession, channel: string, payload: string): void {
     if (channel === session.heartbeatChannel) session.heartbeats.arrive(payload);
     else if (payload === '*') this.listener.clear();
     else if (payload === '+') this.listener.evictUnknown();
@@ -268,12 +264,12 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     else this.listener.evict(payload);
   }
 
-  private async checkTriggers(client: Client): Promise<void> {
-    const { rows } = await client.query(
-      `SELECT ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled = 'A' AND NOT tgisinternal) AS present`,
-      [apiKeyTable(this.dataSource)],
+  private async checkTriggers(statements: Session): Promise<void> {
+    const rows = await statements.rows(
+      `SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled = 'A' AND NOT tgisinternal`,
+      [this.database.tables.keys],
     );
-    const [{ present }] = rows as [{ present: string[] }];
+    const present = rows.map((row) => text(row, 'tgname'));
     const missing = FEED_TRIGGERS.filter((name) => !present.includes(name));
     if (missing.length > 0)
       throw new FeedMissing(
@@ -290,11 +286,6 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     if (words === '') this.logger.log('The revocation feed is back: keys are cached again.');
     else this.logger.warn(`No revocation feed, so keys are looked up at each request: ${words}`);
   }
-}
-
-/** Under REPEATABLE READ, another instance may have forgotten them meanwhile. */
-function leaveToOthers(error: unknown): void {
-  if (Object(error).code !== SERIALIZATION_FAILURE) throw error;
 }
 
 function nullIfFull(error: unknown): null {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase } from '../../../../test/support/database';
+import { Database } from '../database/database';
 import { outliveTrust, raiseTrust } from './trust-bound';
 
 jest.mock('node:timers/promises', () => ({
@@ -22,7 +23,7 @@ afterEach(() => dataSource.destroy());
 async function waited(sinceCommitMs = 0): Promise<number | undefined> {
   const now = jest.spyOn(performance, 'now').mockReturnValue(NOW);
   try {
-    await outliveTrust(dataSource, NOW - sinceCommitMs);
+    await outliveTrust(new Database(dataSource), NOW - sinceCommitMs);
   } finally {
     now.mockRestore();
   }

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DataSource } from 'typeorm';
-import { trustTable } from './api-key.row';
+import type { Row } from '../database/as-text';
+import type { Database } from '../database/database';
+import { codeOf } from '../database/error-codes';
+import { number } from '../database/fields';
 
 /** Room for clocks that run at different speeds, and for the time between a check and an answer. */
 const CLOCK_TOLERANCE = 1.01;
@@ -14,16 +16,17 @@ export function raiseTrust(table: string): string {
 }
 
 /** Waits, from a commit on, until no instance trusts what it remembered before. */
-export async function outliveTrust(dataSource: DataSource, committedAt: number): Promise<void> {
-  const [row] = await dataSource
-    .query<{ ms: string }[]>(`SELECT trust_ms AS ms FROM ${trustTable(dataSource)}`)
+export async function outliveTrust(database: Database, committedAt: number): Promise<void> {
+  const rows = await database
+    .read((session) => session.rows(`SELECT trust_ms::text AS ms FROM ${session.tables.trust}`))
     .catch(noneWhereNotMigrated);
-  const bound = Number(row?.ms ?? DEFAULT_TRUST_MS) * CLOCK_TOLERANCE + MARGIN_MS;
+  const trustMs = rows[0] ? number(rows[0], 'ms') : DEFAULT_TRUST_MS;
+  const bound = trustMs * CLOCK_TOLERANCE + MARGIN_MS;
   await delay(Math.max(0, committedAt + bound - performance.now()));
 }
 
 /** Without the table no instance remembers anything. */
-function noneWhereNotMigrated(error: unknown): { ms: string }[] {
-  if ((error as { code?: unknown }).code === '42P01') return [];
+function noneWhereNotMigrated(error: unknown): readonly Row[] {
+  if (codeOf(error) === '42P01') return [];
   throw error;
 }

@@ -5,6 +5,7 @@ import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { until } from '../../../../test/support/until';
 import { type ApiKeyOptions, resolveOptions } from '../api-key.options';
+import { Database } from '../database/database';
 import { KeyStore } from './key-store';
 import { Verification } from './verification';
 
@@ -29,8 +30,9 @@ afterEach(async () => {
 
 async function start(options: ApiKeyOptions = {}): Promise<Verification> {
   const resolved = resolveOptions({ lookUpTimeoutMs: 60_000, ...options });
-  const store = new KeyStore(dataSource, resolved.lookUpTimeoutMs);
-  const verification = new Verification(dataSource, store, resolved);
+  const door = new Database(dataSource);
+  const store = new KeyStore(door, resolved.lookUpTimeoutMs);
+  const verification = new Verification(door, store, resolved);
   running.push(verification);
   await verification.onApplicationBootstrap();
   return verification;
@@ -230,7 +232,7 @@ it.each([
   [
     'is not there',
     'DROP TABLE api_keys',
-    /table api_keys cannot be used \(relation "api_keys" does not exist\).*apiKeyMigrations/,
+    /table api_keys cannot be used \(relation "public.api_keys" does not exist\).*apiKeyMigrations/,
   ],
   [
     'lacks a column',

@@ -1,9 +1,8 @@
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
 import { ApiKeyRefusal } from '../api-key.errors';
 import type { ResolvedApiKeyOptions } from '../api-key.options';
+import type { Database } from '../database/database';
 import { type Eventually, settled } from '../eventually';
-import { trustTable } from './api-key.row';
 import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type KnownKey, type LookUp, type LookUpWay } from './key-cache';
 import { KeyStore, type StoredKey } from './key-store';
@@ -48,7 +47,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   private lookUps = 0;
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     private readonly store: KeyStore,
     private readonly options: ResolvedApiKeyOptions,
     clock: Clock = SYSTEM_CLOCK,
@@ -65,7 +64,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
       options.cacheSize === 0
         ? null
         : new RevocationFeed(
-            dataSource,
+            database,
             this.lease,
             this.listener(),
             { heartbeatMs, leaseMs, trustMs: this.trustMs },
@@ -95,7 +94,7 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   /** Forgets in every instance what `loadUser` returned: here at once, elsewhere by the feed. */
   async evictOwner(userId: string): Promise<void> {
     this.listener().evictOwner(userId);
-    await announceOwner(this.dataSource, userId);
+    await announceOwner(this.database, userId);
   }
 
   /** Whether a key can be judged now: what is remembered is trusted, or the database answers. */
@@ -124,7 +123,9 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
   async onApplicationBootstrap(): Promise<void> {
     await this.store.check();
     if (this.options.staleForMs > 0)
-      await this.dataSource.query(raiseTrust(trustTable(this.dataSource)), [this.trustMs]);
+      await this.database.transaction((session) =>
+        session.run(raiseTrust(session.tables.trust), [this.trustMs]),
+      );
     this.feed?.onApplicationBootstrap();
   }
 

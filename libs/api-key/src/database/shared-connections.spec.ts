@@ -3,9 +3,9 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { Client, Pool, type PoolClient } from 'pg';
 import type { DataSource } from 'typeorm';
 import { until } from '../../../../test/support/until';
-import { PreparedSelect } from './prepared-select';
+import { Database } from './database';
+import { PreparedSelect } from './prepared-statement';
 import { type Patience, SharedConnections } from './shared-connections';
-import { sideClient } from './side-client';
 import { StatementCanceller } from './statement-canceller';
 
 const ECHO = 'SELECT found FROM unnest($1::text[]) AS found';
@@ -22,21 +22,23 @@ beforeEach(() => {
 });
 afterEach(() => pool.end());
 
+const databaseOf = (driver: object) => new Database({ driver } as unknown as DataSource);
+
 /** Askings on the pool, each answered with all that its statement found. */
 function connectionsOf(
   patience: Patience = PATIENT,
   text = ECHO,
   driver: object = { master: pool, postgres: { Client } },
 ): SharedConnections<readonly string[]> {
-  const dataSource = { driver } as unknown as DataSource;
-  const select = new PreparedSelect<{ found: string }>('test', () => text);
-  const canceller = new StatementCanceller(() => sideClient(dataSource, 'test cancel'));
-  return new SharedConnections(dataSource, patience, (client, values, answered) => {
+  const database = databaseOf(driver);
+  const select = new PreparedSelect('test', () => text);
+  const canceller = new StatementCanceller(() => database.sideClient('test cancel'));
+  return new SharedConnections(database, patience, (client, values, answered) => {
     statements.push(values);
     select.send(client, values, (error, rows) =>
       answered(
         error,
-        rows?.map(({ found }) => found),
+        rows?.map(({ found }) => found as string),
       ),
     );
     const { processID } = client as unknown as { readonly processID: number };
@@ -310,8 +312,7 @@ describe('a connection', () => {
 
   it('is none to have where the data source is closed, or is being closed', async () => {
     const driver: { master: Pool | undefined } = { master: pool };
-    const ofDriver = () =>
-      new SharedConnections({ driver } as unknown as DataSource, PATIENT, () => fail('nothing goes out'));
+    const ofDriver = () => new SharedConnections(databaseOf(driver), PATIENT, () => fail('nothing goes out'));
     const closing = ofDriver().find(['a'], noop);
     driver.master = undefined;
     await expect(closing).rejects.toThrow('the data source is closed');

@@ -1,16 +1,9 @@
 import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser } from '../../../../test/support/database';
-import {
-  API_KEY_COLUMNS,
-  type ApiKeyRow,
-  apiKeyFromRow,
-  apiKeyTable,
-  eventTable,
-  quotaTable,
-  trustTable,
-  usageTable,
-} from './api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow } from './api-key.row';
+import { Database } from './database';
+import { tablesOf } from './tables';
 
 const AT = new Date('2030-01-02T03:04:05.678Z');
 
@@ -31,9 +24,11 @@ async function inserted(fields: Record<string, unknown>) {
     key_prefix: 'p',
     ...fields,
   };
-  const [returned] = await dataSource.query<[ApiKeyRow]>(
-    `INSERT INTO api_keys (${Object.keys(row)}) VALUES (${Object.keys(row).map((_, i) => `$${i + 1}`)}) RETURNING ${API_KEY_COLUMNS}`,
-    Object.values(row),
+  const returned = await new Database(dataSource).transaction((session) =>
+    session.row(
+      `INSERT INTO api_keys (${Object.keys(row)}) VALUES (${Object.keys(row).map((_, i) => `$${i + 1}`)}) RETURNING ${API_KEY_COLUMNS}`,
+      Object.values(row),
+    ),
   );
   return { row, apiKey: apiKeyFromRow(returned) };
 }
@@ -102,23 +97,30 @@ it('what a row does not say is null, and no scopes are none', async () => {
   });
 });
 
-it('times beyond any date are invalid dates', async () => {
-  const { apiKey } = await inserted({ created_at: 'infinity', updated_at: 'infinity' });
-  expect([apiKey.createdAt.getTime(), apiKey.updatedAt.getTime()]).toEqual([Number.NaN, Number.NaN]);
+it('a time beyond any date is the latest or the earliest date, and an end that never comes is none', async () => {
+  const { apiKey } = await inserted({
+    created_at: 'infinity',
+    last_used_at: '-infinity',
+    revoked_at: 'infinity',
+    expires_at: 'infinity',
+  });
+  expect([apiKey.createdAt.getTime(), apiKey.lastUsedAt?.getTime(), apiKey.revokedAt?.getTime()]).toEqual([
+    8.64e15, -8.64e15, 8.64e15,
+  ]);
+  expect(apiKey.expiresAt).toBeNull();
 });
 
-const NAMES = { apiKeyTable, eventTable, trustTable, quotaTable, usageTable };
-const namesOf = (of: DataSource) => Object.values(NAMES).map((name) => name(of));
-
-it('all that is ours stands beside the table of keys, in the schema of the data source where it names one', async () => {
-  expect(namesOf(dataSource)).toEqual([
-    '"api_keys"',
-    '"api_key_events"',
-    '"api_key_trust"',
-    '"api_key_quotas"',
-    '"api_key_usage"',
+it('all that is ours has the schema of the data source, or else of its first connection', async () => {
+  expect(Object.values(tablesOf(dataSource)).slice(1)).toEqual([
+    '"public"."api_keys"',
+    '"public"."api_key_events"',
+    '"public"."api_key_trust"',
+    '"public"."api_key_silent_changes"',
+    '"public"."api_key_quotas"',
+    '"public"."api_key_windows"',
+    '"public"."api_key_usage"',
   ]);
   const tenant = await keysDataSource(database, { schema: 'api_keys"1' });
-  expect(namesOf(tenant)).toEqual(namesOf(dataSource).map((name) => `"api_keys""1".${name}`));
+  expect(tablesOf(tenant).beside('x')).toBe('"api_keys""1"."x"');
   await tenant.destroy();
 });

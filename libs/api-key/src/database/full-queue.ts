@@ -1,4 +1,4 @@
-import type { EntityManager } from 'typeorm';
+import type { Session } from './session';
 
 const PROGRAM_LIMIT_EXCEEDED = '54000';
 
@@ -11,7 +11,7 @@ export function isFullQueue(error: unknown): boolean {
   return Object(error).code === PROGRAM_LIMIT_EXCEEDED;
 }
 
-type Work<T> = (manager: EntityManager) => Promise<T>;
+type Work<T> = (session: Session) => Promise<T>;
 
 /**
  * Makes a change, and makes it again, whole and without notifications, if the notification queue
@@ -26,9 +26,9 @@ export async function despiteFullQueue<T>(
     return await transact(work);
   } catch (error) {
     if (!isFullQueue(error)) throw error;
-    return transact(async (manager) => {
-      await manager.query(`SET LOCAL nestjs_api_key.silent = 'on'`);
-      return work(manager);
+    return transact(async (session) => {
+      await session.run(`SET LOCAL nestjs_api_key.silent = 'on'`);
+      return work(session);
     });
   }
 }

@@ -1,12 +1,13 @@
 import type { PoolClient } from 'pg';
-import { type NamedStatement, namedOnce } from '../sql-name';
+import { AS_TEXT, type Row } from './as-text';
+import { codeOf, isInConflict, isPooledAway } from './error-codes';
+import { type NamedStatement, namedOnce } from './names';
 
-/** A prepared statement that is none any more: the table changed its types (0A000), or the session is not ours alone. */
+/** SQLSTATE of a prepared statement whose table got other types since. */
 const STALE_PLAN = '0A000';
-const POOLED_AWAY = ['26000', '42P05'];
 
 /** A SELECT by one value, prepared once a connection. */
-export class PreparedSelect<Row extends object> {
+export class PreparedSelect {
   private version = 1;
   private isNamed = true;
   private readonly statement: () => NamedStatement;
@@ -29,7 +30,7 @@ export class PreparedSelect<Row extends object> {
     const name = this.nameNow();
     client.query<Row>(this.query(name, value), (error, result) => {
       if (!error) answered(null, result.rows);
-      else if (name !== null && this.mends(name, error)) this.sendAgain(client, value, answered);
+      else if (this.mends(name, error)) this.sendAgain(client, value, answered);
       else answered(error);
     });
   }
@@ -45,13 +46,14 @@ export class PreparedSelect<Row extends object> {
   }
 
   private query(name: string | null, value: unknown) {
-    return { name: name ?? undefined, text: this.text, values: [value] };
+    return { name: name ?? undefined, text: this.text, values: [value], types: AS_TEXT };
   }
 
-  private mends(name: string, error: unknown): boolean {
-    const code = String((error as { code?: unknown }).code);
-    if (POOLED_AWAY.includes(code)) this.isNamed = false;
-    else if (code !== STALE_PLAN) return false;
+  private mends(name: string | null, error: unknown): boolean {
+    if (isInConflict(error)) return true;
+    if (name === null) return false;
+    if (isPooledAway(error)) this.isNamed = false;
+    else if (codeOf(error) !== STALE_PLAN) return false;
     else if (name === this.nameNow()) this.version += 1;
     return true;
   }

@@ -1,6 +1,6 @@
 import { Pool, type PoolClient } from 'pg';
-import { statementName } from '../sql-name';
-import { PreparedSelect } from './prepared-select';
+import { statementName } from './names';
+import { PreparedSelect } from './prepared-statement';
 
 let pool: Pool;
 let client: PoolClient;
@@ -15,8 +15,8 @@ afterEach(async () => {
 });
 
 const ECHO = 'SELECT $1::text AS found';
-const selectOf = (text = ECHO) => new PreparedSelect<{ found: string }>('test', () => text);
-const ask = (select: PreparedSelect<{ found: string }>, value: unknown, on = client) =>
+const selectOf = (text = ECHO) => new PreparedSelect('test', () => text);
+const ask = (select: PreparedSelect, value: unknown, on = client) =>
   new Promise((resolve, reject) =>
     select.send(on, value, (error, rows) => (error ? reject(error) : resolve(rows))),
   );

@@ -1,7 +1,8 @@
 import type { Pool, PoolClient } from 'pg';
-import type { DataSource } from 'typeorm';
-import { wordsOf } from '../error-words';
 import { type Eventually, inTime } from '../eventually';
+import { isInTransaction, unconnected } from './borrow';
+import type { Database } from './database';
+import { isOfStatement } from './error-codes';
 
 /** How many askings go out in one statement at most. */
 const MAX_TOGETHER = 100;
@@ -54,7 +55,7 @@ export class SharedConnections<Found> {
   private readonly heard = new WeakSet<PoolClient>();
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly database: Database,
     private readonly patience: Patience,
     private readonly send: Send<Found>,
   ) {}
@@ -88,7 +89,7 @@ export class SharedConnections<Found> {
 
   /** A group that waits for a connection anyway, where there is none to have. */
   private crowded(): Group<Found> | undefined {
-    const pool = this.pool();
+    const pool = this.database.pool;
     if (pool === undefined || hasRoom(pool)) return undefined;
     for (const group of this.waitingFor(pool)) if (group.askings.size < MAX_TOGETHER) return group;
     return undefined;
@@ -106,7 +107,7 @@ export class SharedConnections<Found> {
   }
 
   private connect(group: Group<Found>): void {
-    const pool = this.pool();
+    const pool = this.database.pool;
     if (pool === undefined) rejectAll(group, unconnected('the data source is closed'));
     else this.board(pool, group);
   }
@@ -161,11 +162,6 @@ export class SharedConnections<Found> {
     this.heard.add(client);
     client.on('error', () => {});
   }
-
-  /** Undefined once the data source is closed. */
-  private pool(): Pool | undefined {
-    return (this.dataSource.driver as unknown as { readonly master?: Pool }).master;
-  }
 }
 
 /** Gives its connection back, with an error to be thrown away. */
@@ -193,17 +189,6 @@ function opensFor(pool: Pool): boolean {
   return pool.idleCount === 0 && pool.totalCount < pool.options.max;
 }
 
-function isInTransaction(client: PoolClient): boolean {
-  const status = client.getTransactionStatus?.();
-  return status === 'T' || status === 'E';
-}
-
-/** Whatever keeps a connection from being opened has a code, such as what an application's own `password` throws. */
-function unconnected(error: unknown): unknown {
-  if (Object(error).code !== undefined) return error;
-  return Object.assign(new Error(`no connection: ${wordsOf(error)}`), { code: 'ECONNECT' });
-}
-
 function valuesOf<Found>({ askings }: Group<Found>): readonly string[] {
   const values = Array.from(askings, (asking) => asking.values);
   const [first = []] = values;
@@ -212,9 +197,4 @@ function valuesOf<Found>({ askings }: Group<Found>): readonly string[] {
 
 function rejectAll<Found>({ askings }: Group<Found>, error: unknown): void {
   for (const { reject } of askings) reject(error);
-}
-
-/** PostgreSQL answered, and the connection is of use still: by class 57P it says that it ends it, by 25 that a transaction was left open. */
-function isOfStatement(error: unknown): boolean {
-  return /^(?!57P|25)[0-9A-Z]{5}$/.test(String((error as { code?: unknown }).code));
 }

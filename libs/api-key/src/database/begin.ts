@@ -1,0 +1,37 @@
+import { flag } from './fields';
+import type { Session } from './session';
+
+/** How a transaction begins. */
+export interface Beginning {
+  /** Milliseconds that a statement waits for a lock. */
+  readonly lockTimeoutMs: number;
+  /** Milliseconds that a statement may take. */
+  readonly statementTimeoutMs: number;
+  readonly isReadOnly: boolean;
+}
+
+/**
+ * Begins a transaction. READ COMMITTED, so that each statement sees what was committed before it,
+ * also while the transaction waited for a lock. A commit that was answered must outlive a crash,
+ * and so it is synchronous.
+ * @throws Error if the server is a replica, which hears of a revocation late
+ */
+export async function begin(session: Session, beginning: Beginning): Promise<void> {
+  const { lockTimeoutMs, statementTimeoutMs, isReadOnly } = beginning;
+  await session.run(`BEGIN ISOLATION LEVEL READ COMMITTED${isReadOnly ? ' READ ONLY' : ''}`);
+  const row = await session.row(
+    `SELECT pg_is_in_recovery()::text AS standby,
+       set_config('lock_timeout', $1, true) AS lock_timeout, set_config('statement_timeout', $2, true) AS statement_timeout,
+       CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END AS durable`,
+    [String(lockTimeoutMs), String(statementTimeoutMs)],
+  );
+  if (flag(row, 'standby')) throw replica();
+}
+
+/** What is said of a connection that leads to a replica. */
+export function replica(): Error {
+  return Object.assign(
+    new Error('the connection leads to a replica, which hears of a revocation late: connect to the primary'),
+    { code: 'EREPLICA' },
+  );
+}

@@ -1,0 +1,46 @@
+import type { DataSource } from 'typeorm';
+import { keysDataSource } from '../../../../test/support/data-source';
+import { createMigratedDatabase } from '../../../../test/support/database';
+import { briefTransaction } from './brief-transaction';
+import { Database } from './database';
+import { number, text } from './fields';
+
+let dataSource: DataSource;
+let database: Database;
+
+beforeAll(async () => {
+  dataSource = await keysDataSource(await createMigratedDatabase(), { poolSize: 1 });
+  database = new Database(dataSource);
+});
+
+afterAll(() => dataSource.destroy());
+
+afterEach(() => {
+  jest.useRealTimers();
+  jest.restoreAllMocks();
+});
+
+it('waits a second for a lock, and PostgreSQL ends a statement before ten', async () => {
+  const rows = await briefTransaction(database, (session) =>
+    session.rows(
+      `SELECT name, setting FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout') ORDER BY name`,
+    ),
+  );
+  const settings = new Map(rows.map((row) => [text(row, 'name'), number(row, 'setting')]));
+  expect(settings.get('lock_timeout')).toBe(1_000);
+  expect(settings.get('statement_timeout')).toBeLessThanOrEqual(9_000);
+});
+
+it('what gets its connection only after it was given up is not written', async () => {
+  const held = dataSource.createQueryRunner();
+  await held.connect();
+  const work = jest.fn();
+  const now = performance.now();
+  const given = expect(briefTransaction(database, work)).rejects.toThrow(
+    'no connection: none was free in time',
+  );
+  jest.spyOn(performance, 'now').mockReturnValue(now + 20_000);
+  await held.release();
+  await given;
+  expect(work).not.toHaveBeenCalled();
+});

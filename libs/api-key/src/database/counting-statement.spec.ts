@@ -1,0 +1,59 @@
+import { Pool } from 'pg';
+import type { DataSource } from 'typeorm';
+import { CountingStatement, IS_READ_COMMITTED } from './counting-statement';
+import { Database } from './database';
+
+const PATIENCE_MS = 60_000;
+
+let pool: Pool;
+
+beforeEach(() => {
+  pool = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 1 });
+});
+afterEach(() => pool.end());
+
+function statementOf(text: string): CountingStatement {
+  const database = new Database({ driver: { master: pool } } as unknown as DataSource);
+  jest.spyOn(database, 'tables', 'get').mockReturnValue({} as Database['tables']);
+  return new CountingStatement(database, 'test', () => `${text} AND ${IS_READ_COMMITTED}`);
+}
+
+it('a statement that a pooler has lost is sent again without a name, and so is each one after it', async () => {
+  const statement = statementOf('SELECT $1::text AS found WHERE true');
+  expect(await statement.ask(['a'], PATIENCE_MS)).toEqual({ found: 'a' });
+  await pool.query('DEALLOCATE ALL');
+  expect(await statement.ask(['b'], PATIENCE_MS)).toEqual({ found: 'b' });
+  await statement.ask(['c'], PATIENCE_MS);
+  const { rows } = await pool.query('SELECT name FROM pg_prepared_statements');
+  expect(rows).toEqual([]);
+});
+
+it('any other error is handed on', async () => {
+  await expect(statementOf('SELECT 1 / $1::int AS found WHERE true').ask([0], PATIENCE_MS)).rejects.toThrow(
+    'division by zero',
+  );
+});
+
+it('no row is an error, for a hit that nobody counted must not pass', async () => {
+  await expect(statementOf('SELECT 1 WHERE $1::bool').ask([false], PATIENCE_MS)).rejects.toThrow(
+    'counted nothing',
+  );
+});
+
+it('what PostgreSQL does not answer in time is an error', async () => {
+  await expect(statementOf('SELECT pg_sleep(600) WHERE $1::bool').ask([true], 50)).rejects.toThrow('timeout');
+  await pool.query('SELECT').catch(() => {});
+});
+
+it.each([
+  'repeatable read',
+  'serializable',
+])('a statement runs in READ COMMITTED and once, although sessions are %s by default', async (isolation) => {
+  await pool.query(`SET default_transaction_isolation = '${isolation}'`);
+  const counted = statementOf(
+    "SELECT nextval('counted')::text AS count, current_setting('transaction_isolation') AS isolation WHERE true",
+  );
+  await pool.query('CREATE TEMPORARY SEQUENCE counted');
+  expect(await counted.ask([], PATIENCE_MS)).toEqual({ count: '1', isolation: 'read committed' });
+  expect(await counted.ask([], PATIENCE_MS)).toEqual({ count: '2', isolation: 'read committed' });
+});

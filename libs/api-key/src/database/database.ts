@@ -1,0 +1,125 @@
+import type { Client, Pool } from 'pg';
+import type { DataSource } from 'typeorm';
+import { begin } from './begin';
+import { type Borrowed, borrow, open, unconnected } from './borrow';
+import { isInConflict, isStalePlan } from './error-codes';
+import { Session } from './session';
+import { sideClient } from './side-client';
+import { type Tables, tablesOf } from './tables';
+
+/** How a transaction runs. */
+export interface TransactionOptions {
+  /** Milliseconds that a statement waits for a lock. Default 8,000. */
+  readonly lockTimeoutMs?: number;
+  /**
+   * Milliseconds in which a connection must come; what is left of them is how long each statement
+   * may take. Default 10,000.
+   */
+  readonly deadlineMs?: number;
+  /** Whether nothing is written. Default false. */
+  readonly isReadOnly?: boolean;
+  /** Whether all is undone at the end. Default false. */
+  readonly isTrial?: boolean;
+}
+
+interface Attempt extends TransactionOptions {
+  /** On the clock of `performance.now`. */
+  readonly endsAt: number;
+}
+
+type Work<T> = (session: Session) => Promise<T>;
+
+const LOCK_TIMEOUT_MS = 8_000;
+const DEADLINE_MS = 10_000;
+/** PostgreSQL ends a statement before it is given up here, so that what is tried again was not made. */
+const MARGIN_MS = 1_000;
+const ATTEMPTS = 5;
+
+/**
+ * The one door to PostgreSQL. Whatever server, role, database, session, pool and driver are set to:
+ * values are read as text, names have their schema, transactions are READ COMMITTED on the primary,
+ * wait for locks and answers only so long, and are made again if PostgreSQL ends them in favour of
+ * another one.
+ */
+export class Database {
+  private named: Tables | undefined;
+
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** The names of the tables, once the data source is connected. */
+  get tables(): Tables {
+    this.named ??= tablesOf(this.dataSource);
+    return this.named;
+  }
+
+  /** The pool of connections to the primary; undefined if the data source is closed. */
+  get pool(): Pool | undefined {
+    return (this.dataSource.driver as unknown as { readonly master?: Pool }).master;
+  }
+
+  /** A connection beside the pool, not yet opened. */
+  sideClient(applicationName: string): Client {
+    return sideClient(this.dataSource, applicationName);
+  }
+
+  /** Reads in a transaction of its own. */
+  read<T>(work: Work<T>): Promise<T> {
+    return this.transaction(work, { isReadOnly: true });
+  }
+
+  /**
+   * Runs work in a transaction; again as a whole if PostgreSQL ended it in favour of another one,
+   * and on a new connection if a plan of its session does not fit the table any more.
+   */
+  async transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
+    const { deadlineMs = DEADLINE_MS } = options;
+    const endsAt = performance.now() + deadlineMs;
+    let connect = () => this.borrow(deadlineMs);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.attempt(await connect(), work, { ...options, endsAt });
+      } catch (error) {
+        if (attempt === ATTEMPTS || !(isInConflict(error) || isStalePlan(error))) throw error;
+        if (isStalePlan(error)) connect = () => open(this.sideClient('nestjs-api-key'));
+      }
+    }
+  }
+
+  private async borrow(deadlineMs: number): Promise<Borrowed> {
+    if (this.pool) return borrow(this.pool, deadlineMs);
+    throw unconnected('the data source is closed');
+  }
+
+  private async attempt<T>(
+    { client, giveBack }: Borrowed,
+    work: Work<T>,
+    { lockTimeoutMs = LOCK_TIMEOUT_MS, isReadOnly = false, isTrial = false, endsAt }: Attempt,
+  ): Promise<T> {
+    const leftMs = Math.floor(endsAt - performance.now());
+    const session = new Session(client, this.tables, leftMs + MARGIN_MS);
+    try {
+      if (leftMs <= 0) throw unconnected('none was free in time');
+      await begin(session, { lockTimeoutMs, statementTimeoutMs: leftMs, isReadOnly });
+      const result = await work(session);
+      if (isTrial) await session.run('ROLLBACK');
+      else await session.commit();
+      giveBack(null);
+      return result;
+    } catch (error) {
+      giveBack(await undo(session, error));
+      throw error;
+    }
+  }
+}
+
+/** @returns what makes the connection of no use; null: it is as it was */
+async function undo(session: Session, failure: unknown): Promise<Error | null> {
+  const broken = () => new Error('the connection is of no use any more', { cause: failure });
+  if (!session.isUsable || isStalePlan(failure)) return broken();
+  try {
+    await session.run('ROLLBACK');
+    return null;
+  } catch {
+    return broken();
+  }
+}

@@ -1,0 +1,95 @@
+import type { Row } from './as-text';
+
+/** The earliest and the latest moment that a Date can be. */
+const BOUND_MS = 8.64e15;
+const WHOLE = /^-?\d{1,16}$/;
+const NUMBER = /^-?\d+(?:\.\d+)?$/;
+
+/**
+ * A value that PostgreSQL sent cannot be read. It is an error, and never null: null means "never"
+ * or "not revoked".
+ */
+export class UnreadableValue extends Error {
+  readonly code = 'UNREADABLE_VALUE';
+
+  constructor(column: string, wanted: string) {
+    super(`column ${column} of PostgreSQL's answer is not ${wanted}`);
+  }
+}
+
+/** @throws UnreadableValue if it is null */
+export function text(row: Row, column: string): string {
+  const value = row[column];
+  if (typeof value === 'string') return value;
+  throw new UnreadableValue(column, 'text');
+}
+
+/** @throws UnreadableValue if it is neither text nor null */
+export function textOrNull(row: Row, column: string): string | null {
+  return row[column] === null ? null : text(row, column);
+}
+
+/** A boolean, cast to text. @throws UnreadableValue if it is none */
+export function flag(row: Row, column: string): boolean {
+  const value = row[column];
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new UnreadableValue(column, 'true or false');
+}
+
+/** A number, cast to text. @throws UnreadableValue if it is none */
+export function number(row: Row, column: string): number {
+  const value = row[column];
+  if (typeof value === 'string' && NUMBER.test(value)) return Number(value);
+  throw new UnreadableValue(column, 'a number');
+}
+
+/** @throws UnreadableValue if it is neither a number nor null */
+export function numberOrNull(row: Row, column: string): number | null {
+  return row[column] === null ? null : number(row, column);
+}
+
+/** JSON, cast to text. @throws UnreadableValue if it is none */
+export function json(row: Row, column: string): unknown {
+  const value = text(row, column);
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw new UnreadableValue(column, 'JSON');
+  }
+}
+
+/** @throws UnreadableValue if it is neither JSON nor null */
+export function jsonOrNull(row: Row, column: string): unknown {
+  return row[column] === null ? null : json(row, column);
+}
+
+/** A JSON list of numbers, cast to text. @throws UnreadableValue if it is none */
+export function numbers(row: Row, column: string): readonly number[] {
+  const list = json(row, column);
+  if (Array.isArray(list) && list.every((value) => typeof value === 'number')) return list;
+  throw new UnreadableValue(column, 'a list of numbers');
+}
+
+/** A moment that `moment` of SQL made. @throws UnreadableValue if it is none */
+export function date(row: Row, column: string): Date {
+  const value = row[column];
+  if (value === 'infinity') return new Date(BOUND_MS);
+  if (value === '-infinity') return new Date(-BOUND_MS);
+  if (typeof value !== 'string' || !WHOLE.test(value)) throw new UnreadableValue(column, 'a time');
+  return new Date(Math.max(-BOUND_MS, Math.min(BOUND_MS, Number(value))));
+}
+
+/** @throws UnreadableValue if it is neither a moment nor null */
+export function dateOrNull(row: Row, column: string): Date | null {
+  return row[column] === null ? null : date(row, column);
+}
+
+/**
+ * SQL that makes a moment text whose form no setting decides: whole milliseconds since 1970, or
+ * `infinity`, `-infinity`.
+ */
+export function moment(expression: string): string {
+  return `CASE WHEN isfinite(${expression})
+    THEN round(date_part('epoch', date_trunc('milliseconds', ${expression})) * 1000)::bigint::text
+    WHEN ${expression} > 'epoch' THEN 'infinity' WHEN ${expression} < 'epoch' THEN '-infinity' END`;
+}
