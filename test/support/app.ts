@@ -5,6 +5,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-api-key';
 import { AppDataSource } from '../../ormconfig';
 import { endWithFile, once } from './end-with-file';
+import { hostileOptions, leaveBehind } from './hostile';
 
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
@@ -55,8 +56,15 @@ export function libraryModules(
   return [
     TypeOrmModule.forRootAsync({
       useFactory: () => ({ type: 'postgres', entities: [ApiKey], retryAttempts: 0 }),
-      dataSourceFactory: async () =>
-        new AppDataSource(database).setOptions({ ...(connectTimeoutMS && { connectTimeoutMS }) }),
+      dataSourceFactory: async () => {
+        const dataSource = new AppDataSource(database).setOptions({
+          ...(connectTimeoutMS && { connectTimeoutMS }),
+          ...hostileOptions(),
+        });
+        await dataSource.initialize();
+        leaveBehind((dataSource.driver as unknown as { readonly master: unknown }).master);
+        return dataSource;
+      },
     }),
     ApiKeyModule.forRoot({ ...PATIENT, ...options }),
   ];

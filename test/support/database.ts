@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
+import { hostileStatements, TRUSTED_CLIENT } from './hostile';
 import { until } from './until';
 
 /** Runs statements on a database and answers the rows of the last one. */
@@ -8,7 +9,7 @@ export async function sql<Row = Record<string, unknown>>(
   text: string,
   values?: unknown[],
 ): Promise<Row[]> {
-  const client = new Client({ connectionString: url });
+  const client = new Client({ connectionString: url, ...TRUSTED_CLIENT });
   client.on('error', () => {}); // a server that is ended says so once more, after the answer
   await client.connect();
   try {
@@ -29,6 +30,7 @@ export async function createEmptyDatabase(name = uniqueName()): Promise<string> 
 export async function createMigratedDatabase(): Promise<string> {
   const name = uniqueName();
   await sql(serverUrl(), `CREATE DATABASE "${name}" TEMPLATE migrated_template`);
+  for (const statement of hostileStatements(name)) await sql(urlOf(name), statement);
   return urlOf(name);
 }
 

@@ -149,7 +149,9 @@ describe('the expiry of a new key', () => {
     ['what only looks like a date', { getTime: () => Number.POSITIVE_INFINITY }],
     ['true', true],
   ])('may not be %s', (_, expiresAt) => {
-    expect(problemsOfKey({ expiresAt })).toEqual(['expiresAt must be a date in the future, or null']);
+    expect(problemsOfKey({ expiresAt })).toEqual([
+      'expiresAt must be a date in the future, up to 9999-12-31T23:59:59.999Z, or null',
+    ]);
   });
 });
 
@@ -159,7 +161,7 @@ describe('a new key with several faults', () => {
       'name must have 1 to 255 characters, none of them a control character',
       'scopes must be texts of printable ASCII without spaces, quotation marks and backslashes',
       'scope "users:read" is not in the catalogue: orders:read, orders:write',
-      'expiresAt must be a date in the future, or null',
+      'expiresAt must be a date in the future, up to 9999-12-31T23:59:59.999Z, or null',
     ]);
   });
 });

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { isCidr } from './address-list';
 import { ApiKeyInputError } from './api-key.errors';
 import { MAX_LIMIT, MAX_WINDOW_SECONDS, type Quota, type RateLimit } from './authority';
@@ -45,6 +46,9 @@ export interface ListApiKeysInput {
   /** `nextCursor` of the page before. Default: the first page. */
   cursor?: string | null;
 }
+
+/** 9999-12-31T23:59:59.999Z: the year after it has no form that all clients can read (RFC 3339, section 5.6). */
+export const LAST_EXPIRY_MS = Date.UTC(10_000, 0) - 1;
 
 const MAX_NAME_LENGTH = 255;
 const MAX_SCOPES = 100;
@@ -128,7 +132,7 @@ export function checkPage(input: ListApiKeysInput): void {
   const ofOneOwner = 'userId' in input;
   throwIfAny([
     ...problem(
-      !ofOneOwner || typeof input.userId === 'string',
+      !ofOneOwner || ['string', 'number', 'bigint'].includes(typeof input.userId),
       'userId must be text; leave it out to list the keys of all owners',
     ),
     ...problem(
@@ -141,6 +145,28 @@ export function checkPage(input: ListApiKeysInput): void {
     ),
     ...problem(cursor === null || isKeyId(cursor), 'cursor must be the nextCursor of another page'),
   ]);
+}
+
+/**
+ * An id as text: some applications have `pg` give bigint as a number or a BigInt.
+ * @returns null if it can be the id of no row
+ * @throws ApiKeyInputError if it is a number that may be another one by now
+ */
+export function keyIdOf(id: unknown): string | null {
+  if (typeof id === 'number' && !Number.isSafeInteger(id))
+    throw new ApiKeyInputError(['id must be text: a number of this size is not exact']);
+  const text = typeof id === 'number' || typeof id === 'bigint' ? String(id) : id;
+  return isKeyId(text) ? text : null;
+}
+
+/**
+ * An owner as text, in the same way.
+ * @throws ApiKeyInputError if it is none
+ */
+export function ownerIdOf(userId: unknown, problem: string): string {
+  if (typeof userId === 'bigint' || Number.isSafeInteger(userId)) return String(userId);
+  if (typeof userId === 'string' && userId !== '' && userId.trim() === userId) return userId;
+  throw new ApiKeyInputError([problem]);
 }
 
 /** Whether text can be the id of a row: a whole number from 1 that fits the column. */
@@ -168,8 +194,8 @@ function fieldProblems(fields: UpdateApiKeyInput, catalogue: readonly string[] |
     ...(name === undefined ? [] : nameProblems(name)),
     ...(scopes === undefined ? [] : scopesProblems(scopes, catalogue)),
     ...problem(
-      expiresAt === null || isAfter(expiresAt, now),
-      'expiresAt must be a date in the future, or null',
+      expiresAt === null || isExpiry(expiresAt, now),
+      'expiresAt must be a date in the future, up to 9999-12-31T23:59:59.999Z, or null',
     ),
     ...problem(
       rateLimit === null || isRateLimit(rateLimit),
@@ -254,8 +280,8 @@ function isName(name: unknown): boolean {
   );
 }
 
-function isAfter(date: unknown, now: Date): boolean {
-  return date instanceof Date && date.getTime() > now.getTime();
+function isExpiry(date: unknown, now: Date): boolean {
+  return types.isDate(date) && date.getTime() > now.getTime() && date.getTime() <= LAST_EXPIRY_MS;
 }
 
 function scopeProblem(scope: unknown, catalogue: readonly string[] | null): string[] {

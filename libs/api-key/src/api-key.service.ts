@@ -11,8 +11,9 @@ import {
   checkNewKey,
   checkOverlap,
   checkPage,
-  isKeyId,
+  keyIdOf,
   type ListApiKeysInput,
+  ownerIdOf,
   type UpdateApiKeyInput,
 } from './api-key.input';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
@@ -24,6 +25,7 @@ import { KeyDigests } from './credential/digest';
 import { API_KEY_DATABASE } from './database/data-source';
 import type { Database } from './database/database';
 import type { Session } from './database/session';
+import { storedOwner } from './database/stored-owner';
 import type { Eventually } from './eventually';
 import { createKey } from './lifecycle/create-key';
 import { countLiveDescendants } from './lifecycle/descendants';
@@ -114,6 +116,8 @@ export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhe
   userId: string;
 }
 
+const NO_OWNER = 'userId must be text; leave it out to list the keys of all owners';
+const NO_ACTOR = 'the acting owner or key must be named; leave it out to act for nobody';
 const DEFAULT_LIMIT = 50;
 const DEFAULT_OVERLAP_SECONDS = 86_400;
 const DEFAULT_PRUNE_DAYS = 90;
@@ -165,11 +169,12 @@ export class ApiKeyService {
    */
   async create(input: CreateApiKeyInput, acting: Acting = {}): Promise<IssuedApiKey> {
     this.check(input);
-    const owner = ownerOf(acting);
-    if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the key']);
-    if (owner !== null && input.userId !== owner)
+    const by = await this.asStored(acting);
+    const owner = ownerOf(by);
+    const userId = await this.storedOwner(input.userId, 'userId must name the owner of the key');
+    if (owner !== null && userId !== owner)
       throw new ApiKeyInputError(['userId names another owner than the one who acts']);
-    return this.make(acting, (change) => createKey(change, input, this.mint)).catch(refuseMisfit);
+    return this.make(by, (change) => createKey(change, { ...input, userId }, this.mint)).catch(refuseMisfit);
   }
 
   /**
@@ -231,7 +236,7 @@ export class ApiKeyService {
   async usage(id: string, acting: Acting = {}): Promise<ApiKeyUsage | null> {
     const apiKey = await this.get(id, acting);
     if (!apiKey) return null;
-    if (this.usageCounter.has(id)) await this.usageCounter.flush();
+    if (this.usageCounter.has(apiKey.id)) await this.usageCounter.flush();
     return usageOf(this.database, apiKey).catch(refuseUnavailable);
   }
 
@@ -242,8 +247,8 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the others cannot be told: they ask again after `userCacheMs`
    */
   async evictOwner(userId: string): Promise<void> {
-    if (!isOwner(userId)) throw new ApiKeyInputError(['userId must name the owner']);
-    await this.verification.evictOwner(userId).catch(refuseUnavailable);
+    const owner = await this.storedOwner(userId, 'userId must name the owner');
+    await this.verification.evictOwner(owner).catch(refuseUnavailable);
   }
 
   /** How look-ups do in this instance, for health checks and metrics. */
@@ -253,9 +258,9 @@ export class ApiKeyService {
 
   /** A key by its id, or null: an id that cannot be one is that of no key. */
   async get(id: string, acting: Acting = {}): Promise<ApiKey | null> {
-    const owner = ownerOf(acting);
-    if (!isKeyId(id)) return null;
-    return keyById(this.database, id, owner).catch(refuseUnavailable);
+    const owner = ownerOf(await this.asStored(acting));
+    const keyId = keyIdOf(id);
+    return keyId === null ? null : keyById(this.database, keyId, owner).catch(refuseUnavailable);
   }
 
   /**
@@ -264,8 +269,9 @@ export class ApiKeyService {
    */
   async list(input: ListApiKeysInput = {}, acting: Acting = {}): Promise<ApiKeyPage> {
     checkPage(input);
-    const owner = ownerOf(acting);
-    const { userId, state, limit = DEFAULT_LIMIT, cursor = null } = input;
+    const owner = ownerOf(await this.asStored(acting));
+    const { state, limit = DEFAULT_LIMIT, cursor = null } = input;
+    const userId = input.userId === undefined ? undefined : await this.storedOwner(input.userId, NO_OWNER);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
     const found = await pageOfKeys(this.database, wanted).catch((error) =>
@@ -282,9 +288,9 @@ export class ApiKeyService {
    */
   async update(id: string, changes: UpdateApiKeyInput, acting: Acting = {}): Promise<ApiKey | null> {
     checkChanges(changes, this.catalogue, new Date());
-    ownerOf(acting);
-    if (!isKeyId(id)) return null;
-    return this.make(acting, (change) => updateKey(change, id, changes)).catch(refuseUnavailable);
+    const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
+    if (keyId === null) return null;
+    return this.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseUnavailable);
   }
 
   /**
@@ -298,10 +304,10 @@ export class ApiKeyService {
     const { overlapSeconds = DEFAULT_OVERLAP_SECONDS, expiresAt } = options;
     checkOverlap(overlapSeconds);
     checkChanges({ expiresAt }, this.catalogue, new Date());
-    ownerOf(acting);
-    if (!isKeyId(id)) return null;
+    const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
+    if (keyId === null) return null;
     const rotation = { overlapSeconds, expiresAt };
-    return this.make(acting, (change) => rotateKey(change, id, rotation, this.mint)).catch(refuseUnavailable);
+    return this.make(by, (change) => rotateKey(change, keyId, rotation, this.mint)).catch(refuseUnavailable);
   }
 
   /**
@@ -316,11 +322,11 @@ export class ApiKeyService {
   async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<Revocation | null> {
     const reason = reasonOf(options);
     const { descendants = false, everywhere = false } = options;
-    ownerOf(acting);
-    if (!isKeyId(id)) return null;
-    const ended = await this.revokeOne(id, { reason, descendants }, acting);
+    const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
+    if (keyId === null) return null;
+    const ended = await this.revokeOne(keyId, { reason, descendants }, by);
     if (!ended) return null;
-    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(id);
+    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId);
     if (everywhere) await this.outliveTrust();
     return { ...ended, liveDescendants };
   }
@@ -335,11 +341,12 @@ export class ApiKeyService {
    */
   async revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
     const reason = reasonOf(input);
-    const owner = ownerOf(acting);
-    if (!isOwner(input.userId)) throw new ApiKeyInputError(['userId must name the owner of the keys']);
-    if (owner !== null && owner !== input.userId) return [];
+    const by = await this.asStored(acting);
+    const owner = ownerOf(by);
+    const userId = await this.storedOwner(input.userId, 'userId must name the owner of the keys');
+    if (owner !== null && owner !== userId) return [];
     const revoked = await this.changes
-      .makeRegardless((session) => revokeKeysOf(this.changeOf(session, acting), input.userId, reason))
+      .makeRegardless((session) => revokeKeysOf(this.changeOf(session, by), userId, reason))
       .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
     if (input.everywhere) await this.outliveTrust();
     return revoked;
@@ -350,9 +357,9 @@ export class ApiKeyService {
    * it made.
    */
   async delete(id: string, acting: Acting = {}): Promise<boolean> {
-    ownerOf(acting);
-    if (!isKeyId(id)) return false;
-    return this.make(acting, (change) => deleteKey(change, id)).catch(refuseUnavailable);
+    const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
+    if (keyId === null) return false;
+    return this.make(by, (change) => deleteKey(change, keyId)).catch(refuseUnavailable);
   }
 
   /** Removes keys that ended long ago, and old events, in batches, each a transaction of its own. */
@@ -402,14 +409,31 @@ export class ApiKeyService {
     acting: Acting = {},
   ): Promise<Page<RecordedApiKeyEvent> | null> {
     checkPage(input);
-    const owner = ownerOf(acting);
-    if (!isKeyId(id)) return null;
+    const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
+    const owner = ownerOf(by);
+    if (keyId === null) return null;
     const { limit = DEFAULT_LIMIT, cursor = null } = input;
     const found = await this.trail
-      .of(id, { owner, before: cursor, limit: limit + 1 })
+      .of(keyId, { owner, before: cursor, limit: limit + 1 })
       .catch(refuseUnavailable);
-    if (found.length === 0 && cursor === null && !(await this.get(id, acting))) return null;
+    if (found.length === 0 && cursor === null && !(await this.get(keyId, by))) return null;
     return pageOf(found, limit);
+  }
+
+  /** @throws ApiKeyInputError with the problem if it is no owner */
+  private async storedOwner(userId: unknown, problem: string): Promise<string> {
+    return storedOwner(this.database, ownerIdOf(userId, problem)).catch(refuseUnavailable);
+  }
+
+  /** Names who acts as the table does. */
+  private async asStored(acting: Acting): Promise<Acting> {
+    if (acting.userId === undefined || acting.userId === acting.apiKey?.userId) {
+      ownerOf(acting);
+      return acting;
+    }
+    const by = { ...acting, userId: await this.storedOwner(acting.userId, NO_ACTOR) };
+    ownerOf(by);
+    return by;
   }
 
   private get mint(): MintOptions {
@@ -459,10 +483,6 @@ export class ApiKeyService {
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
   const items = found.slice(0, limit);
   return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
-}
-
-function isOwner(userId: unknown): userId is string {
-  return typeof userId === 'string' && userId !== '' && userId.trim() === userId;
 }
 
 function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {

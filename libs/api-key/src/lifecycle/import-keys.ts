@@ -1,5 +1,5 @@
 import type { ApiKey } from '../api-key.entity';
-import { nameProblems, scopesProblems } from '../api-key.input';
+import { LAST_EXPIRY_MS, nameProblems, scopesProblems } from '../api-key.input';
 import { digestKey } from '../credential/digest';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Session } from '../database/session';
@@ -123,7 +123,7 @@ function when(holds: boolean, text: string): string[] {
 }
 
 function isTime(value: unknown): boolean {
-  return typeof value === 'string' && ISO_TIME.test(value) && !Number.isNaN(Date.parse(value));
+  return typeof value === 'string' && ISO_TIME.test(value) && Date.parse(value) <= LAST_EXPIRY_MS;
 }
 
 function isKeyItself(prefix: unknown, digest: unknown): boolean {

@@ -1,5 +1,6 @@
 import type { ApiKey } from '../api-key.entity';
 import { ApiKeyConflictError } from '../api-key.errors';
+import { LAST_EXPIRY_MS } from '../api-key.input';
 import { type Change, changeEvent } from '../audit/change-trail';
 import type { Authority } from '../authority';
 import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../lineage';
@@ -96,7 +97,13 @@ function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): voi
 /** A key that was issued for 90 days gets a successor for 90 days, but none that outlives the key that acts. */
 function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date | null {
   const { expiresAt, createdAt } = apiKey;
-  const own = expiresAt && new Date(now.getTime() + Math.max(0, expiresAt.getTime() - createdAt.getTime()));
+  const issuedAt = createdAt < now ? createdAt : now;
+  const own =
+    expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
   if (!actor?.expiresAt) return own;
   return own && own < actor.expiresAt ? own : actor.expiresAt;
+}
+
+function atMostLastExpiry(ms: number): Date {
+  return new Date(Math.min(ms, LAST_EXPIRY_MS));
 }

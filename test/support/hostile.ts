@@ -1,0 +1,122 @@
+import { type Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
+
+/** `pg` has more types than it names. */
+const types = pgTypes as unknown as {
+  getTypeParser(oid: number, format?: string): unknown;
+  setTypeParser(oid: number, parse: (text: string) => unknown): void;
+};
+
+/** Oids of the types whose values applications have their own parsers for. */
+const OIDS = {
+  boolean: 16,
+  bytea: 17,
+  int8: 20,
+  int2: 21,
+  int4: 23,
+  json: 114,
+  float4: 700,
+  float8: 701,
+  textArray: 1009,
+  int8Array: 1016,
+  cidrArray: 651,
+  date: 1082,
+  timestamp: 1114,
+  timestamptz: 1184,
+  interval: 1186,
+  numeric: 1700,
+  uuid: 2950,
+  jsonb: 3802,
+} as const;
+
+/** What a database, a session, a pool and a process of an application can be set to. */
+export interface Hostility {
+  /** Of the database, as `ALTER DATABASE … SET` takes them. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** The process's parsers, by type. */
+  readonly parsers?: Readonly<Partial<Record<keyof typeof OIDS, (text: string) => unknown>>>;
+  /** What another borrower of each connection leaves behind. */
+  readonly leftBehind?: string;
+  /** Options of the data source. */
+  readonly dataSource?: object;
+}
+
+const asIs = (text: string) => text;
+/** Tables of a tenant that have our names, and functions that do nothing. */
+const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.api_keys);
+  CREATE TABLE tenant.api_key_events (LIKE public.api_key_events); CREATE TABLE tenant.api_key_trust (LIKE public.api_key_trust);
+  CREATE TABLE tenant.api_key_quotas (LIKE public.api_key_quotas); CREATE TABLE tenant.api_key_usage (LIKE public.api_key_usage);
+  CREATE TABLE tenant.api_key_windows (LIKE public.api_key_windows)`;
+const DATES = { IntervalStyle: 'sql_standard', TimeZone: 'Pacific/Chatham', bytea_output: 'escape' };
+
+/** Each kind that the library is tried with. */
+export const HOSTILITIES = {
+  'German dates': { settings: { ...DATES, DateStyle: 'German, DMY' } },
+  'dates of SQL': { settings: { ...DATES, DateStyle: 'SQL, DMY', extra_float_digits: '-15' } },
+  'dates of POSTGRES': { settings: { ...DATES, DateStyle: 'Postgres, MDY', array_nulls: 'off' } },
+  'serializable by default': { settings: { default_transaction_isolation: 'serializable' } },
+  'repeatable read by default': {
+    settings: { default_transaction_isolation: 'repeatable read', default_transaction_deferrable: 'on' },
+  },
+  'int8 as a number': { parsers: { int8: Number, numeric: Number } },
+  'int8 as a BigInt': { parsers: { int8: BigInt, int8Array: () => [0n] } },
+  'all as PostgreSQL sends it': {
+    parsers: Object.fromEntries(Object.keys(OIDS).map((type) => [type, asIs])),
+  },
+  'times as milliseconds': {
+    parsers: { timestamptz: Date.parse, timestamp: Date.parse, date: Date.parse, interval: () => 0 },
+  },
+  'all as null': { parsers: Object.fromEntries(Object.keys(OIDS).map((type) => [type, () => null])) },
+  'a search path that a tenant left': { leftBehind: 'SET search_path TO tenant, public' },
+  'settings that a tenant left': {
+    leftBehind: `SET DateStyle = 'German'; SET default_transaction_isolation = 'serializable'; SET row_security = off;
+      SET transform_null_equals = on; SET lock_timeout = '1ms'; SET synchronous_commit = off`,
+  },
+  'a pool of one': { dataSource: { poolSize: 1 } },
+  'all at once': {
+    settings: { ...DATES, DateStyle: 'German, DMY', default_transaction_isolation: 'serializable' },
+    parsers: { int8: Number, timestamptz: asIs, timestamp: asIs, jsonb: asIs, json: asIs, textArray: asIs },
+    leftBehind: 'SET search_path TO tenant, public',
+  },
+} as const satisfies Record<string, Hostility>;
+
+const TRUSTED = Object.fromEntries(Object.values(OIDS).map((oid) => [oid, types.getTypeParser(oid)]));
+let present: Hostility = {};
+
+/** From now on, databases of tests and this process are as hostile as that. */
+export function beHostile(hostility: Hostility): void {
+  present = hostility;
+  for (const [type, parse] of Object.entries(hostility.parsers ?? {}))
+    types.setTypeParser(OIDS[type as keyof typeof OIDS], parse);
+}
+
+/** For the tests' own statements: sessions and parsers as they are without hostility. */
+export const TRUSTED_CLIENT: ClientConfig = {
+  options:
+    '-c DateStyle=ISO,MDY -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed',
+  types: {
+    getTypeParser: (oid: number, format?: string) => TRUSTED[oid] ?? types.getTypeParser(oid, format),
+  } as CustomTypesConfig,
+};
+
+/** The statements that make a database hostile; empty: it stays as it is. */
+export function hostileStatements(name: string): string[] {
+  const { settings = {}, leftBehind = '' } = present;
+  return [
+    ...(leftBehind.includes('tenant') ? [DECOYS] : []),
+    ...Object.entries(settings).map(
+      ([setting, value]) => `ALTER DATABASE "${name}" SET ${setting} = '${value.replaceAll(', ', "', '")}'`,
+    ),
+  ];
+}
+
+/** Options of a data source under test. */
+export function hostileOptions(): object {
+  return present.dataSource ?? {};
+}
+
+/** Has each borrowed connection of a pool be as another borrower left it. */
+export function leaveBehind(pool: unknown): void {
+  const { leftBehind } = present;
+  if (leftBehind === undefined || !(pool instanceof Pool)) return;
+  pool.on('acquire', (client: Client) => void client.query(leftBehind).catch(() => {}));
+}
