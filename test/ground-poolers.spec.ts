@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { createMigratedDatabase, createUser } from './support/database';
 import { bootOn, type Ground, type GroundSettings, poolOf, UNCACHED, untilCached } from './support/ground';
@@ -82,4 +83,21 @@ it('authenticates after a statement was prepared in a transaction that was rolle
   await client.query('ROLLBACK');
   client.release();
   for (let i = 0; i < 3; i++) expect(await keys.verify(key)).toMatchObject({ ok: true });
+});
+
+it('caches keys where the application opens the sockets of pg itself', async () => {
+  const url = new URL(database);
+  const port = Number(url.port);
+  url.hostname = 'database.invalid';
+  class Tunnel extends Socket {
+    override connect(): this {
+      return super.connect(port, '127.0.0.1');
+    }
+  }
+  const ground = await boot({ typeorm: { url: url.href, extra: { stream: () => new Tunnel() } } });
+  await untilCached(ground);
+  const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
+  expect(await ground.keys.verify(key)).toMatchObject({ ok: true });
+  await ground.keys.revoke(apiKey.id);
+  expect(await ground.keys.verify(key)).toMatchObject({ ok: false });
 });

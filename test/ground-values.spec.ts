@@ -1,4 +1,5 @@
-import { ApiKeyInputError } from 'nestjs-api-key';
+import { ApiKeyInputError, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
+import { keysDataSource } from './support/data-source';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { bootOn, type Ground, UNCACHED } from './support/ground';
 
@@ -62,4 +63,45 @@ it('stores a scope called NULL as a scope', async () => {
   const { key, apiKey } = await ground.keys.create({ userId, name: 'ci', scopes });
   expect(apiKey.scopes).toEqual(scopes);
   expect(await ground.keys.verify(key)).toMatchObject({ ok: true, apiKey: { scopes } });
+});
+
+describe('a database in LATIN1', () => {
+  let latin: Ground;
+  let owner: string;
+
+  beforeAll(async () => {
+    const name = `test_latin1_${process.pid}`;
+    const [server, url] = [new URL(database), new URL(database)];
+    url.pathname = `/${name}`;
+    server.pathname = '/postgres';
+    await sql(
+      server.href,
+      `CREATE DATABASE ${name} ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+    );
+    const migrating = await keysDataSource(url.href, { migrations: apiKeyMigrations() });
+    await runMigrations(migrating);
+    await migrating.destroy();
+    latin = await bootOn(url.href, { options: UNCACHED });
+    owner = '1';
+  });
+  afterAll(() => latin.close());
+
+  it('stores what it can as given', async () => {
+    const { key, apiKey } = await latin.keys.create({
+      userId: owner,
+      name: 'Schlüssel',
+      metadata: { ort: 'Zürich' },
+    });
+    expect(apiKey).toMatchObject({ name: 'Schlüssel', metadata: { ort: 'Zürich' } });
+    expect(await latin.keys.verify(key)).toMatchObject({ ok: true, apiKey: { name: 'Schlüssel' } });
+  });
+
+  it.failing.each([
+    ['name', { name: '鍵' }],
+    ['metadata', { metadata: { a: '鍵' } }],
+  ])('refuses what it cannot store by the field: %s', async (field, wrong) => {
+    await expect(latin.keys.create({ userId: owner, name: 'ci', ...wrong })).rejects.toThrow(
+      new RegExp(`\\b${field}\\b`),
+    );
+  });
 });
