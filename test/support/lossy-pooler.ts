@@ -60,7 +60,7 @@ export async function lossyPooler(database: string): Promise<LossyPooler> {
 }
 
 /** Puts the chunks of a stream together to messages. */
-function messagesOf(each: (message: Buffer) => void): (chunk: Buffer) => void {
+export function messagesOf(each: (message: Buffer) => void): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0);
   return (chunk) => {
     rest = Buffer.concat([rest, chunk]);
