@@ -81,7 +81,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     CREATE POLICY reads ON api_keys FOR SELECT USING (true);
     CREATE POLICY inserts ON api_keys FOR INSERT WITH CHECK (true)`;
 
-  it.failing('is an error if a policy lets the role read the key and not change it', async () => {
+  it('is an error if a policy lets the role read the key and not change it', async () => {
     const ground = await bootAsRole((database) => sql(database, POLICIES));
     const { keys, userId } = ground;
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
@@ -90,7 +90,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     await ground.drop();
   });
 
-  it.failing('is an error if a policy lets the role read the keys of an owner and not change them', async () => {
+  it('is an error if a policy lets the role read the keys of an owner and not change them', async () => {
     const ground = await bootAsRole((database) => sql(database, POLICIES));
     const { keys, userId } = ground;
     const { key } = await keys.create({ userId, name: 'ci' });
@@ -99,7 +99,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     await ground.drop();
   });
 
-  it.failing.each([
+  it.each([
     ['skips', 'RETURN NULL'],
     ['undoes', 'RETURN OLD'],
   ])('is an error if a trigger of the application %s it', async (_, end) => {
@@ -114,7 +114,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     expect(await isHonest(ground, key, ground.keys.revokeAll({ userId }))).toBe(true);
   });
 
-  it.failing('is an error if it is a deletion that a trigger of the application skips', async () => {
+  it('is an error if it is a deletion that a trigger of the application skips', async () => {
     const { database, userId, ...ground } = await bootWith({}, { options: UNCACHED });
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
     await sql(
@@ -127,7 +127,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
   });
 });
 
-it.failing('says that keys cannot be checked where a policy hides them from the role', async () => {
+it('says that keys cannot be checked where a policy hides them from the role', async () => {
   const ground = await bootAsRole((database) =>
     sql(database, 'ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY'),
   );
@@ -139,14 +139,14 @@ it.failing('says that keys cannot be checked where a policy hides them from the 
   await expect(verifying).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
 });
 
-it.failing('names the missing right where the role may not use a table of the library', async () => {
+it('names the missing right where the role may not use a table of the library', async () => {
   const booting = bootAsRole((database, role) =>
     sql(database, `REVOKE ALL ON api_key_silent_changes FROM "${role}"`),
   );
   await expect(booting).rejects.toThrow(/GRANT/);
 });
 
-it.failing('ends keys where the database is read-only by default', async () => {
+it('ends keys where the database is read-only by default', async () => {
   const parameters = { default_transaction_read_only: 'on' };
   const { database, userId, keys } = await bootWith(parameters, { options: HEX });
   const { key, id } = await sqlKey(database, userId);
@@ -166,7 +166,7 @@ it('resets quotas at midnight of UTC where sessions have another time zone', asy
   expect(apiKey.createdAt.getTime()).toBeGreaterThan(Date.now() - 60_000);
 });
 
-it.failing('commits revocations durably where synchronous_commit is off', async () => {
+it('commits revocations durably where synchronous_commit is off', async () => {
   const { database, userId, keys } = await bootWith({ synchronous_commit: 'off' }, { options: UNCACHED });
   await sql(
     database,
@@ -180,7 +180,7 @@ it.failing('commits revocations durably where synchronous_commit is off', async 
   expect(await sql(database, 'SELECT setting FROM seen')).toEqual([{ setting: 'on' }]);
 });
 
-it.failing('refuses a key at its end where extra_float_digits rounds numbers', async () => {
+it('refuses a key at its end where extra_float_digits rounds numbers', async () => {
   const { database, userId, ...ground } = await bootWith({ extra_float_digits: '-15' });
   await untilCached(ground);
   const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
@@ -201,7 +201,7 @@ it.failing('refuses a key at its end where extra_float_digits rounds numbers', a
   expect(await ground.keys.verify(key)).toMatchObject({ ok: false });
 });
 
-it.failing('keeps nulls apart from the text NULL where array_nulls is off', async () => {
+it('keeps nulls apart from the text NULL where array_nulls is off', async () => {
   const { userId, keys } = await bootWith({ array_nulls: 'off' }, { options: UNCACHED });
   const { apiKey } = await keys.create({ userId, name: 'ci' });
   const events = await keys.events(apiKey.id);
@@ -224,7 +224,7 @@ it('tells other instances of a revocation that a session in the role of a replic
   await until(async () => !(await other.keys.verify(key)).ok);
 });
 
-it.failing('keeps its listening session where idle sessions are ended sooner than heartbeats go out', async () => {
+it('keeps its listening session where idle sessions are ended sooner than heartbeats go out', async () => {
   const { database, userId, ...ground } = await bootWith(
     { idle_session_timeout: '100ms' },
     { options: { heartbeatMs: 500, leaseMs: 2_000 } },
@@ -242,7 +242,7 @@ it.failing('keeps its listening session where idle sessions are ended sooner tha
   expect(pids.size).toBe(1);
 });
 
-it.failing('waits for a lock as long as it needs where lock_timeout is short', async () => {
+it('waits for a lock as long as it needs where lock_timeout is short', async () => {
   const { database, userId, keys } = await bootWith({ lock_timeout: '50ms' }, { options: UNCACHED });
   const { key, apiKey } = await keys.create({ userId, name: 'ci' });
   const holder = new Client({ connectionString: database });
@@ -346,7 +346,7 @@ describe('a sequence of ids that a restore set back', () => {
     expect(await keys.verify(first.key)).toMatchObject({ ok: true, apiKey: { name: 'first' } });
   });
 
-  it.failing('is not blamed on who asks for a key', async () => {
+  it('is not blamed on who asks for a key', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     await keys.create({ userId, name: 'first' });
     await sql(database, 'ALTER SEQUENCE api_keys_id_seq RESTART');

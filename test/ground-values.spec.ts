@@ -27,11 +27,11 @@ describe('a value that PostgreSQL cannot store', () => {
     await expect(ground.keys.create({ userId, name: 'ci', ...wrong })).rejects.toThrow(ApiKeyInputError);
   });
 
-  it.failing('is refused as input: half a surrogate pair in the name', async () => {
+  it('is refused as input: half a surrogate pair in the name', async () => {
     await expect(ground.keys.create({ userId, name: 'a\ud83d' })).rejects.toThrow(ApiKeyInputError);
   });
 
-  it.failing('keeps no key from being created where it is in the request id', async () => {
+  it('keeps no key from being created where it is in the request id', async () => {
     const { apiKey } = await ground.keys.create({ userId, name: 'ci' }, { requestId: 'a\0b\ud83d' });
     const [row] = await sql(database, 'SELECT type FROM api_key_events WHERE key_id = $1', [apiKey.id]);
     expect(row).toEqual({ type: 'created' });
@@ -96,7 +96,7 @@ describe('a database in LATIN1', () => {
     expect(await latin.keys.verify(key)).toMatchObject({ ok: true, apiKey: { name: 'Schlüssel' } });
   });
 
-  it.failing.each([
+  it.each([
     ['name', { name: '鍵' }],
     ['metadata', { metadata: { a: '鍵' } }],
   ])('refuses what it cannot store by the field: %s', async (field, wrong) => {

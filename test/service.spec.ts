@@ -236,10 +236,11 @@ describe('get, revoke and delete', () => {
     expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
   });
 
-  it('know no key of an id that is not text', async () => {
+  it('know a key by its id as a number or BigInt, as some applications have the driver give it', async () => {
     const { apiKey } = await create();
-    const id = Number(apiKey.id) as unknown as string;
-    expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
+    const [number, bigint] = [Number(apiKey.id), BigInt(apiKey.id)] as unknown as [string, string];
+    expect([await keys.get(number), await keys.get(bigint)]).toEqual([apiKey, apiKey]);
+    expect([await keys.revoke(number), await keys.delete(bigint)]).toMatchObject([{ apiKey: { id: apiKey.id } }, true]);
   });
 
   it('revoke also expires the key, for a Rails app on the table, and a second time changes nothing', async () => {
@@ -277,7 +278,7 @@ describe('get, revoke and delete', () => {
     undefined,
     '',
     ' ',
-    7,
+    7.5,
   ])('revokeAll of the owner %p is refused, for it names none', async (owner) => {
     await expect(keys.revokeAll({ userId: owner as string })).rejects.toThrow(
       new ApiKeyInputError(['userId must name the owner of the keys']),

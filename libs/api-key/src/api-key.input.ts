@@ -64,7 +64,8 @@ const FIELDS = ['name', 'scopes', 'expiresAt', 'rateLimit', 'quota', 'allowedIps
 const STATES = ['active', 'expired', 'revoked'];
 /** What JSON can write and PostgreSQL's jsonb cannot hold: NUL and half a surrogate pair. */
 const UNFIT_ESCAPE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
-const CONTROL_CHARACTER = /\p{Cc}/u;
+/** Control characters, and half a surrogate pair, which UTF-8 has no form for. */
+const CONTROL_CHARACTER = /[\p{Cc}\p{Cs}]/u;
 
 /**
  * Checks what a new key shall be.

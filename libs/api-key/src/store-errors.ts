@@ -5,6 +5,8 @@ import { wordsOf } from './error-words';
 /** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
 const FOREIGN_KEY_VIOLATION = '23503';
+/** A restored sequence gives ids again: no fault of who asks. */
+const UNIQUE_VIOLATION = '23505';
 /** SQLSTATE class 23: a rule of the table, such as a CHECK of the application's own. */
 const RULE_VIOLATION = /^23/;
 
@@ -20,7 +22,7 @@ export function isUnfit(error: unknown): boolean {
 export function refuseMisfit(error: unknown): never {
   if (isUnfit(error) || codeOf(error) === FOREIGN_KEY_VIOLATION)
     throw new ApiKeyInputError(['userId names no owner there is']);
-  if (RULE_VIOLATION.test(codeOf(error)))
+  if (RULE_VIOLATION.test(codeOf(error)) && codeOf(error) !== UNIQUE_VIOLATION)
     throw new ApiKeyInputError(['the key breaks a rule that the table sets']);
   return refuseUnavailable(error);
 }

@@ -1,7 +1,7 @@
 import { AS_TEXT, type Row } from './as-text';
 import { borrow, unconnected } from './borrow';
 import type { Database } from './database';
-import { isInConflict, isOfStatement, isPooledAway } from './error-codes';
+import { isInConflict, isNameUseless, isOfStatement } from './error-codes';
 import { type NamedStatement, namedOnce } from './names';
 import type { TimedQuery } from './session';
 import type { Tables } from './tables';
@@ -47,7 +47,7 @@ export class CountingStatement {
         if (!this.isIsolated) throw new Error('PostgreSQL counted nothing');
         this.isIsolated = false;
       } catch (error) {
-        if (isPooledAway(error) && this.isNamed) this.isNamed = false;
+        if (isNameUseless(error) && this.isNamed) this.isNamed = false;
         else if (attempt >= ATTEMPTS || !isInConflict(error)) throw error;
       }
     }
@@ -56,6 +56,7 @@ export class CountingStatement {
   private async run(values: readonly unknown[], timeoutMs: number): Promise<Row | undefined> {
     const { pool } = this.database;
     if (!pool) throw unconnected('the data source is closed');
+    await this.database.locate();
     const { client, giveBack } = await borrow(pool, CONNECT_MS);
     const { isNamed, isIsolated } = this;
     const { text, name } = this.statement();

@@ -1,11 +1,16 @@
 import type { Client, Pool } from 'pg';
 import type { DataSource } from 'typeorm';
-import { begin } from './begin';
+import { ApiKey } from '../api-key.entity';
+import { wordsOf } from '../error-words';
+import type { Row } from './as-text';
+import { type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
-import { isInConflict, isStalePlan } from './error-codes';
+import { isBroken, isInConflict, isOfSession } from './error-codes';
+import { text } from './fields';
+import { foreignSchema, quoteName } from './names';
 import { Session } from './session';
 import { sideClient } from './side-client';
-import { type Tables, tablesOf } from './tables';
+import { Tables, tablesOf } from './tables';
 
 /** How a transaction runs. */
 export interface TransactionOptions {
@@ -43,6 +48,7 @@ const ATTEMPTS = 5;
  */
 export class Database {
   private named: Tables | undefined;
+  private isLocated = false;
 
   constructor(private readonly dataSource: DataSource) {}
 
@@ -50,6 +56,25 @@ export class Database {
   get tables(): Tables {
     this.named ??= tablesOf(this.dataSource);
     return this.named;
+  }
+
+  /**
+   * Finds the schema of the tables, once: that of the data source, or else the one that sessions of
+   * its pool create tables in. What somebody sets in a session later does not change it.
+   * @throws Error if the search path leads to another schema, which may be that of another tenant
+   */
+  async locate(): Promise<void> {
+    if (this.isLocated) return;
+    const { tablePath } = this.dataSource.getMetadata(ApiKey);
+    const found = tablePath.includes('.')
+      ? []
+      : await this.run((session) => findTable(session, tablePath), { isReadOnly: true });
+    for (const row of found) {
+      const [schema, own] = [text(row, 'schema'), row.own ?? null];
+      if (schema !== own) throw new Error(foreignSchema(schema, own));
+      this.named = new Tables(`${schema}.${tablePath}`);
+    }
+    this.isLocated = true;
   }
 
   /** The pool of connections to the primary; undefined if the data source is closed. */
@@ -72,6 +97,11 @@ export class Database {
    * and on a new connection if a plan of its session does not fit the table any more.
    */
   async transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
+    await this.locate();
+    return this.run(work, options);
+  }
+
+  private async run<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
     const { deadlineMs = DEADLINE_MS } = options;
     const endsAt = performance.now() + deadlineMs;
     let connect = () => this.borrow(deadlineMs);
@@ -79,8 +109,8 @@ export class Database {
       try {
         return await this.attempt(await connect(), work, { ...options, endsAt });
       } catch (error) {
-        if (attempt === ATTEMPTS || !(isInConflict(error) || isStalePlan(error))) throw error;
-        if (isStalePlan(error)) connect = () => open(this.sideClient('nestjs-api-key'));
+        if (attempt === ATTEMPTS || !mayBeRetried(error)) throw error;
+        if (isOfSession(error)) connect = () => open(this.sideClient('nestjs-api-key'));
       }
     }
   }
@@ -99,7 +129,7 @@ export class Database {
     const session = new Session(client, this.tables, leftMs + MARGIN_MS);
     try {
       if (leftMs <= 0) throw unconnected('none was free in time');
-      await begin(session, { lockTimeoutMs, statementTimeoutMs: leftMs, isReadOnly });
+      await beginOrNot(session, { lockTimeoutMs, statementTimeoutMs: leftMs, isReadOnly });
       const result = await work(session);
       if (isTrial) await session.run('ROLLBACK');
       else await session.commit();
@@ -112,10 +142,34 @@ export class Database {
   }
 }
 
+/** Nothing was done yet on a connection that is broken before the first statement. */
+class NotBegun extends Error {}
+
+async function beginOrNot(session: Session, beginning: Beginning): Promise<void> {
+  try {
+    await begin(session, beginning);
+  } catch (error) {
+    if (!isBroken(error)) throw error;
+    throw Object.assign(new NotBegun(wordsOf(error), { cause: error }), { code: 'ECONNRESET' });
+  }
+}
+
+function mayBeRetried(error: unknown): boolean {
+  return error instanceof NotBegun || isInConflict(error) || isOfSession(error);
+}
+
+function findTable(session: Session, name: string): Promise<readonly Row[]> {
+  return session.rows(
+    `SELECT nspname AS schema, current_schema() AS own FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = to_regclass($1)`,
+    [quoteName(name)],
+  );
+}
+
 /** @returns what makes the connection of no use; null: it is as it was */
 async function undo(session: Session, failure: unknown): Promise<Error | null> {
   const broken = () => new Error('the connection is of no use any more', { cause: failure });
-  if (!session.isUsable || isStalePlan(failure)) return broken();
+  if (!session.isUsable || isOfSession(failure)) return broken();
   try {
     await session.run('ROLLBACK');
     return null;

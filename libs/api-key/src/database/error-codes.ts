@@ -1,3 +1,5 @@
+import { wordsOf } from '../error-words';
+
 /** SQLSTATE of what PostgreSQL reports. */
 const SERIALIZATION_FAILURE = '40001';
 const DEADLOCK = '40P01';
@@ -7,6 +9,10 @@ const READ_ONLY_TRANSACTION = '25006';
 const STALE_PLANS = ['0A000', '42804'];
 /** What a pooler says that gives another session to each statement. */
 const POOLED_AWAY = ['26000', '42P05'];
+/** Codes of sockets, SQLSTATE class 08, and the end of a session by an administrator or a timeout. */
+const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15])$/;
+/** What `pg` says without a code. */
+const BROKEN_IN_WORDS = /connection terminated|not queryable|client has encountered a connection error/i;
 
 /** The SQLSTATE of an error, or the code of Node; `undefined` in letters if it has none. */
 export function codeOf(error: unknown): string {
@@ -18,23 +24,38 @@ export function isInConflict(error: unknown): boolean {
   return [SERIALIZATION_FAILURE, DEADLOCK].includes(codeOf(error));
 }
 
-/** Whether a session has a plan from before the table changed: a new session has none. */
-export function isStalePlan(error: unknown): boolean {
-  return STALE_PLANS.includes(codeOf(error));
+/**
+ * Whether a new session may do what this one cannot: it has no plan from before the table changed,
+ * and nobody made it read-only.
+ */
+export function isOfSession(error: unknown): boolean {
+  return [...STALE_PLANS, READ_ONLY_TRANSACTION].includes(codeOf(error));
 }
 
-/** Whether a named statement was lost, as behind a pooler in transaction mode. */
-export function isPooledAway(error: unknown): boolean {
-  return POOLED_AWAY.includes(codeOf(error));
+/**
+ * Whether a named statement cannot be used: it was lost, as behind a pooler in transaction mode, or
+ * an agent adds to its text another comment each time.
+ */
+export function isNameUseless(error: unknown): boolean {
+  return POOLED_AWAY.includes(codeOf(error)) || /^Prepared statements must be unique/.test(wordsOf(error));
+}
+
+/**
+ * Whether a connection turned out to be broken, so that a statement sent on it may never have come
+ * to PostgreSQL.
+ */
+export function isBroken(error: unknown): boolean {
+  const code = codeOf(error);
+  return BROKEN.test(code) || (code === 'undefined' && BROKEN_IN_WORDS.test(wordsOf(error)));
 }
 
 /**
  * Whether an error is about one statement, and its connection is of use still. By class 57P
- * PostgreSQL says that it ends the connection, by 25 that a transaction was left open, but for 25006,
- * a write that is refused.
+ * PostgreSQL says that it ends the connection, by 25 that a transaction was left open or may not
+ * write.
  */
 export function isOfStatement(error: unknown): boolean {
-  return /^(?!57P|25(?!006))[0-9A-Z]{5}$/.test(codeOf(error));
+  return /^(?!57P|25|08)[0-9A-Z]{5}$/.test(codeOf(error));
 }
 
 /** An error, or one that says more of it to people. */

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import { AS_TEXT, type Row } from './as-text';
-import { codeOf, isInConflict, isPooledAway } from './error-codes';
+import { codeOf, isInConflict, isNameUseless } from './error-codes';
 import { type NamedStatement, namedOnce } from './names';
 
 /** SQLSTATE of a prepared statement whose table got other types since. */
@@ -52,7 +52,7 @@ export class PreparedSelect {
   private mends(name: string | null, error: unknown): boolean {
     if (isInConflict(error)) return true;
     if (name === null) return false;
-    if (isPooledAway(error)) this.isNamed = false;
+    if (isNameUseless(error)) this.isNamed = false;
     else if (codeOf(error) !== STALE_PLAN) return false;
     else if (name === this.nameNow()) this.version += 1;
     return true;

@@ -2,7 +2,13 @@ import type { Pool, PoolClient } from 'pg';
 import { type Eventually, inTime } from '../eventually';
 import { isInTransaction, unconnected } from './borrow';
 import type { Database } from './database';
-import { isOfStatement } from './error-codes';
+import { isBroken, isOfStatement } from './error-codes';
+
+/**
+ * A process that was frozen finds that its connections were closed. A statement that only reads is
+ * sent again on others.
+ */
+const MAX_DEPARTURES = 3;
 
 /** How many askings go out in one statement at most. */
 const MAX_TOGETHER = 100;
@@ -40,6 +46,8 @@ interface Group<Found> {
   underWay: { readonly client: PoolClient; readonly cancel: () => void } | null;
   /** Whether one has left after it went out. */
   isLate: boolean;
+  /** How often its statement was sent: again if the connection turned out to be broken. */
+  departures: number;
 }
 
 /**
@@ -97,7 +105,7 @@ export class SharedConnections<Found> {
 
   /** A new group, for all that come in this turn of the event loop. */
   private gather(): Group<Found> {
-    const group: Group<Found> = { askings: new Set(), underWay: null, isLate: false };
+    const group: Group<Found> = { askings: new Set(), underWay: null, isLate: false, departures: 0 };
     this.gathering = group;
     setImmediate(() => {
       if (this.gathering === group) this.gathering = undefined;
@@ -139,10 +147,12 @@ export class SharedConnections<Found> {
 
   private depart(group: Group<Found>, client: PoolClient): void {
     this.hear(client);
+    group.departures += 1;
     for (const { sent } of group.askings) sent();
     const cancel = this.send(client, valuesOf(group), (error, found) => {
       end(group, error && !isOfStatement(error) ? error : undefined);
-      if (error) rejectAll(group, error);
+      if (error && isBroken(error) && group.departures < MAX_DEPARTURES) this.connect(group);
+      else if (error) rejectAll(group, error);
       else for (const { resolve } of group.askings) resolve(found as Found);
     });
     group.underWay = { client, cancel };

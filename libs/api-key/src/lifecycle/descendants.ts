@@ -82,9 +82,39 @@ export async function revokeDescendants(change: Table, id: string, owner: string
        RETURNING ${API_KEY_COLUMNS}`,
       [ids, id, owner],
     );
+    await requireEnded(change, ids, { except: id, owner });
     for (const row of rows) revoked.push(apiKeyFromRow(row));
   }
   return revoked;
+}
+
+/** The row stayed as it was, though the statement succeeded. */
+export class KeyNotEnded extends Error {
+  readonly code = 'KEY_NOT_ENDED';
+
+  constructor(does: 'revokes' | 'deletes') {
+    super(
+      `PostgreSQL ${does} no such key: a row security policy or a trigger of the application keeps it. ` +
+        'Let the role of the data source change all rows of api_keys.',
+    );
+  }
+}
+
+/**
+ * A policy of row security, or a trigger of the application, can undo a revocation in silence.
+ * @throws KeyNotEnded if one of the keys is not revoked
+ */
+export async function requireEnded(
+  { session, table }: Table,
+  ids: readonly string[],
+  { except = '0', owner = null }: { readonly except?: string; readonly owner?: string | null } = {},
+): Promise<void> {
+  const kept = await session.rows(
+    `SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL
+       AND ($3::text IS NULL OR user_id::text = $3) LIMIT 1`,
+    [ids, except, owner],
+  );
+  if (kept.length > 0) throw new KeyNotEnded('revokes');
 }
 
 /** How many keys that a key made are accepted now. */

@@ -5,7 +5,7 @@ import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import { text } from '../database/fields';
 import type { Session } from '../database/session';
-import { batchesOf, ownersOfLineage, revokeDescendants } from './descendants';
+import { batchesOf, KeyNotEnded, ownersOfLineage, requireEnded, revokeDescendants } from './descendants';
 import type { KeyChange } from './key-change';
 import { lockActor, lockForChange } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
@@ -88,7 +88,7 @@ export async function deleteKey(change: KeyChange, id: string): Promise<Change<b
     `DELETE FROM ${table} WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
     [id],
   );
-  if (!row) return { result: false, events: [] };
+  if (!row) throw new KeyNotEnded('deletes');
   return { result: true, events: [changeEvent('deleted', apiKeyFromRow(row), acting, {})] };
 }
 
@@ -141,11 +141,13 @@ async function idsOf({ session, table }: KeyChange, owner: string): Promise<stri
   return rows.map((row) => text(row, 'id'));
 }
 
-async function revokeIds({ session, table }: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
+async function revokeIds(change: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
+  const { session, table } = change;
   const rows = await session.rows(
     `UPDATE ${table} SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
      WHERE id = ANY ($1::bigint[]) AND revoked_at IS NULL RETURNING ${API_KEY_COLUMNS}`,
     [ids],
   );
+  await requireEnded(change, ids);
   return rows.map(apiKeyFromRow);
 }

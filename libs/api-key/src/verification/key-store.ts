@@ -4,12 +4,12 @@ import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
-import { flag, numberOrNull, text, textOrNull } from '../database/fields';
-import { foreignSchema } from '../database/names';
+import { flag, numberOrNull, text } from '../database/fields';
 import { PreparedSelect } from '../database/prepared-statement';
 import type { Session } from '../database/session';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
+import { wordsOf } from '../error-words';
 import { type Eventually, then } from '../eventually';
 
 /** A row of the table, with what the database's clock says of it. */
@@ -22,7 +22,7 @@ export interface StoredKey {
   readonly lifeMs: number | null;
 }
 
-const UNDEFINED_TABLE = '42P01';
+const INSUFFICIENT_PRIVILEGE = '42501';
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
 /** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
@@ -64,6 +64,7 @@ export class KeyStore {
 
   /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
   async check(): Promise<void> {
+    await this.database.locate();
     await this.database
       .read(async (session) => {
         const { keys, silentChanges } = session.tables;
@@ -72,7 +73,7 @@ export class KeyStore {
         const zoneless = await zonelessTimes(session);
         if (zoneless.length > 0) refuseZoneless(keys, zoneless);
       })
-      .catch((error) => this.refuseUnusable(error));
+      .catch(refuseUnusable);
   }
 
   private select(name: string, where: string): PreparedSelect {
@@ -86,17 +87,19 @@ export class KeyStore {
         END AS life_ms
       FROM ${this.database.tables.keys} WHERE ${where}`;
   }
+}
 
-  /** A search path that finds the table in another schema may lead to that of another tenant. */
-  private async refuseUnusable(error: unknown): Promise<never> {
-    if (codeOf(error) === UNDEFINED_TABLE) await this.database.read(refuseForeignSchema);
-    if (codeOf(error) === 'undefined') throw error;
-    throw new Error(
-      `ApiKeyModule: table api_keys cannot be used (${String((error as Error).message)}). ` +
-        'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.',
-      { cause: error },
-    );
-  }
+/** What is wrong, and what to do. */
+function refuseUnusable(error: unknown): never {
+  const code = codeOf(error);
+  if (code === 'undefined') throw error;
+  throw new Error(
+    `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). ` +
+      (code === INSUFFICIENT_PRIVILEGE
+        ? 'GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE on the tables whose names begin with api_key.'
+        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.'),
+    { cause: error },
+  );
 }
 
 /** The key that is stored under the first of its digests. */
@@ -138,14 +141,6 @@ async function zonelessTimes(session: Session): Promise<readonly string[]> {
     [session.tables.keys, TIMES],
   );
   return rows.map((row) => text(row, 'attname'));
-}
-
-async function refuseForeignSchema(session: Session): Promise<void> {
-  const [row] = await session.rows(
-    `SELECT nspname, current_schema() AS own FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.oid = to_regclass('api_keys') AND nspname IS DISTINCT FROM current_schema()`,
-  );
-  if (row) throw new Error(foreignSchema(text(row, 'nspname'), textOrNull(row, 'own')));
 }
 
 /** Where the migration is on record as run, it does not run again: so the message says what it would do. */

@@ -49,6 +49,8 @@ const PROBE_MS = 2_000;
 const CHECK_MS = 60_000;
 /** Milliseconds after which a statement of the session has failed. */
 const STATEMENT_MS = 5_000;
+/** PostgreSQL 14 ends a session that is idle, as this one is between heartbeats. */
+const KEEP_SESSION = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'`;
 /**
  * To ask for it also empties the queue of what nobody waits for any more: PostgreSQL does not do
  * that when the last session that did ends.
@@ -176,6 +178,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     });
     const session: FeedSession = { client, statements, heartbeatChannel, heartbeats, oid };
     client.on('notification', (note) => this.heard(session, note.channel, String(note.payload)));
+    await statements.run(KEEP_SESSION);
     await statements.run(`LISTEN ${channel}`);
     await statements.run(`LISTEN ${heartbeatChannel}`);
     await this.prove(session, over);
@@ -235,7 +238,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     const answer = await statements
       .named('nestjs_api_key_beat')
       .row(
-        `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${readSilentChanges(silentChanges)} AS silent,
+        `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid,
+           EXISTS (SELECT FROM pg_listening_channels() AS channel WHERE channel = $1)::text AS listens, ${readSilentChanges(silentChanges)} AS silent,
            ${QUEUE_USAGE} AS usage`,
         [heartbeatChannel, beat, keys],
       )
@@ -248,6 +252,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
     if (textOrNull(answer, 'oid') !== oid)
       throw new FeedMissing(`table ${keys} was replaced by another one`, false);
+    if (!flag(answer, 'listens')) throw unproven();
     const silent = text(answer, 'silent');
     heartbeats.read(beat, silent);
     this.queue.observe(number(answer, 'usage'));
