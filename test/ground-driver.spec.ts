@@ -239,7 +239,7 @@ describe('an application that asks pg for binary results', () => {
   });
   afterAll(() => ground.close());
 
-  it('knows owner, scopes, addresses, limits and end of a key', async () => {
+  it('knows owner, scopes, addresses, limits and end of a key where pg gives binary results', async () => {
     const fields = {
       scopes: ['orders:read'],
       expiresAt: new Date(Date.now() + 3_600_000),
@@ -254,12 +254,12 @@ describe('an application that asks pg for binary results', () => {
     expect(await statusOf(ground.url, key)).toBe(200);
   });
 
-  it('refuses a key from an address that it may not be used from', async () => {
+  it('refuses a key from a foreign address where pg gives binary results', async () => {
     const { key } = await create({ allowedIps: ['10.0.0.0/8'] });
     expect(await statusOf(ground.url, key)).toBe(403);
   });
 
-  it('ends a key with all that it made', async () => {
+  it('ends a key with all that it made where pg gives binary results', async () => {
     const first = await create();
     const second = await create({}, first.apiKey);
     const third = await create({}, second.apiKey);
@@ -290,12 +290,12 @@ describe('an application that has pg rename columns', () => {
     await ground.close();
   });
 
-  it('authenticates keys', async () => {
+  it('authenticates keys where pg renames columns', async () => {
     const { key, apiKey } = await create({ scopes: ['orders:read'] });
     expect(await ground.keys.verify(key)).toMatchObject({ ok: true, apiKey: { id: apiKey.id, userId } });
   });
 
-  it('lets no revoked key in', async () => {
+  it('lets no revoked key in where pg renames columns', async () => {
     const { key, apiKey } = await create();
     await bounded(() => ground.keys.revoke(apiKey.id));
     expect(await accepts(key)).toBe(false);

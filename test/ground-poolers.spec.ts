@@ -32,7 +32,7 @@ function endSessionsUnheard(url: string): void {
 }
 
 describe('a process that was frozen while its connections were closed', () => {
-  it('authenticates by its first look-up after that', async () => {
+  it('authenticates by its first look-up after its connections were closed unheard', async () => {
     const { keys } = await boot({ options: UNCACHED });
     const { key } = await keys.create({ userId, name: 'ci' });
     expect(await keys.verify(key)).toMatchObject({ ok: true });
@@ -40,7 +40,7 @@ describe('a process that was frozen while its connections were closed', () => {
     expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
-  it('ends a key by its first revocation after that', async () => {
+  it('ends a key by its first revocation after its connections were closed unheard', async () => {
     const { keys } = await boot({ options: UNCACHED });
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
     endSessionsUnheard(database);
@@ -50,7 +50,7 @@ describe('a process that was frozen while its connections were closed', () => {
 });
 
 describe('behind a pooler that listens in place of its clients', () => {
-  it('lets no revoked key in after the pooler lost a notification', async () => {
+  it('lets no revoked key in after a pooler that listens for it lost a notification', async () => {
     const pooler = await listeningPooler(database);
     try {
       const patience = { leaseMs: 10_000, heartbeatMs: 50, lookUpTimeoutMs: 10_000 };

@@ -163,7 +163,7 @@ describe('a limit that PostgreSQL counts', () => {
   it.each([
     ['rate limit', { rateLimit: { limit: 2, windowSeconds: 3_600 } }],
     ['quota', { quota: { limit: 2, period: 'day' } }],
-  ] as const)('holds as a %s though an application left a transaction open that is rolled back later', async (_, limit) => {
+  ] as const)('a limit holds as a %s though an application left a transaction open that is rolled back later', async (_, limit) => {
     const { key } = await ground.keys.create({ userId, name: 'ci', ...limit });
     await ground.keys.verify(key);
     const statuses: number[] = [];
@@ -175,7 +175,7 @@ describe('a limit that PostgreSQL counts', () => {
     expect(statuses).toEqual([200, 200, 429, 429]);
   });
 
-  it.each(['DISCARD ALL', 'DEALLOCATE ALL'])('holds after %s', async (statement) => {
+  it.each(['DISCARD ALL', 'DEALLOCATE ALL'])('a limit holds after %s', async (statement) => {
     const { key } = await twoAnHour();
     const statuses: number[] = [];
     for (let i = 0; i < 4; i++) {
@@ -201,11 +201,36 @@ async function databaseOfTenant(): Promise<string> {
   return url;
 }
 
+describe('a limit that PostgreSQL counts beside tables of a tenant', () => {
+  it('a limit holds though an application changes the search_path between requests', async () => {
+    const url = await databaseOfTenant();
+    ground = await bootOn(url, {
+      typeorm: ONE_CONNECTION,
+      controllers: [Routes],
+      options: { rateLimit: { storage: 'postgres', storageTimeoutMs: 10_000 } },
+    });
+    try {
+      await untilCached(ground);
+      const rateLimit = { limit: 2, windowSeconds: 3_600 };
+      const { key } = await ground.keys.create({ userId: await createUser(url), name: 'ci', rateLimit });
+      await ground.keys.verify(key);
+      const statuses: number[] = [];
+      for (const path of ['public', 'tenant', 'public', 'tenant']) {
+        await leave(`SET search_path TO ${path}`);
+        statuses.push(await statusOf(ground.url, key));
+      }
+      expect(statuses).toEqual([200, 200, 429, 429]);
+    } finally {
+      await ground.close();
+    }
+  });
+});
+
 describe('a pool that sets its search_path on each connection', () => {
   const opened: Ground[] = [];
   afterAll(() => Promise.all(opened.map((each) => each.close())));
 
-  it('lets no revoked key in on an instance that has cached it', async () => {
+  it('lets no revoked key in on an instance whose pool sets its search_path', async () => {
     const url = await databaseOfTenant();
     for (let i = 0; i < 2; i++)
       opened.push(

@@ -143,7 +143,7 @@ class Listening implements Logger {
 const digestOf = (key: string) => createHash('sha256').update(key).digest('hex');
 
 describe('the digest of a key', () => {
-  it('is in no line that the logger of the data source gets', async () => {
+  it('the digest of a key is in no line that the logger of the data source gets', async () => {
     const logger = new Listening();
     const { keys } = await boot({ typeorm: { logger, logging: 'all', maxQueryExecutionTime: 1 } });
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
@@ -153,7 +153,7 @@ describe('the digest of a key', () => {
     expect(logger.said.join('\n')).not.toContain(digestOf(key));
   });
 
-  it('is in no error of a key that could not be stored', async () => {
+  it('the digest of a key is in no error of a key that could not be stored', async () => {
     const { keys } = await boot({});
     await sql(database, `ALTER TABLE api_keys ADD CONSTRAINT never CHECK (name <> 'never')`);
     const error = await keys.create({ userId, name: 'never' }).catch((reason: unknown) => reason);
@@ -202,14 +202,14 @@ async function rolledBack(
 }
 
 describe('within a transaction of the application that asynchronous context carries', () => {
-  it('revokes for good', async () => {
+  it('revokes for good although the transaction of the application is rolled back', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
     await rolledBack(dataSource, () => keys.revoke(apiKey.id));
     expect(await keys.verify(key)).toMatchObject({ ok: false });
   });
 
-  it('shows a key that was revoked meanwhile as revoked', async () => {
+  it('shows a key as revoked although the transaction of the application began before', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await rolledBack(dataSource, async () => {
@@ -218,7 +218,7 @@ describe('within a transaction of the application that asynchronous context carr
     });
   });
 
-  it('tells of what a key did meanwhile', async () => {
+  it('tells what became of a key although the transaction of the application began before', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await rolledBack(dataSource, async () => {
@@ -227,7 +227,7 @@ describe('within a transaction of the application that asynchronous context carr
     });
   });
 
-  it('prunes for good', async () => {
+  it('prunes for good although the transaction of the application is rolled back', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await sql(
@@ -239,7 +239,7 @@ describe('within a transaction of the application that asynchronous context carr
     expect(await sql(database, 'SELECT FROM api_key_events WHERE key_id = $1', [apiKey.id])).toEqual([]);
   });
 
-  it('leaves the transaction usable when one of its own statements fails', async () => {
+  it('leaves the transaction of the application usable when one of its own statements fails', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     await rolledBack(dataSource, async (manager) => {
       await keys.list({ userId: 'not a number' }).catch(() => {});

@@ -86,7 +86,7 @@ describe('a database in LATIN1', () => {
   });
   afterAll(() => latin.close());
 
-  it('stores what it can as given', async () => {
+  it('stores as given what LATIN1 can say', async () => {
     const { key, apiKey } = await latin.keys.create({
       userId: owner,
       name: 'Schlüssel',
@@ -99,7 +99,7 @@ describe('a database in LATIN1', () => {
   it.each([
     ['name', { name: '鍵' }],
     ['metadata', { metadata: { a: '鍵' } }],
-  ])('refuses what it cannot store by the field: %s', async (field, wrong) => {
+  ])('refuses what LATIN1 cannot say by the field: %s', async (field, wrong) => {
     await expect(latin.keys.create({ userId: owner, name: 'ci', ...wrong })).rejects.toThrow(
       new RegExp(`\\b${field}\\b`),
     );

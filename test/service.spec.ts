@@ -240,7 +240,10 @@ describe('get, revoke and delete', () => {
     const { apiKey } = await create();
     const [number, bigint] = [Number(apiKey.id), BigInt(apiKey.id)] as unknown as [string, string];
     expect([await keys.get(number), await keys.get(bigint)]).toEqual([apiKey, apiKey]);
-    expect([await keys.revoke(number), await keys.delete(bigint)]).toMatchObject([{ apiKey: { id: apiKey.id } }, true]);
+    expect([await keys.revoke(number), await keys.delete(bigint)]).toMatchObject([
+      { apiKey: { id: apiKey.id } },
+      true,
+    ]);
   });
 
   it('revoke also expires the key, for a Rails app on the table, and a second time changes nothing', async () => {
