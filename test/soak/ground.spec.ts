@@ -9,7 +9,7 @@ import { until } from '../support/until';
 /** Longer than a connection that missed its deadline may still take to answer. */
 const GIVEN_UP_MS = 7_000;
 
-it.failing(
+it(
   'a revocation that was acknowledged survives a crash of a server with synchronous_commit off',
   inPlace(async ({ dataDir, start, serverPid }) => {
     const first = await start();
@@ -42,7 +42,7 @@ function waitingIn(database: string): Promise<object[]> {
   );
 }
 
-it.failing('a look-up that was given up is cancelled behind an agent that writes before each statement', async () => {
+it('a look-up that was given up is cancelled behind an agent that writes before each statement', async () => {
   const database = await createMigratedDatabase();
   const userId = await createUser(database);
   const { query } = Client.prototype;

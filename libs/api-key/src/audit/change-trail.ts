@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { type Acting, actorOf } from '../acting';
 import type { ApiKey } from '../api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
+import type { Access } from '../database/begin';
 import type { Database } from '../database/database';
 import { despiteFullQueue } from '../database/full-queue';
 import type { Session } from '../database/session';
@@ -16,6 +17,8 @@ export interface Change<Result> {
 }
 
 const MAX_REQUEST_ID_LENGTH = 128;
+/** What a text of PostgreSQL cannot hold: NUL, and half a surrogate pair. */
+const UNFIT = /[\0\p{Cs}]/gu;
 
 /**
  * Makes changes: each in one transaction with the events that tell it, announced once it is
@@ -40,15 +43,16 @@ export class ChangeTrail {
 
   /** A change that is made although the trail cannot be written, as where its disk is full: the log tells it then. */
   makeRegardless<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
-    return this.commit(work, (session, events) => this.tryToRecord(session, events));
+    return this.commit(work, (session, events) => this.tryToRecord(session, events), 'asked');
   }
 
   private async commit<Result>(
     work: (session: Session) => Promise<Change<Result>>,
     record: (session: Session, events: readonly ChangeEvent[]) => Promise<void>,
+    access: Access = 'default',
   ): Promise<Result> {
     const { result, events } = await despiteFullQueue<Change<Result>>(
-      (all) => this.database.transaction(all),
+      (all) => this.database.transaction(all, { access }),
       async (session) => {
         const change = await work(session);
         await record(session, change.events);
@@ -90,7 +94,7 @@ export function changeEvent<Type extends ChangeEvent['type']>(
     ...subjectOf(apiKey),
     actor: actorOf(acting),
     address,
-    requestId: requestId?.slice(0, MAX_REQUEST_ID_LENGTH) ?? null,
+    requestId: requestId?.replace(UNFIT, '?').slice(0, MAX_REQUEST_ID_LENGTH) ?? null,
     at: new Date(),
     details,
   } as ChangeEvent;

@@ -1,13 +1,18 @@
 import { flag } from './fields';
 import type { Session } from './session';
 
+/** Whether a transaction may write. */
+export type Access = 'read' | 'default' | 'asked';
+
+const ACCESS: Readonly<Record<Access, string>> = { read: ' READ ONLY', default: '', asked: ' READ WRITE' };
+
 /** How a transaction begins. */
 export interface Beginning {
   /** Milliseconds that a statement waits for a lock. */
   readonly lockTimeoutMs: number;
   /** Milliseconds that a statement may take. */
   readonly statementTimeoutMs: number;
-  readonly isReadOnly: boolean;
+  readonly access: Access;
 }
 
 /**
@@ -18,8 +23,8 @@ export interface Beginning {
  * @throws Error if the server is a replica, which hears of a revocation late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {
-  const { lockTimeoutMs, statementTimeoutMs, isReadOnly } = beginning;
-  await session.run(`BEGIN ISOLATION LEVEL READ COMMITTED${isReadOnly ? ' READ ONLY' : ''}`);
+  const { lockTimeoutMs, statementTimeoutMs, access } = beginning;
+  await session.run(`BEGIN ISOLATION LEVEL READ COMMITTED${ACCESS[access]}`);
   const row = await session.row(
     `SELECT pg_is_in_recovery()::text AS standby,
        set_config('lock_timeout', $1, true) AS lock_timeout, set_config('statement_timeout', $2, true) AS statement_timeout,

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { ApiKey } from '../api-key.entity';
 import { wordsOf } from '../error-words';
 import type { Row } from './as-text';
-import { type Beginning, begin } from './begin';
+import { type Access, type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
 import { isBroken, isInConflict, isOfSession } from './error-codes';
 import { text } from './fields';
@@ -21,8 +21,11 @@ export interface TransactionOptions {
    * may take. Default 10,000.
    */
   readonly deadlineMs?: number;
-  /** Whether nothing is written. Default false. */
-  readonly isReadOnly?: boolean;
+  /**
+   * Whether it may write. `asked` writes also if the database, role or session is read-only by
+   * default: for what must not wait, such as the end of a leaked key. Default: as they are set to.
+   */
+  readonly access?: Access;
   /** Whether all is undone at the end. Default false. */
   readonly isTrial?: boolean;
 }
@@ -68,7 +71,7 @@ export class Database {
     const { tablePath } = this.dataSource.getMetadata(ApiKey);
     const found = tablePath.includes('.')
       ? []
-      : await this.run((session) => findTable(session, tablePath), { isReadOnly: true });
+      : await this.run((session) => findTable(session, tablePath), { access: 'read' });
     for (const row of found) {
       const [schema, own] = [text(row, 'schema'), row.own ?? null];
       if (schema !== own) throw new Error(foreignSchema(schema, own));
@@ -89,7 +92,7 @@ export class Database {
 
   /** Reads in a transaction of its own. */
   read<T>(work: Work<T>): Promise<T> {
-    return this.transaction(work, { isReadOnly: true });
+    return this.transaction(work, { access: 'read' });
   }
 
   /**
@@ -97,13 +100,17 @@ export class Database {
    * and on a new connection if a plan of its session does not fit the table any more.
    */
   async transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
+    const endsAt = performance.now() + (options.deadlineMs ?? DEADLINE_MS);
     await this.locate();
-    return this.run(work, options);
+    return this.run(work, options, endsAt);
   }
 
-  private async run<T>(work: Work<T>, options: TransactionOptions): Promise<T> {
+  private async run<T>(
+    work: Work<T>,
+    options: TransactionOptions,
+    endsAt: number = performance.now() + DEADLINE_MS,
+  ): Promise<T> {
     const { deadlineMs = DEADLINE_MS } = options;
-    const endsAt = performance.now() + deadlineMs;
     let connect = () => this.borrow(deadlineMs);
     for (let attempt = 1; ; attempt++) {
       try {
@@ -123,13 +130,13 @@ export class Database {
   private async attempt<T>(
     { client, giveBack }: Borrowed,
     work: Work<T>,
-    { lockTimeoutMs = LOCK_TIMEOUT_MS, isReadOnly = false, isTrial = false, endsAt }: Attempt,
+    { lockTimeoutMs = LOCK_TIMEOUT_MS, access = 'default', isTrial = false, endsAt }: Attempt,
   ): Promise<T> {
     const leftMs = Math.floor(endsAt - performance.now());
     const session = new Session(client, this.tables, leftMs + MARGIN_MS);
     try {
       if (leftMs <= 0) throw unconnected('none was free in time');
-      await beginOrNot(session, { lockTimeoutMs, statementTimeoutMs: leftMs, isReadOnly });
+      await beginOrNot(session, { lockTimeoutMs, statementTimeoutMs: leftMs, access });
       const result = await work(session);
       if (isTrial) await session.run('ROLLBACK');
       else await session.commit();

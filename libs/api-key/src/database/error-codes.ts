@@ -4,6 +4,7 @@ import { wordsOf } from '../error-words';
 const SERIALIZATION_FAILURE = '40001';
 const DEADLOCK = '40P01';
 const READ_ONLY_TRANSACTION = '25006';
+const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** A plan of this session does not fit the table any more: 0A000 of a statement, 42804 of a function. */
 const STALE_PLANS = ['0A000', '42804'];
@@ -26,10 +27,10 @@ export function isInConflict(error: unknown): boolean {
 
 /**
  * Whether a new session may do what this one cannot: it has no plan from before the table changed,
- * and nobody made it read-only.
+ * nobody made it read-only, and nobody left it with another role.
  */
 export function isOfSession(error: unknown): boolean {
-  return [...STALE_PLANS, READ_ONLY_TRANSACTION].includes(codeOf(error));
+  return [...STALE_PLANS, READ_ONLY_TRANSACTION, INSUFFICIENT_PRIVILEGE].includes(codeOf(error));
 }
 
 /**

@@ -2,11 +2,11 @@ import type { Pool, PoolClient } from 'pg';
 import { type Eventually, inTime } from '../eventually';
 import { isInTransaction, unconnected } from './borrow';
 import type { Database } from './database';
-import { isBroken, isOfStatement } from './error-codes';
+import { isBroken, isOfSession, isOfStatement } from './error-codes';
 
 /**
- * A process that was frozen finds that its connections were closed. A statement that only reads is
- * sent again on others.
+ * A process that was frozen finds that its connections were closed, and an application may leave one
+ * with a role that may not read. A statement that only reads is sent again on others.
  */
 const MAX_DEPARTURES = 3;
 
@@ -150,12 +150,19 @@ export class SharedConnections<Found> {
     group.departures += 1;
     for (const { sent } of group.askings) sent();
     const cancel = this.send(client, valuesOf(group), (error, found) => {
-      end(group, error && !isOfStatement(error) ? error : undefined);
-      if (error && isBroken(error) && group.departures < MAX_DEPARTURES) this.connect(group);
+      const isAgain = error !== null && this.mayDepartAgain(group, error);
+      end(group, error && (isAgain || !isOfStatement(error)) ? error : undefined);
+      if (isAgain) this.connect(group);
       else if (error) rejectAll(group, error);
       else for (const { resolve } of group.askings) resolve(found as Found);
     });
     group.underWay = { client, cancel };
+  }
+
+  /** Whether its statement is sent again, on another connection, to those who still wait. */
+  private mayDepartAgain(group: Group<Found>, error: Error): boolean {
+    if (group.underWay === null || group.askings.size === 0) return false;
+    return group.departures < MAX_DEPARTURES && (isBroken(error) || isOfSession(error));
   }
 
   /** The first one that leaves after its statement went out has it given up, in a while. */

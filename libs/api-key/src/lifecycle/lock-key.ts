@@ -7,6 +7,9 @@ import { date, flag, moment, text, textOrNull } from '../database/fields';
 import type { KeyChange } from './key-change';
 import { lockOwnerOf } from './owner-lock';
 
+/** How often a key may get another owner while its lock is waited for. */
+const MAX_MOVES = 10;
+
 /** A key that this transaction holds, and what the database's clock and table say of it. */
 export interface LockedKey {
   readonly apiKey: ApiKey;
@@ -29,7 +32,7 @@ export interface LockedKeys {
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
   const { acting } = change;
-  for (;;) {
+  for (let attempt = 1; attempt <= MAX_MOVES; attempt++) {
     const owner = await lockOwnerOf(change, id, ownerOf(acting));
     if (owner === null) return null;
     const rows = await lockRows(change, acting.apiKey ? [id, acting.apiKey.id] : [id]);
@@ -38,6 +41,7 @@ export async function lockForChange(change: KeyChange, id: string): Promise<Lock
     const hasMoved = target.apiKey.userId !== owner;
     if (!hasMoved) return { target, actor: actorAmong(rows, change, owner) };
   }
+  throw new Error(`key ${id} gets another owner all the time`);
 }
 
 /**
