@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http';
 import type { ArgumentsHost, ExecutionContext } from '@nestjs/common';
+import { routeName } from '../route-method';
 
 /** The parts of Express's and Fastify's request that we use; `raw` is Node's own where there is a wrapper. */
 export type ApiKeyRequest = object & {
@@ -91,7 +92,7 @@ export function areHeadersSent(host: ArgumentsHost): boolean {
 export function callerOf(context: ExecutionContext): Caller {
   const request = requestOf(context);
   return {
-    route: `${context.getClass().name}.${context.getHandler().name}`,
+    route: routeName(context),
     address: addressOf(request),
     requestId: requestIdOf(request),
   };
