@@ -41,6 +41,7 @@ it('the address of a caller without a socket is unknown, and not asked of the fr
   expect(addressOf(express as ApiKeyRequest)).toBeNull();
   expect(addressOf({ headers: {}, ip: '192.0.2.1' } as ApiKeyRequest)).toBe('192.0.2.1');
   expect(addressOf(nodeRequest({ address: '' }))).toBeNull();
+  expect(addressOf(Object.assign(nodeRequest({ address: '192.0.2.1' }), { ip: '' }))).toBe('192.0.2.1');
 });
 
 it.each([

@@ -118,7 +118,7 @@ export function addressOf(request: ApiKeyRequest): string | null {
   const { socket }: Partial<IncomingMessage> = nodeRequest(request);
   // Without a socket Express's `ip` is a TypeError.
   const ip = socket || Object.hasOwn(request, 'ip') ? request.ip : undefined;
-  return (ip ?? socket?.remoteAddress) || null;
+  return ip || socket?.remoteAddress || null;
 }
 
 /** The id of a request: `X-Request-Id`, else Fastify's own; null where there is none, or it could be something else. */
