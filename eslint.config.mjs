@@ -25,6 +25,7 @@ const LEAVES = [
   'recall-cache',
   'route-access',
   'route-inventory',
+  'route-method',
   'scope-catalogue',
   'scopes.decorator',
   'shared-limits',

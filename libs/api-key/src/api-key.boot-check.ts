@@ -1,9 +1,12 @@
 import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { PATH_METADATA } from '@nestjs/common/constants';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { isInCatalogue, isWildcard } from './credential/scope';
-import { asksForScopes, isGuarded, scopesAskedFor } from './route-access';
+import { handlerKnownToNest } from './nest-handler';
+import { isCostLost } from './rate-limit/route-limits';
+import { asksForScopes, isAccessLost, isGuarded, scopesAskedFor } from './route-access';
 import { type Route, RouteInventory } from './route-inventory';
-import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
+import { carriesMetadata, type RouteOwner, routeMethod } from './route-method';
 import { ScopesGuard } from './scopes.guard';
 
 /** Stops the boot where it would leave a route less guarded than it says: no request has to find that out. */
@@ -76,16 +79,32 @@ export class BootCheck implements OnModuleInit {
         ];
   }
 
-  /** Nest takes path and metadata from different places where a controller rebinds its methods, or is not of its class. */
+  /**
+   * Nest takes the path of a route from the prototype, what else was declared from the instance, and
+   * the class from its `constructor`. A method without metadata is no route.
+   */
   private replacedInstance(route: Route): string[] {
-    const { name, owner, method, handler, instance } = route;
-    if (!instance || !this.inventory.declaresAccess(route)) return [];
-    const same = Reflect.get(instance, method) === handler && instance.constructor === owner;
-    return same
-      ? []
+    const { name, handler } = route;
+    const isOurs = this.inventory.declaresAccess(route) || this.inventory.needsKey(route);
+    if (!isOurs || Reflect.getMetadataKeys(handler).length === 0) return [];
+    return keepsAll(route)
+      ? this.wrappedHandler(route)
       : [
-          `${name} loses what was declared on it, for its controller rebinds the method or passes for another class: do not`,
+          `${name} loses what was declared on it, for its controller replaces the method or passes for another class: ` +
+            'do not, or copy name and metadata',
         ];
+  }
+
+  /** What wraps handlers after all decorators, such as a tracing agent, may lose what they declared. */
+  private wrappedHandler(route: Route): string[] {
+    const { name, method, handler } = route;
+    if (!Reflect.hasMetadata(PATH_METADATA, handler)) return [];
+    const known = handlerKnownToNest(instanceOf(route), calledOf(route) as object, method);
+    if (!isTold(route, known))
+      return [`${name} is wrapped, and cannot be told by name or metadata: let the wrapper copy both`];
+    const left = this.inventory.guardsOf({ ...route, handler: known });
+    const losesGuards = this.inventory.guardsOf(route).some((guard) => !left.includes(guard));
+    return losesGuards ? [`${name} is wrapped and loses its guards: let the wrapper copy metadata`] : [];
   }
 
   private droppedGuards(route: Route): string[] {
@@ -108,14 +127,49 @@ function overridden({ prototype }: Route['owner'], method: string): object[] {
 
 /** A decorator that replaces the function of a method, or a class that overrides it, leaves behind what was declared on it. */
 function lostAccess({ name, owner, method, handler }: Route): string[] {
-  const declared = accessDeclaredByName(owner.prototype, method);
-  const lost = declared && JSON.stringify(declared) !== JSON.stringify(declaredAccess(handler));
-  return lost
-    ? [
-        `${name} lost what @Scopes, @AnyScope, @ApiKeyAuth or @Public declared, for its function was replaced by another decorator ` +
-          'or overridden: put them above that decorator, and repeat them on the override',
-      ]
-    : [];
+  const declared = { name: method, declared: handler };
+  const problems: string[] = [];
+  if (isAccessLost(owner, declared))
+    problems.push(
+      `${name} lost what @Scopes, @AnyScope, @ApiKeyAuth or @Public declared, for its function was replaced by another decorator ` +
+        'or overridden: put them above that decorator, and repeat them on the override',
+    );
+  if (isCostLost(owner.prototype, declared))
+    problems.push(
+      `${name} lost its @Cost, for another decorator replaced its function: put it above that decorator`,
+    );
+  return problems;
+}
+
+/** What Nest knows of a controller that is made for each request is an empty instance. */
+function instanceOf({ instance, owner }: Route): object {
+  return instance ?? Object.create(owner.prototype);
+}
+
+function classOfInstance(route: Route): RouteOwner {
+  return instanceOf(route).constructor;
+}
+
+function calledOf({ instance, method, handler }: Route): unknown {
+  return instance ? Reflect.get(instance, method) : handler;
+}
+
+function keepsAll(route: Route): boolean {
+  const called = calledOf(route);
+  const isWhole = typeof called === 'function' && carriesMetadata(called, route.handler);
+  return isWhole && isSameClass(classOfInstance(route), route.owner) && isTold(route, called);
+}
+
+/** A Proxy of a class is another object, on which metadata can be missing. */
+function isSameClass(one: RouteOwner, other: RouteOwner): boolean {
+  const carryTheSame = carriesMetadata(one, other) && carriesMetadata(other, one);
+  return one === other || (one.prototype === other.prototype && carryTheSame);
+}
+
+/** Whether a handler can be told to stand for the method of a route. */
+function isTold(route: Route, handler: object): boolean {
+  const context = { getClass: () => classOfInstance(route), getHandler: () => handler };
+  return routeMethod(context)?.name === route.method;
 }
 
 function isScopesGuard(guard: unknown): boolean {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { getMetadataArgsStorage, type ValueTransformer } from 'typeorm';
 import { ApiKey, dateOrNull, scopesOrNone } from './api-key.entity';
 
@@ -57,6 +58,34 @@ describe('a key', () => {
 
   it('as JSON has no digest, for that is not selected', () => {
     expect(JSON.stringify(apiKeyWith({ id: '1', name: 'ci' }))).toBe('{"id":"1","name":"ci"}');
+  });
+});
+
+describe('the digest of a key', () => {
+  const digest = 'a'.repeat(64);
+  const withoutConstructor = () => Object.create(ApiKey.prototype) as ApiKey;
+
+  it.each<[string, () => ApiKey]>([
+    ['that was constructed', () => new ApiKey()],
+    ['made without its constructor, as entitySkipConstructor of TypeORM does', withoutConstructor],
+    ['behind a Proxy', () => new Proxy(new ApiKey(), {})],
+    ['that is frozen', () => Object.freeze(new ApiKey()) as ApiKey],
+  ])('is kept by a key %s, and shown by its name alone', (_, make) => {
+    const apiKey = make();
+    expect(apiKey.keyDigest).toBeUndefined();
+    apiKey.keyDigest = digest;
+    expect(apiKey.keyDigest).toBe(digest);
+    const shown = [JSON.stringify(apiKey), inspect(apiKey, { showHidden: true, getters: true, depth: 9 })];
+    expect(shown.join() + JSON.stringify({ ...apiKey })).not.toContain(digest);
+    apiKey.keyDigest = undefined;
+    expect(apiKey.keyDigest).toBeUndefined();
+  });
+
+  it('is undefined and no error on a Proxy of a key that has one, and on the prototype', () => {
+    const apiKey = apiKeyWith({ keyDigest: digest });
+    expect(new Proxy(apiKey, {}).keyDigest).toBeUndefined();
+    expect(ApiKey.prototype.keyDigest).toBeUndefined();
+    expect(apiKey.keyDigest).toBe(digest);
   });
 });
 

@@ -41,14 +41,19 @@ const asDate: ValueTransformer = { to: (value) => value, from: dateOrNull };
 const asScopes: ValueTransformer = { to: (value) => value, from: scopesOrNone };
 
 /**
+ * Digests that were selected. Kept apart, so that no JSON, copy or log of an entity shows one. Not a
+ * private field: it needs the constructor, which `entitySkipConstructor` of TypeORM leaves out
+ * (typeorm/typeorm #7770), and fails on a Proxy.
+ */
+const digests = new WeakMap<object, string>();
+
+/**
  * A key as table `api_keys` holds it: never the key itself, only its digest, which is not selected by default.
  * The migrations of this package own the table, so TypeORM's `synchronize` and `migration:generate` leave it alone.
  */
 @Entity({ name: 'api_keys', synchronize: false })
 @Index('index_api_keys_on_user_id_and_id', ['userId', 'id'])
 export class ApiKey {
-  #keyDigest: string | undefined;
-
   /** Column `id`, a whole number as text. */
   @Column({ type: 'bigint', primary: true, generated: 'increment', transformer: asText })
   id!: string;
@@ -66,10 +71,11 @@ export class ApiKey {
   @Index('index_api_keys_on_key_digest', { unique: true })
   @Column({ name: 'key_digest', type: 'varchar', select: false })
   get keyDigest(): string | undefined {
-    return this.#keyDigest;
+    return digests.get(this);
   }
   set keyDigest(digest: string | undefined) {
-    this.#keyDigest = digest;
+    if (digest === undefined) digests.delete(this);
+    else digests.set(this, digest);
   }
 
   /** Column `key_prefix`: the start of the key that may be shown. */

@@ -35,10 +35,10 @@ export class ApiKeyGuard implements CanActivate {
   }
 
   private readonly enter = (context: ExecutionContext): Eventually<boolean> => {
-    const node = requireAllHeaders(requestOf(context));
-    const refused = this.https.refuse(node, context);
+    const head = requireAllHeaders(requestOf(context));
+    const refused = this.https.refuse(head, context);
     if (refused) return refused;
-    const key = presentedCredential(node, this.options.headerName);
+    const key = presentedCredential(head, this.options.headerName);
     const found = this.keys.admit(key, requestOf(context), this.authenticate, context);
     return then(refuseLate(this.options.lookUpTimeoutMs, found), this.accept, context);
   };

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import {
   type ExecutionContext,
   Inject,
@@ -12,8 +11,9 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { keysSent } from './credential/extract';
 import { inTime } from './eventually';
-import { callerOf, rawHeadersOf, requestOf } from './request/http-exchange';
-import { SecureTransport } from './request/secure-transport';
+import { callerOf, requestOf } from './request/http-exchange';
+import type { RequestHead } from './request/request-head';
+import { isOfAdapter, SecureTransport } from './request/secure-transport';
 
 const REASON = 'presented over plaintext HTTP';
 
@@ -21,6 +21,7 @@ const REASON = 'presented over plaintext HTTP';
 @Injectable()
 export class HttpsRule implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
+  private isAdapterReported = false;
 
   constructor(
     private readonly keys: ApiKeyService,
@@ -40,21 +41,33 @@ export class HttpsRule implements OnApplicationBootstrap {
    * of look-ups.
    * @throws ApiKeyRefusal `HTTPS_REQUIRED`
    */
-  refuse(node: IncomingMessage, context: ExecutionContext): Promise<never> | null {
-    if (this.transport.accepts(node)) return null;
-    if (this.options.onPlaintextKey === 'refuse' || !this.transport.isSurelyPlaintext(node))
+  refuse(head: RequestHead, context: ExecutionContext): Promise<never> | null {
+    if (this.transport.accepts(head)) return null;
+    this.reportAdapter(head);
+    if (this.options.onPlaintextKey === 'refuse' || !this.transport.isSurelyPlaintext(head))
       throw refusal(null);
-    return this.burnAndRefuse(node, context);
+    return this.burnAndRefuse(head, context);
   }
 
-  private async burnAndRefuse(node: IncomingMessage, context: ExecutionContext): Promise<never> {
-    const burnt = inTime(this.options.lookUpTimeoutMs, this.burn(node, context), () => new Error('late'));
+  /** Once, because an adapter makes all requests in the same way. */
+  private reportAdapter({ socket }: RequestHead): void {
+    if (this.isAdapterReported || !isOfAdapter(socket)) return;
+    this.isAdapterReported = true;
+    this.logger.error(
+      'A request that comes from an adapter and not from a connection is refused with HTTPS_REQUIRED. Its address is ' +
+        `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set allowInsecureHttp: true; else let the adapter set ` +
+        'request.socket.remoteAddress, and list it in trustProxy if its X-Forwarded-Proto is true (docs/https.md, "Serverless")',
+    );
+  }
+
+  private async burnAndRefuse(head: RequestHead, context: ExecutionContext): Promise<never> {
+    const burnt = inTime(this.options.lookUpTimeoutMs, this.burn(head, context), () => new Error('late'));
     throw refusal(await Promise.resolve(burnt).catch(() => null));
   }
 
   /** The first key of those that a request carried, all ended now; null where none is valid, or that cannot be known. */
-  private async burn(node: IncomingMessage, context: ExecutionContext): Promise<ApiKey | null> {
-    const sent = keysSent(rawHeadersOf(node), this.options.headerName.toLowerCase());
+  private async burn(head: RequestHead, context: ExecutionContext): Promise<ApiKey | null> {
+    const sent = keysSent(head.rawHeaders, this.options.headerName.toLowerCase());
     const ended = await Promise.all(sent.map((key) => this.end(key, context)));
     return ended.find((apiKey) => apiKey !== null) ?? null;
   }

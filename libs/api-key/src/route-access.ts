@@ -1,22 +1,19 @@
+import { isDeepStrictEqual } from 'node:util';
 import { GUARDS_METADATA } from '@nestjs/common/constants';
 import type { ScopeDemand } from './credential/scope';
-import { declaredAccess, ownAccess } from './scopes.decorator';
+import { type RouteContext, type RouteMethod, type RouteOwner, routeMethod } from './route-method';
+import { accessDeclaredByName, declaredAccess, ownAccess } from './scopes.decorator';
 
 /** What it takes to reach a route. */
 export interface RouteAccess extends ScopeDemand {
   readonly isPublic: boolean;
 }
 
-interface RouteContext {
-  getClass(): object;
-  getHandler(): object;
-}
-
 /**
  * The access of a route: scopes of class and method add up; `@Public` on the class gives way to a method, or a class
  * that extends it, that asks for a key by a decorator or a guard of ours.
  */
-export function routeAccess(context: RouteContext): RouteAccess {
+export function routeAccess(context: { getClass(): object; getHandler(): object }): RouteAccess {
   const [owner, handler] = [context.getClass(), context.getHandler()];
   const ofClass = declaredAccess(owner);
   const ofMethod = declaredAccess(handler);
@@ -39,31 +36,59 @@ export function scopesAskedFor({ all, any }: ScopeDemand): string[] {
   return [...new Set([...all, ...any.flat()])];
 }
 
-/** Remembers the access of each route: decorators do not change once the application runs. */
-export class RouteAccesses {
-  /** By method, and of those that several classes inherit, by class. */
-  private readonly known = new WeakMap<object, { readonly owner: object; readonly access: RouteAccess }>();
-  private readonly inherited = new WeakMap<object, WeakMap<object, RouteAccess>>();
+/**
+ * Whether what was declared on a method is missing on its function, because another decorator
+ * replaced the function or a class overrides it.
+ */
+export function isAccessLost(owner: RouteOwner, { name, declared }: RouteMethod): boolean {
+  const byName = accessDeclaredByName(owner.prototype, name);
+  return byName !== undefined && !isDeepStrictEqual(byName, declaredAccess(declared));
+}
 
+/** The access of each route. Computed once, because decorators do not change while the application runs. */
+export class RouteAccesses {
+  /** By handler, and for handlers that several classes share, by class. */
+  private readonly known = new WeakMap<object, { readonly owner: object; readonly access: RouteAccess }>();
+  private readonly shared = new WeakMap<object, WeakMap<object, RouteAccess>>();
+
+  /** @throws Error if neither name nor metadata of the handler tell which method it stands for */
   of(context: RouteContext): RouteAccess {
     const known = this.known.get(context.getHandler());
     if (known?.owner === context.getClass()) return known.access;
-    return this.inherited.get(context.getClass())?.get(context.getHandler()) ?? this.learn(context);
+    return this.shared.get(context.getClass())?.get(context.getHandler()) ?? this.learn(context);
   }
 
-  /** @throws Error where the handler is not the method that was decorated: what it takes cannot be known then */
   private learn(context: RouteContext): RouteAccess {
     const [owner, handler] = [context.getClass(), context.getHandler()];
-    if (!isMethodOf(owner, handler))
-      throw new Error(
-        'A controller replaced the method of a route, and what was declared on it is lost: do not rebind methods',
-      );
-    const access = routeAccess(context);
+    const access = this.accessOf(owner, routeMethod(context));
     if (!this.known.has(handler)) this.known.set(handler, { owner, access });
-    const ofClass = this.inherited.get(owner) ?? new WeakMap<object, RouteAccess>();
-    this.inherited.set(owner, ofClass.set(handler, access));
+    else this.sharedOf(owner).set(handler, access);
     return access;
   }
+
+  /** A handler that is wrapped anew for each request costs little, because its method is known. */
+  private accessOf(owner: RouteOwner, method: RouteMethod | undefined): RouteAccess {
+    const ofClass = this.sharedOf(owner);
+    const known = method && ofClass.get(method.declared);
+    if (known) return known;
+    if (!method || isAccessLost(owner, method)) throw new Error(unknownHandler(owner.name));
+    const access = routeAccess({ getClass: () => owner, getHandler: () => method.declared });
+    ofClass.set(method.declared, access);
+    return access;
+  }
+
+  private sharedOf(owner: RouteOwner): WeakMap<object, RouteAccess> {
+    const ofClass = this.shared.get(owner) ?? new WeakMap<object, RouteAccess>();
+    this.shared.set(owner, ofClass);
+    return ofClass;
+  }
+}
+
+function unknownHandler(controller: string): string {
+  return (
+    `A handler of ${controller} is none of its methods, by name or by metadata, so what was declared on it is unknown: ` +
+    'do not rebind methods, and let wrappers copy their name and metadata'
+  );
 }
 
 /** Whether a class stands below the nearest `@Public` of its chain and sets a guard of ours. */
@@ -81,14 +106,4 @@ export function isGuarded(target: object): boolean {
 /** The class of a guard that is one, or an instance of one. */
 export function classOf(guard: unknown): object {
   return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
-}
-
-function isMethodOf(owner: object, handler: object): boolean {
-  let { prototype } = owner as { readonly prototype?: object | null };
-  while (prototype) {
-    const methods = Object.values(Object.getOwnPropertyDescriptors(prototype));
-    if (methods.some(({ value }) => value === handler)) return true;
-    prototype = Object.getPrototypeOf(prototype);
-  }
-  return false;
 }

@@ -2,13 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { classOf, isGuarded, type RouteAccess, routeAccess } from './route-access';
+import type { RouteOwner } from './route-method';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
 export interface Route {
   /** Class and method, as `OrdersController.list`. */
   readonly name: string;
-  readonly owner: { readonly name: string; readonly prototype: object };
+  readonly owner: RouteOwner;
   readonly method: string;
   readonly handler: object;
   readonly access: RouteAccess;
@@ -37,20 +38,23 @@ export class RouteInventory {
   }
 
   /**
-   * A name for each class that requests can reach; of several that share one, all but the first have their place among them added.
-   * They come in the order in which modules are imported, which is the same in all instances of one build.
+   * A name for each class that requests can reach, by its prototype, which a Proxy of the class shares. Of several classes of
+   * one name, all but the first get their place among them added. They come in the order in which modules are imported, which
+   * is the same in all instances of one build.
    */
   classNames(): ReadonlyMap<object, string> {
     const wrappers = [...this.discovery.getControllers(), ...this.discovery.getProviders()];
     const classes = new Set(
-      wrappers.flatMap(({ metatype }) => (typeof metatype === 'function' ? [metatype] : [])),
+      wrappers.flatMap(({ metatype }) =>
+        typeof metatype === 'function' && metatype.prototype ? [metatype] : [],
+      ),
     );
     const sharing = new Map<string, number>();
     return new Map(
       [...classes].map((one) => {
         const place = (sharing.get(one.name) ?? 0) + 1;
         sharing.set(one.name, place);
-        return [one, place === 1 ? one.name : `${one.name}#${place}`];
+        return [one.prototype, place === 1 ? one.name : `${one.name}#${place}`];
       }),
     );
   }

@@ -2,7 +2,7 @@ import { isScope } from './credential/scope';
 import type { Scope } from './scope-catalogue';
 
 /** Shared by all copies of the package in one application, so that none overlooks what another declared. */
-const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
+export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
 
 /** What one class or method declares of its access. */
 export interface AccessDeclaration {

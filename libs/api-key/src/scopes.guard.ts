@@ -7,6 +7,7 @@ import { refuse } from './refuse';
 import { authenticationOf } from './request/authentication';
 import { requestOf } from './request/http-exchange';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
+import { routeMethod, routeName } from './route-method';
 import { NeedsKey } from './scopes.decorator';
 
 /**
@@ -43,15 +44,16 @@ export class ScopesGuard implements CanActivate {
   }
 
   private unauthenticated(context: ExecutionContext): ApiKeyRefusal {
-    this.reportOnce(context.getClass().name, context.getHandler());
+    this.reportOnce(context);
     return new ApiKeyRefusal('MISSING_API_KEY');
   }
 
-  private reportOnce(controller: string, handler: ReturnType<ExecutionContext['getHandler']>): void {
+  private reportOnce(context: ExecutionContext): void {
+    const handler = routeMethod(context)?.declared ?? context.getHandler();
     if (this.reported.has(handler)) return;
     this.reported.add(handler);
     this.logger.error(
-      `${controller}.${handler.name} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
+      `${routeName(context)} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
         'or mark the route @Public()',
     );
   }

@@ -143,6 +143,30 @@ describe('what cannot be one credential is malformed:', () => {
   });
 });
 
+describe('a header line whose value is a list, as some adapters give it,', () => {
+  const lines = (...values: unknown[]) => values as string[];
+
+  it('is that value if there is one', () => {
+    expect(extract(...lines('Authorization', [`Bearer ${KEY}`]))).toEqual(credential(KEY));
+    expect(extract(...lines('X-API-Key', [KEY]))).toEqual(credential(KEY));
+  });
+
+  it.each<[string, unknown]>([
+    ['two values', [KEY, KEY]],
+    ['no value', []],
+    ['a number', 1],
+    ['an object', {}],
+    ['null', null],
+  ])('is malformed with %s', (_, value) => {
+    expect(extract(...lines('X-API-Key', value))).toEqual(MALFORMED);
+    expect(extract(...lines('Authorization', value, 'X-API-Key', KEY))).toEqual(MALFORMED);
+  });
+
+  it('is searched for keys that were sent', () => {
+    expect(keysSent(lines('X-API-Key', [KEY, OTHER_KEY]), 'x-api-key')).toEqual([KEY, OTHER_KEY]);
+  });
+});
+
 describe('keys that were sent, whether or not they are one credential, are', () => {
   const HEX_KEY = 'a'.repeat(64);
   it.each<[string, string[], string[]]>([

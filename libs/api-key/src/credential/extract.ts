@@ -36,10 +36,12 @@ export function extractCredential(rawHeaders: readonly string[], keyHeader: stri
     const name = rawHeaders[i] as string;
     if (isNamed(name, 'authorization')) {
       if (authorization !== undefined) return MALFORMED;
-      authorization = rawHeaders[i + 1] as string;
+      authorization = oneLine(rawHeaders[i + 1]);
+      if (authorization === undefined) return MALFORMED;
     } else if (isNamed(name, keyHeader)) {
       if (key !== undefined) return MALFORMED;
-      key = rawHeaders[i + 1] as string;
+      key = oneLine(rawHeaders[i + 1]);
+      if (key === undefined) return MALFORMED;
     }
   }
   return bearerCredential(authorization ?? '') ?? headerCredential(key ?? '');
@@ -54,9 +56,17 @@ export function keysSent(rawHeaders: readonly string[], keyHeader: string): stri
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     if (!isNamed(name, 'authorization') && !isNamed(name, keyHeader)) continue;
-    for (const word of rawHeaders[i + 1]?.match(WORDS) ?? []) if (isWellFormedKey(word, true)) keys.add(word);
+    for (const word of String(rawHeaders[i + 1]).match(WORDS) ?? [])
+      if (isWellFormedKey(word, true)) keys.add(word);
   }
   return [...keys].slice(0, MAX_KEYS);
+}
+
+/** An adapter that is not Node's may give a list of values; one of them is a line. */
+function oneLine(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  if (value === undefined) return '';
+  return Array.isArray(value) && value.length === 1 ? oneLine(value[0]) : undefined;
 }
 
 /** Names of headers are ASCII, so that those of another length need not be lowered. */

@@ -3,6 +3,7 @@ import type { ApiKey } from '../api-key.entity';
 import { MAX_LIMIT, type Quota, quotaOf, type SharedLimit } from '../authority';
 import type { Eventually } from '../eventually';
 import { bucketOf } from '../lineage';
+import { routeMethod } from '../route-method';
 import { periodAt } from './calendar';
 import type { DefaultLimit } from './default-limits';
 import { itemOf, policyItem } from './rate-limit-headers';
@@ -44,7 +45,7 @@ export class KeyLimits {
   private readonly hasConditions: boolean;
   private classNames: ReadonlyMap<object, string> | null = null;
 
-  /** @param nameClasses names that tell classes apart, also those of one name; asked once, when the first request comes */
+  /** @param nameClasses names of classes by prototype, also of classes of one name; asked once, when the first request comes */
   constructor(
     private readonly own: { readonly windowSeconds: number },
     private readonly defaults: readonly DefaultLimit[],
@@ -146,14 +147,22 @@ export class KeyLimits {
   }
 
   private routeOf(context: ExecutionContext): RouteLimits {
-    const ofClass = this.routes.get(context.getClass());
-    const known = ofClass?.get(context.getHandler());
-    if (known) return known;
-    this.classNames ??= this.nameClasses();
-    const owner = context.getClass();
-    const limits = routeLimits(context, this.classNames.get(owner) ?? owner.name);
-    this.routes.set(context.getClass(), (ofClass ?? new WeakMap()).set(context.getHandler(), limits));
+    const known = this.routes.get(context.getClass())?.get(context.getHandler());
+    return known ?? this.learn(context);
+  }
+
+  private learn(context: ExecutionContext): RouteLimits {
+    const [owner, handler] = [context.getClass(), context.getHandler()];
+    const declared = routeMethod(context)?.declared ?? handler;
+    const ofClass = this.routes.get(owner) ?? new WeakMap<object, RouteLimits>();
+    const limits = ofClass.get(declared) ?? routeLimits(context, this.nameOf(owner));
+    this.routes.set(owner, ofClass.set(declared, limits).set(handler, limits));
     return limits;
+  }
+
+  private nameOf(owner: { readonly name: string; readonly prototype: object }): string {
+    this.classNames ??= this.nameClasses();
+    return this.classNames.get(owner.prototype) ?? owner.name;
   }
 }
 

@@ -1,9 +1,9 @@
-import type { ExecutionContext } from '@nestjs/common';
-import { SetMetadata } from '@nestjs/common';
+import { applyDecorators, SetMetadata } from '@nestjs/common';
 import type { Resolvable } from '@nestjs/throttler';
 import { THROTTLER_LIMIT, THROTTLER_SKIP, THROTTLER_TTL } from '@nestjs/throttler/dist/throttler.constants';
 import { MAX_LIMIT } from '../authority';
 import { isWhole } from '../option-checks';
+import { type RouteContext, type RouteMethod, routeMethod } from '../route-method';
 
 const COST = 'nestjs-api-key rate limit cost';
 
@@ -17,7 +17,22 @@ export type RateLimitCost = Resolvable<number>;
 export function Cost(cost: RateLimitCost): MethodDecorator & ClassDecorator {
   if (typeof cost === 'number' && !isWhole(cost, 1, MAX_LIMIT))
     throw new TypeError(`@Cost: what a request costs must be a whole number from 1 to ${MAX_LIMIT}`);
-  return SetMetadata(COST, cost);
+  return applyDecorators(SetMetadata(COST, cost), costByName(cost));
+}
+
+/** Whether the cost of a method is missing on its function, because another decorator replaced the function. */
+export function isCostLost(prototype: object, { name, declared }: RouteMethod): boolean {
+  let holder = prototype;
+  while (holder && !Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder);
+  const byName: unknown = holder && Reflect.getOwnMetadata(COST, holder, name);
+  return byName !== undefined && byName !== Reflect.getMetadata(COST, declared);
+}
+
+/** Noted on the class as well, where it stays if the function is replaced. */
+function costByName(cost: RateLimitCost): MethodDecorator & ClassDecorator {
+  return (target: object, key?: string | symbol) => {
+    if (key !== undefined) Reflect.defineMetadata(COST, cost, target, key);
+  };
 }
 
 /** A limit that `@Throttle` declares. */
@@ -42,14 +57,14 @@ export interface RouteLimits {
   readonly id: string;
 }
 
-type RouteContext = Pick<ExecutionContext, 'getClass' | 'getHandler'>;
-
 /**
  * What the decorators of `@nestjs/throttler` say of a route, those of the method before those of its class; and its cost.
  * @param className tells the class from others, also from one of the same name
  */
 export function routeLimits(context: RouteContext, className: string): RouteLimits {
-  const targets = [context.getHandler(), context.getClass()];
+  const handler = context.getHandler();
+  const method = routeMethod(context) ?? { name: handler.name ?? '', declared: handler };
+  const targets = [method.declared, context.getClass()];
   const read = <T>(key: string): T | undefined =>
     targets.map((target) => Reflect.getMetadata(key, target)).find((value) => value !== undefined);
   const namesOf = (mark: string) => [...new Set(targets.flatMap((target) => throttlerNames(target, mark)))];
@@ -70,7 +85,7 @@ export function routeLimits(context: RouteContext, className: string): RouteLimi
     skipped,
     cost,
     isPlain: limits.length === 0 && skipped.size === 0 && cost === 1,
-    id: `${className}.${context.getHandler().name}`,
+    id: `${className}.${method.name}`,
   };
 }
 

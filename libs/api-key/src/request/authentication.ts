@@ -60,7 +60,10 @@ function attachedTo(request: object): Attached | undefined {
   return carrierOf(request)[AUTHENTICATION];
 }
 
-/** The list of raw headers, which each request has of its own, and on which a property costs nothing. */
+/**
+ * The list of raw headers, which each request has of its own, and on which a property costs nothing. An empty list may be one that an
+ * adapter gives to all requests, so then it is the request itself.
+ */
 function carrierOf(request: object): Carrier {
   return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;
 }

@@ -31,6 +31,36 @@ it('the address of a caller is that of the framework, else that of the socket, e
   expect(addressOf(nodeRequest({}))).toBeNull();
 });
 
+it('the address of a caller without a socket is unknown, and not asked of the framework', () => {
+  const express = { headers: {} };
+  Object.setPrototypeOf(express, {
+    get ip() {
+      throw new TypeError("Cannot read properties of undefined (reading 'remoteAddress')");
+    },
+  });
+  expect(addressOf(express as ApiKeyRequest)).toBeNull();
+  expect(addressOf({ headers: {}, ip: '192.0.2.1' } as ApiKeyRequest)).toBe('192.0.2.1');
+  expect(addressOf(nodeRequest({ address: '' }))).toBeNull();
+  expect(addressOf(Object.assign(nodeRequest({ address: '192.0.2.1' }), { ip: '' }))).toBe('192.0.2.1');
+});
+
+it.each([
+  ['text', 'body'],
+  ['bytes', Buffer.from('body')],
+  ['null', null],
+])('what an application keeps as raw on a request is not taken for a request if it is %s', (_, raw) => {
+  const request = { raw, headers: { 'x-request-id': 'r-1' } } as unknown as ApiKeyRequest;
+  expect(requestIdOf(request)).toBe('r-1');
+});
+
+it.each([
+  ['pairs', [['X-Request-Id', 'r-1']]],
+  ['nothing', undefined],
+])('headers are read if the header lines of a request are %s', (_, rawHeaders) => {
+  const request = { rawHeaders, headers: { 'X-Request-Id': 'r-1' } } as unknown as ApiKeyRequest;
+  expect(requestIdOf(request)).toBe('r-1');
+});
+
 it.each([
   ['the header', { headers: { 'x-request-id': 'r-1' } }, 'r-1'],
   ['nobody, where there is none', {}, null],

@@ -1,5 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import type { ArgumentsHost, ExecutionContext } from '@nestjs/common';
+import { routeName } from '../route-method';
+import { headFromFields, type RequestHead } from './request-head';
 
 /** The parts of Express's and Fastify's request that we use; `raw` is Node's own where there is a wrapper. */
 export type ApiKeyRequest = object & {
@@ -57,12 +59,26 @@ export function requestOf(context: ArgumentsHost): ApiKeyRequest {
  */
 export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
   const isWrapper = Object.hasOwn(request, 'raw') && !(request instanceof IncomingMessage);
-  return isWrapper && request.raw ? request.raw : (request as IncomingMessage);
+  return isWrapper && isRequest(request.raw) ? request.raw : (request as IncomingMessage);
 }
 
-/** The header lines of a request as they came. Read through `Reflect`: as above, that costs a third of what a property access does. */
-export function rawHeadersOf(request: IncomingMessage): string[] {
-  return Reflect.get(request, 'rawHeaders');
+function isRequest(raw: unknown): raw is IncomingMessage {
+  return typeof raw === 'object' && raw !== null && 'headers' in raw;
+}
+
+/**
+ * The header lines of a request as they came, or undefined if its adapter gives none. Read through `Reflect`: as above, that costs a
+ * third of what a property access does.
+ */
+export function rawHeadersOf(request: object): string[] | undefined {
+  const lines: unknown[] | undefined = Reflect.get(request, 'rawHeaders');
+  return typeof lines?.[0] === 'string' ? (lines as string[]) : undefined;
+}
+
+/** The head of a request: Node's own request, unless its adapter gives no header lines. */
+export function headOf(request: ApiKeyRequest): RequestHead {
+  const node = nodeRequest(request);
+  return rawHeadersOf(node) ? node : headFromFields(node);
 }
 
 /** Sets headers on the response that a context is about. */
@@ -91,7 +107,7 @@ export function areHeadersSent(host: ArgumentsHost): boolean {
 export function callerOf(context: ExecutionContext): Caller {
   const request = requestOf(context);
   return {
-    route: `${context.getClass().name}.${context.getHandler().name}`,
+    route: routeName(context),
     address: addressOf(request),
     requestId: requestIdOf(request),
   };
@@ -99,13 +115,15 @@ export function callerOf(context: ExecutionContext): Caller {
 
 /** The caller's address, or null where it is unknown. */
 export function addressOf(request: ApiKeyRequest): string | null {
-  return request.ip ?? nodeRequest(request).socket.remoteAddress ?? null;
+  const { socket }: Partial<IncomingMessage> = nodeRequest(request);
+  // Without a socket Express's `ip` is a TypeError.
+  const ip = socket || Object.hasOwn(request, 'ip') ? request.ip : undefined;
+  return ip || socket?.remoteAddress || null;
 }
 
 /** The id of a request: `X-Request-Id`, else Fastify's own; null where there is none, or it could be something else. */
 export function requestIdOf(request: ApiKeyRequest): string | null {
-  const id = nodeRequest(request).headers['x-request-id'] ?? request.id;
-  return knownRequestId(id);
+  return knownRequestId(headOf(request).headers['x-request-id'] ?? request.id);
 }
 
 /** What is an id of a request, and could not be something else; else null. */

@@ -1,14 +1,13 @@
-import type { IncomingMessage } from 'node:http';
 import { ApiKeyRefusal } from '../api-key.errors';
 import { extractCredential } from '../credential/extract';
-import { rawHeadersOf } from './http-exchange';
+import type { RequestHead } from './request-head';
 
 /**
  * The one credential that a request presents, not yet checked.
  * @throws ApiKeyRefusal `MISSING_API_KEY` where there is none, `INVALID_API_KEY` where there cannot be one
  */
-export function presentedCredential(request: IncomingMessage, headerName: string): string {
-  const presented = extractCredential(rawHeadersOf(request), headerName.toLowerCase());
+export function presentedCredential(head: RequestHead, headerName: string): string {
+  const presented = extractCredential(Reflect.get(head, 'rawHeaders'), headerName.toLowerCase());
   if (presented.kind === 'none') throw new ApiKeyRefusal('MISSING_API_KEY');
   if (presented.kind === 'malformed') throw malformedCredential();
   return presented.value;

@@ -1,12 +1,12 @@
 import Negotiator from 'negotiator';
-import { type ApiKeyRequest, nodeRequest } from './http-exchange';
+import { type ApiKeyRequest, headOf } from './http-exchange';
 
 /** The media type of RFC 9457. */
 export const PROBLEM = 'application/problem+json';
 
 /** Whether the caller asks for problem details by name (RFC 9110 §12.5.1), and for plain JSON no more than for them. */
 export function prefersProblem(request: ApiKeyRequest): boolean {
-  const { accept } = nodeRequest(request).headers;
+  const { accept } = headOf(request).headers;
   if (!accept?.toLowerCase().includes(PROBLEM)) return false;
   return new Negotiator({ headers: { accept } }).mediaType(['application/json', PROBLEM]) === PROBLEM;
 }

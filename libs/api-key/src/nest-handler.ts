@@ -1,0 +1,21 @@
+import { RouterExecutionContext } from '@nestjs/core/router/router-execution-context';
+
+/**
+ * The handler that Nest gets to know in place of a method. Tracing agents patch
+ * `RouterExecutionContext.create` and wrap the handler there, after all decorators have run:
+ * `@opentelemetry/instrumentation-nestjs-core` 0.70.0 and `@sentry/nestjs` 10.75.3 do. The first
+ * thing that Nest's own `create` does is to read the metadata of the handler that it was given.
+ * @returns the method itself, if nothing wraps it
+ */
+export function handlerKnownToNest(instance: object, handler: object, method: string): object {
+  let known = handler;
+  const getMetadata = (_instance: object, given: object) => {
+    known = given;
+    throw new Error('only asked for the handler');
+  };
+  const probe = Object.create(RouterExecutionContext.prototype, { getMetadata: { value: getMetadata } });
+  try {
+    probe.create(instance, handler, method, '', 0);
+  } catch {}
+  return known;
+}
