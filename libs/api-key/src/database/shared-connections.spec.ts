@@ -41,8 +41,7 @@ function connectionsOf(
         rows?.map(({ found }) => found as string),
       ),
     );
-    const { processID } = client as unknown as { readonly processID: number };
-    return () => canceller.cancel(processID, text);
+    return () => canceller.cancel(client);
   });
 }
 

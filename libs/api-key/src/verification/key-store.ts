@@ -1,4 +1,3 @@
-import type { PoolClient } from 'pg';
 import type { ApiKey } from '../api-key.entity';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
@@ -40,7 +39,7 @@ export class KeyStore {
     this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
       select.send(client, value, (error, rows) => answered(error, rows && keysOf(rows)));
-      return () => canceller.cancel(processOf(client), select.text);
+      return () => canceller.cancel(client);
     });
   }
 
@@ -113,11 +112,6 @@ export function firstOf(
     if (stored) return stored;
   }
   return null;
-}
-
-/** Of the backend that serves a connection. */
-function processOf(client: PoolClient): number {
-  return (client as unknown as { readonly processID: number }).processID;
 }
 
 function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
