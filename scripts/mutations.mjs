@@ -88,8 +88,8 @@ const NO_WATCH = {
 const NO_RAISE = {
   rule: 'an instance says how long it trusts before it does',
   file: `${VERIFICATION}/revocation-feed.ts`,
-  from: 'await client.query(raiseTrust(trustTable(this.dataSource)), [this.options.trustMs]);',
-  to: 'void [raiseTrust, trustTable];',
+  from: 'session.run(raiseTrust(tables.trust), [this.options.trustMs]),',
+  to: "session.run('SELECT', void [raiseTrust, tables] ?? []),",
 };
 
 const SILENT_MIGRATION = 'libs/api-key/src/migrations/tell-silent-changes.migration.ts';
@@ -107,7 +107,7 @@ const NO_MARK = {
 };
 const NO_RETRY = {
   rule: 'a change that met a full queue at its commit is made again, without notifications',
-  file: 'libs/api-key/src/full-queue.ts',
+  file: 'libs/api-key/src/database/full-queue.ts',
   from: 'if (!isFullQueue(error)) throw error;\n    return',
   to: 'if (isFullQueue(error) || error) throw error;\n    return',
 };

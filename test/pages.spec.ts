@@ -1,4 +1,4 @@
-import { DataSource } from 'typeorm';
+import { Client, type QueryConfig } from 'pg';
 import { bootApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 
@@ -26,18 +26,13 @@ describe('a page of keys is read from an index, at the end as at the beginning,'
     ['of one owner', true],
   ])('%s', async (_, ofOwner) => {
     const app = await bootApp({ database });
-    const statements: { text: string; values: unknown[] }[] = [];
-    const query = jest
-      .spyOn(app.app.get(DataSource).logger, 'logQuery')
-      .mockImplementation((text, values) => {
-        statements.push({ text, values: (values ?? []) as unknown[] });
-        return undefined as never;
-      });
+    const query = jest.spyOn(Client.prototype, 'query');
     const input = ofOwner ? { userId: owner } : {};
     for (const cursor of [null, String(KEYS / 2), '50']) await app.keys.list({ ...input, cursor });
+    const sent = query.mock.calls.map(([config]) => config as unknown as QueryConfig<unknown[]>);
     query.mockRestore();
     await app.close();
-    const pages = statements.filter(({ text }) => /LIMIT 51/.test(text));
+    const pages = sent.filter(({ text }) => /ORDER BY k.id DESC LIMIT/.test(text));
     expect(pages).toHaveLength(3);
     for (const { text, values } of pages) {
       const plan = await sql<{ 'QUERY PLAN': string }>(
