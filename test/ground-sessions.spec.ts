@@ -230,8 +230,16 @@ describe('a pool that sets its search_path on each connection', () => {
   const opened: Ground[] = [];
   afterAll(() => Promise.all(opened.map((each) => each.close())));
 
-  it('lets no revoked key in on an instance whose pool sets its search_path', async () => {
+  it.each([
+    ['', ''],
+    [
+      ' and only that schema has the tables',
+      'DROP TABLE public.api_keys, public.api_key_silent_changes CASCADE',
+    ],
+  ])('lets no revoked key in on an instance whose pool sets its search_path%s', async (_, before) => {
     const url = await databaseOfTenant();
+    const userId = await createUser(url);
+    await sql(url, before);
     for (let i = 0; i < 2; i++)
       opened.push(
         await bootOn(url, {
@@ -243,11 +251,15 @@ describe('a pool that sets its search_path on each connection', () => {
           },
         }),
       );
-    const [one, other] = opened as [Ground, Ground];
-    await untilCached(other);
-    const { key, apiKey } = await one.keys.create({ userId: '1', name: 'ci' });
-    expect(await other.keys.verify(key)).toMatchObject({ ok: true });
-    await one.keys.revoke(apiKey.id, { everywhere: true });
-    expect(await other.keys.verify(key)).toMatchObject({ ok: false });
+    const [one, other] = opened.splice(0) as [Ground, Ground];
+    try {
+      await untilCached(other);
+      const { key, apiKey } = await one.keys.create({ userId, name: 'ci' });
+      expect(await other.keys.verify(key)).toMatchObject({ ok: true });
+      await one.keys.revoke(apiKey.id, { everywhere: true });
+      expect(await other.keys.verify(key)).toMatchObject({ ok: false });
+    } finally {
+      await Promise.all([one.close(), other.close()]);
+    }
   });
 });

@@ -236,6 +236,12 @@ describe('get, revoke and delete', () => {
     expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
   });
 
+  it('know no key of an id that is a list or an object', async () => {
+    const { apiKey } = await create();
+    for (const id of [[apiKey.id], { id: apiKey.id }, null] as unknown as string[])
+      expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
+  });
+
   it('know a key by its id as a number or BigInt, as some applications have the driver give it', async () => {
     const { apiKey } = await create();
     const [number, bigint] = [Number(apiKey.id), BigInt(apiKey.id)] as unknown as [string, string];

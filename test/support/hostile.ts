@@ -120,3 +120,11 @@ export function leaveBehind(pool: unknown): void {
   if (leftBehind === undefined || !(pool instanceof Pool)) return;
   pool.on('acquire', (client: Client) => void client.query(leftBehind).catch(() => {}));
 }
+
+/** Runs the tests of some specs of `test/` on hostile ground: each file has ground of one kind. */
+export function runOnHostileGround(kind: keyof typeof HOSTILITIES, specs: readonly string[]): void {
+  beHostile(HOSTILITIES[kind]);
+  describe(`with ${kind},`, () => {
+    for (const spec of specs) describe(`${spec}:`, () => void require(`../${spec}.spec`));
+  });
+}

@@ -2,12 +2,10 @@ import type { Client, Pool } from 'pg';
 import type { DataSource } from 'typeorm';
 import { ApiKey } from '../api-key.entity';
 import { wordsOf } from '../error-words';
-import type { Row } from './as-text';
 import { type Access, type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
 import { isBroken, isInConflict, isOfSession } from './error-codes';
-import { text } from './fields';
-import { foreignSchema, quoteName } from './names';
+import { schemaOf } from './locate';
 import { Session } from './session';
 import { sideClient } from './side-client';
 import { Tables, tablesOf } from './tables';
@@ -62,20 +60,16 @@ export class Database {
   }
 
   /**
-   * Finds the schema of the tables, once: that of the data source, or else the one that sessions of
-   * its pool create tables in. What somebody sets in a session later does not change it.
-   * @throws Error if the search path leads to another schema, which may be that of another tenant
+   * Finds the schema of the tables, once.
+   * @throws Error as `schemaOf`
    */
   async locate(): Promise<void> {
     if (this.isLocated) return;
     const { tablePath } = this.dataSource.getMetadata(ApiKey);
-    const found = tablePath.includes('.')
-      ? []
-      : await this.run((session) => findTable(session, tablePath), { access: 'read' });
-    for (const row of found) {
-      const [schema, own] = [text(row, 'schema'), row.own ?? null];
-      if (schema !== own) throw new Error(foreignSchema(schema, own));
-      this.named = new Tables(`${schema}.${tablePath}`);
+    if (!tablePath.includes('.')) {
+      const first = this.dataSource.driver.schema ?? null;
+      const schema = await this.run((session) => schemaOf(session, tablePath, first), { access: 'read' });
+      if (schema !== null) this.named = new Tables(`${schema}.${tablePath}`);
     }
     this.isLocated = true;
   }
@@ -163,14 +157,6 @@ async function beginOrNot(session: Session, beginning: Beginning): Promise<void>
 
 function mayBeRetried(error: unknown): boolean {
   return error instanceof NotBegun || isInConflict(error) || isOfSession(error);
-}
-
-function findTable(session: Session, name: string): Promise<readonly Row[]> {
-  return session.rows(
-    `SELECT nspname AS schema, current_schema() AS own FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.oid = to_regclass($1)`,
-    [quoteName(name)],
-  );
 }
 
 /** @returns what makes the connection of no use; null: it is as it was */

@@ -1,0 +1,34 @@
+import { Logger } from '@nestjs/common';
+import { flag, textOrNull } from './fields';
+import { foreignSchema, quoteName } from './names';
+import type { Session } from './session';
+
+/**
+ * The schema of a table whose data source names none: that in which its first connection creates
+ * tables, or else the one that its sessions find. What somebody sets in a session later does not
+ * change it.
+ * @param first the schema of the first connection; null if it found none
+ * @returns null if there is no such table yet
+ * @throws Error if the search path leads to another schema, which may be that of another tenant
+ */
+export async function schemaOf(session: Session, table: string, first: string | null): Promise<string | null> {
+  const row = await session.row(
+    `SELECT (to_regclass($2) IS NOT NULL)::text AS is_first, current_schema() AS own,
+       (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)) AS found`,
+    [quoteName(table), first && quoteName(`${first}.${table}`)],
+  );
+  const [found, own] = [textOrNull(row, 'found'), textOrNull(row, 'own')];
+  if (first !== null && flag(row, 'is_first')) {
+    if (found !== null && found !== first) warnOfAnother(first, found);
+    return first;
+  }
+  if (found !== null && found !== own) throw new Error(foreignSchema(found, own));
+  return found;
+}
+
+function warnOfAnother(first: string, found: string): void {
+  new Logger('ApiKeyModule').warn(
+    `The first connection of the data source finds table api_keys in schema ${first}, and a later session in ${found}: ` +
+      `${first} is used. Set "schema" in the options of the data source to the one that is meant.`,
+  );
+}

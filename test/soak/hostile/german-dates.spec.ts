@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('German dates', ['service', 'lifecycle', 'usage']);

@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('dates of SQL', ['service', 'lifecycle']);

@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('times as milliseconds', ['service', 'lifecycle', 'usage']);

@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('all as PostgreSQL sends it', ['service', 'lifecycle', 'usage']);
