@@ -55,6 +55,7 @@ const MIGRATIONS = [
   'TraceLineage1764460800000',
   'CountTogether1764547200000',
   'TellSilentChanges1764633600000',
+  'SurviveTableChanges1764720000000',
 ];
 
 /** All migrations of the library, the last one first. */

@@ -1,9 +1,11 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction } from './sql';
-import { besideTable, tableOf } from './table-name';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH } from './sql';
+import { besideTable, qualifiedName, tableOf } from './table-name';
 
+const TAKE = 'nestjs_api_key_take_together';
+const SPEND = 'nestjs_api_key_spend_together';
 /** How long a window is kept for a longer one, as `SlidingWindow` has it. */
 const COLUMNS = { keep_ms: 'float8 NOT NULL DEFAULT 3600000' } as const;
 
@@ -20,8 +22,8 @@ export class CountTogether implements MigrationInterface {
       await existsInOwnSchema(runner, tableOf(runner));
       const [windows, quotas] = [windowsOf(runner), quotasOf(runner)];
       if (await addColumns(runner, windows, COLUMNS, null)) await runner.query(carryOver(quotas));
-      await runner.query(takeTogether(takeOf(runner), windows));
-      await runner.query(spendTogether(spendOf(runner), quotas));
+      await runner.query(await takeTogether(runner));
+      await runner.query(await spendTogether(runner));
     });
   }
 
@@ -37,8 +39,8 @@ export class CountTogether implements MigrationInterface {
 
 const windowsOf = (runner: QueryRunner) => besideTable(runner, 'api_key_windows');
 const quotasOf = (runner: QueryRunner) => besideTable(runner, 'api_key_quotas');
-const takeOf = (runner: QueryRunner) => besideTable(runner, 'nestjs_api_key_take_together');
-const spendOf = (runner: QueryRunner) => besideTable(runner, 'nestjs_api_key_spend_together');
+const takeOf = (runner: QueryRunner) => besideTable(runner, TAKE);
+const spendOf = (runner: QueryRunner) => besideTable(runner, SPEND);
 
 /**
  * How much of a month was used today is not known: all of it counts. What was used today counts in
@@ -58,10 +60,11 @@ function carryOver(quotas: string): string {
  * The caller sorts the keys, so that two questions never wait for each other. Column `since` is of
  * older versions, which do without it. A clock that was set back does not make it forget.
  */
-function takeTogether(name: string, windows: string): string {
+export async function takeTogether(runner: QueryRunner): Promise<string> {
+  const [name, windows] = [await qualifiedName(runner, TAKE), await qualifiedName(runner, 'api_key_windows')];
   return `CREATE OR REPLACE FUNCTION ${name}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
-    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $take$
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $take$
     DECLARE
       ends float8[];
       costs int[];
@@ -165,12 +168,14 @@ function takeTogether(name: string, windows: string): string {
  * the keys. What is spent counts in the day and in the month, so that a quota whose period changes
  * finds it. A clock that was set back does not begin an earlier period again.
  */
-function spendTogether(name: string, quotas: string): string {
+export async function spendTogether(runner: QueryRunner): Promise<string> {
+  const [name, quotas] = [await qualifiedName(runner, SPEND), await qualifiedName(runner, 'api_key_quotas')];
   return `CREATE OR REPLACE FUNCTION ${name}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[])
-    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $spend$
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $spend$
     DECLARE
-      spent ${quotas};
+      spent bigint;
+      began timestamptz;
       used bigint[] := '{}';
       ends timestamptz[] := '{}';
       t timestamptz;
@@ -192,9 +197,9 @@ function spendTogether(name: string, quotas: string): string {
       UPDATE ${quotas} q SET starts_at = date_trunc(q.period, t, 'UTC'), used = 0
         WHERE q.key_id = ANY (keys) AND q.starts_at < date_trunc(q.period, t, 'UTC');
       FOR i IN 1..cardinality(keys) LOOP
-        SELECT q.* INTO spent FROM ${quotas} q WHERE q.key_id = keys[i] AND q.period = periods[i];
-        used[i] := spent.used;
-        ends[i] := (spent.starts_at AT TIME ZONE 'UTC' + ('1 ' || periods[i])::interval) AT TIME ZONE 'UTC';
+        SELECT q.used, q.starts_at INTO spent, began FROM ${quotas} q WHERE q.key_id = keys[i] AND q.period = periods[i];
+        used[i] := spent;
+        ends[i] := (began AT TIME ZONE 'UTC' + ('1 ' || periods[i])::interval) AT TIME ZONE 'UTC';
         granted := greatest(0, least(granted, (limits[i] - used[i]) / hit_cost));
       END LOOP;
       IF granted > 0 THEN

@@ -8,6 +8,7 @@ import { MeterUsage } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
 import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction } from './sql';
+import { SurviveTableChanges } from './survive-table-changes.migration';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
 import { TellSilentChanges } from './tell-silent-changes.migration';
@@ -47,6 +48,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     TraceLineage,
     CountTogether,
     TellSilentChanges,
+    SurviveTableChanges,
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)

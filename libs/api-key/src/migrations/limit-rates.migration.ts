@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction } from './sql';
-import { besideTable, tableOf } from './table-name';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH } from './sql';
+import { besideTable, qualifiedName, tableOf } from './table-name';
 
 /** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */
 export class LimitRates implements MigrationInterface {
@@ -11,7 +11,7 @@ export class LimitRates implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await runner.query(createWindows(windowsOf(runner)));
-      await runner.query(takeFunction(besideTable(runner, 'nestjs_api_key_take'), windowsOf(runner)));
+      await runner.query(await takeFunction(runner));
     });
   }
 
@@ -45,12 +45,16 @@ function createWindows(windows: string): string {
  * The log of `SlidingWindow`, in milliseconds of the server's clock, read once the row is locked: hits of one key come one
  * after the other. Lots are counted in their order, each as far as it fits. A clock that was set back does not make it forget.
  */
-function takeFunction(name: string, windows: string): string {
+export async function takeFunction(runner: QueryRunner): Promise<string> {
+  const name = await qualifiedName(runner, 'nestjs_api_key_take');
+  const windows = await qualifiedName(runner, 'api_key_windows');
   return `CREATE OR REPLACE FUNCTION ${name}(k text, most int, window_ms float8, costs int[], counts int[],
       OUT granted int[], OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8[])
-    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $take$
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $take$
     DECLARE
-      log record;
+      begins float8[];
+      ends float8[];
+      spendings int[];
       t float8;
       gone int := 0;
       used int := 0;
@@ -65,18 +69,18 @@ function takeFunction(name: string, windows: string): string {
       reset_ms := 0;
       IF cardinality(costs) = 0 THEN RETURN; END IF;
       LOOP
-        SELECT w.since, w.until, w.cost INTO log FROM ${windows} w WHERE w.key = k FOR UPDATE;
+        SELECT w.since, w.until, w.cost INTO begins, ends, spendings FROM ${windows} w WHERE w.key = k FOR UPDATE;
         EXIT WHEN FOUND;
         INSERT INTO ${windows} (key) VALUES (k) ON CONFLICT DO NOTHING;
       END LOOP;
-      total := cardinality(log.until);
-      t := greatest(extract(epoch FROM clock_timestamp()) * 1000, log.until[total]);
-      WHILE gone < total AND log.until[gone + 1] <= t - window_ms LOOP gone := gone + 1; END LOOP;
-      log.since := log.since[gone + 1:];
-      log.until := log.until[gone + 1:];
-      log.cost := log.cost[gone + 1:];
+      total := cardinality(ends);
+      t := greatest(extract(epoch FROM clock_timestamp()) * 1000, ends[total]);
+      WHILE gone < total AND ends[gone + 1] <= t - window_ms LOOP gone := gone + 1; END LOOP;
+      begins := begins[gone + 1:];
+      ends := ends[gone + 1:];
+      spendings := spendings[gone + 1:];
       total := total - gone;
-      used := coalesce((SELECT sum(c) FROM unnest(log.cost) c), 0);
+      used := coalesce((SELECT sum(c) FROM unnest(spendings) c), 0);
       FOR lot IN 1..cardinality(costs) LOOP
         fits := greatest(0, least(counts[lot], (most - used - spent) / costs[lot]));
         granted[lot] := fits;
@@ -84,29 +88,29 @@ function takeFunction(name: string, windows: string): string {
       END LOOP;
       used := used + spent;
       IF spent > 0 THEN
-        IF total > 0 AND t - log.since[total] <= (CASE WHEN most > 256 THEN window_ms / 256 ELSE 0 END) THEN
-          log.until[total] := t;
-          log.cost[total] := log.cost[total] + spent;
+        IF total > 0 AND t - begins[total] <= (CASE WHEN most > 256 THEN window_ms / 256 ELSE 0 END) THEN
+          ends[total] := t;
+          spendings[total] := spendings[total] + spent;
         ELSE
           total := total + 1;
-          log.since[total] := t;
-          log.until[total] := t;
-          log.cost[total] := spent;
+          begins[total] := t;
+          ends[total] := t;
+          spendings[total] := spent;
         END IF;
-        UPDATE ${windows} w SET since = log.since, until = log.until, cost = log.cost,
+        UPDATE ${windows} w SET since = begins, until = ends, cost = spendings,
           over_at = to_timestamp((t + window_ms) / 1000) WHERE w.key = k;
       END IF;
       remaining := greatest(0, most - used);
-      reset_ms := coalesce(window_ms - (t - log.until[1]), 0);
+      reset_ms := coalesce(window_ms - (t - ends[1]), 0);
       FOR lot IN 1..cardinality(costs) LOOP
         retry_after_ms[lot] := 0;
         CONTINUE WHEN granted[lot] = counts[lot];
         retry_after_ms[lot] := window_ms;
         freed := 0;
         FOR i IN 1..total LOOP
-          freed := freed + log.cost[i];
+          freed := freed + spendings[i];
           IF used - freed + costs[lot] <= most THEN
-            retry_after_ms[lot] := window_ms - (t - log.until[i]);
+            retry_after_ms[lot] := window_ms - (t - ends[i]);
             EXIT;
           END IF;
         END LOOP;

@@ -2,8 +2,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
 import { EXPOSED, feedFunction } from './revocation-feed.migration';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction } from './sql';
-import { besideTable, tableOf } from './table-name';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH } from './sql';
+import { besideTable, qualifiedName, tableOf } from './table-name';
 
 /** How much a key may be used in a calendar period of UTC: `day` or `month`. */
 const COLUMNS = { quota: 'integer', quota_period: 'varchar' } as const;
@@ -20,15 +20,15 @@ export class MeterUsage implements MigrationInterface {
         await runner.query(createUsage(usageOf(runner)));
         await runner.query(createQuotas(quotasOf(runner)));
       }
-      await runner.query(spendFunction(besideTable(runner, 'nestjs_api_key_spend'), quotasOf(runner)));
-      await runner.query(feedFunction(runner, [...EXPOSED, ...USAGE_COLUMNS]));
+      await runner.query(await spendFunction(runner));
+      await runner.query(await feedFunction(runner, [...EXPOSED, ...USAGE_COLUMNS]));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(feedFunction(runner, EXPOSED));
+      await runner.query(await feedFunction(runner, EXPOSED));
       await runner.query(
         `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_spend')}(bigint, int, text, int[], int[])`,
       );
@@ -72,12 +72,15 @@ function createQuotas(quotas: string): string {
  * Spends of a quota, by the server's clock in UTC, read once the row is locked: hits of one key come one after the other. A clock
  * that was set back does not begin an earlier period again. Lots are counted in their order, each as far as it fits.
  */
-function spendFunction(name: string, quotas: string): string {
+export async function spendFunction(runner: QueryRunner): Promise<string> {
+  const name = await qualifiedName(runner, 'nestjs_api_key_spend');
+  const quotas = await qualifiedName(runner, 'api_key_quotas');
   return `CREATE OR REPLACE FUNCTION ${name}(of_key bigint, most int, of_period text, costs int[], counts int[],
       OUT granted int[], OUT remaining int, OUT reset_ms float8)
-    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} AS $spend$
+    LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $spend$
     DECLARE
-      spent record;
+      began timestamptz;
+      spent bigint;
       t timestamptz;
       fits int;
       added bigint := 0;
@@ -87,25 +90,25 @@ function spendFunction(name: string, quotas: string): string {
       reset_ms := 0;
       IF cardinality(costs) = 0 THEN RETURN; END IF;
       LOOP
-        SELECT q.starts_at, q.used INTO spent FROM ${quotas} q WHERE q.key_id = of_key AND q.period = of_period FOR UPDATE;
+        SELECT q.starts_at, q.used INTO began, spent FROM ${quotas} q WHERE q.key_id = of_key AND q.period = of_period FOR UPDATE;
         EXIT WHEN FOUND;
         INSERT INTO ${quotas} (key_id, period, starts_at, used) VALUES (of_key, of_period, '-infinity', 0) ON CONFLICT DO NOTHING;
       END LOOP;
       t := clock_timestamp();
-      IF spent.starts_at < date_trunc(of_period, t, 'UTC') THEN
-        spent.starts_at := date_trunc(of_period, t, 'UTC');
-        spent.used := 0;
+      IF began < date_trunc(of_period, t, 'UTC') THEN
+        began := date_trunc(of_period, t, 'UTC');
+        spent := 0;
       END IF;
       FOR lot IN 1..cardinality(costs) LOOP
-        fits := greatest(0, least(counts[lot], (most - spent.used - added) / costs[lot]));
+        fits := greatest(0, least(counts[lot], (most - spent - added) / costs[lot]));
         granted[lot] := fits;
         added := added + fits::bigint * costs[lot];
       END LOOP;
       IF added > 0 THEN
-        UPDATE ${quotas} q SET starts_at = spent.starts_at, used = spent.used + added WHERE q.key_id = of_key AND q.period = of_period;
+        UPDATE ${quotas} q SET starts_at = began, used = spent + added WHERE q.key_id = of_key AND q.period = of_period;
       END IF;
-      remaining := greatest(0, most - spent.used - added);
+      remaining := greatest(0, most - spent - added);
       reset_ms := extract(epoch FROM
-        (spent.starts_at AT TIME ZONE 'UTC' + ('1 ' || of_period)::interval) AT TIME ZONE 'UTC' - t) * 1000;
+        (began AT TIME ZONE 'UTC' + ('1 ' || of_period)::interval) AT TIME ZONE 'UTC' - t) * 1000;
     END $spend$`;
 }

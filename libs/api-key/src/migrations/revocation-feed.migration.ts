@@ -1,7 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction } from './sql';
-import { besideTable, tableOf } from './table-name';
+import { inTransaction, OWN_SEARCH_PATH } from './sql';
+import { besideTable, qualifiedName, tableOf } from './table-name';
+
+const FUNCTION = 'nestjs_api_key_feed';
 
 /** What a cached key exposes: a change of any of these evicts it. Last uses and `updated_at` do not. */
 export const EXPOSED: readonly string[] = [
@@ -37,7 +39,7 @@ export class FeedRevocations implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await createTrust(runner);
-      await runner.query(feedFunction(runner, EXPOSED));
+      await runner.query(await feedFunction(runner, EXPOSED));
       await dropTriggers(runner);
       for (const [name, event] of Object.entries(TRIGGERS)) await createTrigger(runner, name, event);
     });
@@ -47,7 +49,7 @@ export class FeedRevocations implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await dropTriggers(runner);
-      await runner.query(`DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}()`);
+      await runner.query(`DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
       await runner.query(`DROP TABLE ${besideTable(runner, 'api_key_trust')}`);
     });
   }
@@ -62,30 +64,67 @@ async function createTrust(runner: QueryRunner): Promise<void> {
   await runner.query(`INSERT INTO ${table} (trust_ms) VALUES (2000) ON CONFLICT DO NOTHING`);
 }
 
+/** Columns that change without anybody being told. */
+const UNTOLD = "'{last_used_at,updated_at}'";
+
 /**
- * Compares inside, for a trigger with a condition would forbid changing the type of a column that
- * it names. A partition tells it on the channel of the table that it belongs to.
+ * Compares inside, because a trigger with a condition would forbid changing the type of a column
+ * that it names. A partition tells it on the channel of the table that it belongs to.
+ *
+ * A session keeps the plan of a comparison, which fails once somebody changes the type of a column.
+ * Then rows are compared as jsonb, twice as slow. If a column is gone, perhaps under another name,
+ * all others count. What cannot be compared counts as changed.
  * @param notify the function that it notifies by
  */
-export function feedFunction(
+export async function feedFunction(
   runner: QueryRunner,
   exposed: readonly string[],
   notify: string = 'pg_notify',
-): string {
-  const row = (record: string) => `(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
-  return `CREATE OR REPLACE FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}() RETURNS trigger LANGUAGE plpgsql AS $feed$
-    DECLARE channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid;
+): Promise<string> {
+  const row = (record: string) => `ROW(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
+  const columns = `'{${exposed.join(',')}}'::text[]`;
+  return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
+    DECLARE
+      channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid;
+      key_id text;
+      is_changed boolean := true;
+      is_rekeyed boolean := false;
+      before jsonb;
+      after jsonb;
     BEGIN
       IF TG_OP = 'TRUNCATE' THEN
         PERFORM ${notify}(channel, '*');
+        RETURN NULL;
       ELSIF TG_OP = 'INSERT' THEN
         PERFORM ${notify}(channel, '+');
-      ELSIF TG_OP = 'DELETE' THEN
-        PERFORM ${notify}(channel, OLD.id::text);
-      ELSIF ${row('OLD')} IS DISTINCT FROM ${row('NEW')} THEN
-        PERFORM ${notify}(channel, OLD.id::text);
-        IF OLD.key_digest IS DISTINCT FROM NEW.key_digest THEN PERFORM ${notify}(channel, '+'); END IF;
+        RETURN NULL;
       END IF;
+      BEGIN
+        key_id := OLD.id::text;
+        IF TG_OP = 'UPDATE' THEN
+          is_changed := ${row('OLD')} IS DISTINCT FROM ${row('NEW')};
+          is_rekeyed := OLD.key_digest IS DISTINCT FROM NEW.key_digest;
+        END IF;
+      EXCEPTION WHEN OTHERS THEN
+        BEGIN
+          before := to_jsonb(OLD);
+          key_id := before ->> 'id';
+          IF TG_OP = 'UPDATE' THEN
+            after := to_jsonb(NEW);
+            IF before ?& ${columns} THEN
+              is_changed := EXISTS (SELECT FROM unnest(${columns}) AS c WHERE before -> c IS DISTINCT FROM after -> c);
+            ELSE
+              is_changed := before - ${UNTOLD}::text[] IS DISTINCT FROM after - ${UNTOLD}::text[];
+            END IF;
+            is_rekeyed := before -> 'key_digest' IS DISTINCT FROM after -> 'key_digest';
+          END IF;
+        EXCEPTION WHEN OTHERS THEN
+          key_id := NULL;
+          is_changed := true;
+        END;
+      END;
+      IF is_changed THEN PERFORM ${notify}(channel, coalesce(key_id, '*')); END IF;
+      IF is_rekeyed THEN PERFORM ${notify}(channel, '+'); END IF;
       RETURN NULL;
     END $feed$`;
 }
@@ -96,7 +135,7 @@ async function createTrigger(runner: QueryRunner, name: string, event: string): 
   const each = name === 'update' || name === 'delete' ? 'ROW' : 'STATEMENT';
   await runner.query(
     `CREATE TRIGGER nestjs_api_key_feed_${name} ${event} ON ${table}
-     FOR EACH ${each} EXECUTE FUNCTION ${besideTable(runner, 'nestjs_api_key_feed')}()`,
+     FOR EACH ${each} EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}()`,
   );
   await runner.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER nestjs_api_key_feed_${name}`);
 }

@@ -7,6 +7,12 @@ const ATTEMPTS = 10;
 /** How long a function that counts a hit waits for its row: nobody waits for it any more by then, and its connection is wanted. */
 export const HIT_LOCK_TIMEOUT_MS = 900;
 
+/**
+ * Of each function of ours: whichever search path the session that calls it has, names and
+ * operators mean those of PostgreSQL. Tables are named with their schema.
+ */
+export const OWN_SEARCH_PATH = 'SET search_path = pg_catalog, pg_temp';
+
 /** Text as an SQL literal, for the statements that take no parameters. */
 export function quoteLiteral(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;

@@ -28,6 +28,11 @@ export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
   return schema;
 }
 
+/** The quoted name of anything of ours, with its schema whatever the data source names. */
+export async function qualifiedName(runner: QueryRunner, name: string): Promise<string> {
+  return `${await schemaOfKeys(runner)}.${name}`;
+}
+
 function quoted({ connection }: QueryRunner, name: string): string {
   const { schema } = connection.options as { schema?: string };
   return quoteName(schema ? `${schema}.${name}` : name);

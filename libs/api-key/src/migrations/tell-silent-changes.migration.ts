@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
 import { feedFunction } from './revocation-feed.migration';
-import { inTransaction } from './sql';
+import { inTransaction, OWN_SEARCH_PATH } from './sql';
 import { schemaOfKeys, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
@@ -57,8 +57,8 @@ async function refuseOldServer(runner: QueryRunner): Promise<void> {
 }
 
 /** The feeds of keys and, where there is one, of owners, with the function that they notify by. */
-async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> {
-  await runner.query(feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
+export async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> {
+  await runner.query(await feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
   if (await findOwnerFeed(runner)) await runner.query(await ownerFeedFunction(runner, notify));
 }
 
@@ -75,9 +75,9 @@ function createSilentChanges(schema: string): string {
  * SECURITY DEFINER: a role that writes users or keys, such as that of a Rails app, may have no
  * right on the table.
  */
-function markFunction(schema: string): string {
+export function markFunction(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${schema}.nestjs_api_key_mark_silent() RETURNS void LANGUAGE sql
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $mark$
+    SECURITY DEFINER ${OWN_SEARCH_PATH} AS $mark$
       INSERT INTO ${schema}.api_key_silent_changes (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING
     $mark$`;
 }
@@ -86,8 +86,8 @@ function markFunction(schema: string): string {
  * Looks at the queue once a transaction: what that notifies is added to the queue at its commit
  * only.
  */
-function tellFunctionIn(schema: string): string {
-  return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql AS $tell$
+export function tellFunctionIn(schema: string): string {
+  return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $tell$
     DECLARE silent text := pg_catalog.current_setting('nestjs_api_key.silent', true);
     BEGIN
       IF silent IS NULL OR silent NOT IN ('on', 'off') THEN

@@ -29,14 +29,14 @@ export class TraceLineage implements MigrationInterface {
         await runner.query(
           `CREATE INDEX index_api_keys_on_ancestor_ids ON ${tableOf(runner)} USING gin (ancestor_ids) WITH (fastupdate = off) WHERE ancestor_ids IS NOT NULL`,
         );
-      await runner.query(feedFunction(runner, EXPOSED_WITH_LINEAGE));
+      await runner.query(await feedFunction(runner, EXPOSED_WITH_LINEAGE));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(feedFunction(runner, EXPOSED_BEFORE));
+      await runner.query(await feedFunction(runner, EXPOSED_BEFORE));
       await dropColumns(runner, tableOf(runner), COLUMNS);
     });
   }

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { quoteName } from '../database/names';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction, quoteLiteral, withShortLock } from './sql';
-import { besideTable, schemaOfKeys, tableOf } from './table-name';
+import { inTransaction, OWN_SEARCH_PATH, quoteLiteral, withShortLock } from './sql';
+import { besideTable, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 
 /** Which changes of a user make every instance ask `loadUser` again. */
@@ -10,6 +10,8 @@ export interface WatchUsersOptions {
   /** Columns whose change alone does not count, such as `last_seen_at`. */
   ignore?: readonly string[];
 }
+
+const FUNCTION = 'nestjs_api_key_owner_feed';
 
 const EVENTS = {
   change: 'AFTER UPDATE OR DELETE ON %s FOR EACH ROW',
@@ -31,7 +33,7 @@ export function watchUsers(usersTable: string, options: WatchUsersOptions): new 
     down(runner: QueryRunner): Promise<void> {
       return inTransaction(runner, async () => {
         await dropTriggers(runner, quoteName(usersTable));
-        await runner.query(`DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_owner_feed')}()`);
+        await runner.query(`DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
       });
     }
   };
@@ -51,7 +53,7 @@ async function install(
     await withShortLock(
       runner,
       `CREATE TRIGGER ${trigger} ${event.replace('%s', () => users)}
-       EXECUTE FUNCTION ${besideTable(runner, 'nestjs_api_key_owner_feed')}(${ignored});
+       EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}(${ignored});
        ALTER TABLE ${users} ENABLE ALWAYS TRIGGER ${trigger}`,
     );
   }
@@ -60,24 +62,49 @@ async function install(
 /** Whether changes of owners are told: that is for the application to choose. */
 export async function findOwnerFeed(runner: QueryRunner): Promise<boolean> {
   const [{ made }] = await runner.query('SELECT to_regprocedure($1) IS NOT NULL AS made', [
-    `${await schemaOfKeys(runner)}.nestjs_api_key_owner_feed()`,
+    `${await qualifiedName(runner, FUNCTION)}()`,
   ]);
   return made;
 }
 
-/** Compares rows as jsonb, for not every column type can be compared; and never fails for want of the table of keys. */
+/**
+ * Compares rows as jsonb, because not every column type can be compared. What is no jsonb counts as
+ * changed. It never fails, neither for want of the table of keys nor in a session that has a plan
+ * from before the type of a column changed.
+ */
 export async function ownerFeedFunction(runner: QueryRunner, notify: string): Promise<string> {
-  const table = `${await schemaOfKeys(runner)}.api_keys`;
-  return `CREATE OR REPLACE FUNCTION ${besideTable(runner, 'nestjs_api_key_owner_feed')}() RETURNS trigger LANGUAGE plpgsql AS $feed$
-    DECLARE channel text := 'nestjs_api_key_feed_' || to_regclass(${quoteLiteral(table)})::oid;
+  const table = await qualifiedName(runner, 'api_keys');
+  return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
+    DECLARE
+      channel text := 'nestjs_api_key_feed_' || to_regclass(${quoteLiteral(table)})::oid;
+      ignored text[] := coalesce(TG_ARGV::text[], '{}');
+      user_id text;
+      is_changed boolean := true;
     BEGIN
       IF channel IS NULL THEN
         RETURN NULL;
       ELSIF TG_OP = 'TRUNCATE' THEN
         PERFORM ${notify}(channel, '*');
-      ELSIF TG_OP = 'DELETE' OR (to_jsonb(OLD) - coalesce(TG_ARGV::text[], '{}')) IS DISTINCT FROM (to_jsonb(NEW) - coalesce(TG_ARGV::text[], '{}')) THEN
-        PERFORM ${notify}(channel, CASE WHEN octet_length(OLD.id::text) > ${LONGEST_ID_BYTES} THEN '*' ELSE 'u:' || OLD.id END);
+        RETURN NULL;
       END IF;
+      BEGIN
+        IF TG_OP = 'UPDATE' THEN
+          is_changed := to_jsonb(OLD) - ignored IS DISTINCT FROM to_jsonb(NEW) - ignored;
+        END IF;
+      EXCEPTION WHEN OTHERS THEN
+        is_changed := true;
+      END;
+      IF NOT is_changed THEN RETURN NULL; END IF;
+      BEGIN
+        user_id := OLD.id::text;
+      EXCEPTION WHEN OTHERS THEN
+        BEGIN
+          user_id := to_jsonb(OLD) ->> 'id';
+        EXCEPTION WHEN OTHERS THEN
+          user_id := NULL;
+        END;
+      END;
+      PERFORM ${notify}(channel, CASE WHEN octet_length(user_id) <= ${LONGEST_ID_BYTES} THEN 'u:' || user_id ELSE '*' END);
       RETURN NULL;
     END $feed$`;
 }

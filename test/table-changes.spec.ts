@@ -1,0 +1,279 @@
+import { apiKeyMigrations, runMigrations } from 'nestjs-api-key';
+import { Client } from 'pg';
+import { keysDataSource } from './support/data-source';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+import { bootOn, ONE_CONNECTION, UNCACHED } from './support/ground';
+import { until } from './support/until';
+
+/** What somebody else does to the table of keys while sessions are open. */
+const TYPES = {
+  'name becomes text': 'ALTER TABLE api_keys ALTER name TYPE text',
+  'scopes become varchar[]': 'ALTER TABLE api_keys ALTER scopes TYPE varchar[]',
+  'rate_limit becomes bigint': 'ALTER TABLE api_keys ALTER rate_limit TYPE bigint',
+  'id becomes integer': 'ALTER TABLE api_keys ALTER id TYPE int',
+  'metadata becomes json':
+    'ALTER TABLE api_keys ALTER metadata DROP DEFAULT, ALTER metadata TYPE json, ALTER metadata SET DEFAULT $${}$$',
+};
+const COLUMNS = {
+  'a column is added': 'ALTER TABLE api_keys ADD note text',
+  'a column is dropped': 'ALTER TABLE api_keys DROP key_suffix',
+  'a column is renamed': 'ALTER TABLE api_keys RENAME name TO label',
+  'columns are reordered': `ALTER TABLE api_keys ADD scopes_2 text[]; UPDATE api_keys SET scopes_2 = scopes;
+    ALTER TABLE api_keys DROP scopes; ALTER TABLE api_keys RENAME scopes_2 TO scopes`,
+};
+const each = (changes: Readonly<Record<string, string>>) => Object.entries(changes);
+
+const END = 'nothing more';
+
+async function connect(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  return client;
+}
+
+/** Hears what is told of the keys of a database. */
+class Hearing {
+  private readonly heard: string[] = [];
+
+  private constructor(
+    private readonly client: Client,
+    private readonly channel: string,
+  ) {
+    client.on('notification', ({ payload = '' }) => void this.heard.push(payload));
+  }
+
+  static async of(url: string): Promise<Hearing> {
+    const client = await connect(url);
+    const { rows } = await client.query(
+      `SELECT 'nestjs_api_key_feed_' || 'public.api_keys'::regclass::oid AS channel`,
+    );
+    const channel: string = rows[0].channel;
+    await client.query(`LISTEN ${channel}`);
+    return new Hearing(client, channel);
+  }
+
+  /** What was told since the last time, for changes that are committed. */
+  async told(): Promise<string[]> {
+    await this.client.query('SELECT pg_notify($1, $2)', [this.channel, END]);
+    await until(() => this.heard.includes(END));
+    return this.heard.splice(0).filter((payload) => payload !== END);
+  }
+
+  end(): Promise<void> {
+    return this.client.end();
+  }
+}
+
+/** A session of an application that has updated keys before, and what is told of its changes. */
+async function withSession(
+  work: (session: Client, hearing: Hearing, url: string) => Promise<void>,
+): Promise<void> {
+  const url = await createMigratedDatabase();
+  const userId = await createUser(url);
+  const session = await connect(url);
+  const hearing = await Hearing.of(url);
+  try {
+    await session.query(
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) SELECT $1, 'ci', 'digest ' || i, 'prefix' FROM generate_series(1, 3) AS i`,
+      [userId],
+    );
+    await session.query('UPDATE api_keys SET rate_limit = 5 WHERE id = 1');
+    await session.query('DELETE FROM api_keys WHERE id = 3');
+    await hearing.told();
+    await work(session, hearing, url);
+  } finally {
+    await Promise.all([session.end(), hearing.end()]);
+  }
+}
+
+describe('A session that updated keys before the table changed', () => {
+  it.each(each({ ...TYPES, ...COLUMNS }))('ends a key, and tells it, after %s', (_, change) =>
+    withSession(async (session, hearing, url) => {
+      await sql(url, change);
+      await hearing.told();
+      await session.query('UPDATE api_keys SET expires_at = now() WHERE id = 1');
+      expect(await hearing.told()).toEqual(['1']);
+      await session.query('DELETE FROM api_keys WHERE id = 2');
+      expect(await hearing.told()).toEqual(['2']);
+    }));
+
+  it.each(each({ ...TYPES, ...COLUMNS }))('tells a new digest, and no last use, after %s', (_, change) =>
+    withSession(async (session, hearing, url) => {
+      await sql(url, change);
+      await hearing.told();
+      await session.query('UPDATE api_keys SET last_used_at = now(), updated_at = now()');
+      expect(await hearing.told()).toEqual([]);
+      await session.query(`UPDATE api_keys SET key_digest = 'another' WHERE id = 1`);
+      expect(await hearing.told()).toEqual(['1', '+']);
+    }));
+
+  it.each(
+    each({ ...TYPES, ...COLUMNS }),
+  )('tells no change of a column of the application after %s', (_, change) =>
+    withSession(async (session, hearing, url) => {
+      await sql(url, 'ALTER TABLE api_keys ADD color text');
+      await session.query(`UPDATE api_keys SET color = 'red'`);
+      await sql(url, change);
+      await hearing.told();
+      await session.query(`UPDATE api_keys SET color = 'blue' WHERE id = 1`);
+      const isColumnGone = /DROP key_suffix|RENAME name/.test(change);
+      expect(await hearing.told()).toEqual(isColumnGone ? ['1'] : []);
+    }));
+
+  it('tells a change of a column that was renamed', () =>
+    withSession(async (session, hearing, url) => {
+      await sql(url, 'ALTER TABLE api_keys RENAME revoked_at TO ended_at');
+      await session.query('UPDATE api_keys SET ended_at = now() WHERE id = 2');
+      expect(await hearing.told()).toEqual(['2']);
+    }));
+
+  it('has everything looked up again if the id is gone, or the row is no jsonb', () =>
+    withSession(async (session, hearing, url) => {
+      await sql(url, `ALTER TABLE api_keys ADD own json DEFAULT '"\\u0000"'`);
+      await session.query('UPDATE api_keys SET last_used_at = now()');
+      await session.query('UPDATE api_keys SET expires_at = now() WHERE id = 1');
+      expect(await hearing.told()).toEqual(['1']);
+      await sql(url, 'ALTER TABLE api_keys ALTER name TYPE text');
+      await session.query('UPDATE api_keys SET expires_at = now() WHERE id = 1');
+      expect(await hearing.told()).toEqual(['*']);
+      await sql(url, 'ALTER TABLE api_keys DROP own, DROP id');
+      await session.query('UPDATE api_keys SET expires_at = now()');
+      expect(await hearing.told()).toEqual(['*']);
+    }));
+
+  it.each(each(TYPES))('revokes a key through the service after %s', async (_, change) => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { typeorm: ONE_CONNECTION, options: UNCACHED });
+    try {
+      const userId = await createUser(url);
+      const create = () => ground.keys.create({ userId, name: 'ci' });
+      const [before, after] = [await create(), await create()];
+      await ground.keys.revoke(before.apiKey.id);
+      await sql(url, change);
+      await ground.keys.revoke(after.apiKey.id);
+      expect(await ground.keys.verify(after.key)).toMatchObject({ ok: false });
+    } finally {
+      await ground.close();
+    }
+  });
+});
+
+it('leaves all columns of the table to migrations of others: no trigger depends on a column', async () => {
+  const rows = await sql(
+    await createMigratedDatabase(),
+    `SELECT refobjid::regclass FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND refclassid = 'pg_class'::regclass AND refobjsubid > 0`,
+  );
+  expect(rows).toEqual([]);
+});
+
+describe('A session that updated users before the table of users changed', () => {
+  it.each(
+    each({
+      'id becomes numeric': 'ALTER TABLE users ALTER id TYPE numeric',
+      'a column is added that is no jsonb': `ALTER TABLE users ADD own json DEFAULT '"\\u0000"'`,
+      'both happens': `ALTER TABLE users ADD own text, ALTER id TYPE numeric`,
+    }),
+  )('updates a user, and tells it, after %s', async (_, change) => {
+    const url = await createMigratedDatabase();
+    const userId = await createUser(url);
+    const [session, hearing] = [await connect(url), await Hearing.of(url)];
+    try {
+      await session.query('UPDATE users SET email = email || 1');
+      await hearing.told();
+      await sql(url, change);
+      await session.query('UPDATE users SET email = email || 2');
+      expect(await hearing.told()).toEqual([`u:${userId}`]);
+    } finally {
+      await Promise.all([session.end(), hearing.end()]);
+    }
+  });
+});
+
+/** A schema of another tenant: tables with our names, and a clock and an operator of its own. */
+const TENANT = `CREATE SCHEMA tenant;
+  CREATE TABLE tenant.api_key_windows (LIKE public.api_key_windows INCLUDING ALL);
+  CREATE TABLE tenant.api_key_quotas (LIKE public.api_key_quotas INCLUDING ALL);
+  CREATE TABLE tenant.api_key_silent_changes (LIKE public.api_key_silent_changes INCLUDING ALL);
+  CREATE FUNCTION tenant.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'infinity'::timestamptz $$;
+  CREATE FUNCTION tenant.yes(bigint, bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+  CREATE OPERATOR tenant.= (FUNCTION = tenant.yes, LEFTARG = bigint, RIGHTARG = bigint)`;
+
+const COUNTS = {
+  nestjs_api_key_take: `SELECT granted[1] FROM public.nestjs_api_key_take('k', 2, 60000, '{1}', '{1}')`,
+  nestjs_api_key_take_together: `SELECT granted FROM public.nestjs_api_key_take_together('{k}', '{2}', '{60000}', 1, 1)`,
+  nestjs_api_key_spend: `SELECT granted[1] FROM public.nestjs_api_key_spend(7, 2, 'day', '{1}', '{1}')`,
+  nestjs_api_key_spend_together: `SELECT granted FROM public.nestjs_api_key_spend_together('{7}', '{2}', '{day}', 1, 1)`,
+};
+
+describe('A counting function', () => {
+  it.each(
+    each(COUNTS),
+  )('%s counts in its own table, whatever the search path of the session', async (_, count) => {
+    const url = await createMigratedDatabase();
+    await sql(url, TENANT);
+    const session = await connect(url);
+    const granted: number[] = [];
+    await session.query(
+      'CREATE TEMP TABLE api_key_windows (key text); CREATE TEMP TABLE api_key_quotas (key_id bigint)',
+    );
+    for (const path of ['public', 'tenant, public', "''", 'pg_temp, tenant, pg_catalog']) {
+      await session.query(`SET search_path = ${path}`);
+      const { rows } = await session.query(count);
+      granted.push(rows[0].granted);
+    }
+    await session.end();
+    expect(granted).toEqual([1, 1, 0, 0]);
+  });
+
+  it.each([
+    ['nestjs_api_key_take', 'ALTER TABLE api_key_windows ALTER cost TYPE bigint[]'],
+    ['nestjs_api_key_take_together', 'ALTER TABLE api_key_windows ALTER cost TYPE bigint[]'],
+    ['nestjs_api_key_spend', 'ALTER TABLE api_key_quotas ALTER used TYPE numeric'],
+    ['nestjs_api_key_spend_together', 'ALTER TABLE api_key_quotas ALTER used TYPE numeric, ADD first text'],
+  ] as const)('%s counts on in a session that counted before a column got another type', async (name, change) => {
+    const url = await createMigratedDatabase();
+    const session = await connect(url);
+    const granted: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      granted.push((await session.query(COUNTS[name])).rows[0].granted);
+      if (i === 0) await sql(url, change);
+    }
+    await session.end();
+    expect(granted).toEqual([1, 1, 0]);
+  });
+});
+
+it('tells a change, and marks one that cannot be told, whatever the search path of the session', () =>
+  withSession(async (session, hearing, url) => {
+    await sql(url, TENANT);
+    for (const path of ['tenant', "''", 'pg_temp, tenant, pg_catalog']) {
+      await session.query(`SET search_path = ${path}`);
+      await session.query('UPDATE public.api_keys SET rate_limit = rate_limit + 1 WHERE id = 1');
+      expect(await hearing.told()).toEqual(['1']);
+    }
+    await session.query(`BEGIN; SET LOCAL nestjs_api_key.silent = 'on'; DELETE FROM public.api_keys; COMMIT`);
+    expect(await sql(url, 'SELECT 1 FROM public.api_key_silent_changes')).toHaveLength(1);
+  }));
+
+it('migrates functions of an earlier version to what a new database has', async () => {
+  const functions = (url: string) =>
+    sql(
+      url,
+      `SELECT pg_get_functiondef(oid) AS it FROM pg_proc WHERE proname LIKE 'nestjs_api_key%' ORDER BY proname`,
+    );
+  const url = await createMigratedDatabase();
+  const fresh = await functions(url);
+  for (const { it } of fresh)
+    await sql(
+      url,
+      String(it)
+        .replace(/AS \$function\$[\s\S]*/, (body) => body.replace(/BEGIN/, 'BEGIN /* earlier */'))
+        .replace(/^ SET search_path.*$/m, ''),
+    );
+  await sql(url, `DELETE FROM migrations WHERE name LIKE 'SurviveTableChanges%'`);
+  expect(await functions(url)).not.toEqual(fresh);
+  const dataSource = await keysDataSource(url, { migrations: apiKeyMigrations() });
+  expect(await runMigrations(dataSource)).toEqual(['SurviveTableChanges1764720000000']);
+  await dataSource.destroy();
+  expect(await functions(url)).toEqual(fresh);
+});
