@@ -11,7 +11,11 @@ import type { Session } from './session';
  * @returns null if there is no such table yet
  * @throws Error if the search path leads to another schema, which may be that of another tenant
  */
-export async function schemaOf(session: Session, table: string, first: string | null): Promise<string | null> {
+export async function schemaOf(
+  session: Session,
+  table: string,
+  first: string | null,
+): Promise<string | null> {
   const row = await session.row(
     `SELECT (to_regclass($2) IS NOT NULL)::text AS is_first, current_schema() AS own,
        (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)) AS found`,
