@@ -118,5 +118,5 @@ export function hostileOptions(): object {
 export function leaveBehind(pool: unknown): void {
   const { leftBehind } = present;
   if (leftBehind === undefined || !(pool instanceof Pool)) return;
-  pool.on('acquire', (client: Client) => void client.query(leftBehind).catch(() => {}));
+  pool.on('release', (_, client) => void (client as unknown as Client).query(leftBehind).catch(() => {}));
 }

@@ -40,6 +40,9 @@ const DEADLINE_MS = 10_000;
 const MARGIN_MS = 1_000;
 const ATTEMPTS = 5;
 
+/** What was found for data sources: each door to one leads to the same tables. */
+const FOUND = new WeakMap<DataSource, Tables>();
+
 /**
  * The one door to PostgreSQL. Whatever server, role, database, session, pool and driver are set to:
  * values are read as text, names have their schema, transactions are READ COMMITTED on the primary,
@@ -66,15 +69,20 @@ export class Database {
   async locate(): Promise<void> {
     if (this.isLocated) return;
     const { tablePath } = this.dataSource.getMetadata(ApiKey);
-    const found = tablePath.includes('.')
-      ? []
-      : await this.run((session) => findTable(session, tablePath), { isReadOnly: true });
+    if (!tablePath.includes('.')) await this.find(tablePath);
+    this.isLocated = true;
+  }
+
+  private async find(tablePath: string): Promise<void> {
+    this.named = FOUND.get(this.dataSource) ?? this.named;
+    if (FOUND.has(this.dataSource)) return;
+    const found = await this.run((session) => findTable(session, tablePath), { isReadOnly: true });
     for (const row of found) {
       const [schema, own] = [text(row, 'schema'), row.own ?? null];
       if (schema !== own) throw new Error(foreignSchema(schema, own));
       this.named = new Tables(`${schema}.${tablePath}`);
+      FOUND.set(this.dataSource, this.named);
     }
-    this.isLocated = true;
   }
 
   /** The pool of connections to the primary; undefined if the data source is closed. */
