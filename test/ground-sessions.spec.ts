@@ -215,11 +215,12 @@ describe('a limit that PostgreSQL counts beside tables of a tenant', () => {
       const { key } = await ground.keys.create({ userId: await createUser(url), name: 'ci', rateLimit });
       await ground.keys.verify(key);
       const statuses: number[] = [];
-      for (const path of ['public', 'tenant', 'public', 'tenant']) {
+      for (const path of ['tenant', 'public', 'tenant', 'public']) {
         await leave(`SET search_path TO ${path}`);
         statuses.push(await statusOf(ground.url, key));
       }
       expect(statuses).toEqual([200, 200, 429, 429]);
+      expect(await sql(url, 'SELECT FROM tenant.api_key_windows')).toEqual([]);
     } finally {
       await ground.close();
     }

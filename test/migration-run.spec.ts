@@ -1,5 +1,5 @@
-import { ApiKey, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
-import { Client } from 'pg';
+import { ApiKey, adoptedFromRails, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
+import { Client, types } from 'pg';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { createEmptyDatabase, sql } from './support/database';
 import { createRailsDatabase } from './support/rails';
@@ -131,5 +131,71 @@ describe('afterwards the connection is as the application set it up', () => {
     await expect(dataSource.query('SELECT pg_advisory_lock(1)')).rejects.toThrow('Query read timeout');
     await other.end();
     await dataSource.destroy();
+  });
+});
+
+describe('Whatever the application set', () => {
+  const BOOL = 16;
+  const INT4 = 23;
+  const INT8 = 20;
+  const TEXT_ARRAY = 1009;
+  const SET: Readonly<Record<string, string>> = {
+    DateStyle: 'German, DMY',
+    default_transaction_isolation: 'serializable',
+    idle_in_transaction_session_timeout: '100ms',
+    statement_timeout: '200ms',
+  };
+
+  /** Records what a migration finds, after a while that the time-outs would not allow. */
+  class Looks1763856000004 implements MigrationInterface {
+    static found: unknown;
+    async up(runner: QueryRunner): Promise<void> {
+      await runner.query('SELECT pg_sleep(0.3)');
+      const isolation = `current_setting('transaction_isolation') AS isolation`;
+      [Looks1763856000004.found] = await runner.query(
+        `SELECT ${isolation}, current_setting('DateStyle') AS style, '01.02.2003'::date::text AS day`,
+      );
+    }
+    async down(): Promise<void> {}
+  }
+
+  it('migrations run in READ COMMITTED, with dates as ISO whose order stays, and the session gets all back', async () => {
+    const url = await createEmptyDatabase();
+    const name = new URL(url).pathname.slice(1);
+    for (const [setting, value] of Object.entries(SET))
+      await sql(url, `ALTER DATABASE "${name}" SET ${setting} = '${value.replace(', ', "', '")}'`);
+    const dataSource = await impatientDataSource(url, [], [Looks1763856000004]);
+    await runMigrations(dataSource);
+    expect(Looks1763856000004.found).toEqual({
+      isolation: 'read committed',
+      style: 'ISO, DMY',
+      day: '2003-02-01',
+    });
+    const settings = Object.keys(SET).map((setting) => `current_setting('${setting}') AS "${setting}"`);
+    expect(await dataSource.query(`SELECT ${settings.join(', ')}`)).toEqual([SET]);
+    await dataSource.destroy();
+  });
+
+  it.each([
+    ['an empty database', createEmptyDatabase],
+    ['the database of a Rails app', createRailsDatabase],
+  ])('%s is migrated, reverted and migrated again though all parsers give null', async (_, create) => {
+    const url = await create();
+    const before = [BOOL, INT4, INT8, TEXT_ARRAY].map((type) => [type, types.getTypeParser(type)] as const);
+    for (const [type] of before) types.setTypeParser(type, () => null);
+    try {
+      const dataSource = await impatientDataSource(url, []);
+      const all = await runMigrations(dataSource);
+      expect(all).toHaveLength(apiKeyMigrations().length);
+      const runner = dataSource.createQueryRunner();
+      for (const migration of dataSource.migrations.toReversed()) await migration.down(runner);
+      for (const migration of dataSource.migrations) await migration.up(runner);
+      await runner.release();
+      const isAdopted = create === createRailsDatabase;
+      expect(await adoptedFromRails(dataSource)).toBe(isAdopted);
+      await dataSource.destroy();
+    } finally {
+      for (const [type, parse] of before) types.setTypeParser(type, parse);
+    }
   });
 });

@@ -118,7 +118,7 @@ export function hostileOptions(): object {
 export function leaveBehind(pool: unknown): void {
   const { leftBehind } = present;
   if (leftBehind === undefined || !(pool instanceof Pool)) return;
-  pool.on('acquire', (client: Client) => void client.query(leftBehind).catch(() => {}));
+  pool.on('release', (_, client) => void (client as unknown as Client).query(leftBehind).catch(() => {}));
 }
 
 /** Runs the tests of some specs of `test/` on hostile ground: each file has ground of one kind. */

@@ -1,6 +1,7 @@
 import type { QueryRunner } from 'typeorm';
+import { flag, json } from '../database/fields';
 import { existsInOwnSchema } from './own-schema';
-import { withShortLock } from './sql';
+import { row, withShortLock } from './sql';
 
 /** Columns by name, each with its type: nullable or with a default, so that Rails keeps inserting. */
 export type Columns = Readonly<Record<string, string>>;
@@ -19,11 +20,14 @@ export async function addColumns(
 ): Promise<boolean> {
   await existsInOwnSchema(runner, table);
   const names = Object.keys(columns);
-  const [{ present, made }] = await runner.query(
-    `SELECT ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attname = ANY ($2) AND NOT attisdropped) AS present,
-       to_regclass($3) IS NOT NULL AS made`,
+  const found = await row(
+    runner,
+    `SELECT to_json(ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attname = ANY ($2) AND NOT attisdropped))::text AS present,
+       (to_regclass($3) IS NOT NULL)::text AS made`,
     [table, names, beside],
   );
+  const present = json(found, 'present') as string[];
+  const made = flag(found, 'made');
   const hasAll = present.length === names.length;
   if (hasAll && (made || beside === null)) return false;
   if (made || present.length > 0) refuse([...present, ...(made ? [String(beside).replaceAll('"', '')] : [])]);

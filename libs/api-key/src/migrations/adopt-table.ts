@@ -1,5 +1,7 @@
 import type { QueryRunner } from 'typeorm';
-import { withSetting, withShortLock } from './sql';
+import { text, textOrNull } from '../database/fields';
+import { sessionOf } from '../database/session-of';
+import { rows, withSetting, withShortLock } from './sql';
 import { eraseNote, type TableNote, writeNote } from './table-note';
 
 const WHOLE_NUMBER = ['bigint', 'integer'];
@@ -57,7 +59,7 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
   await refuseWithoutUnique(runner, table, 'id');
   await refuseWithoutUnique(runner, table, 'key_digest');
   const zoneless = await complete(runner, table, columns);
-  await writeNote(runner, table, { origin: 'adopted', zoneless });
+  await writeNote(await sessionOf(runner), table, { origin: 'adopted', zoneless });
 }
 
 /**
@@ -70,8 +72,11 @@ export async function completeTable(runner: QueryRunner, table: string, note: Ta
   refuseMisfits(columns);
   const lost = (await complete(runner, table, columns)).filter((name) => !(name in OWN_COLUMNS));
   if (note.origin === 'created' || lost.length === 0) return;
-  await eraseNote(runner, table);
-  await writeNote(runner, table, { ...note, zoneless: [...new Set([...note.zoneless, ...lost])] });
+  await eraseNote(await sessionOf(runner), table);
+  await writeNote(await sessionOf(runner), table, {
+    ...note,
+    zoneless: [...new Set([...note.zoneless, ...lost])],
+  });
 }
 
 /** Adds what is missing and gives times their zone; answers the names of those. */
@@ -102,7 +107,7 @@ export async function releaseTable(
     'DROP COLUMN key_suffix',
     'DROP COLUMN revoked_at',
   ]);
-  await eraseNote(runner, table);
+  await eraseNote(await sessionOf(runner), table);
 }
 
 async function alterInUtc(runner: QueryRunner, table: string, changes: readonly string[]): Promise<void> {
@@ -124,17 +129,18 @@ function isZonelessTime({ name, type }: Column): boolean {
 }
 
 async function columnsOf(runner: QueryRunner, table: string): Promise<Column[]> {
-  const rows: { name: string; type: string; default: string | null }[] = await runner.query(
-    `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, pg_get_expr(adbin, adrelid) AS default
+  const found = await rows(
+    runner,
+    `SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, pg_get_expr(adbin, adrelid) AS default
      FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
      WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped`,
     [table],
   );
-  return rows.map(({ name, type, default: expression }) => ({
-    name,
-    default: expression,
-    type: type.replace(/\(\d+\)/, ''),
-    precision: /\(\d+\)/.exec(type)?.[0] ?? '',
+  return found.map((column) => ({
+    name: text(column, 'name'),
+    default: textOrNull(column, 'default'),
+    type: text(column, 'type').replace(/\(\d+\)/, ''),
+    precision: /\(\d+\)/.exec(text(column, 'type'))?.[0] ?? '',
   }));
 }
 
@@ -167,8 +173,9 @@ function refuseDefaults(times: readonly Column[]): void {
 }
 
 async function refuseWithoutUnique(runner: QueryRunner, table: string, column: string): Promise<void> {
-  const [index] = await runner.query(
-    `SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+  const [index] = await rows(
+    runner,
+    `SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
      WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1
        AND i.indpred IS NULL AND i.indimmediate AND a.attname = $2`,
     [table, column],
@@ -179,7 +186,8 @@ async function refuseWithoutUnique(runner: QueryRunner, table: string, column: s
 
 /** PostgreSQL does not change the type of a column that a view reads, or a rule, such as one of the table itself. */
 async function refuseViews(runner: QueryRunner, table: string, columns: readonly string[]): Promise<void> {
-  const views: { name: string }[] = await runner.query(
+  const views = await rows(
+    runner,
     `SELECT DISTINCT CASE WHEN r.ev_class = d.refobjid THEN 'rule ' || quote_ident(r.rulename) ELSE r.ev_class::regclass::text END AS name
      FROM pg_depend d
      JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
@@ -189,7 +197,7 @@ async function refuseViews(runner: QueryRunner, table: string, columns: readonly
   );
   if (views.length > 0)
     refuse(
-      `a view or rule reads its times: drop ${views.map(({ name }) => name).join(', ')}, migrate, and create it again`,
+      `a view or rule reads its times: drop ${views.map((view) => text(view, 'name')).join(', ')}, migrate, and create it again`,
     );
 }
 

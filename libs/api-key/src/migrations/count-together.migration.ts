@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH } from './sql';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
 const TAKE = 'nestjs_api_key_take_together';
@@ -21,17 +21,17 @@ export class CountTogether implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       const [windows, quotas] = [windowsOf(runner), quotasOf(runner)];
-      if (await addColumns(runner, windows, COLUMNS, null)) await runner.query(carryOver(quotas));
-      await runner.query(await takeTogether(runner));
-      await runner.query(await spendTogether(runner));
+      if (await addColumns(runner, windows, COLUMNS, null)) await run(runner, carryOver(quotas));
+      await run(runner, await takeTogether(runner));
+      await run(runner, await spendTogether(runner));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(`DROP FUNCTION ${takeOf(runner)}(text[], int[], float8[], int, int)`);
-      await runner.query(`DROP FUNCTION ${spendOf(runner)}(bigint[], int[], text[], int, int)`);
+      await run(runner, `DROP FUNCTION ${takeOf(runner)}(text[], int[], float8[], int, int)`);
+      await run(runner, `DROP FUNCTION ${spendOf(runner)}(bigint[], int[], text[], int, int)`);
       await dropColumns(runner, windowsOf(runner), COLUMNS);
     });
   }

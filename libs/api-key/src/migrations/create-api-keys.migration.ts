@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { sessionOf } from '../database/session-of';
 import { adoptTable, completeTable, releaseTable } from './adopt-table';
 import { CountTogether } from './count-together.migration';
 import { createTable } from './create-table';
@@ -7,7 +8,7 @@ import { ManageApiKeys } from './manage-api-keys.migration';
 import { MeterUsage } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
 import { FeedRevocations } from './revocation-feed.migration';
-import { inTransaction } from './sql';
+import { inTransaction, run } from './sql';
 import { SurviveTableChanges } from './survive-table-changes.migration';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
@@ -77,20 +78,20 @@ async function createOrAdopt(
   options: ApiKeyMigrationOptions,
 ): Promise<void> {
   if (!(await existsInOwnSchema(runner, table))) return createTable(runner, table, options);
-  const note = await readNote(runner, table);
+  const note = await readNote(await sessionOf(runner), table);
   await (note ? completeTable(runner, table, note) : adoptTable(runner, table));
 }
 
 async function dropOrRelease(runner: QueryRunner, table: string): Promise<void> {
   if (!(await existsInOwnSchema(runner, table)))
     throw new Error('nestjs-api-key: there is no table api_keys for down to take away');
-  const note = await readNote(runner, table);
+  const note = await readNote(await sessionOf(runner), table);
   if (!note) {
     throw new Error(
       'nestjs-api-key: the comment of table api_keys no longer says whether it was created or adopted, so nothing is taken ' +
         "away. COMMENT ON TABLE api_keys IS '[nestjs-api-key: created]' lets down drop the table.",
     );
   }
-  if (note.origin === 'created') await runner.query(`DROP TABLE ${table}`);
+  if (note.origin === 'created') await run(runner, `DROP TABLE ${table}`);
   else await releaseTable(runner, table, note.zoneless);
 }

@@ -1,6 +1,8 @@
 import type { QueryRunner } from 'typeorm';
 import { quoteName } from '../database/names';
+import { sessionOf } from '../database/session-of';
 import type { ApiKeyMigrationOptions } from './create-api-keys.migration';
+import { run } from './sql';
 import { writeNote } from './table-note';
 
 /** Creates the table as Rails would, with our columns and times with time zone. Index names are those that Rails gives. */
@@ -10,7 +12,9 @@ export async function createTable(
   { ownerType, usersTable }: ApiKeyMigrationOptions,
 ): Promise<void> {
   const reference = usersTable ? `REFERENCES ${quoteName(usersTable)} (id) ON DELETE CASCADE` : '';
-  await runner.query(`
+  await run(
+    runner,
+    `
     CREATE TABLE ${table} (
       id bigserial PRIMARY KEY,
       user_id ${ownerType} NOT NULL ${reference},
@@ -24,9 +28,10 @@ export async function createTable(
       updated_at timestamptz NOT NULL DEFAULT now(),
       key_suffix varchar,
       revoked_at timestamptz
-    )`);
-  await runner.query(`CREATE UNIQUE INDEX index_api_keys_on_key_digest ON ${table} (key_digest)`);
-  await runner.query(`CREATE INDEX index_api_keys_on_key_prefix ON ${table} (key_prefix)`);
-  await runner.query(`CREATE INDEX index_api_keys_on_user_id ON ${table} (user_id)`);
-  await writeNote(runner, table, { origin: 'created' });
+    )`,
+  );
+  await run(runner, `CREATE UNIQUE INDEX index_api_keys_on_key_digest ON ${table} (key_digest)`);
+  await run(runner, `CREATE INDEX index_api_keys_on_key_prefix ON ${table} (key_prefix)`);
+  await run(runner, `CREATE INDEX index_api_keys_on_user_id ON ${table} (user_id)`);
+  await writeNote(await sessionOf(runner), table, { origin: 'created' });
 }

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH } from './sql';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
 /** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */
@@ -10,18 +10,19 @@ export class LimitRates implements MigrationInterface {
   up(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(createWindows(windowsOf(runner)));
-      await runner.query(await takeFunction(runner));
+      await run(runner, createWindows(windowsOf(runner)));
+      await run(runner, await takeFunction(runner));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(
+      await run(
+        runner,
         `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_take')}(text, int, float8, int[], int[])`,
       );
-      await runner.query(`DROP TABLE ${windowsOf(runner)}`);
+      await run(runner, `DROP TABLE ${windowsOf(runner)}`);
     });
   }
 }

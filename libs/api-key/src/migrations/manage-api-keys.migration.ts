@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction } from './sql';
+import { inTransaction, run } from './sql';
 import { eventTableOf, tableOf } from './table-name';
 
 /** The columns that rotation, limits and addresses need. */
@@ -24,8 +24,8 @@ export class ManageApiKeys implements MigrationInterface {
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(`DROP TABLE ${eventTableOf(runner)}`);
-      await runner.query(`DROP INDEX ${indexOf(runner, 'index_api_keys_on_user_id_and_id')}`);
+      await run(runner, `DROP TABLE ${eventTableOf(runner)}`);
+      await run(runner, `DROP INDEX ${indexOf(runner, 'index_api_keys_on_user_id_and_id')}`);
       await dropColumns(runner, tableOf(runner), COLUMNS);
     });
   }
@@ -33,16 +33,19 @@ export class ManageApiKeys implements MigrationInterface {
 
 async function extend(runner: QueryRunner, table: string, events: string): Promise<void> {
   if (!(await addColumns(runner, table, COLUMNS, events))) return;
-  await runner.query(
+  await run(
+    runner,
     `CREATE UNIQUE INDEX index_api_keys_on_replaces_id ON ${table} (replaces_id) WHERE replaces_id IS NOT NULL`,
   );
-  await runner.query(`CREATE INDEX index_api_keys_on_user_id_and_id ON ${table} (user_id, id)`);
+  await run(runner, `CREATE INDEX index_api_keys_on_user_id_and_id ON ${table} (user_id, id)`);
   await createTrail(runner, events);
 }
 
 /** No foreign key: the trail outlives the keys and their owners. */
 async function createTrail(runner: QueryRunner, events: string): Promise<void> {
-  await runner.query(`
+  await run(
+    runner,
+    `
     CREATE TABLE ${events} (
       id bigserial PRIMARY KEY,
       type varchar NOT NULL,
@@ -55,9 +58,10 @@ async function createTrail(runner: QueryRunner, events: string): Promise<void> {
       request_id varchar,
       details jsonb NOT NULL DEFAULT '{}',
       created_at timestamptz NOT NULL DEFAULT now()
-    )`);
-  await runner.query(`CREATE INDEX index_api_key_events_on_key_id_and_id ON ${events} (key_id, id)`);
-  await runner.query(`CREATE INDEX index_api_key_events_on_created_at ON ${events} (created_at)`);
+    )`,
+  );
+  await run(runner, `CREATE INDEX index_api_key_events_on_key_id_and_id ON ${events} (key_id, id)`);
+  await run(runner, `CREATE INDEX index_api_key_events_on_created_at ON ${events} (created_at)`);
 }
 
 function indexOf(runner: QueryRunner, name: string): string {

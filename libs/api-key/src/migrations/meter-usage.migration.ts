@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
 import { EXPOSED, feedFunction } from './revocation-feed.migration';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH } from './sql';
+import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
 /** How much a key may be used in a calendar period of UTC: `day` or `month`. */
@@ -17,22 +17,23 @@ export class MeterUsage implements MigrationInterface {
   up(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       if (await addColumns(runner, tableOf(runner), COLUMNS, usageOf(runner))) {
-        await runner.query(createUsage(usageOf(runner)));
-        await runner.query(createQuotas(quotasOf(runner)));
+        await run(runner, createUsage(usageOf(runner)));
+        await run(runner, createQuotas(quotasOf(runner)));
       }
-      await runner.query(await spendFunction(runner));
-      await runner.query(await feedFunction(runner, [...EXPOSED, ...USAGE_COLUMNS]));
+      await run(runner, await spendFunction(runner));
+      await run(runner, await feedFunction(runner, [...EXPOSED, ...USAGE_COLUMNS]));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(await feedFunction(runner, EXPOSED));
-      await runner.query(
+      await run(runner, await feedFunction(runner, EXPOSED));
+      await run(
+        runner,
         `DROP FUNCTION ${besideTable(runner, 'nestjs_api_key_spend')}(bigint, int, text, int[], int[])`,
       );
-      await runner.query(`DROP TABLE ${quotasOf(runner)}, ${usageOf(runner)}`);
+      await run(runner, `DROP TABLE ${quotasOf(runner)}, ${usageOf(runner)}`);
       await dropColumns(runner, tableOf(runner), COLUMNS);
     });
   }

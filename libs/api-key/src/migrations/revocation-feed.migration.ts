@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction, OWN_SEARCH_PATH } from './sql';
+import { inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
 const FUNCTION = 'nestjs_api_key_feed';
@@ -39,7 +39,7 @@ export class FeedRevocations implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await createTrust(runner);
-      await runner.query(await feedFunction(runner, EXPOSED));
+      await run(runner, await feedFunction(runner, EXPOSED));
       await dropTriggers(runner);
       for (const [name, event] of Object.entries(TRIGGERS)) await createTrigger(runner, name, event);
     });
@@ -49,8 +49,8 @@ export class FeedRevocations implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await dropTriggers(runner);
-      await runner.query(`DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
-      await runner.query(`DROP TABLE ${besideTable(runner, 'api_key_trust')}`);
+      await run(runner, `DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
+      await run(runner, `DROP TABLE ${besideTable(runner, 'api_key_trust')}`);
     });
   }
 }
@@ -58,10 +58,11 @@ export class FeedRevocations implements MigrationInterface {
 /** One row: the largest trust bound that any instance may hold. */
 async function createTrust(runner: QueryRunner): Promise<void> {
   const table = besideTable(runner, 'api_key_trust');
-  await runner.query(
+  await run(
+    runner,
     `CREATE TABLE IF NOT EXISTS ${table} (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), trust_ms bigint NOT NULL)`,
   );
-  await runner.query(`INSERT INTO ${table} (trust_ms) VALUES (2000) ON CONFLICT DO NOTHING`);
+  await run(runner, `INSERT INTO ${table} (trust_ms) VALUES (2000) ON CONFLICT DO NOTHING`);
 }
 
 /** Columns that change without anybody being told. */
@@ -133,14 +134,15 @@ export async function feedFunction(
 async function createTrigger(runner: QueryRunner, name: string, event: string): Promise<void> {
   const table = tableOf(runner);
   const each = name === 'update' || name === 'delete' ? 'ROW' : 'STATEMENT';
-  await runner.query(
+  await run(
+    runner,
     `CREATE TRIGGER nestjs_api_key_feed_${name} ${event} ON ${table}
      FOR EACH ${each} EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}()`,
   );
-  await runner.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER nestjs_api_key_feed_${name}`);
+  await run(runner, `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER nestjs_api_key_feed_${name}`);
 }
 
 async function dropTriggers(runner: QueryRunner): Promise<void> {
   for (const name of Object.keys(TRIGGERS))
-    await runner.query(`DROP TRIGGER IF EXISTS nestjs_api_key_feed_${name} ON ${tableOf(runner)}`);
+    await run(runner, `DROP TRIGGER IF EXISTS nestjs_api_key_feed_${name} ON ${tableOf(runner)}`);
 }

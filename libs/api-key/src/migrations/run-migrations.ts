@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
+import { flag, text } from '../database/fields';
+import { row, rows, run } from './sql';
 
 /** Key of the advisory lock; any number will do that nobody else is likely to take. */
 const LOCK = '4706327181153905';
@@ -15,13 +17,14 @@ interface PgClient {
  * Runs the pending migrations of a data source, each in its own transaction, behind an advisory lock: any number
  * of instances may call it at once, and one of them migrates. Needs a connection of its own to the primary,
  * so not one through a pooler in transaction mode. It waits for the others, and its statements take, as long as
- * need be, whatever `statement_timeout` and `query_timeout` the data source has.
+ * need be, whatever time-outs the data source has; transactions are READ COMMITTED, and times are written as ISO.
+ * The session gets its settings back.
  * @returns the names of the migrations that this call ran
  */
 export async function runMigrations(dataSource: DataSource): Promise<string[]> {
   const runner = dataSource.createQueryRunner('master');
   try {
-    return await withoutTimeLimits(runner, async () => {
+    return await withSettings(runner, async () => {
       await takeLock(runner);
       const executor = new MigrationExecutor(dataSource, runner);
       executor.transaction = 'each';
@@ -33,29 +36,73 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
   }
 }
 
-/** Runs a step without time limits and gives its limits and locks back, or hangs up: the pool gets no connection with a trace of it. */
-async function withoutTimeLimits<T>(runner: QueryRunner, step: () => Promise<T>): Promise<T> {
+/** Settings of the session while it migrates. Those that the server does not know are left out. */
+const SETTINGS: Readonly<Record<string, string>> = {
+  statement_timeout: '0',
+  transaction_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  default_transaction_isolation: 'read committed',
+  // The order of day and month in what is written stays.
+  DateStyle: 'ISO',
+};
+
+/**
+ * Runs a step with settings of its own and gives the session's settings and locks back, or hangs
+ * up: the pool gets no connection with a trace of it.
+ */
+async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Promise<T> {
   const client: PgClient = await runner.connect();
   const parameters = client.connectionParameters ?? {};
   const { query_timeout: queryTimeout } = parameters;
-  const [{ before }] = await runner.query(`SELECT current_setting('statement_timeout') AS before`);
-  await runner.query('SET statement_timeout = 0');
   parameters.query_timeout = 0;
   try {
-    return await step();
+    return await inOwnSettings(runner, step, () => client.end());
   } finally {
     parameters.query_timeout = queryTimeout;
-    await runner
-      .query(`SELECT pg_advisory_unlock(${LOCK}), set_config('statement_timeout', $1, false)`, [before])
-      .catch(() => client.end());
   }
+}
+
+async function inOwnSettings<T>(
+  runner: QueryRunner,
+  step: () => Promise<T>,
+  hangUp: () => Promise<void>,
+): Promise<T> {
+  const before = await settingsOf(runner);
+  try {
+    await set(runner, SETTINGS);
+    return await step();
+  } finally {
+    await giveBack(runner, before).catch(hangUp);
+  }
+}
+
+/** Of those in SETTINGS that the server knows, what they are. */
+async function settingsOf(runner: QueryRunner): Promise<Readonly<Record<string, string>>> {
+  const known = await rows(
+    runner,
+    'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY ($1)',
+    [Object.keys(SETTINGS)],
+  );
+  return Object.fromEntries(known.map((each) => [text(each, 'name'), text(each, 'value')]));
+}
+
+function set(runner: QueryRunner, settings: Readonly<Record<string, string>>): Promise<void> {
+  return run(
+    runner,
+    'SELECT set_config(key, value, false) FROM json_each_text($1) WHERE key IN (SELECT name FROM pg_settings)',
+    [JSON.stringify(settings)],
+  );
+}
+
+async function giveBack(runner: QueryRunner, before: Readonly<Record<string, string>>): Promise<void> {
+  await run(runner, `SELECT pg_advisory_unlock(${LOCK})::text`);
+  await set(runner, before);
 }
 
 /** Asks again and again: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY of the one that migrates would wait for that. */
 async function takeLock(runner: QueryRunner): Promise<void> {
-  for (;;) {
-    const [{ taken }] = await runner.query(`SELECT pg_try_advisory_lock(${LOCK}) AS taken`);
-    if (taken) return;
-    await delay(POLL_MS);
-  }
+  const isTaken = async () =>
+    flag(await row(runner, `SELECT pg_try_advisory_lock(${LOCK})::text AS taken`), 'taken');
+  while (!(await isTaken())) await delay(POLL_MS);
 }

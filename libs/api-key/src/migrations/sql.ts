@@ -1,4 +1,8 @@
 import type { QueryRunner } from 'typeorm';
+import type { Row } from '../database/as-text';
+import { codeOf } from '../database/error-codes';
+import { flag, text } from '../database/fields';
+import { sessionOf } from '../database/session-of';
 
 const LOCK_NOT_AVAILABLE = '55P03';
 const LOCK_TIMEOUT_MS = 2_000;
@@ -12,6 +16,38 @@ export const HIT_LOCK_TIMEOUT_MS = 900;
  * operators mean those of PostgreSQL. Tables are named with their schema.
  */
 export const OWN_SEARCH_PATH = 'SET search_path = pg_catalog, pg_temp';
+
+/** Runs a statement on the connection of a runner. */
+export async function run(
+  runner: QueryRunner,
+  statement: string,
+  values: readonly unknown[] = [],
+): Promise<void> {
+  await (await sessionOf(runner)).run(statement, values);
+}
+
+/** The rows of a statement on the connection of a runner, each column as text. */
+export async function rows(
+  runner: QueryRunner,
+  statement: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Row[]> {
+  return (await sessionOf(runner)).rows(statement, values);
+}
+
+/** The first row of a statement on the connection of a runner. @throws Error if there is none */
+export async function row(
+  runner: QueryRunner,
+  statement: string,
+  values: readonly unknown[] = [],
+): Promise<Row> {
+  return (await sessionOf(runner)).row(statement, values);
+}
+
+/** Whether there is a function, by its name with its types. */
+export async function functionExists(runner: QueryRunner, name: string): Promise<boolean> {
+  return flag(await row(runner, 'SELECT (to_regprocedure($1) IS NOT NULL)::text AS made', [name]), 'made');
+}
 
 /** Text as an SQL literal, for the statements that take no parameters. */
 export function quoteLiteral(text: string): string {
@@ -37,10 +73,11 @@ export async function withSetting(
   [name, value]: readonly [string, string],
   step: () => Promise<unknown>,
 ): Promise<void> {
-  const [{ before }] = await runner.query('SELECT current_setting($1) AS before', [name]);
-  await runner.query('SELECT set_config($1, $2, true)', [name, value]);
+  const set = (to: string) => run(runner, 'SELECT set_config($1, $2, true)', [name, to]);
+  const before = text(await row(runner, 'SELECT current_setting($1) AS before', [name]), 'before');
+  await set(value);
   await step();
-  await runner.query('SELECT set_config($1, $2, true)', [name, before]);
+  await set(before);
 }
 
 /**
@@ -50,14 +87,14 @@ export async function withSetting(
  */
 export async function withShortLock(runner: QueryRunner, statement: string): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    await runner.query('SAVEPOINT api_key_lock');
+    await run(runner, 'SAVEPOINT api_key_lock');
     try {
-      await withSetting(runner, ['lock_timeout', String(LOCK_TIMEOUT_MS)], () => runner.query(statement));
-      await runner.query('RELEASE SAVEPOINT api_key_lock');
+      await withSetting(runner, ['lock_timeout', String(LOCK_TIMEOUT_MS)], () => run(runner, statement));
+      await run(runner, 'RELEASE SAVEPOINT api_key_lock');
       return;
     } catch (error) {
-      await runner.query('ROLLBACK TO SAVEPOINT api_key_lock');
-      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) throw error;
+      await run(runner, 'ROLLBACK TO SAVEPOINT api_key_lock');
+      if (codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
     }
   }
   throw new Error(

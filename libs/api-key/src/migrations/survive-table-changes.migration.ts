@@ -3,7 +3,7 @@ import { spendTogether, takeTogether } from './count-together.migration';
 import { takeFunction } from './limit-rates.migration';
 import { spendFunction } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction } from './sql';
+import { inTransaction, run } from './sql';
 import { schemaOfKeys, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { markFunction, replaceFeeds, tellFunctionIn } from './tell-silent-changes.migration';
@@ -32,9 +32,9 @@ export class SurviveTableChanges implements MigrationInterface {
 /** All functions of the library, as this version has them. */
 async function replaceFunctions(runner: QueryRunner): Promise<void> {
   const schema = await schemaOfKeys(runner);
-  await runner.query(markFunction(schema));
-  await runner.query(tellFunctionIn(schema));
+  await run(runner, markFunction(schema));
+  await run(runner, tellFunctionIn(schema));
   await replaceFeeds(runner, tellFunction(schema));
   for (const write of [takeFunction, spendFunction, takeTogether, spendTogether])
-    await runner.query(await write(runner));
+    await run(runner, await write(runner));
 }

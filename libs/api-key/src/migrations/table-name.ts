@@ -1,5 +1,7 @@
 import type { QueryRunner } from 'typeorm';
+import { text } from '../database/fields';
 import { quoteName } from '../database/names';
+import { row } from './sql';
 
 /** The table of keys, quoted, in the schema of the data source where it names one. */
 export function tableOf(runner: QueryRunner): string {
@@ -21,11 +23,12 @@ export function besideTable(runner: QueryRunner, name: string): string {
  * trigger may lead elsewhere.
  */
 export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
-  const [{ schema }] = await runner.query(
+  const found = await row(
+    runner,
     `SELECT format('%I', nspname) AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::regclass`,
     [tableOf(runner)],
   );
-  return schema;
+  return text(found, 'schema');
 }
 
 /** The quoted name of anything of ours, with its schema whatever the data source names. */

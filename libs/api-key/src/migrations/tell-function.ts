@@ -1,4 +1,5 @@
 import type { QueryRunner } from 'typeorm';
+import { functionExists } from './sql';
 import { schemaOfKeys } from './table-name';
 
 /** The name of the function that tells a change, in a quoted schema. */
@@ -11,8 +12,5 @@ export function tellFunction(schema: string): string {
  */
 export async function notifyFunction(runner: QueryRunner): Promise<string> {
   const tell = tellFunction(await schemaOfKeys(runner));
-  const [{ made }] = await runner.query('SELECT to_regprocedure($1) IS NOT NULL AS made', [
-    `${tell}(text, text)`,
-  ]);
-  return made ? tell : 'pg_notify';
+  return (await functionExists(runner, `${tell}(text, text)`)) ? tell : 'pg_notify';
 }

@@ -1,7 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { number, text } from '../database/fields';
 import { existsInOwnSchema } from './own-schema';
 import { feedFunction } from './revocation-feed.migration';
-import { inTransaction, OWN_SEARCH_PATH } from './sql';
+import { inTransaction, OWN_SEARCH_PATH, row, run } from './sql';
 import { schemaOfKeys, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
@@ -25,9 +26,9 @@ export class TellSilentChanges implements MigrationInterface {
       await refuseOldServer(runner);
       await existsInOwnSchema(runner, tableOf(runner));
       const schema = await schemaOfKeys(runner);
-      await runner.query(createSilentChanges(schema));
-      await runner.query(markFunction(schema));
-      await runner.query(tellFunctionIn(schema));
+      await run(runner, createSilentChanges(schema));
+      await run(runner, markFunction(schema));
+      await run(runner, tellFunctionIn(schema));
       await grant(runner, schema);
       await replaceFeeds(runner, tellFunction(schema));
     });
@@ -38,28 +39,29 @@ export class TellSilentChanges implements MigrationInterface {
       await existsInOwnSchema(runner, tableOf(runner));
       const schema = await schemaOfKeys(runner);
       await replaceFeeds(runner, 'pg_notify');
-      await runner.query(`DROP FUNCTION ${tellFunction(schema)}(text, text)`);
-      await runner.query(`DROP FUNCTION ${schema}.nestjs_api_key_mark_silent()`);
-      await runner.query(`DROP TABLE ${schema}.api_key_silent_changes`);
+      await run(runner, `DROP FUNCTION ${tellFunction(schema)}(text, text)`);
+      await run(runner, `DROP FUNCTION ${schema}.nestjs_api_key_mark_silent()`);
+      await run(runner, `DROP TABLE ${schema}.api_key_silent_changes`);
     });
   }
 }
 
 async function refuseOldServer(runner: QueryRunner): Promise<void> {
-  const [{ number, version }] = await runner.query(
-    `SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version`,
+  const server = await row(
+    runner,
+    `SELECT current_setting('server_version_num') AS number, current_setting('server_version') AS version`,
   );
-  if (number >= OLDEST_SERVER) return;
+  if (number(server, 'number') >= OLDEST_SERVER) return;
   throw new Error(
-    `nestjs-api-key: PostgreSQL 13 or later is needed, and this server is ${version}. ` +
+    `nestjs-api-key: PostgreSQL 13 or later is needed, and this server is ${text(server, 'version')}. ` +
       'Upgrade it, and migrate again; nothing was changed.',
   );
 }
 
 /** The feeds of keys and, where there is one, of owners, with the function that they notify by. */
 export async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> {
-  await runner.query(await feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
-  if (await findOwnerFeed(runner)) await runner.query(await ownerFeedFunction(runner, notify));
+  await run(runner, await feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
+  if (await findOwnerFeed(runner)) await run(runner, await ownerFeedFunction(runner, notify));
 }
 
 /**
@@ -107,7 +109,8 @@ export function tellFunctionIn(schema: string): string {
  * of others call these.
  */
 async function grant(runner: QueryRunner, schema: string): Promise<void> {
-  await runner.query(
+  await run(
+    runner,
     `GRANT EXECUTE ON FUNCTION ${schema}.nestjs_api_key_mark_silent(), ${tellFunction(schema)}(text, text) TO PUBLIC`,
   );
 }

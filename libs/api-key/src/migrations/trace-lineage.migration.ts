@@ -3,7 +3,7 @@ import { addColumns, dropColumns } from './add-columns';
 import { USAGE_COLUMNS } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
 import { EXPOSED, feedFunction } from './revocation-feed.migration';
-import { inTransaction } from './sql';
+import { inTransaction, run } from './sql';
 import { tableOf } from './table-name';
 
 /**
@@ -26,17 +26,18 @@ export class TraceLineage implements MigrationInterface {
   up(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       if (await addColumns(runner, tableOf(runner), COLUMNS, null))
-        await runner.query(
+        await run(
+          runner,
           `CREATE INDEX index_api_keys_on_ancestor_ids ON ${tableOf(runner)} USING gin (ancestor_ids) WITH (fastupdate = off) WHERE ancestor_ids IS NOT NULL`,
         );
-      await runner.query(await feedFunction(runner, EXPOSED_WITH_LINEAGE));
+      await run(runner, await feedFunction(runner, EXPOSED_WITH_LINEAGE));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await runner.query(await feedFunction(runner, EXPOSED_BEFORE));
+      await run(runner, await feedFunction(runner, EXPOSED_BEFORE));
       await dropColumns(runner, tableOf(runner), COLUMNS);
     });
   }

@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { quoteName } from '../database/names';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction, OWN_SEARCH_PATH, quoteLiteral, withShortLock } from './sql';
+import { functionExists, inTransaction, OWN_SEARCH_PATH, quoteLiteral, run, withShortLock } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 
@@ -33,7 +33,7 @@ export function watchUsers(usersTable: string, options: WatchUsersOptions): new 
     down(runner: QueryRunner): Promise<void> {
       return inTransaction(runner, async () => {
         await dropTriggers(runner, quoteName(usersTable));
-        await runner.query(`DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
+        await run(runner, `DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
       });
     }
   };
@@ -45,7 +45,7 @@ async function install(
   { ignore = [] }: WatchUsersOptions,
 ): Promise<void> {
   await existsInOwnSchema(runner, tableOf(runner));
-  await runner.query(await ownerFeedFunction(runner, await notifyFunction(runner)));
+  await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
   await dropTriggers(runner, users);
   for (const [name, event] of Object.entries(EVENTS)) {
     const trigger = `nestjs_api_key_owner_${name}`;
@@ -61,10 +61,7 @@ async function install(
 
 /** Whether changes of owners are told: that is for the application to choose. */
 export async function findOwnerFeed(runner: QueryRunner): Promise<boolean> {
-  const [{ made }] = await runner.query('SELECT to_regprocedure($1) IS NOT NULL AS made', [
-    `${await qualifiedName(runner, FUNCTION)}()`,
-  ]);
-  return made;
+  return functionExists(runner, `${await qualifiedName(runner, FUNCTION)}()`);
 }
 
 /**
@@ -111,5 +108,5 @@ export async function ownerFeedFunction(runner: QueryRunner, notify: string): Pr
 
 async function dropTriggers(runner: QueryRunner, users: string): Promise<void> {
   for (const name of Object.keys(EVENTS))
-    await runner.query(`DROP TRIGGER IF EXISTS nestjs_api_key_owner_${name} ON ${users}`);
+    await run(runner, `DROP TRIGGER IF EXISTS nestjs_api_key_owner_${name} ON ${users}`);
 }
