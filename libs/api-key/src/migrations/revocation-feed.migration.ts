@@ -1,9 +1,14 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import {
+  createFeedTrigger,
+  FEED_FUNCTION,
+  FEED_TRIGGER_NAMES,
+  type FeedTrigger,
+} from '../database/feed-triggers';
 import { existsInOwnSchema } from './own-schema';
 import { inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
-
-const FUNCTION = 'nestjs_api_key_feed';
+import { createTrigger } from './triggers';
 
 /** What a cached key exposes: a change of any of these evicts it. Last uses and `updated_at` do not. */
 export const EXPOSED: readonly string[] = [
@@ -24,13 +29,6 @@ export const EXPOSED: readonly string[] = [
   'created_at',
 ];
 
-const TRIGGERS = {
-  insert: 'AFTER INSERT',
-  update: 'AFTER UPDATE',
-  delete: 'AFTER DELETE',
-  truncate: 'AFTER TRUNCATE',
-} as const;
-
 /** Installs the triggers that tell every instance of a change, and the table of how long instances trust what they remember. */
 export class FeedRevocations implements MigrationInterface {
   readonly name = 'FeedRevocations1764028800000';
@@ -41,7 +39,8 @@ export class FeedRevocations implements MigrationInterface {
       await createTrust(runner);
       await run(runner, await feedFunction(runner, EXPOSED));
       await dropTriggers(runner);
-      for (const [name, event] of Object.entries(TRIGGERS)) await createTrigger(runner, name, event);
+      for (const [name, create] of feedTriggers(runner))
+        await createTrigger(runner, tableOf(runner), name, create);
     });
   }
 
@@ -49,7 +48,7 @@ export class FeedRevocations implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await dropTriggers(runner);
-      await run(runner, `DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
+      await run(runner, `DROP FUNCTION ${besideTable(runner, FEED_FUNCTION)}()`);
       await run(runner, `DROP TABLE ${besideTable(runner, 'api_key_trust')}`);
     });
   }
@@ -84,7 +83,7 @@ export async function feedFunction(
 ): Promise<string> {
   const row = (record: string) => `ROW(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
   const columns = `'{${exposed.join(',')}}'::text[]`;
-  return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
+  return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FEED_FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
     DECLARE
       channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid;
       key_id text;
@@ -130,19 +129,14 @@ export async function feedFunction(
     END $feed$`;
 }
 
-/** ENABLE ALWAYS: also for what a session with \`session_replication_role = replica\` does. */
-async function createTrigger(runner: QueryRunner, name: string, event: string): Promise<void> {
-  const table = tableOf(runner);
-  const each = name === 'update' || name === 'delete' ? 'ROW' : 'STATEMENT';
-  await run(
-    runner,
-    `CREATE TRIGGER nestjs_api_key_feed_${name} ${event} ON ${table}
-     FOR EACH ${each} EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}()`,
-  );
-  await run(runner, `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER nestjs_api_key_feed_${name}`);
+/** The triggers by name, each with the SQL that creates it. */
+export function feedTriggers(runner: QueryRunner): ReadonlyMap<string, string> {
+  const create = (name: FeedTrigger) =>
+    createFeedTrigger(name, tableOf(runner), besideTable(runner, FEED_FUNCTION));
+  return new Map(FEED_TRIGGER_NAMES.map((name) => [name, create(name)]));
 }
 
 async function dropTriggers(runner: QueryRunner): Promise<void> {
-  for (const name of Object.keys(TRIGGERS))
-    await run(runner, `DROP TRIGGER IF EXISTS nestjs_api_key_feed_${name} ON ${tableOf(runner)}`);
+  for (const name of FEED_TRIGGER_NAMES)
+    await run(runner, `DROP TRIGGER IF EXISTS ${name} ON ${tableOf(runner)}`);
 }

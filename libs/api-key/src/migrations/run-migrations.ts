@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
+import { codeOf } from '../database/error-codes';
 import { flag, text } from '../database/fields';
-import { row, rows, run } from './sql';
+import { inTransaction, row, rows, run } from './sql';
+import { RESTORE, type Restoring } from './triggers';
 
 /** Key of the advisory lock; any number will do that nobody else is likely to take. */
 const LOCK = '4706327181153905';
 const POLL_MS = 100;
+const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** What `pg` does not type of its client: the limit on the wait for an answer, which it reads anew for each query. */
 interface PgClient {
@@ -19,6 +22,8 @@ interface PgClient {
  * so not one through a pooler in transaction mode. It waits for the others, and its statements take, as long as
  * need be, whatever time-outs the data source has; transactions are READ COMMITTED, and times are written as ISO.
  * The session gets its settings back.
+ * Creates triggers of ours that are missing, as on a table that was swapped by rename or restored. Those that somebody
+ * disabled stay so.
  * @returns the names of the migrations that this call ran
  */
 export async function runMigrations(dataSource: DataSource): Promise<string[]> {
@@ -29,10 +34,26 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
       const executor = new MigrationExecutor(dataSource, runner);
       executor.transaction = 'each';
       const migrations = await executor.executePendingMigrations();
+      await restore(runner);
       return migrations.map(({ name }) => name);
     });
   } finally {
     await runner.release();
+  }
+}
+
+/**
+ * What migrations on record made is made again if it is missing. A role that does not own the table
+ * may not, and the application starts all the same: without its triggers nothing is cached.
+ */
+async function restore(runner: QueryRunner): Promise<void> {
+  for (const migration of runner.connection.migrations) {
+    if (!(RESTORE in migration)) continue;
+    try {
+      await inTransaction(runner, () => (migration as Restoring)[RESTORE](runner));
+    } catch (error) {
+      if (codeOf(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+    }
   }
 }
 

@@ -44,6 +44,11 @@ export async function row(
   return (await sessionOf(runner)).row(statement, values);
 }
 
+/** Whether there is a table, by its quoted name. */
+export async function tableExists(runner: QueryRunner, name: string): Promise<boolean> {
+  return flag(await row(runner, 'SELECT (to_regclass($1) IS NOT NULL)::text AS made', [name]), 'made');
+}
+
 /** Whether there is a function, by its name with its types. */
 export async function functionExists(runner: QueryRunner, name: string): Promise<boolean> {
   return flag(await row(runner, 'SELECT (to_regprocedure($1) IS NOT NULL)::text AS made', [name]), 'made');

@@ -1,19 +1,22 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { FEED_FUNCTION } from '../database/feed-triggers';
 import { spendTogether, takeTogether } from './count-together.migration';
 import { takeFunction } from './limit-rates.migration';
 import { spendFunction } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction, run } from './sql';
-import { schemaOfKeys, tableOf } from './table-name';
+import { feedTriggers } from './revocation-feed.migration';
+import { functionExists, inTransaction, run } from './sql';
+import { qualifiedName, schemaOfKeys, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { markFunction, replaceFeeds, tellFunctionIn } from './tell-silent-changes.migration';
+import { RESTORE, type Restoring, restoreTriggers } from './triggers';
 
 /**
  * Replaces all functions of the library in the database. Those of earlier versions counted in the
  * tables that the search path of the session led to. In sessions that had updated before, they
  * failed each change of a key once somebody changed the type of a column.
  */
-export class SurviveTableChanges implements MigrationInterface {
+export class SurviveTableChanges implements MigrationInterface, Restoring {
   readonly name = 'SurviveTableChanges1764720000000';
 
   up(runner: QueryRunner): Promise<void> {
@@ -21,6 +24,14 @@ export class SurviveTableChanges implements MigrationInterface {
       await existsInOwnSchema(runner, tableOf(runner));
       await replaceFunctions(runner);
     });
+  }
+
+  /** Creates the triggers on a table of keys that stands in the place of another one. */
+  async [RESTORE](runner: QueryRunner): Promise<void> {
+    if (!(await existsInOwnSchema(runner, tableOf(runner)))) return;
+    if (!(await functionExists(runner, `${await qualifiedName(runner, FEED_FUNCTION)}()`)))
+      await replaceFunctions(runner);
+    await restoreTriggers(runner, tableOf(runner), feedTriggers(runner));
   }
 
   /** Keeps the functions: they are right for the earlier versions as well. */

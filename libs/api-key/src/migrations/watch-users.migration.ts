@@ -1,9 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { quoteName } from '../database/names';
 import { existsInOwnSchema } from './own-schema';
-import { functionExists, inTransaction, OWN_SEARCH_PATH, quoteLiteral, run, withShortLock } from './sql';
+import { functionExists, inTransaction, OWN_SEARCH_PATH, quoteLiteral, run, tableExists } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
+import { createTrigger, RESTORE, type Restoring, restoreTriggers } from './triggers';
 
 /** Which changes of a user make every instance ask `loadUser` again. */
 export interface WatchUsersOptions {
@@ -23,11 +24,20 @@ const LONGEST_ID_BYTES = 7_000;
 
 /** Triggers on the users table: what `loadUser` returned is forgotten everywhere when the row changes or goes. */
 export function watchUsers(usersTable: string, options: WatchUsersOptions): new () => MigrationInterface {
-  return class WatchUsers implements MigrationInterface {
+  return class WatchUsers implements MigrationInterface, Restoring {
     readonly name = 'WatchUsers1764115200000';
 
     up(runner: QueryRunner): Promise<void> {
       return inTransaction(runner, () => install(runner, quoteName(usersTable), options));
+    }
+
+    /** Creates the triggers on a table of users that stands in the place of another one. */
+    async [RESTORE](runner: QueryRunner): Promise<void> {
+      const users = quoteName(usersTable);
+      if (!(await tableExists(runner, users)) || !(await tableExists(runner, tableOf(runner)))) return;
+      if (!(await findOwnerFeed(runner)))
+        await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
+      await restoreTriggers(runner, users, ownerTriggers(runner, users, options));
     }
 
     down(runner: QueryRunner): Promise<void> {
@@ -39,24 +49,27 @@ export function watchUsers(usersTable: string, options: WatchUsersOptions): new 
   };
 }
 
-async function install(
-  runner: QueryRunner,
-  users: string,
-  { ignore = [] }: WatchUsersOptions,
-): Promise<void> {
+async function install(runner: QueryRunner, users: string, options: WatchUsersOptions): Promise<void> {
   await existsInOwnSchema(runner, tableOf(runner));
   await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
   await dropTriggers(runner, users);
-  for (const [name, event] of Object.entries(EVENTS)) {
-    const trigger = `nestjs_api_key_owner_${name}`;
-    const ignored = ignore.map(quoteLiteral).join(', ');
-    await withShortLock(
-      runner,
-      `CREATE TRIGGER ${trigger} ${event.replace('%s', () => users)}
-       EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}(${ignored});
-       ALTER TABLE ${users} ENABLE ALWAYS TRIGGER ${trigger}`,
-    );
-  }
+  for (const [name, create] of ownerTriggers(runner, users, options))
+    await createTrigger(runner, users, name, create);
+}
+
+/** The triggers by name, each with the SQL that creates it. */
+function ownerTriggers(
+  runner: QueryRunner,
+  users: string,
+  { ignore = [] }: WatchUsersOptions,
+): ReadonlyMap<string, string> {
+  const call = `EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}(${ignore.map(quoteLiteral).join(', ')})`;
+  return new Map(
+    Object.entries(EVENTS).map(([of, event]) => {
+      const name = `nestjs_api_key_owner_${of}`;
+      return [name, `CREATE TRIGGER ${name} ${event.replace('%s', () => users)} ${call}`];
+    }),
+  );
 }
 
 /** Whether changes of owners are told: that is for the application to choose. */

@@ -1,11 +1,3 @@
-/** The triggers on table `api_keys` that the migration installs and the feed lives on. */
-export const FEED_TRIGGERS = [
-  'nestjs_api_key_feed_insert',
-  'nestjs_api_key_feed_update',
-  'nestjs_api_key_feed_delete',
-  'nestjs_api_key_feed_truncate',
-] as const;
-
 /** Before the oid of the table, the name of its channel. */
 export const FEED_CHANNEL = 'nestjs_api_key_feed_';
 

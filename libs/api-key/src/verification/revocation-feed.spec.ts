@@ -147,7 +147,7 @@ it('where the triggers are off it does not listen, and says so', async () => {
   listen();
   await until(() => said.length > 0);
   expect(said[0]).toMatch(
-    /triggers nestjs_api_key_feed_update are missing or not ENABLE ALWAYS: run the migrations/,
+    /triggers nestjs_api_key_feed_update are missing or not ENABLE ALWAYS: run as the owner of the table: ALTER TABLE "public"."api_keys" ENABLE ALWAYS TRIGGER nestjs_api_key_feed_update$/,
   );
   expect([isHeld(), lease.session]).toEqual([false, null]);
   await until(async () => (await connections()) === 0);

@@ -5,6 +5,12 @@ import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from 
 import type { Client, Notification } from 'pg';
 import { replica } from '../database/begin';
 import type { Database } from '../database/database';
+import {
+  createFeedTrigger,
+  enableAlways,
+  FEED_FUNCTION,
+  FEED_TRIGGER_NAMES,
+} from '../database/feed-triggers';
 import { flag, number, text, textOrNull } from '../database/fields';
 import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
 import { Session } from '../database/session';
@@ -12,7 +18,7 @@ import { wordsOf } from '../error-words';
 import { inTime } from '../eventually';
 import { BackOff } from './back-off';
 import { type Clock, momentOf } from './clock';
-import { FEED_TRIGGERS, feedChannel } from './feed-names';
+import { feedChannel } from './feed-names';
 import { Heartbeats } from './heartbeats';
 import type { Lease } from './lease';
 import { QueueWatch } from './queue-watch';
@@ -270,17 +276,25 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   private async checkTriggers(statements: Session): Promise<void> {
+    const { tables } = this.database;
     const rows = await statements.rows(
-      `SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass AND tgenabled = 'A' AND NOT tgisinternal`,
-      [this.database.tables.keys],
+      'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal',
+      [tables.keys],
     );
-    const present = rows.map((row) => text(row, 'tgname'));
-    const missing = FEED_TRIGGERS.filter((name) => !present.includes(name));
-    if (missing.length > 0)
-      throw new FeedMissing(
-        `triggers ${missing.join(', ')} are missing or not ENABLE ALWAYS: run the migrations of apiKeyMigrations()`,
-        true,
-      );
+    const states = new Map(rows.map((row) => [text(row, 'tgname'), text(row, 'state')]));
+    const wrong = FEED_TRIGGER_NAMES.filter((name) => states.get(name) !== 'A');
+    if (wrong.length === 0) return;
+    const missing = wrong.filter((name) => !states.has(name));
+    const statement = [
+      ...missing.map((name) => createFeedTrigger(name, tables.keys, tables.beside(FEED_FUNCTION))),
+      ...wrong.map((name) => enableAlways(name, tables.keys)),
+    ].join('; ');
+    throw new FeedMissing(
+      `triggers ${wrong.join(', ')} are missing or not ENABLE ALWAYS: ` +
+        `${missing.length > 0 ? 'call runMigrations(dataSource), which creates those that are missing, or run' : 'run'} ` +
+        `as the owner of the table: ${statement}`,
+      true,
+    );
   }
 
   /** Says once what is wrong, and once that it is right again. */
