@@ -151,3 +151,36 @@ it('why a table cannot be used is the cause of what is said', async () => {
   await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
   expect(refused).toMatchObject({ cause: { code: '42P01' } });
 });
+
+/** Has a look-up send another text than it would. */
+async function finding(digest: string, change: (text: string) => string): Promise<unknown> {
+  const { query } = Client.prototype;
+  const spy = jest.spyOn(Client.prototype, 'query').mockImplementation(function (
+    this: Client,
+    ...given: unknown[]
+  ) {
+    const [config, ...rest] = given as [{ name: string; text: string }];
+    return Reflect.apply(query as never, this, [
+      { ...config, name: undefined, text: change(config.text) },
+      ...rest,
+    ]);
+  } as never);
+  try {
+    return await store.find(digest);
+  } finally {
+    spy.mockRestore();
+  }
+}
+
+it('a look-up that a replica answers fails, for the key may be revoked by now', async () => {
+  const asked = finding('forever', (text) => text.replace('pg_is_in_recovery()', 'true'));
+  await expect(asked).rejects.toMatchObject({ code: 'EREPLICA' });
+});
+
+it('a look-up whose answer cannot be read fails, and the next one is answered', async () => {
+  const asked = finding('hour', (text) =>
+    text.replace(/CASE WHEN expires_at = '-infinity'.*END AS life_ms/s, "'soon' AS life_ms"),
+  );
+  await expect(asked).rejects.toMatchObject({ code: 'UNREADABLE_VALUE' });
+  expect(await store.find('forever')).toMatchObject({ digest: 'forever' });
+});

@@ -1,6 +1,7 @@
 import type { ApiKey } from '../api-key.entity';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
+import { replica } from '../database/begin';
 import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
 import { flag, numberOrNull, text } from '../database/fields';
@@ -38,7 +39,7 @@ export class KeyStore {
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
     this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
-      select.send(client, value, (error, rows) => answered(error, rows && keysOf(rows)));
+      select.send(client, value, (error, rows) => (rows ? answerWith(rows, answered) : answered(error)));
       return () => canceller.cancel(client);
     });
   }
@@ -80,7 +81,7 @@ export class KeyStore {
   }
 
   private statement(where: string): string {
-    return `SELECT ${API_KEY_COLUMNS}, key_digest::text, (revoked_at IS NOT NULL)::text AS is_revoked,
+    return `SELECT ${API_KEY_COLUMNS}, key_digest::text, (revoked_at IS NOT NULL)::text AS is_revoked, pg_is_in_recovery()::text AS standby,
         CASE WHEN expires_at = '-infinity' THEN '0'
              WHEN isfinite(expires_at) THEN floor((date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())) * 1000)::bigint::text
         END AS life_ms
@@ -114,7 +115,24 @@ export function firstOf(
   return null;
 }
 
+/** What cannot be read fails the look-up: an error in a callback of the driver would end the process. */
+function answerWith(
+  rows: readonly Row[],
+  answered: (error: Error | null, found?: ReadonlyMap<string, StoredKey>) => void,
+): void {
+  let found: ReadonlyMap<string, StoredKey>;
+  try {
+    found = keysOf(rows);
+  } catch (error) {
+    answered(error as Error);
+    return;
+  }
+  answered(null, found);
+}
+
+/** @throws Error if a replica answered, where a key may live that was revoked */
 function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
+  if (rows.some((row) => flag(row, 'standby'))) throw replica();
   return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
 }
 

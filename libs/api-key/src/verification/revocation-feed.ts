@@ -63,9 +63,9 @@ const KEEP_SESSION = `SELECT set_config(name, '0', false) FROM pg_settings WHERE
  */
 const QUEUE_USAGE = 'pg_notification_queue_usage()::numeric::text';
 
-/** A listener in the background keeps no process alive; `pg` has this and does not type it. */
+/** A listener in the background keeps no process alive; `pg` has this, `pg-native` has not. */
 interface Unreferenced {
-  unref(): void;
+  unref?(): void;
 }
 
 /** One listening connection, and the heartbeats that it has sent: those of another never count for it. */
@@ -149,7 +149,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
       await Promise.race([client.connect(), ended]);
-      (client as Client & Unreferenced).unref();
+      (client as Client & Unreferenced).unref?.();
       const session = await Promise.race([this.open(client, over.signal), ended]);
       await Promise.race([this.beat(session, over.signal), ended]);
     } finally {
@@ -348,8 +348,8 @@ function unproven(): Error {
 /** Ends a connection without waiting for one that does not answer. */
 async function close(client: Client): Promise<void> {
   const { connection } = client as unknown as {
-    readonly connection: { readonly stream: { destroy(): void } };
+    readonly connection?: { readonly stream?: { destroy(): void } };
   };
   await Promise.race([client.end().catch(() => {}), delay(CLOSE_MS, undefined, { ref: false })]);
-  connection.stream.destroy();
+  connection?.stream?.destroy();
 }
