@@ -57,7 +57,8 @@ export class Session {
     const query: TimedQuery = {
       name: this.name,
       text,
-      values: values.map(parameter),
+      // Without values it goes out by the simple protocol, which takes several statements at once.
+      values: values.length > 0 ? values.map(parameter) : undefined,
       types: AS_TEXT,
       query_timeout: this.timeoutMs,
     };
