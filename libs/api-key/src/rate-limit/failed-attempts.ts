@@ -80,7 +80,7 @@ export class FailedAttempts {
     if (now < this.quietUntil) return;
     this.quietUntil = now + windowMs;
     this.logger.warn(
-      `${block || 'An unknown address'} presents many keys that are none of ours (failedAttempts: ${limit} in ${windowMs / 1_000} s): ` +
+      `${block || 'An unknown address'} presents many keys that are unknown or have ended (failedAttempts: ${limit} in ${windowMs / 1_000} s): ` +
         'its look-ups go out together, so that they cost little; no key is blocked.',
     );
   }
