@@ -12,14 +12,19 @@ export class HealthController {
 
   @Get()
   async check() {
-    await Promise.race([this.dataSource.query('SELECT 1'), afterTheDeadline()]).catch(() => {
+    await Promise.race([this.ask(), afterTheDeadline()]).catch(() => {
       throw new ServiceUnavailableException({
         statusCode: HttpStatus.SERVICE_UNAVAILABLE,
         status: 'unavailable',
-        message: 'The database does not answer.',
+        message: 'The database does not answer, or is a replica.',
       });
     });
     return { status: 'ok' };
+  }
+
+  private async ask(): Promise<void> {
+    const primary = await this.dataSource.query('SELECT 1 WHERE NOT pg_is_in_recovery()');
+    if (primary.length === 0) throw new Error('the database is a replica');
   }
 }
 

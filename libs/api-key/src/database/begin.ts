@@ -35,10 +35,13 @@ export async function begin(session: Session, beginning: Beginning): Promise<voi
   if (flag(row, 'standby')) throw replica();
 }
 
+/** The code of the error that says so. */
+export const REPLICA = 'EREPLICA';
+
 /** What is said of a connection that leads to a replica. */
 export function replica(): Error {
   return Object.assign(
     new Error('the connection leads to a replica, which hears of a revocation late: connect to the primary'),
-    { code: 'EREPLICA' },
+    { code: REPLICA },
   );
 }

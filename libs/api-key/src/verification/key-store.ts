@@ -1,7 +1,8 @@
+import type { PoolClient } from 'pg';
 import type { ApiKey } from '../api-key.entity';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
-import type { Row } from '../database/as-text';
-import { replica } from '../database/begin';
+import { AS_TEXT, type Row } from '../database/as-text';
+import { REPLICA, replica } from '../database/begin';
 import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
 import { flag, numberOrNull, text } from '../database/fields';
@@ -27,6 +28,8 @@ const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'update
 
 /** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
 export class KeyStore {
+  /** Whether a replica answered the last look-up, which failed therefore. */
+  leadsToReplica = false;
   private readonly connections: SharedConnections<ReadonlyMap<string, StoredKey>>;
 
   /** @param deadlineMs after which a look-up is given up */
@@ -39,7 +42,15 @@ export class KeyStore {
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
     this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
-      select.send(client, value, (error, rows) => (rows ? answerWith(rows, answered) : answered(error)));
+      const judge = (error: Error | null, rows: readonly Row[] = []) => {
+        this.leadsToReplica = codeOf(error) === REPLICA;
+        if (error) answered(error);
+        else answerWith(rows, answered);
+      };
+      select.send(client, value, (error, rows = []) => {
+        if (error || rows.length > 0) judge(error ?? replicaOf(rows), rows);
+        else askWhetherReplica(client, judge);
+      });
       return () => canceller.cancel(client);
     });
   }
@@ -64,7 +75,7 @@ export class KeyStore {
 
   /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
   async check(): Promise<void> {
-    await this.database.locate();
+    await this.database.locate().catch(refuseUnusable);
     await this.database
       .read(async (session) => {
         const { keys, silentChanges } = session.tables;
@@ -93,6 +104,11 @@ export class KeyStore {
 function refuseUnusable(error: unknown): never {
   const code = codeOf(error);
   if (code === 'undefined') throw error;
+  if (code === REPLICA)
+    throw new Error(
+      `ApiKeyModule: ${wordsOf(error)}. Give the library a data source that leads to the primary.`,
+      { cause: error },
+    );
   throw new Error(
     `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). ` +
       (code === INSUFFICIENT_PRIVILEGE
@@ -115,6 +131,17 @@ export function firstOf(
   return null;
 }
 
+/** A replica may show a key that was revoked, and none that was just made. */
+function replicaOf([row]: readonly Row[]): Error | null {
+  return row?.standby === 'false' ? null : replica();
+}
+
+/** An answer without rows does not say who gave it. */
+function askWhetherReplica(client: PoolClient, answered: (error: Error | null) => void): void {
+  const query = { text: 'SELECT pg_is_in_recovery()::text AS standby', types: AS_TEXT };
+  client.query<Row>(query, (error, result) => answered(error ?? replicaOf(result.rows)));
+}
+
 /** What cannot be read fails the look-up: an error in a callback of the driver would end the process. */
 function answerWith(
   rows: readonly Row[],
@@ -130,9 +157,7 @@ function answerWith(
   answered(null, found);
 }
 
-/** @throws Error if a replica answered, where a key may live that was revoked */
 function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
-  if (rows.some((row) => flag(row, 'standby'))) throw replica();
   return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
 }
 

@@ -97,9 +97,12 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     await announceOwner(this.database, userId);
   }
 
-  /** Whether a key can be judged now: what is remembered is trusted, or the database answers. */
+  /**
+   * Whether a key can be judged now: what is cached is trusted, or the database answers. If a
+   * replica answered the last look-up, it asks again.
+   */
   async canJudge(): Promise<boolean> {
-    if (this.lease.isHeld()) return true;
+    if (this.lease.isHeld() && !this.store.leadsToReplica) return true;
     try {
       await this.lookUp(NO_DIGEST, { way: 'alone', others: [], sent: () => {} });
       return true;

@@ -1,0 +1,65 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, type Stats, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { type EmbeddedPostgres, useEmbeddedPostgres } from '../../src/embedded-postgres';
+import { removeFolder, temporaryFolder } from './folder';
+
+const SETTINGS = ['fsync=off', 'synchronous_commit=off'];
+
+/** A server and its streaming standby, both of their own. */
+export interface Replication {
+  readonly primary: EmbeddedPostgres;
+  readonly standby: EmbeddedPostgres;
+  stop(): Promise<void>;
+}
+
+/** @param prepare what is done on the primary before the standby is made */
+export async function startReplication(prepare: (url: string) => Promise<unknown>): Promise<Replication> {
+  const folder = temporaryFolder();
+  const started: EmbeddedPostgres[] = [];
+  const stop = async () => {
+    for (const server of started.reverse()) await server.stop();
+    removeFolder(folder);
+  };
+  try {
+    const primary = await useEmbeddedPostgres({ dataDir: join(folder, 'primary'), settings: SETTINGS });
+    started.push(primary);
+    await prepare(primary.url);
+    await copyServer(primary.url, join(folder, 'primary', 'postgres'), join(folder, 'standby', 'postgres'));
+    const standby = await useEmbeddedPostgres({ dataDir: join(folder, 'standby'), settings: SETTINGS });
+    started.push(standby);
+    return { primary, standby, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A base backup without `pg_basebackup`, which npm's PostgreSQL does not have. */
+async function copyServer(url: string, from: string, to: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(`SELECT pg_backup_start('copy', true)`);
+    mkdirSync(join(to, '..'), { recursive: true });
+    cpSync(from, to, { recursive: true, filter: (path) => !path.endsWith('postmaster.pid') });
+    const { rows } = await client.query('SELECT labelfile FROM pg_backup_stop(false)');
+    writeFileSync(join(to, 'backup_label'), rows[0].labelfile);
+  } finally {
+    await client.end();
+  }
+  const { hostname, port, username } = new URL(url);
+  writeFileSync(join(to, 'standby.signal'), '');
+  writeFileSync(
+    join(to, 'postgresql.auto.conf'),
+    `primary_conninfo = 'host=${hostname} port=${port} user=${username}'\n`,
+  );
+  giveTo(to, statSync(from));
+}
+
+/** As PostgreSQL wants it: of its own account, and closed to others. */
+function giveTo(folder: string, { uid, gid, mode }: Stats): void {
+  if (process.getuid?.() === 0) spawnSync('chown', ['-R', `${uid}:${gid}`, folder]);
+  chmodSync(folder, mode);
+}
