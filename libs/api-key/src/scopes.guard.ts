@@ -7,7 +7,7 @@ import { refuse } from './refuse';
 import { authenticationOf } from './request/authentication';
 import { requestOf } from './request/http-exchange';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
-import { routeMethod, routeName } from './route-method';
+import { routeName } from './route-method';
 import { NeedsKey } from './scopes.decorator';
 
 /**
@@ -19,7 +19,7 @@ import { NeedsKey } from './scopes.decorator';
 export class ScopesGuard implements CanActivate {
   private readonly logger = new Logger(ScopesGuard.name);
   private readonly routes = new RouteAccesses();
-  private readonly reported = new WeakSet<object>();
+  private readonly reported = new Set<string>();
 
   constructor(
     private readonly trail: RequestTrail,
@@ -49,11 +49,11 @@ export class ScopesGuard implements CanActivate {
   }
 
   private reportOnce(context: ExecutionContext): void {
-    const handler = routeMethod(context)?.declared ?? context.getHandler();
-    if (this.reported.has(handler)) return;
-    this.reported.add(handler);
+    const route = routeName(context);
+    if (this.reported.has(route)) return;
+    this.reported.add(route);
     this.logger.error(
-      `${routeName(context)} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
+      `${route} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
         'or mark the route @Public()',
     );
   }

@@ -182,6 +182,10 @@ describe('keys that were sent, whether or not they are one credential, are', () 
     expect(keysSent(rawHeaders, 'x-api-key')).toEqual(keys);
   });
 
+  it('are none in a header without a letter', () => {
+    expect(keysSent(['X-API-Key', '---'], 'x-api-key')).toEqual([]);
+  });
+
   it('no more than four, for each is a look-up', () => {
     const many = Array.from({ length: 9 }, () => mintKey('checksummed', 'key'));
     expect(keysSent(['X-API-Key', many.join()], 'x-api-key')).toEqual(many.slice(0, 4));
