@@ -1,4 +1,5 @@
 import { flag } from './fields';
+import { replica } from './replica';
 import type { Session } from './session';
 
 /** Whether a transaction may write. */
@@ -33,15 +34,4 @@ export async function begin(session: Session, beginning: Beginning): Promise<voi
     [String(lockTimeoutMs), String(statementTimeoutMs)],
   );
   if (flag(row, 'standby')) throw replica();
-}
-
-/** The code of the error that says so. */
-export const REPLICA = 'EREPLICA';
-
-/** What is said of a connection that leads to a replica. */
-export function replica(): Error {
-  return Object.assign(
-    new Error('the connection leads to a replica, which hears of a revocation late: connect to the primary'),
-    { code: REPLICA },
-  );
 }

@@ -1,12 +1,11 @@
-import type { PoolClient } from 'pg';
 import type { ApiKey } from '../api-key.entity';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
-import { AS_TEXT, type Row } from '../database/as-text';
-import { REPLICA, replica } from '../database/begin';
+import type { Row } from '../database/as-text';
 import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
 import { flag, numberOrNull, text } from '../database/fields';
 import { PreparedSelect } from '../database/prepared-statement';
+import { askWhetherReplica, REPLICA, replicaOf } from '../database/replica';
 import type { Session } from '../database/session';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
@@ -129,17 +128,6 @@ export function firstOf(
     if (stored) return stored;
   }
   return null;
-}
-
-/** A replica may show a key that was revoked, and none that was just made. */
-function replicaOf([row]: readonly Row[]): Error | null {
-  return row?.standby === 'false' ? null : replica();
-}
-
-/** An answer without rows does not say who gave it. */
-function askWhetherReplica(client: PoolClient, answered: (error: Error | null) => void): void {
-  const query = { text: 'SELECT pg_is_in_recovery()::text AS standby', types: AS_TEXT };
-  client.query<Row>(query, (error, result) => answered(error ?? replicaOf(result.rows)));
 }
 
 /** What cannot be read fails the look-up: an error in a callback of the driver would end the process. */

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Client, Notification } from 'pg';
-import { replica } from '../database/begin';
 import type { Database } from '../database/database';
 import {
   createFeedTrigger,
@@ -13,6 +12,7 @@ import {
 } from '../database/feed-triggers';
 import { flag, number, text, textOrNull } from '../database/fields';
 import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
+import { replica } from '../database/replica';
 import { Session } from '../database/session';
 import { wordsOf } from '../error-words';
 import { inTime } from '../eventually';

@@ -1,0 +1,28 @@
+import type { ClientBase } from 'pg';
+import { AS_TEXT, type Row } from './as-text';
+
+/** The code of the error of an answer that a replica gave. */
+export const REPLICA = 'EREPLICA';
+
+/** What is said of a connection that leads to a replica. */
+export function replica(): Error {
+  return Object.assign(
+    new Error('the connection leads to a replica, which hears of a revocation late: connect to the primary'),
+    { code: REPLICA },
+  );
+}
+
+/**
+ * A replica may show a key that was revoked, and none that was just made.
+ * @param rows of a statement with `pg_is_in_recovery()::text AS standby`
+ * @returns why they do not count; null if the primary gave them
+ */
+export function replicaOf([row]: readonly Row[]): Error | null {
+  return row?.standby === 'false' ? null : replica();
+}
+
+/** Asks who answers, because an answer without rows does not say it. */
+export function askWhetherReplica(client: ClientBase, answered: (error: Error | null) => void): void {
+  const query = { text: 'SELECT pg_is_in_recovery()::text AS standby', types: AS_TEXT };
+  client.query<Row>(query, (error, result) => answered(error ?? replicaOf(result.rows)));
+}
