@@ -18,8 +18,7 @@ it('a million authentications of a hundred keys within a minute send six UPDATE 
     const keys: string[] = [];
     while (keys.length < 100) keys.push((await app.keys.create({ userId, name: 'ci' })).key);
     const statements = watchStatements();
-    const sent = (statement: RegExp) =>
-      statements.texts().filter((text) => statement.test(text)).length;
+    const sent = (statement: RegExp) => statements.texts().filter((text) => statement.test(text)).length;
     for (let second = 0; second < 60; second++) {
       for (let i = 0; i < 16_667; i++) await app.keys.authenticate(keys[i % keys.length]);
       jest.advanceTimersByTime(1_000);
