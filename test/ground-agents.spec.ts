@@ -24,7 +24,10 @@ beforeAll(async () => {
   userId = await createUser(database);
 });
 
-/** Runs with a `Client.query` that adds a comment to each text, as agents do that link statements to traces. */
+/**
+ * Runs with a `Client.query` that adds a comment to each text, as agents do that link statements to
+ * traces.
+ */
 async function commenting<T>(comment: (text: string) => string, work: () => Promise<T>): Promise<T> {
   const { query } = Client.prototype;
   const patched = function (this: Client, ...given: unknown[]) {

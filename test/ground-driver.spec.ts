@@ -43,7 +43,10 @@ const OID = {
   jsonb: 3802,
 };
 
-/** Gives types to the application's own parsers while a test runs, for the whole process as `pg` does. */
+/**
+ * Gives types to the application's own parsers while a test runs, for the whole process as `pg`
+ * does.
+ */
 async function parsing<T>(
   parsers: Partial<Record<keyof typeof OID, (text: string) => unknown>>,
   work: () => Promise<T>,

@@ -33,7 +33,9 @@ async function boot(settings: GroundSettings): Promise<Ground> {
   return ground;
 }
 
-/** Each kind of change once: whether a key is found, changed, rotated, listed, told of and ended. */
+/**
+ * Each kind of change once: whether a key is found, changed, rotated, listed, told of and ended.
+ */
 async function life({ keys }: Ground) {
   const first = await keys.create({ userId, name: 'ci', expiresAt: new Date(Date.now() + 3_600_000) });
   const found = await keys.get(first.apiKey.id);
@@ -164,7 +166,10 @@ describe('the digest of a key', () => {
 
 const managers = new AsyncLocalStorage<EntityManager>();
 
-/** What `typeorm-transactional` does to a data source: what is asked of it runs in the transaction of the caller. */
+/**
+ * What `typeorm-transactional` does to a data source: what is asked of it runs in the transaction
+ * of the caller.
+ */
 function followTransactions(dataSource: DataSource): void {
   const own = dataSource.manager;
   Object.defineProperty(dataSource, 'manager', { configurable: true, get: () => managers.getStore() ?? own });

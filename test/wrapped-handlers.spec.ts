@@ -49,7 +49,10 @@ function copyMetadata(from: object, to: object): void {
     Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
 }
 
-/** `createWrapHandler` of `@opentelemetry/instrumentation-nestjs-core` 0.70.0; that of `@sentry/nestjs` 10.75.3 does the same. */
+/**
+ * `createWrapHandler` of `@opentelemetry/instrumentation-nestjs-core` 0.70.0; that of
+ * `@sentry/nestjs` 10.75.3 does the same.
+ */
 const byOpenTelemetry: Wrap = (handler) => {
   const wrapped = async function (this: unknown, ...args: unknown[]) {
     return await handler.apply(this, args);
@@ -457,7 +460,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     class Routes extends Guarded {
       constructor() {
         super();
-        // biome-ignore lint/correctness/noConstructorReturn: what aspect-oriented libraries do
+        // biome-ignore lint/correctness/noConstructorReturn: a constructor that returns a Proxy is the case that is tried
         return new Proxy(this, {
           get: (target, key, receiver) => {
             const value = Reflect.get(target, key, receiver);
@@ -561,7 +564,7 @@ describe('the boot goes on, and nothing is lost,', () => {
     @Controller()
     class Routes {
       constructor() {
-        // biome-ignore lint/correctness/noConstructorReturn: what aspect-oriented libraries do
+        // biome-ignore lint/correctness/noConstructorReturn: a constructor that returns a Proxy is the case that is tried
         return new Proxy(this, {});
       }
 

@@ -37,7 +37,10 @@ async function oldestOf(manager: EntityManager, email: string): Promise<User | n
   return user ?? null;
 }
 
-/** Ids as text, whatever the driver makes of a bigint: as a number, a large one is that of another user. */
+/**
+ * Ids as text, whatever the driver makes of a bigint: as a number, a large one is that of another
+ * user.
+ */
 function usersWhere(manager: EntityManager, condition: string, value: string): Promise<User[]> {
   return manager.query(
     `SELECT id::text AS id, email FROM users WHERE ${condition} ORDER BY users.id LIMIT 1`,

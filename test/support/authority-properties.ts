@@ -217,7 +217,9 @@ async function stepTogether(
   await all;
 }
 
-/** Within a transaction PostgreSQL shows sessions as they were first seen, unless it forgets that. */
+/**
+ * Within a transaction PostgreSQL shows sessions as they were first seen, unless it forgets that.
+ */
 async function isSomeoneWaiting(client: Client): Promise<boolean> {
   await client.query('SELECT pg_stat_clear_snapshot()');
   const { rowCount } = await client.query(

@@ -7,7 +7,9 @@ import { DataSource } from 'typeorm';
 import { endWithFile, once } from './end-with-file';
 import { until } from './until';
 
-/** An application on ground that is not ours: a database, a pool and a driver that others have set. */
+/**
+ * An application on ground that is not ours: a database, a pool and a driver that others have set.
+ */
 export interface Ground {
   readonly app: INestApplication;
   readonly keys: ApiKeyService;
@@ -34,7 +36,9 @@ const PATIENT: ApiKeyOptions = { lookUpTimeoutMs: 10_000 };
 /** One connection for all statements, so that a test knows which one the library gets. */
 export const ONE_CONNECTION = { extra: { max: 1 } };
 
-/** Neither caches nor writes by itself, so that a test sees each statement where it was asked for. */
+/**
+ * Neither caches nor writes by itself, so that a test sees each statement where it was asked for.
+ */
 export const UNCACHED: ApiKeyOptions = {
   cacheSize: 0,
   audit: { refused: 'off' },

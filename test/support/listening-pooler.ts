@@ -6,7 +6,9 @@ import { messagesOf } from './lossy-pooler';
 const QUERY = 'Q'.charCodeAt(0);
 const NOTIFICATION = 'A'.charCodeAt(0);
 
-/** A way to a database as through a pooler that supports LISTEN although it hands sessions around. */
+/**
+ * A way to a database as through a pooler that supports LISTEN although it hands sessions around.
+ */
 export interface ListeningPooler {
   /** Connection string through it. */
   readonly url: string;
@@ -19,7 +21,10 @@ export interface ListeningPooler {
   close(): Promise<void>;
 }
 
-/** Listens on one connection of its own for all clients, and hands them what it hears, as PgDog does in transaction mode. */
+/**
+ * Listens on one connection of its own for all clients, and hands them what it hears, as PgDog does
+ * in transaction mode.
+ */
 export async function listeningPooler(database: string): Promise<ListeningPooler> {
   const url = new URL(database);
   const target = Number(url.port);

@@ -95,7 +95,9 @@ export class BootCheck implements OnModuleInit {
         ];
   }
 
-  /** What wraps handlers after all decorators, such as a tracing agent, may lose what they declared. */
+  /**
+   * What wraps handlers after all decorators, such as a tracing agent, may lose what they declared.
+   */
   private wrappedHandler(route: Route): string[] {
     const { name, method, handler } = route;
     if (!Reflect.hasMetadata(PATH_METADATA, handler)) return [];

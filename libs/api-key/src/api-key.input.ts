@@ -47,7 +47,10 @@ export interface ListApiKeysInput {
   cursor?: string | null;
 }
 
-/** 9999-12-31T23:59:59.999Z: the year after it has no form that all clients can read (RFC 3339, section 5.6). */
+/**
+ * 9999-12-31T23:59:59.999Z: the year after it has no form that all clients can read (RFC 3339,
+ * section 5.6).
+ */
 export const LAST_EXPIRY_MS = Date.UTC(10_000, 0) - 1;
 
 const MAX_NAME_LENGTH = 255;

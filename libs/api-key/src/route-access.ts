@@ -45,7 +45,10 @@ export function isAccessLost(owner: RouteOwner, { name, declared }: RouteMethod)
   return byName !== undefined && !isDeepStrictEqual(byName, declaredAccess(declared));
 }
 
-/** The access of each route. Computed once, because decorators do not change while the application runs. */
+/**
+ * The access of each route. Computed once, because decorators do not change while the application
+ * runs.
+ */
 export class RouteAccesses {
   /** By handler, and for handlers that several classes share, by class. */
   private readonly known = new WeakMap<object, { readonly owner: object; readonly access: RouteAccess }>();

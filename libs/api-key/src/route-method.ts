@@ -78,7 +78,9 @@ function methodNamed(prototype: Prototype, name: unknown): RouteMethod | undefin
   return undefined;
 }
 
-/** The handler, if it is a method of the class or of one that it extends, even an overridden one. */
+/**
+ * The handler, if it is a method of the class or of one that it extends, even an overridden one.
+ */
 function methodThatIs(prototype: Prototype, handler: object): RouteMethod | undefined {
   for (let at: Prototype = prototype; at; at = Object.getPrototypeOf(at))
     for (const [key, declared] of functionsOf(at))

@@ -3,7 +3,10 @@ import type { CustomTypesConfig } from 'pg';
 /** A row of a statement of ours: each column is text, or null if SQL says so. */
 export type Row = Readonly<Record<string, string | null>>;
 
-/** Ids of the types text, varchar, name, unknown and void: no setting changes how PostgreSQL sends them. */
+/**
+ * Ids of the types text, varchar, name, unknown and void: no setting changes how PostgreSQL sends
+ * them.
+ */
 const TEXT_TYPES = new Set([25, 1043, 19, 705, 2278]);
 
 /**

@@ -35,7 +35,10 @@ export function isInTransaction(client: ClientBase): boolean {
   return status === 'T' || status === 'E';
 }
 
-/** Whatever keeps a connection from being opened has a code, also what the application's own `password` throws. */
+/**
+ * Whatever keeps a connection from being opened has a code, also what the application's own
+ * `password` throws.
+ */
 export function unconnected(error: unknown): unknown {
   if (Object(error).code !== undefined) return error;
   return Object.assign(new Error(`no connection: ${wordsOf(error)}`), { code: 'ECONNECT' });

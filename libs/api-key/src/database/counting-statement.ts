@@ -6,7 +6,10 @@ import { type NamedStatement, namedOnce } from './names';
 import type { TimedQuery } from './session';
 import type { Tables } from './tables';
 
-/** Asks whether a statement runs in READ COMMITTED, whose default some database, role or session may change. */
+/**
+ * Asks whether a statement runs in READ COMMITTED, whose default some database, role or session may
+ * change.
+ */
 export const IS_READ_COMMITTED = "current_setting('transaction_isolation') = 'read committed'";
 
 /** A connection is waited for so long at most, beyond the deadline of any caller. */

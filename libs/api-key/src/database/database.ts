@@ -37,7 +37,9 @@ type Work<T> = (session: Session) => Promise<T>;
 
 const LOCK_TIMEOUT_MS = 8_000;
 const DEADLINE_MS = 10_000;
-/** PostgreSQL ends a statement before it is given up here, so that what is tried again was not made. */
+/**
+ * PostgreSQL ends a statement before it is given up here, so that what is tried again was not made.
+ */
 const MARGIN_MS = 1_000;
 const ATTEMPTS = 5;
 
@@ -91,7 +93,7 @@ export class Database {
 
   /**
    * Runs work in a transaction; again as a whole if PostgreSQL ended it in favour of another one,
-   * and on a new connection if a plan of its session does not fit the table any more.
+   * and once on a new connection if its session has a stale plan, may not write or lacks rights.
    */
   async transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
     const endsAt = performance.now() + (options.deadlineMs ?? DEADLINE_MS);
@@ -105,13 +107,16 @@ export class Database {
     endsAt: number = performance.now() + DEADLINE_MS,
   ): Promise<T> {
     const { deadlineMs = DEADLINE_MS } = options;
-    let connect = () => this.borrow(deadlineMs);
+    let isNew = false;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.attempt(await connect(), work, { ...options, endsAt });
+        const borrowed = isNew
+          ? await open(this.sideClient('nestjs-api-key'))
+          : await this.borrow(deadlineMs);
+        return await this.attempt(borrowed, work, { ...options, endsAt });
       } catch (error) {
-        if (attempt === ATTEMPTS || !mayBeRetried(error)) throw error;
-        if (isOfSession(error)) connect = () => open(this.sideClient('nestjs-api-key'));
+        if (attempt === ATTEMPTS || !mayBeRetried(error, isNew)) throw error;
+        isNew ||= isOfSession(error);
       }
     }
   }
@@ -155,8 +160,9 @@ async function beginOrNot(session: Session, beginning: Beginning): Promise<void>
   }
 }
 
-function mayBeRetried(error: unknown): boolean {
-  return error instanceof NotBegun || isInConflict(error) || isOfSession(error);
+/** @param isNew whether the session was new: what it cannot do, no other can */
+function mayBeRetried(error: unknown, isNew: boolean): boolean {
+  return error instanceof NotBegun || isInConflict(error) || (isOfSession(error) && !isNew);
 }
 
 /** @returns what makes the connection of no use; null: it is as it was */

@@ -6,11 +6,16 @@ const DEADLOCK = '40P01';
 const READ_ONLY_TRANSACTION = '25006';
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-/** A plan of this session does not fit the table any more: 0A000 of a statement, 42804 of a function. */
+/**
+ * A plan of this session does not fit the table any more: 0A000 of a statement, 42804 of a
+ * function.
+ */
 const STALE_PLANS = ['0A000', '42804'];
 /** What a pooler says that gives another session to each statement. */
 const POOLED_AWAY = ['26000', '42P05'];
-/** Codes of sockets, SQLSTATE class 08, and the end of a session by an administrator or a timeout. */
+/**
+ * Codes of sockets, SQLSTATE class 08, and the end of a session by an administrator or a timeout.
+ */
 const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15])$/;
 /** What `pg` says without a code. */
 const BROKEN_IN_WORDS = /connection terminated|not queryable|client has encountered a connection error/i;
@@ -20,7 +25,9 @@ export function codeOf(error: unknown): string {
   return String(Object(error).code);
 }
 
-/** Whether PostgreSQL ended a transaction in favour of another one, so that it may be made again. */
+/**
+ * Whether PostgreSQL ended a transaction in favour of another one, so that it may be made again.
+ */
 export function isInConflict(error: unknown): boolean {
   return [SERIALIZATION_FAILURE, DEADLOCK].includes(codeOf(error));
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import { AS_TEXT, type Row } from './as-text';
 import { inWords, isOfStatement } from './error-codes';
@@ -71,7 +72,9 @@ export class Session {
   }
 }
 
-/** The driver would write a Date in this machine's time zone, or as the application's settings say. */
+/**
+ * The driver would write a Date in this machine's time zone, or as the application's settings say.
+ */
 export function parameter(value: unknown): unknown {
-  return value instanceof Date ? value.toISOString() : value;
+  return types.isDate(value) ? value.toISOString() : value;
 }

@@ -45,7 +45,10 @@ export class KeyLimits {
   private readonly hasConditions: boolean;
   private classNames: ReadonlyMap<object, string> | null = null;
 
-  /** @param nameClasses names of classes by prototype, also of classes of one name; asked once, when the first request comes */
+  /**
+   * @param nameClasses names of classes by prototype, also of classes of one name; asked once, when
+   * the first request comes
+   */
   constructor(
     private readonly own: { readonly windowSeconds: number },
     private readonly defaults: readonly DefaultLimit[],

@@ -20,7 +20,10 @@ export function Cost(cost: RateLimitCost): MethodDecorator & ClassDecorator {
   return applyDecorators(SetMetadata(COST, cost), costByName(cost));
 }
 
-/** Whether the cost of a method is missing on its function, because another decorator replaced the function. */
+/**
+ * Whether the cost of a method is missing on its function, because another decorator replaced the
+ * function.
+ */
 export function isCostLost(prototype: object, { name, declared }: RouteMethod): boolean {
   let holder = prototype;
   while (holder && !Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder);

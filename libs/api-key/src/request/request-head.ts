@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 
-/** What guards read of a request. An adapter that is not Node's own server need not give a socket. */
+/**
+ * What guards read of a request. An adapter that is not Node's own server need not give a socket.
+ */
 export interface RequestHead extends Pick<IncomingMessage, 'rawHeaders' | 'headers'> {
   readonly socket?: Partial<IncomingMessage['socket']> | undefined;
 }

@@ -17,7 +17,10 @@ export class SecureTransport {
   private readonly proxies: BlockList;
   private readonly plaintextPeers: BlockList;
   private readonly loopback = addressList(LOOPBACK);
-  /** Whether the peer of a socket may send plaintext: a real socket keeps its peer, and a block list takes microseconds. */
+  /**
+   * Whether the peer of a socket may send plaintext: a real socket keeps its peer, and a block list
+   * takes microseconds.
+   */
   private readonly trustedPeers = new WeakMap<AnySocket, boolean>();
 
   constructor(
@@ -75,7 +78,10 @@ export class SecureTransport {
   }
 }
 
-/** Whether an adapter made the socket, and not a server: `encrypted` is then the adapter's word alone. */
+/**
+ * Whether an adapter made the socket, and not a server: `encrypted` is then the adapter's word
+ * alone.
+ */
 export function isOfAdapter(socket: AnySocket | undefined): boolean {
   return serverOf(socket) === undefined;
 }

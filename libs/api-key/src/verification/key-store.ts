@@ -130,7 +130,10 @@ export function firstOf(
   return null;
 }
 
-/** What cannot be read fails the look-up: an error in a callback of the driver would end the process. */
+/**
+ * What cannot be read fails the look-up: an error in a callback of the driver would end the
+ * process.
+ */
 function answerWith(
   rows: readonly Row[],
   answered: (error: Error | null, found?: ReadonlyMap<string, StoredKey>) => void,
