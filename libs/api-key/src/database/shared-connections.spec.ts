@@ -29,6 +29,7 @@ function connectionsOf(
   patience: Patience = PATIENT,
   text = ECHO,
   driver: object = { master: pool, postgres: { Client } },
+  cancelling = (cancel: () => Promise<void>) => cancel(),
 ): SharedConnections<readonly string[]> {
   const database = databaseOf(driver);
   const select = new PreparedSelect('test', () => text);
@@ -41,7 +42,7 @@ function connectionsOf(
         rows?.map(({ found }) => found as string),
       ),
     );
-    return () => canceller.cancel(client);
+    return () => cancelling(() => canceller.cancel(client));
   });
 }
 
@@ -362,7 +363,7 @@ describe('an asking that comes too late', () => {
   afterEach(() => jest.useRealTimers());
 
   /** One asking of a statement that takes as long as a lock is held, given up after its deadline. */
-  async function lateAsking() {
+  async function lateAsking(cancelling?: (cancel: () => Promise<void>) => Promise<void>) {
     const holder = new Client({ connectionString: process.env.TEST_POSTGRES_URL });
     await holder.connect();
     const lock = Math.floor(Math.random() * 2 ** 31);
@@ -370,6 +371,8 @@ describe('an asking that comes too late', () => {
     const connections = connectionsOf(
       { deadlineMs: 20 },
       `SELECT 'done' AS found FROM pg_advisory_xact_lock(($1::text[])[1]::bigint)`,
+      undefined,
+      cancelling,
     );
     let sent = () => {};
     const isSent = new Promise<void>((resolve) => {
@@ -404,11 +407,32 @@ describe('an asking that comes too late', () => {
     const holder = await lateAsking();
     expect(pool.totalCount).toBe(1);
     jest.advanceTimersByTime(PATIENCE_MS);
-    await turns();
-    expect(pool.totalCount).toBe(0);
+    await until(() => pool.totalCount === 0);
     expect(await ask(connectionsOf(), 'a')).toEqual(['a']);
     await holder.end();
     await until(() => pool.idleCount === 1);
+  });
+
+  it('keeps its connection from all others until the cancellation is through, though the answer comes meanwhile', async () => {
+    let goOn = () => {};
+    const before: number[] = [];
+    const holder = await lateAsking(async (cancel) => {
+      before.push(pool.totalCount);
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      await cancel();
+    });
+    const late = await clientInUse();
+    jest.advanceTimersByTime(PATIENCE_MS);
+    await turns();
+    await holder.end();
+    const next = ask(connectionsOf(), 'a');
+    await until(() => pool.waitingCount === 1);
+    expect([before, pool.idleCount]).toEqual([[1], 0]);
+    goOn();
+    expect(await next).toEqual(['a']);
+    expect(await clientInUse()).not.toBe(late);
   });
 
   /** The connection that the pool has. */

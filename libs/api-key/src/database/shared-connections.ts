@@ -24,12 +24,12 @@ export interface Patience {
   readonly patienceMs?: number;
 }
 
-/** Sends one statement for some values, and answers what cancels it. */
+/** Sends one statement for some values, and returns what cancels it, which never rejects. */
 export type Send<Found> = (
   client: PoolClient,
   values: readonly string[],
   answered: (error: Error | null, found?: Found) => void,
-) => () => void;
+) => () => Promise<void>;
 
 interface Asking<Found> {
   readonly values: readonly string[];
@@ -43,7 +43,7 @@ interface Asking<Found> {
 interface Group<Found> {
   readonly askings: Set<Asking<Found>>;
   /** The statement; null before it goes out, and once it is over. */
-  underWay: { readonly client: PoolClient; readonly cancel: () => void } | null;
+  underWay: { readonly client: PoolClient; readonly cancel: () => Promise<void> } | null;
   /** Whether one has left after it went out. */
   isLate: boolean;
   /** How often its statement was sent: again if the connection turned out to be broken. */
@@ -170,7 +170,7 @@ export class SharedConnections<Found> {
     group.askings.delete(asking);
     if (group.isLate || group.underWay === null) return;
     group.isLate = true;
-    setTimeout(() => giveUp(group), this.patience.patienceMs ?? PATIENCE_MS).unref();
+    setTimeout(() => void giveUp(group), this.patience.patienceMs ?? PATIENCE_MS).unref();
   }
 
   /** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
@@ -188,12 +188,17 @@ function end<Found>(group: Group<Found>, error?: Error): void {
   underWay?.client.release(error);
 }
 
-/** Throws its connection away, where it has not answered, and has PostgreSQL end the statement. */
-function giveUp<Found>(group: Group<Found>): void {
+/**
+ * Cancels the statement, then throws its connection away. In this order: a pooler forwards no
+ * CancelRequest of a client that has gone. Until then the connection stays ours, so that the
+ * request cannot end a statement of someone else.
+ */
+async function giveUp<Found>(group: Group<Found>): Promise<void> {
   const { underWay } = group;
   if (underWay === null) return;
-  end(group, new Error('no answer long after the deadline'));
-  underWay.cancel();
+  group.underWay = null;
+  await underWay.cancel();
+  underWay.client.release(new Error('no answer long after the deadline'));
 }
 
 /** Whether an asking has a connection of its own to have: one that is idle, or is opened for it. */

@@ -47,49 +47,30 @@ const cancellerTo = (connectionString: string | undefined) => {
   return { canceller, opened };
 };
 
-it('statements are cancelled, one after the other, and no connection is left', async () => {
+it('statements are cancelled, and no connection is left', async () => {
   const observer = await connect();
   const sleepers = [await sleeper(observer), await sleeper(observer)];
   const { canceller } = cancellerTo(process.env.TEST_POSTGRES_URL);
-  for (const { client } of sleepers) canceller.cancel(client);
+  await Promise.all(sleepers.map(({ client }) => canceller.cancel(client)));
   expect(await Promise.all(sleepers.map(({ ended }) => ended))).toEqual(['57014', '57014']);
 });
 
-it('a connection that was never opened, or has ended, has nothing to cancel', async () => {
+it('nothing is asked of the server for a connection that was never opened', async () => {
   const { canceller, opened } = cancellerTo(process.env.TEST_POSTGRES_URL);
-  canceller.cancel(new Client());
-  const observer = await connect();
-  const { client, ended } = await sleeper(observer);
-  canceller.cancel(client);
-  expect(await ended).toBe('57014');
-  expect(opened).toHaveLength(1);
+  await canceller.cancel(new Client());
+  expect(opened).toEqual([]);
 });
 
-it('where there is no connection to be had, as once the application has ended, that is no error either', async () => {
+it('a cancellation does not fail if no connection can be made, as once the application has ended', async () => {
   const client = await connect();
-  const asked: string[] = [];
   const canceller = new StatementCanceller(() => {
-    asked.push('connection');
     throw new TypeError('the data source is closed');
   });
-  canceller.cancel(client);
-  await until(() => {
-    if (asked.length === 1) canceller.cancel(client);
-    return asked.length === 2;
-  });
+  await expect(canceller.cancel(client)).resolves.toBeUndefined();
 });
 
-it('a database that cannot be reached is no error, and the next statement is cancelled', async () => {
-  const observer = await connect();
-  const urls = ['postgres://postgres@127.0.0.1:1/postgres', process.env.TEST_POSTGRES_URL];
-  const opened: Client[] = [];
-  const canceller = new StatementCanceller(() => {
-    const client = new Client({ connectionString: urls[opened.length] });
-    opened.push(client);
-    return client;
-  });
-  canceller.cancel(observer);
-  const { client, ended } = await sleeper(observer);
-  canceller.cancel(client);
-  expect(await ended).toBe('57014');
+it('a cancellation does not fail if the database cannot be reached', async () => {
+  const client = await connect();
+  const { canceller } = cancellerTo('postgres://postgres@127.0.0.1:1/postgres');
+  await expect(canceller.cancel(client)).resolves.toBeUndefined();
 });
