@@ -134,6 +134,26 @@ describe('afterwards the connection is as the application set it up', () => {
   });
 });
 
+it('a connection that is lost between two statements is reported with the words of PostgreSQL', async () => {
+  const url = await createEmptyDatabase();
+  class IsEnded1763856000005 implements MigrationInterface {
+    async up(runner: QueryRunner): Promise<void> {
+      const [{ pid }] = await runner.query('SELECT pg_backend_pid() AS pid');
+      await sql(url, 'SELECT pg_terminate_backend($1)', [pid]);
+      await until(() => runner.isReleased);
+      await runner.query('SELECT 1');
+    }
+    async down(): Promise<void> {}
+  }
+  const dataSource = await impatientDataSource(url, [], [IsEnded1763856000005]);
+  const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
+  await expect(runMigrations(dataSource)).rejects.toThrow(
+    'ApiKeyModule: the connection was lost during the migrations (terminating connection due to administrator command)',
+  );
+  typeormsOwnWords.mockRestore();
+  await dataSource.destroy();
+});
+
 describe('Whatever the application set', () => {
   const BOOL = 16;
   const INT4 = 23;

@@ -1,5 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
+import {
+  type DataSource,
+  MigrationExecutor,
+  type QueryRunner,
+  QueryRunnerAlreadyReleasedError,
+} from 'typeorm';
 import { codeOf } from '../database/error-codes';
 import { flag, text } from '../database/fields';
 import { inTransaction, row, rows, run } from './sql';
@@ -14,6 +19,8 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 interface PgClient {
   readonly connectionParameters?: { query_timeout?: unknown };
   end(): Promise<void>;
+  on(event: 'error', heard: (error: Error) => void): unknown;
+  off(event: 'error', heard: (error: Error) => void): unknown;
 }
 
 /**
@@ -78,9 +85,32 @@ async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Pro
   const { query_timeout: queryTimeout } = parameters;
   parameters.query_timeout = 0;
   try {
-    return await inOwnSettings(runner, step, () => client.end());
+    return await inOwnSettings(
+      runner,
+      () => withCause(client, step),
+      () => client.end(),
+    );
   } finally {
     parameters.query_timeout = queryTimeout;
+  }
+}
+
+/** TypeORM reports a lost connection as "Query runner already released"; PostgreSQL said why. */
+async function withCause<T>(client: PgClient, step: () => Promise<T>): Promise<T> {
+  let cause: Error | undefined;
+  const heard = (error: Error) => {
+    cause ??= error;
+  };
+  client.on('error', heard);
+  try {
+    return await step();
+  } catch (error) {
+    if (cause === undefined || !(error instanceof QueryRunnerAlreadyReleasedError)) throw error;
+    throw new Error(`ApiKeyModule: the connection was lost during the migrations (${cause.message})`, {
+      cause,
+    });
+  } finally {
+    client.off('error', heard);
   }
 }
 
