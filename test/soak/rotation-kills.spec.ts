@@ -1,7 +1,7 @@
 import { Client } from 'pg';
-import { createEmptyDatabase, sql } from './support/database';
-import { demoKey, type Sample, startSample } from './support/sample';
-import { until } from './support/until';
+import { createEmptyDatabase, sql } from '../support/database';
+import { demoKey, type Sample, startSample } from '../support/sample';
+import { until } from '../support/until';
 
 /**
  * Holds a rotation of the sample app at one of its statements, by a trigger that waits for an advisory lock, and kills the

@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { SHUT_DOWN_MS } from '../src/shut-down';
-import { ADAPTERS } from './support/app';
-import { createEmptyDatabase, createMigratedDatabase, sql } from './support/database';
-import { removeFolder, temporaryFolder } from './support/folder';
-import { demoKey, type Sample, startSample } from './support/sample';
-import { until } from './support/until';
+import { SHUT_DOWN_MS } from '../../src/shut-down';
+import { ADAPTERS } from '../support/app';
+import { createEmptyDatabase, createMigratedDatabase, sql } from '../support/database';
+import { removeFolder, temporaryFolder } from '../support/folder';
+import { demoKey, type Sample, startSample } from '../support/sample';
+import { until } from '../support/until';
 
-const ROOT = join(__dirname, '..');
+const ROOT = join(__dirname, '../..');
 
 /**
  * Has an app on a database of its own wait for a lock that another session holds on its keys, with
