@@ -40,7 +40,7 @@ const NO_EVICTION_IF_FULL = {
 };
 const LONG_DEADLINE = {
   rule: 'a look-up is given up after lookUpTimeoutMs',
-  file: 'libs/api-key/src/refuse.ts',
+  file: 'libs/api-key/src/transport/answer-refusal.ts',
   from: 'return inTime(deadlineMs, found,',
   to: 'return inTime(15 * deadlineMs, found,',
 };
@@ -214,13 +214,13 @@ const REVIVAL = {
 };
 const NO_DEFAULT = {
   rule: 'the default limit bounds a key without one of its own',
-  file: 'libs/api-key/src/authority.ts',
+  file: 'libs/api-key/src/model/authority.ts',
   from: 'isUnchanged ? [] : defaults',
   to: 'isUnchanged ? [] : defaults.slice(defaults.length)',
 };
 const EXCUSED_BY_ANCESTOR = {
   rule: 'a limit of an ancestor excuses no limit of the key itself',
-  file: 'libs/api-key/src/authority.ts',
+  file: 'libs/api-key/src/model/authority.ts',
   from: 'bound.own.every(isOwnWithin) &&',
   to: 'bound.own.every((outer) => isOwnWithin(outer) || [...given.shared.values()].some((inner) => isWithin(inner, outer))) &&',
 };
@@ -272,7 +272,11 @@ const SHOWN = [
   [NO_EVICTION, 'room for ten keys, accept none either, where nothing fails'],
   [NO_EVICTION_IF_FULL, 'room for ten keys, accept none either, where nothing fails'],
   [NO_RAISE, 'although the feed of number 3 is stalled'],
-  [LONG_DEADLINE, 'is refused with 503 after lookUpTimeoutMs', 'libs/api-key/src/refuse.spec.ts'],
+  [
+    LONG_DEADLINE,
+    'is refused with 503 after lookUpTimeoutMs',
+    'libs/api-key/src/transport/answer-refusal.spec.ts',
+  ],
   [LONG_LEASE, 'a lease counts from when the heartbeat was sent', `${VERIFICATION}/lease.spec.ts`],
   [NO_SILENCE, 'a DELETE typed into psql succeeds', FULL_QUEUE],
   [NO_MARK, 'a DELETE typed into psql succeeds', FULL_QUEUE],

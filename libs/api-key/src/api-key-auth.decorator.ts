@@ -1,10 +1,10 @@
 import { applyDecorators, UseGuards } from '@nestjs/common';
 import { ApiKeyGuard } from './api-key.guard';
-import { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
-import { optionalSwagger } from './open-api';
-import type { Scope } from './scope-catalogue';
-import { NeedsKey, Scopes } from './scopes.decorator';
-import { ScopesGuard } from './scopes.guard';
+import type { Scope } from './model/scope-catalogue';
+import { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
+import { optionalSwagger } from './routes/open-api';
+import { NeedsKey, Scopes } from './routes/scopes.decorator';
+import { ScopesGuard } from './routes/scopes.guard';
 
 /**
  * Guards a class or a route, also one of a `@Public` class: a valid key is needed that has not used up its limits, and all of

@@ -1,19 +1,23 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
-import type { ApiKey } from './api-key.entity';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { ApiKeyService } from './api-key.service';
 import { RequestTrail } from './audit/request-trail';
-import { type Eventually, rescue, then } from './eventually';
-import { HttpsRule } from './https-rule';
-import { refuse, refuseLate } from './refuse';
-import { requireAllHeaders } from './request/all-headers';
-import { requireAllowedAddress } from './request/allowed-address';
-import { type Authentication, attachAuthentication, authenticationOf } from './request/authentication';
-import { addressOf, callerOf, requestOf } from './request/http-exchange';
-import { OwnerLoader } from './request/owner-loader';
-import { presentedCredential } from './request/presented-credential';
-import { RouteAccesses } from './route-access';
-import { NeedsKey } from './scopes.decorator';
+import { requireAllowedAddress } from './authentication/allowed-address';
+import { OwnerLoader } from './authentication/owner-loader';
+import { HttpsRule } from './authentication/plaintext-keys';
+import type { ApiKey } from './model/api-key.entity';
+import { type Eventually, rescue, then } from './model/eventually';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './options/api-key.options';
+import { RouteAccesses } from './routes/route-access';
+import { NeedsKey } from './routes/scopes.decorator';
+import { requireAllHeaders } from './transport/all-headers';
+import { refuse, refuseLate } from './transport/answer-refusal';
+import {
+  type Authentication,
+  attachAuthentication,
+  authenticationOf,
+} from './transport/authenticated-request';
+import { addressOf, callerOf, requestOf } from './transport/http-exchange';
+import { presentedCredential } from './transport/presented-credential';
 
 /** Lets a request in whose API key is valid, and hangs `request.apiKey` and `request.user` on it. */
 @Injectable()

@@ -19,46 +19,46 @@ import {
 } from '@nestjs/throttler';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
-import { ApiKeyAuthenticator } from './api-key.authenticator';
-import { BootCheck } from './api-key.boot-check';
-import { ApiKey } from './api-key.entity';
 import { ApiKeyGuard } from './api-key.guard';
-import { ApiKeyHealthIndicator } from './api-key.health';
+import { ApiKeyService } from './api-key.service';
+import { Announcer } from './audit/announcer';
+import { ChangeTrail } from './audit/change-trail';
+import { RequestTrail } from './audit/request-trail';
+import { Trail } from './audit/trail';
+import { ApiKeyAuthenticator } from './authentication/api-key.authenticator';
+import { DigestWriter } from './authentication/digest-writer';
+import { FailedAttempts } from './authentication/failed-attempts';
+import { ApiKeyHealthIndicator } from './authentication/health-indicator';
+import { OwnerLoader } from './authentication/owner-loader';
+import { HttpsRule } from './authentication/plaintext-keys';
+import { BootCheck } from './boot/boot-check';
+import { DeadlineCheck } from './boot/deadline-check';
+import { PepperCheck } from './boot/pepper-check';
+import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './database/data-source';
+import { Database } from './database/database';
+import { KeyStore } from './lookup/key-store';
+import { Verification } from './lookup/verification';
+import { ApiKey } from './model/api-key.entity';
 import {
   API_KEY_OPTIONS,
   type ApiKeyOptions,
   type ApiKeyRootOptions,
   type ResolvedApiKeyOptions,
   resolveOptions,
-} from './api-key.options';
-import { ApiKeyService } from './api-key.service';
-import { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
-import { Announcer } from './audit/announcer';
-import { ChangeTrail } from './audit/change-trail';
-import { RequestTrail } from './audit/request-trail';
-import { Trail } from './audit/trail';
-import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './database/data-source';
-import { Database } from './database/database';
-import { DeadlineCheck } from './deadline-check';
-import { HttpsRule } from './https-rule';
-import { PepperCheck } from './pepper-check';
+} from './options/api-key.options';
+import { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
 import { DefaultLimits, defaultLimits } from './rate-limit/default-limits';
-import { FailedAttempts } from './rate-limit/failed-attempts';
 import { KeyLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
-import { PostgresThrottlerStorage } from './rate-limit/postgres-storage';
-import { QuotaStorage } from './rate-limit/quota-storage';
-import { UsageCounter } from './rate-limit/usage-counter';
-import { exposeThrough } from './request/authentication';
-import { addressOf } from './request/http-exchange';
-import { OwnerLoader } from './request/owner-loader';
-import { SecureTransport } from './request/secure-transport';
-import { RouteInventory } from './route-inventory';
-import { ScopesGuard } from './scopes.guard';
-import { DigestWriter } from './verification/digest-writer';
-import { KeyStore } from './verification/key-store';
-import { LastUsedWriter } from './verification/last-used.writer';
-import { Verification } from './verification/verification';
+import { PostgresThrottlerStorage } from './rate-limit/storages/postgres-storage';
+import { QuotaStorage } from './rate-limit/storages/quota-storage';
+import { RouteInventory } from './routes/route-inventory';
+import { ScopesGuard } from './routes/scopes.guard';
+import { exposeThrough } from './transport/authenticated-request';
+import { addressOf } from './transport/http-exchange';
+import { SecureTransport } from './transport/secure-transport';
+import { LastUsedWriter } from './usage/last-used-writer';
+import { UsageCounter } from './usage/usage-counter';
 
 /** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from a factory. */
 export interface ApiKeyAsyncOptions

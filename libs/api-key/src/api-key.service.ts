@@ -1,8 +1,28 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type Acting, ownerOf } from './acting';
-import type { ApiKey } from './api-key.entity';
-import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
-import type { RecordedApiKeyEvent } from './api-key.event';
+import { type Change, ChangeTrail } from './audit/change-trail';
+import { RequestTrail } from './audit/request-trail';
+import { Trail } from './audit/trail';
+import { DigestWriter } from './authentication/digest-writer';
+import { FailedAttempts } from './authentication/failed-attempts';
+import { type Enter, KeyAdmission } from './authentication/key-admission';
+import { type InvalidKeyReason, isInvalid, KeyJudge } from './authentication/key-verifier';
+import { KeyDigests } from './credential/digest';
+import { API_KEY_DATABASE } from './database/data-source';
+import type { Database } from './database/database';
+import type { Session } from './database/session';
+import { isUnfit, refuseMisfit, refuseUnavailable } from './database/store-errors';
+import { storedOwner } from './database/stored-owner';
+import { createKey } from './keys/create-key';
+import { countLiveDescendants } from './keys/descendants';
+import {
+  deleteKey,
+  type Ended,
+  type Revocation,
+  type RevocationScope,
+  revokeKey,
+  revokeKeysOf,
+} from './keys/end-keys';
+import { type ImportOptions, type ImportReport, importInBatches } from './keys/import-batches';
 import {
   type ApiKeyFields,
   type CreateApiKeyInput,
@@ -15,47 +35,27 @@ import {
   type ListApiKeysInput,
   ownerIdOf,
   type UpdateApiKeyInput,
-} from './api-key.input';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
-import { type Change, ChangeTrail } from './audit/change-trail';
-import { RequestTrail } from './audit/request-trail';
-import { Trail } from './audit/trail';
-import type { DefaultRate } from './authority';
-import { KeyDigests } from './credential/digest';
-import { API_KEY_DATABASE } from './database/data-source';
-import type { Database } from './database/database';
-import type { Session } from './database/session';
-import { storedOwner } from './database/stored-owner';
-import type { Eventually } from './eventually';
-import { createKey } from './lifecycle/create-key';
-import { countLiveDescendants } from './lifecycle/descendants';
-import {
-  deleteKey,
-  type Ended,
-  type Revocation,
-  type RevocationScope,
-  revokeKey,
-  revokeKeysOf,
-} from './lifecycle/end-keys';
-import { type ImportOptions, type ImportReport, importInBatches } from './lifecycle/import-batches';
-import type { KeyChange } from './lifecycle/key-change';
-import { keyById, pageOfKeys } from './lifecycle/list-keys';
-import type { IssuedApiKey, MintOptions } from './lifecycle/new-key';
-import { pruneEvents, pruneKeys } from './lifecycle/prune';
-import { rotateKey } from './lifecycle/rotate-key';
-import { updateKey } from './lifecycle/update-key';
-import { UNPEPPERED } from './pepper.options';
+} from './keys/input';
+import type { KeyChange } from './keys/key-change';
+import { keyById, pageOfKeys } from './keys/list-keys';
+import type { IssuedApiKey, MintOptions } from './keys/new-key';
+import { pruneEvents, pruneKeys } from './keys/prune';
+import { rotateKey } from './keys/rotate-key';
+import { updateKey } from './keys/update-key';
+import { outliveTrust } from './lookup/trust-bound';
+import { Verification, type VerificationStatus } from './lookup/verification';
+import { type Acting, ownerOf } from './model/acting';
+import type { ApiKey } from './model/api-key.entity';
+import { ApiKeyInputError, ApiKeyRefusal } from './model/api-key.errors';
+import type { RecordedApiKeyEvent } from './model/api-key.event';
+import type { DefaultRate } from './model/authority';
+import type { Eventually } from './model/eventually';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './options/api-key.options';
+import { UNPEPPERED } from './options/pepper';
 import { DefaultLimits } from './rate-limit/default-limits';
-import { FailedAttempts } from './rate-limit/failed-attempts';
-import { UsageCounter } from './rate-limit/usage-counter';
-import { type ApiKeyUsage, usageOf } from './rate-limit/usage-report';
-import { isUnfit, refuseMisfit, refuseUnavailable } from './store-errors';
-import { DigestWriter } from './verification/digest-writer';
-import { type Enter, KeyAdmission } from './verification/key-admission';
-import { type InvalidKeyReason, isInvalid, KeyJudge } from './verification/key-judge';
-import { LastUsedWriter } from './verification/last-used.writer';
-import { outliveTrust } from './verification/trust-bound';
-import { Verification, type VerificationStatus } from './verification/verification';
+import { LastUsedWriter } from './usage/last-used-writer';
+import { type ApiKeyUsage, usageOf } from './usage/report';
+import { UsageCounter } from './usage/usage-counter';
 
 /** What `verify` found. */
 export type VerifyResult =

@@ -1,6 +1,6 @@
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
+import type { ApiKeyEvent, ApiKeyEventSink } from '../model/api-key.event';
 
 interface Emitter {
   emit(name: string, event: ApiKeyEvent): unknown;

@@ -1,12 +1,12 @@
 import { Logger } from '@nestjs/common';
-import { type Acting, actorOf } from '../acting';
-import type { ApiKey } from '../api-key.entity';
-import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../api-key.event';
 import type { Access } from '../database/begin';
 import type { Database } from '../database/database';
 import { despiteFullQueue } from '../database/full-queue';
 import type { Session } from '../database/session';
-import { wordsOf } from '../error-words';
+import { type Acting, actorOf } from '../model/acting';
+import type { ApiKey } from '../model/api-key.entity';
+import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../model/api-key.event';
+import { wordsOf } from '../model/error-words';
 import { type Announcer, forward } from './announcer';
 import { subjectOf, type Trail } from './trail';
 

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
-import type { ApiKeyEvent, ApiKeyEventSink } from '../api-key.event';
-import { wordsOf } from '../error-words';
-import { writeInTime } from '../write-in-time';
+import { writeInTime } from '../database/write-in-time';
+import type { ApiKeyEvent, ApiKeyEventSink } from '../model/api-key.event';
+import { wordsOf } from '../model/error-words';
 
 const BATCH = 500;
 

@@ -1,5 +1,5 @@
-import { ApiKey } from '../api-key.entity';
-import type { RequestEvent } from '../api-key.event';
+import { ApiKey } from '../model/api-key.entity';
+import type { RequestEvent } from '../model/api-key.event';
 import type { Announcer } from './announcer';
 import { RequestTrail } from './request-trail';
 import type { Trail } from './trail';

@@ -1,9 +1,9 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import type { ApiKey } from '../api-key.entity';
-import type { RefusedKey } from '../api-key.errors';
-import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../api-key.event';
-import type { AuditOptions, EventTarget } from '../api-key.options';
-import { wordsOf } from '../error-words';
+import type { ApiKey } from '../model/api-key.entity';
+import type { RefusedKey } from '../model/api-key.errors';
+import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
+import { wordsOf } from '../model/error-words';
+import type { AuditOptions, EventTarget } from '../options/api-key.options';
 import type { Announcer } from './announcer';
 import { EventQueue } from './event-queue';
 import { subjectOf, type Trail } from './trail';

@@ -1,10 +1,10 @@
-import type { ApiKey } from '../api-key.entity';
-import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../api-key.event';
 import type { Row } from '../database/as-text';
 import { briefTransaction } from '../database/brief-transaction';
 import type { Database } from '../database/database';
 import { date, json, moment, text, textOrNull } from '../database/fields';
 import type { Session } from '../database/session';
+import type { ApiKey } from '../model/api-key.entity';
+import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../model/api-key.event';
 
 const BATCH = 10_000;
 

@@ -1,6 +1,6 @@
-import { writeInTime } from '../write-in-time';
 import type { Database } from './database';
 import type { Session } from './session';
+import { writeInTime } from './write-in-time';
 
 /** How long a write waits for what someone holds locked, so that a shutdown does not. */
 const LOCK_TIMEOUT_MS = 1_000;

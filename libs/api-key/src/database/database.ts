@@ -1,7 +1,7 @@
 import type { Client, Pool } from 'pg';
 import type { DataSource } from 'typeorm';
-import { ApiKey } from '../api-key.entity';
-import { wordsOf } from '../error-words';
+import { ApiKey } from '../model/api-key.entity';
+import { wordsOf } from '../model/error-words';
 import { type Access, type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
 import { isBroken, isInConflict, isOfSession } from './error-codes';

@@ -1,4 +1,4 @@
-import { wordsOf } from '../error-words';
+import { wordsOf } from '../model/error-words';
 
 /** SQLSTATE of what PostgreSQL reports. */
 const SERIALIZATION_FAILURE = '40001';

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import { type Eventually, inTime } from '../eventually';
+import { type Eventually, inTime } from '../model/eventually';
 import { isInTransaction, unconnected } from './borrow';
 import type { Database } from './database';
 import { isBroken, isOfSession, isOfStatement } from './error-codes';

@@ -1,5 +1,5 @@
-import { isUnfit } from '../store-errors';
 import type { Database } from './database';
+import { isUnfit } from './store-errors';
 
 /** Whole numbers and UUIDs as every column writes them, so that PostgreSQL need not be asked. */
 const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { ApiKey } from '../api-key.entity';
+import { ApiKey } from '../model/api-key.entity';
 import { quoteName } from './names';
 
 /** The quoted names of what is ours, each with its schema. */

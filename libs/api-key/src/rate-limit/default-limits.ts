@@ -1,7 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ThrottlerModuleOptions } from '@nestjs/throttler';
-import { MAX_LIMIT } from '../authority';
-import type { LimitPolicy } from './sliding-window';
+import { MAX_LIMIT } from '../model/authority';
+import type { LimitPolicy } from './storages/sliding-window';
 
 /** A limit of keys that have none of their own. */
 export interface DefaultLimit {

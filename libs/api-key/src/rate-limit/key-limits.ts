@@ -1,15 +1,15 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { ApiKey } from '../api-key.entity';
-import { MAX_LIMIT, type Quota, quotaOf, type SharedLimit } from '../authority';
-import type { Eventually } from '../eventually';
-import { bucketOf } from '../lineage';
-import { routeMethod } from '../route-method';
-import { periodAt } from './calendar';
+import type { ApiKey } from '../model/api-key.entity';
+import { MAX_LIMIT, type Quota, quotaOf, type SharedLimit } from '../model/authority';
+import type { Eventually } from '../model/eventually';
+import { bucketOf } from '../model/lineage';
+import { routeMethod } from '../transport/route-method';
+import { periodAt } from '../usage/calendar';
 import type { DefaultLimit } from './default-limits';
 import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
-import type { LimitPolicy } from './sliding-window';
-import type { Bucket } from './storage';
+import type { LimitPolicy } from './storages/sliding-window';
+import type { Bucket } from './storages/storage';
 
 /** How the names of limits begin that a key shares with those that made it. */
 const SHARED = 'shared-';

@@ -1,7 +1,7 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
 import { RateLimiter } from './limiter';
-import { MemoryThrottlerStorage } from './memory-storage';
-import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './shared-storage';
+import { MemoryThrottlerStorage } from './storages/memory-storage';
+import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './storages/shared-storage';
 
 const POLICY = { limit: 2, windowMs: 1_000 };
 const OPTIONS = { onStorageFailure: 'refuse', storageTimeoutMs: 100, maxKeys: 10 } as const;

@@ -1,16 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
-import { ApiKeyRefusal } from '../api-key.errors';
-import { wordsOf } from '../error-words';
-import { type Eventually, inTime, rescue } from '../eventually';
-import type { StorageFailurePolicy } from '../rate-limit.options';
-import { MemoryQuotaStorage } from './memory-quota-storage';
-import { MemoryThrottlerStorage } from './memory-storage';
-import type { QuotaStorage } from './quota-storage';
-import { SharedThrottlerStorage, TooManyWaiting } from './shared-storage';
-import type { Hit } from './sliding-window';
-import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
+import { ApiKeyRefusal } from '../model/api-key.errors';
+import { wordsOf } from '../model/error-words';
+import { type Eventually, inTime, rescue } from '../model/eventually';
+import type { StorageFailurePolicy } from '../options/rate-limit';
+import { MemoryQuotaStorage } from './storages/memory-quota-storage';
+import { MemoryThrottlerStorage } from './storages/memory-storage';
+import type { QuotaStorage } from './storages/quota-storage';
+import { SharedThrottlerStorage, TooManyWaiting } from './storages/shared-storage';
+import type { Hit } from './storages/sliding-window';
+import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storages/storage';
 
 /** How the limiter asks its storage. */
 export interface LimiterOptions {

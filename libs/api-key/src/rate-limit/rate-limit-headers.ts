@@ -1,6 +1,6 @@
 import type { Limit } from './key-limits';
-import type { Hit, LimitPolicy } from './sliding-window';
-import type { Hits } from './storage';
+import type { Hit, LimitPolicy } from './storages/sliding-window';
+import type { Hits } from './storages/storage';
 
 /**
  * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4): a policy's quota `q` and window `w`

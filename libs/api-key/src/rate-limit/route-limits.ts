@@ -1,9 +1,9 @@
 import { applyDecorators, SetMetadata } from '@nestjs/common';
 import type { Resolvable } from '@nestjs/throttler';
 import { THROTTLER_LIMIT, THROTTLER_SKIP, THROTTLER_TTL } from '@nestjs/throttler/dist/throttler.constants';
-import { MAX_LIMIT } from '../authority';
-import { isWhole } from '../option-checks';
-import { type RouteContext, type RouteMethod, routeMethod } from '../route-method';
+import { MAX_LIMIT } from '../model/authority';
+import { isWhole } from '../options/checks';
+import { type RouteContext, type RouteMethod, routeMethod } from '../transport/route-method';
 
 const COST = 'nestjs-api-key rate limit cost';
 

@@ -1,0 +1,52 @@
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
+import { IntervalWriter } from '../database/interval-writer';
+import type { Session } from '../database/session';
+
+const INTERVAL_MS = 1_000;
+/** How many keys may wait; further ones are noted again when they are used again. */
+const MAX_WAITING = 10_000;
+
+/** The digest that a key is stored under, and the one that it shall be. */
+interface Rewrite {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Stores keys that were used under the newest pepper, off the path of requests; each only where it is still as it was found. */
+export class DigestWriter extends IntervalWriter {
+  private readonly rewrites = new Map<string, Rewrite>();
+
+  constructor(private readonly database: Database) {
+    super('key_digest', INTERVAL_MS);
+  }
+
+  /** Notes that a key is stored under an older pepper, or none. No I/O. */
+  note(id: string, from: string, to: string): void {
+    if (this.rewrites.size < MAX_WAITING) this.rewrites.set(id, { from, to });
+  }
+
+  protected override async write(): Promise<void> {
+    const rewrites = [...this.rewrites];
+    if (rewrites.length === 0) return;
+    await briefTransaction(this.database, (session) => this.update(session, rewrites));
+    for (const [id, each] of rewrites) if (this.rewrites.get(id) === each) this.rewrites.delete(id);
+  }
+
+  /** Rows are locked in order of id, so that two instances cannot deadlock, and locked ones are left for the next use. */
+  private async update(session: Session, rewrites: readonly (readonly [string, Rewrite])[]): Promise<void> {
+    const table = session.tables.keys;
+    await session.run(
+      `WITH wanted AS (
+         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS w (id, digest_was, digest)
+       ), free AS (
+         SELECT k.id FROM ${table} k JOIN wanted USING (id) ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED
+       )
+       UPDATE ${table} k SET key_digest = wanted.digest
+       FROM wanted JOIN free USING (id)
+       WHERE k.id = wanted.id AND k.key_digest = wanted.digest_was
+         AND NOT EXISTS (SELECT FROM ${table} other WHERE other.key_digest = wanted.digest)`,
+      [rewrites.map(([id]) => id), rewrites.map(([, { from }]) => from), rewrites.map(([, { to }]) => to)],
+    );
+  }
+}

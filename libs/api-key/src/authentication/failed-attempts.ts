@@ -1,0 +1,87 @@
+import { Logger } from '@nestjs/common';
+import type { FailedAttemptsOptions } from '../options/rate-limit';
+import { MemoryThrottlerStorage } from '../rate-limit/storages/memory-storage';
+import type { LimitPolicy } from '../rate-limit/storages/sliding-window';
+import { addressBlock } from './address-block';
+
+/**
+ * Counts by address the look-ups that found no valid key, so that a flood of made-up keys cannot load the database. Those under
+ * way count until they have found one. It blocks nobody: it tells whether a look-up may still go out at once.
+ */
+export class FailedAttempts {
+  private readonly logger = new Logger('ApiKeyModule');
+  private readonly failed: MemoryThrottlerStorage;
+  private readonly underWay = new Map<string, number>();
+  private readonly policy: LimitPolicy | null;
+  private quietUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    { limit, windowSeconds, maxAddresses }: Readonly<Required<FailedAttemptsOptions>>,
+    private readonly addressOf: (request: object) => string | null,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.failed = new MemoryThrottlerStorage(maxAddresses, now, 0);
+    this.policy = limit === null ? null : { limit, windowMs: windowSeconds * 1_000 };
+  }
+
+  /**
+   * Looks up for a request. Those whose address is unknown count together.
+   * @param isRefused whether what was found counts
+   */
+  watch<Found>(
+    request: object,
+    look: (way: 'alone' | 'together') => Promise<Found>,
+    isRefused: (found: Found) => boolean,
+  ): Promise<Found> {
+    const policy = this.policy;
+    if (policy === null) return look('alone');
+    const block = addressBlock(this.addressOf(request));
+    if (this.used(block, policy) >= policy.limit) {
+      this.tell(block, policy);
+      return look('together');
+    }
+    return this.count(block, policy, look, isRefused);
+  }
+
+  private count<Found>(
+    block: string,
+    policy: LimitPolicy,
+    look: (way: 'alone') => Promise<Found>,
+    isRefused: (found: Found) => boolean,
+  ): Promise<Found> {
+    const looking = look('alone');
+    this.change(block, 1);
+    return looking.then(
+      (found) => {
+        this.change(block, -1);
+        if (isRefused(found)) this.failed.hit(block, policy, 1);
+        return found;
+      },
+      (error: unknown) => {
+        this.change(block, -1);
+        throw error;
+      },
+    );
+  }
+
+  private used(block: string, policy: LimitPolicy): number {
+    return this.failed.used(block, policy) + (this.underWay.get(block) ?? 0);
+  }
+
+  private change(block: string, by: number): void {
+    const count = (this.underWay.get(block) ?? 0) + by;
+    if (count > 0) this.underWay.set(block, count);
+    else this.underWay.delete(block);
+  }
+
+  /** Once a window, whichever addresses they are. */
+  private tell(block: string, { limit, windowMs }: LimitPolicy): void {
+    const now = this.now();
+    if (now < this.quietUntil) return;
+    this.quietUntil = now + windowMs;
+    this.logger.warn(
+      `${block || 'An unknown address'} presents many keys that are unknown or have ended (failedAttempts: ${limit} in ${windowMs / 1_000} s): ` +
+        'its look-ups go out together, so that they cost little; no key is blocked.',
+    );
+  }
+}

@@ -1,0 +1,111 @@
+import { ForbiddenException } from '@nestjs/common';
+import { until } from '../../../../test/support/until';
+import { ApiKey } from '../model/api-key.entity';
+import { OwnerLoader } from './owner-loader';
+
+const apiKey = Object.assign(new ApiKey(), { id: '1', userId: '42' });
+
+/** Remembers nobody, and lets nobody join. */
+const NO_MEMORY = {
+  remembered: () => undefined,
+  find: (userId: string, load: (userId: string) => unknown) => load(userId),
+};
+
+const loaderOf = (loadUser: (userId: string) => unknown, maxLookUps = 10, patienceMs?: number) =>
+  new OwnerLoader({ loadUser, maxLookUps }, NO_MEMORY, patienceMs);
+
+it('the user of a key is what loadUser answers, now or later', async () => {
+  expect(loaderOf((id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
+  expect(await loaderOf(async (id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
+});
+
+it.each([null, undefined, false, 0, ''])('a key whose owner is %p is refused', async (nobody) => {
+  const refused = { code: 'INVALID_API_KEY' };
+  await expect(loaderOf(async () => nobody).load(apiKey)).rejects.toMatchObject(refused);
+  expect(() => loaderOf(() => nobody).load(apiKey)).toThrow(expect.objectContaining(refused));
+});
+
+it('loadUser that fails is a store that is away, whether it fails at once or later', async () => {
+  const cause = new Error('no users today');
+  const away = { code: 'KEY_STORE_UNAVAILABLE', cause };
+  await expect(loaderOf(() => Promise.reject(cause)).load(apiKey)).rejects.toMatchObject(away);
+  const fails = () => {
+    throw cause;
+  };
+  expect(() => loaderOf(fails).load(apiKey)).toThrow(expect.objectContaining(away));
+});
+
+it('an exception of HTTP that loadUser throws is the answer', async () => {
+  const suspended = new ForbiddenException('suspended');
+  await expect(loaderOf(() => Promise.reject(suspended)).load(apiKey)).rejects.toBe(suspended);
+});
+
+it('no more users are loaded at once than may, and room is made by those that come or fail', async () => {
+  const loads: PromiseWithResolvers<unknown>[] = [];
+  const loader = loaderOf(() => {
+    const load = withResolvers();
+    loads.push(load);
+    return load.promise;
+  }, 2);
+  const [first, second] = [loader.load(apiKey), loader.load(apiKey)];
+  expect(() => loader.load(apiKey)).toThrow(expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }));
+  loads[0]?.resolve('a');
+  loads[1]?.reject(new Error('away'));
+  expect(await first).toBe('a');
+  await expect(second).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  const [third, fourth] = [loader.load(apiKey), loader.load(apiKey)];
+  loads[2]?.resolve('c');
+  loads[3]?.resolve('d');
+  expect(await Promise.all([third, fourth])).toEqual(['c', 'd']);
+});
+
+const ofUser = (userId: string) => Object.assign(new ApiKey(), { userId });
+
+it('calls of loadUser that never settle give their places back', async () => {
+  const loadUser = (id: string) => (id === 'hangs' ? new Promise(() => {}) : Promise.resolve({ id }));
+  const loader = loaderOf(loadUser, 2, 50);
+  const load = async (id: string) => loader.load(ofUser(id));
+  const hang = expect(Promise.all([load('hangs'), load('hangs')])).rejects.toMatchObject({
+    code: 'KEY_STORE_UNAVAILABLE',
+    cause: new Error('loadUser has not settled within 50 ms'),
+  });
+  await expect(load('fine')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  await until(async () => (await load('fine').catch(() => null)) !== null);
+  await hang;
+});
+
+it('one that settles late gives its place back once', async () => {
+  const loads: PromiseWithResolvers<unknown>[] = [];
+  const loader = loaderOf(
+    () => {
+      const load = withResolvers();
+      loads.push(load);
+      return load.promise;
+    },
+    1,
+    20,
+  );
+  const load = async (id: string) => loader.load(ofUser(id));
+  const slow = expect(load('slow')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  await until(() => {
+    void load('next').catch(() => {});
+    return loads.length === 2;
+  });
+  loads[0]?.resolve('late');
+  await slow;
+  await expect(load('third')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+});
+
+interface PromiseWithResolvers<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+function withResolvers(): PromiseWithResolvers<unknown> {
+  let [resolve, reject]: [(value: unknown) => void, (error: unknown) => void] = [() => {}, () => {}];
+  const promise = new Promise((yes, no) => {
+    [resolve, reject] = [yes, no];
+  });
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,86 @@
+import { EvenRefusals } from './refusal-delay';
+
+const BEAT_MS = 10;
+const REFUSAL = new Error('refused');
+
+/** What went out so far, in order, of look-ups that a test answers. */
+function build() {
+  const out: string[] = [];
+  const evenly = new EvenRefusals(BEAT_MS);
+  const ask = (name: string) => {
+    let letIn: (name: string) => void = () => {};
+    let fail: (error: Error) => void = () => {};
+    const entering = new Promise<string>((resolve, reject) => {
+      letIn = resolve;
+      fail = reject;
+    });
+    const held = evenly.hold(entering, (error) => error === REFUSAL);
+    void held.then(
+      (outcome) => out.push(outcome),
+      (error: Error) => out.push(error === REFUSAL ? name : `${name}: ${error.message}`),
+    );
+    return {
+      refuse: () => fail(REFUSAL),
+      letIn: () => letIn(name),
+      fail: () => fail(new Error('away')),
+    };
+  };
+  return { out, ask };
+}
+
+const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+
+beforeEach(() => jest.useFakeTimers());
+afterEach(() => jest.useRealTimers());
+
+it('what is let in, and what fails, does not wait', async () => {
+  const { out, ask } = build();
+  ask('in').letIn();
+  ask('broken').fail();
+  await pass(0);
+  expect(out).toEqual(['in', 'broken: away']);
+});
+
+it('refusals that took different times go out with one beat, in the order in which they were asked', async () => {
+  const { out, ask } = build();
+  const [first, second, third] = [ask('first'), ask('second'), ask('third')];
+  third.refuse();
+  await pass(1);
+  first.refuse();
+  await pass(2 * BEAT_MS - 2);
+  second.refuse();
+  expect(out).toEqual([]);
+  await pass(1);
+  expect(out).toEqual(['first', 'second', 'third']);
+});
+
+it('one that was asked just before a beat waits for the second after it, whatever the way to the asking took', async () => {
+  const { out, ask } = build();
+  const slow = ask('slow');
+  await pass(BEAT_MS - 1);
+  ask('late').refuse();
+  await pass(BEAT_MS);
+  expect(out).toEqual([]);
+  await pass(1);
+  expect(out).toEqual(['late']);
+  await pass(1);
+  ask('later').refuse();
+  await pass(2 * BEAT_MS - 2);
+  expect(out).toEqual(['late']);
+  await pass(1);
+  expect(out).toEqual(['late', 'later']);
+  slow.refuse();
+  await pass(BEAT_MS);
+  expect(out).toEqual(['late', 'later', 'slow']);
+});
+
+it('the beat ends where nothing is under way, and begins with the next', async () => {
+  const { out, ask } = build();
+  ask('in').letIn();
+  await pass(BEAT_MS);
+  expect(jest.getTimerCount()).toBe(0);
+  ask('out').refuse();
+  await pass(2 * BEAT_MS);
+  expect(out).toEqual(['in', 'out']);
+  expect(jest.getTimerCount()).toBe(0);
+});

@@ -1,0 +1,62 @@
+import { TypeORMError } from 'typeorm';
+import { ApiKeyInputError, ApiKeyRefusal } from '../model/api-key.errors';
+import { wordsOf } from '../model/error-words';
+
+/** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
+const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
+/** A character that the encoding of the database does not have. */
+const UNTRANSLATABLE = ['22021', '22P05'];
+const FOREIGN_KEY_VIOLATION = '23503';
+/** A restored sequence gives ids again: no fault of who asks. */
+const UNIQUE_VIOLATION = '23505';
+/** SQLSTATE class 23: a rule of the table, such as a CHECK of the application's own. */
+const RULE_VIOLATION = /^23/;
+
+/** Whether PostgreSQL says that a value cannot be in its column: no row has it then. */
+export function isUnfit(error: unknown): boolean {
+  return UNFIT_VALUE.includes(codeOf(error));
+}
+
+/**
+ * What the refusal of a new row means for who asked for it.
+ * @throws ApiKeyInputError where the row does not fit, else as `refuseUnavailable`
+ */
+export function refuseMisfit(error: unknown): never {
+  if (UNTRANSLATABLE.includes(codeOf(error)))
+    throw new ApiKeyInputError([
+      'name, scopes and metadata must have no NUL, and no character that the encoding of the database lacks',
+    ]);
+  if (isUnfit(error) || codeOf(error) === FOREIGN_KEY_VIOLATION)
+    throw new ApiKeyInputError(['userId names no owner there is']);
+  if (RULE_VIOLATION.test(codeOf(error)) && codeOf(error) !== UNIQUE_VIOLATION)
+    throw new ApiKeyInputError(['the key breaks a rule that the table sets']);
+  return refuseUnavailable(error);
+}
+
+/**
+ * TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the
+ * words are kept.
+ * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database failed, else the error as it is
+ */
+export function refuseUnavailable(error: unknown): never {
+  if (error instanceof ApiKeyRefusal || !isOfStore(error)) throw error;
+  throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: new Error(wordsOf(error)) });
+}
+
+/**
+ * Errors of TypeORM, of the driver and of the socket below it; a refusal has a code as well, and is
+ * none.
+ */
+function isOfStore(error: unknown): boolean {
+  if (error instanceof ApiKeyRefusal) return false;
+  return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);
+}
+
+/** `pg` gives no code to a connection that ends or does not come in time, nor to a pool that has ended. */
+function isOfDriver(error: unknown): boolean {
+  return error instanceof Error && /connection|timeout|client|pool/i.test(error.message);
+}
+
+function codeOf(error: unknown): string {
+  return String(Object(error).code);
+}

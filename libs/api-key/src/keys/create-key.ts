@@ -1,0 +1,67 @@
+import { type Change, changeEvent } from '../audit/change-trail';
+import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyConflictError, ApiKeyInputError } from '../model/api-key.errors';
+import type { Authority } from '../model/authority';
+import { ancestorsOf, fitAncestors, type Lineage, mergeShares, NO_LINEAGE } from '../model/lineage';
+import { endedAmong } from './descendants';
+import type { ApiKeyFields, CreateApiKeyInput } from './input';
+import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
+import type { KeyChange } from './key-change';
+import { lockActor } from './lock-key';
+import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
+import { lockOwner } from './owner-lock';
+
+/**
+ * Makes a key, of the key that acts where one does: within its bounds, and as its descendant.
+ * @throws ApiKeyAuthorityError if it would have more than that key
+ * @throws ApiKeyConflictError if that key has too many ancestors, or shares too many limits
+ */
+export async function createKey(
+  change: KeyChange,
+  input: CreateApiKeyInput,
+  mint: MintOptions,
+): Promise<Change<IssuedApiKey>> {
+  const { acting } = change;
+  const owner = await lockOwner(change, input.userId);
+  if (acting.apiKey && owner !== acting.apiKey.userId)
+    throw new ApiKeyInputError(['userId names another owner than the one who acts']);
+  const maker = await lockActor(change, owner);
+  const { name, metadata = {} } = input;
+  const authority = authorityFor(input, maker, change);
+  const lineage = maker ? await lineageFrom(change, maker) : NO_LINEAGE;
+  const newKey = { userId: owner, name, metadata, ...authority, ...lineage, replacesId: null };
+  const issued = await insertKey(change, newKey, mint);
+  const { ancestorIds } = issued.apiKey;
+  return {
+    result: issued,
+    events: [changeEvent('created', issued.apiKey, acting, { replacesId: null, ancestorIds })],
+  };
+}
+
+/** What a new key is given: what is asked for, else the bounds of the key that acts. */
+function authorityFor(input: ApiKeyFields, maker: ApiKey | null, change: KeyChange): Authority {
+  const { defaults } = change;
+  const bounds = maker && authorityOf(maker, change);
+  const authority: Authority = {
+    scopes: input.scopes ?? [],
+    expiresAt: input.expiresAt === undefined ? (bounds?.expiresAt ?? null) : input.expiresAt,
+    rateLimit: input.rateLimit === undefined ? (bounds?.rateLimit ?? null) : input.rateLimit,
+    quota: input.quota === undefined ? (bounds?.quota ?? null) : input.quota,
+    allowedIps: input.allowedIps === undefined ? (bounds?.allowedIps ?? null) : input.allowedIps,
+    sharedLimits: bounds?.sharedLimits ?? null,
+  };
+  if (bounds) refuseExcess(authority, bounds, { defaults, isShared: true });
+  return authority;
+}
+
+async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
+  const ended = await endedAmong(change, ancestorsOf([maker]));
+  const ancestorIds = fitAncestors([maker], ended, false);
+  if (!ancestorIds)
+    throw new ApiKeyConflictError(
+      `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,
+    );
+  const sharedLimits = mergeShares(sharesOf(maker, change), null);
+  refuseTooManyLimits(sharedLimits?.length ?? 0, change);
+  return { ancestorIds, sharedLimits, bucketId: null };
+}

@@ -1,0 +1,146 @@
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { number, text } from '../database/fields';
+import type { ApiKey } from '../model/api-key.entity';
+import { MAX_ANCESTORS } from '../model/lineage';
+import type { KeyChange } from './key-change';
+
+type Table = Pick<KeyChange, 'session' | 'table'>;
+
+const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
+
+/**
+ * So many keys a statement: one for all that a key made could take longer than `statement_timeout`,
+ * and so never end them.
+ */
+const BATCH = 5_000;
+
+/** Ids, as many at a time as a statement takes. */
+export function* batchesOf(ids: readonly string[]): Generator<readonly string[]> {
+  for (let at = 0; at < ids.length; at += BATCH) yield ids.slice(at, at + BATCH);
+}
+
+/**
+ * Some keys, also those whose rows are gone, and all that they made. A row that has as many
+ * ancestors as it can may lack older ones: those rows are searched for from each key that was
+ * found.
+ */
+export async function idsOfLineage(table: Table, roots: readonly string[]): Promise<string[]> {
+  const found = new Set(roots);
+  let last = await madeBy(table, roots, 1);
+  while (last.length > 0) {
+    const next = new Set<string>();
+    for (const id of last) found.add(id);
+    for (const ids of batchesOf(last))
+      for (const id of await madeBy(table, ids, MAX_ANCESTORS)) if (!found.has(id)) next.add(id);
+    last = [...next];
+  }
+  return [...found];
+}
+
+/**
+ * The keys that name one of these among so many ancestors at least. OFFSET 0 makes PostgreSQL search
+ * the index once for each id; it may plan `&&`, or a plain join, as a comparison of all with all.
+ */
+async function madeBy({ session, table }: Table, ids: readonly string[], least: number): Promise<string[]> {
+  const rows = await session.rows(
+    `SELECT DISTINCT made.id::text FROM unnest($1::bigint[]) AS l (id) CROSS JOIN LATERAL (
+       SELECT k.id FROM ${table} k WHERE k.ancestor_ids @> ARRAY[l.id] AND cardinality(k.ancestor_ids) >= $2 OFFSET 0
+     ) AS made`,
+    [ids, least],
+  );
+  return rows.map((row) => text(row, 'id'));
+}
+
+/**
+ * The owners of a key and of all that it made.
+ * @param owner the only one who is looked for; null: all
+ */
+export async function ownersOfLineage(
+  change: Table,
+  id: string,
+  owner: string | null,
+): Promise<readonly string[]> {
+  const owners = new Set<string>();
+  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+    const rows = await change.session.rows(
+      `SELECT DISTINCT user_id::text AS owner FROM ${change.table}
+       WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR user_id::text = $2)`,
+      [ids, owner],
+    );
+    for (const row of rows) owners.add(text(row, 'owner'));
+  }
+  return [...owners].sort();
+}
+
+/** Revokes all that a key made and is not revoked yet. */
+export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
+  const revoked: ApiKey[] = [];
+  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+    const rows = await change.session.rows(
+      `UPDATE ${change.table} k SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
+       WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL AND ($3::text IS NULL OR user_id::text = $3)
+       RETURNING ${API_KEY_COLUMNS}`,
+      [ids, id, owner],
+    );
+    await requireEnded(change, ids, { except: id, owner });
+    for (const row of rows) revoked.push(apiKeyFromRow(row));
+  }
+  return revoked;
+}
+
+/** The row stayed as it was, though the statement succeeded. */
+export class KeyNotEnded extends Error {
+  readonly code = 'KEY_NOT_ENDED';
+
+  constructor(does: 'revokes' | 'deletes') {
+    super(
+      `PostgreSQL ${does} no such key: a row security policy or a trigger of the application keeps it. ` +
+        'Let the role of the data source change all rows of api_keys.',
+    );
+  }
+}
+
+/**
+ * A policy of row security, or a trigger of the application, can undo a revocation in silence.
+ * @throws KeyNotEnded if one of the keys is not revoked
+ */
+export async function requireEnded(
+  { session, table }: Table,
+  ids: readonly string[],
+  { except = '0', owner = null }: { readonly except?: string; readonly owner?: string | null } = {},
+): Promise<void> {
+  const kept = await session.rows(
+    `SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL
+       AND ($3::text IS NULL OR user_id::text = $3) LIMIT 1`,
+    [ids, except, owner],
+  );
+  if (kept.length > 0) throw new KeyNotEnded('revokes');
+}
+
+/** How many keys that a key made are accepted now. */
+export async function countLiveDescendants(change: Table, id: string): Promise<number> {
+  let live = 0;
+  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+    const row = await change.session.row(
+      `SELECT count(*)::text AS live FROM ${change.table} k WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND ${IS_LIVE}`,
+      [ids, id],
+    );
+    live += number(row, 'live');
+  }
+  return live;
+}
+
+/** Those of some keys that are revoked, expired, rotated or gone. */
+export async function endedAmong(
+  { session, table }: Table,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length <= MAX_ANCESTORS) return new Set();
+  const rows = await session.rows(
+    `SELECT k.id::text FROM ${table} k
+     WHERE k.id = ANY ($1::bigint[]) AND ${IS_LIVE} AND NOT EXISTS (SELECT FROM ${table} s WHERE s.replaces_id = k.id)`,
+    [ids],
+  );
+  const live = new Set(rows.map((row) => text(row, 'id')));
+  return new Set(ids.filter((id) => !live.has(id)));
+}

@@ -1,0 +1,115 @@
+import { type ChangeTrail, changeEvent } from '../audit/change-trail';
+import type { Database } from '../database/database';
+import { refuseUnavailable } from '../database/store-errors';
+import type { Acting } from '../model/acting';
+import { ApiKeyInputError } from '../model/api-key.errors';
+import {
+  type ImportedApiKey,
+  type ImportProblem,
+  importProblems,
+  insertImported,
+  linesRefused,
+} from './import-keys';
+import { lockImport } from './owner-lock';
+
+/** How lines are imported. */
+export interface ImportOptions {
+  /** Lines a transaction, 1 to 10,000. Default 1,000. */
+  batchSize?: number;
+  /** Told after each batch how many lines were read so far. */
+  onProgress?: (linesRead: number) => void;
+}
+
+/** What became of the lines. */
+export interface ImportReport {
+  readonly lines: number;
+  readonly imported: number;
+  /** Why batches were rolled back: the lines at fault, the first 1,000 of them. */
+  readonly problems: readonly ImportProblem[];
+}
+
+interface Importer {
+  readonly database: Database;
+  readonly changes: ChangeTrail;
+  readonly catalogue: readonly string[] | null;
+  readonly acting: Acting;
+}
+
+const DEFAULT_BATCH_SIZE = 1_000;
+const MAX_BATCH_SIZE = 10_000;
+const MAX_PROBLEMS = 1_000;
+
+/** Imports lines in batches, each all or nothing; only one batch is in memory. */
+export async function importInBatches(
+  lines: Iterable<unknown> | AsyncIterable<unknown>,
+  { batchSize = DEFAULT_BATCH_SIZE, onProgress = () => {} }: ImportOptions,
+  importer: Importer,
+): Promise<ImportReport> {
+  if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH_SIZE)
+    throw new ApiKeyInputError([`batchSize must be a whole number from 1 to ${MAX_BATCH_SIZE}`]);
+  let [read, imported] = [0, 0];
+  const problems: ImportProblem[] = [];
+  for await (const batch of batchesOf(lines, batchSize)) {
+    const found = await importBatch(batch, read, importer);
+    if (found.length === 0) imported += batch.length;
+    problems.push(...found.slice(0, MAX_PROBLEMS - problems.length));
+    read += batch.length;
+    onProgress(read);
+  }
+  return { lines: read, imported, problems };
+}
+
+/** Imports one batch; what is wrong with its lines where it was rolled back. */
+async function importBatch(
+  batch: readonly unknown[],
+  before: number,
+  importer: Importer,
+): Promise<ImportProblem[]> {
+  const wrong = batch.flatMap((line, i) =>
+    importProblems(line, importer.catalogue).map((problem) => ({ line: before + i + 1, problem })),
+  );
+  if (wrong.length > 0) return wrong;
+  const rows = batch as readonly ImportedApiKey[];
+  try {
+    await insertBatch(rows, importer);
+    return [];
+  } catch (error) {
+    return problemsOfStore(rows, before, error, importer);
+  }
+}
+
+async function insertBatch(rows: readonly ImportedApiKey[], { changes, acting }: Importer): Promise<void> {
+  await changes.make(async (session) => {
+    await lockImport({ session, table: session.tables.keys });
+    const inserted = await insertImported(session, rows);
+    return { result: null, events: inserted.map((apiKey) => changeEvent('imported', apiKey, acting, {})) };
+  });
+}
+
+/** SQLSTATE classes 22 and 23 are about the rows; anything else is about the database, and ends the import. */
+async function problemsOfStore(
+  rows: readonly ImportedApiKey[],
+  before: number,
+  error: unknown,
+  { database }: Importer,
+): Promise<ImportProblem[]> {
+  if (!/^2[23]/.test(String((error as { code?: unknown }).code))) return refuseUnavailable(error);
+  const refused = await database
+    .transaction((session) => linesRefused(session, rows), { isTrial: true })
+    .catch(refuseUnavailable);
+  return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
+}
+
+async function* batchesOf(
+  lines: Iterable<unknown> | AsyncIterable<unknown>,
+  size: number,
+): AsyncGenerator<unknown[]> {
+  let batch: unknown[] = [];
+  for await (const line of lines) {
+    batch.push(line);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,131 @@
+import { digestKey } from '../credential/digest';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Session } from '../database/session';
+import type { ApiKey } from '../model/api-key.entity';
+import { LAST_EXPIRY_MS, nameProblems, scopesProblems } from './input';
+
+/** A key of another system: its digest, never the key. */
+export interface ImportedApiKey {
+  /** The owner, as column `user_id` has it. */
+  userId: string;
+  name: string;
+  /** SHA-256 of the whole key, 64 lower-case hex digits. */
+  keyDigest: string;
+  /** The start of the key that may be shown, 1 to 40 characters. */
+  keyPrefix: string;
+  scopes?: readonly string[];
+  /** ISO 8601, also in the past; null or absent: never. */
+  expiresAt?: string | null;
+}
+
+/** One line that was not imported, and why. Lines count from 1. */
+export interface ImportProblem {
+  readonly line: number;
+  readonly problem: string;
+}
+
+const FIELDS = ['userId', 'name', 'keyDigest', 'keyPrefix', 'scopes', 'expiresAt'];
+const DIGEST = /^[0-9a-f]{64}$/;
+const PREFIX = /^[\x21-\x7e]{1,40}$/;
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)$/;
+
+/** What is wrong with a line, in words; empty where nothing is. */
+export function importProblems(line: unknown, catalogue: readonly string[] | null): string[] {
+  if (Object.prototype.toString.call(line) !== '[object Object]') return ['it is not a JSON object'];
+  const {
+    userId,
+    name,
+    keyDigest,
+    keyPrefix,
+    scopes = [],
+    expiresAt = null,
+  } = line as Record<string, unknown>;
+  const unknown = Object.keys(line as object).filter((field) => !FIELDS.includes(field));
+  return [
+    ...unknown.map((field) => `${JSON.stringify(field)} is no field; the fields are ${FIELDS.join(', ')}`),
+    ...when(
+      typeof userId !== 'string' || userId.trim() !== userId || userId === '',
+      'userId must be text that names the owner',
+    ),
+    ...nameProblems(name),
+    ...when(
+      typeof keyDigest !== 'string' || !DIGEST.test(keyDigest),
+      'keyDigest must be 64 lower-case hex digits',
+    ),
+    ...when(
+      typeof keyPrefix !== 'string' || !PREFIX.test(keyPrefix),
+      'keyPrefix must have 1 to 40 visible ASCII characters',
+    ),
+    ...when(isKeyItself(keyPrefix, keyDigest), 'keyPrefix is the whole key, which must not be stored'),
+    ...scopesProblems(scopes, catalogue),
+    ...when(
+      expiresAt !== null && !isTime(expiresAt),
+      'expiresAt must be a time in ISO 8601 with its zone, or null',
+    ),
+  ];
+}
+
+/** Inserts checked lines in one statement: all of them or none. */
+export async function insertImported(session: Session, lines: readonly ImportedApiKey[]): Promise<ApiKey[]> {
+  const rows = lines.map(({ userId, name, keyDigest, keyPrefix, scopes = [], expiresAt = null }) => ({
+    user_id: userId,
+    name,
+    key_digest: keyDigest,
+    key_prefix: keyPrefix,
+    scopes,
+    expires_at: expiresAt,
+  }));
+  const { keys: table } = session.tables;
+  const inserted = await session.rows(
+    `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, scopes, expires_at, created_at, updated_at)
+     SELECT user_id, name, key_digest, key_prefix, scopes, expires_at, now(), now()
+     FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb) RETURNING ${API_KEY_COLUMNS}`,
+    [JSON.stringify(rows)],
+  );
+  return inserted.map(apiKeyFromRow);
+}
+
+/** A line of a batch that the database refuses, and why. */
+export interface RefusedLine {
+  readonly index: number;
+  readonly reason: string;
+}
+
+/** The lines of a failed batch that the database refuses, each tried after those before it; to be rolled back by the caller. */
+export async function linesRefused(
+  session: Session,
+  lines: readonly ImportedApiKey[],
+): Promise<RefusedLine[]> {
+  const refused: RefusedLine[] = [];
+  for (const [index, line] of lines.entries()) {
+    await session.run('SAVEPOINT one_line');
+    try {
+      await insertImported(session, [line]);
+      await session.run('RELEASE SAVEPOINT one_line');
+    } catch (error) {
+      await session.run('ROLLBACK TO SAVEPOINT one_line');
+      refused.push({ index, reason: reasonOf(error) });
+    }
+  }
+  return refused;
+}
+
+/** PostgreSQL's own words may hold the digest, so they are not passed on. */
+function reasonOf(error: unknown): string {
+  const code = String((error as { code?: unknown }).code);
+  if (code === '23505') return 'a key with this keyDigest is there already';
+  if (code === '23503' || code.startsWith('22')) return 'userId names no owner there is';
+  return 'it breaks a rule that the table sets';
+}
+
+function when(holds: boolean, text: string): string[] {
+  return holds ? [text] : [];
+}
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && ISO_TIME.test(value) && Date.parse(value) <= LAST_EXPIRY_MS;
+}
+
+function isKeyItself(prefix: unknown, digest: unknown): boolean {
+  return typeof prefix === 'string' && digestKey(prefix) === digest;
+}

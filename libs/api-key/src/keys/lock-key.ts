@@ -1,0 +1,109 @@
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Row } from '../database/as-text';
+import { date, flag, moment, text, textOrNull } from '../database/fields';
+import { ownerOf } from '../model/acting';
+import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
+import type { KeyChange } from './key-change';
+import { lockOwnerOf } from './owner-lock';
+
+/** How often a key may get another owner while its lock is waited for. */
+const MAX_MOVES = 10;
+
+/** A key that this transaction holds, and what the database's clock and table say of it. */
+export interface LockedKey {
+  readonly apiKey: ApiKey;
+  readonly expired: boolean;
+  readonly successorId: string | null;
+  readonly now: Date;
+}
+
+/** The key that changes, and the key that acts as it is now; null: none acts. */
+export interface LockedKeys {
+  readonly target: LockedKey;
+  readonly actor: ApiKey | null;
+}
+
+/**
+ * Locks the owner of a key, then the key and the one that acts, and reads both anew.
+ * @returns null if there is no such key, or it is of another owner than who acts
+ * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile,
+ *   `INSUFFICIENT_SCOPE` if it lacks what the change needs
+ */
+export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
+  const { acting } = change;
+  for (let attempt = 1; attempt <= MAX_MOVES; attempt++) {
+    const owner = await lockOwnerOf(change, id, ownerOf(acting));
+    if (owner === null) return null;
+    const rows = await lockRows(change, acting.apiKey ? [id, acting.apiKey.id] : [id]);
+    const target = rows.get(id);
+    if (!target) return null;
+    const hasMoved = target.apiKey.userId !== owner;
+    if (!hasMoved) return { target, actor: actorAmong(rows, change, owner) };
+  }
+  throw new Error(`key ${id} gets another owner all the time`);
+}
+
+/**
+ * Locks the key that acts and reads it anew, the lock of its owner being held.
+ * @throws ApiKeyRefusal as `lockForChange`
+ */
+export async function lockActor(change: KeyChange, owner: string): Promise<ApiKey | null> {
+  const { apiKey } = change.acting;
+  return apiKey ? actorAmong(await lockRows(change, [apiKey.id]), change, owner) : null;
+}
+
+/**
+ * In order of id, so that two changes never wait for each other. The rows are read by a second
+ * statement, because the one that locks may have read the clock before it waited.
+ */
+async function lockRows(
+  { session, table }: KeyChange,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, LockedKey>> {
+  await session.run(`SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`, [
+    ids,
+  ]);
+  const rows = await session.rows(
+    `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false)::text AS expired, ${moment('clock_timestamp()')} AS now,
+       (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
+     FROM ${table} k WHERE id = ANY ($1::bigint[])`,
+    [ids],
+  );
+  return new Map(rows.map((row) => [text(row, 'id'), lockedKey(row)]));
+}
+
+function lockedKey(row: Row): LockedKey {
+  return {
+    apiKey: apiKeyFromRow(row),
+    expired: flag(row, 'expired'),
+    successorId: textOrNull(row, 'successor_id'),
+    now: date(row, 'now'),
+  };
+}
+
+function actorAmong(
+  rows: ReadonlyMap<string, LockedKey>,
+  { acting: { apiKey, needs = [] } }: KeyChange,
+  owner: string,
+): ApiKey | null {
+  if (!apiKey) return null;
+  const locked = rows.get(apiKey.id);
+  if (!locked || locked.apiKey.userId !== owner) return refuseActor(apiKey, 'unknown');
+  if (locked.apiKey.revokedAt) return refuseActor(apiKey, 'revoked');
+  if (locked.expired) return refuseActor(apiKey, 'expired');
+  refuseUnlessHeld(locked.apiKey, needs);
+  return locked.apiKey;
+}
+
+/** @throws ApiKeyRefusal `INSUFFICIENT_SCOPE` */
+function refuseUnlessHeld(apiKey: ApiKey, needs: readonly string[]): void {
+  const missing = needs.filter((scope) => !apiKey.hasScope(scope));
+  if (missing.length === 0) return;
+  const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
+  throw new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: needs, refused });
+}
+
+function refuseActor(apiKey: ApiKey, reason: RefusedReason): never {
+  throw new ApiKeyRefusal('INVALID_API_KEY', { refused: { reason, apiKey, masked: apiKey.masked } });
+}

@@ -1,0 +1,92 @@
+import { type InspectOptions, inspect } from 'node:util';
+import type { KeyDigests } from '../credential/digest';
+import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { ApiKey } from '../model/api-key.entity';
+import type { Authority } from '../model/authority';
+import { inspectClosed } from '../model/closed-getters';
+import type { Lineage } from '../model/lineage';
+import type { KeyChange } from './key-change';
+
+/** All that a new row says, but for the key itself. */
+export interface NewKey extends Authority, Lineage {
+  readonly userId: string;
+  readonly name: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly replacesId: string | null;
+}
+
+/**
+ * A key just made: this is the one time that the raw key exists outside its owner's hands. Only its name gives it, as in
+ * `const { key } = await keys.create(…)`: it is in no JSON, log or copy of this object.
+ */
+export class IssuedApiKey {
+  readonly #key: string;
+
+  constructor(
+    key: string,
+    readonly apiKey: ApiKey,
+  ) {
+    this.#key = key;
+  }
+
+  /** The raw key. */
+  get key(): string {
+    return this.#key;
+  }
+
+  protected [inspect.custom](depth: number, options: InspectOptions): string {
+    return inspectClosed(this, depth, options);
+  }
+}
+
+/** How keys are minted. */
+export interface MintOptions {
+  readonly format: KeyFormat;
+  readonly prefix: string;
+  readonly digests: KeyDigests;
+}
+
+/** Mints a key and inserts its row. */
+export async function insertKey(
+  { session, table }: KeyChange,
+  newKey: NewKey,
+  { format, prefix, digests }: MintOptions,
+): Promise<IssuedApiKey> {
+  const key = mintKey(format, prefix);
+  const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
+  const { ancestorIds, sharedLimits, bucketId } = newKey;
+  const [row] = await session.rows(
+    `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
+       rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id,
+       ancestor_ids, shared_limits, bucket_id, created_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, $15, $16, $17, now(), now())
+     RETURNING ${API_KEY_COLUMNS}`,
+    [
+      userId,
+      name,
+      digests.newest(key),
+      visiblePrefix(key),
+      visibleSuffix(key),
+      scopes,
+      expiresAt,
+      rateLimit?.limit ?? null,
+      rateLimit?.windowSeconds ?? null,
+      quota?.limit ?? null,
+      quota?.period ?? null,
+      allowedIps,
+      metadata,
+      replacesId,
+      ancestorIds.length === 0 ? null : ancestorIds,
+      sharedLimits && JSON.stringify(sharedLimits),
+      bucketId,
+    ],
+  );
+  if (!row) throw new Error('INSERT returned no row: a trigger on api_keys suppressed it');
+  return new IssuedApiKey(key, apiKeyFromRow(row));
+}
+
+/** A list of addresses and blocks as `cidr[]`, host bits cleared; NULL stays NULL. */
+export function blocksOf(parameter: string): string {
+  return `(SELECT array_agg(network(ip::inet)::cidr ORDER BY place) FROM unnest(${parameter}::text[]) WITH ORDINALITY AS given (ip, place))`;
+}

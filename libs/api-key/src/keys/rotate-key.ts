@@ -1,0 +1,109 @@
+import { type Change, changeEvent } from '../audit/change-trail';
+import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyConflictError } from '../model/api-key.errors';
+import type { Authority } from '../model/authority';
+import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../model/lineage';
+import { endedAmong } from './descendants';
+import { LAST_EXPIRY_MS } from './input';
+import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
+import type { KeyChange } from './key-change';
+import { type LockedKey, lockForChange } from './lock-key';
+import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
+
+/** How a key is rotated. */
+export interface Rotation {
+  /** Seconds that the old key still works; 0 ends it at once. */
+  readonly overlapSeconds: number;
+  /** When the new key stops working; undefined: after as long a life as the old one was given. */
+  readonly expiresAt: Date | null | undefined;
+}
+
+/**
+ * Makes the successor of a key, and ends that one after the overlap at the latest.
+ * @returns null if there is no such key
+ * @throws ApiKeyConflictError if the key is revoked, expired or rotated already, or the successor
+ *   would share too many limits
+ * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
+ */
+export async function rotateKey(
+  change: KeyChange,
+  id: string,
+  { overlapSeconds, expiresAt }: Rotation,
+  mint: MintOptions,
+): Promise<Change<IssuedApiKey | null>> {
+  const locked = await lockForChange(change, id);
+  if (!locked) return { result: null, events: [] };
+  const { target, actor } = locked;
+  refuseUnlessRotatable(target);
+  const { acting, defaults } = change;
+  const authority: Authority = {
+    ...authorityOf(target.apiKey, change),
+    expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
+  };
+  if (actor) refuseExcess(authority, authorityOf(actor, change), { defaults, isShared: true });
+  await endAfter(change, id, overlapSeconds);
+  const { userId, name, metadata } = target.apiKey;
+  const lineage = await lineageFrom(change, target.apiKey, actor);
+  const successor = { userId, name, metadata, ...authority, ...lineage, replacesId: id };
+  const issued = await insertKey(change, successor, mint);
+  const { id: successorId, ancestorIds } = issued.apiKey;
+  return {
+    result: issued,
+    events: [
+      changeEvent('rotated', target.apiKey, acting, { successorId, overlapSeconds }),
+      changeEvent('created', issued.apiKey, acting, { replacesId: id, ancestorIds }),
+    ],
+  };
+}
+
+async function endAfter({ session, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
+  await session.run(
+    `UPDATE ${table} SET expires_at = ends_at, updated_at = now()
+     FROM (SELECT clock_timestamp() + $2 * interval '1 second' AS ends_at) AS overlap
+     WHERE id = $1::bigint AND (expires_at IS NULL OR expires_at > ends_at)`,
+    [id, overlapSeconds],
+  );
+}
+
+/**
+ * A successor descends from the key that it replaces, and from the one that acts: that one has seen
+ * it. It counts in the bucket of the old key, so that a rotation begins no limit anew.
+ */
+async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
+  const maker = actor && actor.id !== old.id ? actor : null;
+  const parents = maker ? [maker, old] : [old];
+  const ended = await endedAmong(change, ancestorsOf(parents));
+  const bucketId = bucketOf(old);
+  const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];
+  const sharedLimits = mergeShares(shares, bucketId);
+  if (maker) refuseTooManyLimits(sharedLimits?.length ?? 0, change);
+  return {
+    ancestorIds: fitAncestors(parents, ended, true) ?? [],
+    sharedLimits,
+    bucketId,
+  };
+}
+
+function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): void {
+  if (apiKey.revokedAt)
+    throw new ApiKeyConflictError(`key ${apiKey.id} is revoked: create a new one instead`);
+  if (successorId !== null)
+    throw new ApiKeyConflictError(
+      `key ${apiKey.id} was rotated already: rotate its successor ${successorId}`,
+    );
+  if (expired) throw new ApiKeyConflictError(`key ${apiKey.id} has expired: create a new one instead`);
+}
+
+/** A key that was issued for 90 days gets a successor for 90 days, but none that outlives the key that acts. */
+function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date | null {
+  const { expiresAt, createdAt } = apiKey;
+  const issuedAt = createdAt < now ? createdAt : now;
+  const own =
+    expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
+  if (!actor?.expiresAt) return own;
+  return own && own < actor.expiresAt ? own : actor.expiresAt;
+}
+
+function atMostLastExpiry(ms: number): Date {
+  return new Date(Math.min(ms, LAST_EXPIRY_MS));
+}

@@ -1,0 +1,188 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Change, changeEvent } from '../audit/change-trail';
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyConflictError } from '../model/api-key.errors';
+import { type Authority, excessOf, quotaOf, rateLimitOf, type SharedLimit } from '../model/authority';
+import { bucketOf, countsOn } from '../model/lineage';
+import type { UpdateApiKeyInput } from './input';
+import { authorityOf, refuseExcess, sharesOf } from './key-authority';
+import type { KeyChange } from './key-change';
+import { type LockedKey, lockForChange } from './lock-key';
+import { blocksOf } from './new-key';
+import { shareChangedLimits } from './share-limits';
+
+/** What changed: the old and the new value of each field. */
+export type Changes = Record<string, { readonly old: unknown; readonly new: unknown }>;
+
+/**
+ * Changes the given fields of a key. A change that changes nothing writes nothing.
+ * @returns null if there is no such key
+ * @throws ApiKeyConflictError if the key is revoked, or a key would have it live longer after its
+ *   end or its rotation
+ * @throws ApiKeyAuthorityError if a bound widens, and the key would then have more than the key
+ *   that acts
+ */
+export async function updateKey(
+  change: KeyChange,
+  id: string,
+  changes: UpdateApiKeyInput,
+): Promise<Change<ApiKey | null>> {
+  const locked = await lockForChange(change, id);
+  if (!locked) return { result: null, events: [] };
+  const { target, actor } = locked;
+  const { apiKey: before } = target;
+  if (before.revokedAt) throw new ApiKeyConflictError(`key ${id} is revoked and cannot be changed`);
+  if (actor) {
+    refuseRevival(target, changes);
+    refuseExcessOfUpdate(before, changes, actor, change);
+  }
+  const apiKey = await write(change, id, changes);
+  if (!apiKey) return { result: before, events: [] };
+  const done = difference(fieldsOf(before), fieldsOf(apiKey));
+  if (target.successorId === null && ('rateLimit' in done || 'quota' in done))
+    await shareChangedLimits(change, apiKey);
+  return { result: apiKey, events: [changeEvent('updated', apiKey, change.acting, { changes: done })] };
+}
+
+/**
+ * What is over stays over. Otherwise the holder of a leaked key that was rotated could bring it
+ * back.
+ */
+function refuseRevival({ apiKey, expired, successorId }: LockedKey, { expiresAt }: UpdateApiKeyInput): void {
+  if (expiresAt === undefined || !isLater(expiresAt, apiKey.expiresAt)) return;
+  if (expired)
+    throw new ApiKeyConflictError(`key ${apiKey.id} has expired and cannot be revived: create a new one`);
+  if (successorId !== null)
+    throw new ApiKeyConflictError(
+      `key ${apiKey.id} was rotated and cannot live longer: use its successor ${successorId}`,
+    );
+}
+
+function isLater(given: Date | null, present: Date | null): boolean {
+  return present !== null && (given === null || given.getTime() > present.getTime());
+}
+
+/**
+ * What is set must lie within the key that acts. Widening one bound takes authority over all that
+ * the key has then; narrowing the others takes none.
+ */
+function refuseExcessOfUpdate(
+  before: ApiKey,
+  changes: UpdateApiKeyInput,
+  actor: ApiKey,
+  change: KeyChange,
+): void {
+  const { defaults } = change;
+  const [present, bound] = [authorityOf(before, change), authorityOf(actor, change)];
+  refuseExcess({ ...bound, ...given(changes) }, bound, { defaults, isShared: true });
+  const after = { ...present, ...given(changes) };
+  if (excessOf(after, present, { defaults, isShared: false }).problems.length === 0) return;
+  const judged = { ...after, sharedLimits: sharesBeside(changes, present.sharedLimits) };
+  refuseExcess(judged, bound, { defaults, isShared: isCountedOn(before, actor, change) });
+}
+
+/**
+ * Whether each use of a key counts on the limits of the key that acts. A successor descends from
+ * the key that it replaces as well, but its limit applies in the same bucket, and so would excuse
+ * what was used before.
+ */
+function isCountedOn(apiKey: ApiKey, actor: ApiKey, change: KeyChange): boolean {
+  const isMade = apiKey.ancestorIds.includes(actor.id) && bucketOf(apiKey) !== bucketOf(actor);
+  return isMade && countsOn(apiKey, sharesOf(actor, change));
+}
+
+/**
+ * A limit that is set must fit by itself: that an ancestor's limit holds as well does not excuse
+ * it.
+ */
+function sharesBeside(
+  { rateLimit, quota }: UpdateApiKeyInput,
+  shared: readonly SharedLimit[] | null,
+): readonly SharedLimit[] | null {
+  return (
+    shared?.map((limit) => ({
+      ...limit,
+      rateLimit: rateLimit === undefined ? limit.rateLimit : null,
+      quota: quota === undefined ? limit.quota : null,
+    })) ?? null
+  );
+}
+
+function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKeyInput): Partial<Authority> {
+  const fields = { scopes, expiresAt, rateLimit, quota, allowedIps };
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Partial<Authority>;
+}
+
+/** @returns null if the row says all of it already */
+async function write(
+  { session, table }: KeyChange,
+  id: string,
+  changes: UpdateApiKeyInput,
+): Promise<ApiKey | null> {
+  const columns = columnsOf(changes);
+  if (columns.length === 0) return null;
+  const values = columns.map(({ sql }, i) => sql(`$${i + 2}`));
+  const names = columns.map(({ name }) => name);
+  const [row] = await session.rows(
+    `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
+     WHERE id = $1::bigint AND (${columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`).join(' OR ')})
+     RETURNING ${API_KEY_COLUMNS}`,
+    [id, ...columns.map(({ value }) => value)],
+  );
+  return row ? apiKeyFromRow(row) : null;
+}
+
+interface ColumnChange {
+  readonly name: string;
+  readonly value: unknown;
+  readonly sql: (parameter: string) => string;
+  /** What a caller sees of the column, where that is less. */
+  readonly shown?: string;
+}
+
+/** A Date has milliseconds, and no end that never comes. */
+const EXPIRY = "nullif(date_trunc('milliseconds', expires_at), 'infinity')";
+const NO_RATE = { limit: null, windowSeconds: null };
+const NO_QUOTA = { limit: null, period: null };
+
+/** The columns of the fields that are given. */
+function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
+  const { name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata } = changes;
+  const rate = rateLimit === null ? NO_RATE : rateLimit;
+  const spending = quota === null ? NO_QUOTA : quota;
+  const as = (type: string) => (parameter: string) => `${parameter}::${type}`;
+  const columns: ColumnChange[] = [
+    { name: 'name', value: name, sql: as('varchar') },
+    { name: 'scopes', value: scopes, sql: as('text[]') },
+    { name: 'expires_at', value: expiresAt, sql: as('timestamptz'), shown: EXPIRY },
+    { name: 'rate_limit', value: rate?.limit, sql: as('int') },
+    { name: 'rate_limit_window_seconds', value: rate?.windowSeconds, sql: as('int') },
+    { name: 'quota', value: spending?.limit, sql: as('int') },
+    { name: 'quota_period', value: spending?.period, sql: as('varchar') },
+    { name: 'allowed_ips', value: allowedIps, sql: blocksOf },
+    { name: 'metadata', value: metadata, sql: as('jsonb') },
+  ];
+  return columns.filter(({ value }) => value !== undefined);
+}
+
+function fieldsOf(apiKey: ApiKey) {
+  const { name, scopes, expiresAt, allowedIps, metadata } = apiKey;
+  return {
+    name,
+    scopes,
+    expiresAt,
+    rateLimit: rateLimitOf(apiKey),
+    quota: quotaOf(apiKey),
+    allowedIps,
+    metadata,
+  };
+}
+
+function difference(before: object, after: object): Changes {
+  const old = new Map(Object.entries(before));
+  const changed = Object.entries(after).filter(([field, value]) => !isDeepStrictEqual(old.get(field), value));
+  return Object.fromEntries(changed.map(([field, value]) => [field, { old: old.get(field), new: value }]));
+}

@@ -1,0 +1,182 @@
+import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { Row } from '../database/as-text';
+import type { Database } from '../database/database';
+import { codeOf } from '../database/error-codes';
+import { flag, numberOrNull, text } from '../database/fields';
+import { PreparedSelect } from '../database/prepared-statement';
+import { askWhetherReplica, REPLICA, replicaOf } from '../database/replica';
+import type { Session } from '../database/session';
+import { SharedConnections } from '../database/shared-connections';
+import { StatementCanceller } from '../database/statement-canceller';
+import type { ApiKey } from '../model/api-key.entity';
+import { wordsOf } from '../model/error-words';
+import { type Eventually, then } from '../model/eventually';
+
+/** A row of the table, with what the database's clock says of it. */
+export interface StoredKey {
+  readonly apiKey: ApiKey;
+  /** The digest that it is stored under. */
+  readonly digest: string;
+  readonly revoked: boolean;
+  /** Milliseconds until its expiry, not above 0 where that has come; null: never. */
+  readonly lifeMs: number | null;
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
+
+/** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
+export class KeyStore {
+  /** Whether a replica answered the last look-up, which failed therefore. */
+  leadsToReplica = false;
+  private readonly connections: SharedConnections<ReadonlyMap<string, StoredKey>>;
+
+  /** @param deadlineMs after which a look-up is given up */
+  constructor(
+    private readonly database: Database,
+    deadlineMs: number,
+  ) {
+    const one = this.select('nestjs_api_key', 'key_digest = $1');
+    const many = this.select('nestjs_api_keys', 'key_digest = ANY ($1)');
+    const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
+    this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
+      const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
+      const judge = (error: Error | null, rows: readonly Row[] = []) => {
+        this.leadsToReplica = codeOf(error) === REPLICA;
+        if (error) answered(error);
+        else answerWith(rows, answered);
+      };
+      select.send(client, value, (error, rows = []) => {
+        if (error || rows.length > 0) judge(error ?? replicaOf(rows), rows);
+        else askWhetherReplica(client, judge);
+      });
+      return () => canceller.cancel(client);
+    });
+  }
+
+  /**
+   * Life is judged by the database's clock, for that of this machine may be wrong.
+   * @param others other digests that the same key may be stored under
+   * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
+   */
+  find(
+    digest: string,
+    others: readonly string[] = [],
+    sent: () => void = () => {},
+  ): Eventually<StoredKey | null> {
+    return then(this.findAll([digest, ...others], sent), (found) => firstOf(found, digest, others));
+  }
+
+  /** As `find`, of many digests in one statement: those that are of a key, by their digest. */
+  findAll(digests: readonly string[], sent: () => void): Eventually<ReadonlyMap<string, StoredKey>> {
+    return this.connections.find(digests, sent);
+  }
+
+  /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
+  async check(): Promise<void> {
+    await this.database.locate().catch(refuseUnusable);
+    await this.database
+      .read(async (session) => {
+        const { keys, silentChanges } = session.tables;
+        await session.run(`SELECT ${API_KEY_COLUMNS} FROM ${keys} LIMIT 0`);
+        await session.run(`SELECT FROM ${silentChanges} LIMIT 0`);
+        const zoneless = await zonelessTimes(session);
+        if (zoneless.length > 0) refuseZoneless(keys, zoneless);
+      })
+      .catch(refuseUnusable);
+  }
+
+  private select(name: string, where: string): PreparedSelect {
+    return new PreparedSelect(name, () => this.statement(where));
+  }
+
+  private statement(where: string): string {
+    return `SELECT ${API_KEY_COLUMNS}, key_digest::text, (revoked_at IS NOT NULL)::text AS is_revoked, pg_is_in_recovery()::text AS standby,
+        CASE WHEN expires_at = '-infinity' THEN '0'
+             WHEN isfinite(expires_at) THEN floor((date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())) * 1000)::bigint::text
+        END AS life_ms
+      FROM ${this.database.tables.keys} WHERE ${where}`;
+  }
+}
+
+/** What is wrong, and what to do. */
+function refuseUnusable(error: unknown): never {
+  const code = codeOf(error);
+  if (code === 'undefined') throw error;
+  if (code === REPLICA)
+    throw new Error(
+      `ApiKeyModule: ${wordsOf(error)}. Give the library a data source that leads to the primary.`,
+      { cause: error },
+    );
+  throw new Error(
+    `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). ` +
+      (code === INSUFFICIENT_PRIVILEGE
+        ? 'GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE on the tables whose names begin with api_key.'
+        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.'),
+    { cause: error },
+  );
+}
+
+/** The key that is stored under the first of its digests. */
+export function firstOf(
+  found: ReadonlyMap<string, StoredKey>,
+  digest: string,
+  others: readonly string[],
+): StoredKey | null {
+  for (const each of [digest, ...others]) {
+    const stored = found.get(each);
+    if (stored) return stored;
+  }
+  return null;
+}
+
+/**
+ * What cannot be read fails the look-up: an error in a callback of the driver would end the
+ * process.
+ */
+function answerWith(
+  rows: readonly Row[],
+  answered: (error: Error | null, found?: ReadonlyMap<string, StoredKey>) => void,
+): void {
+  let found: ReadonlyMap<string, StoredKey>;
+  try {
+    found = keysOf(rows);
+  } catch (error) {
+    answered(error as Error);
+    return;
+  }
+  answered(null, found);
+}
+
+function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
+  return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
+}
+
+function storedKey(row: Row): StoredKey {
+  return {
+    apiKey: apiKeyFromRow(row),
+    digest: text(row, 'key_digest'),
+    revoked: flag(row, 'is_revoked'),
+    lifeMs: numberOrNull(row, 'life_ms'),
+  };
+}
+
+/** The columns of times that have no zone. */
+async function zonelessTimes(session: Session): Promise<readonly string[]> {
+  const rows = await session.rows(
+    `SELECT attname FROM pg_attribute
+     WHERE attrelid = $1::regclass AND attname = ANY ($2) AND atttypid <> 'timestamptz'::regtype ORDER BY attnum`,
+    [session.tables.keys, TIMES],
+  );
+  return rows.map((row) => text(row, 'attname'));
+}
+
+/** Where the migration is on record as run, it does not run again: so the message says what it would do. */
+function refuseZoneless(table: string, columns: readonly string[]): never {
+  const changes = columns.map((column) => `ALTER COLUMN ${column} TYPE timestamptz`).join(', ');
+  throw new Error(
+    `ApiKeyModule: table api_keys cannot be used: ${columns.join(', ')} must be timestamptz, or a key would expire hours off ` +
+      'in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: ' +
+      `SET TimeZone = 'UTC'; ALTER TABLE ${table} ${changes}`,
+  );
+}

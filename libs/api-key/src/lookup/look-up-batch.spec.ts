@@ -1,0 +1,100 @@
+import { ApiKey } from '../model/api-key.entity';
+import type { StoredKey } from './key-store';
+import { LookUpBatch } from './look-up-batch';
+
+const WAIT_MS = 50;
+const KEY: StoredKey = { apiKey: new ApiKey(), digest: 'a', revoked: false, lifeMs: null };
+
+interface Asked {
+  readonly digests: readonly string[];
+  readonly sent: () => void;
+  readonly answer: (found: ReadonlyMap<string, StoredKey>) => void;
+  readonly fail: (error: Error) => void;
+}
+
+/** A batch, and what it asks of a database that waits for the test. */
+function batchOf() {
+  const asked: Asked[] = [];
+  const batch = new LookUpBatch(
+    (digests, sent) =>
+      new Promise((answer, fail) => {
+        asked.push({ digests, sent, answer, fail });
+      }),
+    WAIT_MS,
+  );
+  return { asked, batch };
+}
+
+const nothing = () => {};
+
+beforeEach(() => jest.useFakeTimers());
+afterEach(() => jest.useRealTimers());
+
+it('look-ups of one moment go out in one statement, each digest once, and each is told its own', async () => {
+  const { asked, batch } = batchOf();
+  const found = Promise.all(['a', 'b', 'a'].map((digest) => batch.find(digest, [], nothing)));
+  expect(asked).toHaveLength(0);
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  expect(asked.map(({ digests }) => digests)).toEqual([['a', 'b']]);
+  asked[0]?.answer(new Map([['a', KEY]]));
+  expect(await found).toEqual([KEY, null, KEY]);
+});
+
+it('a statement that is slow does not hold up the next one, but no more than four are under way', async () => {
+  const { asked, batch } = batchOf();
+  for (const digest of ['a', 'b', 'c', 'd', 'e', 'f']) {
+    void batch.find(digest, [], nothing);
+    await jest.advanceTimersByTimeAsync(WAIT_MS);
+  }
+  expect(asked.map(({ digests }) => digests)).toEqual([['a'], ['b'], ['c'], ['d']]);
+  asked[1]?.answer(new Map());
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  expect(asked[4]?.digests).toEqual(['e', 'f']);
+});
+
+it('each is told when it goes out', async () => {
+  const { asked, batch } = batchOf();
+  const sent = jest.fn();
+  void batch.find('a', [], sent);
+  void batch.find('b', [], sent);
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  expect(sent).not.toHaveBeenCalled();
+  asked[0]?.sent();
+  expect(sent).toHaveBeenCalledTimes(2);
+});
+
+it('a statement that fails fails those that wait for it, and no others', async () => {
+  const { asked, batch } = batchOf();
+  const failed = expect(batch.find('a', [], nothing)).rejects.toThrow('away');
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  asked[0]?.fail(new Error('away'));
+  await failed;
+  const found = batch.find('a', [], nothing);
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  asked[1]?.answer(new Map([['a', KEY]]));
+  expect(await found).toBe(KEY);
+});
+
+it('of a million no more than a thousand wait; the others are refused at once', async () => {
+  const { batch } = batchOf();
+  const waiting = Array.from({ length: 1_000 }, (_, i) => batch.find(String(i), [], nothing));
+  expect(() => batch.find('one more', [], nothing)).toThrow(
+    expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }),
+  );
+  expect(waiting).toHaveLength(1_000);
+});
+
+it('a key that is stored under another digest is found by that, and by its own first', async () => {
+  const { asked, batch } = batchOf();
+  const own = { ...KEY, digest: 'b' };
+  const found = Promise.all([batch.find('new', ['a'], nothing), batch.find('b', ['a'], nothing)]);
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  expect(asked.map(({ digests }) => digests)).toEqual([['new', 'a', 'b']]);
+  asked[0]?.answer(
+    new Map([
+      ['a', KEY],
+      ['b', own],
+    ]),
+  );
+  expect(await found).toEqual([KEY, own]);
+});

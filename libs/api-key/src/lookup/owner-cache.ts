@@ -1,0 +1,102 @@
+import { type Eventually, isPending } from '../model/eventually';
+import { RecallCache } from '../model/recall-cache';
+import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { Clock } from './clock';
+import type { Lease } from './lease';
+
+interface Remembered {
+  readonly session: number | null;
+  readonly askedAt: number;
+}
+
+interface Known extends Remembered {
+  readonly user: unknown;
+}
+
+/** A call of `loadUser` under way. Nobody may join it once an eviction has overtaken it. */
+interface Load extends Remembered {
+  readonly user: Promise<unknown>;
+}
+
+/**
+ * Remembers what `loadUser` returned, for a time of its own and no longer than the lease holds. One call serves all who wait
+ * for it, as far as it may be remembered.
+ */
+export class OwnerCache {
+  private readonly known: RecallCache<Known>;
+  private readonly loads = new Map<string, Load>();
+
+  constructor(
+    private readonly lease: Lease,
+    private readonly options: Pick<ResolvedApiKeyOptions, 'cacheSize' | 'lookUpTimeoutMs' | 'userCacheMs'>,
+    private readonly clock: Clock,
+  ) {
+    this.known = new RecallCache(Math.max(1, options.cacheSize));
+  }
+
+  /** The user of an owner where it is remembered. */
+  remembered(userId: string): unknown {
+    const known = this.known.recall(userId);
+    return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
+  }
+
+  /** Loads the user of an owner, or joins who does; what is falsy is not remembered. */
+  find(userId: string, load: (userId: string) => unknown): Eventually<unknown> {
+    const now = this.clock.monotonic();
+    const loading = this.loads.get(userId);
+    return loading && this.mayBeJoined(loading, now) ? loading.user : this.load(userId, load, now);
+  }
+
+  /** Forgets an owner. */
+  evict(userId: string): void {
+    this.known.delete(userId);
+    this.closeLoads();
+  }
+
+  /** What is being loaded now is not remembered, and may not be joined. */
+  closeLoads(): void {
+    this.loads.clear();
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.known.clear();
+    this.closeLoads();
+  }
+
+  private trusts({ session, askedAt }: Remembered, now: number): boolean {
+    return session !== null && now - askedAt < this.options.userCacheMs && this.lease.trusts(session, now);
+  }
+
+  /** One that takes too long for who asked it first is asked again. */
+  private mayBeJoined(loading: Load, now: number): boolean {
+    return this.trusts(loading, now) && now - loading.askedAt < this.options.lookUpTimeoutMs;
+  }
+
+  private load(userId: string, load: (userId: string) => unknown, askedAt: number): Eventually<unknown> {
+    const { session } = this.lease;
+    const loaded = load(userId);
+    if (!isPending(loaded)) {
+      this.remember(userId, { session, askedAt }, loaded);
+      return loaded;
+    }
+    const user = Promise.resolve(loaded);
+    const loading: Load = { user, session, askedAt };
+    this.loads.set(userId, loading);
+    user.then(
+      (found) => this.ended(userId, loading) && this.remember(userId, loading, found),
+      () => this.ended(userId, loading),
+    );
+    return user;
+  }
+
+  private remember(userId: string, { session, askedAt }: Remembered, user: unknown): void {
+    if (user && session !== null && session === this.lease.session && this.options.userCacheMs > 0)
+      this.known.set(userId, { user, session, askedAt });
+  }
+
+  /** Whether it was still the one that may be joined. */
+  private ended(userId: string, loading: Load): boolean {
+    return this.loads.get(userId) === loading && this.loads.delete(userId);
+  }
+}

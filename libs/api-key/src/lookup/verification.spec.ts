@@ -1,0 +1,258 @@
+import { Logger } from '@nestjs/common';
+import { Client } from 'pg';
+import type { DataSource } from 'typeorm';
+import { keysDataSource } from '../../../../test/support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
+import { until } from '../../../../test/support/until';
+import { Database } from '../database/database';
+import { type ApiKeyOptions, resolveOptions } from '../options/api-key.options';
+import { KeyStore } from './key-store';
+import { Verification } from './verification';
+
+let database: string;
+let dataSource: DataSource;
+let userId: string;
+let running: Verification[] = [];
+
+beforeEach(async () => {
+  database = await createMigratedDatabase();
+  userId = await createUser(database);
+  dataSource = await keysDataSource(database);
+});
+
+beforeAll(() => Logger.overrideLogger(false));
+
+afterEach(async () => {
+  await Promise.all(running.map((verification) => verification.onApplicationShutdown()));
+  running = [];
+  await dataSource.destroy();
+});
+
+async function start(options: ApiKeyOptions = {}): Promise<Verification> {
+  const resolved = resolveOptions({ lookUpTimeoutMs: 60_000, ...options });
+  const door = new Database(dataSource);
+  const store = new KeyStore(door, resolved.lookUpTimeoutMs);
+  const verification = new Verification(door, store, resolved);
+  running.push(verification);
+  await verification.onApplicationBootstrap();
+  return verification;
+}
+
+async function warm(options: ApiKeyOptions = {}): Promise<Verification> {
+  const verification = await start({ leaseMs: 60_000, heartbeatMs: 50, ...options });
+  await until(() => verification.status.leaseHeld);
+  return verification;
+}
+
+const insert = async (digest: string) =>
+  (
+    await sql<{ id: string }>(
+      database,
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) VALUES ($1, 'ci', $2, 'p') RETURNING id`,
+      [userId, digest],
+    )
+  )[0]?.id as string;
+const trusted = async () =>
+  (await sql<{ ms: number }>(database, 'SELECT trust_ms::int AS ms FROM api_key_trust'))[0]?.ms;
+
+/** While nobody can read the table. */
+async function whileLocked<T>(work: () => Promise<T>): Promise<T> {
+  const holder = new Client({ connectionString: database });
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
+  try {
+    return await work();
+  } finally {
+    await holder.end();
+  }
+}
+
+it.each([
+  'alone',
+  'together',
+] as const)('keys are looked up %s, remembered while the lease holds, and counted', async (way) => {
+  const id = await insert('d');
+  const verification = await warm();
+  expect(verification.remembered('d')).toBeUndefined();
+  const found = await Promise.all([verification.find('d', way), verification.find('other', way)]);
+  expect(found).toMatchObject([{ apiKey: { id, userId } }, null]);
+  expect(verification.remembered('d')).toMatchObject({ apiKey: { id }, revoked: false, expired: false });
+  expect(verification.remembered('other')).toBeNull();
+  expect(verification.status).toEqual({
+    leaseHeld: true,
+    heartbeatAgeMs: expect.any(Number),
+    cacheSize: 1,
+    hitRate: 0.5,
+    notificationQueueUsage: expect.any(Number),
+  });
+});
+
+it('no more are looked up at once than may, and the next ones once these are done', async () => {
+  await insert('d');
+  const verification = await start({ maxLookUps: 2, cacheSize: 0 });
+  const found = await whileLocked(async () => {
+    const under = Promise.all([verification.find('d'), verification.find('e')]);
+    expect(() => verification.find('f')).toThrow(expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }));
+    return { under };
+  });
+  expect(await found.under).toMatchObject([{ apiKey: { userId } }, null]);
+  expect(await Promise.all([verification.find('f'), verification.find('g')])).toEqual([null, null]);
+});
+
+it('meanwhile a key that is remembered is found', async () => {
+  await insert('d');
+  const verification = await warm({ maxLookUps: 1 });
+  await verification.find('d');
+  const { under } = await whileLocked(async () => {
+    const e = verification.find('e');
+    expect(() => verification.find('f')).toThrow(expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }));
+    expect(verification.remembered('d')).toMatchObject({ apiKey: { userId } });
+    return { under: e };
+  });
+  expect(await under).toBeNull();
+});
+
+it('look-ups that go out together are none of those', async () => {
+  const verification = await start({ maxLookUps: 1, cacheSize: 0 });
+  expect(await Promise.all(['a', 'b', 'c'].map((digest) => verification.find(digest, 'together')))).toEqual([
+    null,
+    null,
+    null,
+  ]);
+});
+
+it('a key that is evicted here is looked up again, and so is the user of its owner', async () => {
+  const id = await insert('d');
+  const verification = await warm({ userCacheMs: 60_000 });
+  await verification.find('d');
+  void verification.owners.find(userId, () => 'user');
+  void verification.owners.find('other', () => 'other user');
+  verification.evict(id);
+  expect([verification.remembered('d'), verification.owners.remembered(userId)]).toEqual([
+    undefined,
+    undefined,
+  ]);
+  expect(verification.owners.remembered('other')).toBe('other user');
+});
+
+it('the user of a key that is evicted while it is loaded is not remembered, though nobody knows whose the key was', async () => {
+  const verification = await warm({ userCacheMs: 60_000 });
+  const user = verification.owners.find(userId, async () => 'user');
+  verification.evict('1');
+  expect(await user).toBe('user');
+  expect(verification.owners.remembered(userId)).toBeUndefined();
+});
+
+it('an owner that is evicted is forgotten here at once, and by the feed elsewhere', async () => {
+  const [here, there] = [await warm({ userCacheMs: 60_000 }), await warm({ userCacheMs: 60_000 })];
+  for (const { owners } of [here, there]) void owners.find(userId, () => 'user');
+  const evicting = here.evictOwner(userId);
+  expect(here.owners.remembered(userId)).toBeUndefined();
+  await evicting;
+  await until(() => there.owners.remembered(userId) === undefined);
+});
+
+it('a notification that anything may have changed forgets keys and users, and a new key what was of none', async () => {
+  await insert('d');
+  const verification = await warm({ userCacheMs: 60_000 });
+  await Promise.all([verification.find('d'), verification.find('none')]);
+  void verification.owners.find(userId, () => 'user');
+  await insert('e');
+  await until(() => verification.remembered('none') === undefined);
+  expect(verification.remembered('d')).toBeDefined();
+  await sql(database, 'TRUNCATE api_keys');
+  await until(() => verification.remembered('d') === undefined);
+  expect(verification.owners.remembered(userId)).toBeUndefined();
+});
+
+it('without a cache nobody listens, and nothing is remembered', async () => {
+  await insert('d');
+  const verification = await start({ cacheSize: 0 });
+  await verification.find('d');
+  expect(verification.remembered('d')).toBeUndefined();
+  expect(verification.status).toEqual({
+    leaseHeld: false,
+    heartbeatAgeMs: null,
+    cacheSize: 0,
+    hitRate: 0,
+    notificationQueueUsage: null,
+  });
+  expect(
+    await sql(
+      database,
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%feed'`,
+    ),
+  ).toEqual([]);
+});
+
+it.each<[ApiKeyOptions, number]>([
+  [{ leaseMs: 2_000, serveCachedForMs: 0 }, 2_000],
+  [{ leaseMs: 2_000, serveCachedForMs: 5_000 }, 5_000],
+  [{ leaseMs: 2_000, staleForMs: 9_000 }, 9_000],
+])('others are told for how long it trusts what it remembers: %j', async (options, ms) => {
+  await start(options);
+  await until(async () => (await trusted()) === ms);
+});
+
+it.each([
+  [9_000, 9_000],
+  [0, 2_000],
+])('a staleForMs of %i, which needs no feed, is told at the boot', async (staleForMs, ms) => {
+  await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_update');
+  await insert('d');
+  const verification = await start({ staleForMs, leaseMs: 5_000 });
+  expect(await trusted()).toBe(ms);
+  await verification.find('d');
+  expect(verification.remembered('d') !== undefined).toBe(staleForMs > 0);
+});
+
+it('nobody listens any more once it has ended', async () => {
+  const verification = await warm();
+  await verification.onApplicationShutdown();
+  expect(verification.status.leaseHeld).toBe(true);
+  await until(
+    async () =>
+      (
+        await sql(
+          database,
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%feed'`,
+        )
+      ).length === 0,
+  );
+});
+
+it('it can judge while the database answers, and while the lease holds', async () => {
+  const [cold, held] = [await start({ cacheSize: 0 }), await warm()];
+  expect([await cold.canJudge(), await held.canJudge()]).toEqual([true, true]);
+  await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+  expect([await cold.canJudge(), await held.canJudge()]).toEqual([false, true]);
+});
+
+it.each([
+  [
+    'is not there',
+    'DROP TABLE api_keys',
+    /table api_keys cannot be used \(relation "public.api_keys" does not exist\).*apiKeyMigrations/,
+  ],
+  [
+    'lacks a column',
+    'ALTER TABLE api_keys DROP metadata',
+    /table api_keys cannot be used \(column "metadata" does not exist\)/,
+  ],
+  [
+    'has times without zone',
+    'ALTER TABLE api_keys ALTER created_at TYPE timestamp, ALTER revoked_at TYPE timestamp',
+    /revoked_at, created_at must be timestamptz.*ALTER TABLE "api_keys" ALTER COLUMN revoked_at TYPE timestamptz, ALTER COLUMN created_at TYPE timestamptz$|created_at, revoked_at must be timestamptz/s,
+  ],
+  [
+    'is in another schema than the first of the search path',
+    'CREATE SCHEMA tenant; ALTER ROLE CURRENT_USER IN DATABASE :database SET search_path = tenant, public',
+    /lies in schema public, and the search path begins with tenant/,
+  ],
+])('a table that %s stops the boot, and nothing listens then', async (_, change, message) => {
+  await sql(database, change.replace(':database', `"${new URL(database).pathname.slice(1)}"`));
+  await dataSource.destroy();
+  dataSource = await keysDataSource(database);
+  await expect(start()).rejects.toThrow(message);
+  expect(running[0]?.status).toMatchObject({ leaseHeld: false, heartbeatAgeMs: null });
+});

@@ -1,0 +1,128 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import { RequestTrail } from '../audit/request-trail';
+import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyRefusal } from '../model/api-key.errors';
+import { type Eventually, isPending, rescue } from '../model/eventually';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { RouteAccesses } from '../routes/route-access';
+import { NeedsKey } from '../routes/scopes.decorator';
+import { refuse } from '../transport/answer-refusal';
+import { type Authentication, authenticationOf } from '../transport/authenticated-request';
+import { requestOf, setHeaders } from '../transport/http-exchange';
+import { UsageCounter } from '../usage/usage-counter';
+import { KeyLimits, type Limit, type RequestLimits } from './key-limits';
+import { QuotaLimiter, RateLimiter } from './limiter';
+import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers';
+import type { Hit } from './storages/sliding-window';
+import type { Hits } from './storages/storage';
+
+/**
+ * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances, or its quota.
+ * Stands after `ApiKeyGuard` and before `ScopesGuard`. `@Throttle` adds the limit of a route, `@SkipThrottle()` counts nothing.
+ */
+@Injectable()
+@NeedsKey()
+export class ApiKeyThrottlerGuard implements CanActivate {
+  private readonly routes = new RouteAccesses();
+
+  constructor(
+    private readonly rates: RateLimiter,
+    private readonly quotas: QuotaLimiter,
+    private readonly usage: UsageCounter,
+    private readonly limits: KeyLimits,
+    private readonly trail: RequestTrail,
+    @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+  ) {}
+
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    if (this.routes.of(context).isPublic) return true;
+    return rescue(this.admit, this.refuse, context);
+  }
+
+  private readonly admit = (context: ExecutionContext): Eventually<boolean> => {
+    const authentication = authenticated(context);
+    if (authentication.isCounted) return true;
+    authentication.isCounted = true;
+    const { apiKey } = authentication;
+    const limits = this.limits.of(apiKey, context);
+    if (isPending(limits)) return limits.then((found) => this.count(found, apiKey, context));
+    return this.count(limits, apiKey, context);
+  };
+
+  private count(limits: RequestLimits, apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
+    const { rates, quotas, cost } = limits;
+    if (quotas.length > 0) return this.countQuotas(limits, apiKey, context);
+    if (rates.length === 0) return true;
+    const hits = this.rates.hit(rates, cost);
+    if (isPending(hits)) return hits.then((found) => this.answer(rates, found, apiKey, context));
+    return this.answer(rates, hits, apiKey, context);
+  }
+
+  /**
+   * Rates first: what they refuse spends nothing of a quota. What a quota is known to refuse uses
+   * up nothing of a rate.
+   */
+  private async countQuotas(
+    { rates, quotas, cost }: RequestLimits,
+    apiKey: ApiKey,
+    context: ExecutionContext,
+  ): Promise<boolean> {
+    const all = [...rates, ...quotas];
+    const known = [
+      ...(this.rates.refusalOf(rates, cost) ?? rates.map(unknown)),
+      ...(this.quotas.refusalOf(quotas, cost) ?? quotas.map(unknown)),
+    ];
+    if (known.some(isRefused)) return this.answer(all, known, apiKey, context);
+    const ofRates = await this.rates.hit(rates, cost);
+    if (ofRates.some(isRefused)) return this.answer(rates, ofRates, apiKey, context);
+    return this.answer(all, [...ofRates, ...(await this.quotas.hit(quotas, cost))], apiKey, context);
+  }
+
+  private answer(limits: readonly Limit[], hits: Hits, apiKey: ApiKey, context: ExecutionContext): boolean {
+    if (hits.every((hit) => hit === null)) return true;
+    setHeaders(context, rateLimitHeaders(limits, hits));
+    if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(limits, hits));
+    const refused = longest(hits);
+    if (refused === undefined) return true;
+    this.usage.noteLimited(apiKey.id);
+    throw limited(hits[refused] as Hit, limits[refused] as Limit, apiKey);
+  }
+
+  private readonly refuse = (error: unknown, context: ExecutionContext): never =>
+    refuse(error, context, this.options.realm, this.trail);
+}
+
+function unknown(): null {
+  return null;
+}
+
+function isRefused(hit: Hit | null): boolean {
+  return hit?.passed === false;
+}
+
+/**
+ * Where the refusal is that has the caller wait longest, if any: it is of no use to come back
+ * before.
+ */
+function longest(hits: Hits): number | undefined {
+  let found: number | undefined;
+  for (let at = 0; at < hits.length; at++) {
+    const [hit, before] = [hits[at], found === undefined ? null : hits[found]];
+    if (hit && !hit.passed && !(before && before.retryAfterMs >= hit.retryAfterMs)) found = at;
+  }
+  return found;
+}
+
+function authenticated(context: ExecutionContext): Authentication {
+  const authentication = authenticationOf(requestOf(context));
+  if (!authentication) throw new ApiKeyRefusal('MISSING_API_KEY');
+  return authentication;
+}
+
+function limited(hit: Hit, { policy }: Limit, apiKey: ApiKey): ApiKeyRefusal {
+  const isQuota = policy.period !== undefined;
+  return new ApiKeyRefusal(isQuota ? 'QUOTA_EXCEEDED' : 'RATE_LIMITED', {
+    retryAfterSeconds: retryAfterSeconds(hit),
+    refused: { reason: isQuota ? 'quota' : 'rate', apiKey, masked: apiKey.masked },
+  });
+}

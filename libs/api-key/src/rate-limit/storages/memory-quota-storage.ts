@@ -1,0 +1,68 @@
+import { LRUCache } from 'lru-cache';
+import type { QuotaPeriod } from '../../model/authority';
+import { periodAt } from '../../usage/calendar';
+import type { Hit, LimitPolicy } from './sliding-window';
+import { ApiKeyThrottlerStorage, type Bucket } from './storage';
+
+interface Spent {
+  startsAt: number;
+  used: number;
+}
+
+const PERIODS: readonly QuotaPeriod[] = ['day', 'month'];
+
+/**
+ * Counts quotas in the memory of this process, while their database does not. What is used counts
+ * in the day and in the month of UTC, so that a quota whose period changes finds it.
+ */
+export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
+  private readonly spent: LRUCache<string, Readonly<Record<QuotaPeriod, Spent>>>;
+
+  /**
+   * @param maxKeys beyond which the key whose last hit is longest ago is forgotten
+   * @param now milliseconds since 1970
+   */
+  constructor(
+    maxKeys: number,
+    private readonly now: () => number = () => Date.now(),
+  ) {
+    super();
+    this.spent = new LRUCache({ max: maxKeys });
+  }
+
+  override hitAll(buckets: readonly Bucket[], cost: number): readonly Hit[] {
+    const now = this.now();
+    const fits = buckets.map(({ key, policy }) => this.usedOf(key, policy, now) + cost <= policy.limit);
+    const passed = fits.every(Boolean);
+    if (passed) for (const { key } of buckets) this.add(key, cost, now);
+    return buckets.map(({ key, policy }, at) => this.hitOf(key, policy, fits[at] === true, now));
+  }
+
+  /** Counts as much as is missing, so that at least so much of a bucket was used in its period. */
+  atLeast({ key, policy }: Bucket, used: number): void {
+    const now = this.now();
+    const missing = used - this.usedOf(key, policy, now);
+    if (missing > 0) this.add(key, missing, now);
+  }
+
+  private usedOf(key: string, { period = 'day' }: LimitPolicy, now: number): number {
+    const spent = this.spent.get(key)?.[period];
+    return spent?.startsAt === periodAt(period, now).startsAt ? spent.used : 0;
+  }
+
+  private add(key: string, cost: number, now: number): void {
+    const spent = this.spent.get(key) ?? { day: { startsAt: 0, used: 0 }, month: { startsAt: 0, used: 0 } };
+    for (const period of PERIODS) {
+      const { startsAt } = periodAt(period, now);
+      if (spent[period].startsAt !== startsAt) Object.assign(spent[period], { startsAt, used: 0 });
+      spent[period].used += cost;
+    }
+    this.spent.set(key, spent);
+  }
+
+  private hitOf(key: string, policy: LimitPolicy, passed: boolean, now: number): Hit {
+    const resetMs = periodAt(policy.period ?? 'day', now).endsAt - now;
+    const remaining = Math.max(0, policy.limit - this.usedOf(key, policy, now));
+    return { passed, remaining, resetMs, retryAfterMs: passed ? 0 : resetMs };
+  }
+}

@@ -1,0 +1,43 @@
+import { CountingStatement, IS_READ_COMMITTED } from '../../database/counting-statement';
+import type { Database } from '../../database/database';
+import { number, numbers } from '../../database/fields';
+import { SharedThrottlerStorage, type Taken } from './shared-storage';
+import type { Bucket } from './storage';
+
+/** The function that counts. */
+const SPEND = 'nestjs_api_key_spend_together';
+
+/** Counts quotas by the id of the key, in PostgreSQL: exact over all instances, and kept when the database starts anew. */
+export class QuotaStorage extends SharedThrottlerStorage {
+  private readonly spent: CountingStatement;
+
+  constructor(database: Database) {
+    super();
+    this.spent = new CountingStatement(
+      database,
+      SPEND,
+      (tables) =>
+        `SELECT granted::text, to_json(remaining)::text AS remaining, to_json(reset_ms::numeric[])::text AS reset_ms
+         FROM ${tables.beside(SPEND)}($1, $2, $3, $4, $5) WHERE ${IS_READ_COMMITTED}`,
+    );
+  }
+
+  protected override async take(
+    buckets: readonly Bucket[],
+    cost: number,
+    count: number,
+    timeoutMs: number,
+  ): Promise<Taken> {
+    const ids = buckets.map(({ key }) => key);
+    const limits = buckets.map(({ policy }) => policy.limit);
+    const periods = buckets.map(({ policy }) => policy.period ?? 'day');
+    const row = await this.spent.ask([ids, limits, periods, cost, count], timeoutMs);
+    const granted = number(row, 'granted');
+    const [lefts, resets] = [numbers(row, 'remaining'), numbers(row, 'reset_ms')];
+    const states = buckets.map((_, at) => {
+      const [remaining = 0, resetMs = 0] = [lefts[at], resets[at]];
+      return { remaining, resetMs, retryAfterMs: granted < count && remaining < cost ? resetMs : 0 };
+    });
+    return { granted, buckets: states };
+  }
+}

@@ -1,0 +1,85 @@
+import { isScope } from '../credential/scope';
+import type { Scope } from '../model/scope-catalogue';
+
+/** Shared by all copies of the package in one application, so that none overlooks what another declared. */
+export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
+
+/** What one class or method declares of its access. */
+export interface AccessDeclaration {
+  readonly isPublic: boolean;
+  readonly needsKey: boolean;
+  readonly all: readonly string[];
+  readonly any: readonly (readonly string[])[];
+}
+
+type Decorator = ClassDecorator & MethodDecorator;
+
+const NOTHING: AccessDeclaration = { isPublic: false, needsKey: false, all: [], any: [] };
+
+/**
+ * Asks for all of these scopes, in addition to those that the class and other decorators ask for.
+ * @throws TypeError where none is named, or one is not an RFC 6749 `scope-token`
+ */
+export function Scopes(...scopes: [Scope, ...Scope[]]): Decorator {
+  requireScopes('@Scopes', scopes);
+  return declare((earlier) => ({ ...earlier, needsKey: true, all: [...earlier.all, ...scopes] }));
+}
+
+/**
+ * Asks for at least one of these scopes, in addition to those that the class and other decorators ask for.
+ * @throws TypeError where none is named, or one is not an RFC 6749 `scope-token`
+ */
+export function AnyScope(...scopes: [Scope, ...Scope[]]): Decorator {
+  requireScopes('@AnyScope', scopes);
+  return declare((earlier) => ({ ...earlier, needsKey: true, any: [...earlier.any, scopes] }));
+}
+
+/**
+ * Opens a route, or all routes of a class: no key is asked for, none is looked at. What stands nearer to the route and
+ * asks for a key wins, and so does what stands beside it.
+ */
+export function Public(): Decorator {
+  return declare((earlier) => ({ ...earlier, isPublic: true }));
+}
+
+/** Asks for a valid key: of routes, and of those that a guard so marked is set on. */
+export function NeedsKey(): Decorator {
+  return declare((earlier) => ({ ...earlier, needsKey: true }));
+}
+
+/** What a class or method declares itself; a class includes what it inherits. */
+export function declaredAccess(target: object): AccessDeclaration {
+  return Reflect.getMetadata(ROUTE_ACCESS, target) ?? NOTHING;
+}
+
+/** What a class declares apart from what it inherits, or undefined. */
+export function ownAccess(target: object): AccessDeclaration | undefined {
+  return Reflect.getOwnMetadata(ROUTE_ACCESS, target);
+}
+
+/** What was declared on the method of this name, whatever has become of the function since; inherited where not declared anew. */
+export function accessDeclaredByName(prototype: object, method: string): AccessDeclaration | undefined {
+  return Reflect.getMetadata(ROUTE_ACCESS, prototype, method);
+}
+
+function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Decorator {
+  return ((target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
+    if (key !== undefined && typeof descriptor?.value !== 'function')
+      throw new TypeError(
+        `${String(key)} is no method: @Scopes, @AnyScope, @ApiKeyAuth and @Public stand on classes and methods`,
+      );
+    const declared: object = descriptor?.value ?? target;
+    Reflect.defineMetadata(ROUTE_ACCESS, extend(declaredAccess(declared)), declared);
+    if (key === undefined) return;
+    const byName: AccessDeclaration = Reflect.getOwnMetadata(ROUTE_ACCESS, target, key) ?? NOTHING;
+    Reflect.defineMetadata(ROUTE_ACCESS, extend(byName), target, key);
+  }) as Decorator;
+}
+
+function requireScopes(decorator: string, scopes: readonly string[]): void {
+  if (scopes.length === 0)
+    throw new TypeError(`${decorator}() names no scope; for a route open to all use @Public()`);
+  const wrong = scopes.findIndex((scope) => !isScope(scope));
+  if (wrong < 0) return;
+  throw new TypeError(`${decorator}: ${JSON.stringify(scopes[wrong])} is not a scope (RFC 6749 section 3.3)`);
+}

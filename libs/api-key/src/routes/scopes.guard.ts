@@ -1,0 +1,60 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger } from '@nestjs/common';
+import { RequestTrail } from '../audit/request-trail';
+import { missingScopes } from '../credential/scope';
+import { ApiKeyRefusal } from '../model/api-key.errors';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { refuse } from '../transport/answer-refusal';
+import { authenticationOf } from '../transport/authenticated-request';
+import { requestOf } from '../transport/http-exchange';
+import { routeName } from '../transport/route-method';
+import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
+import { NeedsKey } from './scopes.decorator';
+
+/**
+ * Lets a request through whose key holds the scopes of `@Scopes` and `@AnyScope`. Stands after `ApiKeyGuard`; a request that
+ * did not pass that one is refused, whether the route asks for scopes or not.
+ */
+@Injectable()
+@NeedsKey()
+export class ScopesGuard implements CanActivate {
+  private readonly logger = new Logger(ScopesGuard.name);
+  private readonly routes = new RouteAccesses();
+  private readonly reported = new Set<string>();
+
+  constructor(
+    private readonly trail: RequestTrail,
+    @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+  ) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const access = this.routes.of(context);
+    if (access.isPublic) return true;
+    const refusal = this.refusalFor(context, access);
+    return refusal ? refuse(refusal, context, this.options.realm, this.trail) : true;
+  }
+
+  private refusalFor(context: ExecutionContext, access: RouteAccess): ApiKeyRefusal | null {
+    const authentication = authenticationOf(requestOf(context));
+    if (!authentication) return this.unauthenticated(context);
+    const { apiKey } = authentication;
+    const missing = missingScopes(apiKey.scopes, access);
+    if (missing.length === 0) return null;
+    const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
+    return new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: scopesAskedFor(access), refused });
+  }
+
+  private unauthenticated(context: ExecutionContext): ApiKeyRefusal {
+    this.reportOnce(context);
+    return new ApiKeyRefusal('MISSING_API_KEY');
+  }
+
+  private reportOnce(context: ExecutionContext): void {
+    const route = routeName(context);
+    if (this.reported.has(route)) return;
+    this.reported.add(route);
+    this.logger.error(
+      `${route} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
+        'or mark the route @Public()',
+    );
+  }
+}

@@ -1,0 +1,66 @@
+import { ApiKey } from '../model/api-key.entity';
+import { attachAuthentication, authenticationOf, exposeThrough } from './authenticated-request';
+
+const apiKey = new ApiKey();
+const user = { id: '1' };
+
+it('a request that was authenticated says so, and to whom', () => {
+  const request = {};
+  attachAuthentication(request, { apiKey, user });
+  expect(authenticationOf(request)).toMatchObject({ apiKey, user });
+  expect(request).toMatchObject({ apiKey, user });
+});
+
+it.each<[string, (request: object) => object]>([
+  ['inherits from it', (request) => Object.create(request)],
+  ['is a copy of it', (request) => ({ ...request })],
+  ['was assigned all of it', (request) => Object.assign({}, request)],
+])('one that %s is not authenticated by that', (_, derive) => {
+  const request = {};
+  attachAuthentication(request, { apiKey, user });
+  expect(authenticationOf(derive(request))).toBeUndefined();
+});
+
+it('neither is one that pretends to be, by what a body or a header can fill in', () => {
+  expect(authenticationOf(JSON.parse('{"apiKey":{},"user":{"id":1},"request":{}}'))).toBeUndefined();
+});
+
+it('a getter that the application put in the way is replaced', () => {
+  const request = Object.create(Object.defineProperty({}, 'user', { get: () => 'nobody' }));
+  attachAuthentication(request, { apiKey, user });
+  expect(request.user).toBe(user);
+});
+
+it('a request without a prototype is authenticated as any', () => {
+  const request = Object.create(null);
+  attachAuthentication(request, { apiKey, user });
+  expect(authenticationOf(request)).toMatchObject({ apiKey, user });
+  expect([request.apiKey, request.user]).toEqual([apiKey, user]);
+});
+
+it('what stands there already and is right is left alone', () => {
+  const request = Object.defineProperty({}, 'user', { value: user });
+  attachAuthentication(request, { apiKey, user });
+  expect(request).toMatchObject({ apiKey, user });
+});
+
+it('requests read key and user through their prototype, where that is free', () => {
+  const prototype = {};
+  exposeThrough(prototype);
+  const [request, other] = [Object.create(prototype), Object.create(prototype)];
+  attachAuthentication(request, { apiKey, user });
+  expect([request.user, request.apiKey, Object.hasOwn(request, 'user')]).toEqual([user, apiKey, false]);
+  expect([other.user, other.apiKey]).toEqual([undefined, undefined]);
+});
+
+it.each([
+  'apiKey',
+  'user',
+])('a prototype that has %s of its own keeps it, and requests are given theirs', (name) => {
+  const prototype = { [name]: 'of the application' };
+  exposeThrough(prototype);
+  const request = Object.create(prototype);
+  expect(request[name]).toBe('of the application');
+  attachAuthentication(request, { apiKey, user });
+  expect([request.apiKey, request.user]).toEqual([apiKey, user]);
+});

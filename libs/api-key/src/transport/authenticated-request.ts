@@ -1,0 +1,86 @@
+import type { ApiKey } from '../model/api-key.entity';
+import { nodeRequest, rawHeadersOf } from './http-exchange';
+
+/** Who a request comes from, as `ApiKeyGuard` found it. */
+export interface Authentication {
+  readonly apiKey: ApiKey;
+  readonly user: unknown;
+  /** Whether its limits have counted the request: it counts once, however many guards it passes. */
+  isCounted?: boolean;
+}
+
+/** Not reached from outside: no header, body or middleware that fills `request.user` can pretend to be the guard. */
+const AUTHENTICATION = Symbol('nestjs-api-key authentication');
+
+/** What says of a prototype that requests are read through it. */
+const EXPOSES = Symbol('nestjs-api-key exposes');
+
+/** Tells of which request it is: one that inherits or copies from another is not authenticated by that. */
+type Attached = Authentication & { readonly request: object };
+
+/** What the guard found, or undefined where it did not run or refused. */
+export function authenticationOf(request: object): Authentication | undefined {
+  const found = attachedTo(request);
+  return found?.request === request ? found : undefined;
+}
+
+/** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
+export function attachAuthentication(request: object, { apiKey, user }: Authentication): void {
+  const attached: Attached = { apiKey, user, isCounted: false, request };
+  carrierOf(request)[AUTHENTICATION] = attached;
+  const isExposed = Reflect.get(Object.getPrototypeOf(request) ?? {}, EXPOSES) === true;
+  if (!isExposed || Object.hasOwn(request, 'apiKey')) expose(request, 'apiKey', apiKey);
+  if (!isExposed || Object.hasOwn(request, 'user')) expose(request, 'user', user);
+}
+
+/**
+ * Lets all requests that inherit from a prototype read `apiKey` and `user` through it. Express sets the prototype of each request
+ * anew, after which V8 takes microseconds for each property that is added to it.
+ */
+export function exposeThrough(prototype: object): void {
+  if ('apiKey' in prototype || 'user' in prototype) return;
+  Object.defineProperty(prototype, EXPOSES, { value: true });
+  for (const name of ['apiKey', 'user'] as const)
+    Object.defineProperty(prototype, name, {
+      configurable: true,
+      get() {
+        return attachedTo(this)?.[name];
+      },
+      set(value: unknown) {
+        define(this, name, value);
+      },
+    });
+}
+
+interface Carrier {
+  [AUTHENTICATION]?: Attached;
+}
+
+function attachedTo(request: object): Attached | undefined {
+  return carrierOf(request)[AUTHENTICATION];
+}
+
+/**
+ * The list of raw headers, which each request has of its own, and on which a property costs nothing. An empty list may be one that an
+ * adapter gives to all requests, so then it is the request itself.
+ */
+function carrierOf(request: object): Carrier {
+  return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;
+}
+
+function expose(request: object, name: 'apiKey' | 'user', value: unknown): void {
+  const open = request as { apiKey?: unknown; user?: unknown };
+  if (open[name] === value) return;
+  try {
+    open[name] = value;
+  } catch {}
+  if (open[name] !== value) define(request, name, value);
+}
+
+/**
+ * For Fastify lets an application decorate requests with a getter. Only then: a request that was redefined is slow for all
+ * who use it after us.
+ */
+function define(request: object, name: string, value: unknown): void {
+  Object.defineProperty(request, name, { value, writable: true, configurable: true, enumerable: true });
+}

@@ -1,0 +1,23 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { ApiKey } from '../model/api-key.entity';
+import { type Authentication, authenticationOf } from './authenticated-request';
+import { requestOf } from './http-exchange';
+
+/** The user of the request's key, as `loadUser` returned it, or one property of it; undefined on a `@Public` route. */
+export const CurrentUser = createParamDecorator((property: string | undefined, context: ExecutionContext) =>
+  pick(found(context)?.user, property),
+);
+
+/** The `ApiKey` of the request, or one property of it; undefined on a `@Public` route. */
+export const CurrentApiKey = createParamDecorator(
+  (property: (keyof ApiKey & string) | undefined, context: ExecutionContext) =>
+    pick(found(context)?.apiKey, property),
+);
+
+function found(context: ExecutionContext): Authentication | undefined {
+  return authenticationOf(requestOf(context));
+}
+
+function pick(value: unknown, property: string | undefined): unknown {
+  return property === undefined ? value : (value as Record<string, unknown> | null | undefined)?.[property];
+}

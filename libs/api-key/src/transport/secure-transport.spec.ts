@@ -1,0 +1,418 @@
+import type { RefusalCode } from '../model/api-key.errors';
+import { type ApiKeyOptions, resolveOptions } from '../options/api-key.options';
+import { type ApiKeyRequest, nodeRequest } from './http-exchange';
+import { SecureTransport } from './secure-transport';
+
+/** A request as far as the transport looks at it. `listensOn` is what `server.address()` answers. */
+interface FakeRequest {
+  readonly address?: string;
+  readonly encrypted?: boolean;
+  readonly listensOn?: string | object | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const TCP = { address: '::', family: 'IPv6', port: 3000 };
+const LOOPBACK = ['127.0.0.1', '127.0.0.2', '127.255.255.255', '::1', '::ffff:127.0.0.1', '::ffff:7f00:1'];
+const REMOTE = ['192.0.2.10', '10.0.0.1', '172.17.0.2', '::ffff:192.0.2.10', '2001:db8::10', 'fe80::1%eth0'];
+const PROXY_HEADERS = [
+  ['forwarded', 'for=192.0.2.10;proto=https'],
+  ['x-forwarded-for', '192.0.2.10'],
+  ['x-forwarded-proto', 'https'],
+  ['x-forwarded-proto', 'http'],
+  ['x-forwarded-host', 'example.com'],
+  ['x-forwarded-port', '443'],
+  ['x-forwarded-anything-else', ''],
+  ['x-real-ip', '192.0.2.10'],
+  ['via', '1.1 proxy'],
+  ['via', ''],
+] as const;
+
+function expressRequest({ address, encrypted, listensOn = TCP, headers = {} }: FakeRequest): ApiKeyRequest {
+  const socket = { remoteAddress: address, encrypted, server: { address: () => listensOn } };
+  return { socket, headers: { host: 'localhost:3000', ...headers } } as unknown as ApiKeyRequest;
+}
+
+function outcomeOf(request: ApiKeyRequest, options: ApiKeyOptions = {}): 'accepted' | RefusalCode {
+  return new SecureTransport(resolveOptions(options)).accepts(nodeRequest(request))
+    ? 'accepted'
+    : 'HTTPS_REQUIRED';
+}
+
+const outcome = (request: FakeRequest, options?: ApiKeyOptions) =>
+  outcomeOf(expressRequest(request), options);
+
+describe('a TLS connection', () => {
+  it.each([...REMOTE, ...LOOPBACK])('from %s is accepted', (address) => {
+    expect(outcome({ address, encrypted: true })).toBe('accepted');
+  });
+
+  it.each(PROXY_HEADERS)('with %s: %s from a peer that is not trusted is accepted', (name, value) => {
+    expect(outcome({ address: '192.0.2.10', encrypted: true, headers: { [name]: value } })).toBe('accepted');
+  });
+
+  it('is accepted where plaintext from loopback is not', () => {
+    expect(outcome({ address: '127.0.0.1', encrypted: true }, { loopbackException: false })).toBe('accepted');
+  });
+
+  it('is accepted from a trusted proxy that says nothing of the way before it', () => {
+    expect(outcome({ address: '10.0.0.1', encrypted: true }, { trustProxy: ['10.0.0.1'] })).toBe('accepted');
+  });
+
+  it('is refused from a trusted proxy that says that the client came in plaintext', () => {
+    const headers = { 'x-forwarded-proto': 'http' };
+    expect(outcome({ address: '10.0.0.1', encrypted: true, headers }, { trustProxy: ['10.0.0.1'] })).toBe(
+      'HTTPS_REQUIRED',
+    );
+  });
+
+  it('without an address is accepted on a unix socket, and refused where it has lost its peer', () => {
+    expect(outcome({ encrypted: true, listensOn: '/run/app.sock' })).toBe('accepted');
+    expect(outcome({ encrypted: true })).toBe('HTTPS_REQUIRED');
+  });
+
+  it.each([undefined, false, 'true', 1])('is not what a socket has whose "encrypted" is %p', (encrypted) => {
+    const request = expressRequest({ address: '192.0.2.10', encrypted: encrypted as boolean });
+    expect(outcomeOf(request)).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('plaintext from another machine', () => {
+  it.each(REMOTE)('%s is refused', (address) => {
+    expect(outcome({ address })).toBe('HTTPS_REQUIRED');
+  });
+
+  it.each([
+    ['x-forwarded-proto', 'https'],
+    ['x-forwarded-ssl', 'on'],
+    ['x-forwarded-scheme', 'https'],
+    ['x-forwarded-for', '127.0.0.1'],
+    ['x-real-ip', '127.0.0.1'],
+    ['forwarded', 'for=127.0.0.1;proto=https'],
+    ['front-end-https', 'on'],
+    ['x-url-scheme', 'https'],
+    ['upgrade-insecure-requests', '1'],
+    ['host', 'localhost'],
+    ['origin', 'https://localhost'],
+  ])('is refused whatever it says of itself: %s: %s', (name, value) => {
+    expect(outcome({ address: '192.0.2.10', headers: { [name]: value } })).toBe('HTTPS_REQUIRED');
+  });
+
+  it.each([
+    '126.255.255.255',
+    '128.0.0.1',
+    '::2',
+    '::ffff:128.0.0.1',
+    '::127.0.0.1',
+    '0.0.0.0',
+    '::',
+  ])('at %s, beside loopback, is refused', (address) => {
+    expect(outcome({ address })).toBe('HTTPS_REQUIRED');
+  });
+
+  it('is refused also where the server listens on a unix socket, for it has an address', () => {
+    expect(outcome({ address: '192.0.2.10', listensOn: '/run/api.sock' })).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('plaintext from loopback', () => {
+  it.each(LOOPBACK)('%s is accepted where no proxy left a trace', (address) => {
+    expect(outcome({ address })).toBe('accepted');
+    expect(outcome({ address, headers: { accept: '*/*', 'user-agent': 'curl', 'x-api-key': 'k' } })).toBe(
+      'accepted',
+    );
+  });
+
+  describe.each(LOOPBACK)('%s', (address) => {
+    it.each(
+      PROXY_HEADERS,
+    )('is refused with %s: %s, for a proxy on this machine comes from there too', (name, value) => {
+      expect(outcome({ address, headers: { [name]: value } })).toBe('HTTPS_REQUIRED');
+    });
+
+    it('is refused where loopbackException is false', () => {
+      expect(outcome({ address }, { loopbackException: false })).toBe('HTTPS_REQUIRED');
+    });
+  });
+
+  it.each([
+    'x-forwarded',
+    'x-real-ips',
+    'viaduct',
+    'x-via',
+    'not-forwarded',
+  ])('is accepted with %s, which only resembles the trace of a proxy', (name) => {
+    expect(outcome({ address: '127.0.0.1', headers: { [name]: 'x' } })).toBe('accepted');
+  });
+});
+
+describe('plaintext through our own unix socket', () => {
+  const listensOn = '/run/api.sock';
+
+  it.each([
+    listensOn,
+    '\0abstract',
+    '\\\\.\\pipe\\api',
+  ])('%j is accepted where no proxy left a trace', (path) => {
+    expect(outcome({ listensOn: path })).toBe('accepted');
+  });
+
+  it.each(PROXY_HEADERS)('is refused with %s: %s', (name, value) => {
+    expect(outcome({ listensOn, headers: { [name]: value } })).toBe('HTTPS_REQUIRED');
+  });
+
+  it('is refused where loopbackException is false', () => {
+    expect(outcome({ listensOn }, { loopbackException: false })).toBe('HTTPS_REQUIRED');
+  });
+
+  it('does not make its peer a trusted proxy: it has no address that a list could name', () => {
+    const headers = { 'x-forwarded-proto': 'https' };
+    expect(outcome({ listensOn, headers }, { trustProxy: ['0.0.0.0/0', '::/0'] })).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('plaintext from an unknown address', () => {
+  const EVERYONE = { trustProxy: ['0.0.0.0/0', '::/0'], allowInsecureHttpFrom: ['0.0.0.0/0', '::/0'] };
+
+  it.each([
+    ['a server on TCP', TCP],
+    ['a server that is closed', null],
+  ])('is refused on %s', (_, listensOn) => {
+    expect(outcome({ listensOn })).toBe('HTTPS_REQUIRED');
+    expect(outcome({ listensOn }, EVERYONE)).toBe('HTTPS_REQUIRED');
+    expect(outcome({ listensOn, headers: { 'x-forwarded-proto': 'https' } }, EVERYONE)).toBe(
+      'HTTPS_REQUIRED',
+    );
+  });
+
+  it('is refused on a socket without a server', () => {
+    const request = { socket: {}, headers: {} } as unknown as ApiKeyRequest;
+    expect(outcomeOf(request)).toBe('HTTPS_REQUIRED');
+    expect(outcomeOf(request, EVERYONE)).toBe('HTTPS_REQUIRED');
+  });
+
+  it.each(['', 'unknown', 'localhost', '127.0.0.1:80'])('%j is refused: it is no address', (address) => {
+    expect(outcome({ address }, EVERYONE)).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('allowInsecureHttpFrom', () => {
+  const options = { allowInsecureHttpFrom: ['172.17.0.0/16', 'fd00::/8'] };
+
+  it.each([
+    '172.17.0.2',
+    '::ffff:172.17.0.2',
+    'fd12::1',
+    'fd12::1%eth0',
+  ])('accepts plaintext from %s', (address) => {
+    expect(outcome({ address }, options)).toBe('accepted');
+  });
+
+  it.each([
+    '172.18.0.1',
+    '::ffff:172.18.0.1',
+    'fe80::1',
+    '192.0.2.10',
+  ])('leaves plaintext from %s refused', (address) => {
+    expect(outcome({ address }, options)).toBe('HTTPS_REQUIRED');
+  });
+
+  it('accepts loopback by name where loopbackException is false', () => {
+    const named = { allowInsecureHttpFrom: ['127.0.0.1'], loopbackException: false };
+    expect(outcome({ address: '127.0.0.1' }, named)).toBe('accepted');
+    expect(outcome({ address: '::ffff:127.0.0.1' }, named)).toBe('accepted');
+    expect(outcome({ address: '127.0.0.2' }, named)).toBe('HTTPS_REQUIRED');
+  });
+
+  it('leaves the loopback exception as it is', () => {
+    expect(outcome({ address: '127.0.0.1' }, options)).toBe('accepted');
+    expect(outcome({ address: '127.0.0.1' }, { ...options, loopbackException: false })).toBe(
+      'HTTPS_REQUIRED',
+    );
+  });
+
+  it('does not make a proxy of its peers: their X-Forwarded-Proto counts for nothing', () => {
+    const headers = { 'x-forwarded-proto': 'https' };
+    const other = { ...options, trustProxy: ['10.0.0.1'] };
+    expect(outcome({ address: '192.0.2.10', headers }, other)).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('from a proxy that trustProxy names', () => {
+  const options = { trustProxy: ['10.0.0.0/8', '127.0.0.1', 'fd00::/8'] };
+  const PROXIES = ['10.0.0.1', '::ffff:10.0.0.1', '127.0.0.1', '::ffff:127.0.0.1', 'fd00::1', 'fd00::1%eth0'];
+  const from = (address: string, proto: string) =>
+    outcome(
+      { address, headers: { 'x-forwarded-for': '192.0.2.10', 'x-forwarded-proto': proto, via: '1.1 proxy' } },
+      options,
+    );
+
+  it.each(PROXIES)('%s, X-Forwarded-Proto: https is accepted', (address) => {
+    expect(from(address, 'https')).toBe('accepted');
+  });
+
+  describe.each([
+    'HTTPS',
+    'Https',
+    'https, http',
+    'https,http',
+    'https, https',
+    'https,https',
+    'http, https',
+    'http,https',
+    'https,',
+    ',https',
+    'https;',
+    '"https"',
+    ' https',
+    'https ',
+    'https://',
+    'httpss',
+    'http',
+    'wss',
+    'on',
+    '1',
+    'true',
+    '',
+    ' ',
+  ])('X-Forwarded-Proto: %j', (proto) => {
+    it.each(PROXIES)('is refused at %s', (address) => {
+      expect(from(address, proto)).toBe('HTTPS_REQUIRED');
+    });
+  });
+
+  it.each(['10.0.0.1', 'fd00::1'])('%s, plaintext without X-Forwarded-Proto is refused', (address) => {
+    expect(outcome({ address }, options)).toBe('HTTPS_REQUIRED');
+    expect(outcome({ address, headers: { 'x-forwarded-for': '192.0.2.10' } }, options)).toBe(
+      'HTTPS_REQUIRED',
+    );
+  });
+
+  it.each([
+    ['forwarded', 'proto=https'],
+    ['x-forwarded-ssl', 'on'],
+    ['x-forwarded-scheme', 'https'],
+    ['x-forwarded-protocol', 'https'],
+  ])('%s: %s is not X-Forwarded-Proto, and refused', (name, value) => {
+    expect(outcome({ address: '10.0.0.1', headers: { [name]: value } }, options)).toBe('HTTPS_REQUIRED');
+  });
+
+  it('on this machine, X-Forwarded-Proto: https is accepted without the loopback exception', () => {
+    const headers = { 'x-forwarded-proto': 'https' };
+    expect(outcome({ address: '127.0.0.1', headers }, { ...options, loopbackException: false })).toBe(
+      'accepted',
+    );
+  });
+
+  it('which may send plaintext as well, X-Forwarded-Proto: http is refused all the same', () => {
+    const both = { ...options, allowInsecureHttpFrom: ['10.0.0.0/8'] };
+    expect(outcome({ address: '10.0.0.1', headers: { 'x-forwarded-proto': 'http' } }, both)).toBe(
+      'HTTPS_REQUIRED',
+    );
+  });
+});
+
+describe('from a peer that trustProxy does not name', () => {
+  it.each([
+    '192.0.2.10',
+    '11.0.0.1',
+    '::ffff:11.0.0.1',
+    '127.0.0.1',
+    '::1',
+    'fe00::1',
+  ])('%s, X-Forwarded-Proto: https is refused', (address) => {
+    const headers = { 'x-forwarded-proto': 'https' };
+    expect(outcome({ address, headers }, { trustProxy: ['10.0.0.0/8', 'fd00::/8'] })).toBe('HTTPS_REQUIRED');
+  });
+
+  it('X-Forwarded-For does not lend it the address of one', () => {
+    const headers = { 'x-forwarded-for': '10.0.0.1', 'x-forwarded-proto': 'https' };
+    expect(outcome({ address: '192.0.2.10', headers }, { trustProxy: ['10.0.0.0/8'] })).toBe(
+      'HTTPS_REQUIRED',
+    );
+  });
+});
+
+describe("a request of Fastify's", () => {
+  it('is judged by the request of Node that it wraps, and by nothing that it says itself', () => {
+    const raw = expressRequest({ address: '192.0.2.10' });
+    const wrapped = { raw, protocol: 'https', ip: '127.0.0.1', headers: {}, socket: { encrypted: true } };
+    expect(outcomeOf(wrapped as unknown as ApiKeyRequest)).toBe('HTTPS_REQUIRED');
+    expect(outcomeOf({ raw: expressRequest({ address: '127.0.0.1' }) } as ApiKeyRequest)).toBe('accepted');
+  });
+});
+
+describe("a request of Express's", () => {
+  it('is judged by its socket, and by nothing that "trust proxy" made of it', () => {
+    const request = Object.assign(expressRequest({ address: '192.0.2.10' }), {
+      secure: true,
+      protocol: 'https',
+      ip: '::1',
+    });
+    expect(outcomeOf(request)).toBe('HTTPS_REQUIRED');
+  });
+});
+
+describe('allowInsecureHttp', () => {
+  it.each([
+    ...REMOTE,
+    ...LOOPBACK,
+    undefined,
+  ])('accepts plaintext from %s, whatever a proxy says', (address) => {
+    const options = { allowInsecureHttp: true, loopbackException: false };
+    for (const [name, value] of PROXY_HEADERS)
+      expect(outcome({ address, headers: { [name]: value } }, options)).toBe('accepted');
+  });
+});
+
+describe('what is refused is known to be plaintext', () => {
+  const isSure = (request: FakeRequest, options: ApiKeyOptions) =>
+    new SecureTransport(resolveOptions(options)).isSurelyPlaintext(nodeRequest(expressRequest(request)));
+  const proxied: ApiKeyOptions = { trustProxy: ['192.0.2.10'] };
+
+  it.each<[boolean, string, FakeRequest, ApiKeyOptions]>([
+    [true, 'from another machine, without a trace of a proxy', { address: '192.0.2.10' }, {}],
+    [false, 'from a trusted proxy that says nothing', { address: '192.0.2.10' }, proxied],
+    [false, 'from this machine', { address: '127.0.0.1' }, { loopbackException: false }],
+    [false, 'from this machine by IPv6', { address: '::1' }, { loopbackException: false }],
+    [
+      false,
+      'from this machine in the clothes of IPv6',
+      { address: '::ffff:127.0.0.1' },
+      { loopbackException: false },
+    ],
+    [
+      true,
+      'where a trusted proxy says so',
+      { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'http' } },
+      proxied,
+    ],
+    [false, 'by TLS', { address: '192.0.2.10', encrypted: true }, {}],
+    [false, 'from a socket without address', {}, {}],
+    [
+      false,
+      'where another one says so',
+      { address: '192.0.2.11', headers: { 'x-forwarded-proto': 'http' } },
+      proxied,
+    ],
+    [
+      false,
+      'where a trusted proxy says two things',
+      { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'http, https' } },
+      proxied,
+    ],
+    [
+      false,
+      'where a trusted proxy says something else',
+      { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'HTTP' } },
+      proxied,
+    ],
+    [
+      false,
+      'where a proxy says nothing of it',
+      { address: '192.0.2.10', headers: { via: '1.1 proxy' } },
+      proxied,
+    ],
+  ])('%s: %s', (sure, _, request, options) => {
+    expect(isSure(request, options)).toBe(sure);
+  });
+});

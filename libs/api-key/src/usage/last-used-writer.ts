@@ -1,0 +1,76 @@
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
+import { text } from '../database/fields';
+import { IntervalWriter } from '../database/interval-writer';
+import type { Session } from '../database/session';
+
+/** Milliseconds that only ever grow, whatever happens to the wall clock. */
+export type MonotonicClock = () => number;
+
+/**
+ * Keeps last uses in memory and writes them in one statement per interval, so that a million requests do not cost
+ * a million writes. Times travel as ages, so that a wrong clock of this machine cannot stick.
+ */
+export class LastUsedWriter extends IntervalWriter {
+  private uses = new Map<string, number>();
+
+  constructor(
+    private readonly database: Database,
+    intervalMs: number,
+    private readonly now: MonotonicClock = () => performance.now(),
+  ) {
+    super('last_used_at', intervalMs);
+  }
+
+  /** Notes that a key was used now. No I/O. */
+  note(id: string): void {
+    this.uses.set(id, this.now());
+  }
+
+  protected override async write(): Promise<void> {
+    const uses = this.uses;
+    if (uses.size === 0) return;
+    this.uses = new Map();
+    try {
+      this.keep(uses, await this.update(uses));
+    } catch (error) {
+      this.keep(uses, [...uses.keys()]);
+      throw error;
+    }
+  }
+
+  /** Puts uses back for the next interval, unless a later one was noted meanwhile. */
+  private keep(uses: ReadonlyMap<string, number>, ids: readonly string[]): void {
+    for (const id of ids) {
+      const at = uses.get(id);
+      if (at !== undefined && !this.uses.has(id)) this.uses.set(id, at);
+    }
+  }
+
+  /**
+   * Writes the uses, only ever forward, and answers the ids of rows that someone else holds locked. Rows are
+   * locked in order of id, so that two instances cannot deadlock; rows that are gone are forgotten.
+   */
+  private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {
+    return briefTransaction(this.database, (session) => this.updateIn(session, uses));
+  }
+
+  private async updateIn(session: Session, uses: ReadonlyMap<string, number>): Promise<string[]> {
+    const table = session.tables.keys;
+    const now = this.now();
+    const rows = await session.rows(
+      `WITH used AS (
+         SELECT id, clock_timestamp() - age * interval '1 millisecond' AS at
+         FROM unnest($1::bigint[], $2::float8[]) AS u (id, age)
+       ), free AS (
+         SELECT k.id FROM ${table} k JOIN used USING (id) ORDER BY k.id FOR NO KEY UPDATE OF k SKIP LOCKED
+       ), written AS (
+         UPDATE ${table} k SET last_used_at = greatest(k.last_used_at, used.at)
+         FROM used JOIN free USING (id) WHERE k.id = used.id
+       )
+       SELECT k.id::text FROM ${table} k JOIN used USING (id) WHERE NOT EXISTS (SELECT FROM free WHERE free.id = k.id)`,
+      [[...uses.keys()], [...uses.values()].map((at) => now - at)],
+    );
+    return rows.map((row) => text(row, 'id'));
+  }
+}

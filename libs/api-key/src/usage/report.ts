@@ -1,0 +1,94 @@
+import type { Row } from '../database/as-text';
+import type { Database } from '../database/database';
+import { date, moment, number, text } from '../database/fields';
+import type { Session } from '../database/session';
+import type { ApiKey } from '../model/api-key.entity';
+import { type Quota, quotaOf } from '../model/authority';
+import { bucketOf } from '../model/lineage';
+
+const HOURS_DAYS = 7;
+const DAYS_DAYS = 90;
+/** A quota is spent within a month at the longest. */
+const QUOTA_DAYS = 32;
+
+/** How much a key was used in an hour or a day of UTC. */
+export interface UsagePeriod {
+  readonly startsAt: Date;
+  /** Requests that presented the key while it was valid, refused ones included. */
+  readonly requests: number;
+  /** How many of them a rate limit or the quota refused. */
+  readonly limited: number;
+}
+
+/** What is spent of a quota in the period that is now. */
+export interface QuotaUsage extends Quota {
+  readonly used: number;
+  readonly remaining: number;
+  /** When it begins anew. */
+  readonly resetsAt: Date;
+}
+
+/** How much a key is used, newest first; hours and days without any are left out. */
+export interface ApiKeyUsage {
+  /** Null where the key has none. */
+  readonly quota: QuotaUsage | null;
+  /** Of the last 7 days. */
+  readonly hours: readonly UsagePeriod[];
+  /** Of the last 90 days. */
+  readonly days: readonly UsagePeriod[];
+}
+
+/** What the table says of a key; what instances have not written yet is not in it. */
+export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage> {
+  return database.read(async (session) => {
+    const { usage } = session.tables;
+    const rows = await session.rows(
+      `SELECT period::text, ${moment('starts_at')} AS starts_at, requests::text, limited::text FROM ${usage} u
+       WHERE key_id = $1::bigint AND (${isKept('>=')}) ORDER BY u.starts_at DESC`,
+      [apiKey.id],
+    );
+    const quota = quotaOf(apiKey);
+    const of = (wanted: 'hour' | 'day') =>
+      rows.filter((row) => text(row, 'period') === wanted).map(usagePeriod);
+    return {
+      quota: quota && (await spentOf(session, bucketOf(apiKey), quota)),
+      hours: of('hour'),
+      days: of('day'),
+    };
+  });
+}
+
+/** Removes what is older than any report, and quotas of periods that are over. */
+export function removeOldUsage(database: Database): Promise<void> {
+  return database.transaction(async (session) => {
+    const { usage, quotas } = session.tables;
+    await session.run(`DELETE FROM ${usage} WHERE ${isKept('<')}`);
+    await session.run(`DELETE FROM ${quotas} WHERE starts_at < now() - interval '${QUOTA_DAYS} days'`);
+  });
+}
+
+function isKept(comparison: '>=' | '<'): string {
+  const since = (period: string, days: number) =>
+    `period = '${period}' AND starts_at ${comparison} now() - interval '${days} days'`;
+  return `${since('hour', HOURS_DAYS)} OR ${since('day', DAYS_DAYS)}`;
+}
+
+async function spentOf(session: Session, bucket: string, quota: Quota): Promise<QuotaUsage> {
+  const resetsAt = "(begun AT TIME ZONE 'UTC' + ('1 ' || $2)::interval) AT TIME ZONE 'UTC'";
+  const row = await session.row(
+    `SELECT coalesce((SELECT used FROM ${session.tables.quotas} WHERE key_id = $1::bigint AND period = $2 AND starts_at >= begun), 0)::text AS used,
+       ${moment('resets')} AS resets_at
+     FROM date_trunc($2::text, now(), 'UTC') AS begun, LATERAL (SELECT ${resetsAt} AS resets) AS ends`,
+    [bucket, quota.period],
+  );
+  const used = number(row, 'used');
+  return { ...quota, used, remaining: Math.max(0, quota.limit - used), resetsAt: date(row, 'resets_at') };
+}
+
+function usagePeriod(row: Row): UsagePeriod {
+  return {
+    startsAt: date(row, 'starts_at'),
+    requests: number(row, 'requests'),
+    limited: number(row, 'limited'),
+  };
+}

@@ -1,0 +1,98 @@
+import { briefTransaction } from '../database/brief-transaction';
+import type { Database } from '../database/database';
+import { IntervalWriter } from '../database/interval-writer';
+import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import { removeOldUsage } from './report';
+
+/** How often what is too old is removed. */
+const CLEAN_EVERY_MS = 3_600_000;
+
+/** What became of requests of one key. */
+interface Uses {
+  requests: number;
+  limited: number;
+}
+
+/**
+ * Counts requests by key in memory, and adds them to hour and day in one statement per interval. A request counts in the hour in
+ * which it is written. What two instances write of one key, the database adds up.
+ */
+export class UsageCounter extends IntervalWriter {
+  private uses = new Map<string, Uses>();
+  private cleanedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly database: Database,
+    private readonly options: Pick<ResolvedApiKeyOptions, 'usage' | 'usageIntervalMs'>,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    super('The usage of keys', options.usageIntervalMs);
+  }
+
+  /** Counts a request of a valid key. No I/O. */
+  note(id: string): void {
+    if (this.options.usage) this.usesOf(id).requests += 1;
+  }
+
+  /** Counts that a limit or quota refused it. No I/O. */
+  noteLimited(id: string): void {
+    if (this.options.usage) this.usesOf(id).limited += 1;
+  }
+
+  /** Whether a key has been used since the last write. */
+  has(id: string): boolean {
+    return this.uses.has(id);
+  }
+
+  protected override async write(): Promise<void> {
+    const uses = this.uses;
+    if (uses.size === 0) return;
+    this.uses = new Map();
+    try {
+      await this.add(uses);
+    } catch (error) {
+      this.keep(uses);
+      throw error;
+    }
+    this.cleanSometimes();
+  }
+
+  private usesOf(id: string): Uses {
+    const known = this.uses.get(id);
+    if (known) return known;
+    const uses = { requests: 0, limited: 0 };
+    this.uses.set(id, uses);
+    return uses;
+  }
+
+  private keep(uses: ReadonlyMap<string, Uses>): void {
+    for (const [id, { requests, limited }] of uses) {
+      const now = this.usesOf(id);
+      now.requests += requests;
+      now.limited += limited;
+    }
+  }
+
+  /** In order of id, so that two instances cannot deadlock. */
+  private async add(uses: ReadonlyMap<string, Uses>): Promise<void> {
+    const counts = [...uses.values()];
+    await briefTransaction(this.database, (session) =>
+      session.run(
+        `INSERT INTO ${session.tables.usage} AS usage (key_id, period, starts_at, requests, limited)
+         SELECT id, period, date_trunc(period, now(), 'UTC'), requests, limited
+         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (id, requests, limited), unnest('{hour,day}'::text[]) AS period
+         ORDER BY id, period
+         ON CONFLICT (key_id, period, starts_at) DO UPDATE
+           SET requests = usage.requests + excluded.requests, limited = usage.limited + excluded.limited`,
+        [[...uses.keys()], counts.map(({ requests }) => requests), counts.map(({ limited }) => limited)],
+      ),
+    );
+  }
+
+  /** Beside the write, which does not wait; what fails is tried again the next time. */
+  private cleanSometimes(): void {
+    if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
+    this.cleanedAt = this.now();
+    removeOldUsage(this.database).catch(() => {});
+  }
+}
