@@ -1,6 +1,7 @@
 import type { DynamicModule, INestApplication, NestApplicationOptions } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { CALLS, type Call } from './calls';
+import { CALLS } from './calls';
+import type { Call } from './calls/call';
 import type { InProcess, Route, Subject } from './plan';
 import { VARIANTS } from './variants';
 

@@ -1,7 +1,7 @@
 import { Pool } from 'pg';
 import { importCompared } from '../compared';
 import { POOL_SIZE } from '../variants/connection';
-import type { Call } from './index';
+import type { Call } from './call';
 
 const SCHEMA = 'better_auth';
 const KEYS = 100;

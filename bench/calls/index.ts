@@ -1,8 +1,6 @@
 import { betterAuthVerify } from './better-auth';
+import type { Call } from './call';
 import { ourVerify } from './ours';
-
-/** Verifies one key after the other; rejects where one is refused. */
-export type Call = () => Promise<void>;
 
 /** What is measured without a server: one call in a process, given a connection string and keys. */
 export const CALLS = {

@@ -3,7 +3,7 @@ import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ApiKeyService } from 'nestjs-api-key';
 import { ours } from '../variants/ours';
-import type { Call } from './index';
+import type { Call } from './call';
 
 const POLL_MS = 20;
 const PATIENCE_MS = 60_000;

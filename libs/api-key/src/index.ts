@@ -34,7 +34,8 @@ export type {
 } from './keys/input';
 export type { IssuedApiKey } from './keys/new-key';
 export type { VerificationStatus } from './lookup/verification';
-export { type ApiKeyMigrationOptions, apiKeyMigrations } from './migrations/create-api-keys.migration';
+export { apiKeyMigrations } from './migrations/create-api-keys.migration';
+export type { ApiKeyMigrationOptions } from './migrations/migration-options';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
 export type { WatchUsersOptions } from './migrations/watch-users.migration';
@@ -56,14 +57,8 @@ export type {
   ApiKeyEventType,
   RecordedApiKeyEvent,
 } from './model/api-key.event';
-export {
-  type Quota,
-  type QuotaPeriod,
-  quotaOf,
-  type RateLimit,
-  rateLimitOf,
-  type SharedLimit,
-} from './model/authority';
+export { quotaOf, rateLimitOf } from './model/authority';
+export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
 export * from './model/scope-catalogue';
 export type {
   ApiKeyOptions,

@@ -1,5 +1,5 @@
 import { ApiKey, idsOrNone, scopesOrNone } from '../model/api-key.entity';
-import { sharedLimitsOrNone } from '../model/shared-limits';
+import { sharedLimitsOrNone } from '../model/limits';
 import type { Row } from './as-text';
 import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from './fields';
 

@@ -1,8 +1,15 @@
 import { types } from 'node:util';
 import { isInCatalogue, isScope } from '../credential/scope';
 import { ApiKeyInputError } from '../model/api-key.errors';
-import { MAX_LIMIT, MAX_WINDOW_SECONDS, type Quota, type RateLimit } from '../model/authority';
 import { isCidr } from '../model/ip-address';
+import {
+  isQuota,
+  isRateLimit,
+  MAX_LIMIT,
+  MAX_WINDOW_SECONDS,
+  type Quota,
+  type RateLimit,
+} from '../model/limits';
 import type { HeldScope } from '../model/scope-catalogue';
 
 /** What can be set on a key, and changed later. */
@@ -230,22 +237,6 @@ export function scopesProblems(scopes: unknown, catalogue: readonly string[] | n
   if (!Array.isArray(scopes) || scopes.length > MAX_SCOPES)
     return [`scopes must be a list of at most ${MAX_SCOPES}`];
   return Array.from(scopes).flatMap((scope) => scopeProblem(scope, catalogue));
-}
-
-export function isRateLimit(value: unknown): value is RateLimit {
-  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
-  const { limit, windowSeconds } = value as Partial<RateLimit>;
-  return isWhole(limit, MAX_LIMIT) && isWhole(windowSeconds, MAX_WINDOW_SECONDS);
-}
-
-export function isQuota(value: unknown): value is Quota {
-  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
-  const { limit, period } = value as Partial<Quota>;
-  return isWhole(limit, MAX_LIMIT) && (period === 'day' || period === 'month');
-}
-
-function isWhole(value: unknown, max: number): boolean {
-  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max;
 }
 
 function isAddressList(value: unknown): boolean {

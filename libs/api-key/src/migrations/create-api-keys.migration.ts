@@ -6,6 +6,7 @@ import { createTable } from './create-table';
 import { LimitRates } from './limit-rates.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { MeterUsage } from './meter-usage.migration';
+import type { ApiKeyMigrationOptions } from './migration-options';
 import { existsInOwnSchema } from './own-schema';
 import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction, run } from './sql';
@@ -14,20 +15,7 @@ import { tableOf } from './table-name';
 import { readNote } from './table-note';
 import { TellSilentChanges } from './tell-silent-changes.migration';
 import { TraceLineage } from './trace-lineage.migration';
-import { type WatchUsersOptions, watchUsers } from './watch-users.migration';
-
-/** What the table is to be where it does not exist yet; on a table that exists only `watchUsers` applies. */
-export interface ApiKeyMigrationOptions {
-  /** Type of the owner column `user_id`. Default `bigint`. */
-  ownerType?: 'bigint' | 'integer' | 'uuid' | 'text';
-  /** Table whose `id` the owner column references, `ON DELETE CASCADE`, such as `users`. Default: none, no foreign key. */
-  usersTable?: string;
-  /**
-   * Triggers on `usersTable`, on a table of keys that exists too: what `loadUser` returned is forgotten in every instance when the
-   * row of the user changes or goes. Needs `usersTable`, whose key is `id`. Default: none; users are asked again after `userCacheMs`.
-   */
-  watchUsers?: boolean | WatchUsersOptions;
-}
+import { watchUsers } from './watch-users.migration';
 
 const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
 

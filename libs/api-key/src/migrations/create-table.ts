@@ -1,7 +1,7 @@
 import type { QueryRunner } from 'typeorm';
 import { quoteName } from '../database/names';
 import { sessionOf } from '../database/session-of';
-import type { ApiKeyMigrationOptions } from './create-api-keys.migration';
+import type { ApiKeyMigrationOptions } from './migration-options';
 import { run } from './sql';
 import { writeNote } from './table-note';
 

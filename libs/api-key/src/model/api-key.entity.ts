@@ -2,9 +2,9 @@ import { type InspectOptions, inspect } from 'node:util';
 import { Column, Entity, Index, type ValueTransformer } from 'typeorm';
 import { maskKey } from '../credential/mask';
 import { holdsScope } from '../credential/scope';
-import type { SharedLimit } from './authority';
 import { inspectClosed } from './closed-getters';
-import { sharedLimitsOrNone } from './shared-limits';
+import type { SharedLimit } from './limits';
+import { sharedLimitsOrNone } from './limits';
 
 /** `bigint` arrives as a string and `integer` as a number; the owner may be either, or a uuid. */
 const asText: ValueTransformer = { to: (value) => value, from: String };

@@ -1,13 +1,9 @@
 import { holdsScope } from '../credential/scope';
 import type { ApiKey } from './api-key.entity';
 import { isCidrWithin } from './ip-address';
+import type { Quota, RateLimit, SharedLimit } from './limits';
 
 const LONGEST_MONTH_DAYS = 31;
-
-/** No limit and no quota allows more, and no request costs more. */
-export const MAX_LIMIT = 1_000_000_000;
-/** No window is longer: 366 days. */
-export const MAX_WINDOW_SECONDS = 31_622_400;
 
 /** What a key may do and for how long. */
 export interface Authority {
@@ -43,38 +39,6 @@ export interface Comparison {
    * before a change would be forgotten.
    */
   readonly isShared: boolean;
-}
-
-/** How many requests a window allows. */
-export interface RateLimit {
-  /** 1 to 1,000,000,000. */
-  readonly limit: number;
-  /** 1 to 31,622,400 (366 days). */
-  readonly windowSeconds: number;
-}
-
-/** A calendar period of UTC. */
-export type QuotaPeriod = 'day' | 'month';
-
-/** How much may be used in a calendar period. */
-export interface Quota {
-  /** 1 to 1,000,000,000; a request uses its cost, 1 unless its route says otherwise. */
-  readonly limit: number;
-  readonly period: QuotaPeriod;
-}
-
-/**
- * The limits of one ancestor, which all keys that it made use up together with it. At least one of
- * the two is set.
- */
-export interface SharedLimit {
-  /**
-   * The key in whose buckets its use is counted: the ancestor, or the first of the keys that it was
-   * rotated from.
-   */
-  readonly id: string;
-  readonly rateLimit: RateLimit | null;
-  readonly quota: Quota | null;
 }
 
 /** What one key gives beyond what another has. */

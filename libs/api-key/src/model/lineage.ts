@@ -1,5 +1,6 @@
 import type { ApiKey } from './api-key.entity';
-import { type Authority, ownShare, type SharedLimit } from './authority';
+import { type Authority, ownShare } from './authority';
+import { type SharedLimit } from './limits';
 
 /** No key has more ancestors on record. */
 export const MAX_ANCESTORS = 32;

@@ -1,5 +1,5 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
-import { MAX_LIMIT, MAX_WINDOW_SECONDS } from '../model/authority';
+import { MAX_LIMIT, MAX_WINDOW_SECONDS } from '../model/limits';
 import { type FieldChecks, fieldsFit, isWhole, must } from './checks';
 
 /** How the limits of keys are counted. Each field that is left out keeps its default. */

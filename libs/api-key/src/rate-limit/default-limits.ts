@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ThrottlerModuleOptions } from '@nestjs/throttler';
-import { MAX_LIMIT } from '../model/authority';
+import { MAX_LIMIT } from '../model/limits';
 import type { LimitPolicy } from './storages/sliding-window';
 
 /** A limit of keys that have none of their own. */

@@ -1,34 +1,20 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ApiKey } from '../model/api-key.entity';
-import { MAX_LIMIT, type Quota, quotaOf, type SharedLimit } from '../model/authority';
+import { quotaOf } from '../model/authority';
 import type { Eventually } from '../model/eventually';
+import { MAX_LIMIT, type Quota, type SharedLimit } from '../model/limits';
 import { bucketOf } from '../model/lineage';
 import { routeMethod } from '../transport/route-method';
 import { periodAt } from '../usage/calendar';
 import type { DefaultLimit } from './default-limits';
+import type { Limit, RequestLimits } from './limit';
 import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './storages/sliding-window';
-import type { Bucket } from './storages/storage';
 
 /** How the names of limits begin that a key shares with those that made it. */
 const SHARED = 'shared-';
 const NONE: readonly Limit[] = [];
-
-/** One limit that a request counts on, in its bucket. */
-export interface Limit extends Bucket {
-  /** Its name, as `RateLimit-Policy` has it. */
-  readonly item: string;
-  /** What `RateLimit-Policy` says of it. */
-  readonly policyItem: string;
-}
-
-/** The limits that a request counts on, each in a bucket of its own. */
-export interface RequestLimits {
-  readonly rates: readonly Limit[];
-  readonly quotas: readonly Limit[];
-  readonly cost: number;
-}
 
 const UNLIMITED: RequestLimits = { rates: [], quotas: [], cost: 1 };
 /** A cost that fits in no limit; one that is computed may be any larger, and no database could add it up. */

@@ -1,4 +1,4 @@
-import type { Limit } from './key-limits';
+import type { Limit } from './limit';
 import type { Hit, LimitPolicy } from './storages/sliding-window';
 import type { Hits } from './storages/storage';
 

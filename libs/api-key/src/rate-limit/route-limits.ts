@@ -1,7 +1,7 @@
 import { applyDecorators, SetMetadata } from '@nestjs/common';
 import type { Resolvable } from '@nestjs/throttler';
 import { THROTTLER_LIMIT, THROTTLER_SKIP, THROTTLER_TTL } from '@nestjs/throttler/dist/throttler.constants';
-import { MAX_LIMIT } from '../model/authority';
+import { MAX_LIMIT } from '../model/limits';
 import { isWhole } from '../options/checks';
 import { type RouteContext, type RouteMethod, routeMethod } from '../transport/route-method';
 

@@ -1,8 +1,6 @@
 import { isScope } from '../credential/scope';
 import type { Scope } from '../model/scope-catalogue';
-
-/** Shared by all copies of the package in one application, so that none overlooks what another declared. */
-export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
+import { ROUTE_ACCESS } from '../transport/route-method';
 
 /** What one class or method declares of its access. */
 export interface AccessDeclaration {

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
 import { METHOD_METADATA, PATH_METADATA, VERSION_METADATA } from '@nestjs/common/constants';
-import { ROUTE_ACCESS } from '../routes/scopes.decorator';
 
 /** A method of a class that requests reach. */
 export interface RouteMethod {
@@ -19,6 +18,9 @@ export interface RouteContext {
 /** The class of a route. */
 export type RouteOwner = object & { readonly name: string; readonly prototype: object };
 type Prototype = object | null;
+
+/** Shared by all copies of the package in one application, so that none overlooks what another declared. */
+export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
 
 /** The metadata that tell the methods of a class apart. */
 const TELLING = [ROUTE_ACCESS, PATH_METADATA, METHOD_METADATA, VERSION_METADATA];

@@ -1,4 +1,4 @@
-import type { QuotaPeriod } from '../model/authority';
+import type { QuotaPeriod } from '../model/limits';
 
 /** A calendar period, both ends in milliseconds since 1970. */
 export interface CalendarPeriod {

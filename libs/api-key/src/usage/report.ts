@@ -3,7 +3,8 @@ import type { Database } from '../database/database';
 import { date, moment, number, text } from '../database/fields';
 import type { Session } from '../database/session';
 import type { ApiKey } from '../model/api-key.entity';
-import { type Quota, quotaOf } from '../model/authority';
+import { quotaOf } from '../model/authority';
+import { type Quota } from '../model/limits';
 import { bucketOf } from '../model/lineage';
 
 const HOURS_DAYS = 7;

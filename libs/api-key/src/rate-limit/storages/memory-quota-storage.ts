@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { QuotaPeriod } from '../../model/authority';
+import type { QuotaPeriod } from '../../model/limits';
 import { periodAt } from '../../usage/calendar';
 import type { Hit, LimitPolicy } from './sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket } from './storage';

@@ -1,4 +1,4 @@
-import type { QuotaPeriod } from '../../model/authority';
+import type { QuotaPeriod } from '../../model/limits';
 
 /**
  * Up to so many hits of a window are logged each with its time; of a larger limit, neighbours share

@@ -1,6 +1,6 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
-import { MAX_LIMIT } from '../../model/authority';
 import { type Eventually, then } from '../../model/eventually';
+import { MAX_LIMIT } from '../../model/limits';
 import type { Hit, LimitPolicy } from './sliding-window';
 
 /** What `ThrottlerStorage.increment` answers; `@nestjs/throttler` does not export the name. */
