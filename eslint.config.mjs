@@ -3,51 +3,41 @@ import tseslint from 'typescript-eslint';
 
 const LIBRARY = 'libs/api-key/src';
 
-/** Files of the library's top folder that know no room and no service. */
-const LEAVES = [
-  'acting',
-  'api-key.entity',
-  'api-key.errors',
-  'api-key.event',
-  'api-key.input',
-  'api-key.options',
-  'address-list',
-  'authority',
-  'closed-getters',
-  'error-words',
-  'eventually',
-  'interval-writer',
-  'lineage',
-  'open-api',
-  'option-checks',
-  'pepper.options',
-  'rate-limit.options',
-  'recall-cache',
-  'route-access',
-  'route-inventory',
-  'route-method',
-  'scope-catalogue',
-  'scopes.decorator',
-  'shared-limits',
-  'store-errors',
-  'write-in-time',
-];
-const GUARDS = [
-  'api-key.guard',
-  'api-key.authenticator',
-  'https-rule',
-  'api-key-throttler.guard',
-  'scopes.guard',
-  'api-key-auth.decorator',
-  'api-key-refusal.filter',
-  'refuse',
-];
+/**
+ * Who may import whom, a line a room. A room may also import what those that it names may import.
+ * The files of the top folder are rooms too.
+ */
+const ROOMS = {
+  credential: [],
+  model: ['credential'],
+  options: ['model'],
+  database: ['model'],
+  lookup: ['database', 'options'],
+  audit: ['database', 'options'],
+  usage: ['database', 'options'],
+  transport: ['audit'],
+  routes: ['transport'],
+  'rate-limit': ['routes', 'usage'],
+  keys: ['audit', 'lookup'],
+  authentication: ['keys', 'lookup', 'rate-limit'],
+  'api-key.service': ['authentication'],
+  'api-key.guard': ['authentication'],
+  'api-key-auth.decorator': ['api-key.guard'],
+  migrations: ['database'],
+  boot: ['api-key.guard', 'migrations'],
+  'api-key.module': ['api-key.service', 'api-key-auth.decorator', 'boot'],
+  cli: ['index'],
+  management: ['index'],
+};
+/** What a room may import of Node and of packages, if not everything. */
+const PACKAGES = { credential: ['node:crypto$', 'node:zlib$'] };
 
-const literal = (name) => name.replaceAll('.', '\\.');
-const from = (prefix, names) =>
-  names.map((name) => `${literal(prefix)}${name.endsWith('/') ? literal(name) : `${literal(name)}$`}`);
+/** A room, and all that it may import. */
+function reach(room) {
+  return [...new Set([room, ...ROOMS[room].flatMap((next) => (next === 'index' ? [next] : reach(next)))])];
+}
 
-/** Who may import whom: what none of `allowed` matches is a wrong arrow. Packages are free unless `packages` names them. */
+/** What none of `allowed` matches is a wrong arrow. Packages are free unless `packages` names them. */
 function arrows(name, files, allowed, packages = ['[^.]']) {
   const regex = `^(?!${[...allowed, ...packages].join('|')})`;
   const message = `${name} may not import this: see "Who may import whom" in CONTRIBUTING.md.`;
@@ -58,14 +48,25 @@ function arrows(name, files, allowed, packages = ['[^.]']) {
   };
 }
 
-const room = (name, allowed, packages) =>
-  arrows(name, [`${LIBRARY}/${name}/**/*.ts`], ['\\./', ...from('../', allowed)], packages);
-const top = (name, files, allowed) =>
-  arrows(
+const isFile = (room) => room === 'index' || room.startsWith('api-key');
+
+/** The line of a room, with its subfolders. */
+function room(name) {
+  const path = (up, to) => `${up}${to.replaceAll('.', '\\.')}${isFile(to) ? '$' : '/'}`;
+  if (isFile(name))
+    return arrows(
+      name,
+      [`${LIBRARY}/${name}.ts`],
+      reach(name).map((to) => path('\\./', to)),
+    );
+  const allowed = reach(name).filter((to) => to !== name);
+  return arrows(
     name,
-    files.map((file) => `${LIBRARY}/${file}.ts`),
-    from('./', allowed),
+    [`${LIBRARY}/${name}/**/*.ts`],
+    ['\\./', ...allowed.map((to) => path('(\\.\\./)+', to))],
+    PACKAGES[name],
   );
+}
 
 /** Every statement goes through `database/`, which fixes what it depends on. */
 const OTHER_DOORS = [
@@ -103,32 +104,7 @@ export default defineConfig(
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
     },
   },
-  room('credential', [], ['node:crypto$', 'node:zlib$']),
-  room('database', ['credential/', ...LEAVES]),
-  room('verification', ['credential/', 'database/', ...LEAVES]),
-  room('audit', ['credential/', 'database/', ...LEAVES]),
-  room('lifecycle', ['credential/', 'audit/', 'database/', ...LEAVES]),
-  room('rate-limit', ['credential/', 'database/', ...LEAVES]),
-  room('request', ['credential/', ...LEAVES]),
-  room('migrations', ['credential/', 'database/', ...LEAVES]),
-  room('cli', ['index']),
-  room('management', ['index']),
-  room('testing', ['index']),
-  top('A leaf', LEAVES, ['credential/', ...LEAVES]),
-  top(
-    'The service',
-    ['api-key.service'],
-    ['credential/', 'database/', 'verification/', 'audit/', 'lifecycle/', 'rate-limit/', ...LEAVES],
-  ),
-  top('A guard', GUARDS, [
-    'api-key.service',
-    'audit/',
-    'credential/',
-    'rate-limit/',
-    'request/',
-    ...GUARDS,
-    ...LEAVES,
-  ]),
+  ...Object.keys(ROOMS).map(room),
   {
     files: [`${LIBRARY}/**/*.ts`],
     ignores: [
