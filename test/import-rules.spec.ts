@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeFolder, temporaryFolder } from './support/folder';
 
 const ROOT = join(__dirname, '..');
 const LIBRARY = 'libs/api-key/src';
@@ -70,4 +72,22 @@ it('every wrong arrow fails the lint, and every right one passes', () => {
   const verdicts = failing([...WRONG, ...RIGHT]);
   expect(WRONG.filter((_, i) => !verdicts[i])).toEqual([]);
   expect(RIGHT.filter((_, i) => verdicts[WRONG.length + i])).toEqual([]);
+});
+
+it('files that import each other in a circle fail the lint, also if they import types alone', () => {
+  const folder = temporaryFolder();
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+  write('a.ts', "import type { B } from './b';\nexport type A = B | 1;");
+  write('b.ts', "import { C } from './inner';\nexport type B = typeof C;");
+  mkdirSync(join(folder, 'inner'));
+  write('inner/index.ts', 'export const C = 1;');
+  const run = () =>
+    spawnSync(process.execPath, ['scripts/import-circles.mjs', folder], { cwd: ROOT, encoding: 'utf8' });
+  expect(run()).toMatchObject({ status: 0, stderr: '' });
+  write('inner/index.ts', "import type { A } from '../a';\nexport const C: A = 1;");
+  expect(run()).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/circle:\n.*a\.ts\n.*b\.ts\n.*index\.ts\n.*a\.ts\n$/),
+  });
+  removeFolder(folder);
 });

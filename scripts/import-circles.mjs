@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import ts from 'typescript';
+
+/** Fails if files of one of these folders import each other in a circle, types counted. */
+const FOLDERS = process.argv.length > 2 ? process.argv.slice(2) : ['libs/api-key/src', 'bench'];
+
+/** The files of a folder, each with those of the folder that it imports. */
+function graphOf(folder) {
+  const files = readdirSync(folder, { recursive: true })
+    .filter((file) => /(?<!\.spec|\.d)\.ts$/.test(file) && !file.includes('node_modules'))
+    .map((file) => resolve(folder, file));
+  const known = new Set(files);
+  const importsOf = (file) =>
+    ts
+      .preProcessFile(readFileSync(file, 'utf8'))
+      .importedFiles.map(({ fileName }) => resolve(dirname(file), fileName))
+      .map((path) => [`${path}.ts`, join(path, 'index.ts')].find((candidate) => known.has(candidate)))
+      .filter((imported) => imported !== undefined);
+  return new Map(files.map((file) => [file, importsOf(file)]));
+}
+
+/**
+ * A circle of a graph, as a path that ends where it begins; null if there is none.
+ * @param {ReadonlyMap<string, readonly string[]>} graph
+ */
+function circleOf(graph) {
+  const done = new Set();
+  const visit = (node, path) => {
+    if (path.includes(node)) return [...path.slice(path.indexOf(node)), node];
+    if (done.has(node)) return null;
+    for (const next of graph.get(node) ?? []) {
+      const circle = visit(next, [...path, node]);
+      if (circle) return circle;
+    }
+    done.add(node);
+    return null;
+  };
+  for (const node of graph.keys()) {
+    const circle = visit(node, []);
+    if (circle) return circle;
+  }
+  return null;
+}
+
+const circles = FOLDERS.map((folder) => circleOf(graphOf(folder))).filter((circle) => circle !== null);
+for (const circle of circles)
+  console.error(`These files import each other in a circle:\n  ${circle.join('\n  ')}`);
+process.exitCode = circles.length;
