@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 const READ_ONLY = { 'orders:read': 'Read orders' } as ApiKeyOptions['scopes'];
 
-async function bootOf(settings: Omit<TestAppSettings, 'database'>): Promise<string> {
+async function bootOf(settings: Omit<TestAppSettings, 'database'> & { database?: string }): Promise<string> {
   try {
     await (await bootApp({ database, ...settings })).close();
     return 'booted';
@@ -52,6 +52,22 @@ it.each([
     process.env.NODE_ENV = before;
     warned.mockRestore();
   }
+});
+
+it('the boot stops with the problems of all its checks in one message', async () => {
+  @Controller()
+  @ApiKeyAuth()
+  class OrdersController {
+    @Get()
+    @Scopes('orders:write')
+    list() {}
+  }
+  const empty = await createEmptyDatabase();
+  expect(
+    await bootOf({ database: empty, controllers: [OrdersController], options: { scopes: READ_ONLY } }),
+  ).toMatch(
+    /^ApiKeyModule: OrdersController\.list asks for the scope "orders:write", .*; table api_keys cannot be used/,
+  );
 });
 
 describe('the boot stops, and says why, where', () => {

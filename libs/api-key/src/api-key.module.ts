@@ -31,9 +31,7 @@ import { FailedAttempts } from './authentication/failed-attempts';
 import { ApiKeyHealthIndicator } from './authentication/health-indicator';
 import { OwnerLoader } from './authentication/owner-loader';
 import { HttpsRule } from './authentication/plaintext-keys';
-import { BootCheck } from './boot/boot-check';
-import { DeadlineCheck } from './boot/deadline-check';
-import { PepperCheck } from './boot/pepper-check';
+import { BOOT_PROVIDERS } from './boot/providers';
 import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './database/data-source';
 import { Database } from './database/database';
 import { KeyStore } from './lookup/key-store';
@@ -151,7 +149,6 @@ function wire(
       ApiKeyAuthenticator,
       ApiKeyHealthIndicator,
       HttpsRule,
-      BootCheck,
       RouteInventory,
       Announcer,
       made(Trail, [API_KEY_DATABASE], (database: Database) => new Trail(database)),
@@ -179,8 +176,7 @@ function wire(
           new KeyStore(database, lookUpTimeoutMs),
       ),
       made(DigestWriter, [API_KEY_DATABASE], (database: Database) => new DigestWriter(database)),
-      PepperCheck,
-      DeadlineCheck,
+      ...BOOT_PROVIDERS,
       made(
         Verification,
         [API_KEY_DATABASE, KeyStore, API_KEY_OPTIONS],

@@ -33,7 +33,7 @@ beforeEach(async () => {
   const options = resolveOptions({ leaseMs: 60_000, lookUpTimeoutMs: 60_000 });
   const door = new Database(dataSource);
   verification = new Verification(door, new KeyStore(door, options.lookUpTimeoutMs), options);
-  await verification.onApplicationBootstrap();
+  await verification.start();
   await until(() => verification.status.leaseHeld);
   [watched, noted] = [[], []];
 });

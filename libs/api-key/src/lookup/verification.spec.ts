@@ -34,7 +34,8 @@ async function start(options: ApiKeyOptions = {}): Promise<Verification> {
   const store = new KeyStore(door, resolved.lookUpTimeoutMs);
   const verification = new Verification(door, store, resolved);
   running.push(verification);
-  await verification.onApplicationBootstrap();
+  await store.check();
+  await verification.start();
   return verification;
 }
 

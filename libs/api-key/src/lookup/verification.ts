@@ -1,4 +1,4 @@
-import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import type { OnApplicationShutdown } from '@nestjs/common';
 import type { Database } from '../database/database';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { type Eventually, settled } from '../model/eventually';
@@ -38,7 +38,7 @@ export interface VerificationStatus {
 }
 
 /** From a digest to its key: remembered under the lease, else looked up. */
-export class Verification implements OnApplicationBootstrap, OnApplicationShutdown {
+export class Verification implements OnApplicationShutdown {
   readonly owners: OwnerCache;
   private readonly lease: Lease;
   private readonly cache: KeyCache;
@@ -122,9 +122,8 @@ export class Verification implements OnApplicationBootstrap, OnApplicationShutdo
     };
   }
 
-  /** @throws Error where the table cannot be used; nothing listens then */
-  async onApplicationBootstrap(): Promise<void> {
-    await this.store.check();
+  /** Begins to listen. Called at boot, after the checks. */
+  async start(): Promise<void> {
     if (this.options.staleForMs > 0)
       await this.database.transaction((session) =>
         session.run(raiseTrust(session.tables.trust), [this.trustMs]),

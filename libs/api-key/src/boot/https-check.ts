@@ -1,0 +1,17 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { BootCheck } from './boot-check';
+
+/** Warns of options that accept keys in plaintext. */
+@Injectable()
+export class HttpsCheck implements BootCheck {
+  constructor(@Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions) {}
+
+  warnings(): readonly string[] {
+    if (!this.options.loopbackException || process.env.NODE_ENV !== 'production') return [];
+    return [
+      'Plaintext from this machine is accepted: a proxy here that adds no header cannot be told from a local caller. ' +
+        'If there is one, set loopbackException: false',
+    ];
+  }
+}

@@ -1,0 +1,15 @@
+import type { Provider } from '@nestjs/common';
+import type { BootCheck } from './boot-check';
+import { BOOT_CHECKS, BootChecks } from './boot-checks';
+import { HttpsCheck } from './https-check';
+import { PoolCheck } from './pool-check';
+import { RouteCheck } from './route-check';
+import { TableCheck } from './table-check';
+
+const CHECKS = [RouteCheck, TableCheck, HttpsCheck, PoolCheck];
+
+export const BOOT_PROVIDERS: readonly Provider[] = [
+  ...CHECKS,
+  { provide: BOOT_CHECKS, inject: CHECKS, useFactory: (...checks: BootCheck[]) => checks },
+  BootChecks,
+];

@@ -1,0 +1,178 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { PATH_METADATA } from '@nestjs/common/constants';
+import { isInCatalogue, isWildcard } from '../credential/scope';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { isCostLost } from '../rate-limit/route-limits';
+import { handlerKnownToNest } from '../routes/nest-handler';
+import { asksForScopes, isAccessLost, isGuarded, scopesAskedFor } from '../routes/route-access';
+import { type Route, RouteInventory } from '../routes/route-inventory';
+import { ScopesGuard } from '../routes/scopes.guard';
+import { carriesMetadata, type RouteOwner, routeMethod } from '../transport/route-method';
+import type { BootCheck } from './boot-check';
+
+/** No route is less guarded than it says: no request has to find that out. */
+@Injectable()
+export class RouteCheck implements BootCheck {
+  constructor(
+    private readonly inventory: RouteInventory,
+    @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+  ) {}
+
+  /**
+   * @returns every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are
+   *   lost; in strict mode also those that declare nothing
+   */
+  problems(): readonly string[] {
+    const wrong = this.inventory
+      .routes()
+      .flatMap((route) => [
+        ...this.unknownScopes(route),
+        ...this.uncheckedScopes(route),
+        ...lostAccess(route),
+        ...this.replacedInstance(route),
+        ...this.droppedGuards(route),
+      ]);
+    return [...wrong, ...this.undeclared()];
+  }
+
+  /** What strict mode refuses. */
+  private undeclared(): string[] {
+    const { strict } = this.options;
+    if (strict === false) return [];
+    const isOpen = (route: Route) =>
+      !route.access.isPublic &&
+      !asksForScopes(route.access) &&
+      (strict === 'scopes' || this.inventory.guardsOf(route).length === 0);
+    const names = this.inventory.controllerRoutes().filter(isOpen);
+    const missing =
+      strict === 'scopes' ? '@Scopes, @AnyScope or @Public' : 'a guard, @Scopes, @AnyScope or @Public';
+    return names.map(
+      ({ name }) => `${name} does not say who may use it (option "strict"): give it ${missing}`,
+    );
+  }
+
+  private unknownScopes({ name, access }: Route): string[] {
+    const { scopes } = this.options;
+    const asked = scopesAskedFor(access);
+    const catalogue = scopes && Object.keys(scopes);
+    const unknown = asked.filter(
+      (scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)),
+    );
+    return unknown.map(
+      (scope) => `${name} asks for the scope "${scope}", which is not in the catalogue of option "scopes"`,
+    );
+  }
+
+  private uncheckedScopes(route: Route): string[] {
+    const { name, access } = route;
+    const checked =
+      access.isPublic || !asksForScopes(access) || this.inventory.guardsOf(route).some(isScopesGuard);
+    return checked
+      ? []
+      : [
+          `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; a guard of yours that does it must extend ScopesGuard`,
+        ];
+  }
+
+  /**
+   * Nest takes the path of a route from the prototype, what else was declared from the instance, and
+   * the class from its `constructor`. A method without metadata is no route.
+   */
+  private replacedInstance(route: Route): string[] {
+    const { name, handler } = route;
+    const isOurs = this.inventory.declaresAccess(route) || this.inventory.needsKey(route);
+    if (!isOurs || Reflect.getMetadataKeys(handler).length === 0) return [];
+    return keepsAll(route)
+      ? this.wrappedHandler(route)
+      : [
+          `${name} loses what was declared on it, for its controller replaces the method or passes for another class: ` +
+            'do not, or copy name and metadata',
+        ];
+  }
+
+  /**
+   * What wraps handlers after all decorators, such as a tracing agent, may lose what they declared.
+   */
+  private wrappedHandler(route: Route): string[] {
+    const { name, method, handler } = route;
+    if (!Reflect.hasMetadata(PATH_METADATA, handler)) return [];
+    const known = handlerKnownToNest(instanceOf(route), calledOf(route) as object, method);
+    if (!isTold(route, known))
+      return [`${name} is wrapped, and cannot be told by name or metadata: let the wrapper copy both`];
+    const left = this.inventory.guardsOf({ ...route, handler: known });
+    const losesGuards = this.inventory.guardsOf(route).some((guard) => !left.includes(guard));
+    return losesGuards ? [`${name} is wrapped and loses its guards: let the wrapper copy metadata`] : [];
+  }
+
+  private droppedGuards(route: Route): string[] {
+    const guarded = overridden(route.owner, route.method).some(isGuarded);
+    return guarded && !route.access.isPublic && !this.inventory.needsKey(route)
+      ? [`${route.name} overrides a route with guards and drops them: repeat @UseGuards, or use @Public()`]
+      : [];
+  }
+}
+
+/** The functions of a name in the classes that a class extends. */
+function overridden({ prototype }: Route['owner'], method: string): object[] {
+  const found: object[] = [];
+  for (let above = Object.getPrototypeOf(prototype); above; above = Object.getPrototypeOf(above)) {
+    const value: unknown = Object.getOwnPropertyDescriptor(above, method)?.value;
+    if (typeof value === 'function') found.push(value);
+  }
+  return found;
+}
+
+/** A decorator that replaces the function of a method, or a class that overrides it, leaves behind what was declared on it. */
+function lostAccess({ name, owner, method, handler }: Route): string[] {
+  const declared = { name: method, declared: handler };
+  const problems: string[] = [];
+  if (isAccessLost(owner, declared))
+    problems.push(
+      `${name} lost what @Scopes, @AnyScope, @ApiKeyAuth or @Public declared, for its function was replaced by another decorator ` +
+        'or overridden: put them above that decorator, and repeat them on the override',
+    );
+  if (isCostLost(owner.prototype, declared))
+    problems.push(
+      `${name} lost its @Cost, for another decorator replaced its function: put it above that decorator`,
+    );
+  return problems;
+}
+
+/** What Nest knows of a controller that is made for each request is an empty instance. */
+function instanceOf({ instance, owner }: Route): object {
+  return instance ?? Object.create(owner.prototype);
+}
+
+function classOfInstance(route: Route): RouteOwner {
+  return instanceOf(route).constructor;
+}
+
+function calledOf({ instance, method, handler }: Route): unknown {
+  return instance ? Reflect.get(instance, method) : handler;
+}
+
+function keepsAll(route: Route): boolean {
+  const called = calledOf(route);
+  const isWhole = typeof called === 'function' && carriesMetadata(called, route.handler);
+  return isWhole && isSameClass(classOfInstance(route), route.owner) && isTold(route, called);
+}
+
+/** A Proxy of a class is another object, on which metadata can be missing. */
+function isSameClass(one: RouteOwner, other: RouteOwner): boolean {
+  const carryTheSame = carriesMetadata(one, other) && carriesMetadata(other, one);
+  return one === other || (one.prototype === other.prototype && carryTheSame);
+}
+
+/** Whether a handler can be told to stand for the method of a route. */
+function isTold(route: Route, handler: object): boolean {
+  const context = { getClass: () => classOfInstance(route), getHandler: () => handler };
+  return routeMethod(context)?.name === route.method;
+}
+
+function isScopesGuard(guard: unknown): boolean {
+  return (
+    guard instanceof ScopesGuard ||
+    guard === ScopesGuard ||
+    (guard as { prototype?: unknown })?.prototype instanceof ScopesGuard
+  );
+}

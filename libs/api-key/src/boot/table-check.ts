@@ -1,0 +1,27 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { API_KEY_DATA_SOURCE } from '../database/data-source';
+import { KeyStore } from '../lookup/key-store';
+import { adoptedFromRails } from '../migrations/table-note';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { BootCheck } from './boot-check';
+
+/** The table can be used, and a pepper takes no keys from a Rails app that nobody said may lose them. */
+@Injectable()
+export class TableCheck implements BootCheck {
+  constructor(
+    private readonly store: KeyStore,
+    @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
+    @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+  ) {}
+
+  async problems(): Promise<readonly string[]> {
+    await this.store.check();
+    const { pepper } = this.options;
+    if (pepper === null || pepper.lockOutRails || !(await adoptedFromRails(this.dataSource))) return [];
+    return [
+      'table api_keys is shared with a Rails app, which cannot check keys that are stored under a pepper. ' +
+        'Leave option "pepper" out, or set pepper.lockOutRails: true once no Rails app authenticates by it any more.',
+    ];
+  }
+}
