@@ -4,6 +4,7 @@ import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   ApiKey,
+  type ApiKeyAsyncOptions,
   ApiKeyAuth,
   ApiKeyGuard,
   ApiKeyModule,
@@ -267,7 +268,7 @@ describe('wrong options stop the boot at once', () => {
   });
 });
 
-it('forRootAsync injects, so that loadUser can use a provider', async () => {
+describe('forRootAsync', () => {
   @Injectable()
   class Accounts {
     find = async (id: string) => ({ id, email: 'a@example.com' });
@@ -275,6 +276,18 @@ it('forRootAsync injects, so that loadUser can use a provider', async () => {
 
   @Module({ providers: [Accounts], exports: [Accounts] })
   class AccountsModule {}
+
+  @Injectable()
+  class Options {
+    constructor(private readonly accounts: Accounts) {}
+
+    createApiKeyOptions(): ApiKeyOptions {
+      return { loadUser: (id) => this.accounts.find(id), lookUpTimeoutMs: 10_000 };
+    }
+  }
+
+  @Module({ imports: [AccountsModule], providers: [Options], exports: [Options] })
+  class OptionsModule {}
 
   @Controller()
   @ApiKeyAuth()
@@ -284,31 +297,47 @@ it('forRootAsync injects, so that loadUser can use a provider', async () => {
       return { email };
     }
   }
-  const module = await Test.createTestingModule({
-    imports: [
-      TypeOrmModule.forRoot({
-        type: 'postgres',
-        url: database,
-        autoLoadEntities: true,
-        uuidExtension: 'pgcrypto',
-      }),
-      ApiKeyModule.forRootAsync({
+
+  it.each<[string, ApiKeyAsyncOptions]>([
+    [
+      'useFactory',
+      {
         imports: [AccountsModule],
         inject: [Accounts],
-        useFactory: async (accounts: Accounts) => ({
-          loadUser: (id) => accounts.find(id),
-          lookUpTimeoutMs: 10_000,
-        }),
-      }),
+        useFactory: async (accounts: Accounts) => new Options(accounts).createApiKeyOptions(),
+      },
     ],
-    controllers: [Routes],
-  }).compile();
-  const app = module.createNestApplication();
-  await app.listen(0, '127.0.0.1');
-  const { key } = await app.get(ApiKeyService).create({ userId: await createUser(database), name: 'ci' });
-  const response = await fetch(await app.getUrl(), { headers: { 'x-api-key': key } });
-  expect(await response.json()).toEqual({ email: 'a@example.com' });
-  await app.close();
+    ['useClass', { imports: [AccountsModule], useClass: Options }],
+    ['useExisting', { imports: [OptionsModule], useExisting: Options }],
+  ])('injects by %s, so that loadUser can use a provider', async (_, options) => {
+    const module = await Test.createTestingModule({
+      imports: [
+        TypeOrmModule.forRoot({
+          type: 'postgres',
+          url: database,
+          autoLoadEntities: true,
+          uuidExtension: 'pgcrypto',
+        }),
+        ApiKeyModule.forRootAsync(options),
+      ],
+      controllers: [Routes],
+    }).compile();
+    const app = module.createNestApplication();
+    await app.listen(0, '127.0.0.1');
+    const { key } = await app.get(ApiKeyService).create({ userId: await createUser(database), name: 'ci' });
+    const response = await fetch(await app.getUrl(), { headers: { 'x-api-key': key } });
+    expect(await response.json()).toEqual({ email: 'a@example.com' });
+    await app.close();
+  });
+
+  it.each<[string, ApiKeyAsyncOptions]>([
+    ['none', {}],
+    ['two', { useClass: Options, useExisting: Options }],
+  ])('refuses %s of useFactory, useClass and useExisting', (_, options) => {
+    expect(() => ApiKeyModule.forRootAsync(options)).toThrow(
+      'ApiKeyModule.forRootAsync takes one of useFactory, useClass and useExisting.',
+    );
+  });
 });
 
 it.each<[string, (url: string) => Promise<object[]>]>([

@@ -1,5 +1,5 @@
 export { ApiKeyGuard } from './api-key.guard';
-export { type ApiKeyAsyncOptions, ApiKeyModule } from './api-key.module';
+export { ApiKeyModule } from './api-key.module';
 export {
   type ApiKeyPage,
   ApiKeyService,
@@ -66,6 +66,7 @@ export type {
   AuditOptions,
   EventTarget,
 } from './options/api-key.options';
+export type { ApiKeyAsyncOptions, ApiKeyOptionsFactory } from './options/async-options';
 export type { PepperOptions, PepperSecret } from './options/pepper';
 export type { FailedAttemptsOptions, RateLimitOptions, StorageFailurePolicy } from './options/rate-limit';
 export { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';

@@ -1,0 +1,40 @@
+import type { Provider } from '@nestjs/common';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import { Verification } from '../lookup/verification';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { addressOf } from '../transport/http-exchange';
+import { SecureTransport } from '../transport/secure-transport';
+import { ApiKeyAuthenticator } from './api-key.authenticator';
+import { DigestWriter } from './digest-writer';
+import { FailedAttempts } from './failed-attempts';
+import { ApiKeyHealthIndicator } from './health-indicator';
+import { OwnerLoader } from './owner-loader';
+import { HttpsRule } from './plaintext-keys';
+
+export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
+  ApiKeyAuthenticator,
+  ApiKeyHealthIndicator,
+  HttpsRule,
+  {
+    provide: SecureTransport,
+    inject: [API_KEY_OPTIONS],
+    useFactory: (options: ResolvedApiKeyOptions) => new SecureTransport(options),
+  },
+  {
+    provide: DigestWriter,
+    inject: [API_KEY_DATABASE],
+    useFactory: (database: Database) => new DigestWriter(database),
+  },
+  {
+    provide: OwnerLoader,
+    inject: [API_KEY_OPTIONS, Verification],
+    useFactory: (options: ResolvedApiKeyOptions, { owners }: Verification) =>
+      new OwnerLoader(options, owners),
+  },
+  {
+    provide: FailedAttempts,
+    inject: [API_KEY_OPTIONS],
+    useFactory: ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts, addressOf),
+  },
+];

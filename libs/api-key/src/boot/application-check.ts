@@ -1,0 +1,22 @@
+import { Scope } from '@nestjs/common';
+import type { ModuleRef, ModulesContainer } from '@nestjs/core';
+import { ApiKeyGuard } from '../api-key.guard';
+
+/**
+ * Checks what no provider can: Nest calls no hook of one that lives for one request.
+ * @param core the module that has the providers
+ * @throws Error if the module is imported twice, because a key of one would pass for a key of the
+ *   other; or if an injected provider is request-scoped
+ */
+export function requireUsableModule(core: object, modules: ModulesContainer, moduleRef: ModuleRef): void {
+  const imported = [...modules.values()].filter(({ metatype }) => metatype === core);
+  if (imported.length > 1)
+    throw new Error(
+      'ApiKeyModule: it is imported twice with different options; import it once, in the root module.',
+    );
+  if (moduleRef.introspect(ApiKeyGuard).scope !== Scope.DEFAULT)
+    throw new Error(
+      'ApiKeyModule: what "inject" names depends on a request-scoped provider. Inject providers of the default scope only; ' +
+        'loadUser may look up others itself.',
+    );
+}

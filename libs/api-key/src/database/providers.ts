@@ -1,0 +1,34 @@
+import type { Provider } from '@nestjs/common';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import { DataSource } from 'typeorm';
+import { ApiKey } from '../model/api-key.entity';
+import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './data-source';
+import { Database } from './database';
+
+/**
+ * The data source of the keys and the door to it.
+ * @param dataSource an instance, or the name it has in `TypeOrmModule`
+ */
+export function databaseProviders(dataSource: DataSource | string | undefined): Provider[] {
+  return [
+    dataSource instanceof DataSource
+      ? { provide: API_KEY_DATA_SOURCE, useFactory: () => withEntity(dataSource) }
+      : {
+          provide: API_KEY_DATA_SOURCE,
+          inject: [getDataSourceToken(dataSource)],
+          useFactory: withEntity,
+        },
+    {
+      provide: API_KEY_DATABASE,
+      inject: [API_KEY_DATA_SOURCE],
+      useFactory: (source: DataSource) => new Database(source),
+    },
+  ];
+}
+
+function withEntity(dataSource: DataSource): DataSource {
+  if (dataSource.hasMetadata(ApiKey)) return dataSource;
+  throw new Error(
+    'ApiKeyModule: the data source does not know the entity ApiKey. Add ApiKey to its "entities", or set autoLoadEntities: true.',
+  );
+}

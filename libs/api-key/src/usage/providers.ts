@@ -1,0 +1,20 @@
+import type { Provider } from '@nestjs/common';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { LastUsedWriter } from './last-used-writer';
+import { UsageCounter } from './usage-counter';
+
+export const USAGE_PROVIDERS: readonly Provider[] = [
+  {
+    provide: UsageCounter,
+    inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
+    useFactory: (database: Database, options: ResolvedApiKeyOptions) => new UsageCounter(database, options),
+  },
+  {
+    provide: LastUsedWriter,
+    inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
+    useFactory: (database: Database, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
+      new LastUsedWriter(database, lastUsedIntervalMs),
+  },
+];
