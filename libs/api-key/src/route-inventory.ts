@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
-import { classOf, isGuarded, type RouteAccess, routeAccess } from './route-access';
+import { classOf, guardsOn, isGuarded, type RouteAccess, routeAccess } from './route-access';
 import type { RouteOwner } from './route-method';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
@@ -78,8 +78,8 @@ export class RouteInventory {
     return [
       ...this.application.getGlobalGuards(),
       ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
-      ...(Reflect.getMetadata(GUARDS_METADATA, owner) ?? []),
-      ...(Reflect.getMetadata(GUARDS_METADATA, handler) ?? []),
+      ...guardsOn(owner),
+      ...guardsOn(handler),
     ];
   }
 
