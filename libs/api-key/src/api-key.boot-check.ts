@@ -1,9 +1,11 @@
 import { Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { PATH_METADATA } from '@nestjs/common/constants';
+import { ApplicationConfig } from '@nestjs/core';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './api-key.options';
 import { isInCatalogue, isWildcard } from './credential/scope';
 import { handlerKnownToNest } from './nest-handler';
 import { isCostLost } from './rate-limit/route-limits';
+import { ReplacedMethodGuard } from './replaced-method.guard';
 import { asksForScopes, isAccessLost, isGuarded, scopesAskedFor } from './route-access';
 import { type Route, RouteInventory } from './route-inventory';
 import { carriesMetadata, type RouteOwner, routeMethod } from './route-method';
@@ -16,28 +18,47 @@ export class BootCheck implements OnModuleInit {
 
   constructor(
     private readonly inventory: RouteInventory,
+    private readonly application: ApplicationConfig,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
   /** @throws Error that lists every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are lost; in strict mode also those that declare nothing */
   onModuleInit(): void {
-    const wrong = this.inventory
-      .routes()
-      .flatMap((route) => [
-        ...this.unknownScopes(route),
-        ...this.uncheckedScopes(route),
-        ...lostAccess(route),
-        ...this.replacedInstance(route),
-        ...this.droppedGuards(route),
-      ]);
+    const routes = this.inventory.routes();
+    const wrong = routes.flatMap((route) => [
+      ...this.unknownScopes(route),
+      ...this.uncheckedScopes(route),
+      ...lostAccess(route),
+      ...this.replacedInstance(route),
+      ...this.droppedGuards(route),
+    ]);
     const problems = [...wrong, ...this.undeclared()];
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
+    this.checkEachInstance(routes);
     if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
       this.logger.warn(
         'Plaintext from this machine is accepted: a proxy here that adds no header cannot be told from a local caller. ' +
           'If there is one, set loopbackException: false',
       );
     }
+  }
+
+  /**
+   * Controllers that are made for each request are checked at each request. A guard of the
+   * application that is added now stands before no other: Nest has registered their routes.
+   */
+  private checkEachInstance(routes: Route[]): void {
+    const perRequest = routes.filter((route) => !route.instance && this.isOurs(route));
+    const prototypes = new Set(perRequest.map(({ owner }) => owner.prototype));
+    if (prototypes.size > 0) this.application.useGlobalGuards(new ReplacedMethodGuard(prototypes));
+  }
+
+  /** Whether the access to a route depends on us. */
+  private isOurs(route: Route): boolean {
+    const passedFor = { ...route, owner: classOfInstance(route) };
+    return (
+      [route, passedFor].some((one) => this.inventory.declaresAccess(one)) || this.inventory.needsKey(route)
+    );
   }
 
   /** What strict mode refuses. */
@@ -85,8 +106,7 @@ export class BootCheck implements OnModuleInit {
    */
   private replacedInstance(route: Route): string[] {
     const { name, handler } = route;
-    const isOurs = this.inventory.declaresAccess(route) || this.inventory.needsKey(route);
-    if (!isOurs || Reflect.getMetadataKeys(handler).length === 0) return [];
+    if (!this.isOurs(route) || Reflect.getMetadataKeys(handler).length === 0) return [];
     return keepsAll(route)
       ? this.wrappedHandler(route)
       : [
@@ -102,7 +122,7 @@ export class BootCheck implements OnModuleInit {
     const { name, method, handler } = route;
     if (!Reflect.hasMetadata(PATH_METADATA, handler)) return [];
     const known = handlerKnownToNest(instanceOf(route), calledOf(route) as object, method);
-    if (!isTold(route, known))
+    if (!known || !isTold(route, known))
       return [`${name} is wrapped, and cannot be told by name or metadata: let the wrapper copy both`];
     const left = this.inventory.guardsOf({ ...route, handler: known });
     const losesGuards = this.inventory.guardsOf(route).some((guard) => !left.includes(guard));
