@@ -156,6 +156,14 @@ describe.each(
     expect(json).toMatchObject({ type: 'about:blank', error: 'MISSING_API_KEY' });
   });
 
+  it('is let in if the adapter gives its header lines anew to each who reads them', async () => {
+    const app = await boot(adapter);
+    const request = serverlessRequest({ headers: bearer(), address: '203.0.113.7' });
+    const get = () => Object.entries(bearer()).flat();
+    Object.defineProperty(request, 'rawHeaders', { get });
+    expect(await send(app, request)).toEqual({ status: 200, json: { name: 'ci', user: userId } });
+  });
+
   it('keeps its key to itself if the adapter gives one empty list of lines to all requests', async () => {
     const app = await boot(adapter);
     const names = Array.from({ length: 20 }, (_, i) => `key ${i}`);
