@@ -58,10 +58,7 @@ async function boot(adapter: Adapter, options: ApiKeyOptions = {}): Promise<Test
   return running;
 }
 
-/**
- * `lib/request.js` of serverless-http 4.0.0, without its body. That of @vendia/serverless-express
- * 4.12.6 has another socket.
- */
+/** `lib/request.js` of serverless-http 4.0.0, without its body. */
 function serverlessRequest({ path = '/', headers, address }: Event): IncomingMessage {
   const socket = Object.assign(new PassThrough(), {
     encrypted: true,
