@@ -29,6 +29,12 @@ const ROOMS = {
   cli: ['index'],
   management: ['index'],
 };
+/** These verify and revoke through the service, until that stands below them. */
+const ABOVE_THE_SERVICE = [
+  'api-key.guard',
+  'authentication/api-key.authenticator',
+  'authentication/plaintext-keys',
+];
 /** What a room may import of Node and of packages, if not everything. */
 const PACKAGES = { credential: ['node:crypto$', 'node:zlib$'] };
 
@@ -50,20 +56,21 @@ function arrows(name, files, allowed, packages = ['[^.]']) {
 
 const isFile = (room) => room === 'index' || room.startsWith('api-key');
 
+const pathTo = (up, to) => `${up}${to.replaceAll('.', '\\.')}${isFile(to) ? '$' : '/'}`;
+
 /** The line of a room, with its subfolders. */
 function room(name) {
-  const path = (up, to) => `${up}${to.replaceAll('.', '\\.')}${isFile(to) ? '$' : '/'}`;
   if (isFile(name))
     return arrows(
       name,
       [`${LIBRARY}/${name}.ts`],
-      reach(name).map((to) => path('\\./', to)),
+      reach(name).map((to) => pathTo('\\./', to)),
     );
   const allowed = reach(name).filter((to) => to !== name);
   return arrows(
     name,
     [`${LIBRARY}/${name}/**/*.ts`],
-    ['\\./', ...allowed.map((to) => path('(\\.\\./)+', to))],
+    ['\\./', ...allowed.map((to) => pathTo('(\\.\\./)+', to))],
     PACKAGES[name],
   );
 }
@@ -105,6 +112,11 @@ export default defineConfig(
     },
   },
   ...Object.keys(ROOMS).map(room),
+  arrows(
+    'What uses the service',
+    ABOVE_THE_SERVICE.map((file) => `${LIBRARY}/${file}.ts`),
+    ['\\./', ...['api-key.service', ...reach('authentication')].map((to) => pathTo('(\\.{1,2}/)+', to))],
+  ),
   {
     files: [`${LIBRARY}/**/*.ts`],
     ignores: [

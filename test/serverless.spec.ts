@@ -58,10 +58,7 @@ async function boot(adapter: Adapter, options: ApiKeyOptions = {}): Promise<Test
   return running;
 }
 
-/**
- * `lib/request.js` of serverless-http 4.0.0, without its body. That of @vendia/serverless-express
- * 4.12.6 has another socket.
- */
+/** `lib/request.js` of serverless-http 4.0.0, without its body. */
 function serverlessRequest({ path = '/', headers, address }: Event): IncomingMessage {
   const socket = Object.assign(new PassThrough(), {
     encrypted: true,
@@ -154,6 +151,14 @@ describe.each(
   it('is answered with problem details if it asks for them under a name in capitals', async () => {
     const { json } = await invoke(await boot(adapter), { ACCEPT: 'application/problem+json' });
     expect(json).toMatchObject({ type: 'about:blank', error: 'MISSING_API_KEY' });
+  });
+
+  it('is let in if the adapter gives its header lines anew to each who reads them', async () => {
+    const app = await boot(adapter);
+    const request = serverlessRequest({ headers: bearer(), address: '203.0.113.7' });
+    const get = () => Object.entries(bearer()).flat();
+    Object.defineProperty(request, 'rawHeaders', { get });
+    expect(await send(app, request)).toEqual({ status: 200, json: { name: 'ci', user: userId } });
   });
 
   it('keeps its key to itself if the adapter gives one empty list of lines to all requests', async () => {

@@ -1,4 +1,13 @@
-import { Controller, Get, Injectable, Post, Scope, type Type, UseGuards } from '@nestjs/common';
+import {
+  Controller,
+  type ExecutionContext,
+  Get,
+  Injectable,
+  Post,
+  Scope,
+  type Type,
+  UseGuards,
+} from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { RouterExecutionContext } from '@nestjs/core/router/router-execution-context';
 import { SkipThrottle, Throttle } from '@nestjs/throttler';
@@ -365,6 +374,90 @@ describe('a wrapper that keeps neither name nor metadata of the handler', () => 
   });
 });
 
+it('a wrapper that fails before it asks Nest stops the boot, because what it does to handlers is unknown', async () => {
+  const patched = function (this: object, ...[instance, handler, ...rest]: Parameters<typeof create>) {
+    Reflect.get(this, 'responseController').toString();
+    const wrapped = anonymous(handler as Handler) as typeof handler;
+    return create.call(this as RouterExecutionContext, instance, wrapped, ...rest);
+  };
+  RouterExecutionContext.prototype.create = patched as typeof create;
+  expect(await bootError(Orders)).toMatch(/Orders\.list is wrapped, and cannot be told by name or metadata/);
+});
+
+describe('a controller that is made for each request lets nobody in if its constructor', () => {
+  const bootWith = async (controller: Type) => {
+    const app = await boot({ controllers: [controller, Orders], providers: [PerRequest] });
+    return { app, key: await keyWith(app, '*') };
+  };
+
+  it('binds a method whose guards stand on the method', async () => {
+    @Controller('bound')
+    class Routes {
+      constructor(readonly perRequest: PerRequest) {
+        this.get = this.get.bind(this);
+      }
+
+      @Get()
+      @ApiKeyAuth('orders:write')
+      get() {}
+
+      @Get('kept')
+      @ApiKeyAuth('orders:write')
+      kept() {}
+    }
+    const { app, key } = await bootWith(Routes);
+    expect(await statusOf(app, '/bound')).toBe(500);
+    expect(await statusOf(app, '/bound', key)).toBe(500);
+    expect(await statusOf(app, '/bound/kept')).toBe(401);
+    expect(await statusOf(app, '/bound/kept', key)).toBe(200);
+  });
+
+  it('replaces a method by a function of its own', async () => {
+    class Guarded {
+      @Get()
+      @ApiKeyAuth('orders:write')
+      get(): unknown {
+        return 'declared';
+      }
+    }
+
+    @Controller('replaced')
+    class Routes extends Guarded {
+      constructor(readonly perRequest: PerRequest) {
+        super();
+        this.get = function get() {
+          return 'replaced';
+        };
+      }
+    }
+    const { app, key } = await bootWith(Routes);
+    const errors: string[] = [];
+    app.app.useLogger({ log() {}, warn() {}, error: (error: unknown) => errors.push(String(error)) });
+    expect(await statusOf(app, '/replaced')).toBe(500);
+    expect(errors).toEqual([expect.stringMatching(/Routes\.get loses the guards that were declared on it/)]);
+    expect(await statusOf(app, '/replaced', key)).toBe(500);
+    expect(await statusOf(app, '/orders')).toBe(401);
+  });
+});
+
+describe('a controller that is made for each request lets keys in if its constructor', () => {
+  it('wraps a method and copies its metadata', async () => {
+    @Controller('wrapped')
+    class Routes {
+      constructor(readonly perRequest: PerRequest) {
+        this.get = withMetadataAlone(this.get) as typeof this.get;
+      }
+
+      @Get()
+      @ApiKeyAuth('orders:write')
+      get() {}
+    }
+    const app = await boot({ controllers: [Routes], providers: [PerRequest] });
+    expect(await statusOf(app, '/wrapped')).toBe(401);
+    expect(await statusOf(app, '/wrapped', await keyWith(app, '*'))).toBe(200);
+  });
+});
+
 describe('the boot stops if a controller truly replaces a method:', () => {
   abstract class Guarded {
     @Get()
@@ -482,6 +575,68 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     ApiKeyAuth()(Traced);
     expect(await bootError(Traced)).toMatch(/Routes\.get loses what was declared on it/);
   });
+});
+
+it('the boot stops if a mixin that copies "constructor" makes a controller pass for a public class', async () => {
+  @Public()
+  class Mixin {
+    @Get()
+    get() {}
+  }
+
+  @Controller()
+  class Routes {}
+  for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(Mixin.prototype)))
+    Object.defineProperty(Routes.prototype, name, descriptor);
+
+  @Injectable()
+  class AnyCredential {
+    constructor(private readonly apiKeys: ApiKeyGuard) {}
+
+    canActivate(context: ExecutionContext) {
+      return this.apiKeys.canActivate(context);
+    }
+  }
+  const providers = [{ provide: APP_GUARD, useClass: AnyCredential }];
+  await expect(boot({ controllers: [Routes], providers })).rejects.toThrow(
+    /Routes\.get loses what was declared on it, for its controller .* passes for another class/,
+  );
+});
+
+it('a guard of ours below a decorator whose function has the method as its prototype guards a public class', async () => {
+  const aspect: MethodDecorator = (_target, _key, descriptor) => {
+    descriptor.value = withMetadataOfItsPrototype(descriptor.value as never) as never;
+  };
+
+  @Controller()
+  @Public()
+  class Routes {
+    @Get()
+    @aspect
+    @UseGuards(ApiKeyGuard)
+    get() {}
+
+    @Get('open')
+    open() {}
+  }
+  const app = await boot({ controllers: [Routes] });
+  expect(await statusOf(app, '/')).toBe(401);
+  expect(await statusOf(app, '/', await keyWith(app))).toBe(200);
+  expect(await statusOf(app, '/open')).toBe(200);
+});
+
+it('@ApiKeyAuth on what is no method, as a decorator that binds leaves it, says so', () => {
+  const bind: MethodDecorator = (_target, _key, { value }) =>
+    ({ configurable: true, get: () => value }) as never;
+  expect(() => {
+    class Routes {
+      @Get()
+      @ApiKeyAuth()
+      @bind
+      get() {}
+    }
+    return Routes;
+  }).toThrow(/get is no method: @Scopes, @AnyScope, @ApiKeyAuth and @Public stand on classes and methods/);
 });
 
 describe('the boot goes on, and nothing is lost,', () => {

@@ -15,5 +15,6 @@ export function ApiKeyAuth(...scopes: Scope[]): ClassDecorator & MethodDecorator
   const demand = scopes.length === 0 ? NeedsKey() : Scopes(first as Scope, ...rest);
   const swagger = optionalSwagger();
   const marks = swagger ? [swagger.ApiSecurity('bearer', scopes), swagger.ApiSecurity('apiKey', scopes)] : [];
-  return applyDecorators(UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard), demand, ...marks);
+  // First ours, whose error says what is wrong if it stands on what is no method.
+  return applyDecorators(demand, UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard), ...marks);
 }

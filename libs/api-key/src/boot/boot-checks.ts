@@ -21,8 +21,9 @@ export class BootChecks implements OnApplicationBootstrap {
   async onApplicationBootstrap(): Promise<void> {
     const errors: Error[] = [];
     for (const check of this.checks) errors.push(...(await errorsOf(check)));
-    if (errors.length === 1) throw errors[0];
-    if (errors.length > 1) throw new AggregateError(errors, PREFIX + errors.map(wordsOf).join('; '));
+    const [first] = errors;
+    if (first && errors.length === 1) throw first;
+    if (first) throw new AggregateError(errors, PREFIX + errors.map(wordsOf).join('; '));
     for (const check of this.checks)
       for (const warning of check.warnings?.() ?? []) this.logger.warn(warning);
     await this.verification.start();

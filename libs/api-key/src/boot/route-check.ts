@@ -1,9 +1,11 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { PATH_METADATA } from '@nestjs/common/constants';
+import { ApplicationConfig } from '@nestjs/core';
 import { isInCatalogue, isWildcard } from '../credential/scope';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { isCostLost } from '../rate-limit/route-limits';
 import { handlerKnownToNest } from '../routes/nest-handler';
+import { ReplacedMethodGuard } from '../routes/replaced-method.guard';
 import { asksForScopes, isAccessLost, isGuarded, scopesAskedFor } from '../routes/route-access';
 import { type Route, RouteInventory } from '../routes/route-inventory';
 import { ScopesGuard } from '../routes/scopes.guard';
@@ -12,9 +14,10 @@ import type { BootCheck } from './boot-check';
 
 /** No route is less guarded than it says: no request has to find that out. */
 @Injectable()
-export class RouteCheck implements BootCheck {
+export class RouteCheck implements BootCheck, OnModuleInit {
   constructor(
     private readonly inventory: RouteInventory,
+    private readonly application: ApplicationConfig,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
@@ -33,6 +36,24 @@ export class RouteCheck implements BootCheck {
         ...this.droppedGuards(route),
       ]);
     return [...wrong, ...this.undeclared()];
+  }
+
+  /**
+   * Controllers that are made for each request are checked at each request. A guard of the
+   * application that is added now stands before no other: Nest has registered their routes.
+   */
+  onModuleInit(): void {
+    const perRequest = this.inventory.routes().filter((route) => !route.instance && this.isOurs(route));
+    const prototypes = new Set(perRequest.map(({ owner }) => owner.prototype));
+    if (prototypes.size > 0) this.application.useGlobalGuards(new ReplacedMethodGuard(prototypes));
+  }
+
+  /** Whether the access to a route depends on us. */
+  private isOurs(route: Route): boolean {
+    const passedFor = { ...route, owner: classOfInstance(route) };
+    return (
+      [route, passedFor].some((one) => this.inventory.declaresAccess(one)) || this.inventory.needsKey(route)
+    );
   }
 
   /** What strict mode refuses. */
@@ -80,8 +101,7 @@ export class RouteCheck implements BootCheck {
    */
   private replacedInstance(route: Route): string[] {
     const { name, handler } = route;
-    const isOurs = this.inventory.declaresAccess(route) || this.inventory.needsKey(route);
-    if (!isOurs || Reflect.getMetadataKeys(handler).length === 0) return [];
+    if (!this.isOurs(route) || Reflect.getMetadataKeys(handler).length === 0) return [];
     return keepsAll(route)
       ? this.wrappedHandler(route)
       : [
@@ -97,7 +117,7 @@ export class RouteCheck implements BootCheck {
     const { name, method, handler } = route;
     if (!Reflect.hasMetadata(PATH_METADATA, handler)) return [];
     const known = handlerKnownToNest(instanceOf(route), calledOf(route) as object, method);
-    if (!isTold(route, known))
+    if (!known || !isTold(route, known))
       return [`${name} is wrapped, and cannot be told by name or metadata: let the wrapper copy both`];
     const left = this.inventory.guardsOf({ ...route, handler: known });
     const losesGuards = this.inventory.guardsOf(route).some((guard) => !left.includes(guard));

@@ -65,6 +65,7 @@ describe('the key header is the credential', () => {
     ['the scheme only ends like Bearer', ['Authorization', `xBearer ${OTHER_KEY}`]],
     ['Bearer is not the first word', ['Authorization', `Token Bearer ${OTHER_KEY}`]],
     ['the scheme is left out', ['Authorization', OTHER_KEY]],
+    ['the scheme is one whose parameters need commas', ['Authorization', 'Digest realm="a", bearer=b']],
   ])('where %s', (_, headers) => {
     expect(extract(...headers, 'X-API-Key', KEY)).toEqual(credential(KEY));
     expect(extract('X-API-Key', KEY, ...headers)).toEqual(credential(KEY));
@@ -134,6 +135,12 @@ describe('what cannot be one credential is malformed:', () => {
     ['"," after Bearer', ['Authorization', `Bearer, ${KEY}`]],
     ['a no-break space after Bearer', ['Authorization', `Bearer\u00a0${KEY}`]],
     ['a letter that is not ASCII after Bearer', ['Authorization', `Beareré ${KEY}`]],
+    ['Bearer joined to another scheme', ['Authorization', `Basic YTpi, Bearer ${KEY}`]],
+    ['Bearer joined to an empty line', ['Authorization', `,bearer\t${KEY}`]],
+    [
+      'Bearer joined to another scheme beside a good key header',
+      ['X-API-Key', KEY, 'Authorization', `Basic YTpi,Bearer ${OTHER_KEY}`],
+    ],
     [
       'a tab after Bearer beside a good key header',
       ['Authorization', `Bearer\t${OTHER_KEY}`, 'X-API-Key', KEY],

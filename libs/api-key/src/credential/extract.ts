@@ -11,6 +11,11 @@ const MALFORMED: Presented = { kind: 'malformed' };
 
 /** The scheme `Bearer` in any case, not followed by another character of an RFC 9110 §5.6.2 token. */
 const BEARER_SCHEME = /^bearer(?![!#$%&'*+\-.^_`|~0-9A-Za-z])/i;
+/**
+ * A Bearer credential that an adapter or proxy joined to the line of another scheme: such lines were
+ * two. `@codegenie/serverless-express` 4.17.1 does so.
+ */
+const JOINED_BEARER = /,[ \t]*bearer[ \t]/i;
 const SCHEME_LENGTH = 'bearer'.length;
 const PLAIN = 'Bearer ';
 const SPACE = 0x20;
@@ -76,7 +81,7 @@ function isNamed(name: string, lowerCase: string): boolean {
 
 function bearerCredential(authorization: string): Presented | undefined {
   if (isPlainBearer(authorization)) return { kind: 'credential', value: authorization.slice(PLAIN.length) };
-  if (!BEARER_SCHEME.test(authorization)) return undefined;
+  if (!BEARER_SCHEME.test(authorization)) return JOINED_BEARER.test(authorization) ? MALFORMED : undefined;
   const rest = authorization.slice(SCHEME_LENGTH);
   if (BLANK.test(rest)) return undefined;
   return rest.startsWith(' ') ? { kind: 'credential', value: rest.replace(LEADING_SPACES, '') } : MALFORMED;

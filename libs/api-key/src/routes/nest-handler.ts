@@ -5,10 +5,10 @@ import { RouterExecutionContext } from '@nestjs/core/router/router-execution-con
  * `RouterExecutionContext.create` and wrap the handler there, after all decorators have run:
  * `@opentelemetry/instrumentation-nestjs-core` 0.70.0 and `@sentry/nestjs` 10.75.3 do. The first
  * thing that Nest's own `create` does is to read the metadata of the handler that it was given.
- * @returns the method itself, if nothing wraps it
+ * @returns the method itself, if nothing wraps it; undefined if a wrapper fails before it asks Nest
  */
-export function handlerKnownToNest(instance: object, handler: object, method: string): object {
-  let known = handler;
+export function handlerKnownToNest(instance: object, handler: object, method: string): object | undefined {
+  let known: object | undefined;
   const getMetadata = (_instance: object, given: object) => {
     known = given;
     throw new Error('only asked for the handler');

@@ -1,9 +1,17 @@
+import { UseGuards } from '@nestjs/common';
 import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
-import { AnyScope, declaredAccess, Public, Scopes } from './scopes.decorator';
+import { AnyScope, declaredAccess, NeedsKey, Public, Scopes } from './scopes.decorator';
 
 /** The access of the method `handle` of a class. */
 function accessOf(controller: new () => { handle(): void }) {
   return routeAccess({ getClass: () => controller, getHandler: () => controller.prototype.handle });
+}
+
+/** Copies all metadata, inherited ones as well, as wrappers do. */
+function copyOf<T extends object>(from: object, to: T): T {
+  for (const key of Reflect.getMetadataKeys(from))
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
+  return to;
 }
 
 describe('a route that declares nothing', () => {
@@ -227,6 +235,78 @@ describe('@Public', () => {
     class Heir extends Base {}
     expect(accessOf(Heir).isPublic).toBe(false);
     expect(accessOf(Base).isPublic).toBe(true);
+  });
+});
+
+describe('@Public on a class, and a guard of ours', () => {
+  @NeedsKey()
+  class Guard {
+    canActivate() {
+      return true;
+    }
+  }
+  class OtherGuard {
+    canActivate() {
+      return true;
+    }
+  }
+
+  const isPublic = (controller: new () => { handle(): void }) => accessOf(controller).isPublic;
+
+  it('on the method: needs a key, also if a wrapper has its metadata from the method that it wraps', () => {
+    const wrapped: MethodDecorator = (_target, _key, descriptor) => {
+      descriptor.value = Object.setPrototypeOf(() => {}, descriptor.value as object);
+    };
+
+    @Public()
+    class Orders {
+      @wrapped
+      @UseGuards(Guard)
+      handle() {}
+    }
+    expect(isPublic(Orders)).toBe(false);
+  });
+
+  @Public()
+  class Open {
+    handle() {}
+  }
+
+  @UseGuards(Guard)
+  class GuardedHeir extends Open {}
+
+  it.each<[string, () => new () => { handle(): void }]>([
+    ['itself', () => GuardedHeir],
+    ['extended by another', () => class extends GuardedHeir {}],
+    [
+      'extended by one that has copies of its metadata',
+      () => copyOf(GuardedHeir, class extends GuardedHeir {}),
+    ],
+    ['as a Proxy that has copies of its metadata', () => copyOf(GuardedHeir, new Proxy(GuardedHeir, {}))],
+  ])('on a class that extends it: needs a key, %s', (_, controller) => {
+    expect(isPublic(controller())).toBe(false);
+  });
+
+  @Public()
+  @UseGuards(Guard)
+  class OpenWithGuard {
+    handle() {}
+  }
+
+  @UseGuards(OtherGuard)
+  class HeirWithOtherGuard extends OpenWithGuard {}
+
+  @UseGuards(Guard)
+  class HeirWithGuard extends OpenWithGuard {}
+
+  it.each<[string, boolean, () => new () => { handle(): void }]>([
+    ['is public', true, () => OpenWithGuard],
+    ['is public in a class that extends it', true, () => class extends OpenWithGuard {}],
+    ['is public in a class that adds a guard that is not ours', true, () => HeirWithOtherGuard],
+    ['is public in a copy', true, () => copyOf(OpenWithGuard, class extends OpenWithGuard {})],
+    ['needs a key in a class that sets the guard again', false, () => HeirWithGuard],
+  ])('on the same class: %s', (_, open, controller) => {
+    expect(isPublic(controller())).toBe(open);
   });
 });
 

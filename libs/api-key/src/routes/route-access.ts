@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { GUARDS_METADATA } from '@nestjs/common/constants';
 import type { ScopeDemand } from '../credential/scope';
 import { type RouteContext, type RouteMethod, type RouteOwner, routeMethod } from '../transport/route-method';
-import { accessDeclaredByName, declaredAccess, ownAccess } from './scopes.decorator';
+import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** What it takes to reach a route. */
 export interface RouteAccess extends ScopeDemand {
@@ -94,15 +94,35 @@ function unknownHandler(controller: string): string {
   );
 }
 
-/** Whether a class stands below the nearest `@Public` of its chain and sets a guard of ours. */
+/**
+ * Whether a class stands below the nearest `@Public` of its chain and adds a guard of ours. Wrappers
+ * copy to a class what it inherits, so what equals that of the class above was not declared on it.
+ */
 function isGuardedBelowPublic(owner: object): boolean {
-  if (ownAccess(owner)) return false;
-  return isGuarded(owner) || isGuardedBelowPublic(Object.getPrototypeOf(owner));
+  const above: object = Object.getPrototypeOf(owner);
+  if (declaredAccess(owner) !== declaredAccess(above)) return false;
+  return hasOurs(guardsAdded(guardsOn(owner), guardsOn(above))) || isGuardedBelowPublic(above);
 }
 
-/** Whether a guard of ours is set on a class or method itself. */
+/** `@UseGuards` repeats the guards of the classes above, before those that it adds. */
+function guardsAdded(guards: unknown[], inherited: unknown[]): unknown[] {
+  return inherited.every((guard, at) => guards[at] === guard) ? guards.slice(inherited.length) : guards;
+}
+
+/**
+ * Whether a guard of ours is set on a class or method, or on what it has its metadata from: a class
+ * that it extends, or a method that it wraps.
+ */
 export function isGuarded(target: object): boolean {
-  const guards: unknown[] = Reflect.getOwnMetadata(GUARDS_METADATA, target) ?? [];
+  return hasOurs(guardsOn(target));
+}
+
+/** The guards of a class or method, as Nest finds them. */
+export function guardsOn(target: object): unknown[] {
+  return Reflect.getMetadata(GUARDS_METADATA, target) ?? [];
+}
+
+function hasOurs(guards: unknown[]): boolean {
   return guards.some((guard) => declaredAccess(classOf(guard)).needsKey);
 }
 

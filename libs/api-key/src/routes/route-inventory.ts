@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { RouteOwner } from '../transport/route-method';
-import { classOf, isGuarded, type RouteAccess, routeAccess } from './route-access';
+import { classOf, guardsOn, isGuarded, type RouteAccess, routeAccess } from './route-access';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
@@ -78,8 +78,8 @@ export class RouteInventory {
     return [
       ...this.application.getGlobalGuards(),
       ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
-      ...(Reflect.getMetadata(GUARDS_METADATA, owner) ?? []),
-      ...(Reflect.getMetadata(GUARDS_METADATA, handler) ?? []),
+      ...guardsOn(owner),
+      ...guardsOn(handler),
     ];
   }
 

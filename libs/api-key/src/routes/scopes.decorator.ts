@@ -50,11 +50,6 @@ export function declaredAccess(target: object): AccessDeclaration {
   return Reflect.getMetadata(ROUTE_ACCESS, target) ?? NOTHING;
 }
 
-/** What a class declares apart from what it inherits, or undefined. */
-export function ownAccess(target: object): AccessDeclaration | undefined {
-  return Reflect.getOwnMetadata(ROUTE_ACCESS, target);
-}
-
 /** What was declared on the method of this name, whatever has become of the function since; inherited where not declared anew. */
 export function accessDeclaredByName(prototype: object, method: string): AccessDeclaration | undefined {
   return Reflect.getMetadata(ROUTE_ACCESS, prototype, method);

@@ -64,3 +64,35 @@ it.each([
   attachAuthentication(request, { apiKey, user });
   expect([request.apiKey, request.user]).toEqual([apiKey, user]);
 });
+
+const LINES = ['host', 'localhost'];
+
+it.each<[string, () => object]>([
+  [
+    'is made anew for each who reads it',
+    () => ({
+      get rawHeaders() {
+        return [...LINES];
+      },
+    }),
+  ],
+  ['is frozen', () => ({ rawHeaders: Object.freeze([...LINES]) })],
+])('a request whose list of header lines %s is authenticated as any', (_, make) => {
+  const request = make();
+  attachAuthentication(request, { apiKey, user });
+  expect(authenticationOf(request)).toMatchObject({ apiKey, user });
+  expect(authenticationOf(make())).toBeUndefined();
+});
+
+it('requests that share one list of header lines keep their keys apart', () => {
+  const prototype = {};
+  exposeThrough(prototype);
+  const rawHeaders = [...LINES];
+  const requests = ['1', '2', '3'].map((id) => ({
+    id,
+    it: Object.assign(Object.create(prototype), { rawHeaders }),
+  }));
+  for (const { id, it: request } of requests) attachAuthentication(request, { apiKey, user: id });
+  expect(requests.map(({ it: request }) => authenticationOf(request)?.user)).toEqual(['1', '2', '3']);
+  expect(requests.map(({ it: request }) => request.user)).toEqual(['1', '2', '3']);
+});

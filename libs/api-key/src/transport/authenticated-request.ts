@@ -18,6 +18,9 @@ const EXPOSES = Symbol('nestjs-api-key exposes');
 /** Tells of which request it is: one that inherits or copies from another is not authenticated by that. */
 type Attached = Authentication & { readonly request: object };
 
+/** Of requests whose list of header lines does not keep it. */
+const apart = new WeakMap<object, Attached>();
+
 /** What the guard found, or undefined where it did not run or refused. */
 export function authenticationOf(request: object): Authentication | undefined {
   const found = attachedTo(request);
@@ -27,7 +30,7 @@ export function authenticationOf(request: object): Authentication | undefined {
 /** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
 export function attachAuthentication(request: object, { apiKey, user }: Authentication): void {
   const attached: Attached = { apiKey, user, isCounted: false, request };
-  carrierOf(request)[AUTHENTICATION] = attached;
+  keep(attached);
   const isExposed = Reflect.get(Object.getPrototypeOf(request) ?? {}, EXPOSES) === true;
   if (!isExposed || Object.hasOwn(request, 'apiKey')) expose(request, 'apiKey', apiKey);
   if (!isExposed || Object.hasOwn(request, 'user')) expose(request, 'user', user);
@@ -57,12 +60,27 @@ interface Carrier {
 }
 
 function attachedTo(request: object): Attached | undefined {
-  return carrierOf(request)[AUTHENTICATION];
+  const found = carrierOf(request)[AUTHENTICATION];
+  return found?.request === request ? found : (apart.get(request) ?? found);
+}
+
+function keep(attached: Attached): void {
+  const { request } = attached;
+  try {
+    const carrier = carrierOf(request);
+    if (!isOfAnother(carrier, request)) carrier[AUTHENTICATION] = attached;
+  } catch {}
+  if (carrierOf(request)[AUTHENTICATION] !== attached) apart.set(request, attached);
+}
+
+function isOfAnother({ [AUTHENTICATION]: kept }: Carrier, request: object): boolean {
+  return kept !== undefined && kept.request !== request;
 }
 
 /**
  * The list of raw headers, which each request has of its own, and on which a property costs nothing. An empty list may be one that an
- * adapter gives to all requests, so then it is the request itself.
+ * adapter gives to all requests, so then it is the request itself. See `apart` for a list that keeps
+ * nothing: it is frozen, or made anew for each who reads it, as `ultimate-express` and `unenv` do, or several requests have it.
  */
 function carrierOf(request: object): Carrier {
   return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;

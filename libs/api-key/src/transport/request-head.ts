@@ -9,8 +9,8 @@ export interface RequestHead extends Pick<IncomingMessage, 'rawHeaders' | 'heade
 
 /**
  * The head of a request whose adapter gives no header lines: they are then those of its `headers`.
- * Adapters of serverless platforms build such requests: `serverless-http` 4.0.0 and
- * `@vendia/serverless-express` 4.12.6 set `headers` alone, whose names may be in any case.
+ * Adapters of serverless platforms build such requests: `serverless-http` 4.0.0 sets `headers`
+ * alone, whose names may be in any case.
  */
 export function headFromFields({ headers, socket }: Partial<IncomingMessage>): RequestHead {
   const lines = fieldsOf(headers ?? {}).flatMap(([name, value]) =>
