@@ -115,7 +115,10 @@ export default defineConfig(
   arrows(
     'What uses the service',
     ABOVE_THE_SERVICE.map((file) => `${LIBRARY}/${file}.ts`),
-    ['\\./', ...['api-key.service', ...reach('authentication')].map((to) => pathTo('(\\.{1,2}/)+', to))],
+    [
+      '\\./(?!api-key)',
+      ...['api-key.service', ...reach('authentication')].map((to) => pathTo('(\\.{1,2}/)+', to)),
+    ],
   ),
   {
     files: [`${LIBRARY}/**/*.ts`],

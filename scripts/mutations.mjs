@@ -89,7 +89,7 @@ const NO_RAISE = {
   rule: 'an instance says how long it trusts before it does',
   file: `${LOOKUP}/revocation-feed.ts`,
   from: 'session.run(raiseTrust(tables.trust), [this.options.trustMs]),',
-  to: "session.run('SELECT', void [raiseTrust, tables] ?? []),",
+  to: "session.run('SELECT', [raiseTrust, tables].slice(2)),",
 };
 
 const SILENT_MIGRATION = 'libs/api-key/src/migrations/tell-silent-changes.migration.ts';
@@ -204,7 +204,7 @@ const CHANGED_FIELDS_ONLY = {
   rule: 'if a bound widens, the whole result is judged',
   file: `${LIFECYCLE}/update-key.ts`,
   from: 'refuseExcess(judged, bound, { defaults, isShared: isCountedOn(before, actor, change) });',
-  to: 'void [judged, bound];',
+  to: 'void [judged, bound, isCountedOn];',
 };
 const REVIVAL = {
   rule: 'what has expired or has a successor lives no longer by a key',
