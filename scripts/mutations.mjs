@@ -89,7 +89,7 @@ const NO_RAISE = {
   rule: 'an instance says how long it trusts before it does',
   file: `${LOOKUP}/revocation-feed.ts`,
   from: 'session.run(raiseTrust(tables.trust), [this.options.trustMs]),',
-  to: "session.run('SELECT', [raiseTrust, tables].slice(2)),",
+  to: 'session.run(raiseTrust(tables.trust), [0 * this.options.trustMs]),',
 };
 
 const SILENT_MIGRATION = 'libs/api-key/src/migrations/tell-silent-changes.migration.ts';
