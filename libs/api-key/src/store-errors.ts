@@ -1,11 +1,10 @@
 import { TypeORMError } from 'typeorm';
 import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
+import { isUntranslatable } from './database/error-codes';
 import { wordsOf } from './error-words';
 
 /** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
-/** A character that the encoding of the database does not have. */
-const UNTRANSLATABLE = ['22021', '22P05'];
 const FOREIGN_KEY_VIOLATION = '23503';
 /** A restored sequence gives ids again: no fault of who asks. */
 const UNIQUE_VIOLATION = '23505';
@@ -22,7 +21,7 @@ export function isUnfit(error: unknown): boolean {
  * @throws ApiKeyInputError where the row does not fit, else as `refuseUnavailable`
  */
 export function refuseMisfit(error: unknown): never {
-  if (UNTRANSLATABLE.includes(codeOf(error)))
+  if (isUntranslatable(error))
     throw new ApiKeyInputError([
       'name, scopes and metadata must have no NUL, and no character that the encoding of the database lacks',
     ]);
