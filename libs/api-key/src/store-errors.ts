@@ -1,10 +1,11 @@
 import { TypeORMError } from 'typeorm';
 import { ApiKeyInputError, ApiKeyRefusal } from './api-key.errors';
-import { isUntranslatable } from './database/error-codes';
 import { wordsOf } from './error-words';
 
 /** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
+/** A character that an encoding does not have. */
+const UNTRANSLATABLE = ['22021', '22P05'];
 const FOREIGN_KEY_VIOLATION = '23503';
 /** A restored sequence gives ids again: no fault of who asks. */
 const UNIQUE_VIOLATION = '23505';
@@ -14,6 +15,11 @@ const RULE_VIOLATION = /^23/;
 /** Whether PostgreSQL says that a value cannot be in its column: no row has it then. */
 export function isUnfit(error: unknown): boolean {
   return UNFIT_VALUE.includes(codeOf(error));
+}
+
+/** Whether a text has a character that the encoding of the session, or of the database, lacks. */
+export function isUntranslatable(error: unknown): boolean {
+  return UNTRANSLATABLE.includes(codeOf(error));
 }
 
 /**

@@ -20,9 +20,6 @@ const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15])$/;
 /** What `pg` says without a code. */
 const BROKEN_IN_WORDS = /connection terminated|not queryable|client has encountered a connection error/i;
 
-/** A character that an encoding does not have. */
-const UNTRANSLATABLE = ['22021', '22P05'];
-
 /** The SQLSTATE of an error, or the code of Node; `undefined` in letters if it has none. */
 export function codeOf(error: unknown): string {
   return String(Object(error).code);
@@ -33,11 +30,6 @@ export function codeOf(error: unknown): string {
  */
 export function isInConflict(error: unknown): boolean {
   return [SERIALIZATION_FAILURE, DEADLOCK].includes(codeOf(error));
-}
-
-/** Whether a text has a character that the encoding of the session, or of the database, lacks. */
-export function isUntranslatable(error: unknown): boolean {
-  return UNTRANSLATABLE.includes(codeOf(error));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
+import { isUntranslatable } from '../store-errors';
 import type { Row } from './as-text';
-import { isUntranslatable } from './error-codes';
 import { asText } from './own-names';
 
 /** Hears what a statement returned. */
