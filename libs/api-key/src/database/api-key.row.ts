@@ -2,13 +2,16 @@ import { ApiKey, idsOrNone, scopesOrNone } from '../model/api-key.entity';
 import { sharedLimitsOrNone } from '../model/limits';
 import type { Row } from './as-text';
 import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from './fields';
+import { asJson, asText } from './own-names';
 
 /** How a column is made text: as it is, a moment, or JSON. */
-const AS_IS = (column: string) => `${column}::text`;
+const AS_IS = asText;
 const AS_MOMENT = moment;
-const AS_JSON = (column: string) => `to_json(${column})::text`;
+const AS_JSON = asJson;
+const AS_LIST = (column: string) => asJson(`${column}::pg_catalog.text[]`);
 /** A key that never ends may say so in two ways. */
-const AS_END = (column: string) => moment(`nullif(${column}, 'infinity')`);
+const AS_END = (column: string) =>
+  `CASE WHEN ${column} OPERATOR(pg_catalog.<>) 'infinity' THEN ${moment(column)} END`;
 
 const COLUMNS: Readonly<Record<string, (column: string) => string>> = {
   id: AS_IS,
@@ -24,10 +27,10 @@ const COLUMNS: Readonly<Record<string, (column: string) => string>> = {
   rate_limit_window_seconds: AS_IS,
   quota: AS_IS,
   quota_period: AS_IS,
-  allowed_ips: (column) => AS_JSON(`${column}::text[]`),
+  allowed_ips: AS_LIST,
   metadata: AS_IS,
   replaces_id: AS_IS,
-  ancestor_ids: (column) => AS_JSON(`${column}::text[]`),
+  ancestor_ids: AS_LIST,
   shared_limits: AS_IS,
   bucket_id: AS_IS,
   created_at: AS_MOMENT,

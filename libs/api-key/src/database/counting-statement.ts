@@ -3,6 +3,7 @@ import { borrow, unconnected } from './borrow';
 import type { Database } from './database';
 import { isInConflict, isNameUseless, isOfStatement } from './error-codes';
 import { type NamedStatement, namedOnce } from './names';
+import { EQUALS } from './own-names';
 import type { TimedQuery } from './session';
 import type { Tables } from './tables';
 
@@ -10,7 +11,7 @@ import type { Tables } from './tables';
  * Asks whether a statement runs in READ COMMITTED, whose default some database, role or session may
  * change.
  */
-export const IS_READ_COMMITTED = "current_setting('transaction_isolation') = 'read committed'";
+export const IS_READ_COMMITTED = `pg_catalog.current_setting('transaction_isolation') ${EQUALS} 'read committed'`;
 
 /** A connection is waited for so long at most, beyond the deadline of any caller. */
 const CONNECT_MS = 60_000;

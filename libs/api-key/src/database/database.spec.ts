@@ -124,7 +124,7 @@ describe('a transaction', () => {
       ...given: unknown[]
     ) {
       const [config] = given as [{ text?: string }];
-      const asked = config.text?.replace('pg_is_in_recovery()', 'true');
+      const asked = config.text?.replace('pg_catalog.pg_is_in_recovery()', 'true');
       return Reflect.apply(query as never, this, [
         asked ? { ...config, text: asked } : config,
         ...given.slice(1),

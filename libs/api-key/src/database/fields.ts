@@ -1,4 +1,5 @@
 import type { Row } from './as-text';
+import { asText } from './own-names';
 
 /** The earliest and the latest moment that a Date can be. */
 const BOUND_MS = 8.64e15;
@@ -89,7 +90,9 @@ export function dateOrNull(row: Row, column: string): Date | null {
  * `infinity`, `-infinity`.
  */
 export function moment(expression: string): string {
-  return `CASE WHEN isfinite(${expression})
-    THEN round(date_part('epoch', date_trunc('milliseconds', ${expression})) * 1000)::bigint::text
-    WHEN ${expression} > 'epoch' THEN 'infinity' WHEN ${expression} < 'epoch' THEN '-infinity' END`;
+  const seconds = `pg_catalog.date_part('epoch', pg_catalog.date_trunc('milliseconds', ${expression}))`;
+  return `CASE WHEN pg_catalog.isfinite(${expression})
+    THEN ${asText(`pg_catalog.round(${seconds} OPERATOR(pg_catalog.*) 1000)::bigint`)}
+    WHEN ${expression} OPERATOR(pg_catalog.>) 'epoch' THEN 'infinity'
+    WHEN ${expression} OPERATOR(pg_catalog.<) 'epoch' THEN '-infinity' END`;
 }

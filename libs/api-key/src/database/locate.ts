@@ -17,7 +17,9 @@ export async function schemaOf(
   first: string | null,
 ): Promise<string | null> {
   const row = await session.row(
-    `SELECT (to_regclass($2) IS NOT NULL)::text AS is_first, current_schema() AS own,
+    `SELECT (to_regclass($2) IS NOT NULL)::text AS is_first,
+       (SELECT s FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (s, place)
+         WHERE s <> 'pg_catalog' AND s !~ '^pg_temp_' ORDER BY place LIMIT 1) AS own,
        (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)) AS found`,
     [quoteName(table), first && quoteName(`${first}.${table}`)],
   );

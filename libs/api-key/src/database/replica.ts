@@ -1,8 +1,12 @@
 import type { ClientBase } from 'pg';
 import { AS_TEXT, type Row } from './as-text';
+import { asText } from './own-names';
 
 /** The code of the error of an answer that a replica gave. */
 export const REPLICA = 'EREPLICA';
+
+/** A column that says whether a replica answers. */
+export const IS_STANDBY = `${asText('pg_catalog.pg_is_in_recovery()')} AS standby`;
 
 /** What is said of a connection that leads to a replica. */
 export function replica(): Error {
@@ -14,7 +18,7 @@ export function replica(): Error {
 
 /**
  * A replica may show a key that was revoked, and none that was just made.
- * @param rows of a statement with `pg_is_in_recovery()::text AS standby`
+ * @param rows of a statement with `IS_STANDBY`
  * @returns why they do not count; null if the primary gave them
  */
 export function replicaOf([row]: readonly Row[]): Error | null {
@@ -23,6 +27,6 @@ export function replicaOf([row]: readonly Row[]): Error | null {
 
 /** Asks who answers, because an answer without rows does not say it. */
 export function askWhetherReplica(client: ClientBase, answered: (error: Error | null) => void): void {
-  const query = { text: 'SELECT pg_is_in_recovery()::text AS standby', types: AS_TEXT };
+  const query = { text: `SELECT ${IS_STANDBY}`, types: AS_TEXT };
   client.query<Row>(query, (error, result) => answered(error ?? replicaOf(result.rows)));
 }

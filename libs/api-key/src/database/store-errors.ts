@@ -4,7 +4,7 @@ import { wordsOf } from '../model/error-words';
 
 /** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
-/** A character that the encoding of the database does not have. */
+/** A character that an encoding does not have. */
 const UNTRANSLATABLE = ['22021', '22P05'];
 const FOREIGN_KEY_VIOLATION = '23503';
 /** A restored sequence gives ids again: no fault of who asks. */
@@ -17,12 +17,17 @@ export function isUnfit(error: unknown): boolean {
   return UNFIT_VALUE.includes(codeOf(error));
 }
 
+/** Whether a text has a character that the encoding of the session, or of the database, lacks. */
+export function isUntranslatable(error: unknown): boolean {
+  return UNTRANSLATABLE.includes(codeOf(error));
+}
+
 /**
  * What the refusal of a new row means for who asked for it.
  * @throws ApiKeyInputError where the row does not fit, else as `refuseUnavailable`
  */
 export function refuseMisfit(error: unknown): never {
-  if (UNTRANSLATABLE.includes(codeOf(error)))
+  if (isUntranslatable(error))
     throw new ApiKeyInputError([
       'name, scopes and metadata must have no NUL, and no character that the encoding of the database lacks',
     ]);

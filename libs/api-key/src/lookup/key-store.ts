@@ -2,12 +2,14 @@ import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
-import { flag, numberOrNull, text } from '../database/fields';
+import { flag, numberOrNull, text, UnreadableValue } from '../database/fields';
+import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
-import { askWhetherReplica, REPLICA, replicaOf } from '../database/replica';
+import { askWhetherReplica, IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
 import type { Session } from '../database/session';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
+import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/utf8';
 import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
 import { type Eventually, then } from '../model/eventually';
@@ -23,6 +25,9 @@ export interface StoredKey {
 }
 
 const INSUFFICIENT_PRIVILEGE = '42501';
+const TIMESTAMPTZ = '1184';
+const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
+  OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
 /** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
@@ -36,8 +41,8 @@ export class KeyStore {
     private readonly database: Database,
     deadlineMs: number,
   ) {
-    const one = this.select('nestjs_api_key', 'key_digest = $1');
-    const many = this.select('nestjs_api_keys', 'key_digest = ANY ($1)');
+    const one = this.select('nestjs_api_key', `key_digest ${EQUALS} $1`);
+    const many = this.select('nestjs_api_keys', `key_digest ${EQUALS} ANY ($1)`);
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
     this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
@@ -46,8 +51,11 @@ export class KeyStore {
         if (error) answered(error);
         else answerWith(rows, answered);
       };
-      select.send(client, value, (error, rows = []) => {
-        if (error || rows.length > 0) judge(error ?? replicaOf(rows), rows);
+      const judgeRows: Told = (error, rows = []) => judge(error ?? replicaOf(rows), rows);
+      const ask: Ask = (told) => select.send(client, value, told);
+      ask((error, rows = []) => {
+        if (isGarbled(error, rows)) inUtf8(client, ask, judgeRows);
+        else if (error || rows.length > 0) judgeRows(error, rows);
         else askWhetherReplica(client, judge);
       });
       return () => canceller.cancel(client);
@@ -91,9 +99,10 @@ export class KeyStore {
   }
 
   private statement(where: string): string {
-    return `SELECT ${API_KEY_COLUMNS}, key_digest::text, (revoked_at IS NOT NULL)::text AS is_revoked, pg_is_in_recovery()::text AS standby,
-        CASE WHEN expires_at = '-infinity' THEN '0'
-             WHEN isfinite(expires_at) THEN floor((date_part('epoch', expires_at) - date_part('epoch', clock_timestamp())) * 1000)::bigint::text
+    return `SELECT ${API_KEY_COLUMNS}, ${asText('key_digest')}, ${asText('(revoked_at IS NOT NULL)')} AS is_revoked, ${IS_STANDBY},
+        ${ENCODING}, ${asText('pg_catalog.pg_typeof(expires_at)::pg_catalog.oid')} AS expiry_type,
+        CASE WHEN expires_at ${EQUALS} '-infinity' THEN '0'
+             WHEN pg_catalog.isfinite(expires_at) THEN ${asText(`pg_catalog.floor((${SECONDS_LEFT}) OPERATOR(pg_catalog.*) 1000)::bigint`)}
         END AS life_ms
       FROM ${this.database.tables.keys} WHERE ${where}`;
   }
@@ -152,7 +161,10 @@ function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
   return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
 }
 
+/** @throws UnreadableValue also if the column of the end got a type whose times mean others in each time zone */
 function storedKey(row: Row): StoredKey {
+  if (text(row, 'expiry_type') !== TIMESTAMPTZ)
+    throw new UnreadableValue('expires_at', 'a timestamptz any more: ALTER it to that');
   return {
     apiKey: apiKeyFromRow(row),
     digest: text(row, 'key_digest'),

@@ -12,7 +12,7 @@ export async function announceOwner(database: Database, userId: string): Promise
     (work) => database.transaction(work),
     (session) =>
       session.run(
-        `SELECT ${session.tables.beside('nestjs_api_key_tell')}('${FEED_CHANNEL}' || $1::regclass::oid, $2)`,
+        `SELECT ${session.tables.beside('nestjs_api_key_tell')}('${FEED_CHANNEL}' || $1::regclass::oid::text, $2)`,
         [session.tables.keys, payload],
       ),
   );

@@ -66,14 +66,27 @@ const FEEDS = `pg_stat_activity WHERE application_name = 'nestjs-api-key feed' A
 const connections = async () => (await sql(database, `SELECT FROM ${FEEDS}`)).length;
 const endConnections = () => sql(database, `SELECT pg_terminate_backend(pid) FROM ${FEEDS}`);
 
-/** A function of this name stands before that of PostgreSQL, in this database alone. */
+/** A function of this name stands in the place of that of PostgreSQL, in statements of the feed. */
 async function replaceFunction(signature: string, returns: string): Promise<void> {
-  await sql(
-    database,
-    `CREATE FUNCTION public.${signature} RETURNS ${returns};
-     ALTER DATABASE "${new URL(database).pathname.slice(1)}" SET search_path = public, pg_catalog`,
-  );
+  await sql(database, `CREATE OR REPLACE FUNCTION public.${signature} RETURNS ${returns}`);
+  const name = signature.replace(/\(.*/, '');
+  const { query } = Client.prototype;
+  if (jest.isMockFunction(query)) return;
+  const sent = (config: { text?: string }) =>
+    config.text === undefined
+      ? config
+      : {
+          ...config,
+          text: config.text.replace(new RegExp(`(?:pg_catalog\\.)?${name}\\(`), `public.${name}(`),
+        };
+  jest.spyOn(Client.prototype, 'query').mockImplementation(function (this: Client, ...given: unknown[]) {
+    const [config, ...rest] = given as [{ text?: string }];
+    return Reflect.apply(query as never, this, [sent(config), ...rest]);
+  } as never);
 }
+
+const restoreNotify = () =>
+  replaceFunction('pg_notify(text, text)', `void LANGUAGE sql AS 'SELECT pg_catalog.pg_notify($1, $2)'`);
 
 /** As if those of the feed, which are numbers, did not come back. */
 const loseHeartbeats = () =>
@@ -182,7 +195,7 @@ it('where its heartbeats do not come back it trusts nothing, and goes on where t
   await until(() => said.length > 0);
   expect(said).toEqual([expect.stringMatching(/heartbeats no longer come back/)]);
   expect(isHeld()).toBe(false);
-  await sql(database, 'DROP FUNCTION public.pg_notify(text, text)');
+  await restoreNotify();
   await until(isHeld);
 });
 
@@ -312,7 +325,7 @@ it('where the queue is full as it begins it trusts nothing, says so once, and be
   expect(said.slice(1)).toEqual([
     expect.stringMatching(/: the notification queue of PostgreSQL is full: end the session/),
   ]);
-  await sql(database, 'DROP FUNCTION public.pg_notify(text, text)');
+  await restoreNotify();
   await until(() => isHeld() && lease.session !== session);
   expect(said.slice(2)).toEqual(['The revocation feed is back: keys are cached again.']);
 });

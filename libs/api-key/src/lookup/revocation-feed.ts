@@ -57,6 +57,8 @@ const CHECK_MS = 60_000;
 const STATEMENT_MS = 5_000;
 /** PostgreSQL 14 ends a session that is idle, as this one is between heartbeats. */
 const KEEP_SESSION = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'`;
+/** Names mean those of PostgreSQL, whatever the search path of the database or role is. */
+const OWN_NAMES = 'SET search_path = pg_catalog, pg_temp';
 /**
  * To ask for it also empties the queue of what nobody waits for any more: PostgreSQL does not do
  * that when the last session that did ends.
@@ -162,6 +164,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private async open(client: Client, over: AbortSignal): Promise<FeedSession> {
     const { tables } = this.database;
     const statements = new Session(client, tables, STATEMENT_MS);
+    await statements.run(OWN_NAMES);
     const row = await statements.row(
       `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
          ${readSilentChanges(tables.silentChanges)} AS silent`,
@@ -207,7 +210,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     try {
       await other.connect();
       const statements = new Session(other, this.database.tables, STATEMENT_MS);
-      await statements.run('SELECT pg_notify($1, $2)', [heartbeatChannel, PROBE]);
+      await statements.run('SELECT pg_catalog.pg_notify($1, $2)', [heartbeatChannel, PROBE]);
     } finally {
       over.removeEventListener('abort', end);
       end();

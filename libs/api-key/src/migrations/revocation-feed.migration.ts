@@ -85,7 +85,7 @@ export async function feedFunction(
   const columns = `'{${exposed.join(',')}}'::text[]`;
   return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FEED_FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
     DECLARE
-      channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid;
+      channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid::text;
       key_id text;
       is_changed boolean := true;
       is_rekeyed boolean := false;

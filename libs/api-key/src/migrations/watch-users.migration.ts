@@ -86,7 +86,7 @@ export async function ownerFeedFunction(runner: QueryRunner, notify: string): Pr
   const table = await qualifiedName(runner, 'api_keys');
   return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
     DECLARE
-      channel text := 'nestjs_api_key_feed_' || to_regclass(${quoteLiteral(table)})::oid;
+      channel text := 'nestjs_api_key_feed_' || to_regclass(${quoteLiteral(table)})::oid::text;
       ignored text[] := coalesce(TG_ARGV::text[], '{}');
       user_id text;
       is_changed boolean := true;

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import { CountingStatement, IS_READ_COMMITTED } from '../../database/counting-statement';
 import { Database } from '../../database/database';
 import { number, numbers } from '../../database/fields';
+import { asJson, asText } from '../../database/own-names';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
@@ -31,8 +32,8 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
       this.database,
       TAKE,
       (tables) =>
-        `SELECT granted::text, to_json(remaining)::text AS remaining, to_json(reset_ms::numeric[])::text AS reset_ms,
-           to_json(retry_after_ms::numeric[])::text AS retry_after_ms
+        `SELECT ${asText('granted')}, ${asJson('remaining')} AS remaining, ${asJson('reset_ms::numeric[]')} AS reset_ms,
+           ${asJson('retry_after_ms::numeric[]')} AS retry_after_ms
          FROM ${tables.beside(TAKE)}($1, $2, $3, $4, $5) WHERE ${IS_READ_COMMITTED}`,
     );
   }

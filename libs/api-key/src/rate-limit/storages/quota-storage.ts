@@ -1,6 +1,7 @@
 import { CountingStatement, IS_READ_COMMITTED } from '../../database/counting-statement';
 import type { Database } from '../../database/database';
 import { number, numbers } from '../../database/fields';
+import { asJson, asText } from '../../database/own-names';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
@@ -17,7 +18,7 @@ export class QuotaStorage extends SharedThrottlerStorage {
       database,
       SPEND,
       (tables) =>
-        `SELECT granted::text, to_json(remaining)::text AS remaining, to_json(reset_ms::numeric[])::text AS reset_ms
+        `SELECT ${asText('granted')}, ${asJson('remaining')} AS remaining, ${asJson('reset_ms::numeric[]')} AS reset_ms
          FROM ${tables.beside(SPEND)}($1, $2, $3, $4, $5) WHERE ${IS_READ_COMMITTED}`,
     );
   }
