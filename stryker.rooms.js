@@ -4,12 +4,12 @@ const ROOMS = {
     mutate: ['libs/api-key/src/credential/*.ts'],
     specs: ['libs/api-key/src/credential/!(fuzz).spec.ts'],
   },
-  verification: {
-    mutate: ['libs/api-key/src/verification/*.ts'],
-    specs: ['libs/api-key/src/verification/*.spec.ts'],
+  lookup: {
+    mutate: ['libs/api-key/src/lookup/*.ts'],
+    specs: ['libs/api-key/src/lookup/*.spec.ts'],
   },
   guards: {
-    mutate: ['libs/api-key/src/*.guard.ts'],
+    mutate: ['libs/api-key/src/**/*.guard.ts'],
     specs: ['test/{guards,plaintext-key,quota,rate-limit,trail,usage,ways-in}.spec.ts'],
   },
 };
