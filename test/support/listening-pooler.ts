@@ -44,7 +44,8 @@ export async function listeningPooler(database: string): Promise<ListeningPooler
   const listenFor = (socket: Socket, text: string) => {
     for (const [, channel = ''] of text.matchAll(/LISTEN (\w+)/g)) {
       listeners.set(channel, (listeners.get(channel) ?? new Set()).add(socket));
-      void own?.query(`LISTEN ${channel}`);
+      // Rejects if the database went away meanwhile: `connect` listens again.
+      own?.query(`LISTEN ${channel}`).catch(() => {});
     }
   };
 
