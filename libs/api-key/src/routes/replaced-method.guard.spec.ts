@@ -1,0 +1,44 @@
+import { type CanActivate, Controller, type ExecutionContext, Get, UseGuards } from '@nestjs/common';
+import { ReplacedMethodGuard } from './replaced-method.guard';
+
+class Keeper implements CanActivate {
+  canActivate(): boolean {
+    return true;
+  }
+}
+
+@Controller()
+class Orders {
+  @Get()
+  @UseGuards(Keeper)
+  list(): void {}
+}
+
+class Other {
+  list(): void {}
+}
+
+const contextOf = (owner: object, handler: object, type = 'http') =>
+  ({ getType: () => type, getClass: () => owner, getHandler: () => handler }) as unknown as ExecutionContext;
+
+const guard = new ReplacedMethodGuard(new Set([Orders.prototype]));
+const bare = { list() {} }.list;
+
+it('lets a request pass if its handler has the guards that were declared', () => {
+  expect(guard.canActivate(contextOf(Orders, Orders.prototype.list))).toBe(true);
+});
+
+it('fails a request whose handler lost the guards that were declared', () => {
+  expect(() => guard.canActivate(contextOf(Orders, bare))).toThrow(
+    /^Orders\.list loses the guards that were declared on it/,
+  );
+});
+
+it('fails a request whose handler is no method of its class', () => {
+  expect(() => guard.canActivate(contextOf(Orders, () => {}))).toThrow('loses the guards');
+});
+
+it('lets pass what is no HTTP request, and what reaches other controllers', () => {
+  expect(guard.canActivate(contextOf(Orders, bare, 'rpc'))).toBe(true);
+  expect(guard.canActivate(contextOf(Other, bare))).toBe(true);
+});
