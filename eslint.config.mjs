@@ -43,7 +43,7 @@ function reach(room) {
   return [...new Set([room, ...ROOMS[room].flatMap((next) => (next === 'index' ? [next] : reach(next)))])];
 }
 
-/** What none of `allowed` matches is a wrong arrow. Packages are free unless `packages` names them. */
+/** An import that none of `allowed` matches is refused. Packages: all, or those of `packages`. */
 function arrows(name, files, allowed, packages = ['[^.]']) {
   const regex = `^(?!${[...allowed, ...packages].join('|')})`;
   const message = `${name} may not import this: see "Who may import whom" in CONTRIBUTING.md.`;

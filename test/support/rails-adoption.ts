@@ -13,7 +13,7 @@ interface Me {
   };
 }
 
-/** Inserts a key as Rails does: times in UTC as text without a zone, `created_at` and `updated_at` given, none of our columns. */
+/** Inserts a key as Rails does: times in UTC as text without a zone, and none of our columns. */
 async function insertAsRails(client: Client, columns: Readonly<Record<string, string>>): Promise<string> {
   const key = randomBytes(32).toString('hex');
   const row = {

@@ -161,7 +161,7 @@ function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
   return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
 }
 
-/** @throws UnreadableValue also if the column of the end got a type whose times mean others in each time zone */
+/** @throws UnreadableValue also if `expires_at` is no timestamptz: its times depend on a time zone */
 function storedKey(row: Row): StoredKey {
   if (text(row, 'expiry_type') !== TIMESTAMPTZ)
     throw new UnreadableValue('expires_at', 'a timestamptz any more: ALTER it to that');

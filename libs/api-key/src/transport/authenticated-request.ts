@@ -78,9 +78,10 @@ function isOfAnother({ [AUTHENTICATION]: kept }: Carrier, request: object): bool
 }
 
 /**
- * The list of raw headers, which each request has of its own, and on which a property costs nothing. An empty list may be one that an
- * adapter gives to all requests, so then it is the request itself. See `apart` for a list that keeps
- * nothing: it is frozen, or made anew for each who reads it, as `ultimate-express` and `unenv` do, or several requests have it.
+ * Where a request keeps what the guard found: its list of raw headers, on which a property costs
+ * nothing, or the request itself if that list is empty, because an adapter may give one empty list
+ * to all requests. A list that is frozen, shared, or made anew for each reader (`ultimate-express`,
+ * `unenv`) keeps nothing: see `apart`.
  */
 function carrierOf(request: object): Carrier {
   return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;

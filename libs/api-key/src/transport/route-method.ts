@@ -19,7 +19,7 @@ export interface RouteContext {
 export type RouteOwner = object & { readonly name: string; readonly prototype: object };
 type Prototype = object | null;
 
-/** Shared by all copies of the package in one application, so that none overlooks what another declared. */
+/** Key of the metadata. Shared by all copies of the package in one application. */
 export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
 
 /** The metadata that tell the methods of a class apart. */
