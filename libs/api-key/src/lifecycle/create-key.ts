@@ -4,6 +4,7 @@ import type { ApiKeyFields, CreateApiKeyInput } from '../api-key.input';
 import { type Change, changeEvent } from '../audit/change-trail';
 import type { Authority } from '../authority';
 import { ancestorsOf, fitAncestors, type Lineage, mergeShares, NO_LINEAGE } from '../lineage';
+import { isUnfit, NO_OWNER } from '../store-errors';
 import { endedAmong } from './descendants';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
@@ -22,7 +23,9 @@ export async function createKey(
   mint: MintOptions,
 ): Promise<Change<IssuedApiKey>> {
   const { acting } = change;
-  const owner = await lockOwner(change, input.userId);
+  const owner = await lockOwner(change, input.userId).catch((error) => {
+    throw isUnfit(error) ? new ApiKeyInputError([NO_OWNER]) : error;
+  });
   if (acting.apiKey && owner !== acting.apiKey.userId)
     throw new ApiKeyInputError(['userId names another owner than the one who acts']);
   const maker = await lockActor(change, owner);

@@ -1,5 +1,6 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { ApiKey } from '../api-key.entity';
+import { atMostLastExpiry } from '../api-key.input';
 import type { Authority } from '../authority';
 import { inspectClosed } from '../closed-getters';
 import type { KeyDigests } from '../credential/digest';
@@ -7,6 +8,7 @@ import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../creden
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Lineage } from '../lineage';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 
 /** All that a new row says, but for the key itself. */
 export interface NewKey extends Authority, Lineage {
@@ -69,7 +71,7 @@ export async function insertKey(
       visiblePrefix(key),
       visibleSuffix(key),
       scopes,
-      expiresAt,
+      expiresAt && atMostLastExpiry(expiresAt.getTime()),
       rateLimit?.limit ?? null,
       rateLimit?.windowSeconds ?? null,
       quota?.limit ?? null,
@@ -82,7 +84,7 @@ export async function insertKey(
       bucketId,
     ],
   );
-  if (!row) throw new Error('INSERT returned no row: a trigger on api_keys suppressed it');
+  if (!row) throw new KeyNotWritten('inserts');
   return new IssuedApiKey(key, apiKeyFromRow(row));
 }
 
