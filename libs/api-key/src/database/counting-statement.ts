@@ -1,4 +1,5 @@
 import { AS_TEXT, type Row } from './as-text';
+import { STAY_OPEN } from './begin';
 import { borrow, unconnected } from './borrow';
 import type { Database } from './database';
 import { isInConflict, isNameUseless, isOfStatement } from './error-codes';
@@ -67,7 +68,7 @@ export class CountingStatement {
     const send = (query: TimedQuery) =>
       client.query<Row>({ ...query, types: AS_TEXT, query_timeout: 2 * timeoutMs } as TimedQuery);
     try {
-      if (!isIsolated) await send({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' });
+      if (!isIsolated) await send({ text: `BEGIN ISOLATION LEVEL READ COMMITTED; ${STAY_OPEN}` });
       const { rows } = await send({ name: isNamed ? name : undefined, text, values: [...values] });
       if (!isIsolated) await send({ text: 'COMMIT' });
       giveBack(null);

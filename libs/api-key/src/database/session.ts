@@ -28,8 +28,8 @@ export class Session {
   }
 
   /**
-   * The rows of a statement, each column as text.
-   * @param values of its parameters
+   * The rows of a statement, each column as text; of the last one if there are several.
+   * @param values of its parameters, of a single statement
    */
   async rows(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
     return (await this.send(text, values)).rows;
@@ -64,7 +64,8 @@ export class Session {
       query_timeout: this.timeoutMs,
     };
     try {
-      return await this.client.query<Row>(query);
+      const result: QueryResult<Row> | QueryResult<Row>[] = await this.client.query<Row>(query);
+      return Array.isArray(result) ? (result.at(-1) as QueryResult<Row>) : result;
     } catch (error) {
       this.isUsable &&= isOfStatement(error);
       throw inWords(error);
