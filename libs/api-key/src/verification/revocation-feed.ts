@@ -148,7 +148,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private async listen(): Promise<void> {
     const client = this.database.sideClient('nestjs-api-key feed');
     const over = new AbortController();
-    let connecting = Promise.resolve();
+    let connecting: Promise<unknown> = Promise.resolve();
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
       connecting = client.connect();
