@@ -121,6 +121,21 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     expect(await isHonest(ground, key, ground.keys.revokeAll({ userId }))).toBe(true);
   });
 
+  it('a revocation is an error if a trigger of the application would undo it at the commit', async () => {
+    const { database, userId, ...ground } = await bootWith({}, { options: UNCACHED });
+    const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
+    await sql(
+      database,
+      `CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF NEW.revoked_at IS NOT NULL THEN UPDATE api_keys SET revoked_at = NULL, expires_at = NULL WHERE id = NEW.id; END IF;
+         RETURN NULL; END $$;
+       CREATE CONSTRAINT TRIGGER undo AFTER UPDATE ON api_keys DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION undo()`,
+    );
+    expect(await isHonest(ground, key, ground.keys.revoke(apiKey.id))).toBe(true);
+    expect(await isHonest(ground, key, ground.keys.revokeAll({ userId }))).toBe(true);
+  });
+
   it('a deletion is an error if a trigger of the application skips it', async () => {
     const { database, userId, ...ground } = await bootWith({}, { options: UNCACHED });
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
@@ -271,6 +286,12 @@ it('lets no key in whose end lost its time zone while the instance runs', async 
     code: 'INVALID_API_KEY',
   });
   expect(await keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id } });
+});
+
+it('names the option that says where the table is if the search path leads nowhere', async () => {
+  await expect(bootWith({ search_path: '' })).rejects.toThrow(
+    /set "schema" in the options of the data source/,
+  );
 });
 
 it('lets nobody in where a policy hides the keys from the role', async () => {

@@ -41,7 +41,8 @@ export interface Beginning {
  * also while the transaction waited for a lock. A commit that was answered must outlive a crash,
  * and so it is synchronous. Values are written as this library writes them, and names of PostgreSQL
  * are its own, whatever the session was set to. What stops between two statements for longer than
- * one may take is ended. All in one message, because a session may end what is idle after it began.
+ * one may take is ended. Triggers of the application that wait for the
+ * commit run before it, so that what they undo is seen. All in one message, because a session may end what is idle after it began.
  * @throws Error if the server is a replica, which hears of a revocation late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {
@@ -50,6 +51,7 @@ export async function begin(session: Session, beginning: Beginning): Promise<voi
   const statementMs = `'${statementTimeoutMs}'`;
   const row = await session.row(
     `BEGIN ISOLATION LEVEL READ COMMITTED${ACCESS[access]};
+     SET CONSTRAINTS ALL IMMEDIATE;
      SELECT ${asText('pg_catalog.pg_is_in_recovery()')} AS standby,
        ${set('lock_timeout', lockMs)}, ${set('statement_timeout', statementMs)},
        ${set('idle_in_transaction_session_timeout', statementMs)},

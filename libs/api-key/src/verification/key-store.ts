@@ -124,7 +124,8 @@ function refuseUnusable(error: unknown): never {
     `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). ` +
       (code === INSUFFICIENT_PRIVILEGE
         ? 'GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE on the tables whose names begin with api_key.'
-        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.'),
+        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts. ' +
+          'If they have run, set "schema" in the options of the data source to that of the table.'),
     { cause: error },
   );
 }
