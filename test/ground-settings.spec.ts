@@ -121,6 +121,21 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     expect(await isHonest(ground, key, ground.keys.revokeAll({ userId }))).toBe(true);
   });
 
+  it('a revocation is an error if a trigger of the application would undo it at the commit', async () => {
+    const { database, userId, ...ground } = await bootWith({}, { options: UNCACHED });
+    const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
+    await sql(
+      database,
+      `CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF NEW.revoked_at IS NOT NULL THEN UPDATE api_keys SET revoked_at = NULL, expires_at = NULL WHERE id = NEW.id; END IF;
+         RETURN NULL; END $$;
+       CREATE CONSTRAINT TRIGGER undo AFTER UPDATE ON api_keys DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION undo()`,
+    );
+    expect(await isHonest(ground, key, ground.keys.revoke(apiKey.id))).toBe(true);
+    expect(await isHonest(ground, key, ground.keys.revokeAll({ userId }))).toBe(true);
+  });
+
   it('a deletion is an error if a trigger of the application skips it', async () => {
     const { database, userId, ...ground } = await bootWith({}, { options: UNCACHED });
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
@@ -132,6 +147,151 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     const deleting = ground.keys.delete(apiKey.id);
     expect(await isHonest(ground, key, deleting)).toBe(true);
   });
+});
+
+describe('a change of a key that PostgreSQL leaves undone', () => {
+  const KEEP = `CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE TRIGGER keep BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION keep()`;
+  const UNDO = KEEP.replace('RETURN NULL', 'RETURN OLD');
+  const RULE = 'CREATE RULE keep AS ON UPDATE TO api_keys DO INSTEAD NOTHING';
+  const UNAVAILABLE = { code: 'KEY_STORE_UNAVAILABLE', cause: { message: expect.stringMatching(/trigger/) } };
+
+  it.each([
+    ['a trigger skips', KEEP],
+    ['a trigger undoes', UNDO],
+    ['a rule skips', RULE],
+  ])('a rotation is an error, and makes no key, if %s the end of the old key', async (_, obstacle) => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { key, apiKey } = await keys.create({ userId, name: 'ci' });
+    await sql(database, obstacle);
+    await expect(keys.rotate(apiKey.id, { overlapSeconds: 0 })).rejects.toMatchObject(UNAVAILABLE);
+    expect((await keys.list({ userId })).items).toHaveLength(1);
+    expect(await keys.verify(key)).toMatchObject({ ok: true });
+  });
+
+  it('an update is an error if a trigger skips it', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { apiKey } = await keys.create({ userId, name: 'ci', scopes: ['a'] as never });
+    await sql(database, KEEP);
+    await expect(keys.update(apiKey.id, { scopes: [] })).rejects.toMatchObject(UNAVAILABLE);
+    expect(await keys.update(apiKey.id, { name: 'ci' })).toMatchObject({ name: 'ci' });
+  });
+
+  it('a new limit is an error if a trigger keeps it from the keys that share it', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const rateLimit = (limit: number) => ({ limit, windowSeconds: 60 });
+    const { apiKey } = await keys.create({ userId, name: 'ci', rateLimit: rateLimit(9) });
+    await keys.create({ userId, name: 'made', rateLimit: rateLimit(9) }, { apiKey });
+    await sql(database, KEEP.replace('FOR EACH ROW', `FOR EACH ROW WHEN (OLD.name = 'made')`));
+    await expect(keys.update(apiKey.id, { rateLimit: rateLimit(1) })).rejects.toMatchObject(UNAVAILABLE);
+  });
+
+  it('an import ends with an error if a trigger skips some of its keys', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    await sql(
+      database,
+      `CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+       CREATE TRIGGER skip BEFORE INSERT ON api_keys FOR EACH ROW WHEN (NEW.name = 'b') EXECUTE FUNCTION skip()`,
+    );
+    const lines = ['a', 'b'].map((name) => ({
+      userId,
+      name,
+      keyDigest: name.repeat(64),
+      keyPrefix: 'acme',
+    }));
+    await expect(keys.import(lines)).rejects.toMatchObject(UNAVAILABLE);
+    expect(await sql(database, 'SELECT FROM api_keys')).toEqual([]);
+  });
+});
+
+describe('a value that a column of the table cannot hold', () => {
+  it('is refused as input, and blamed on no owner, if a new key has it', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    await sql(
+      database,
+      'ALTER TABLE api_keys ALTER name TYPE varchar(5), ALTER rate_limit TYPE smallint USING NULL',
+    );
+    const doesNotFit = { problems: [expect.stringMatching(/^a field is longer or larger than its column/)] };
+    await expect(keys.create({ userId, name: 'too long' })).rejects.toMatchObject(doesNotFit);
+    const rateLimit = { limit: 100_000, windowSeconds: 60 };
+    await expect(keys.create({ userId, name: 'ci', rateLimit })).rejects.toMatchObject(doesNotFit);
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    await expect(keys.update(apiKey.id, { name: 'too long' })).rejects.toMatchObject(doesNotFit);
+    const line = { userId, name: 'too long', keyDigest: 'a'.repeat(64), keyPrefix: 'acme' };
+    expect(await keys.import([line])).toMatchObject({
+      problems: [{ line: 1, problem: expect.stringMatching(/^a field is longer or larger than its column/) }],
+    });
+  });
+
+  it('is blamed on nobody who asks for a key or imports one if it is an id, because all are used up', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    await sql(database, 'ALTER SEQUENCE api_keys_id_seq MAXVALUE 2; SELECT setval($$api_keys_id_seq$$, 2)');
+    const cause = { message: expect.stringContaining('api_keys_id_seq') };
+    const unavailable = { code: 'KEY_STORE_UNAVAILABLE', cause };
+    await expect(keys.create({ userId, name: 'ci' })).rejects.toMatchObject(unavailable);
+    const line = { userId, name: 'ci', keyDigest: 'a'.repeat(64), keyPrefix: 'acme' };
+    await expect(keys.import([line])).rejects.toMatchObject(unavailable);
+  });
+});
+
+it('gives a key that an endless one makes an end that all clients can read', async () => {
+  const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+  const { apiKey } = await keys.create({ userId, name: 'ci' });
+  await sql(database, `UPDATE api_keys SET expires_at = '200000-01-01'`);
+  const acting = { apiKey };
+  const expiresAt = new Date('9999-12-31T23:59:59.999Z');
+  expect(await keys.create({ userId, name: 'made' }, acting)).toMatchObject({ apiKey: { expiresAt } });
+  const [endless] = await sql(
+    database,
+    `UPDATE api_keys SET expires_at = NULL WHERE name = 'made' RETURNING id`,
+  );
+  const rotated = await keys.rotate(String(endless?.id), { overlapSeconds: 0 }, acting);
+  expect(rotated).toMatchObject({ apiKey: { expiresAt } });
+});
+
+it('does not start if two spellings can be one owner in column user_id', async () => {
+  const database = await createMigratedDatabase();
+  await sql(database, 'ALTER TABLE api_keys DROP CONSTRAINT IF EXISTS api_keys_user_id_fkey');
+  for (const type of ['numeric', 'text COLLATE blind', 'bytea USING NULL']) {
+    await sql(
+      database,
+      `CREATE COLLATION IF NOT EXISTS blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+       ALTER TABLE api_keys ALTER user_id TYPE ${type}`,
+    );
+    await expect(boot(database)).rejects.toThrow(
+      /column user_id is .*bigint, integer, uuid, text or varchar/,
+    );
+  }
+  await sql(
+    database,
+    'CREATE DOMAIN owner AS varchar; ALTER TABLE api_keys ALTER user_id TYPE owner USING NULL',
+  );
+  await boot(database, { options: UNCACHED });
+});
+
+it('lets no key in whose end lost its time zone while the instance runs', async () => {
+  const { database, userId, keys } = await bootWith({ TimeZone: 'UTC' }, { options: UNCACHED });
+  const expiresAt = new Date(Date.now() + 3_600_000);
+  const { key, apiKey } = await keys.create({ userId, name: 'ci', expiresAt });
+  await sql(
+    database,
+    `SET TimeZone = 'Asia/Tokyo'; UPDATE api_keys SET expires_at = now() - interval '1 hour';
+     ALTER TABLE api_keys ALTER expires_at TYPE timestamp`,
+  );
+  await expect(keys.verify(key)).rejects.toMatchObject({
+    code: 'KEY_STORE_UNAVAILABLE',
+    cause: { message: expect.stringMatching(/expires_at .*timestamptz/) },
+  });
+  await expect(keys.create({ userId, name: 'next' }, { apiKey })).rejects.toMatchObject({
+    code: 'INVALID_API_KEY',
+  });
+  expect(await keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id } });
+});
+
+it('names the option that says where the table is if the search path leads nowhere', async () => {
+  await expect(bootWith({ search_path: '' })).rejects.toThrow(
+    /set "schema" in the options of the data source/,
+  );
 });
 
 it('lets nobody in where a policy hides the keys from the role', async () => {

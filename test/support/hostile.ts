@@ -1,4 +1,4 @@
-import { type Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
+import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 
 /** `pg` has more types than it names. */
 const types = pgTypes as unknown as {
@@ -36,16 +36,20 @@ export interface Hostility {
   readonly parsers?: Readonly<Partial<Record<keyof typeof OIDS, (text: string) => unknown>>>;
   /** What another borrower of each connection leaves behind. */
   readonly leftBehind?: string;
+  /** What all errors of the server say: few builds of PostgreSQL have translations for `lc_messages`. */
+  readonly language?: string;
   /** Options of the data source. */
   readonly dataSource?: object;
 }
 
 const asIs = (text: string) => text;
-/** Tables of a tenant that have our names, and functions that do nothing. */
+/** Tables of a tenant that have our names, and a clock of its own, which stands still. */
 const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.api_keys);
   CREATE TABLE tenant.api_key_events (LIKE public.api_key_events); CREATE TABLE tenant.api_key_trust (LIKE public.api_key_trust);
   CREATE TABLE tenant.api_key_quotas (LIKE public.api_key_quotas); CREATE TABLE tenant.api_key_usage (LIKE public.api_key_usage);
-  CREATE TABLE tenant.api_key_windows (LIKE public.api_key_windows)`;
+  CREATE TABLE tenant.api_key_windows (LIKE public.api_key_windows);
+  CREATE FUNCTION tenant.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2001-01-01'::timestamptz $$;
+  CREATE FUNCTION tenant.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2001-01-01'::timestamptz $$`;
 const DATES = { IntervalStyle: 'sql_standard', TimeZone: 'Pacific/Chatham', bytea_output: 'escape' };
 
 /** Each kind that the library is tried with. */
@@ -71,11 +75,41 @@ export const HOSTILITIES = {
     leftBehind: `SET DateStyle = 'German'; SET default_transaction_isolation = 'serializable'; SET row_security = off;
       SET transform_null_equals = on; SET lock_timeout = '1ms'; SET synchronous_commit = off`,
   },
+  'errors in another language': { language: 'Meldung in einer anderen Sprache' },
+  'another encoding that a tenant left': { leftBehind: `SET client_encoding = 'LATIN1'` },
+  'entities without their constructor': { dataSource: { entitySkipConstructor: true } },
+  'strings with escapes': {
+    settings: {
+      standard_conforming_strings: 'off',
+      backslash_quote: 'off',
+      bytea_output: 'escape',
+      quote_all_identifiers: 'on',
+      transform_null_equals: 'on',
+      'plpgsql.extra_errors': 'all',
+      client_min_messages: 'debug5',
+      xmloption: 'document',
+      jit_above_cost: '0',
+      plan_cache_mode: 'force_generic_plan',
+    },
+  },
+  'short time-outs': {
+    leftBehind: `SET lock_timeout = '1ms'; SET idle_session_timeout = '1s';
+      SET idle_in_transaction_session_timeout = '2ms'; SET transaction_timeout = '100ms'`,
+  },
+  'tables that have names of types': {
+    leftBehind: `SET client_min_messages = error; CREATE TEMP TABLE IF NOT EXISTS text (a int);
+      CREATE TEMP TABLE IF NOT EXISTS jsonb (a int); CREATE TEMP TABLE IF NOT EXISTS api_keys (a int)`,
+  },
+  'a clock that stands still': {
+    leftBehind: 'SET search_path TO tenant, public, pg_catalog',
+  },
   'a pool of one': { dataSource: { poolSize: 1 } },
   'all at once': {
     settings: { ...DATES, DateStyle: 'German, DMY', default_transaction_isolation: 'serializable' },
     parsers: { int8: Number, timestamptz: asIs, timestamp: asIs, jsonb: asIs, json: asIs, textArray: asIs },
-    leftBehind: 'SET search_path TO tenant, public',
+    leftBehind: `SET search_path TO tenant, public, pg_catalog; SET client_encoding = 'LATIN1'`,
+    language: 'Meldung in einer anderen Sprache',
+    dataSource: { entitySkipConstructor: true },
   },
 } as const satisfies Record<string, Hostility>;
 
@@ -87,6 +121,19 @@ export function beHostile(hostility: Hostility): void {
   present = hostility;
   for (const [type, parse] of Object.entries(hostility.parsers ?? {}))
     types.setTypeParser(OIDS[type as keyof typeof OIDS], parse);
+  if (hostility.language !== undefined) translateErrors(hostility.language);
+}
+
+/** Each client of `pg` hears errors of the server in other words. */
+function translateErrors(words: string): void {
+  const { prototype } = Client as unknown as { prototype: Record<string, (error: Error) => void> };
+  for (const name of ['_handleErrorMessage', '_handleErrorWhileConnecting']) {
+    const handle = prototype[name] as (error: Error) => void;
+    prototype[name] = function (error) {
+      if ('severity' in error) error.message = words;
+      handle.call(this, error);
+    };
+  }
 }
 
 /** For the tests' own statements: sessions and parsers as they are without hostility. */

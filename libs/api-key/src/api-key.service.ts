@@ -290,7 +290,7 @@ export class ApiKeyService {
     checkChanges(changes, this.catalogue, new Date());
     const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
     if (keyId === null) return null;
-    return this.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseUnavailable);
+    return this.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseMisfit);
   }
 
   /**

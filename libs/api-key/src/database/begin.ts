@@ -24,6 +24,9 @@ function set(name: string, value: string): string {
   return `pg_catalog.set_config('${name}', ${value}, true)`;
 }
 
+/** For a short transaction, in the message that begins it: some sessions end what is idle within one. */
+export const STAY_OPEN = `SET LOCAL idle_in_transaction_session_timeout = '10s'`;
+
 /** How a transaction begins. */
 export interface Beginning {
   /** Milliseconds that a statement waits for a lock. */
@@ -38,20 +41,24 @@ export interface Beginning {
  * also while the transaction waited for a lock. A commit that was answered must outlive a crash,
  * and so it is synchronous. Values are written as this library writes them, and names of PostgreSQL
  * are its own, whatever the session was set to. What stops between two statements for longer than
- * one may take is ended.
+ * one may take is ended. Triggers of the application that wait for the
+ * commit run before it, so that what they undo is seen. All in one message, because a session may end what is idle after it began.
  * @throws Error if the server is a replica, which hears of a revocation late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {
   const { lockTimeoutMs, statementTimeoutMs, access } = beginning;
-  await session.run(`BEGIN ISOLATION LEVEL READ COMMITTED${ACCESS[access]}`);
+  const lockMs = `'${lockTimeoutMs}'`;
+  const statementMs = `'${statementTimeoutMs}'`;
   const row = await session.row(
-    `SELECT ${asText('pg_catalog.pg_is_in_recovery()')} AS standby,
-       ${set('lock_timeout', '$1')}, ${set('statement_timeout', '$2')}, ${set('idle_in_transaction_session_timeout', '$2')},
+    `BEGIN ISOLATION LEVEL READ COMMITTED${ACCESS[access]};
+     SET CONSTRAINTS ALL IMMEDIATE;
+     SELECT ${asText('pg_catalog.pg_is_in_recovery()')} AS standby,
+       ${set('lock_timeout', lockMs)}, ${set('statement_timeout', statementMs)},
+       ${set('idle_in_transaction_session_timeout', statementMs)},
        CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL THEN ${set('transaction_timeout', "'0'")} END,
        ${set('client_encoding', "'UTF8'")}, ${set('array_nulls', "'on'")},
        CASE WHEN pg_catalog.current_setting('synchronous_commit') ${EQUALS} 'off' THEN ${set('synchronous_commit', "'on'")} END,
        CASE WHEN ${IS_SHADOWED} THEN ${set('search_path', UNSHADOWED)} END`,
-    [String(lockTimeoutMs), String(statementTimeoutMs)],
   );
   if (flag(row, 'standby')) throw replica();
 }

@@ -31,8 +31,17 @@ export async function open(client: Client): Promise<Borrowed> {
 
 /** Whether someone left a transaction open on a connection. */
 export function isInTransaction(client: ClientBase): boolean {
-  const status = client.getTransactionStatus?.();
+  const status = transactionStatus(client);
   return status === 'T' || status === 'E';
+}
+
+/** Null if the driver cannot tell, as `pg` before 8.17 and `pg-native` before 3.8. */
+function transactionStatus(client: ClientBase): string | null {
+  try {
+    return client.getTransactionStatus?.() ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /**

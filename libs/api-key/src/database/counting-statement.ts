@@ -1,10 +1,11 @@
 import { AS_TEXT, type Row } from './as-text';
+import { STAY_OPEN } from './begin';
 import { borrow, unconnected } from './borrow';
 import type { Database } from './database';
 import { isInConflict, isNameUseless, isOfStatement } from './error-codes';
 import { type NamedStatement, namedOnce } from './names';
 import { EQUALS } from './own-names';
-import type { TimedQuery } from './session';
+import { parameter, type TimedQuery } from './session';
 import type { Tables } from './tables';
 
 /**
@@ -67,8 +68,8 @@ export class CountingStatement {
     const send = (query: TimedQuery) =>
       client.query<Row>({ ...query, types: AS_TEXT, query_timeout: 2 * timeoutMs } as TimedQuery);
     try {
-      if (!isIsolated) await send({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' });
-      const { rows } = await send({ name: isNamed ? name : undefined, text, values: [...values] });
+      if (!isIsolated) await send({ text: `BEGIN ISOLATION LEVEL READ COMMITTED; ${STAY_OPEN}` });
+      const { rows } = await send({ name: isNamed ? name : undefined, text, values: values.map(parameter) });
       if (!isIsolated) await send({ text: 'COMMIT' });
       giveBack(null);
       return rows[0];

@@ -159,3 +159,25 @@ it('a table of keys that a session finds in another schema than the first connec
   await database.locate();
   expect(database.tables.keys).toBe('"public"."api_keys"');
 });
+
+describe('a text with NUL', () => {
+  it.each([
+    ['alone', ['a\0b']],
+    ['in a list', [['a', 'a\0b']]],
+  ])('is an error before it is sent, because pg-native would cut it there: %s', async (_, values) => {
+    const query = jest.spyOn(Client.prototype, 'query');
+    const asking = database.read((session) => session.rows('SELECT $1::text[]::text AS all', values));
+    await expect(asking).rejects.toMatchObject({ code: '22021' });
+    const sent = query.mock.calls.map(([config]) => String((config as unknown as { text?: string }).text));
+    query.mockRestore();
+    expect(sent.filter((each) => each.includes('AS all'))).toEqual([]);
+  });
+});
+
+it('takes a connection of a driver that cannot tell whether it is in a transaction', async () => {
+  const telling = jest.spyOn(Client.prototype, 'getTransactionStatus').mockImplementation(() => {
+    throw new TypeError('this.native.getTransactionStatus is not a function');
+  });
+  expect(await database.read((session) => session.rows('SELECT 1::text AS one'))).toEqual([{ one: '1' }]);
+  telling.mockRestore();
+});

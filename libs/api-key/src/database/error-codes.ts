@@ -14,9 +14,10 @@ const STALE_PLANS = ['0A000', '42804'];
 /** What a pooler says that gives another session to each statement. */
 const POOLED_AWAY = ['26000', '42P05'];
 /**
- * Codes of sockets, SQLSTATE class 08, and the end of a session by an administrator or a timeout.
+ * Codes of sockets, SQLSTATE class 08, and the end of a session by an administrator or a time-out
+ * of idle sessions or of transactions.
  */
-const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15])$/;
+const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15]|25P0[34])$/;
 /** What `pg` says without a code. */
 const BROKEN_IN_WORDS = /connection terminated|not queryable|client has encountered a connection error/i;
 

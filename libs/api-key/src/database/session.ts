@@ -28,8 +28,8 @@ export class Session {
   }
 
   /**
-   * The rows of a statement, each column as text.
-   * @param values of its parameters
+   * The rows of a statement, each column as text; of the last one if there are several.
+   * @param values of its parameters, of a single statement
    */
   async rows(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
     return (await this.send(text, values)).rows;
@@ -55,16 +55,18 @@ export class Session {
   }
 
   private async send(text: string, values: readonly unknown[]): Promise<QueryResult<Row>> {
+    const parameters = values.map(parameter);
     const query: TimedQuery = {
       name: this.name,
       text,
       // Without values it goes out by the simple protocol, which takes several statements at once.
-      values: values.length > 0 ? values.map(parameter) : undefined,
+      values: values.length > 0 ? parameters : undefined,
       types: AS_TEXT,
       query_timeout: this.timeoutMs,
     };
     try {
-      return await this.client.query<Row>(query);
+      const result: QueryResult<Row> | QueryResult<Row>[] = await this.client.query<Row>(query);
+      return Array.isArray(result) ? (result.at(-1) as QueryResult<Row>) : result;
     } catch (error) {
       this.isUsable &&= isOfStatement(error);
       throw inWords(error);
@@ -76,5 +78,16 @@ export class Session {
  * The driver would write a Date in this machine's time zone, or as the application's settings say.
  */
 export function parameter(value: unknown): unknown {
+  refuseNul(value);
   return types.isDate(value) ? value.toISOString() : value;
+}
+
+/**
+ * `pg-native` cuts a text at its NUL, and so may name another owner. PostgreSQL refuses it.
+ * @throws Error with PostgreSQL's code of it
+ */
+function refuseNul(value: unknown): void {
+  if (Array.isArray(value)) for (const each of value) refuseNul(each);
+  if (typeof value !== 'string' || !value.includes('\0')) return;
+  throw Object.assign(new Error('a text has a NUL, which PostgreSQL cannot store'), { code: '22021' });
 }

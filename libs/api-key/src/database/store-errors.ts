@@ -6,11 +6,30 @@ import { wordsOf } from '../model/error-words';
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
 /** A character that an encoding does not have. */
 const UNTRANSLATABLE = ['22021', '22P05'];
+/** Too long for its column; `22003` is too large. */
+const TOO_LONG = '22001';
+/** A sequence has given all its ids: no fault of who asks. */
+const SEQUENCE_USED_UP = '2200H';
 const FOREIGN_KEY_VIOLATION = '23503';
 /** A restored sequence gives ids again: no fault of who asks. */
 const UNIQUE_VIOLATION = '23505';
 /** SQLSTATE class 23: a rule of the table, such as a CHECK of the application's own. */
 const RULE_VIOLATION = /^23/;
+
+/** What is said of an owner that the database does not know. */
+export const NO_OWNER = 'userId names no owner there is';
+/** What is said of a value that its column cannot hold. */
+export const TOO_MUCH = 'a field is longer or larger than its column in table api_keys';
+
+/** Whether PostgreSQL says that a value is too long for its column. */
+export function isTooMuch(error: unknown): boolean {
+  return codeOf(error) === TOO_LONG;
+}
+
+/** Whether PostgreSQL refuses the values of a row, by their types or a rule of the table. */
+export function isOfRow(error: unknown): boolean {
+  return /^2[23]/.test(codeOf(error)) && codeOf(error) !== SEQUENCE_USED_UP;
+}
 
 /** Whether PostgreSQL says that a value cannot be in its column: no row has it then. */
 export function isUnfit(error: unknown): boolean {
@@ -23,7 +42,7 @@ export function isUntranslatable(error: unknown): boolean {
 }
 
 /**
- * What the refusal of a new row means for who asked for it.
+ * What the refusal of a row means for who asked for it, the owner being known.
  * @throws ApiKeyInputError where the row does not fit, else as `refuseUnavailable`
  */
 export function refuseMisfit(error: unknown): never {
@@ -31,8 +50,8 @@ export function refuseMisfit(error: unknown): never {
     throw new ApiKeyInputError([
       'name, scopes and metadata must have no NUL, and no character that the encoding of the database lacks',
     ]);
-  if (isUnfit(error) || codeOf(error) === FOREIGN_KEY_VIOLATION)
-    throw new ApiKeyInputError(['userId names no owner there is']);
+  if (codeOf(error) === FOREIGN_KEY_VIOLATION) throw new ApiKeyInputError([NO_OWNER]);
+  if (isTooMuch(error) || isUnfit(error)) throw new ApiKeyInputError([TOO_MUCH]);
   if (RULE_VIOLATION.test(codeOf(error)) && codeOf(error) !== UNIQUE_VIOLATION)
     throw new ApiKeyInputError(['the key breaks a rule that the table sets']);
   return refuseUnavailable(error);

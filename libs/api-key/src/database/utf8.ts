@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import type { Row } from './as-text';
+import { STAY_OPEN } from './begin';
 import { asText } from './own-names';
 import { isUntranslatable } from './store-errors';
 
@@ -22,7 +23,7 @@ export function isGarbled(error: Error | null, [row]: readonly Row[]): boolean {
 
 /** Sends a statement in UTF-8, and leaves the session as it was. */
 export function inUtf8(client: PoolClient, ask: Ask, told: Told): void {
-  client.query("BEGIN; SET LOCAL client_encoding TO 'UTF8'", (begun) => {
+  client.query(`BEGIN; SET LOCAL client_encoding TO 'UTF8'; ${STAY_OPEN}`, (begun) => {
     if (begun) return told(begun);
     ask((error, rows) => void client.query('COMMIT', (ended) => told(error ?? ended ?? null, rows)));
   });

@@ -1,4 +1,5 @@
 import { type Change, changeEvent } from '../audit/change-trail';
+import { isUnfit, NO_OWNER } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError, ApiKeyInputError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
@@ -22,7 +23,9 @@ export async function createKey(
   mint: MintOptions,
 ): Promise<Change<IssuedApiKey>> {
   const { acting } = change;
-  const owner = await lockOwner(change, input.userId);
+  const owner = await lockOwner(change, input.userId).catch((error) => {
+    throw isUnfit(error) ? new ApiKeyInputError([NO_OWNER]) : error;
+  });
   if (acting.apiKey && owner !== acting.apiKey.userId)
     throw new ApiKeyInputError(['userId names another owner than the one who acts']);
   const maker = await lockActor(change, owner);

@@ -3,6 +3,7 @@ import { number, text } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { MAX_ANCESTORS } from '../model/lineage';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 
 type Table = Pick<KeyChange, 'session' | 'table'>;
 
@@ -88,21 +89,9 @@ export async function revokeDescendants(change: Table, id: string, owner: string
   return revoked;
 }
 
-/** The row stayed as it was, though the statement succeeded. */
-export class KeyNotEnded extends Error {
-  readonly code = 'KEY_NOT_ENDED';
-
-  constructor(does: 'revokes' | 'deletes') {
-    super(
-      `PostgreSQL ${does} no such key: a row security policy or a trigger of the application keeps it. ` +
-        'Let the role of the data source change all rows of api_keys.',
-    );
-  }
-}
-
 /**
  * A policy of row security, or a trigger of the application, can undo a revocation in silence.
- * @throws KeyNotEnded if one of the keys is not revoked
+ * @throws KeyNotWritten if one of the keys is not revoked
  */
 export async function requireEnded(
   { session, table }: Table,
@@ -114,7 +103,7 @@ export async function requireEnded(
        AND ($3::text IS NULL OR user_id::text = $3) LIMIT 1`,
     [ids, except, owner],
   );
-  if (kept.length > 0) throw new KeyNotEnded('revokes');
+  if (kept.length > 0) throw new KeyNotWritten('revokes');
 }
 
 /** How many keys that a key made are accepted now. */

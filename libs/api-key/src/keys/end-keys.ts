@@ -1,12 +1,14 @@
 import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import { text } from '../database/fields';
+import { EQUALS } from '../database/own-names';
 import type { Session } from '../database/session';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ChangeEvent } from '../model/api-key.event';
-import { batchesOf, KeyNotEnded, ownersOfLineage, requireEnded, revokeDescendants } from './descendants';
+import { batchesOf, ownersOfLineage, requireEnded, revokeDescendants } from './descendants';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 import { lockActor, lockForChange } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
 
@@ -88,7 +90,7 @@ export async function deleteKey(change: KeyChange, id: string): Promise<Change<b
     `DELETE FROM ${table} WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
     [id],
   );
-  if (!row) throw new KeyNotEnded('deletes');
+  if (!row) throw new KeyNotWritten('deletes');
   return { result: true, events: [changeEvent('deleted', apiKeyFromRow(row), acting, {})] };
 }
 
@@ -135,9 +137,10 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
 
 /** The keys of an owner that are not revoked. */
 async function idsOf({ session, table }: KeyChange, owner: string): Promise<string[]> {
-  const rows = await session.rows(`SELECT id::text FROM ${table} WHERE user_id = $1 AND revoked_at IS NULL`, [
-    owner,
-  ]);
+  const rows = await session.rows(
+    `SELECT id::text FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,
+    [owner],
+  );
   return rows.map((row) => text(row, 'id'));
 }
 

@@ -1,6 +1,6 @@
 import { type ChangeTrail, changeEvent } from '../audit/change-trail';
 import type { Database } from '../database/database';
-import { refuseUnavailable } from '../database/store-errors';
+import { isOfRow, refuseUnavailable } from '../database/store-errors';
 import type { Acting } from '../model/acting';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import {
@@ -86,14 +86,14 @@ async function insertBatch(rows: readonly ImportedApiKey[], { changes, acting }:
   });
 }
 
-/** SQLSTATE classes 22 and 23 are about the rows; anything else is about the database, and ends the import. */
+/** About a row are values that do not fit, and rules of the table; anything else is about the database, and ends the import. */
 async function problemsOfStore(
   rows: readonly ImportedApiKey[],
   before: number,
   error: unknown,
   { database }: Importer,
 ): Promise<ImportProblem[]> {
-  if (!/^2[23]/.test(String((error as { code?: unknown }).code))) return refuseUnavailable(error);
+  if (!isOfRow(error)) return refuseUnavailable(error);
   const refused = await database
     .transaction((session) => linesRefused(session, rows), { isTrial: true })
     .catch(refuseUnavailable);

@@ -1,8 +1,10 @@
 import { digestKey } from '../credential/digest';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Session } from '../database/session';
+import { isTooMuch, NO_OWNER, TOO_MUCH } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { LAST_EXPIRY_MS, nameProblems, scopesProblems } from './input';
+import { KeyNotWritten } from './key-not-written';
 
 /** A key of another system: its digest, never the key. */
 export interface ImportedApiKey {
@@ -24,6 +26,8 @@ export interface ImportProblem {
   readonly problem: string;
 }
 
+/** SQLSTATE of what is no value of the type of `user_id`; other columns take any text. */
+const NO_SUCH_VALUE = ['22P02', '22003'];
 const FIELDS = ['userId', 'name', 'keyDigest', 'keyPrefix', 'scopes', 'expiresAt'];
 const DIGEST = /^[0-9a-f]{64}$/;
 const PREFIX = /^[\x21-\x7e]{1,40}$/;
@@ -65,7 +69,10 @@ export function importProblems(line: unknown, catalogue: readonly string[] | nul
   ];
 }
 
-/** Inserts checked lines in one statement: all of them or none. */
+/**
+ * Inserts checked lines in one statement: all of them or none.
+ * @throws KeyNotWritten if PostgreSQL leaves some out
+ */
 export async function insertImported(session: Session, lines: readonly ImportedApiKey[]): Promise<ApiKey[]> {
   const rows = lines.map(({ userId, name, keyDigest, keyPrefix, scopes = [], expiresAt = null }) => ({
     user_id: userId,
@@ -82,6 +89,7 @@ export async function insertImported(session: Session, lines: readonly ImportedA
      FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb) RETURNING ${API_KEY_COLUMNS}`,
     [JSON.stringify(rows)],
   );
+  if (inserted.length !== rows.length) throw new KeyNotWritten('inserts');
   return inserted.map(apiKeyFromRow);
 }
 
@@ -114,7 +122,8 @@ export async function linesRefused(
 function reasonOf(error: unknown): string {
   const code = String((error as { code?: unknown }).code);
   if (code === '23505') return 'a key with this keyDigest is there already';
-  if (code === '23503' || code.startsWith('22')) return 'userId names no owner there is';
+  if (code === '23503' || NO_SUCH_VALUE.includes(code)) return NO_OWNER;
+  if (isTooMuch(error)) return TOO_MUCH;
   return 'it breaks a rule that the table sets';
 }
 

@@ -60,6 +60,11 @@ export interface ListApiKeysInput {
  */
 export const LAST_EXPIRY_MS = Date.UTC(10_000, 0) - 1;
 
+/** An end that was computed, or that the key which acts has: within the bounds of one that is given. */
+export function atMostLastExpiry(ms: number): Date {
+  return new Date(Math.min(ms, LAST_EXPIRY_MS));
+}
+
 const MAX_NAME_LENGTH = 255;
 const MAX_SCOPES = 100;
 const MAX_PAGE = 100;

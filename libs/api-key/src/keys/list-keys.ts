@@ -1,5 +1,6 @@
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Database } from '../database/database';
+import { EQUALS } from '../database/own-names';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from './input';
 
@@ -24,7 +25,7 @@ export async function pageOfKeys(
 ): Promise<ApiKey[]> {
   const values: unknown[] = [limit];
   const conditions: string[] = state === undefined ? [] : [IN_STATE[state]];
-  if (owner !== null) conditions.push(`user_id = $${values.push(owner)}`);
+  if (owner !== null) conditions.push(`user_id ${EQUALS} $${values.push(owner)}`);
   if (before !== null) conditions.push(`id < $${values.push(before)}::bigint`);
   const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : '';
   const rows = await database.read((session) =>

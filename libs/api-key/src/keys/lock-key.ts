@@ -10,6 +10,12 @@ import { lockOwnerOf } from './owner-lock';
 /** How often a key may get another owner while its lock is waited for. */
 const MAX_MOVES = 10;
 
+/**
+ * The end of a column that lost its time zone means another time in each session: it counts as over.
+ */
+const EXPIRED =
+  "(pg_typeof(expires_at) <> 'timestamptz'::regtype OR coalesce(expires_at <= clock_timestamp(), false))";
+
 /** A key that this transaction holds, and what the database's clock and table say of it. */
 export interface LockedKey {
   readonly apiKey: ApiKey;
@@ -65,7 +71,7 @@ async function lockRows(
     ids,
   ]);
   const rows = await session.rows(
-    `SELECT ${API_KEY_COLUMNS}, coalesce(expires_at <= clock_timestamp(), false)::text AS expired, ${moment('clock_timestamp()')} AS now,
+    `SELECT ${API_KEY_COLUMNS}, ${EXPIRED}::text AS expired, ${moment('clock_timestamp()')} AS now,
        (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],

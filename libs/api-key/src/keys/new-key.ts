@@ -6,7 +6,9 @@ import type { ApiKey } from '../model/api-key.entity';
 import type { Authority } from '../model/authority';
 import { inspectClosed } from '../model/closed-getters';
 import type { Lineage } from '../model/lineage';
+import { atMostLastExpiry } from './input';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 
 /** All that a new row says, but for the key itself. */
 export interface NewKey extends Authority, Lineage {
@@ -69,7 +71,7 @@ export async function insertKey(
       visiblePrefix(key),
       visibleSuffix(key),
       scopes,
-      expiresAt,
+      expiresAt && atMostLastExpiry(expiresAt.getTime()),
       rateLimit?.limit ?? null,
       rateLimit?.windowSeconds ?? null,
       quota?.limit ?? null,
@@ -82,7 +84,7 @@ export async function insertKey(
       bucketId,
     ],
   );
-  if (!row) throw new Error('INSERT returned no row: a trigger on api_keys suppressed it');
+  if (!row) throw new KeyNotWritten('inserts');
   return new IssuedApiKey(key, apiKeyFromRow(row));
 }
 

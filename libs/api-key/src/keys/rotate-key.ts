@@ -4,9 +4,10 @@ import { ApiKeyConflictError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
 import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../model/lineage';
 import { endedAmong } from './descendants';
-import { LAST_EXPIRY_MS } from './input';
+import { atMostLastExpiry } from './input';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 import { type LockedKey, lockForChange } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
 
@@ -56,6 +57,7 @@ export async function rotateKey(
   };
 }
 
+/** @throws KeyNotWritten if the old key would live longer */
 async function endAfter({ session, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
   await session.run(
     `UPDATE ${table} SET expires_at = ends_at, updated_at = now()
@@ -63,6 +65,12 @@ async function endAfter({ session, table }: KeyChange, id: string, overlapSecond
      WHERE id = $1::bigint AND (expires_at IS NULL OR expires_at > ends_at)`,
     [id, overlapSeconds],
   );
+  const kept = await session.rows(
+    `SELECT FROM ${table} WHERE id = $1::bigint
+       AND (expires_at IS NULL OR expires_at > clock_timestamp() + $2 * interval '1 second')`,
+    [id, overlapSeconds],
+  );
+  if (kept.length > 0) throw new KeyNotWritten('ends');
 }
 
 /**
@@ -102,8 +110,4 @@ function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date |
     expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
   if (!actor?.expiresAt) return own;
   return own && own < actor.expiresAt ? own : actor.expiresAt;
-}
-
-function atMostLastExpiry(ms: number): Date {
-  return new Date(Math.min(ms, LAST_EXPIRY_MS));
 }

@@ -1,10 +1,12 @@
 import { number, text } from '../database/fields';
+import { EQUALS } from '../database/own-names';
 import type { ApiKey } from '../model/api-key.entity';
 import { ownShare } from '../model/authority';
 import { bucketOf } from '../model/lineage';
 import { batchesOf, idsOfLineage } from './descendants';
 import { authorityOf, refuseTooManyLimits } from './key-authority';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 
 /** What is no list cannot be read, and stays, because it allows nothing. */
 const LIST =
@@ -28,23 +30,29 @@ const CHANGED = `nullif(
  * they made follows as well. If the rows between are gone, the lineage does not lead to a key, but
  * what it shares still does.
  * @throws ApiKeyConflictError if a key that acts would have one of them share too many limits
+ * @throws KeyNotWritten if one of them keeps what it shared
  */
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {
   const { session, table } = change;
   const bucket = bucketOf(apiKey);
   const share = JSON.stringify(ownShare(authorityOf(apiKey, change), bucket));
+  const wanted = `SELECT id AS of_id, ${CHANGED} AS shared FROM ${table}
+    WHERE id = ANY ($2::bigint[]) AND user_id ${EQUALS} $3 AND coalesce(bucket_id, id) <> $1::text::bigint`;
   for (const ids of batchesOf(await idsOfSharing(change, apiKey, bucket))) {
+    const parameters = [bucket, ids, apiKey.userId, share];
     const row = await session.row(
-      `WITH wanted AS (
-         SELECT id AS of_id, ${CHANGED} AS shared FROM ${table}
-         WHERE id = ANY ($2::bigint[]) AND user_id = $3 AND coalesce(bucket_id, id) <> $1::text::bigint
-       ), changed AS (
+      `WITH wanted AS (${wanted}), changed AS (
          UPDATE ${table} SET shared_limits = shared FROM wanted
          WHERE id = of_id AND shared_limits IS DISTINCT FROM shared
          RETURNING shared_limits
        ) SELECT coalesce(max(jsonb_array_length(shared_limits)), 0)::text AS most FROM changed`,
-      [bucket, ids, apiKey.userId, share],
+      parameters,
     );
+    const kept = await session.rows(
+      `SELECT FROM ${table} JOIN (${wanted}) AS wanted ON id = of_id WHERE shared_limits IS DISTINCT FROM shared LIMIT 1`,
+      parameters,
+    );
+    if (kept.length > 0) throw new KeyNotWritten('changes');
     refuseTooManyLimits(number(row, 'most'), change);
   }
 }
@@ -52,7 +60,7 @@ export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Pro
 async function idsOfSharing(change: KeyChange, { id, userId }: ApiKey, bucket: string): Promise<string[]> {
   const made = await idsOfLineage(change, [bucket, id]);
   const sharing = await change.session.rows(
-    `SELECT id::text FROM ${change.table} WHERE user_id = $1 AND shared_limits @> jsonb_build_array(jsonb_build_object('id', $2::text))`,
+    `SELECT id::text FROM ${change.table} WHERE user_id ${EQUALS} $1 AND shared_limits @> jsonb_build_array(jsonb_build_object('id', $2::text))`,
     [userId, bucket],
   );
   return [...new Set([...made, ...sharing.map((row) => text(row, 'id'))])];

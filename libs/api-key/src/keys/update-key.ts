@@ -9,6 +9,7 @@ import { bucketOf, countsOn } from '../model/lineage';
 import type { UpdateApiKeyInput } from './input';
 import { authorityOf, refuseExcess, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
+import { KeyNotWritten } from './key-not-written';
 import { type LockedKey, lockForChange } from './lock-key';
 import { blocksOf } from './new-key';
 import { shareChangedLimits } from './share-limits';
@@ -117,7 +118,10 @@ function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKey
   ) as Partial<Authority>;
 }
 
-/** @returns null if the row says all of it already */
+/**
+ * @returns null if the row says all of it already
+ * @throws KeyNotWritten if it says other things still
+ */
 async function write(
   { session, table }: KeyChange,
   id: string,
@@ -127,13 +131,17 @@ async function write(
   if (columns.length === 0) return null;
   const values = columns.map(({ sql }, i) => sql(`$${i + 2}`));
   const names = columns.map(({ name }) => name);
+  const differs = `id = $1::bigint AND (${columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`).join(' OR ')})`;
+  const parameters = [id, ...columns.map(({ value }) => value)];
   const [row] = await session.rows(
     `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
-     WHERE id = $1::bigint AND (${columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`).join(' OR ')})
-     RETURNING ${API_KEY_COLUMNS}`,
-    [id, ...columns.map(({ value }) => value)],
+     WHERE ${differs} RETURNING ${API_KEY_COLUMNS}`,
+    parameters,
   );
-  return row ? apiKeyFromRow(row) : null;
+  if (row) return apiKeyFromRow(row);
+  const kept = await session.rows(`SELECT FROM ${table} WHERE ${differs}`, parameters);
+  if (kept.length > 0) throw new KeyNotWritten('changes');
+  return null;
 }
 
 interface ColumnChange {

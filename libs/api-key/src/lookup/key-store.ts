@@ -28,6 +28,8 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 const TIMESTAMPTZ = '1184';
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
+/** Types in which equal owners have one spelling. */
+const OWNER_TYPES = ['bigint', 'integer', 'smallint', 'uuid', 'text', 'character varying', 'character'];
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
 /** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
@@ -80,7 +82,7 @@ export class KeyStore {
     return this.connections.find(digests, sent);
   }
 
-  /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone, or is another's */
+  /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone or owners of more than one spelling, or is another's */
   async check(): Promise<void> {
     await this.database.locate().catch(refuseUnusable);
     await this.database
@@ -90,6 +92,7 @@ export class KeyStore {
         await session.run(`SELECT FROM ${silentChanges} LIMIT 0`);
         const zoneless = await zonelessTimes(session);
         if (zoneless.length > 0) refuseZoneless(keys, zoneless);
+        await refuseVagueOwners(session);
       })
       .catch(refuseUnusable);
   }
@@ -121,7 +124,8 @@ function refuseUnusable(error: unknown): never {
     `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). ` +
       (code === INSUFFICIENT_PRIVILEGE
         ? 'GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE on the tables whose names begin with api_key.'
-        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts.'),
+        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts. ' +
+          'If they have run, set "schema" in the options of the data source to that of the table.'),
     { cause: error },
   );
 }
@@ -181,6 +185,25 @@ async function zonelessTimes(session: Session): Promise<readonly string[]> {
     [session.tables.keys, TIMES],
   );
   return rows.map((row) => text(row, 'attname'));
+}
+
+/**
+ * The library compares owners as text, and PostgreSQL as the type of their column: both must find the
+ * same ones equal.
+ */
+async function refuseVagueOwners(session: Session): Promise<void> {
+  const row = await session.row(
+    `SELECT format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type, coalesce(c.collisdeterministic, true)::text AS is_exact
+     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation c ON c.oid = a.attcollation
+     WHERE a.attrelid = $1::regclass AND a.attname = 'user_id'`,
+    [session.tables.keys],
+  );
+  const type = text(row, 'type');
+  if (OWNER_TYPES.includes(type) && flag(row, 'is_exact')) return;
+  throw new Error(
+    `ApiKeyModule: table api_keys cannot be used: column user_id is ${flag(row, 'is_exact') ? `of type ${type}` : `${type} of a collation that is not deterministic`}, ` +
+      'in which two spellings can be one owner. ALTER it to bigint, integer, uuid, text or varchar.',
+  );
 }
 
 /** Where the migration is on record as run, it does not run again: so the message says what it would do. */

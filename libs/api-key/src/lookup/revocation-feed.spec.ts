@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { Logger } from '@nestjs/common';
 import { Client } from 'pg';
 import type { DataSource } from 'typeorm';
@@ -328,4 +329,18 @@ it('where the queue is full as it begins it trusts nothing, says so once, and be
   await restoreNotify();
   await until(() => isHeld() && lease.session !== session);
   expect(said.slice(2)).toEqual(['The revocation feed is back: keys are cached again.']);
+});
+
+it('ends a connection only once it was made, because pg-native ends the process otherwise', async () => {
+  let connect = () => {};
+  const connected = new Promise<void>((resolve) => {
+    connect = resolve;
+  });
+  const end = jest.fn(async () => {});
+  const client = Object.assign(new EventEmitter(), { connect: () => connected, end });
+  jest.spyOn(Database.prototype, 'sideClient').mockReturnValue(client as unknown as Client);
+  await listen().onApplicationShutdown();
+  expect(end).not.toHaveBeenCalled();
+  connect();
+  await until(() => end.mock.calls.length > 0);
 });

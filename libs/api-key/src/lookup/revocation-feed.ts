@@ -148,16 +148,18 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private async listen(): Promise<void> {
     const client = this.database.sideClient('nestjs-api-key feed');
     const over = new AbortController();
+    let connecting: Promise<unknown> = Promise.resolve();
     const ended = endOf(client, this.stopped.signal, over.signal);
     try {
-      await Promise.race([client.connect(), ended]);
+      connecting = client.connect();
+      await Promise.race([connecting, ended]);
       (client as Client & Unreferenced).unref?.();
       const session = await Promise.race([this.open(client, over.signal), ended]);
       await Promise.race([this.beat(session, over.signal), ended]);
     } finally {
       over.abort();
       client.removeAllListeners('notification');
-      await close(client);
+      await close(client, connecting);
     }
   }
 
@@ -204,11 +206,12 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private async prove({ client, heartbeatChannel }: FeedSession, over: AbortSignal): Promise<void> {
     const arrived = arrivalOf(PROBE, client, heartbeatChannel);
     const other = this.database.sideClient('nestjs-api-key probe');
-    const end = () => void close(other);
     other.on('error', () => {});
+    const connecting = other.connect();
+    const end = () => void close(other, connecting);
     over.addEventListener('abort', end, { once: true });
     try {
-      await other.connect();
+      await connecting;
       const statements = new Session(other, this.database.tables, STATEMENT_MS);
       await statements.run('SELECT pg_catalog.pg_notify($1, $2)', [heartbeatChannel, PROBE]);
     } finally {
@@ -348,11 +351,15 @@ function unproven(): Error {
   );
 }
 
-/** Ends a connection without waiting for one that does not answer. */
-async function close(client: Client): Promise<void> {
+/**
+ * Ends a connection without waiting for one that does not answer; one that is being made, once it is:
+ * `pg-native` ends the process if it is ended before.
+ */
+async function close(client: Client, connecting: Promise<unknown>): Promise<void> {
+  const ended = connecting.then(() => client.end()).catch(() => {});
   const { connection } = client as unknown as {
     readonly connection?: { readonly stream?: { destroy(): void } };
   };
-  await Promise.race([client.end().catch(() => {}), delay(CLOSE_MS, undefined, { ref: false })]);
+  await Promise.race([ended, delay(CLOSE_MS, undefined, { ref: false })]);
   connection?.stream?.destroy();
 }

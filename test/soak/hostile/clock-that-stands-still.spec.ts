@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('a clock that stands still', ['service', 'lifecycle', 'quota', 'shared-limits']);

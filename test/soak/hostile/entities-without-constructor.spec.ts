@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('entities without their constructor', ['service', 'lifecycle']);

@@ -1,0 +1,3 @@
+import { runOnHostileGround } from '../../support/hostile';
+
+runOnHostileGround('errors in another language', ['service', 'lifecycle']);
