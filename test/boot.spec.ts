@@ -44,10 +44,10 @@ it.each([
   const warned = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   process.env.NODE_ENV = environment;
   try {
-    expect(await bootOf({ options: { loopbackException } })).toBe('booted');
-    expect(warned.mock.calls.flat().some((text) => String(text).includes('loopbackException: false'))).toBe(
-      warns,
-    );
+    expect(await bootOf({ options: { https: { loopbackException } } })).toBe('booted');
+    expect(
+      warned.mock.calls.flat().some((text) => String(text).includes('https.loopbackException: false')),
+    ).toBe(warns);
   } finally {
     process.env.NODE_ENV = before;
     warned.mockRestore();
@@ -120,7 +120,11 @@ describe('the boot stops, and says why, where', () => {
     await dataSource.destroy();
   });
 
-  it('a factory answers a wrong option', async () => {
+  it.each<[string, object, RegExp]>([
+    ['a wrong option', { prefix: 'no spaces' }, /option "prefix" must be 1 to 32 letters and digits/],
+    ['an old name', { leaseMs: 2_000, usage: true }, /"leaseMs" is now cache.leaseMs; .* usage.requests$/],
+    ['a misspelt name', { cache: { leesMs: 1 } }, /no option "cache.leesMs"; .* of cache are size, leaseMs/],
+  ])('the factory of forRootAsync returns %s', async (_, options, message) => {
     const module = Test.createTestingModule({
       imports: [
         TypeOrmModule.forRoot({
@@ -129,10 +133,10 @@ describe('the boot stops, and says why, where', () => {
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }),
-        ApiKeyModule.forRootAsync({ useFactory: () => ({ prefix: 'no spaces' }) }),
+        ApiKeyModule.forRootAsync({ useFactory: () => options }),
       ],
     });
-    await expect(module.compile()).rejects.toThrow(/option "prefix" must be 1 to 32 letters and digits/);
+    await expect(module.compile()).rejects.toThrow(message);
   });
 });
 
@@ -237,10 +241,10 @@ describe('wrong options stop the boot at once', () => {
     ['another format', { format: 'uuid' }, /option "format" must be "checksummed" or "hex"/],
     [
       'a trusted proxy of true',
-      { trustProxy: true },
-      /option "trustProxy" must be a list of addresses or CIDR blocks/,
+      { https: { trustProxy: true } },
+      /option "https.trustProxy" must be a list of addresses or CIDR blocks/,
     ],
-    ['a number of hops', { trustProxy: 1 }, /option "trustProxy" must be/],
+    ['a number of hops', { https: { trustProxy: 1 } }, /option "https.trustProxy" must be/],
     [
       'two wrong ones',
       { realm: '"', loadUser: 'x' },
@@ -281,7 +285,7 @@ it('forRootAsync injects, so that loadUser can use a provider', async () => {
         inject: [Accounts],
         useFactory: async (accounts: Accounts) => ({
           loadUser: (id) => accounts.find(id),
-          lookUpTimeoutMs: 10_000,
+          cache: { lookUpTimeoutMs: 10_000 },
         }),
       }),
     ],
@@ -306,7 +310,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
         autoLoadEntities: true,
         uuidExtension: 'pgcrypto',
       }),
-      ApiKeyModule.forRoot({ dataSource: 'keys', lookUpTimeoutMs: 10_000 }),
+      ApiKeyModule.forRoot({ dataSource: 'keys', cache: { lookUpTimeoutMs: 10_000 } }),
     ],
   ],
   [
@@ -319,7 +323,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }).initialize(),
-        lookUpTimeoutMs: 10_000,
+        cache: { lookUpTimeoutMs: 10_000 },
       }),
     ],
   ],
@@ -343,13 +347,15 @@ describe('the exception for loopback is warned of at boot', () => {
 
   it.each([
     ['in production', 'production', {}, 1],
-    ['not where it is switched off', 'production', { loopbackException: false }, 0],
+    ['not where it is switched off', 'production', { https: { loopbackException: false } }, 0],
     ['not elsewhere', 'test', {}, 0],
   ])('%s', async (_, environment, options, times) => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
     process.env.NODE_ENV = environment;
     await bootOf({ options });
-    expect(warn.mock.calls.filter(([line]) => /loopbackException: false/.test(line))).toHaveLength(times);
+    expect(warn.mock.calls.filter(([line]) => /https\.loopbackException: false/.test(line))).toHaveLength(
+      times,
+    );
   });
 });
 

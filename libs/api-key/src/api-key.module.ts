@@ -111,7 +111,11 @@ function requestPrototype({ httpAdapter }: Partial<HttpAdapterHost>): object | u
 /** Authentication by API key for the whole application: import it once, and its guards work in every module. */
 @Module({})
 export class ApiKeyModule {
-  /** @throws Error where an option is wrong, which stops the boot */
+  /**
+   * @example
+   * ApiKeyModule.forRoot({ prefix: 'acme_live', https: { trustProxy: ['10.0.0.0/8'] } })
+   * @throws Error if an option is wrong, which stops the boot
+   */
   static forRoot(options: ApiKeyRootOptions = {}): DynamicModule {
     const resolved = resolveOptions(options);
     return wire(options.dataSource, [], { provide: API_KEY_OPTIONS, useValue: resolved });
@@ -175,8 +179,8 @@ function wire(
       made(
         KeyStore,
         [API_KEY_DATABASE, API_KEY_OPTIONS],
-        (database: Database, { lookUpTimeoutMs }: ResolvedApiKeyOptions) =>
-          new KeyStore(database, lookUpTimeoutMs),
+        (database: Database, { cache }: ResolvedApiKeyOptions) =>
+          new KeyStore(database, cache.lookUpTimeoutMs),
       ),
       made(DigestWriter, [API_KEY_DATABASE], (database: Database) => new DigestWriter(database)),
       PepperCheck,
@@ -184,18 +188,19 @@ function wire(
       made(
         Verification,
         [API_KEY_DATABASE, KeyStore, API_KEY_OPTIONS],
-        (database: Database, store: KeyStore, resolved: ResolvedApiKeyOptions) =>
-          new Verification(database, store, resolved),
+        (database: Database, store: KeyStore, { cache }: ResolvedApiKeyOptions) =>
+          new Verification(database, store, cache),
       ),
       made(
         OwnerLoader,
         [API_KEY_OPTIONS, Verification],
-        (resolved: ResolvedApiKeyOptions, { owners }: Verification) => new OwnerLoader(resolved, owners),
+        ({ loadUser, cache }: ResolvedApiKeyOptions, { owners }: Verification) =>
+          new OwnerLoader({ loadUser, maxLookUps: cache.maxLookUps }, owners),
       ),
       made(
         SecureTransport,
         [API_KEY_OPTIONS],
-        (resolved: ResolvedApiKeyOptions) => new SecureTransport(resolved),
+        ({ https }: ResolvedApiKeyOptions) => new SecureTransport(https),
       ),
       made(
         RateLimiter,
@@ -212,7 +217,7 @@ function wire(
       made(
         UsageCounter,
         [API_KEY_DATABASE, API_KEY_OPTIONS],
-        (database: Database, resolved: ResolvedApiKeyOptions) => new UsageCounter(database, resolved),
+        (database: Database, { usage }: ResolvedApiKeyOptions) => new UsageCounter(database, usage),
       ),
       made(
         FailedAttempts,
@@ -234,8 +239,8 @@ function wire(
       made(
         LastUsedWriter,
         [API_KEY_DATABASE, API_KEY_OPTIONS],
-        (database: Database, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
-          new LastUsedWriter(database, lastUsedIntervalMs),
+        (database: Database, { usage }: ResolvedApiKeyOptions) =>
+          new LastUsedWriter(database, usage.lastUsedIntervalMs),
       ),
     ],
     exports: [

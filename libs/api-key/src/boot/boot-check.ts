@@ -32,10 +32,10 @@ export class BootCheck implements OnModuleInit {
       ]);
     const problems = [...wrong, ...this.undeclared()];
     if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
-    if (this.options.loopbackException && process.env.NODE_ENV === 'production') {
+    if (this.options.https.loopbackException && process.env.NODE_ENV === 'production') {
       this.logger.warn(
         'Plaintext from this machine is accepted: a proxy here that adds no header cannot be told from a local caller. ' +
-          'If there is one, set loopbackException: false',
+          'If there is one, set https.loopbackException: false',
       );
     }
   }
