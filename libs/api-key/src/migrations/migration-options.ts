@@ -8,7 +8,7 @@ export interface ApiKeyMigrationOptions {
   usersTable?: string;
   /**
    * Triggers on `usersTable`, on a table of keys that exists too: what `loadUser` returned is forgotten in every instance when the
-   * row of the user changes or goes. Needs `usersTable`, whose key is `id`. Default: none; users are asked again after `userCacheMs`.
+   * row of the user changes or goes. Needs `usersTable`, whose key is `id`. Default: none; users are asked again after `cache.userCacheMs`.
    */
   watchUsers?: boolean | WatchUsersOptions;
 }
