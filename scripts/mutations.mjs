@@ -36,7 +36,7 @@ const NO_EVICTION_IF_FULL = {
   rule: 'a full cache evicts a key that changed as any other does',
   file: `${LOOKUP}/key-cache.ts`,
   from: "const digest = this.digests.get(id) ?? '';",
-  to: "if (this.keys.size >= this.options.cacheSize) return undefined;\n    const digest = this.digests.get(id) ?? '';",
+  to: "if (this.keys.size >= this.options.size) return undefined;\n    const digest = this.digests.get(id) ?? '';",
 };
 const LONG_DEADLINE = {
   rule: 'a look-up is given up after lookUpTimeoutMs',

@@ -46,7 +46,7 @@ export class AppModule {
             scopes: SCOPES,
             loadUser: (userId) => users.find(userId),
             realm: 'acme',
-            trustProxy,
+            https: { trustProxy },
             rateLimit: { ...rateLimit, storage },
           }),
         }),

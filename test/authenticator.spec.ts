@@ -22,14 +22,14 @@ afterEach(async () => {
 });
 
 async function boot(options: ApiKeyOptions = {}) {
-  app = await bootApp({ database, options: { lookUpTimeoutMs: 10_000, ...options } });
+  app = await bootApp({ database, options });
   return { keys: app.keys, authenticator: app.app.get(ApiKeyAuthenticator) };
 }
 
 const loadUser = async (id: string) => ({ id, name: 'Ada' });
 
 it('a valid key is let in with its user, cold and warm, and its use is noted', async () => {
-  const { keys, authenticator } = await boot({ loadUser, lastUsedIntervalMs: 1_000 });
+  const { keys, authenticator } = await boot({ loadUser, usage: { lastUsedIntervalMs: 1_000 } });
   const { key, apiKey } = await keys.create({ userId, name: 'ci' });
   for (let i = 0; i < 3; i++)
     expect(await authenticator.authenticate(key, GATEWAY)).toMatchObject({
@@ -53,7 +53,7 @@ it('so is one that was revoked, and one whose owner is gone, and the trail tells
   const users = new Set([userId]);
   const { keys, authenticator } = await boot({
     loadUser: (id) => (users.has(id) ? { id } : null),
-    userCacheMs: 0,
+    cache: { userCacheMs: 0 },
     audit: { flushIntervalMs: 100 },
   });
   const { key, apiKey } = await keys.create({ userId, name: 'ci' });
@@ -91,7 +91,10 @@ it('a key that is bound to addresses is refused from others, and where the addre
 });
 
 it('while nobody can say who the user is, it is KEY_STORE_UNAVAILABLE, in time', async () => {
-  const { keys, authenticator } = await boot({ loadUser: () => new Promise(() => {}), lookUpTimeoutMs: 200 });
+  const { keys, authenticator } = await boot({
+    loadUser: () => new Promise(() => {}),
+    cache: { lookUpTimeoutMs: 200 },
+  });
   const { key } = await keys.create({ userId, name: 'ci' });
   await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',

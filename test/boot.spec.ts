@@ -45,10 +45,10 @@ it.each([
   const warned = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   process.env.NODE_ENV = environment;
   try {
-    expect(await bootOf({ options: { loopbackException } })).toBe('booted');
-    expect(warned.mock.calls.flat().some((text) => String(text).includes('loopbackException: false'))).toBe(
-      warns,
-    );
+    expect(await bootOf({ options: { https: { loopbackException } } })).toBe('booted');
+    expect(
+      warned.mock.calls.flat().some((text) => String(text).includes('https.loopbackException: false')),
+    ).toBe(warns);
   } finally {
     process.env.NODE_ENV = before;
     warned.mockRestore();
@@ -137,7 +137,11 @@ describe('the boot stops, and says why, where', () => {
     await dataSource.destroy();
   });
 
-  it('a factory answers a wrong option', async () => {
+  it.each<[string, object, RegExp]>([
+    ['a wrong option', { prefix: 'no spaces' }, /option "prefix" must be 1 to 32 letters and digits/],
+    ['an old name', { leaseMs: 2_000, usage: true }, /"leaseMs" is now cache.leaseMs; .* usage.requests$/],
+    ['a misspelt name', { cache: { leesMs: 1 } }, /no option "cache.leesMs"; .* of cache are size, leaseMs/],
+  ])('the factory of forRootAsync returns %s', async (_, options, message) => {
     const module = Test.createTestingModule({
       imports: [
         TypeOrmModule.forRoot({
@@ -146,10 +150,10 @@ describe('the boot stops, and says why, where', () => {
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }),
-        ApiKeyModule.forRootAsync({ useFactory: () => ({ prefix: 'no spaces' }) }),
+        ApiKeyModule.forRootAsync({ useFactory: () => options }),
       ],
     });
-    await expect(module.compile()).rejects.toThrow(/option "prefix" must be 1 to 32 letters and digits/);
+    await expect(module.compile()).rejects.toThrow(message);
   });
 });
 
@@ -254,10 +258,10 @@ describe('wrong options stop the boot at once', () => {
     ['another format', { format: 'uuid' }, /option "format" must be "checksummed" or "hex"/],
     [
       'a trusted proxy of true',
-      { trustProxy: true },
-      /option "trustProxy" must be a list of addresses or CIDR blocks/,
+      { https: { trustProxy: true } },
+      /option "https.trustProxy" must be a list of addresses or CIDR blocks/,
     ],
-    ['a number of hops', { trustProxy: 1 }, /option "trustProxy" must be/],
+    ['a number of hops', { https: { trustProxy: 1 } }, /option "https.trustProxy" must be/],
     [
       'two wrong ones',
       { realm: '"', loadUser: 'x' },
@@ -282,7 +286,7 @@ describe('forRootAsync', () => {
     constructor(private readonly accounts: Accounts) {}
 
     createApiKeyOptions(): ApiKeyOptions {
-      return { loadUser: (id) => this.accounts.find(id), lookUpTimeoutMs: 10_000 };
+      return { loadUser: (id) => this.accounts.find(id), cache: { lookUpTimeoutMs: 10_000 } };
     }
   }
 
@@ -351,7 +355,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
         autoLoadEntities: true,
         uuidExtension: 'pgcrypto',
       }),
-      ApiKeyModule.forRoot({ dataSource: 'keys', lookUpTimeoutMs: 10_000 }),
+      ApiKeyModule.forRoot({ dataSource: 'keys', cache: { lookUpTimeoutMs: 10_000 } }),
     ],
   ],
   [
@@ -364,7 +368,7 @@ it.each<[string, (url: string) => Promise<object[]>]>([
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }).initialize(),
-        lookUpTimeoutMs: 10_000,
+        cache: { lookUpTimeoutMs: 10_000 },
       }),
     ],
   ],
@@ -388,13 +392,15 @@ describe('the exception for loopback is warned of at boot', () => {
 
   it.each([
     ['in production', 'production', {}, 1],
-    ['not where it is switched off', 'production', { loopbackException: false }, 0],
+    ['not where it is switched off', 'production', { https: { loopbackException: false } }, 0],
     ['not elsewhere', 'test', {}, 0],
   ])('%s', async (_, environment, options, times) => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
     process.env.NODE_ENV = environment;
     await bootOf({ options });
-    expect(warn.mock.calls.filter(([line]) => /loopbackException: false/.test(line))).toHaveLength(times);
+    expect(warn.mock.calls.filter(([line]) => /https\.loopbackException: false/.test(line))).toHaveLength(
+      times,
+    );
   });
 });
 

@@ -15,7 +15,7 @@ beforeAll(async () => {
   const database = await createMigratedDatabase();
   userId = await createUser(database);
   dataSource = await new AppDataSource(database).setOptions({ entitySkipConstructor: true }).initialize();
-  const imports = [ApiKeyModule.forRoot({ dataSource, lookUpTimeoutMs: 10_000 })];
+  const imports = [ApiKeyModule.forRoot({ dataSource, cache: { lookUpTimeoutMs: 10_000 } })];
   const module = await (await Test.createTestingModule({ imports }).compile()).init();
   keys = module.get(ApiKeyService);
   close = () => module.close();

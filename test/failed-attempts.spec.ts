@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterEach(() => app.close());
 
 async function boot(adapter: Adapter, failedAttempts: ApiKeyOptions['failedAttempts']): Promise<TestApp> {
-  const options = { ...QUIET, failedAttempts, trustProxy: ['127.0.0.0/8'] };
+  const options = { ...QUIET, failedAttempts, https: { trustProxy: ['127.0.0.0/8'] } };
   const booted = await bootApp({
     database,
     adapter,

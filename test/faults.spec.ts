@@ -41,7 +41,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   afterEach(() => app.close());
 
   it('a pool that is all taken: remembered keys are served, others are 503 in time, and all is well when it is free', async () => {
-    await boot({ leaseMs: 60_000, lookUpTimeoutMs: 200 });
+    await boot({ cache: { leaseMs: 60_000, lookUpTimeoutMs: 200 } });
     const dataSource = app.app.get(DataSource);
     const taken: QueryRunner[] = [];
     const size = (dataSource.driver as unknown as { master: { options: { max: number } } }).master.options

@@ -5,11 +5,12 @@ import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createUser, sql } from './support/database';
 import { type QueueServer, StuckListener, startQueueServer } from './support/full-queue';
+import { layered } from './support/layered';
 import { demoKey, type Sample, startSample } from './support/sample';
 import { until } from './support/until';
 
 const SAMPLE_LEASE_MS = 2_000;
-const LEASE = { leaseMs: 500, heartbeatMs: 50 };
+const LEASE = { cache: { leaseMs: 500, heartbeatMs: 50 } };
 
 let server: QueueServer;
 let userId: string;
@@ -40,7 +41,7 @@ afterEach(async () => {
 
 /** An instance whose feed listens. */
 async function instance(options: ApiKeyOptions = {}): Promise<TestApp> {
-  const app = await bootApp({ database: server.url, options: { ...LEASE, ...options } });
+  const app = await bootApp({ database: server.url, options: layered(LEASE, options) });
   running.push(app);
   await until(() => app.keys.verificationStatus.leaseHeld);
   return app;
@@ -103,13 +104,13 @@ describe('while the notification queue', () => {
       await fillQueue(part);
       await end(apiKey.id, first);
       const ended = performance.now();
-      await until(() => performance.now() - ended > LEASE.leaseMs);
+      await until(() => performance.now() - ended > LEASE.cache.leaseMs);
       expect([await accepts(first, key), await accepts(second, key)]).toEqual([false, false]);
     });
   });
 
   it('is full, a key is refused by all instances as soon as "revoke everywhere" is acknowledged', async () => {
-    const apps = [await instance(), await instance({ leaseMs: 1_500 })];
+    const apps = [await instance(), await instance({ cache: { leaseMs: 1_500 } })];
     const keys = await Promise.all(Array.from({ length: 20 }, () => issue(apps[0] as TestApp)));
     for (const app of apps) await beats(app);
     for (const { key } of keys) for (const app of apps) expect(await accepts(app, key)).toBe(true);
@@ -176,7 +177,7 @@ describe('while the notification queue', () => {
     expect(connects.mock.calls.length).toBe(3);
     await until(() => warnings.length > 1);
     const beganAt = performance.now();
-    await until(() => performance.now() - beganAt > 2 * LEASE.leaseMs);
+    await until(() => performance.now() - beganAt > 2 * LEASE.cache.leaseMs);
     expect(warnings.map((line) => line.slice(0, 40)).sort()).toEqual([
       'No revocation feed, so keys are looked u',
       'The notification queue of PostgreSQL is ',

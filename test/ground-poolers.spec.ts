@@ -55,7 +55,7 @@ describe('behind a pooler that listens in place of its clients', () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
     const pooler = await listeningPooler(database);
     try {
-      const patience = { leaseMs: 10_000, heartbeatMs: 50, lookUpTimeoutMs: 10_000 };
+      const patience = { cache: { leaseMs: 10_000, heartbeatMs: 50, lookUpTimeoutMs: 10_000 } };
       const direct = await boot({ options: patience });
       const pooled = await boot({ options: patience }, pooler.url);
       const { key, apiKey } = await direct.keys.create({ userId, name: 'ci' });

@@ -244,7 +244,7 @@ describe('a pool that sets its search_path on each connection', () => {
     for (let i = 0; i < 2; i++)
       opened.push(
         await bootOn(url, {
-          options: { leaseMs: 500, heartbeatMs: 50 },
+          options: { cache: { leaseMs: 500, heartbeatMs: 50 } },
           prepare: async (dataSource) => {
             const pool = poolOf(dataSource);
             pool.on('connect', (client) => void client.query('SET search_path TO tenant'));

@@ -402,7 +402,7 @@ it('tells other instances of a revocation that a session in the role of a replic
 it('keeps its listening session where idle sessions are ended sooner than heartbeats go out', async () => {
   const { database, userId, ...ground } = await bootWith(
     { idle_session_timeout: '100ms' },
-    { options: { heartbeatMs: 30_000, leaseMs: 60_000 } },
+    { options: { cache: { heartbeatMs: 30_000, leaseMs: 60_000 } } },
   );
   const sessions = () =>
     sql(

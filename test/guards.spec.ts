@@ -121,7 +121,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
         @Get()
         get() {}
       }
-      const app = await boot({ controllers: [Routes], options: { trustProxy: ['127.0.0.0/8'] } });
+      const app = await boot({ controllers: [Routes], options: { https: { trustProxy: ['127.0.0.0/8'] } } });
       const { key } = await app.keys.create({ userId, name: 'ci', allowedIps: ['127.0.0.1', '::1'] });
       const spoofed = {
         'x-forwarded-proto': 'https',
@@ -479,7 +479,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     const app = await boot({
       controllers: [Routes],
       imports: [SetsRaw],
-      options: { trustProxy: ['127.0.0.1'] },
+      options: { https: { trustProxy: ['127.0.0.1'] } },
     });
     const headers = await keyWith(app, []);
     const forged = {

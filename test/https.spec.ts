@@ -9,6 +9,7 @@ import { Test } from '@nestjs/testing';
 import { ApiKeyAuth, type ApiKeyOptions, ApiKeyService } from 'nestjs-api-key';
 import { ADAPTERS, type Adapter, bootApp, libraryModules } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
+import { layered } from './support/layered';
 import { rawGet } from './support/raw-http';
 
 @Controller()
@@ -32,8 +33,8 @@ const OUTER_ADDRESS = Object.values(networkInterfaces())
 /** A machine with loopback alone has no other peer; the test is then reported as skipped. */
 const onRealInterface = OUTER_ADDRESS ? it : it.skip;
 
-const PROXIED: ApiKeyOptions = { trustProxy: ['127.0.0.1'] };
-const NO_EXCEPTION: ApiKeyOptions = { loopbackException: false };
+const PROXIED: ApiKeyOptions = { https: { trustProxy: ['127.0.0.1'] } };
+const NO_EXCEPTION: ApiKeyOptions = { https: { loopbackException: false } };
 
 describe.each(ADAPTERS)('on %s,', (adapter) => {
   let database: string;
@@ -73,7 +74,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     ],
     [
       'a trusted proxy that says https, the exception being off',
-      { ...PROXIED, ...NO_EXCEPTION },
+      layered(PROXIED, NO_EXCEPTION),
       ['X-Forwarded-Proto: https'],
       200,
     ],
@@ -89,16 +90,21 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     ],
     ['a trusted proxy that says nothing of the protocol', PROXIED, ['X-Forwarded-For: 1.2.3.4'], 403],
     ['a trusted proxy with an empty protocol', PROXIED, ['X-Forwarded-Proto:'], 403],
-    ['a peer in allowInsecureHttpFrom', { ...NO_EXCEPTION, allowInsecureHttpFrom: ['127.0.0.0/8'] }, [], 200],
+    [
+      'a peer in allowInsecureHttpFrom',
+      layered(NO_EXCEPTION, { https: { allowInsecureHttpFrom: ['127.0.0.0/8'] } }),
+      [],
+      200,
+    ],
     [
       'a peer outside allowInsecureHttpFrom',
-      { ...NO_EXCEPTION, allowInsecureHttpFrom: ['10.0.0.0/8'] },
+      layered(NO_EXCEPTION, { https: { allowInsecureHttpFrom: ['10.0.0.0/8'] } }),
       [],
       403,
     ],
     [
       'a proxy in allowInsecureHttpFrom',
-      { allowInsecureHttpFrom: ['127.0.0.0/8'] },
+      { https: { allowInsecureHttpFrom: ['127.0.0.0/8'] } },
       ['X-Forwarded-For: 1.2.3.4'],
       403,
     ],

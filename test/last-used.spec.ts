@@ -14,7 +14,8 @@ beforeEach(async () => {
   userId = await createUser(database);
 });
 
-const boot = (lastUsedIntervalMs = ONE_HOUR_MS) => bootApp({ database, options: { lastUsedIntervalMs } });
+const boot = (lastUsedIntervalMs = ONE_HOUR_MS) =>
+  bootApp({ database, options: { usage: { lastUsedIntervalMs } } });
 const issue = (app: TestApp) => app.keys.create({ userId, name: 'ci' });
 
 async function lastUsed(id: string): Promise<Date | null> {
@@ -136,7 +137,7 @@ it.each([
 ])('none is lost at shutdown where TypeOrmModule is imported %s ApiKeyModule', async (order) => {
   const app = await bootApp({
     database,
-    options: { lastUsedIntervalMs: ONE_HOUR_MS },
+    options: { usage: { lastUsedIntervalMs: ONE_HOUR_MS } },
     apiKeyModuleFirst: order === 'after',
   });
   const { key, apiKey } = await issue(app);

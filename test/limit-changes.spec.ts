@@ -267,7 +267,10 @@ describe('A key whose limits are changed', () => {
   afterEach(() => Promise.all(running.splice(0).map((app) => app.close())));
 
   async function boot(rateLimit: ApiKeyOptions['rateLimit'] = {}): Promise<TestApp> {
-    const options = { rateLimit: { storageTimeoutMs: 60_000, ...rateLimit }, lookUpTimeoutMs: 60_000 };
+    const options = {
+      rateLimit: { storageTimeoutMs: 60_000, ...rateLimit },
+      cache: { lookUpTimeoutMs: 60_000 },
+    };
     const app = await bootApp({ database, controllers: [Routes], options });
     running.push(app);
     return app;

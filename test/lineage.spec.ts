@@ -20,7 +20,7 @@ let userId: string;
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
-  const options = { leaseMs: 500, heartbeatMs: 100, audit: { refused: 'off' } } as const;
+  const options = { cache: { leaseMs: 500, heartbeatMs: 100 }, audit: { refused: 'off' } } as const;
   app = await bootApp({ database, options });
   other = await bootApp({ database, options });
   keys = app.keys;

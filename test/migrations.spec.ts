@@ -70,7 +70,7 @@ const INSERT_AS_RAILS = `INSERT INTO api_keys (user_id, name, key_digest, key_pr
 /** What the application says that boots on a data source and does something with its keys. */
 function boot<T>(opening: Promise<DataSource>, work: (keys: ApiKeyService) => Promise<T>): Promise<T> {
   return withDataSource(opening, async (dataSource) => {
-    const imports = [ApiKeyModule.forRoot({ dataSource, format: 'hex', lookUpTimeoutMs: 10_000 })];
+    const imports = [ApiKeyModule.forRoot({ dataSource, format: 'hex', cache: { lookUpTimeoutMs: 10_000 } })];
     const module = await Test.createTestingModule({ imports }).compile();
     try {
       await module.init();

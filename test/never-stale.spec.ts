@@ -10,10 +10,11 @@ import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
+import { layered } from './support/layered';
 import { until } from './support/until';
 
 /** A warm instance trusts what it remembers for half a second, so that tests of the lease are short. */
-const LEASE = { leaseMs: 500, heartbeatMs: 50 };
+const LEASE = { cache: { leaseMs: 500, heartbeatMs: 50 } };
 
 @Controller()
 @ApiKeyAuth()
@@ -47,7 +48,7 @@ async function wayTo(url: string): Promise<FlakyProxy> {
 
 /** An instance whose feed listens. */
 async function instance(options: ApiKeyOptions = {}, url = database): Promise<TestApp> {
-  const app = await bootApp({ database: url, controllers: [Routes], options: { ...LEASE, ...options } });
+  const app = await bootApp({ database: url, controllers: [Routes], options: layered(LEASE, options) });
   running.push(app);
   await until(() => app.keys.verificationStatus.leaseHeld);
   return app;
@@ -75,7 +76,11 @@ function countStatements(app: TestApp): () => number {
 
 it('a warm request sends no statement, also none for its user', async () => {
   const loadUser = jest.fn(async (id: string) => ({ id }));
-  const app = await instance({ loadUser, lastUsedIntervalMs: 3_600_000, leaseMs: 60_000 });
+  const app = await instance({
+    loadUser,
+    usage: { lastUsedIntervalMs: 3_600_000 },
+    cache: { leaseMs: 60_000 },
+  });
   const { key } = await issue(app);
   expect(await status(app, key)).toBe(200);
   const statements = countStatements(app);
@@ -95,7 +100,11 @@ it('a thousand requests of one cold key make one query', async () => {
 
 it('a thousand requests by HTTP of one cold key make one query, and ask once for its user', async () => {
   const loadUser = jest.fn(async (id: string) => ({ id }));
-  const app = await instance({ loadUser, leaseMs: 60_000, lastUsedIntervalMs: 3_600_000 });
+  const app = await instance({
+    loadUser,
+    cache: { leaseMs: 60_000 },
+    usage: { lastUsedIntervalMs: 3_600_000 },
+  });
   const { key } = await issue(app);
   await hearsAllSoFar(app);
   const statements = countStatements(app);
@@ -123,7 +132,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
       (id) => sql(database, `SET session_replication_role = replica; DELETE FROM api_keys WHERE id = ${id}`),
     ],
   ])('%s', async (_, end) => {
-    const [app, other] = [await instance({ leaseMs: 60_000 }), await instance()];
+    const [app, other] = [await instance({ cache: { leaseMs: 60_000 } }), await instance()];
     const { key, apiKey } = await issue(other);
     expect([await accepts(app, key), await accepts(app, key)]).toEqual([true, true]);
     await end(apiKey.id, other);
@@ -131,7 +140,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
   });
 
   it('a change of scopes', async () => {
-    const [app, other] = [await instance({ leaseMs: 60_000 }), await instance()];
+    const [app, other] = [await instance({ cache: { leaseMs: 60_000 } }), await instance()];
     const { key, apiKey } = await issue(other);
     await accepts(app, key);
     await other.keys.update(apiKey.id, { scopes: ['orders:read'] });
@@ -142,7 +151,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
   });
 
   it('a key that is inserted just after it was tried', async () => {
-    const app = await instance({ leaseMs: 60_000 });
+    const app = await instance({ cache: { leaseMs: 60_000 } });
     const { key, apiKey } = await issue(app);
     const [row] = await sql<Record<string, unknown>>(
       database,
@@ -158,7 +167,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
   });
 
   it('and a use does not evict', async () => {
-    const app = await instance({ leaseMs: 60_000, lastUsedIntervalMs: 100 });
+    const app = await instance({ cache: { leaseMs: 60_000 }, usage: { lastUsedIntervalMs: 100 } });
     const { key, apiKey } = await issue(app);
     await app.keys.authenticate(key);
     await until(async () => (await app.keys.get(apiKey.id))?.lastUsedAt !== null);
@@ -170,7 +179,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
 });
 
 it('the instance that revokes refuses from the acknowledgement on, whatever the feed does', async () => {
-  const app = await instance({ leaseMs: 60_000 });
+  const app = await instance({ cache: { leaseMs: 60_000 } });
   for (let i = 0; i < 50; i++) {
     const { key, apiKey } = await issue(app);
     await accepts(app, key);
@@ -219,7 +228,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
   it('the way to the database swallows everything', async () => {
     const proxy = await wayTo(database);
     const other = await instance();
-    const app = await instance({ lookUpTimeoutMs: 200 }, proxy.url);
+    const app = await instance({ cache: { lookUpTimeoutMs: 200 } }, proxy.url);
     const { key, apiKey } = await issue(other);
     await until(() => accepts(app, key).catch(() => false));
     proxy.silence('all');
@@ -232,7 +241,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
   it('it has a longer lease than the one that revokes', async () => {
     const proxy = await wayTo(database);
     const other = await instance();
-    const app = await instance({ leaseMs: 3_000 }, proxy.url);
+    const app = await instance({ cache: { leaseMs: 3_000 } }, proxy.url);
     const { key, apiKey } = await issue(other);
     expect(await accepts(app, key)).toBe(true);
     await proxy.cut();
@@ -296,7 +305,7 @@ it('a table that was replaced by another one is noticed at once, and what become
 
 it('while the database is away, a key is served to the end of the lease, then refused with 503, and served again when it is back', async () => {
   const proxy = await wayTo(database);
-  const app = await instance({ leaseMs: 5_000 }, proxy.url);
+  const app = await instance({ cache: { leaseMs: 5_000 } }, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
   expect(await status(app, key)).toBe(200);
   await proxy.cut();
@@ -306,13 +315,13 @@ it('while the database is away, a key is served to the end of the lease, then re
   await until(async () => (await status(app, key)) === 200);
 });
 
-it('serveCachedForMs serves it for longer, on purpose', async () => {
+it('cache.serveCachedForMs serves it for longer, on purpose', async () => {
   const proxy = await wayTo(database);
-  const app = await instance({ serveCachedForMs: 60_000 }, proxy.url);
+  const app = await instance({ cache: { serveCachedForMs: 60_000 } }, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
   await status(app, key);
   await proxy.cut();
-  await until(() => (app.keys.verificationStatus.heartbeatAgeMs ?? 0) > 2 * LEASE.leaseMs);
+  await until(() => (app.keys.verificationStatus.heartbeatAgeMs ?? 0) > 2 * LEASE.cache.leaseMs);
   expect(await status(app, key)).toBe(200);
   const [row] = await sql<{ trust_ms: string }>(database, 'SELECT trust_ms FROM api_key_trust');
   expect(row?.trust_ms).toBe('60000');
@@ -323,7 +332,7 @@ it.each([
   ['back', -86_400_000],
   ['forth', 86_400_000],
 ])('the wall clock of an instance set a day %s revives no expired key and refuses no live one', async (_, offset) => {
-  const app = await instance({ leaseMs: 60_000 });
+  const app = await instance({ cache: { leaseMs: 60_000 } });
   const [live, ending] = [await issue(app), await issue(app)];
   await app.keys.update(live.apiKey.id, { expiresAt: new Date(Date.now() + 3_600_000) });
   await sql(
@@ -352,12 +361,11 @@ it('without its triggers nothing is remembered, and revocation holds at once', a
   expect(await accepts(app, key)).toBe(false);
 });
 
-it('an owner who is gone is refused once its key is evicted, and a user is asked again after userCacheMs', async () => {
+it('an owner who is gone is refused once its key is evicted, and a user is asked again after cache.userCacheMs', async () => {
   const users = new Map([[userId, { id: userId }]]);
   const app = await instance({
     loadUser: async (id) => users.get(id) ?? null,
-    userCacheMs: 100,
-    leaseMs: 60_000,
+    cache: { userCacheMs: 100, leaseMs: 60_000 },
   });
   const { key } = await issue(app);
   expect(await status(app, key)).toBe(200);
@@ -366,7 +374,7 @@ it('an owner who is gone is refused once its key is evicted, and a user is asked
 });
 
 it('a prepared look-up survives a change of the types of its columns', async () => {
-  const app = await bootApp({ database, controllers: [Routes], options: { cacheSize: 0 } });
+  const app = await bootApp({ database, controllers: [Routes], options: { cache: { size: 0 } } });
   running.push(app);
   const { key } = await issue(app);
   expect(await accepts(app, key)).toBe(true);
@@ -379,7 +387,7 @@ describe('what loadUser returned is asked again in every instance', () => {
   async function twoInstances() {
     const loadUser = async (id: string) =>
       (await sql<{ email: string }>(database, 'SELECT email FROM users WHERE id = $1', [id]))[0];
-    const options = { loadUser, userCacheMs: 60_000, leaseMs: 60_000 };
+    const options = { loadUser, cache: { userCacheMs: 60_000, leaseMs: 60_000 } };
     const [app, other] = [await instance(options), await instance(options)];
     const { key } = await issue(app);
     const emailAt = async (at: TestApp) => {
@@ -418,7 +426,7 @@ describe('the health indicator, in the shape of Terminus,', () => {
   const healthOf = (app: TestApp) => app.app.get(ApiKeyHealthIndicator).isHealthy();
 
   it('is up while the lease is held, with its figures', async () => {
-    const app = await instance({ leaseMs: 60_000 });
+    const app = await instance({ cache: { leaseMs: 60_000 } });
     const { key } = await issue(app);
     for (let i = 0; i < 4; i++) await accepts(app, key);
     expect(await healthOf(app)).toEqual({
@@ -435,7 +443,7 @@ describe('the health indicator, in the shape of Terminus,', () => {
 
   it('is up without a lease while the database answers, and down when it does not', async () => {
     const proxy = await wayTo(database);
-    const options = { cacheSize: 0, lookUpTimeoutMs: 200 };
+    const options = { cache: { size: 0, lookUpTimeoutMs: 200 } };
     const app = await bootApp({ database: proxy.url, controllers: [Routes], options });
     running.push(app);
     await until(async () => (await healthOf(app)).apiKeys?.status === 'up');

@@ -35,7 +35,7 @@ const enabledUser = async (id: string) =>
 
 /** An instance that remembers for a minute, and lets in whose user is there and not disabled. */
 async function instance(adapter: Adapter, loadUser: (id: string) => unknown = enabledUser): Promise<TestApp> {
-  const options = { loadUser, leaseMs: 60_000, userCacheMs: 60_000 };
+  const options = { loadUser, cache: { leaseMs: 60_000, userCacheMs: 60_000 } };
   const app = await bootApp({ database, adapter, controllers: [Routes], options });
   running.push(app);
   return app;

@@ -27,7 +27,7 @@ async function boot(type: 'uuid' | 'bigint'): Promise<void> {
   app = await bootApp({
     database,
     controllers: [Routes],
-    options: { loadUser, userCacheMs: 60_000, leaseMs: 60_000 },
+    options: { loadUser, cache: { userCacheMs: 60_000, leaseMs: 60_000 } },
   });
   keys = app.keys;
 }

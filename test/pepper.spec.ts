@@ -66,7 +66,7 @@ it('a key from before the pepper works, and is stored under it once it was used:
   const before = await boot(null);
   const [used, unused] = [await issue(before), await issue(before)];
   const was = await rowOf(used);
-  const app = await boot({ secrets: [FIRST] }, { lastUsed: false });
+  const app = await boot({ secrets: [FIRST] }, { usage: { lastUsed: false } });
   expect(await statusOf(app, used.key)).toBe(200);
   await isStoredAs(used, underPepper(used.key, FIRST));
   expect(await rowOf(used)).toEqual({ ...was, key_digest: underPepper(used.key, FIRST) });

@@ -3,6 +3,7 @@ import { ApiKeyAuth, type ApiKeyOptions } from 'nestjs-api-key';
 import { ADAPTERS, type Adapter, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
 import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
+import { layered } from './support/layered';
 import { rawGet } from './support/raw-http';
 import { until } from './support/until';
 
@@ -15,7 +16,10 @@ class Routes {
   }
 }
 
-const BURNS: ApiKeyOptions = { onPlaintextKey: 'revoke', trustProxy: ['127.0.0.1'], lookUpTimeoutMs: 30_000 };
+const BURNS: ApiKeyOptions = {
+  https: { onPlaintextKey: 'revoke', trustProxy: ['127.0.0.1'] },
+  cache: { lookUpTimeoutMs: 30_000 },
+};
 const BY_HTTP = ['X-Forwarded-Proto: http'];
 
 let database: string;
@@ -93,7 +97,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 
   it('without the option nothing is looked up, and nothing ends', async () => {
-    await boot({ trustProxy: ['127.0.0.1'] }, adapter);
+    await boot({ https: { trustProxy: ['127.0.0.1'] } }, adapter);
     const { key } = await issue();
     expect((await ask(key, BY_HTTP)).status).toBe(403);
     expect(await app.keys.verify(key)).toMatchObject({ ok: true });
@@ -113,7 +117,7 @@ it.each<[string, string]>([
 it('while the database does not answer the refusal comes in time, and the log says that the key lives', async () => {
   const told = jest.spyOn(Logger.prototype, 'error').mockImplementation();
   proxy = await flakyProxy(database);
-  await boot({ ...BURNS, lookUpTimeoutMs: 100 }, 'express', proxy.url);
+  await boot(layered(BURNS, { cache: { lookUpTimeoutMs: 100 } }), 'express', proxy.url);
   const { key } = await issue();
   proxy.silence('all');
   expect((await ask(key, BY_HTTP)).status).toBe(403);
@@ -124,18 +128,19 @@ it('while the database does not answer the refusal comes in time, and the log sa
 
 it.each<[string, ApiKeyOptions]>([
   ['where loopback is no exception', {}],
-  ['where a proxy here is trusted', { trustProxy: ['127.0.0.1'] }],
+  ['where a proxy here is trusted', { https: { trustProxy: ['127.0.0.1'] } }],
 ])('a key that came from this machine without a trace of a proxy is refused and not ended, for one that adds no header ends TLS here, %s', async (_, more) => {
-  await boot({ onPlaintextKey: 'revoke', loopbackException: false, lookUpTimeoutMs: 30_000, ...more });
+  const burns = { onPlaintextKey: 'revoke', loopbackException: false } as const;
+  await boot(layered({ https: burns, cache: { lookUpTimeoutMs: 30_000 } }, more));
   const { key } = await issue();
   expect((await ask(key)).status).toBe(403);
   expect(await app.keys.verify(key)).toMatchObject({ ok: true });
 });
 
-it('allowInsecureHttp accepts all plaintext, and each start says so', async () => {
+it('https.allowInsecureHttp accepts all plaintext, and each start says so', async () => {
   const told = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
-  await boot({ allowInsecureHttp: true, loopbackException: false, onPlaintextKey: 'revoke' });
-  expect(told.mock.calls.flat().join()).toContain('allowInsecureHttp is on');
+  await boot({ https: { allowInsecureHttp: true, loopbackException: false, onPlaintextKey: 'revoke' } });
+  expect(told.mock.calls.flat().join()).toContain('https.allowInsecureHttp is on');
   told.mockRestore();
   const { key } = await issue();
   expect((await ask(key, BY_HTTP)).status).toBe(200);

@@ -230,7 +230,7 @@ it.each([
 ] as const)('while the database does not answer, requests of a key with a quota are answered by %j', async (more, expected) => {
   proxy = await flakyProxy(database);
   const app = await boot(
-    { serveCachedForMs: 3_600_000, rateLimit: { storageTimeoutMs: 500, ...more } },
+    { cache: { serveCachedForMs: 3_600_000 }, rateLimit: { storageTimeoutMs: 500, ...more } },
     'express',
     proxy.url,
   );

@@ -85,7 +85,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       adapter,
       controllers: [Routes],
       providers: [{ provide: APP_FILTER, useClass: ApiKeyRefusalFilter }],
-      options: { realm: 'acme', trustProxy: ['127.0.0.0/8'] },
+      options: { realm: 'acme', https: { trustProxy: ['127.0.0.0/8'] } },
     });
     issued = await app.keys.create({ userId, name: 'ci', scopes: ['orders:read'] });
     key = issued.key;
@@ -135,7 +135,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       const plaintext = await get('/any', `Authorization: Bearer ${key}`, 'X-Forwarded-Proto: http', accept);
       expect(plaintext.json).toMatchObject({
         error: 'HTTPS_REQUIRED',
-        detail: expect.stringContaining('trustProxy'),
+        detail: expect.stringContaining('https.trustProxy'),
       });
     });
 
@@ -211,7 +211,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       const response = await get('/any', `Authorization: Bearer ${key}`, 'X-Forwarded-Proto: http');
       expect(response.status).toBe(403);
       expect(response.json).toMatchObject({ statusCode: 403, error: 'HTTPS_REQUIRED' });
-      expect(response.json.message).toMatch(/https:\/\/.*trustProxy.*allowInsecureHttpFrom/);
+      expect(response.json.message).toMatch(/https:\/\/.*https\.trustProxy.*https\.allowInsecureHttpFrom/);
       expect(response.headers['www-authenticate']).toBeUndefined();
     });
 

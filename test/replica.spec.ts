@@ -3,12 +3,13 @@ import { ApiKeyHealthIndicator, type ApiKeyOptions } from 'nestjs-api-key';
 import { openDatabase } from '../src/database/open-database';
 import { bootApp, type TestApp } from './support/app';
 import { createUser, sql } from './support/database';
+import { layered } from './support/layered';
 import { type MovingAddress, movingAddress } from './support/moving-address';
 import { startSample } from './support/sample';
 import { type Replication, startReplication } from './support/standby';
 import { until } from './support/until';
 
-const LEASE: ApiKeyOptions = { leaseMs: 500, heartbeatMs: 50 };
+const LEASE: ApiKeyOptions = { cache: { leaseMs: 500, heartbeatMs: 50 } };
 
 let servers: Replication;
 let address: MovingAddress;
@@ -36,7 +37,7 @@ afterEach(async () => {
 });
 
 async function instance(database: string, options: ApiKeyOptions = {}): Promise<TestApp> {
-  const app = await bootApp({ database, options: { ...LEASE, ...options } });
+  const app = await bootApp({ database, options: layered(LEASE, options) });
   running.push(app);
   return app;
 }
@@ -66,7 +67,7 @@ const health = async (app: TestApp) => (await app.app.get(ApiKeyHealthIndicator)
 
 it.each<[string, ApiKeyOptions]>([
   ['keys are cached', {}],
-  ['no key is cached', { cacheSize: 0 }],
+  ['no key is cached', { cache: { size: 0 } }],
 ])('where %s, no look-up is answered by a replica: neither of a revoked key, nor of one that it does not know', async (_, options) => {
   const app = await instance(address.url, options);
   const revoking = await instance(servers.primary.url);
@@ -84,7 +85,7 @@ it.each<[string, ApiKeyOptions]>([
     Array(3).fill('KEY_STORE_UNAVAILABLE'),
   );
   expect(await health(app)).toBe('down');
-  if (options.cacheSize !== 0)
+  if (options.cache?.size !== 0)
     await until(() => warnings.some((line) => /^No revocation feed.* leads to a replica/.test(line)));
   await sql(servers.standby.url, 'SELECT pg_wal_replay_resume()');
   address.moveTo(servers.primary.url);

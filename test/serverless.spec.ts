@@ -191,18 +191,18 @@ describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapte
     const lines = error.mock.calls.flat().filter((line) => String(line).includes('HTTPS_REQUIRED'));
     expect(lines).toEqual([
       expect.stringMatching(
-        /Its address is not given\. If only HTTPS can reach this app, set allowInsecureHttp: true/,
+        /Its address is not given\. If only HTTPS can reach this app, set https\.allowInsecureHttp: true/,
       ),
     ]);
   });
 
   it('is let in without an address if the application says that only HTTPS reaches it', async () => {
-    const app = await boot(adapter, { allowInsecureHttp: true });
+    const app = await boot(adapter, { https: { allowInsecureHttp: true } });
     expect((await invoke(app, bearer(), { address: undefined })).status).toBe(200);
   });
 
   it('is judged by its headers if it comes from a loopback address, whatever the case of their names', async () => {
-    const app = await boot(adapter, { loopbackException: true });
+    const app = await boot(adapter, { https: { loopbackException: true } });
     const from = (headers: Fields) => {
       const request = serverlessRequest({
         headers: { ...headers, authorization: `Bearer ${key}` },
@@ -217,7 +217,7 @@ describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapte
   });
 
   it('is judged anew by its address if the adapter uses one socket for all requests', async () => {
-    const app = await boot(adapter, { loopbackException: true });
+    const app = await boot(adapter, { https: { loopbackException: true } });
     const socket = Object.assign(new PassThrough(), { remoteAddress: '127.0.0.1' });
     const from = (remoteAddress: string) => {
       const request = serverlessRequest({ headers: { authorization: `Bearer ${key}` } });
@@ -251,5 +251,7 @@ it('a request without a socket is refused as HTTPS_REQUIRED, and let in if the a
   const app = await boot('express');
   expect(await codeOf(send(app, without()))).toBe('HTTPS_REQUIRED');
   await app.close();
-  expect((await send(await boot('express', { allowInsecureHttp: true }), without())).status).toBe(200);
+  expect((await send(await boot('express', { https: { allowInsecureHttp: true } }), without())).status).toBe(
+    200,
+  );
 });

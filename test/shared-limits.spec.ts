@@ -53,7 +53,10 @@ afterAll(() => redis?.stop());
 
 /** Where a test is not about that, an answer that comes late must be waited for. */
 async function boot(rateLimit: ApiKeyOptions['rateLimit'], count = 1): Promise<TestApp[]> {
-  const options = { lookUpTimeoutMs: 60_000, rateLimit: { storageTimeoutMs: 60_000, ...rateLimit } };
+  const options = {
+    cache: { lookUpTimeoutMs: 60_000 },
+    rateLimit: { storageTimeoutMs: 60_000, ...rateLimit },
+  };
   const apps = await Promise.all(
     Array.from({ length: count }, (_, i) =>
       bootApp({ database, controllers: [Routes], options, adapter: ADAPTERS[i % 2] ?? 'express' }),

@@ -43,7 +43,7 @@ async function boot(audit: AuditOptions = {}, more: object = {}): Promise<TestAp
     database,
     controllers: [Routes],
     ...more,
-    options: { audit: { flushIntervalMs: 10, ...audit }, trustProxy: ['127.0.0.0/8'] },
+    options: { audit: { flushIntervalMs: 10, ...audit }, https: { trustProxy: ['127.0.0.0/8'] } },
   });
   return running;
 }

@@ -83,8 +83,8 @@ it('instances add up, and what they have not written is written when they end', 
   expect(await usedOf(await boot(), apiKey.id)).toEqual({ hours: [5, 0], days: [5, 0] });
 });
 
-it('they are written every usageIntervalMs, off the path of requests', async () => {
-  const app = await boot({ usageIntervalMs: 100 });
+it('they are written every usage.intervalMs, off the path of requests', async () => {
+  const app = await boot({ usage: { intervalMs: 100 } });
   const { key, apiKey } = await keyWith(app);
   await askTimes(app, key, 4);
   await until(async () => {
@@ -122,8 +122,8 @@ it('hours are kept for 7 days and days for 90, and older ones are removed', asyn
   await until(async () => (await rows()).length === 6);
 });
 
-it('usage: false counts nothing', async () => {
-  const app = await boot({ usage: false });
+it('usage.requests: false counts nothing', async () => {
+  const app = await boot({ usage: { requests: false } });
   const { key, apiKey } = await keyWith(app, { rateLimit: { limit: 1, windowSeconds: 3_600 } });
   await askTimes(app, key, 3);
   expect(await app.keys.usage(apiKey.id)).toEqual({ quota: null, hours: [], days: [] });

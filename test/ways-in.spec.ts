@@ -121,7 +121,11 @@ describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
       @Get()
       get() {}
     }
-    const app = await boot({ adapter, controllers: [Routes], options: { loopbackException: true } });
+    const app = await boot({
+      adapter,
+      controllers: [Routes],
+      options: { https: { loopbackException: true } },
+    });
     const credential = await bearer(app);
     const filler = (lines: number) => Array.from({ length: lines }, () => 'a:');
     const status = async (...lines: string[]) => (await rawGet(app.port, '/', lines)).status;
@@ -297,7 +301,7 @@ it('a request whose user is a getter that Fastify was given is filled all the sa
         useFactory: () => ({ type: 'postgres', entities: [ApiKey] }),
         dataSourceFactory: async () => new AppDataSource(database),
       }),
-      ApiKeyModule.forRoot({ lookUpTimeoutMs: 10_000 }),
+      ApiKeyModule.forRoot({ cache: { lookUpTimeoutMs: 10_000 } }),
     ],
     controllers: [Routes],
   }).compile();

@@ -79,18 +79,18 @@ export function oursWithThrottler(databaseUrl: string): DynamicModule {
 
 /** With nothing remembered: every request looks its key up. */
 export function oursCold(databaseUrl: string): DynamicModule {
-  return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cacheSize: 0 });
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cache: { size: 0 } });
 }
 
 /** The same, and however many of them find no valid key, each look-up is a statement of its own. */
 export function oursColdAlone(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
-  const alone = { ...options, cacheSize: 0, failedAttempts: { limit: null } };
+  const alone = { ...options, cache: { size: 0 }, failedAttempts: { limit: null } };
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), alone);
 }
 
 /** On a table of keys as Rails mints them, remembering so many. */
 export function oursOfSize(databaseUrl: string, cacheSize: number): DynamicModule {
-  return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cacheSize });
+  return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cache: { size: cacheSize } });
 }
 
 function wired(
@@ -103,7 +103,10 @@ function wired(
     module: OursModule,
     imports: [
       TypeOrmModule.forRoot({ ...connection(databaseUrl), entities: [ApiKey] }),
-      ApiKeyModule.forRoot({ lookUpTimeoutMs: LOOK_UP_TIMEOUT_MS, ...options }),
+      ApiKeyModule.forRoot({
+        ...options,
+        cache: { lookUpTimeoutMs: LOOK_UP_TIMEOUT_MS, ...options.cache },
+      }),
       ...more,
     ],
     controllers: [controller],

@@ -8,7 +8,10 @@ it('a SIGKILL loses no last use that was written, and prints how many millisecon
   const database = await createEmptyDatabase();
   const app = await startSample({
     DATABASE_URL: database,
-    API_KEY_OPTIONS: JSON.stringify({ lookUpTimeoutMs: 10_000, lastUsedIntervalMs: INTERVAL_MS }),
+    API_KEY_OPTIONS: JSON.stringify({
+      cache: { lookUpTimeoutMs: 10_000 },
+      usage: { lastUsedIntervalMs: INTERVAL_MS },
+    }),
   });
   const key = await demoKey(app);
   const use = async () => {

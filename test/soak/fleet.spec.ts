@@ -16,14 +16,14 @@ const DEFAULTS: readonly MemberSettings[] = [
   { adapter: 'express' },
   { adapter: 'fastify' },
   { adapter: 'express' },
-  { adapter: 'fastify', options: { lookUpTimeoutMs: 60_000 } },
+  { adapter: 'fastify', options: { cache: { lookUpTimeoutMs: 60_000 } } },
 ];
 const PATIENT = 3;
 const MIXED: readonly MemberSettings[] = [
-  { adapter: 'express', options: { leaseMs: 500, heartbeatMs: 100 } },
-  { adapter: 'fastify', options: { leaseMs: 1_000, cacheSize: 10 } },
-  { adapter: 'express', options: { leaseMs: 2_000 } },
-  { adapter: 'fastify', options: { leaseMs: 4_000 } },
+  { adapter: 'express', options: { cache: { leaseMs: 500, heartbeatMs: 100 } } },
+  { adapter: 'fastify', options: { cache: { leaseMs: 1_000, size: 10 } } },
+  { adapter: 'express', options: { cache: { leaseMs: 2_000 } } },
+  { adapter: 'fastify', options: { cache: { leaseMs: 4_000 } } },
 ];
 
 let fleet: Fleet;

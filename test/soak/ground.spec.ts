@@ -3,6 +3,7 @@ import { runningEmbeddedPostgres } from '../../src/embedded-postgres';
 import { createMigratedDatabase, createUser, sql } from '../support/database';
 import { inPlace, status } from '../support/embedded-place';
 import { bootOn, UNCACHED } from '../support/ground';
+import { layered } from '../support/layered';
 import { demoKey } from '../support/sample';
 import { until } from '../support/until';
 
@@ -46,7 +47,7 @@ it('a look-up that was given up is cancelled behind an agent that writes before 
   const database = await createMigratedDatabase();
   const userId = await createUser(database);
   const { query } = Client.prototype;
-  const ground = await bootOn(database, { options: { ...UNCACHED, lookUpTimeoutMs: 100 } });
+  const ground = await bootOn(database, { options: layered(UNCACHED, { cache: { lookUpTimeoutMs: 100 } }) });
   const { key } = await ground.keys.create({ userId, name: 'ci' });
   const holder = new Client({ connectionString: database });
   await holder.connect();

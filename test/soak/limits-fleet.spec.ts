@@ -10,7 +10,7 @@ const MANAGES = ['api-keys:write', 'orders:read'] as const;
 
 let fleet: Fleet;
 beforeAll(async () => {
-  const options = { lookUpTimeoutMs: 10_000, rateLimit: { storageTimeoutMs: 30_000 } };
+  const options = { cache: { lookUpTimeoutMs: 10_000 }, rateLimit: { storageTimeoutMs: 30_000 } };
   const env = { RATE_LIMIT_STORAGE: 'postgres' };
   fleet = await Fleet.start(
     (['express', 'fastify'] as const).map((adapter) => ({ adapter, isDirect: true, options, env })),

@@ -13,7 +13,11 @@ const DAY_S = 86_400;
 const DEFAULT_LIMIT = { limit: 100_000, windowSeconds: 60 };
 
 const MEMBERS: readonly MemberSettings[] = (['express', 'fastify', 'express', 'fastify'] as const).map(
-  (adapter) => ({ adapter, isDirect: true, options: { rateLimit: DEFAULT_LIMIT, lookUpTimeoutMs: 10_000 } }),
+  (adapter) => ({
+    adapter,
+    isDirect: true,
+    options: { rateLimit: DEFAULT_LIMIT, cache: { lookUpTimeoutMs: 10_000 } },
+  }),
 );
 
 let fleet: Fleet;

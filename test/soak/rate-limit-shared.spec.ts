@@ -99,7 +99,7 @@ const BURST = 20_000;
 async function burst(settings: Readonly<Record<string, string>>): Promise<number> {
   const members = Array.from({ length: 8 }, (_, i) => ({
     adapter: i % 2 ? ('express' as const) : ('fastify' as const),
-    options: { lookUpTimeoutMs: 60_000, rateLimit: { storageTimeoutMs: 60_000 } },
+    options: { cache: { lookUpTimeoutMs: 60_000 }, rateLimit: { storageTimeoutMs: 60_000 } },
     isDirect: true,
     env: settings,
   }));
@@ -130,7 +130,7 @@ withRedisServer('A Redis that is stopped in mid-load', () => {
     const fleet = await Fleet.start(
       ADAPTERS.map((adapter) => ({
         adapter,
-        options: { lookUpTimeoutMs: 60_000 },
+        options: { cache: { lookUpTimeoutMs: 60_000 } },
         isDirect: true,
         env: { REDIS_URL: own.url },
       })),

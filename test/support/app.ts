@@ -6,6 +6,7 @@ import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-
 import { AppDataSource } from '../../ormconfig';
 import { endWithFile, once } from './end-with-file';
 import { hostileOptions, leaveBehind } from './hostile';
+import { layered } from './layered';
 
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
@@ -35,16 +36,13 @@ export interface TestAppSettings {
 }
 
 /** That of a machine that may be busy with other tests: PostgreSQL may answer late where a test is not about that. */
-const PATIENT: ApiKeyOptions = { lookUpTimeoutMs: 10_000 };
+const PATIENT: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 } };
 
 /** Sends no statement by itself, for tests that count those of others. */
 export const QUIET: ApiKeyOptions = {
   audit: { refused: 'off' },
-  lastUsedIntervalMs: 3_600_000,
-  usageIntervalMs: 3_600_000,
-  leaseMs: 60_000,
-  heartbeatMs: 30_000,
-  lookUpTimeoutMs: 60_000,
+  usage: { lastUsedIntervalMs: 3_600_000, intervalMs: 3_600_000 },
+  cache: { leaseMs: 60_000, heartbeatMs: 30_000, lookUpTimeoutMs: 60_000 },
 };
 
 /** TypeORM and the library on a database of a test. */
@@ -66,7 +64,7 @@ export function libraryModules(
         return dataSource;
       },
     }),
-    ApiKeyModule.forRoot({ ...PATIENT, ...options }),
+    ApiKeyModule.forRoot(layered(PATIENT, options)),
   ];
 }
 

@@ -5,6 +5,7 @@ import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-
 import { Client, type Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import { endWithFile, once } from './end-with-file';
+import { layered } from './layered';
 import { until } from './until';
 
 /**
@@ -31,7 +32,7 @@ export interface GroundSettings {
 }
 
 /** That of a busy machine. */
-const PATIENT: ApiKeyOptions = { lookUpTimeoutMs: 10_000 };
+const PATIENT: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 } };
 
 /** One connection for all statements, so that a test knows which one the library gets. */
 export const ONE_CONNECTION = { extra: { max: 1 } };
@@ -40,15 +41,14 @@ export const ONE_CONNECTION = { extra: { max: 1 } };
  * Neither caches nor writes by itself, so that a test sees each statement where it was asked for.
  */
 export const UNCACHED: ApiKeyOptions = {
-  cacheSize: 0,
+  cache: { size: 0 },
   audit: { refused: 'off' },
-  usage: false,
-  lastUsedIntervalMs: 3_600_000,
+  usage: { requests: false, lastUsedIntervalMs: 3_600_000 },
 };
 
 /** Boots the library on ground that is not ours. */
 export async function bootOn(database: string, settings: GroundSettings = {}): Promise<Ground> {
-  const { typeorm = {}, prepare = () => {}, options, controllers = [], imports = [] } = settings;
+  const { typeorm = {}, prepare = () => {}, options = {}, controllers = [], imports = [] } = settings;
   const dataSourceFactory = async () => {
     const dataSource = new DataSource({
       type: 'postgres',
@@ -65,7 +65,7 @@ export async function bootOn(database: string, settings: GroundSettings = {}): P
   const module = await Test.createTestingModule({
     imports: [
       TypeOrmModule.forRootAsync({ useFactory, dataSourceFactory }),
-      ApiKeyModule.forRoot({ ...PATIENT, ...options }),
+      ApiKeyModule.forRoot(layered(PATIENT, options)),
       ...imports,
     ],
     controllers,

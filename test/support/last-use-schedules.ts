@@ -38,7 +38,7 @@ export interface Outcome {
 
 /** An instance that writes last uses when it is told to, or so often. */
 export function lastUsedInstance(database: string, lastUsedIntervalMs = ONE_HOUR_MS): Promise<TestApp> {
-  const options = { lastUsedIntervalMs, lookUpTimeoutMs: PATIENCE_MS };
+  const options = { usage: { lastUsedIntervalMs }, cache: { lookUpTimeoutMs: PATIENCE_MS } };
   return bootApp({ database, options, connectTimeoutMs: PATIENCE_MS });
 }
 

@@ -32,7 +32,7 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
     env: cleanEnv({
       PORT: '0',
       NODE_OPTIONS: `--require ${FIXTURES}/with-options.cjs --require ${FIXTURES}/jumping-clock.cjs`,
-      API_KEY_OPTIONS: '{"lookUpTimeoutMs":10000}',
+      API_KEY_OPTIONS: '{"cache":{"lookUpTimeoutMs":10000}}',
       ...env,
     }),
   });

@@ -44,7 +44,7 @@ export class ApiKeyGuard implements CanActivate {
     if (refused) return refused;
     const key = presentedCredential(head, this.options.headerName);
     const found = this.keys.admit(key, requestOf(context), this.authenticate, context);
-    return then(refuseLate(this.options.lookUpTimeoutMs, found), this.accept, context);
+    return then(refuseLate(this.options.cache.lookUpTimeoutMs, found), this.accept, context);
   };
 
   private readonly authenticate = (apiKey: ApiKey, context: ExecutionContext): Eventually<Authentication> => {

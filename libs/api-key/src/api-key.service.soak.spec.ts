@@ -18,12 +18,8 @@ beforeAll(async () => {
   app = await bootApp({
     database: await createMigratedDatabase(),
     options: {
-      cacheSize: CACHE_SIZE,
-      lookUpTimeoutMs: 60_000,
-      lastUsedIntervalMs: 3_600_000,
-      usageIntervalMs: 3_600_000,
-      leaseMs: 60_000,
-      heartbeatMs: 30_000,
+      cache: { size: CACHE_SIZE, lookUpTimeoutMs: 60_000, leaseMs: 60_000, heartbeatMs: 30_000 },
+      usage: { lastUsedIntervalMs: 3_600_000, intervalMs: 3_600_000 },
     },
     connectTimeoutMs: 60_000,
   });

@@ -147,7 +147,7 @@ export class ApiKeyService {
   ) {
     this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
     this.keys = new KeyJudge(this.digests, verification, attempts, digestWriter, options);
-    this.admission = new KeyAdmission(this.keys, options.lookUpTimeoutMs);
+    this.admission = new KeyAdmission(this.keys, options.cache.lookUpTimeoutMs);
     this.defaults = limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
       limit,
       windowSeconds: windowMs / 1_000,
@@ -225,13 +225,13 @@ export class ApiKeyService {
 
   /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
   noteUse({ id }: ApiKey): void {
-    if (this.options.lastUsed) this.lastUsed.note(id);
+    if (this.options.usage.lastUsed) this.lastUsed.note(id);
     this.usageCounter.note(id);
   }
 
   /**
    * How much a key is used, and what is left of its quota; null where there is no such key. What other instances have not written
-   * yet (`usageIntervalMs`) is missing.
+   * yet (`usage.intervalMs`) is missing.
    */
   async usage(id: string, acting: Acting = {}): Promise<ApiKeyUsage | null> {
     const apiKey = await this.get(id, acting);
@@ -244,7 +244,7 @@ export class ApiKeyService {
    * Has `loadUser` asked again for an owner: in this instance from now on, in the others once they hear of it, within
    * milliseconds. For changes outside of a users table that is watched (`watchUsers` of `apiKeyMigrations`).
    * @throws ApiKeyInputError where it is no owner
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the others cannot be told: they ask again after `userCacheMs`
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the others cannot be told: they ask again after `cache.userCacheMs`
    */
   async evictOwner(userId: string): Promise<void> {
     const owner = await this.storedOwner(userId, 'userId must name the owner');

@@ -60,15 +60,15 @@ export type {
 export { quotaOf, rateLimitOf } from './model/authority';
 export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
 export * from './model/scope-catalogue';
-export type {
-  ApiKeyOptions,
-  ApiKeyRootOptions,
-  AuditOptions,
-  EventTarget,
-} from './options/api-key.options';
+export type { ApiKeyOptions, ApiKeyRootOptions } from './options/api-key.options';
 export type { ApiKeyAsyncOptions, ApiKeyOptionsFactory } from './options/async-options';
+export type { AuditOptions, EventTarget } from './options/audit';
+export type { CacheOptions } from './options/cache';
+export type { FailedAttemptsOptions } from './options/failed-attempts';
+export type { HttpsOptions } from './options/https';
 export type { PepperOptions, PepperSecret } from './options/pepper';
-export type { FailedAttemptsOptions, RateLimitOptions, StorageFailurePolicy } from './options/rate-limit';
+export type { RateLimitOptions, StorageFailurePolicy } from './options/rate-limit';
+export type { UsageOptions } from './options/usage';
 export { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
 export { Cost, type RateLimitCost } from './rate-limit/route-limits';
 export { MemoryThrottlerStorage } from './rate-limit/storages/memory-storage';

@@ -3,7 +3,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import type { RefusedKey } from '../model/api-key.errors';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
 import { wordsOf } from '../model/error-words';
-import type { AuditOptions, EventTarget } from '../options/api-key.options';
+import type { EventTarget, ResolvedAuditOptions } from '../options/audit';
 import type { Announcer } from './announcer';
 import { EventQueue } from './event-queue';
 import { subjectOf, type Trail } from './trail';
@@ -28,7 +28,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
   private quietUntil = 0;
 
   constructor(
-    private readonly options: Readonly<Required<AuditOptions>>,
+    private readonly options: ResolvedAuditOptions,
     trail: Trail,
     private readonly announcer: Announcer,
   ) {

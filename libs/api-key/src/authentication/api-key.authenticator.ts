@@ -52,7 +52,7 @@ export class ApiKeyAuthenticator {
     const request = { ip: address ?? '' };
     try {
       const admitted = this.keys.admit(key, request, this.enter, caller);
-      const { apiKey, user } = await refuseLate(this.options.lookUpTimeoutMs, admitted);
+      const { apiKey, user } = await refuseLate(this.options.cache.lookUpTimeoutMs, admitted);
       this.keys.noteUse(apiKey);
       if (this.trail.hearsAccepted) this.trail.accepted(apiKey, caller);
       return { apiKey, user };

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { FailedAttemptsOptions } from '../options/rate-limit';
+import type { ResolvedFailedAttemptsOptions } from '../options/failed-attempts';
 import { MemoryThrottlerStorage } from '../rate-limit/storages/memory-storage';
 import type { LimitPolicy } from '../rate-limit/storages/sliding-window';
 import { addressBlock } from './address-block';
@@ -16,7 +16,7 @@ export class FailedAttempts {
   private quietUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
-    { limit, windowSeconds, maxAddresses }: Readonly<Required<FailedAttemptsOptions>>,
+    { limit, windowSeconds, maxAddresses }: ResolvedFailedAttemptsOptions,
     private readonly addressOf: (request: object) => string | null,
     private readonly now: () => number = () => performance.now(),
   ) {

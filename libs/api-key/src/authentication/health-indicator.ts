@@ -13,7 +13,7 @@ export class ApiKeyHealthIndicator {
   constructor(private readonly verification: Verification) {}
 
   /**
-   * Up while the lease is held, or else while the database answers a look-up within `lookUpTimeoutMs`. Without a lease each
+   * Up while the lease is held, or else while the database answers a look-up within `cache.lookUpTimeoutMs`. Without a lease each
    * request is a look-up: alert on `leaseHeld`, do not take the instance out for it. Never rejects.
    */
   async isHealthy<const Name extends string = 'apiKeys'>(

@@ -30,9 +30,9 @@ beforeAll(() => Logger.overrideLogger(false));
 beforeEach(async () => {
   database = await createMigratedDatabase();
   dataSource = await keysDataSource(database);
-  const options = resolveOptions({ leaseMs: 60_000, lookUpTimeoutMs: 60_000 });
+  const options = resolveOptions({ cache: { leaseMs: 60_000, lookUpTimeoutMs: 60_000 } });
   const door = new Database(dataSource);
-  verification = new Verification(door, new KeyStore(door, options.lookUpTimeoutMs), options);
+  verification = new Verification(door, new KeyStore(door, options.cache.lookUpTimeoutMs), options.cache);
   await verification.start();
   await until(() => verification.status.leaseHeld);
   [watched, noted] = [[], []];

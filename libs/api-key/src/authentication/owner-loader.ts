@@ -3,6 +3,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { type Eventually, isPending, rescue, settled, then } from '../model/eventually';
 import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { ResolvedCacheOptions } from '../options/cache';
 import type { Authentication } from '../transport/authenticated-request';
 
 /** How long a call of `loadUser` that does not settle keeps its place. */
@@ -19,7 +20,8 @@ export class OwnerLoader {
   private loads = 0;
 
   constructor(
-    private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser' | 'maxLookUps'>,
+    private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'> &
+      Pick<ResolvedCacheOptions, 'maxLookUps'>,
     private readonly memory: OwnerMemory,
     private readonly patienceMs: number = PATIENCE_MS,
   ) {}

@@ -30,9 +30,9 @@ export class HttpsRule implements OnApplicationBootstrap {
   ) {}
 
   onApplicationBootstrap(): void {
-    if (this.options.allowInsecureHttp)
+    if (this.options.https.allowInsecureHttp)
       this.logger.warn(
-        'allowInsecureHttp is on: API keys are accepted over plaintext HTTP from everywhere, and whoever listens on the way can use them.',
+        'https.allowInsecureHttp is on: API keys are accepted over plaintext HTTP from everywhere, and whoever listens on the way can use them.',
       );
   }
 
@@ -44,7 +44,7 @@ export class HttpsRule implements OnApplicationBootstrap {
   refuse(head: RequestHead, context: ExecutionContext): Promise<never> | null {
     if (this.transport.accepts(head)) return null;
     this.reportAdapter(head);
-    if (this.options.onPlaintextKey === 'refuse' || !this.transport.isSurelyPlaintext(head))
+    if (this.options.https.onPlaintextKey === 'refuse' || !this.transport.isSurelyPlaintext(head))
       throw refusal(null);
     return this.burnAndRefuse(head, context);
   }
@@ -55,13 +55,17 @@ export class HttpsRule implements OnApplicationBootstrap {
     this.isAdapterReported = true;
     this.logger.error(
       'A request that comes from an adapter and not from a connection is refused with HTTPS_REQUIRED. Its address is ' +
-        `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set allowInsecureHttp: true; else let the adapter set ` +
-        'request.socket.remoteAddress, and list it in trustProxy if its X-Forwarded-Proto is true (docs/https.md, "Serverless")',
+        `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set https.allowInsecureHttp: true; else let the adapter set ` +
+        'request.socket.remoteAddress, and list it in https.trustProxy if its X-Forwarded-Proto is true (docs/https.md, "Serverless")',
     );
   }
 
   private async burnAndRefuse(head: RequestHead, context: ExecutionContext): Promise<never> {
-    const burnt = inTime(this.options.lookUpTimeoutMs, this.burn(head, context), () => new Error('late'));
+    const burnt = inTime(
+      this.options.cache.lookUpTimeoutMs,
+      this.burn(head, context),
+      () => new Error('late'),
+    );
     throw refusal(await Promise.resolve(burnt).catch(() => null));
   }
 

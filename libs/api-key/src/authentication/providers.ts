@@ -19,7 +19,7 @@ export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   {
     provide: SecureTransport,
     inject: [API_KEY_OPTIONS],
-    useFactory: (options: ResolvedApiKeyOptions) => new SecureTransport(options),
+    useFactory: ({ https }: ResolvedApiKeyOptions) => new SecureTransport(https),
   },
   {
     provide: DigestWriter,
@@ -29,8 +29,8 @@ export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   {
     provide: OwnerLoader,
     inject: [API_KEY_OPTIONS, Verification],
-    useFactory: (options: ResolvedApiKeyOptions, { owners }: Verification) =>
-      new OwnerLoader(options, owners),
+    useFactory: ({ loadUser, cache }: ResolvedApiKeyOptions, { owners }: Verification) =>
+      new OwnerLoader({ loadUser, maxLookUps: cache.maxLookUps }, owners),
   },
   {
     provide: FailedAttempts,

@@ -8,10 +8,10 @@ export class HttpsCheck implements BootCheck {
   constructor(@Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions) {}
 
   warnings(): readonly string[] {
-    if (!this.options.loopbackException || process.env.NODE_ENV !== 'production') return [];
+    if (!this.options.https.loopbackException || process.env.NODE_ENV !== 'production') return [];
     return [
       'Plaintext from this machine is accepted: a proxy here that adds no header cannot be told from a local caller. ' +
-        'If there is one, set loopbackException: false',
+        'If there is one, set https.loopbackException: false',
     ];
   }
 }

@@ -9,7 +9,7 @@ const CLOCK = { monotonic: () => 1_000, wall: () => 1_000 };
 
 it('a million random digests of no key leave no more behind than the caps allow', async () => {
   const lease = new Lease(BOUND_MS, CLOCK);
-  const cache = new KeyCache(async () => null, lease, { cacheSize: 10_000, staleForMs: 0 }, CLOCK);
+  const cache = new KeyCache(async () => null, lease, { size: 10_000, staleForMs: 0 }, CLOCK);
   lease.begin();
   lease.renew(momentOf(CLOCK));
   const heapAfter = async (digests: number) => {

@@ -26,9 +26,7 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
 }
 
 /** A cache over look-ups that a test answers when it likes. */
-function build(
-  options: { cacheSize?: number; staleForMs?: number; session?: boolean; waits?: boolean } = {},
-) {
+function build(options: { size?: number; staleForMs?: number; session?: boolean; waits?: boolean } = {}) {
   const clock = new FakeClock();
   const lease = new Lease(BOUND_MS, clock);
   const asked: {
@@ -50,7 +48,7 @@ function build(
         fail: () => reject(new Error('away')),
       });
     });
-  const cache = new KeyCache(look, lease, { cacheSize: 10, staleForMs: 0, ...options }, clock);
+  const cache = new KeyCache(look, lease, { size: 10, staleForMs: 0, ...options }, clock);
   if (options.session !== false) {
     lease.begin();
     lease.renew(clock.moment());
@@ -99,7 +97,7 @@ it('a thousand requests of one cold key make one look-up, and share its failure'
 
 it.each([
   ['there is no session', { session: false }],
-  ['nothing is remembered', { cacheSize: 0 }],
+  ['nothing is remembered', { size: 0 }],
 ])('also where %s, a look-up that waits for a connection may be joined, until it is sent', async (_, options) => {
   const { cache, asked } = build({ ...options, waits: true });
   const [first, second] = [find(cache, 'd'), find(cache, 'd')];
@@ -265,7 +263,7 @@ it.each([
 });
 
 it('of keys that fell out nothing is left behind', async () => {
-  const { cache, asked } = build({ cacheSize: 3 });
+  const { cache, asked } = build({ size: 3 });
   for (let i = 0; i < 100; i++) {
     void cache.find(`d${i}`, 'alone');
     await asked[i]?.answer(stored(String(i)));
@@ -278,7 +276,7 @@ it('before the first look-up there is no rate of hits', () => {
 });
 
 it('memory is bounded, and a key that fell out can still be evicted and looked up', async () => {
-  const { cache, asked } = build({ cacheSize: 3 });
+  const { cache, asked } = build({ size: 3 });
   for (let i = 0; i < 100; i++) {
     void cache.find(`d${i}`, 'alone');
     await asked[i]?.answer(stored(String(i)));
@@ -308,7 +306,7 @@ it('nothing of a shared key can be changed by one request for the others', async
 });
 
 it('a size of 0 remembers nothing and lets nobody wait for another', async () => {
-  const { cache, asked } = build({ cacheSize: 0 });
+  const { cache, asked } = build({ size: 0 });
   void find(cache, 'd');
   void find(cache, 'd');
   await asked[0]?.answer(stored('1'));
@@ -348,7 +346,7 @@ it('what is found by a look-up during which the machine slept is not remembered'
 });
 
 it('a full cache forgets a key that changed as any other does', async () => {
-  const { cache, asked } = build({ cacheSize: 3 });
+  const { cache, asked } = build({ size: 3 });
   for (const id of ['1', '2', '3']) {
     void find(cache, `d${id}`);
     await asked.at(-1)?.answer(stored(id));

@@ -1,6 +1,7 @@
 import type { ApiKey } from '../model/api-key.entity';
 import type { Eventually } from '../model/eventually';
 import { RecallCache } from '../model/recall-cache';
+import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
@@ -24,14 +25,6 @@ export interface LookUp {
   readonly others: readonly string[];
   /** Called when the statement goes out. */
   readonly sent: () => void;
-}
-
-/** How much is remembered, and how long without a lease. */
-export interface KeyCacheOptions {
-  /** Keys, and as many digests that are known to be of none. */
-  readonly cacheSize: number;
-  /** Milliseconds that an entry is trusted without a lease; 0: not at all. */
-  readonly staleForMs: number;
 }
 
 interface Remembered {
@@ -85,10 +78,10 @@ export class KeyCache {
   constructor(
     private readonly look: (digest: string, how: LookUp) => Eventually<StoredKey | null>,
     private readonly lease: Lease,
-    private readonly options: KeyCacheOptions,
+    private readonly options: Pick<ResolvedCacheOptions, 'size' | 'staleForMs'>,
     private readonly clock: Clock,
   ) {
-    const max = Math.max(1, options.cacheSize);
+    const max = Math.max(1, options.size);
     this.unknown = new RecallCache(max);
     this.keys = new RecallCache(max, ({ id }, digest) => this.forgetDigest(id, digest));
   }
@@ -157,8 +150,8 @@ export class KeyCache {
 
   private mayJoin(flight: Flight, now: number): boolean {
     if (!flight.sent) return true;
-    const { cacheSize, staleForMs } = this.options;
-    if (cacheSize === 0) return false;
+    const { size, staleForMs } = this.options;
+    if (size === 0) return false;
     return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);
   }
 
@@ -232,7 +225,7 @@ export class KeyCache {
   }
 
   private mayRemember(begun: Begun): boolean {
-    if (begun.changed || this.options.cacheSize === 0) return false;
+    if (begun.changed || this.options.size === 0) return false;
     const now = this.clock.monotonic();
     const isOfLease = begun.session === this.lease.session && now - begun.askedAt < this.lease.boundMs;
     return isOfLease || this.isFresh(begun, now);

@@ -6,13 +6,13 @@ const USER_CACHE_MS = 500;
 const DEADLINE_MS = 200;
 
 /** A cache under a lease that is held, and the loads that a test answers when it likes. */
-function build(options: { cacheSize?: number; lookUpTimeoutMs?: number; userCacheMs?: number } = {}) {
+function build(options: { size?: number; lookUpTimeoutMs?: number; userCacheMs?: number } = {}) {
   const clock = { at: 1_000, monotonic: () => clock.at, wall: () => clock.at };
   const moment = () => ({ monotonic: clock.at, wall: clock.at });
   const lease = new Lease(BOUND_MS, clock);
   lease.begin();
   lease.renew(moment());
-  const defaults = { cacheSize: 10, lookUpTimeoutMs: 60_000, userCacheMs: USER_CACHE_MS };
+  const defaults = { size: 10, lookUpTimeoutMs: 60_000, userCacheMs: USER_CACHE_MS };
   const cache = new OwnerCache(lease, { ...defaults, ...options }, clock);
   const asked: { answer: (user: unknown) => Promise<void>; fail: () => Promise<void> }[] = [];
   const load = () =>
@@ -172,8 +172,8 @@ it('a time of 0 remembers nobody', () => {
 it.each([
   [3, 3],
   [0, 1],
-])('of many users no more are remembered than a size of %p allows', (cacheSize, kept) => {
-  const { cache } = build({ cacheSize });
+])('of many users no more are remembered than a size of %p allows', (size, kept) => {
+  const { cache } = build({ size });
   const ids = Array.from({ length: 100 }, (_, i) => String(i));
   for (const id of ids) void cache.find(id, () => id);
   expect(ids.filter((id) => cache.remembered(id))).toHaveLength(kept);

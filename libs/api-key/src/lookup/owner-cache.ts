@@ -1,6 +1,6 @@
 import { type Eventually, isPending } from '../model/eventually';
 import { RecallCache } from '../model/recall-cache';
-import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
 import type { Lease } from './lease';
 
@@ -28,10 +28,10 @@ export class OwnerCache {
 
   constructor(
     private readonly lease: Lease,
-    private readonly options: Pick<ResolvedApiKeyOptions, 'cacheSize' | 'lookUpTimeoutMs' | 'userCacheMs'>,
+    private readonly options: Pick<ResolvedCacheOptions, 'size' | 'lookUpTimeoutMs' | 'userCacheMs'>,
     private readonly clock: Clock,
   ) {
-    this.known = new RecallCache(Math.max(1, options.cacheSize));
+    this.known = new RecallCache(Math.max(1, options.size));
   }
 
   /** The user of an owner where it is remembered. */

@@ -9,13 +9,13 @@ export const LOOKUP_PROVIDERS: readonly Provider[] = [
   {
     provide: KeyStore,
     inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
-    useFactory: (database: Database, { lookUpTimeoutMs }: ResolvedApiKeyOptions) =>
-      new KeyStore(database, lookUpTimeoutMs),
+    useFactory: (database: Database, { cache }: ResolvedApiKeyOptions) =>
+      new KeyStore(database, cache.lookUpTimeoutMs),
   },
   {
     provide: Verification,
     inject: [API_KEY_DATABASE, KeyStore, API_KEY_OPTIONS],
-    useFactory: (database: Database, store: KeyStore, options: ResolvedApiKeyOptions) =>
-      new Verification(database, store, options),
+    useFactory: (database: Database, store: KeyStore, { cache }: ResolvedApiKeyOptions) =>
+      new Verification(database, store, cache),
   },
 ];

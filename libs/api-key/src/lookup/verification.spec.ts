@@ -5,7 +5,8 @@ import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { until } from '../../../../test/support/until';
 import { Database } from '../database/database';
-import { type ApiKeyOptions, resolveOptions } from '../options/api-key.options';
+import { resolveOptions } from '../options/api-key.options';
+import type { CacheOptions } from '../options/cache';
 import { KeyStore } from './key-store';
 import { Verification } from './verification';
 
@@ -28,8 +29,8 @@ afterEach(async () => {
   await dataSource.destroy();
 });
 
-async function start(options: ApiKeyOptions = {}): Promise<Verification> {
-  const resolved = resolveOptions({ lookUpTimeoutMs: 60_000, ...options });
+async function start(options: CacheOptions = {}): Promise<Verification> {
+  const resolved = resolveOptions({ cache: { lookUpTimeoutMs: 60_000, ...options } }).cache;
   const door = new Database(dataSource);
   const store = new KeyStore(door, resolved.lookUpTimeoutMs);
   const verification = new Verification(door, store, resolved);
@@ -39,7 +40,7 @@ async function start(options: ApiKeyOptions = {}): Promise<Verification> {
   return verification;
 }
 
-async function warm(options: ApiKeyOptions = {}): Promise<Verification> {
+async function warm(options: CacheOptions = {}): Promise<Verification> {
   const verification = await start({ leaseMs: 60_000, heartbeatMs: 50, ...options });
   await until(() => verification.status.leaseHeld);
   return verification;
@@ -90,7 +91,7 @@ it.each([
 
 it('no more are looked up at once than may, and the next ones once these are done', async () => {
   await insert('d');
-  const verification = await start({ maxLookUps: 2, cacheSize: 0 });
+  const verification = await start({ maxLookUps: 2, size: 0 });
   const found = await whileLocked(async () => {
     const under = Promise.all([verification.find('d'), verification.find('e')]);
     expect(() => verification.find('f')).toThrow(expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }));
@@ -114,7 +115,7 @@ it('meanwhile a key that is remembered is found', async () => {
 });
 
 it('look-ups that go out together are none of those', async () => {
-  const verification = await start({ maxLookUps: 1, cacheSize: 0 });
+  const verification = await start({ maxLookUps: 1, size: 0 });
   expect(await Promise.all(['a', 'b', 'c'].map((digest) => verification.find(digest, 'together')))).toEqual([
     null,
     null,
@@ -168,7 +169,7 @@ it('a notification that anything may have changed forgets keys and users, and a 
 
 it('without a cache nobody listens, and nothing is remembered', async () => {
   await insert('d');
-  const verification = await start({ cacheSize: 0 });
+  const verification = await start({ size: 0 });
   await verification.find('d');
   expect(verification.remembered('d')).toBeUndefined();
   expect(verification.status).toEqual({
@@ -186,7 +187,7 @@ it('without a cache nobody listens, and nothing is remembered', async () => {
   ).toEqual([]);
 });
 
-it.each<[ApiKeyOptions, number]>([
+it.each<[CacheOptions, number]>([
   [{ leaseMs: 2_000, serveCachedForMs: 0 }, 2_000],
   [{ leaseMs: 2_000, serveCachedForMs: 5_000 }, 5_000],
   [{ leaseMs: 2_000, staleForMs: 9_000 }, 9_000],
@@ -223,7 +224,7 @@ it('nobody listens any more once it has ended', async () => {
 });
 
 it('it can judge while the database answers, and while the lease holds', async () => {
-  const [cold, held] = [await start({ cacheSize: 0 }), await warm()];
+  const [cold, held] = [await start({ size: 0 }), await warm()];
   expect([await cold.canJudge(), await held.canJudge()]).toEqual([true, true]);
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
   expect([await cold.canJudge(), await held.canJudge()]).toEqual([false, true]);

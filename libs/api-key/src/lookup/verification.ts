@@ -2,7 +2,7 @@ import type { OnApplicationShutdown } from '@nestjs/common';
 import type { Database } from '../database/database';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { type Eventually, settled } from '../model/eventually';
-import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type KnownKey, type LookUp, type LookUpWay } from './key-cache';
 import { KeyStore, type StoredKey } from './key-store';
@@ -49,7 +49,7 @@ export class Verification implements OnApplicationShutdown {
   constructor(
     private readonly database: Database,
     private readonly store: KeyStore,
-    private readonly options: ResolvedApiKeyOptions,
+    private readonly options: ResolvedCacheOptions,
     clock: Clock = SYSTEM_CLOCK,
   ) {
     const { leaseMs, heartbeatMs, serveCachedForMs } = options;
@@ -61,7 +61,7 @@ export class Verification implements OnApplicationShutdown {
     );
     this.owners = new OwnerCache(this.lease, options, clock);
     this.feed =
-      options.cacheSize === 0
+      options.size === 0
         ? null
         : new RevocationFeed(
             database,

@@ -12,7 +12,7 @@ export interface ApiKeyMigrationOptions {
   /**
    * Adds triggers to `usersTable`: if the row of a user changes or is deleted, every instance evicts
    * what `loadUser` returned. Needs `usersTable`, whose key is `id`. Default: no triggers; users are
-   * loaded again after `userCacheMs`.
+   * loaded again after `cache.userCacheMs`.
    */
   watchUsers?: boolean | WatchUsersOptions;
 }

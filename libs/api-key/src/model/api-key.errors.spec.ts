@@ -113,9 +113,9 @@ describe('the challenge', () => {
 describe('the message of HTTPS_REQUIRED', () => {
   it.each([
     'https://',
-    'trustProxy',
+    'https.trustProxy',
     'X-Forwarded-Proto: https',
-    'allowInsecureHttpFrom',
+    'https.allowInsecureHttpFrom',
   ])('names a way out: %s', (wayOut) => {
     expect(new ApiKeyRefusal('HTTPS_REQUIRED').message).toContain(wayOut);
   });

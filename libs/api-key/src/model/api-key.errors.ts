@@ -58,7 +58,7 @@ const REFUSALS = {
     status: 403,
     message:
       'API keys are accepted over HTTPS only. Call the https:// URL. For operators: behind a TLS-terminating proxy, list ' +
-      'its address in trustProxy and let it send "X-Forwarded-Proto: https"; for a private network, list it in allowInsecureHttpFrom; on a serverless platform, see the log.',
+      'its address in https.trustProxy and let it send "X-Forwarded-Proto: https"; for a private network, list it in https.allowInsecureHttpFrom; on a serverless platform, see the log.',
   },
   IP_NOT_ALLOWED: {
     status: 403,

@@ -1,30 +1,35 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Peppers } from '../credential/digest';
-import { type FieldChecks, fieldsFit, isWhole, must } from './checks';
+import { type Check, isWhole, oneOf, rule, section, trueOrFalse } from './checks';
 
-/** A pepper: 32 to 1,024 bytes, text counts as UTF-8. */
+/** A pepper: 32 to 1,024 bytes. Text is read as UTF-8. */
 export type PepperSecret = string | Uint8Array;
 
-/** Secrets, kept outside of the database, without which its table is of no use: neither to test a guessed key nor to write one in. */
+/**
+ * Secrets that are kept outside of the database. Without them, its table neither tests a guessed key
+ * nor takes a key of an attacker's own.
+ */
 export interface PepperOptions {
   /**
-   * Newest first, up to 10. Keys are stored as HMAC-SHA-256 under the first; those under another still work, and are rewritten when
-   * they are used.
+   * Newest first, up to 10. Keys are stored as HMAC-SHA-256 under the first. Keys under another one
+   * still work, and are rewritten when they are used.
    */
   secrets: readonly PepperSecret[];
   /**
-   * One that comes next, for a rolling deployment: keys that other instances store under it work here already, and stay so. Once each
-   * instance has it, it goes to the front of `secrets`. Default: none.
+   * The next secret, for a rolling deployment: keys that other instances store under it work here
+   * and are not rewritten. Once each instance has it, move it to the front of `secrets`.
+   * Default: none.
    */
   upcoming?: PepperSecret | null;
   /**
-   * What becomes of keys that are stored without a pepper, as before there was one. `adopt`: they work, and are rewritten when they
-   * are used. `refuse`: they do not work any more, so that nobody can write one into the table. Default `adopt`.
+   * What happens to keys that are stored without a pepper, from before there was one. `adopt`: they
+   * work, and are rewritten when they are used. `refuse`: they no longer work, so that nobody can
+   * write one into the table. Default `adopt`.
    */
   unpeppered?: 'adopt' | 'refuse';
   /**
-   * Where the table is one of a Rails app: true says that the app shall not be able to check keys made or used here any more, for it
-   * knows no pepper. Without it, the boot stops there. Default false.
+   * For a table that a Rails app shares, whose boot stops without it: true accepts that the Rails app
+   * can no longer check keys made or used here, because it knows no pepper. Default false.
    */
   lockOutRails?: boolean;
 }
@@ -39,23 +44,31 @@ const MIN_BYTES = 32;
 const MAX_BYTES = 1_024;
 const MAX_SECRETS = 10;
 
-const CHECKS: FieldChecks<PepperOptions> = {
-  secrets: (value) =>
-    Array.isArray(value) && value.length <= MAX_SECRETS && Array.from(value).every(isSecret),
-  upcoming: (value) => value === null || isSecret(value),
-  unpeppered: (value) => value === 'adopt' || value === 'refuse',
-  lockOutRails: (value) => typeof value === 'boolean',
+const secretWords = `a text or Buffer of ${MIN_BYTES} to ${MAX_BYTES} bytes`;
+
+const checkFields = section<PepperOptions>({
+  secrets: rule(
+    (value) => Array.isArray(value) && value.length <= MAX_SECRETS && Array.from(value).every(isSecret),
+    `a list of at most ${MAX_SECRETS} secrets, newest first, each ${secretWords}`,
+  ),
+  upcoming: rule((value) => value === null || isSecret(value), `${secretWords}, or null`),
+  unpeppered: oneOf('adopt', 'refuse'),
+  lockOutRails: trueOrFalse,
+});
+
+const checkTogether = rule(
+  (value) => isConsistent(value as PepperOptions),
+  'an object with a list { secrets } and in it, or in { upcoming }, one secret at least and none twice; ' +
+    'unpeppered: "refuse" needs one in { secrets }',
+);
+
+export const checkPepper: Check = (value, name) => {
+  if (value === null) return [];
+  const problems = checkFields(value, name);
+  return problems.length > 0 ? problems : checkTogether(value, name);
 };
 
-export function checkPepper(value: unknown): string | undefined {
-  return must(
-    value === null || (fieldsFit(value, CHECKS) && isConsistent(value as PepperOptions)),
-    `{ secrets } up to ${MAX_SECRETS} texts or Buffers of ${MIN_BYTES} to ${MAX_BYTES} bytes, newest first, { upcoming } one more or ` +
-      'null, none of them twice and one at least, { unpeppered } "adopt" or, with secrets, "refuse", { lockOutRails } true or false',
-  );
-}
-
-/** What keys are stored under where there is no pepper. */
+/** What keys are stored under if there is no pepper. */
 export const UNPEPPERED: Peppers = Object.freeze({ known: Object.freeze([null]), upcoming: null });
 
 export function resolvePepper(options: PepperOptions | null): Pepper | null {

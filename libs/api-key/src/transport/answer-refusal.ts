@@ -42,7 +42,7 @@ export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: str
 export function refuseLate<T>(deadlineMs: number, found: Eventually<T>): Eventually<T> {
   if (!isPending(found)) return found;
   return inTime(deadlineMs, found, () => {
-    const cause = new Error(`no answer within ${deadlineMs} ms (lookUpTimeoutMs)`);
+    const cause = new Error(`no answer within ${deadlineMs} ms (cache.lookUpTimeoutMs)`);
     return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
   });
 }

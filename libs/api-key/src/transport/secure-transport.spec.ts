@@ -1,5 +1,6 @@
 import type { RefusalCode } from '../model/api-key.errors';
-import { type ApiKeyOptions, resolveOptions } from '../options/api-key.options';
+import { resolveOptions } from '../options/api-key.options';
+import type { HttpsOptions } from '../options/https';
 import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 import { SecureTransport } from './secure-transport';
 
@@ -32,14 +33,13 @@ function expressRequest({ address, encrypted, listensOn = TCP, headers = {} }: F
   return { socket, headers: { host: 'localhost:3000', ...headers } } as unknown as ApiKeyRequest;
 }
 
-function outcomeOf(request: ApiKeyRequest, options: ApiKeyOptions = {}): 'accepted' | RefusalCode {
-  return new SecureTransport(resolveOptions(options)).accepts(nodeRequest(request))
+function outcomeOf(request: ApiKeyRequest, options: HttpsOptions = {}): 'accepted' | RefusalCode {
+  return new SecureTransport(resolveOptions({ https: options }).https).accepts(nodeRequest(request))
     ? 'accepted'
     : 'HTTPS_REQUIRED';
 }
 
-const outcome = (request: FakeRequest, options?: ApiKeyOptions) =>
-  outcomeOf(expressRequest(request), options);
+const outcome = (request: FakeRequest, options?: HttpsOptions) => outcomeOf(expressRequest(request), options);
 
 describe('a TLS connection', () => {
   it.each([...REMOTE, ...LOOPBACK])('from %s is accepted', (address) => {
@@ -365,11 +365,13 @@ describe('allowInsecureHttp', () => {
 });
 
 describe('what is refused is known to be plaintext', () => {
-  const isSure = (request: FakeRequest, options: ApiKeyOptions) =>
-    new SecureTransport(resolveOptions(options)).isSurelyPlaintext(nodeRequest(expressRequest(request)));
-  const proxied: ApiKeyOptions = { trustProxy: ['192.0.2.10'] };
+  const isSure = (request: FakeRequest, options: HttpsOptions) =>
+    new SecureTransport(resolveOptions({ https: options }).https).isSurelyPlaintext(
+      nodeRequest(expressRequest(request)),
+    );
+  const proxied: HttpsOptions = { trustProxy: ['192.0.2.10'] };
 
-  it.each<[boolean, string, FakeRequest, ApiKeyOptions]>([
+  it.each<[boolean, string, FakeRequest, HttpsOptions]>([
     [true, 'from another machine, without a trace of a proxy', { address: '192.0.2.10' }, {}],
     [false, 'from a trusted proxy that says nothing', { address: '192.0.2.10' }, proxied],
     [false, 'from this machine', { address: '127.0.0.1' }, { loopbackException: false }],

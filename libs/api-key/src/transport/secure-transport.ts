@@ -1,7 +1,7 @@
 import { type BlockList, type Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressList, listHas } from '../model/ip-address';
-import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { ResolvedHttpsOptions } from '../options/https';
 import type { RequestHead } from './request-head';
 
 type AnySocket = NonNullable<RequestHead['socket']>;
@@ -25,7 +25,7 @@ export class SecureTransport {
 
   constructor(
     private readonly options: Pick<
-      ResolvedApiKeyOptions,
+      ResolvedHttpsOptions,
       'trustProxy' | 'allowInsecureHttp' | 'allowInsecureHttpFrom' | 'loopbackException'
     >,
   ) {

@@ -9,12 +9,12 @@ export const USAGE_PROVIDERS: readonly Provider[] = [
   {
     provide: UsageCounter,
     inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
-    useFactory: (database: Database, options: ResolvedApiKeyOptions) => new UsageCounter(database, options),
+    useFactory: (database: Database, { usage }: ResolvedApiKeyOptions) => new UsageCounter(database, usage),
   },
   {
     provide: LastUsedWriter,
     inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
-    useFactory: (database: Database, { lastUsedIntervalMs }: ResolvedApiKeyOptions) =>
-      new LastUsedWriter(database, lastUsedIntervalMs),
+    useFactory: (database: Database, { usage }: ResolvedApiKeyOptions) =>
+      new LastUsedWriter(database, usage.lastUsedIntervalMs),
   },
 ];

@@ -1,7 +1,7 @@
 import { briefTransaction } from '../database/brief-transaction';
 import type { Database } from '../database/database';
 import { IntervalWriter } from '../database/interval-writer';
-import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { ResolvedUsageOptions } from '../options/usage';
 import { removeOldUsage } from './report';
 
 /** How often what is too old is removed. */
@@ -23,20 +23,20 @@ export class UsageCounter extends IntervalWriter {
 
   constructor(
     private readonly database: Database,
-    private readonly options: Pick<ResolvedApiKeyOptions, 'usage' | 'usageIntervalMs'>,
+    private readonly options: Pick<ResolvedUsageOptions, 'requests' | 'intervalMs'>,
     private readonly now: () => number = () => performance.now(),
   ) {
-    super('The usage of keys', options.usageIntervalMs);
+    super('The usage of keys', options.intervalMs);
   }
 
   /** Counts a request of a valid key. No I/O. */
   note(id: string): void {
-    if (this.options.usage) this.usesOf(id).requests += 1;
+    if (this.options.requests) this.usesOf(id).requests += 1;
   }
 
   /** Counts that a limit or quota refused it. No I/O. */
   noteLimited(id: string): void {
-    if (this.options.usage) this.usesOf(id).limited += 1;
+    if (this.options.requests) this.usesOf(id).limited += 1;
   }
 
   /** Whether a key has been used since the last write. */

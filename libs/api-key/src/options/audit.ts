@@ -1,0 +1,63 @@
+import type { ApiKeyEventSink } from '../model/api-key.event';
+import { milliseconds, rule, section, wholeNumber, withDefaults } from './checks';
+
+/** Where events of requests go: the table, Nest's logger, nowhere, or a sink of the application. */
+export type EventTarget = 'table' | 'log' | 'off' | ApiKeyEventSink;
+
+/** Where events go. Each field that is omitted keeps its default. */
+export interface AuditOptions {
+  /**
+   * Refused requests whose key was judged. `table` writes them in batches, off the request's path;
+   * `log` warns. Default `table`.
+   */
+  refused?: EventTarget;
+  /** Accepted requests. `log` logs at level debug. Default `log`. */
+  accepted?: EventTarget;
+  /**
+   * A sink of the application for changes of keys. The table gets them anyway, in the transaction of
+   * the change. Default null.
+   */
+  changes?: ApiKeyEventSink | null;
+  /**
+   * How many events of requests may wait to be written, 1 to 1,000,000. More are dropped and counted.
+   * Default 1,000.
+   */
+  queueSize?: number;
+  /** Milliseconds between two writes of those events, 10 to 3,600,000. Default 1,000. */
+  flushIntervalMs?: number;
+}
+
+/** The section after defaults and checks, frozen. */
+export type ResolvedAuditOptions = Readonly<Required<AuditOptions>>;
+
+const DEFAULTS: ResolvedAuditOptions = {
+  refused: 'table',
+  accepted: 'log',
+  changes: null,
+  queueSize: 1_000,
+  flushIntervalMs: 1_000,
+};
+
+const target = rule(
+  (value) => value === 'table' || value === 'log' || value === 'off' || isSink(value),
+  '"table", "log", "off" or a sink, which is an object with a method record',
+);
+
+export const checkAudit = section<AuditOptions>({
+  refused: target,
+  accepted: target,
+  changes: rule(
+    (value) => value === null || isSink(value),
+    'a sink, which is an object with a method record, or null',
+  ),
+  queueSize: wholeNumber(1, 1_000_000),
+  flushIntervalMs: milliseconds(10, 3_600_000),
+});
+
+export function resolveAudit(given?: AuditOptions): ResolvedAuditOptions {
+  return withDefaults(DEFAULTS, given);
+}
+
+function isSink(value: unknown): boolean {
+  return typeof (value as ApiKeyEventSink | null)?.record === 'function';
+}
