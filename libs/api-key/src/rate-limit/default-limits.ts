@@ -1,5 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ThrottlerModuleOptions } from '@nestjs/throttler';
+import type { DefaultRate } from '../model/authority';
 import { MAX_LIMIT } from '../model/limits';
 import type { LimitPolicy } from './storages/sliding-window';
 
@@ -17,6 +18,15 @@ export interface DefaultLimit {
  */
 export class DefaultLimits {
   constructor(readonly limits: readonly DefaultLimit[]) {}
+
+  /** What they mean for who may give a key which limit. */
+  get rates(): readonly DefaultRate[] {
+    return this.limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
+      limit,
+      windowSeconds: windowMs / 1_000,
+      isConditional: skipIf !== undefined,
+    }));
+  }
 }
 
 /** The limit of the module, or else the throttlers of `ThrottlerModule`. */
