@@ -29,13 +29,18 @@ import { ApiKeyAuthenticator } from './authentication/api-key.authenticator';
 import { DigestWriter } from './authentication/digest-writer';
 import { FailedAttempts } from './authentication/failed-attempts';
 import { ApiKeyHealthIndicator } from './authentication/health-indicator';
+import { KeyVerifier } from './authentication/key-verifier';
 import { OwnerLoader } from './authentication/owner-loader';
-import { HttpsRule } from './authentication/plaintext-keys';
+import { PlaintextKeys } from './authentication/plaintext-keys';
+import { RefusalDelay } from './authentication/refusal-delay';
 import { BootCheck } from './boot/boot-check';
 import { DeadlineCheck } from './boot/deadline-check';
 import { PepperCheck } from './boot/pepper-check';
+import { KeyDigests } from './credential/digest';
 import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './database/data-source';
 import { Database } from './database/database';
+import { KeyChanges } from './keys/key-changes';
+import { Revocations } from './keys/revocation';
 import { KeyStore } from './lookup/key-store';
 import { Verification } from './lookup/verification';
 import { ApiKey } from './model/api-key.entity';
@@ -46,6 +51,7 @@ import {
   type ResolvedApiKeyOptions,
   resolveOptions,
 } from './options/api-key.options';
+import { UNPEPPERED } from './options/pepper';
 import { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
 import { DefaultLimits, defaultLimits } from './rate-limit/default-limits';
 import { KeyLimits } from './rate-limit/key-limits';
@@ -55,8 +61,8 @@ import { QuotaStorage } from './rate-limit/storages/quota-storage';
 import { RouteInventory } from './routes/route-inventory';
 import { ScopesGuard } from './routes/scopes.guard';
 import { exposeThrough } from './transport/authenticated-request';
-import { addressOf } from './transport/http-exchange';
 import { SecureTransport } from './transport/secure-transport';
+import { KeyUses } from './usage/key-uses';
 import { LastUsedWriter } from './usage/last-used-writer';
 import { UsageCounter } from './usage/usage-counter';
 
@@ -150,7 +156,11 @@ function wire(
       ScopesGuard,
       ApiKeyAuthenticator,
       ApiKeyHealthIndicator,
-      HttpsRule,
+      KeyVerifier,
+      RefusalDelay,
+      PlaintextKeys,
+      Revocations,
+      KeyUses,
       BootCheck,
       RouteInventory,
       Announcer,
@@ -165,6 +175,17 @@ function wire(
           { audit }: ResolvedApiKeyOptions,
           verification: Verification,
         ) => new ChangeTrail(database, trail, announcer, audit.changes, (id) => verification.evict(id)),
+      ),
+      made(
+        KeyChanges,
+        [ChangeTrail, DefaultLimits, API_KEY_OPTIONS],
+        (changes: ChangeTrail, { rates }: DefaultLimits, { rateLimit }: ResolvedApiKeyOptions) =>
+          new KeyChanges(changes, rates, rateLimit.windowSeconds),
+      ),
+      made(
+        KeyDigests,
+        [API_KEY_OPTIONS],
+        ({ pepper }: ResolvedApiKeyOptions) => new KeyDigests(pepper ?? UNPEPPERED),
       ),
       made(
         RequestTrail,
@@ -217,7 +238,7 @@ function wire(
       made(
         FailedAttempts,
         [API_KEY_OPTIONS],
-        ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts, addressOf),
+        ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts),
       ),
       made(
         DefaultLimits,
@@ -252,7 +273,7 @@ function wire(
       KeyLimits,
       OwnerLoader,
       SecureTransport,
-      HttpsRule,
+      PlaintextKeys,
       LastUsedWriter,
       RequestTrail,
     ],
