@@ -4,9 +4,9 @@ const ROOMS = {
     mutate: ['libs/api-key/src/credential/*.ts'],
     specs: ['libs/api-key/src/credential/!(fuzz).spec.ts'],
   },
-  verification: {
-    mutate: ['libs/api-key/src/verification/*.ts'],
-    specs: ['libs/api-key/src/verification/*.spec.ts'],
+  lookup: {
+    mutate: ['libs/api-key/src/lookup/*.ts'],
+    specs: ['libs/api-key/src/lookup/*.spec.ts'],
   },
   guards: {
     mutate: ['libs/api-key/src/*.guard.ts'],

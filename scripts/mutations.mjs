@@ -6,88 +6,88 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const VERIFICATION = 'libs/api-key/src/verification';
+const LOOKUP = 'libs/api-key/src/lookup';
 
 const NO_LEASE = {
   rule: 'what is remembered is trusted only while the lease holds, compared at each use',
-  file: `${VERIFICATION}/lease.ts`,
+  file: `${LOOKUP}/lease.ts`,
   from: 'return now - heartbeat.monotonic < this.boundMs && this.clock.wall() - heartbeat.wall < this.boundMs;',
   to: 'return now >= 0;',
 };
 const NO_WAIT = {
   rule: 'everywhere waits as long as any instance may trust what it remembers',
-  file: `${VERIFICATION}/trust-bound.ts`,
+  file: `${LOOKUP}/trust-bound.ts`,
   from: 'await delay(Math.max(0, committedAt + bound - performance.now()));',
   to: 'await delay(Math.min(0, committedAt + bound));',
 };
 const NO_NEW_SESSION = {
   rule: 'each listening session begins with nothing remembered and nothing under way',
-  file: `${VERIFICATION}/revocation-feed.ts`,
+  file: `${LOOKUP}/revocation-feed.ts`,
   from: 'this.lease.begin();\n    this.listener.clear();',
   to: 'if (!this.lease.isHeld()) this.lease.begin();\n    this.lease["open"] = true;',
 };
 const NO_EVICTION = {
   rule: 'a notification evicts the key',
-  file: `${VERIFICATION}/revocation-feed.ts`,
+  file: `${LOOKUP}/revocation-feed.ts`,
   from: 'else this.listener.evict(payload);',
   to: '',
 };
 const NO_EVICTION_IF_FULL = {
   rule: 'a full cache evicts a key that changed as any other does',
-  file: `${VERIFICATION}/key-cache.ts`,
+  file: `${LOOKUP}/key-cache.ts`,
   from: "const digest = this.digests.get(id) ?? '';",
   to: "if (this.keys.size >= this.options.cacheSize) return undefined;\n    const digest = this.digests.get(id) ?? '';",
 };
 const LONG_DEADLINE = {
   rule: 'a look-up is given up after lookUpTimeoutMs',
-  file: 'libs/api-key/src/transport/answer-refusal.ts',
-  from: 'return inTime(deadlineMs, found,',
-  to: 'return inTime(15 * deadlineMs, found,',
+  file: 'libs/api-key/src/authentication/api-key.authenticator.ts',
+  from: 'await inTime(this.options.lookUpTimeoutMs, found,',
+  to: 'await inTime(15 * this.options.lookUpTimeoutMs, found,',
 };
 const LONG_LEASE = {
   rule: 'nothing is trusted for longer than the lease',
-  file: `${VERIFICATION}/lease.ts`,
+  file: `${LOOKUP}/lease.ts`,
   from: 'return now - heartbeat.monotonic < this.boundMs && this.clock.wall() - heartbeat.wall < this.boundMs;',
   to: 'return now - heartbeat.monotonic < 10 * this.boundMs;',
 };
 const NO_CLOSED_FLIGHT = {
   rule: 'what is found by a look-up that an eviction overtook is not remembered',
-  file: `${VERIFICATION}/key-cache.ts`,
+  file: `${LOOKUP}/key-cache.ts`,
   from: 'this.keys.delete(digest);\n    for (const flight of this.underWay) flight.changed = true;',
   to: 'this.keys.delete(digest);',
 };
 const JOIN_OVERTAKEN = {
   rule: 'nobody joins a look-up that an eviction overtook',
-  file: `${VERIFICATION}/key-cache.ts`,
+  file: `${LOOKUP}/key-cache.ts`,
   from: 'flight.changed = true;\n    this.flights.clear();',
   to: 'flight.changed = true;',
 };
 const JOIN_OLD = {
   rule: 'nobody joins a look-up that is as old as a lease, or of a lease that ended',
-  file: `${VERIFICATION}/key-cache.ts`,
+  file: `${LOOKUP}/key-cache.ts`,
   from: 'return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);',
   to: 'return now >= 0 && staleForMs >= 0;',
 };
 const NO_DELETE_NOTE = {
   rule: 'a deleted row is told, whoever deletes it',
   file: 'libs/api-key/src/migrations/revocation-feed.migration.ts',
-  from: 'notify}(channel, OLD.id::text);\n      ELSIF $',
-  to: "notify}(channel, 'u:');\n      ELSIF $",
+  from: 'key_id := OLD.id::text;',
+  to: "key_id := CASE WHEN TG_OP = 'DELETE' THEN '0' ELSE OLD.id::text END;",
 };
 const NO_USER_TIME = {
-  file: `${VERIFICATION}/owner-cache.ts`,
+  file: `${LOOKUP}/owner-cache.ts`,
   from: 'now - askedAt < this.options.userCacheMs',
   to: 'now >= askedAt',
 };
 const NO_WATCH = {
   also: NO_USER_TIME,
   file: 'libs/api-key/src/migrations/watch-users.migration.ts',
-  from: "ELSE 'u:' || OLD.id END",
-  to: "ELSE '' END",
+  from: "THEN 'u:' || user_id ELSE",
+  to: "THEN 'u:' ELSE",
 };
 const NO_RAISE = {
   rule: 'an instance says how long it trusts before it does',
-  file: `${VERIFICATION}/revocation-feed.ts`,
+  file: `${LOOKUP}/revocation-feed.ts`,
   from: 'session.run(raiseTrust(tables.trust), [this.options.trustMs]),',
   to: "session.run('SELECT', void [raiseTrust, tables] ?? []),",
 };
@@ -113,31 +113,31 @@ const NO_RETRY = {
 };
 const NO_CLEAR = {
   rule: 'a heartbeat that reads of a silent change forgets everything',
-  file: `${VERIFICATION}/heartbeats.ts`,
+  file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: 'void this.silentChanges;',
 };
 const LATE_CLEAR = {
   rule: 'it does so before it renews the lease',
-  file: `${VERIFICATION}/heartbeats.ts`,
+  file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: 'if (silentChanges !== this.silentChanges) queueMicrotask(() => this.listener.clear());',
 };
 const NOTIFIED_ONLY = {
   rule: 'a heartbeat renews the lease once its silent changes are read',
-  file: `${VERIFICATION}/heartbeats.ts`,
+  file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (!notified || !read) return;',
   to: 'if (!notified && read) return;',
 };
 const READ_ONLY = {
   rule: 'a heartbeat renews the lease once its notification has arrived',
-  file: `${VERIFICATION}/heartbeats.ts`,
+  file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (!notified || !read) return;',
   to: 'if (notified && !read) return;',
 };
 const UNKNOWN_BEGINNING = {
   rule: 'a session reads the silent changes before it forgets everything, so that it misses none after',
-  file: `${VERIFICATION}/heartbeats.ts`,
+  file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: "if (silentChanges !== this.silentChanges && this.silentChanges !== '') this.listener.clear();",
 };
@@ -152,7 +152,7 @@ const SEQUENCE = {
     from: `INSERT INTO \${schema}.api_key_silent_changes (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING`,
     to: "SELECT nextval('public.api_key_silent_changes')",
     also: {
-      file: `${VERIFICATION}/silent-changes.ts`,
+      file: `${LOOKUP}/silent-changes.ts`,
       from: "coalesce(string_agg(concat_ws(' ', xact, extract(epoch FROM at)), ',' ORDER BY xact, at), '')",
       to: 'last_value || is_called::text',
     },
@@ -160,30 +160,30 @@ const SEQUENCE = {
 };
 const SAME_AGAIN = {
   rule: 'forgetting silent changes leaves a trace that no session takes for what there was before',
-  file: `${VERIFICATION}/silent-changes.ts`,
+  file: `${LOOKUP}/silent-changes.ts`,
   from: 'WHERE EXISTS (SELECT FROM forgotten)',
   to: 'WHERE false',
 };
-const LIFECYCLE = 'libs/api-key/src/lifecycle';
+const KEYS = 'libs/api-key/src/keys';
 const NO_OWNER_LOCK = {
   rule: 'changes of the keys of an owner come one after the other',
-  file: `${LIFECYCLE}/owner-lock.ts`,
+  file: `${KEYS}/owner-lock.ts`,
   from: '::regclass::oid::bigint)`;',
   to: '::regclass::oid::bigint + (random() * 1e9)::bigint)`;',
 };
 const STALE_ACTOR = {
   rule: 'the key that acts is judged as it is under the lock',
-  file: `${LIFECYCLE}/lock-key.ts`,
+  file: `${KEYS}/lock-key.ts`,
   from: 'refuseUnlessHeld(locked.apiKey, needs);\n  return locked.apiKey;',
   to: 'refuseUnlessHeld(locked.apiKey, needs);\n  return apiKey;',
 };
 const EARLY_CLOCK = {
   rule: 'whether the key that acts has expired is read after its row is locked',
-  file: `${LIFECYCLE}/lock-key.ts`,
+  file: `${KEYS}/lock-key.ts`,
   from: 'ORDER BY id FOR NO KEY UPDATE`',
   to: 'ORDER BY id`',
   also: {
-    file: `${LIFECYCLE}/lock-key.ts`,
+    file: `${KEYS}/lock-key.ts`,
     from: 'k WHERE id = ANY ($1::bigint[])`',
     to: 'k WHERE id = ANY ($1::bigint[]) FOR NO KEY UPDATE`',
   },
@@ -196,19 +196,19 @@ const NO_SECOND_TRY = {
 };
 const NO_NEEDS = {
   rule: 'the key that acts holds the scope that the change needs when it is made',
-  file: `${LIFECYCLE}/lock-key.ts`,
+  file: `${KEYS}/lock-key.ts`,
   from: 'if (missing.length === 0) return;',
   to: 'if (missing.length >= 0) return;',
 };
 const CHANGED_FIELDS_ONLY = {
   rule: 'if a bound widens, the whole result is judged',
-  file: `${LIFECYCLE}/update-key.ts`,
+  file: `${KEYS}/update-key.ts`,
   from: 'refuseExcess(judged, bound, { defaults, isShared: isCountedOn(before, actor, change) });',
   to: 'void [judged, bound];',
 };
 const REVIVAL = {
   rule: 'what has expired or has a successor lives no longer by a key',
-  file: `${LIFECYCLE}/update-key.ts`,
+  file: `${KEYS}/update-key.ts`,
   from: 'refuseRevival(target, changes);\n    refuseExcess',
   to: 'void refuseRevival;\n    refuseExcess',
 };
@@ -226,19 +226,19 @@ const EXCUSED_BY_ANCESTOR = {
 };
 const NO_SHARE = {
   rule: 'a changed limit reaches all that the key made',
-  file: `${LIFECYCLE}/update-key.ts`,
+  file: `${KEYS}/update-key.ts`,
   from: 'await shareChangedLimits(change, apiKey);',
   to: 'void [shareChangedLimits, apiKey];',
 };
 const NO_LINEAGE_LOCK = {
   rule: 'revoke with descendants locks all owners of the lineage',
-  file: `${LIFECYCLE}/end-keys.ts`,
+  file: `${KEYS}/end-keys.ts`,
   from: 'for (const owner of others) locked.add(await lockOwner(change, owner));',
   to: 'for (const owner of others) locked.add(owner);\n    void lockOwner;',
 };
 const NO_CLOSURE = {
   rule: 'a revocation searches on from each key that it finds, for a full list lacks the oldest ancestors',
-  file: `${LIFECYCLE}/descendants.ts`,
+  file: `${KEYS}/descendants.ts`,
   from: 'for (const id of await madeBy(table, ids, MAX_ANCESTORS)) if (!found.has(id)) next.add(id);',
   to: 'void [ids, next, MAX_ANCESTORS];',
 };
@@ -246,8 +246,8 @@ const NO_CLOSURE = {
 const EDGES = 'test/authority-edges.spec.ts';
 
 const FULL_QUEUE = 'test/full-queue.spec.ts';
-const FEED = `${VERIFICATION}/revocation-feed.spec.ts`;
-const HEARTBEATS = `${VERIFICATION}/heartbeats.spec.ts`;
+const FEED = `${LOOKUP}/revocation-feed.spec.ts`;
+const HEARTBEATS = `${LOOKUP}/heartbeats.spec.ts`;
 
 /** Which test shows which rule; in `test/soak/fleet.spec.ts` where no other file is named. */
 const SHOWN = [
@@ -274,10 +274,10 @@ const SHOWN = [
   [NO_RAISE, 'although the feed of number 3 is stalled'],
   [
     LONG_DEADLINE,
-    'is refused with 503 after lookUpTimeoutMs',
-    'libs/api-key/src/transport/answer-refusal.spec.ts',
+    'with 503 after lookUpTimeoutMs',
+    'libs/api-key/src/authentication/api-key.authenticator.spec.ts',
   ],
-  [LONG_LEASE, 'a lease counts from when the heartbeat was sent', `${VERIFICATION}/lease.spec.ts`],
+  [LONG_LEASE, 'a lease counts from when the heartbeat was sent', `${LOOKUP}/lease.spec.ts`],
   [NO_SILENCE, 'a DELETE typed into psql succeeds', FULL_QUEUE],
   [NO_MARK, 'a DELETE typed into psql succeeds', FULL_QUEUE],
   [NO_RETRY, 'fills up between a change and its commit', FULL_QUEUE],
