@@ -29,12 +29,6 @@ const ROOMS = {
   cli: ['index'],
   management: ['index'],
 };
-/** These verify and revoke through the service, until that stands below them. */
-const ABOVE_THE_SERVICE = [
-  'api-key.guard',
-  'authentication/api-key.authenticator',
-  'authentication/plaintext-keys',
-];
 /** What a room may import of Node and of packages, if not everything. */
 const PACKAGES = { credential: ['node:crypto$', 'node:zlib$'] };
 
@@ -112,14 +106,6 @@ export default defineConfig(
     },
   },
   ...Object.keys(ROOMS).map(room),
-  arrows(
-    'What uses the service',
-    ABOVE_THE_SERVICE.map((file) => `${LIBRARY}/${file}.ts`),
-    [
-      '\\./(?!api-key)',
-      ...['api-key.service', ...reach('authentication')].map((to) => pathTo('(\\.{1,2}/)+', to)),
-    ],
-  ),
   {
     files: [`${LIBRARY}/**/*.ts`],
     ignores: [

@@ -40,9 +40,9 @@ const NO_EVICTION_IF_FULL = {
 };
 const LONG_DEADLINE = {
   rule: 'a look-up is given up after lookUpTimeoutMs',
-  file: 'libs/api-key/src/transport/answer-refusal.ts',
-  from: 'return inTime(deadlineMs, found,',
-  to: 'return inTime(15 * deadlineMs, found,',
+  file: 'libs/api-key/src/authentication/api-key.authenticator.ts',
+  from: 'await inTime(this.options.lookUpTimeoutMs, found,',
+  to: 'await inTime(15 * this.options.lookUpTimeoutMs, found,',
 };
 const LONG_LEASE = {
   rule: 'nothing is trusted for longer than the lease',
@@ -71,8 +71,8 @@ const JOIN_OLD = {
 const NO_DELETE_NOTE = {
   rule: 'a deleted row is told, whoever deletes it',
   file: 'libs/api-key/src/migrations/revocation-feed.migration.ts',
-  from: 'notify}(channel, OLD.id::text);\n      ELSIF $',
-  to: "notify}(channel, 'u:');\n      ELSIF $",
+  from: 'key_id := OLD.id::text;',
+  to: "key_id := CASE WHEN TG_OP = 'DELETE' THEN '0' ELSE OLD.id::text END;",
 };
 const NO_USER_TIME = {
   file: `${LOOKUP}/owner-cache.ts`,
@@ -82,8 +82,8 @@ const NO_USER_TIME = {
 const NO_WATCH = {
   also: NO_USER_TIME,
   file: 'libs/api-key/src/migrations/watch-users.migration.ts',
-  from: "ELSE 'u:' || OLD.id END",
-  to: "ELSE '' END",
+  from: "THEN 'u:' || user_id ELSE",
+  to: "THEN 'u:' ELSE",
 };
 const NO_RAISE = {
   rule: 'an instance says how long it trusts before it does',
@@ -164,26 +164,26 @@ const SAME_AGAIN = {
   from: 'WHERE EXISTS (SELECT FROM forgotten)',
   to: 'WHERE false',
 };
-const LIFECYCLE = 'libs/api-key/src/lifecycle';
+const KEYS = 'libs/api-key/src/keys';
 const NO_OWNER_LOCK = {
   rule: 'changes of the keys of an owner come one after the other',
-  file: `${LIFECYCLE}/owner-lock.ts`,
+  file: `${KEYS}/owner-lock.ts`,
   from: '::regclass::oid::bigint)`;',
   to: '::regclass::oid::bigint + (random() * 1e9)::bigint)`;',
 };
 const STALE_ACTOR = {
   rule: 'the key that acts is judged as it is under the lock',
-  file: `${LIFECYCLE}/lock-key.ts`,
+  file: `${KEYS}/lock-key.ts`,
   from: 'refuseUnlessHeld(locked.apiKey, needs);\n  return locked.apiKey;',
   to: 'refuseUnlessHeld(locked.apiKey, needs);\n  return apiKey;',
 };
 const EARLY_CLOCK = {
   rule: 'whether the key that acts has expired is read after its row is locked',
-  file: `${LIFECYCLE}/lock-key.ts`,
+  file: `${KEYS}/lock-key.ts`,
   from: 'ORDER BY id FOR NO KEY UPDATE`',
   to: 'ORDER BY id`',
   also: {
-    file: `${LIFECYCLE}/lock-key.ts`,
+    file: `${KEYS}/lock-key.ts`,
     from: 'k WHERE id = ANY ($1::bigint[])`',
     to: 'k WHERE id = ANY ($1::bigint[]) FOR NO KEY UPDATE`',
   },
@@ -196,19 +196,19 @@ const NO_SECOND_TRY = {
 };
 const NO_NEEDS = {
   rule: 'the key that acts holds the scope that the change needs when it is made',
-  file: `${LIFECYCLE}/lock-key.ts`,
+  file: `${KEYS}/lock-key.ts`,
   from: 'if (missing.length === 0) return;',
   to: 'if (missing.length >= 0) return;',
 };
 const CHANGED_FIELDS_ONLY = {
   rule: 'if a bound widens, the whole result is judged',
-  file: `${LIFECYCLE}/update-key.ts`,
+  file: `${KEYS}/update-key.ts`,
   from: 'refuseExcess(judged, bound, { defaults, isShared: isCountedOn(before, actor, change) });',
   to: 'void [judged, bound, isCountedOn];',
 };
 const REVIVAL = {
   rule: 'what has expired or has a successor lives no longer by a key',
-  file: `${LIFECYCLE}/update-key.ts`,
+  file: `${KEYS}/update-key.ts`,
   from: 'refuseRevival(target, changes);\n    refuseExcess',
   to: 'void refuseRevival;\n    refuseExcess',
 };
@@ -226,19 +226,19 @@ const EXCUSED_BY_ANCESTOR = {
 };
 const NO_SHARE = {
   rule: 'a changed limit reaches all that the key made',
-  file: `${LIFECYCLE}/update-key.ts`,
+  file: `${KEYS}/update-key.ts`,
   from: 'await shareChangedLimits(change, apiKey);',
   to: 'void [shareChangedLimits, apiKey];',
 };
 const NO_LINEAGE_LOCK = {
   rule: 'revoke with descendants locks all owners of the lineage',
-  file: `${LIFECYCLE}/end-keys.ts`,
+  file: `${KEYS}/end-keys.ts`,
   from: 'for (const owner of others) locked.add(await lockOwner(change, owner));',
   to: 'for (const owner of others) locked.add(owner);\n    void lockOwner;',
 };
 const NO_CLOSURE = {
   rule: 'a revocation searches on from each key that it finds, for a full list lacks the oldest ancestors',
-  file: `${LIFECYCLE}/descendants.ts`,
+  file: `${KEYS}/descendants.ts`,
   from: 'for (const id of await madeBy(table, ids, MAX_ANCESTORS)) if (!found.has(id)) next.add(id);',
   to: 'void [ids, next, MAX_ANCESTORS];',
 };
@@ -274,8 +274,8 @@ const SHOWN = [
   [NO_RAISE, 'although the feed of number 3 is stalled'],
   [
     LONG_DEADLINE,
-    'is refused with 503 after lookUpTimeoutMs',
-    'libs/api-key/src/transport/answer-refusal.spec.ts',
+    'with 503 after lookUpTimeoutMs',
+    'libs/api-key/src/authentication/api-key.authenticator.spec.ts',
   ],
   [LONG_LEASE, 'a lease counts from when the heartbeat was sent', `${LOOKUP}/lease.spec.ts`],
   [NO_SILENCE, 'a DELETE typed into psql succeeds', FULL_QUEUE],

@@ -36,6 +36,8 @@ const WRONG = [
   [`${LIBRARY}/api-key.service.ts`, './migrations/triggers'],
   [`${LIBRARY}/routes/scopes.guard.ts`, '../api-key.service'],
   [`${LIBRARY}/api-key.guard.ts`, './api-key.module'],
+  [`${LIBRARY}/api-key.guard.ts`, './api-key.service'],
+  [`${LIBRARY}/authentication/api-key.authenticator.ts`, '../api-key.service'],
   [`${LIBRARY}/cli/index.ts`, '../api-key.service'],
   [`${LIBRARY}/cli/index.ts`, '../keys/prune'],
   [`${LIBRARY}/management/index.ts`, '../model/api-key.errors'],

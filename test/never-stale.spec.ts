@@ -1,8 +1,10 @@
 import { Controller, Get } from '@nestjs/common';
 import {
   ApiKeyAuth,
+  ApiKeyGuard,
   ApiKeyHealthIndicator,
   type ApiKeyOptions,
+  ApiKeyThrottlerGuard,
   CurrentUser,
   type IssuedApiKey,
 } from 'nestjs-api-key';
@@ -453,4 +455,17 @@ describe('the health indicator, in the shape of Terminus,', () => {
     await proxy.cut();
     await proxy.mend();
   });
+});
+
+it('a request whose key and owner are cached passes the guards without a promise', async () => {
+  const app = await instance({ cache: { leaseMs: 60_000 }, rateLimit: { limit: 1_000 } });
+  const { key } = await issue(app);
+  const decided = [ApiKeyGuard, ApiKeyThrottlerGuard].map((guard) =>
+    jest.spyOn(guard.prototype, 'canActivate'),
+  );
+  await until(async () => {
+    expect(await status(app, key)).toBe(200);
+    return decided.every((spy) => spy.mock.results.at(-1)?.value === true);
+  });
+  jest.restoreAllMocks();
 });

@@ -1,23 +1,16 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
-import { ApiKeyService } from './api-key.service';
-import { RequestTrail } from './audit/request-trail';
-import { requireAllowedAddress } from './authentication/allowed-address';
-import { OwnerLoader } from './authentication/owner-loader';
-import { HttpsRule } from './authentication/plaintext-keys';
-import type { ApiKey } from './model/api-key.entity';
-import { type Eventually, rescue, then } from './model/eventually';
+import { ApiKeyAuthenticator } from './authentication/api-key.authenticator';
+import { PlaintextKeys } from './authentication/plaintext-keys';
+import { ApiKeyRefusal } from './model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './options/api-key.options';
 import { RouteAccesses } from './routes/route-access';
 import { NeedsKey } from './routes/scopes.decorator';
-import { requireAllHeaders } from './transport/all-headers';
-import { refuse, refuseLate } from './transport/answer-refusal';
-import {
-  type Authentication,
-  attachAuthentication,
-  authenticationOf,
-} from './transport/authenticated-request';
-import { addressOf, callerOf, requestOf } from './transport/http-exchange';
-import { presentedCredential } from './transport/presented-credential';
+import { answer } from './transport/answer-refusal';
+import { attachAuthentication, authenticationOf } from './transport/authenticated-request';
+import { callerOf, headOf, requestOf } from './transport/http-exchange';
+import { type PresentedCredential, presentedCredential } from './transport/presented-credential';
+import type { RequestHead } from './transport/request-head';
+import { SecureTransport } from './transport/secure-transport';
 
 /** Lets a request in whose API key is valid, and hangs `request.apiKey` and `request.user` on it. */
 @Injectable()
@@ -26,39 +19,40 @@ export class ApiKeyGuard implements CanActivate {
   private readonly routes = new RouteAccesses();
 
   constructor(
-    private readonly keys: ApiKeyService,
-    private readonly owners: OwnerLoader,
-    private readonly https: HttpsRule,
-    private readonly trail: RequestTrail,
+    private readonly authenticator: ApiKeyAuthenticator,
+    private readonly transport: SecureTransport,
+    private readonly plaintext: PlaintextKeys,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
+  /** Without a promise if the key is cached. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic || authenticationOf(requestOf(context))) return true;
-    return rescue(this.enter, this.refuse, context);
+    const head = headOf(requestOf(context));
+    const presented = presentedCredential(head, this.options.headerName);
+    if (presented.kind !== 'credential' || !this.transport.accepts(head))
+      return this.authenticate(context, head, presented);
+    const known = this.authenticator.recall(presented.value, callerOf(context));
+    if (known === undefined) return this.authenticate(context, head, presented);
+    attachAuthentication(requestOf(context), known);
+    return true;
   }
 
-  private readonly enter = (context: ExecutionContext): Eventually<boolean> => {
-    const head = requireAllHeaders(requestOf(context));
-    const refused = this.https.refuse(head, context);
-    if (refused) return refused;
-    const key = presentedCredential(head, this.options.headerName);
-    const found = this.keys.admit(key, requestOf(context), this.authenticate, context);
-    return then(refuseLate(this.options.cache.lookUpTimeoutMs, found), this.accept, context);
-  };
-
-  private readonly authenticate = (apiKey: ApiKey, context: ExecutionContext): Eventually<Authentication> => {
-    if (apiKey.allowedIps !== null) requireAllowedAddress(addressOf(requestOf(context)), apiKey);
-    return this.owners.authentication(apiKey);
-  };
-
-  private readonly accept = (found: Authentication, context: ExecutionContext): boolean => {
-    attachAuthentication(requestOf(context), found);
-    this.keys.noteUse(found.apiKey);
-    if (this.trail.hearsAccepted) this.trail.accepted(found.apiKey, callerOf(context));
-    return true;
-  };
-
-  private readonly refuse = (error: unknown, context: ExecutionContext): never =>
-    refuse(error, context, this.options.realm, this.trail);
+  private async authenticate(
+    context: ExecutionContext,
+    head: RequestHead,
+    presented: PresentedCredential,
+  ): Promise<boolean> {
+    const from = callerOf(context);
+    try {
+      const isBelieved = presented.kind !== 'incomplete';
+      if (isBelieved && !this.transport.accepts(head)) await this.plaintext.refuse(head, from);
+      if (presented.kind === 'none') throw new ApiKeyRefusal('MISSING_API_KEY');
+      const key = presented.kind === 'credential' ? presented.value : null;
+      attachAuthentication(requestOf(context), await this.authenticator.lookUp(key, from));
+      return true;
+    } catch (error) {
+      return answer(error, context, this.options.realm);
+    }
+  }
 }

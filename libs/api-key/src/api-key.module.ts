@@ -15,7 +15,7 @@ import { RequestTrail } from './audit/request-trail';
 import { ApiKeyAuthenticator } from './authentication/api-key.authenticator';
 import { ApiKeyHealthIndicator } from './authentication/health-indicator';
 import { OwnerLoader } from './authentication/owner-loader';
-import { HttpsRule } from './authentication/plaintext-keys';
+import { PlaintextKeys } from './authentication/plaintext-keys';
 import { AUTHENTICATION_PROVIDERS } from './authentication/providers';
 import { requireUsableModule } from './boot/application-check';
 import { BOOT_PROVIDERS } from './boot/providers';
@@ -103,7 +103,7 @@ const OF_GUARDS = [
   KeyLimits,
   OwnerLoader,
   SecureTransport,
-  HttpsRule,
+  PlaintextKeys,
   LastUsedWriter,
   RequestTrail,
 ];

@@ -1,27 +1,16 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type Change, ChangeTrail } from './audit/change-trail';
+import { ChangeTrail } from './audit/change-trail';
 import { RequestTrail } from './audit/request-trail';
 import { Trail } from './audit/trail';
-import { DigestWriter } from './authentication/digest-writer';
-import { FailedAttempts } from './authentication/failed-attempts';
-import { type Enter, KeyAdmission } from './authentication/key-admission';
-import { type InvalidKeyReason, isInvalid, KeyJudge } from './authentication/key-verifier';
+import { type InvalidKeyReason, isInvalid, KeyVerifier } from './authentication/key-verifier';
 import { KeyDigests } from './credential/digest';
 import { API_KEY_DATABASE } from './database/data-source';
 import type { Database } from './database/database';
-import type { Session } from './database/session';
 import { isUnfit, refuseMisfit, refuseUnavailable } from './database/store-errors';
 import { storedOwner } from './database/stored-owner';
+import { actingAsStored } from './keys/acting-as-stored';
 import { createKey } from './keys/create-key';
-import { countLiveDescendants } from './keys/descendants';
-import {
-  deleteKey,
-  type Ended,
-  type Revocation,
-  type RevocationScope,
-  revokeKey,
-  revokeKeysOf,
-} from './keys/end-keys';
+import { deleteKey, type Revocation, revokeKeysOf } from './keys/end-keys';
 import { type ImportOptions, type ImportReport, importInBatches } from './keys/import-batches';
 import {
   type ApiKeyFields,
@@ -36,24 +25,20 @@ import {
   ownerIdOf,
   type UpdateApiKeyInput,
 } from './keys/input';
-import type { KeyChange } from './keys/key-change';
+import { KeyChanges } from './keys/key-changes';
 import { keyById, pageOfKeys } from './keys/list-keys';
 import type { IssuedApiKey, MintOptions } from './keys/new-key';
 import { pruneEvents, pruneKeys } from './keys/prune';
+import { Revocations, type RevokeOptions, reasonOf } from './keys/revocation';
 import { rotateKey } from './keys/rotate-key';
 import { updateKey } from './keys/update-key';
-import { outliveTrust } from './lookup/trust-bound';
 import { Verification, type VerificationStatus } from './lookup/verification';
 import { type Acting, ownerOf } from './model/acting';
 import type { ApiKey } from './model/api-key.entity';
-import { ApiKeyInputError, ApiKeyRefusal } from './model/api-key.errors';
+import { ApiKeyInputError } from './model/api-key.errors';
 import type { RecordedApiKeyEvent } from './model/api-key.event';
-import type { DefaultRate } from './model/authority';
-import type { Eventually } from './model/eventually';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './options/api-key.options';
-import { UNPEPPERED } from './options/pepper';
-import { DefaultLimits } from './rate-limit/default-limits';
-import { LastUsedWriter } from './usage/last-used-writer';
+import { KeyUses } from './usage/key-uses';
 import { type ApiKeyUsage, usageOf } from './usage/report';
 import { UsageCounter } from './usage/usage-counter';
 
@@ -79,22 +64,6 @@ export interface RotateOptions {
   expiresAt?: Date | null;
 }
 
-/** Why a key is revoked. */
-export interface RevokeOptions {
-  /** For the trail: 1 to 255 characters, none of them a control character. */
-  reason?: string;
-  /**
-   * Whether to answer only once no instance can accept the key in a request that starts then, whatever has failed in between: it
-   * takes as long as instances may trust what they remember, 2 s by default. Without it, they hear of it within milliseconds.
-   */
-  everywhere?: boolean;
-  /**
-   * Whether all that the key made, or that was rotated from it, ends with it, also what is being
-   * made meanwhile, and also if its own row is gone. Default false.
-   */
-  descendants?: boolean;
-}
-
 /** What is removed for good. */
 export interface PruneOptions {
   /** Keys that expired or were revoked more than so many days ago, 0 to 36,500. Default 90. */
@@ -117,7 +86,6 @@ export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhe
 }
 
 const NO_OWNER = 'userId must be text; leave it out to list the keys of all owners';
-const NO_ACTOR = 'the acting owner or key must be named; leave it out to act for nobody';
 const DEFAULT_LIMIT = 50;
 const DEFAULT_OVERLAP_SECONDS = 86_400;
 const DEFAULT_PRUNE_DAYS = 90;
@@ -127,32 +95,21 @@ const DEFAULT_EVENT_PRUNE_DAYS = 365;
 @Injectable()
 export class ApiKeyService {
   private readonly catalogue: readonly string[] | null;
-  private readonly digests: KeyDigests;
-  private readonly keys: KeyJudge;
-  private readonly admission: KeyAdmission;
-  private readonly defaults: readonly DefaultRate[];
 
   constructor(
     @Inject(API_KEY_DATABASE) private readonly database: Database,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
+    private readonly digests: KeyDigests,
+    private readonly verifier: KeyVerifier,
     private readonly verification: Verification,
-    private readonly lastUsed: LastUsedWriter,
-    private readonly trail: Trail,
-    private readonly changes: ChangeTrail,
-    private readonly requests: RequestTrail,
-    attempts: FailedAttempts,
+    private readonly uses: KeyUses,
     private readonly usageCounter: UsageCounter,
-    digestWriter: DigestWriter,
-    { limits }: DefaultLimits,
+    private readonly trail: Trail,
+    private readonly changeTrail: ChangeTrail,
+    private readonly changes: KeyChanges,
+    private readonly revocations: Revocations,
+    private readonly requests: RequestTrail,
   ) {
-    this.digests = new KeyDigests(options.pepper ?? UNPEPPERED);
-    this.keys = new KeyJudge(this.digests, verification, attempts, digestWriter, options);
-    this.admission = new KeyAdmission(this.keys, options.cache.lookUpTimeoutMs);
-    this.defaults = limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
-      limit,
-      windowSeconds: windowMs / 1_000,
-      isConditional: skipIf !== undefined,
-    }));
     this.catalogue = options.scopes && Object.keys(options.scopes);
   }
 
@@ -174,7 +131,9 @@ export class ApiKeyService {
     const userId = await this.storedOwner(input.userId, 'userId must name the owner of the key');
     if (owner !== null && userId !== owner)
       throw new ApiKeyInputError(['userId names another owner than the one who acts']);
-    return this.make(by, (change) => createKey(change, { ...input, userId }, this.mint)).catch(refuseMisfit);
+    return this.changes
+      .make(by, (change) => createKey(change, { ...input, userId }, this.mint))
+      .catch(refuseMisfit);
   }
 
   /**
@@ -190,7 +149,7 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
    */
   async verify(key: unknown): Promise<VerifyResult> {
-    const found = await this.keys.judge(key, null);
+    const found = this.verifier.recall(key) ?? (await this.verifier.verify(key, null));
     return isInvalid(found) ? { ok: false, reason: found.reason } : { ok: true, apiKey: found };
   }
 
@@ -199,34 +158,15 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
    */
   async authenticate(key: unknown): Promise<ApiKey | null> {
-    const found = await this.keys.judge(key, null);
+    const found = this.verifier.recall(key) ?? (await this.verifier.verify(key, null));
     if (isInvalid(found)) return null;
     this.noteUse(found);
     return found;
   }
 
-  /**
-   * Lets in who presents a raw key that is valid now; at once where it is remembered. Its use is not noted yet. A key that is well-formed
-   * and refused as INVALID_API_KEY takes 10 to 20 ms, whatever the reason, also where it was `enter` that refused it, unless that itself
-   * takes longer.
-   * @param request that presents it: its address tells whose failed attempts count together
-   * @param enter what else is asked of a valid key; its answer is that of `admit`
-   * @param about handed on to `enter`
-   * @throws ApiKeyRefusal `INVALID_API_KEY`, with the reason for the trail; `KEY_STORE_UNAVAILABLE` as `verify`
-   */
-  admit<Entered, About>(
-    key: unknown,
-    request: object,
-    enter: Enter<Entered, About>,
-    about: About,
-  ): Eventually<Entered> {
-    return this.admission.admit(key, request, enter, about);
-  }
-
   /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
   noteUse({ id }: ApiKey): void {
-    if (this.options.usage.lastUsed) this.lastUsed.note(id);
-    this.usageCounter.note(id);
+    this.uses.note(id);
   }
 
   /**
@@ -290,7 +230,7 @@ export class ApiKeyService {
     checkChanges(changes, this.catalogue, new Date());
     const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
     if (keyId === null) return null;
-    return this.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseMisfit);
+    return this.changes.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseMisfit);
   }
 
   /**
@@ -307,7 +247,9 @@ export class ApiKeyService {
     const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
     if (keyId === null) return null;
     const rotation = { overlapSeconds, expiresAt };
-    return this.make(by, (change) => rotateKey(change, keyId, rotation, this.mint)).catch(refuseUnavailable);
+    return this.changes
+      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint))
+      .catch(refuseUnavailable);
   }
 
   /**
@@ -319,16 +261,8 @@ export class ApiKeyService {
    * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile;
    *   `KEY_STORE_UNAVAILABLE` if the database fails
    */
-  async revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<Revocation | null> {
-    const reason = reasonOf(options);
-    const { descendants = false, everywhere = false } = options;
-    const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
-    if (keyId === null) return null;
-    const ended = await this.revokeOne(keyId, { reason, descendants }, by);
-    if (!ended) return null;
-    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId);
-    if (everywhere) await this.outliveTrust();
-    return { ...ended, liveDescendants };
+  revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<Revocation | null> {
+    return this.revocations.revoke(id, options, acting);
   }
 
   /**
@@ -346,9 +280,9 @@ export class ApiKeyService {
     const userId = await this.storedOwner(input.userId, 'userId must name the owner of the keys');
     if (owner !== null && owner !== userId) return [];
     const revoked = await this.changes
-      .makeRegardless((session) => revokeKeysOf(this.changeOf(session, by), userId, reason))
+      .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason))
       .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
-    if (input.everywhere) await this.outliveTrust();
+    if (input.everywhere) await this.revocations.outliveTrust();
     return revoked;
   }
 
@@ -359,7 +293,7 @@ export class ApiKeyService {
   async delete(id: string, acting: Acting = {}): Promise<boolean> {
     const [keyId, by] = [keyIdOf(id), await this.asStored(acting)];
     if (keyId === null) return false;
-    return this.make(by, (change) => deleteKey(change, keyId)).catch(refuseUnavailable);
+    return this.changes.make(by, (change) => deleteKey(change, keyId)).catch(refuseUnavailable);
   }
 
   /** Removes keys that ended long ago, and old events, in batches, each a transaction of its own. */
@@ -371,7 +305,7 @@ export class ApiKeyService {
     checkDays('olderThanDays', olderThanDays);
     checkDays('eventsOlderThanDays', eventsOlderThanDays);
     const report = options.onProgress ?? (() => {});
-    const keys = await pruneKeys(this.changes, olderThanDays, acting, (removed) =>
+    const keys = await pruneKeys(this.changeTrail, olderThanDays, acting, (removed) =>
       report({ keys: removed, events: 0 }),
     );
     const events = await pruneEvents(this.trail, eventsOlderThanDays, (removed) =>
@@ -395,7 +329,7 @@ export class ApiKeyService {
       throw new ApiKeyInputError([
         'imported digests are without a pepper, and would not work: set pepper.unpeppered to "adopt" until each was used once',
       ]);
-    const { database, changes, catalogue } = this;
+    const { database, changeTrail: changes, catalogue } = this;
     return importInBatches(lines, options, { database, changes, catalogue, acting });
   }
 
@@ -425,68 +359,17 @@ export class ApiKeyService {
     return storedOwner(this.database, ownerIdOf(userId, problem)).catch(refuseUnavailable);
   }
 
-  /** Names who acts as the table does. */
-  private async asStored(acting: Acting): Promise<Acting> {
-    if (acting.userId === undefined || acting.userId === acting.apiKey?.userId) {
-      ownerOf(acting);
-      return acting;
-    }
-    const by = { ...acting, userId: await this.storedOwner(acting.userId, NO_ACTOR) };
-    ownerOf(by);
-    return by;
+  private asStored(acting: Acting): Promise<Acting> {
+    return actingAsStored(this.database, acting);
   }
 
   private get mint(): MintOptions {
     const { format, prefix } = this.options;
     return { format, prefix, digests: this.digests };
   }
-
-  private make<Result>(
-    acting: Acting,
-    work: (change: KeyChange) => Promise<Change<Result>>,
-  ): Promise<Result> {
-    return this.changes.make((session) => work(this.changeOf(session, acting)));
-  }
-
-  private changeOf(session: Session, acting: Acting): KeyChange {
-    const { windowSeconds } = this.options.rateLimit;
-    return { session, table: session.tables.keys, acting, defaults: this.defaults, windowSeconds };
-  }
-
-  /** If the outcome of the COMMIT is unknown, the row tells it. */
-  private async revokeOne(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
-    try {
-      return await this.changes.makeRegardless((session) =>
-        revokeKey(this.changeOf(session, acting), id, scope),
-      );
-    } catch (error) {
-      if (error instanceof ApiKeyRefusal) throw error;
-      const found = await keyById(this.database, id, ownerOf(acting)).catch(() => null);
-      this.verification.evict(id);
-      if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
-      return { apiKey: found, descendants: [] };
-    }
-  }
-
-  /** After the revocation and outside of it: many keys take a while to count, and a failure must not undo it. */
-  private async countLiveDescendants(id: string): Promise<number | null> {
-    return this.database
-      .read((session) => countLiveDescendants({ session, table: session.tables.keys }, id))
-      .catch(() => null);
-  }
-
-  private async outliveTrust(): Promise<void> {
-    await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
-  }
 }
 
 function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
   const items = found.slice(0, limit);
   return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
-}
-
-function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
-  if (reason === undefined) return null;
-  if (typeof reason === 'string' && /^\P{Cc}{1,255}$/u.test(reason)) return reason;
-  throw new ApiKeyInputError(['reason must have 1 to 255 characters, none of them a control character']);
 }

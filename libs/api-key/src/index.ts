@@ -7,7 +7,6 @@ export {
   type PruneOptions,
   type PruneReport,
   type RevokeAllInput,
-  type RevokeOptions,
   type RotateOptions,
   type VerifyResult,
 } from './api-key.service';
@@ -33,6 +32,7 @@ export type {
   UpdateApiKeyInput,
 } from './keys/input';
 export type { IssuedApiKey } from './keys/new-key';
+export type { RevokeOptions } from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';
 export type { ApiKeyMigrationOptions } from './migrations/migration-options';

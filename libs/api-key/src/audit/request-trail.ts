@@ -2,18 +2,12 @@ import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from 
 import type { ApiKey } from '../model/api-key.entity';
 import type { RefusedKey } from '../model/api-key.errors';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
+import type { Caller } from '../model/caller';
 import { wordsOf } from '../model/error-words';
 import type { EventTarget, ResolvedAuditOptions } from '../options/audit';
 import type { Announcer } from './announcer';
 import { EventQueue } from './event-queue';
 import { subjectOf, type Trail } from './trail';
-
-/** The request that an event is about. */
-interface Caller {
-  readonly route: string;
-  readonly address: string | null;
-  readonly requestId: string | null;
-}
 
 /** How long a log that says why keys cannot be judged keeps quiet about it. */
 const QUIET_MS = 10_000;
@@ -45,10 +39,14 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
   }
 
-  /** The event is put together when it is told: what the refusal would read of the key, one of ours and no other, shows in its time. */
-  refused(refused: RefusedKey, caller: Caller): void {
+  /**
+   * The event is put together when it is recorded: what the refusal would read of the key, one of
+   * ours and no other, shows in its time. The caller is read now: a connection that is closed has
+   * lost its address.
+   */
+  refused(refused: RefusedKey, { route, address, requestId }: Caller): void {
     const at = new Date();
-    const telling = () => refusedEvent(refused, caller, at);
+    const telling = () => refusedEvent(refused, { route, address, requestId }, at);
     if (this.announcer.isHeard) this.announcer.announce(telling());
     this.refusals?.add(telling);
     if (this.options.refused === 'log') this.logger.warn(lineOf(telling()));
@@ -60,13 +58,14 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     return accepted === 'log' ? Logger.isLevelEnabled('debug') : accepted !== 'off';
   }
 
-  accepted(apiKey: ApiKey, { route, ...from }: Caller): void {
+  accepted(apiKey: ApiKey, { route, address, requestId }: Caller): void {
     const { accepted } = this.options;
     const event: RequestEvent = {
       type: 'accepted',
       ...subjectOf(apiKey),
       actor: { type: 'key', id: apiKey.id },
-      ...from,
+      address,
+      requestId,
       at: new Date(),
       details: { route },
     };
@@ -98,12 +97,12 @@ function sinkOf(target: EventTarget, trail: Trail): ApiKeyEventSink | null {
 
 function refusedEvent(
   { reason, apiKey, masked }: RefusedKey,
-  { route, ...caller }: Caller,
+  { route, address, requestId }: Caller,
   at: Date,
 ): RequestEvent {
   const subject = apiKey ? subjectOf(apiKey) : { keyId: null, masked, userId: null };
   const actor = apiKey ? ({ type: 'key', id: apiKey.id } as const) : NOBODY;
-  return { type: 'refused', ...subject, actor, ...caller, at, details: { reason, route } };
+  return { type: 'refused', ...subject, actor, address, requestId, at, details: { reason, route } };
 }
 
 function lineOf({ type, masked, address, details }: ApiKeyEvent): string {

@@ -1,11 +1,20 @@
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
+import type { Caller } from '../model/caller';
 import { addressList, listHas } from '../model/ip-address';
 
-/** @throws ApiKeyRefusal `IP_NOT_ALLOWED` where the key may not be used from an address, or that is unknown */
-export function requireAllowedAddress(address: string | null, apiKey: ApiKey): void {
-  if (apiKey.allowedIps === null) return;
-  if (address !== null && listHas(addressList(apiKey.allowedIps), address)) return;
+type Addressed = Pick<Caller, 'address'>;
+
+/** Whether a key may be used from the address of a caller. Not from an unknown one, if it has a list. */
+export function isAllowedFrom({ allowedIps }: ApiKey, from: Addressed): boolean {
+  if (allowedIps === null) return true;
+  const { address } = from;
+  return address !== null && listHas(addressList(allowedIps), address);
+}
+
+/** @throws ApiKeyRefusal `IP_NOT_ALLOWED` if the key may not be used from the address of the caller */
+export function requireAllowedAddress(apiKey: ApiKey, from: Addressed): void {
+  if (isAllowedFrom(apiKey, from)) return;
   const refused = { reason: 'address', apiKey, masked: apiKey.masked } as const;
   throw new ApiKeyRefusal('IP_NOT_ALLOWED', { refused });
 }

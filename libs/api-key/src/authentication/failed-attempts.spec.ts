@@ -3,10 +3,6 @@ import { FailedAttempts } from './failed-attempts';
 
 const OPTIONS = { limit: 3, windowSeconds: 60, maxAddresses: 100 };
 
-interface Request {
-  readonly ip: string | null;
-}
-
 let now: number;
 let warnings: jest.SpyInstance;
 
@@ -18,19 +14,15 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 function attemptsWith(options = {}): FailedAttempts {
-  return new FailedAttempts(
-    { ...OPTIONS, ...options },
-    (request) => (request as Request).ip,
-    () => now,
-  );
+  return new FailedAttempts({ ...OPTIONS, ...options }, () => now);
 }
 
 /** How the look-ups of so many requests of an address go out, one after the other. */
-async function ways(attempts: FailedAttempts, ip: string | null, count: number, isRefused = true) {
+async function ways(attempts: FailedAttempts, address: string | null, count: number, isRefused = true) {
   const found: string[] = [];
   for (let i = 0; i < count; i++)
     await attempts.watch(
-      { ip },
+      address,
       async (way) => void found.push(way),
       () => isRefused,
     );
@@ -76,7 +68,7 @@ it('look-ups under way count until they have found a valid key, or have failed',
   const land: (() => void)[] = [];
   const begin = () =>
     attempts.watch(
-      { ip: '203.0.113.7' },
+      '203.0.113.7',
       (way) => {
         found.push(way);
         return new Promise<void>((resolve, reject) => land.push(found.length > 1 ? resolve : reject));

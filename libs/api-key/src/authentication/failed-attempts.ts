@@ -17,7 +17,6 @@ export class FailedAttempts {
 
   constructor(
     { limit, windowSeconds, maxAddresses }: ResolvedFailedAttemptsOptions,
-    private readonly addressOf: (request: object) => string | null,
     private readonly now: () => number = () => performance.now(),
   ) {
     this.failed = new MemoryThrottlerStorage(maxAddresses, now, 0);
@@ -25,43 +24,29 @@ export class FailedAttempts {
   }
 
   /**
-   * Looks up for a request. Those whose address is unknown count together.
+   * Looks up for a caller. Those whose address is unknown count together.
    * @param isRefused whether what was found counts
    */
-  watch<Found>(
-    request: object,
+  async watch<Found>(
+    address: string | null,
     look: (way: 'alone' | 'together') => Promise<Found>,
     isRefused: (found: Found) => boolean,
   ): Promise<Found> {
     const policy = this.policy;
     if (policy === null) return look('alone');
-    const block = addressBlock(this.addressOf(request));
+    const block = addressBlock(address);
     if (this.used(block, policy) >= policy.limit) {
       this.tell(block, policy);
       return look('together');
     }
-    return this.count(block, policy, look, isRefused);
-  }
-
-  private count<Found>(
-    block: string,
-    policy: LimitPolicy,
-    look: (way: 'alone') => Promise<Found>,
-    isRefused: (found: Found) => boolean,
-  ): Promise<Found> {
-    const looking = look('alone');
     this.change(block, 1);
-    return looking.then(
-      (found) => {
-        this.change(block, -1);
-        if (isRefused(found)) this.failed.hit(block, policy, 1);
-        return found;
-      },
-      (error: unknown) => {
-        this.change(block, -1);
-        throw error;
-      },
-    );
+    try {
+      const found = await look('alone');
+      if (isRefused(found)) this.failed.hit(block, policy, 1);
+      return found;
+    } finally {
+      this.change(block, -1);
+    }
   }
 
   private used(block: string, policy: LimitPolicy): number {

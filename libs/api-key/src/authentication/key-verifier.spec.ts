@@ -14,7 +14,8 @@ import { ApiKey } from '../model/api-key.entity';
 import { resolveOptions } from '../options/api-key.options';
 import { UNPEPPERED } from '../options/pepper';
 import { DigestWriter } from './digest-writer';
-import { type AttemptWatch, isInvalid, KeyJudge, MALFORMED } from './key-verifier';
+import { FailedAttempts } from './failed-attempts';
+import { isInvalid, KeyVerifier, MALFORMED } from './key-verifier';
 
 const OLD_PEPPER = createSecretKey(Buffer.alloc(32, 1));
 const NEW_PEPPER = createSecretKey(Buffer.alloc(32, 2));
@@ -22,7 +23,7 @@ const NEW_PEPPER = createSecretKey(Buffer.alloc(32, 2));
 let database: string;
 let dataSource: DataSource;
 let verification: Verification;
-let watched: { request: object; isRefused: boolean }[];
+let watched: { address: string | null; isRefused: boolean }[];
 let noted: unknown[][];
 
 beforeAll(() => Logger.overrideLogger(false));
@@ -43,27 +44,36 @@ afterEach(async () => {
   if (dataSource.isInitialized) await dataSource.destroy();
 });
 
-/** Counts as a watch does. */
-const WATCH: AttemptWatch = {
-  async watch(request, look, isRefused) {
+/** Notes how look-ups are counted. */
+class Watch extends FailedAttempts {
+  override async watch<Found>(
+    address: string | null,
+    look: (way: 'alone') => Promise<Found>,
+    isRefused: (found: Found) => boolean,
+  ): Promise<Found> {
     const found = await look('alone');
-    watched.push({ request, isRefused: isRefused(found) });
+    watched.push({ address, isRefused: isRefused(found) });
     return found;
-  },
-};
+  }
+}
 
-function judge(
-  key: unknown,
-  { peppers = UNPEPPERED, format = 'checksummed' as const, request = null } = {} as {
-    peppers?: Peppers;
-    format?: 'checksummed' | 'hex';
-    request?: object | null;
-  },
-) {
+interface Settings {
+  readonly peppers?: Peppers;
+  readonly format?: 'checksummed' | 'hex';
+  readonly from?: { readonly address: string | null } | null;
+}
+
+function verifierWith({ peppers = UNPEPPERED, format = 'checksummed' }: Settings = {}): KeyVerifier {
   const writer = new DigestWriter(new Database(dataSource));
   jest.spyOn(writer, 'note').mockImplementation((...rewrite) => void noted.push(rewrite));
-  return new KeyJudge(new KeyDigests(peppers), verification, WATCH, writer, { format }).judge(key, request);
+  const attempts = new Watch({ limit: null, windowSeconds: 60, maxAddresses: 10 });
+  return new KeyVerifier(new KeyDigests(peppers), verification, attempts, writer, { format });
 }
+
+const verify = (key: unknown, settings: Settings = {}) =>
+  verifierWith(settings).verify(key, settings.from ?? null);
+
+const recall = (key: unknown, settings: Settings = {}) => verifierWith(settings).recall(key);
 
 /** Stores a key, under its plain SHA-256 unless a digest is given. */
 async function store(sets = '', digestOf = digestKey): Promise<string> {
@@ -88,31 +98,50 @@ it.each([
   ['text', 'key'],
   ['a key of the other form', mintKey('hex', '')],
   ['a text that is too long', `${'a'.repeat(MAX_KEY_LENGTH)}_`],
-])('%s is malformed, without I/O', (_, key) => {
-  expect(judge(key)).toBe(MALFORMED);
+])('%s is malformed, without I/O', async (_, key) => {
+  const find = jest.spyOn(verification, 'find');
+  expect(recall(key)).toBeUndefined();
+  expect(await verify(key)).toBe(MALFORMED);
+  expect(find).not.toHaveBeenCalled();
   expect(isInvalid(MALFORMED)).toBe(true);
 });
 
-it('a live key is looked up once, then judged at once', async () => {
+it('a live key is looked up once, then recalled without a promise', async () => {
   const key = await store();
-  const first = judge(key);
-  expect(first).toBeInstanceOf(Promise);
-  const apiKey = await first;
+  expect(recall(key)).toBeUndefined();
+  const apiKey = await verify(key);
   expect(apiKey).toBeInstanceOf(ApiKey);
   expect(isInvalid(apiKey)).toBe(false);
-  expect(judge(key)).toBe(apiKey);
+  expect(recall(key)).toBe(apiKey);
+  const find = jest.spyOn(verification, 'find');
+  expect(await verify(key)).toBe(apiKey);
+  expect(find).not.toHaveBeenCalled();
+});
+
+it('of the keys that are cached only live ones are recalled', async () => {
+  const [unknown, revoked] = [mintKey('checksummed', 'test'), await store('revoked_at = now()')];
+  for (const key of [unknown, revoked]) {
+    await verify(key);
+    expect(recall(key)).toBeUndefined();
+  }
+});
+
+it('a key counts once in the hit rate, whether it is recalled or refused from the cache', async () => {
+  const [unknown, live] = [mintKey('checksummed', 'test'), await store()];
+  for (const key of [unknown, live, unknown, live]) recall(key) ?? (await verify(key));
+  expect(verification.status.hitRate).toBe(0.5);
 });
 
 it('the hex form is a key where the format is hex', async () => {
   const key = mintKey('hex', '');
-  expect(await judge(key, { format: 'hex' })).toMatchObject({ reason: 'unknown' });
+  expect(await verify(key, { format: 'hex' })).toMatchObject({ reason: 'unknown' });
 });
 
 it('an unknown key is told masked, and so it is once that is remembered', async () => {
   const key = mintKey('checksummed', 'test');
   const told = { reason: 'unknown', apiKey: null, masked: masked(key) };
-  expect(await judge(key)).toEqual(told);
-  expect(judge(key)).toEqual(told);
+  expect(await verify(key)).toEqual(told);
+  expect(await verify(key)).toEqual(told);
 });
 
 it.each([
@@ -121,26 +150,26 @@ it.each([
   ['expired', "expires_at = now() - interval '1 s'"],
 ])('a key that is %s is told with its row: %s', async (reason, sets) => {
   const key = await store(sets);
-  const found = await judge(key);
+  const found = await verify(key);
   expect(found).toEqual({ reason, apiKey: expect.any(ApiKey), masked: masked(key) });
 });
 
 it('a look-up for a request is watched, and counts where it finds no live key', async () => {
-  const request = {};
+  const from = { address: '203.0.113.7' };
+  const { address } = from;
   const [live, unknown, expired] = [
     await store(),
     mintKey('checksummed', 'test'),
     await store("expires_at = now() - interval '1 s' WHERE id = (SELECT max(id) FROM api_keys)"),
   ];
-  for (const key of [live, unknown, expired]) await judge(key, { request });
+  for (const key of [live, unknown, expired]) await verify(key, { from });
   expect(watched).toEqual([
-    { request, isRefused: false },
-    { request, isRefused: true },
-    { request, isRefused: true },
+    { address, isRefused: false },
+    { address, isRefused: true },
+    { address, isRefused: true },
   ]);
-  await until(() => judge(live) instanceof ApiKey);
-  judge(live, { request });
-  await judge(mintKey('checksummed', 'test'));
+  await verify(live, { from });
+  await verify(mintKey('checksummed', 'test'));
   expect(watched).toHaveLength(3);
 });
 
@@ -150,16 +179,16 @@ describe('a key that is stored under another pepper', () => {
   it('is noted to be rewritten under the newest, also when it is remembered', async () => {
     const key = await store('', under(OLD_PEPPER));
     const peppers = { known: [NEW_PEPPER, OLD_PEPPER], upcoming: null };
-    const { id } = (await judge(key, { peppers })) as ApiKey;
-    judge(key, { peppers });
+    const { id } = (await verify(key, { peppers })) as ApiKey;
+    recall(key, { peppers });
     expect(noted).toEqual(Array(2).fill([id, under(OLD_PEPPER)(key), under(NEW_PEPPER)(key)]));
   });
 
   it('is not where that is the newest, or the one to come', async () => {
-    await judge(await store('', under(NEW_PEPPER)), {
+    await verify(await store('', under(NEW_PEPPER)), {
       peppers: { known: [NEW_PEPPER, OLD_PEPPER], upcoming: null },
     });
-    await judge(await store('', under(NEW_PEPPER)), {
+    await verify(await store('', under(NEW_PEPPER)), {
       peppers: { known: [OLD_PEPPER], upcoming: NEW_PEPPER },
     });
     expect(noted).toEqual([]);
@@ -168,7 +197,7 @@ describe('a key that is stored under another pepper', () => {
 
 it('where the database does not answer, that is no verdict', async () => {
   await dataSource.destroy();
-  await expect(judge(mintKey('checksummed', 'test'))).rejects.toMatchObject({
+  await expect(verify(mintKey('checksummed', 'test'))).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',
   });
 });

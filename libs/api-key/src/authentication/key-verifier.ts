@@ -1,14 +1,16 @@
-import type { KeyDigests } from '../credential/digest';
+import { Inject, Injectable } from '@nestjs/common';
+import { KeyDigests } from '../credential/digest';
 import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from '../credential/format';
 import { maskKey } from '../credential/mask';
 import { refuseUnavailable } from '../database/store-errors';
 import type { KnownKey, LookUpWay } from '../lookup/key-cache';
-import type { Verification } from '../lookup/verification';
+import { Verification } from '../lookup/verification';
 import { ApiKey } from '../model/api-key.entity';
-import type { RefusedKey } from '../model/api-key.errors';
-import type { Eventually } from '../model/eventually';
-import type { ResolvedApiKeyOptions } from '../options/api-key.options';
-import type { DigestWriter } from './digest-writer';
+import { ApiKeyRefusal, type RefusedKey } from '../model/api-key.errors';
+import type { Caller } from '../model/caller';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { DigestWriter } from './digest-writer';
+import { FailedAttempts } from './failed-attempts';
 
 /** Why a key is not accepted. For logs and decisions of the application; callers are told one answer for all. */
 export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
@@ -18,59 +20,74 @@ export interface InvalidKey extends RefusedKey {
   readonly reason: InvalidKeyReason;
 }
 
-/** Says which way a request's look-up goes, and hears what came of it. */
-export interface AttemptWatch {
-  watch(
-    request: object,
-    look: (way: LookUpWay) => Promise<KnownKey | null>,
-    isRefused: (found: KnownKey | null) => boolean,
-  ): Promise<KnownKey | null>;
-}
-
 /** Of all that is no key: nothing else is told of it. */
 export const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
 
-/** Judges raw keys: their form, what is remembered or stored of them, and whether they are live now. */
-export class KeyJudge {
+/** Verifies raw keys: their form, what is cached or stored of them, and whether they are live now. */
+@Injectable()
+export class KeyVerifier {
   constructor(
     private readonly digests: KeyDigests,
     private readonly verification: Verification,
-    private readonly attempts: AttemptWatch,
+    private readonly attempts: FailedAttempts,
     private readonly digestWriter: DigestWriter,
-    private readonly options: Pick<ResolvedApiKeyOptions, 'format'>,
+    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'format'>,
   ) {}
 
   /**
-   * The row of a raw key that is valid now, or why it is not; at once where that is known without I/O. A key that is remembered
-   * has the form of one: only of others it is checked.
-   * @param request that presents it; null where none does
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database does not answer
+   * The row of a raw key that is cached and live now, else undefined. No I/O. A cached key has the
+   * form of one, which is not checked again.
    */
-  judge(key: unknown, request: object | null): Eventually<ApiKey | InvalidKey> {
-    if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return MALFORMED;
+  recall(key: unknown): ApiKey | undefined {
+    if (!mayBeKey(key)) return undefined;
     const digest = this.digests.newest(key);
-    const known = this.verification.remembered(digest);
-    if (known !== undefined) return this.judged(key, digest, known);
-    if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
-    return this.look(key, digest, request).then(
-      (stored) => this.judged(key, digest, stored),
-      refuseUnavailable,
-    );
+    const known = this.verification.recall(digest);
+    return isLive(known) ? this.accepted(key, digest, known) : undefined;
   }
 
-  private judged(key: string, digest: string, stored: KnownKey | null): ApiKey | InvalidKey {
-    if (!isLive(stored)) return invalidKey(key, stored);
-    const { outdated, apiKey } = stored;
+  /**
+   * The row of a raw key that is valid now, or why it is not: from the cache, else looked up. Ask
+   * `recall` first, which needs no promise.
+   * @param from who presents it; null if nobody does, then no failed attempt is counted
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database does not answer
+   */
+  async verify(key: unknown, from: Pick<Caller, 'address'> | null): Promise<ApiKey | InvalidKey> {
+    if (!mayBeKey(key)) return MALFORMED;
+    const digest = this.digests.newest(key);
+    let known = this.verification.peek(digest);
+    if (known === undefined) {
+      if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
+      known = await this.lookUp(key, digest, from);
+    }
+    return isLive(known) ? this.accepted(key, digest, known) : invalidKey(key, known);
+  }
+
+  /** @throws as `verify` */
+  async requireValid(key: unknown, from: Pick<Caller, 'address'>): Promise<ApiKey> {
+    const found = await this.verify(key, from);
+    if (isInvalid(found)) throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
+    return found;
+  }
+
+  private accepted(key: string, digest: string, { outdated, apiKey }: KnownKey): ApiKey {
     if (outdated !== null && this.digests.isOld(key, outdated))
       this.digestWriter.note(apiKey.id, outdated, digest);
     return apiKey;
   }
 
-  private look(key: string, digest: string, request: object | null): Promise<KnownKey | null> {
+  private async lookUp(
+    key: string,
+    digest: string,
+    from: Pick<Caller, 'address'> | null,
+  ): Promise<KnownKey | null> {
     const others = this.digests.othersOf(key);
     const find = (way: LookUpWay) => this.verification.find(digest, way, others);
-    if (request === null) return find('alone');
-    return this.attempts.watch(request, find, (stored) => !isLive(stored));
+    try {
+      if (from === null) return await find('alone');
+      return await this.attempts.watch(from.address, find, (found) => !isLive(found));
+    } catch (error) {
+      return refuseUnavailable(error);
+    }
   }
 }
 
@@ -78,12 +95,16 @@ export function isInvalid(found: ApiKey | InvalidKey): found is InvalidKey {
   return !(found instanceof ApiKey);
 }
 
-function isLive(stored: KnownKey | null): stored is KnownKey {
-  return stored !== null && !stored.revoked && !stored.expired;
+function mayBeKey(key: unknown): key is string {
+  return typeof key === 'string' && key.length <= MAX_KEY_LENGTH;
 }
 
-function invalidKey(key: string, stored: KnownKey | null): InvalidKey {
+function isLive(known: KnownKey | null | undefined): known is KnownKey {
+  return known !== null && known !== undefined && !known.revoked && !known.expired;
+}
+
+function invalidKey(key: string, known: KnownKey | null): InvalidKey {
   const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
-  if (!stored) return { reason: 'unknown', apiKey: null, masked };
-  return { reason: stored.revoked ? 'revoked' : 'expired', apiKey: stored.apiKey, masked };
+  if (!known) return { reason: 'unknown', apiKey: null, masked };
+  return { reason: known.revoked ? 'revoked' : 'expired', apiKey: known.apiKey, masked };
 }

@@ -7,22 +7,30 @@ const apiKey = Object.assign(new ApiKey(), { id: '1', userId: '42' });
 
 /** Remembers nobody, and lets nobody join. */
 const NO_MEMORY = {
-  remembered: () => undefined,
-  find: (userId: string, load: (userId: string) => unknown) => load(userId),
+  recall: () => undefined,
+  find: (userId: string, load: (userId: string) => Promise<unknown>) => load(userId),
 };
 
 const loaderOf = (loadUser: (userId: string) => unknown, maxLookUps = 10, patienceMs?: number) =>
   new OwnerLoader({ loadUser, maxLookUps }, NO_MEMORY, patienceMs);
 
 it('the user of a key is what loadUser answers, now or later', async () => {
-  expect(loaderOf((id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
+  expect(await loaderOf((id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
   expect(await loaderOf(async (id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
 });
 
 it.each([null, undefined, false, 0, ''])('a key whose owner is %p is refused', async (nobody) => {
   const refused = { code: 'INVALID_API_KEY' };
   await expect(loaderOf(async () => nobody).load(apiKey)).rejects.toMatchObject(refused);
-  expect(() => loaderOf(() => nobody).load(apiKey)).toThrow(expect.objectContaining(refused));
+  await expect(loaderOf(() => nobody).load(apiKey)).rejects.toMatchObject(refused);
+});
+
+it('a user that is cached is not loaded again', async () => {
+  const loadUser = jest.fn();
+  const loader = new OwnerLoader({ loadUser, maxLookUps: 1 }, { ...NO_MEMORY, recall: (id) => ({ id }) });
+  expect(loader.recall('42')).toEqual({ id: '42' });
+  expect(await loader.load(apiKey)).toEqual({ id: '42' });
+  expect(loadUser).not.toHaveBeenCalled();
 });
 
 it('loadUser that fails is a store that is away, whether it fails at once or later', async () => {
@@ -32,7 +40,7 @@ it('loadUser that fails is a store that is away, whether it fails at once or lat
   const fails = () => {
     throw cause;
   };
-  expect(() => loaderOf(fails).load(apiKey)).toThrow(expect.objectContaining(away));
+  await expect(loaderOf(fails).load(apiKey)).rejects.toMatchObject(away);
 });
 
 it('an exception of HTTP that loadUser throws is the answer', async () => {
@@ -48,7 +56,7 @@ it('no more users are loaded at once than may, and room is made by those that co
     return load.promise;
   }, 2);
   const [first, second] = [loader.load(apiKey), loader.load(apiKey)];
-  expect(() => loader.load(apiKey)).toThrow(expect.objectContaining({ code: 'KEY_STORE_UNAVAILABLE' }));
+  await expect(loader.load(apiKey)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
   loads[0]?.resolve('a');
   loads[1]?.reject(new Error('away'));
   expect(await first).toBe('a');

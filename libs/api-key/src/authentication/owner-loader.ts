@@ -1,18 +1,16 @@
 import { HttpException } from '@nestjs/common';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { type Eventually, isPending, rescue, settled, then } from '../model/eventually';
 import type { ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
-import type { Authentication } from '../transport/authenticated-request';
 
 /** How long a call of `loadUser` that does not settle keeps its place. */
 const PATIENCE_MS = 5_000;
 
-/** Remembers users for a while. */
+/** Caches users for a while. */
 interface OwnerMemory {
-  remembered(userId: string): unknown;
-  find(userId: string, load: (userId: string) => unknown): Eventually<unknown>;
+  recall(userId: string): unknown;
+  find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown>;
 }
 
 /** Turns the owner of a key into the user of the request, through the option `loadUser`. */
@@ -26,57 +24,60 @@ export class OwnerLoader {
     private readonly patienceMs: number = PATIENCE_MS,
   ) {}
 
-  private readonly ask = (userId: string): unknown => {
-    if (this.loads >= this.options.maxLookUps) throw new Error('too many users are being loaded');
-    const loading = this.options.loadUser(userId);
-    return isPending(loading) ? this.counted(loading) : loading;
-  };
-
-  /** A key and its user. @throws as `load` */
-  authentication(apiKey: ApiKey): Eventually<Authentication> {
-    return then(this.load(apiKey), together, apiKey);
+  /** The user of an owner, if it is cached. No I/O. */
+  recall(userId: string): unknown {
+    return this.memory.recall(userId);
   }
 
   /**
-   * The user of a key.
-   * @throws ApiKeyRefusal `INVALID_API_KEY` where there is none any more: anything falsy is nobody;
-   *   `KEY_STORE_UNAVAILABLE` where `loadUser` fails, or its own HttpException
+   * The user of a key: from the cache, else loaded.
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if there is none any more: anything falsy is nobody;
+   *   `KEY_STORE_UNAVAILABLE` if `loadUser` fails
+   * @throws HttpException of `loadUser` itself
    */
-  load(apiKey: ApiKey): Eventually<unknown> {
+  async load(apiKey: ApiKey): Promise<unknown> {
     const { userId } = apiKey;
-    const known = this.memory.remembered(userId);
-    if (known) return known;
-    return then(this.find(userId), (user) => user || refuseNobody(apiKey));
+    return this.memory.recall(userId) || (await this.find(userId)) || refuseNobody(apiKey);
   }
 
-  private find(userId: string): Eventually<unknown> {
-    return rescue(() => this.memory.find(userId, this.ask), refuseFailed);
+  private async find(userId: string): Promise<unknown> {
+    try {
+      return await this.memory.find(userId, this.ask);
+    } catch (error) {
+      if (error instanceof HttpException) throw error;
+      throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
+    }
   }
+
+  private readonly ask = async (userId: string): Promise<unknown> => {
+    if (this.loads >= this.options.maxLookUps) throw new Error('too many users are being loaded');
+    const loading = this.options.loadUser(userId);
+    return isThenable(loading) ? this.counted(loading) : loading;
+  };
 
   /** A call that never settles fails in the end: else so many of them, and nobody's user is loaded again. */
-  private counted(loading: PromiseLike<unknown>): Eventually<unknown> {
+  private async counted(loading: PromiseLike<unknown>): Promise<unknown> {
     this.loads += 1;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const error = new Error(`loadUser has not settled within ${this.patienceMs} ms`);
       timer = setTimeout(() => reject(error), this.patienceMs).unref();
     });
-    return settled(Promise.race([loading, late]), () => {
+    try {
+      return await Promise.race([loading, late]);
+    } finally {
       clearTimeout(timer);
       this.loads -= 1;
-    });
+    }
   }
 }
 
-function together(user: unknown, apiKey: ApiKey): Authentication {
-  return { apiKey, user };
+/** Query builders are thenable and no promises. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
 }
 
 function refuseNobody(apiKey: ApiKey): never {
   const refused = { reason: 'owner', apiKey, masked: apiKey.masked } as const;
   throw new ApiKeyRefusal('INVALID_API_KEY', { refused });
-}
-
-function refuseFailed(error: unknown): never {
-  throw error instanceof HttpException ? error : new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });
 }

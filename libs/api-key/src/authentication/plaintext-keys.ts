@@ -1,31 +1,32 @@
-import {
-  type ExecutionContext,
-  Inject,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
-import { ApiKeyService } from '../api-key.service';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { RequestTrail } from '../audit/request-trail';
 import { keysSent } from '../credential/extract';
+import { inTime } from '../database/deadline';
+import { Revocations } from '../keys/revocation';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { inTime } from '../model/eventually';
+import type { Caller } from '../model/caller';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
-import { callerOf, requestOf } from '../transport/http-exchange';
+import { tellRefusal } from '../transport/answer-refusal';
 import type { RequestHead } from '../transport/request-head';
 import { isOfAdapter, SecureTransport } from '../transport/secure-transport';
+import { KeyVerifier } from './key-verifier';
+import { RefusalDelay } from './refusal-delay';
 
 const REASON = 'presented over plaintext HTTP';
 
-/** Refuses requests that did not come by HTTPS, and ends the keys that one carried in plaintext where the application asks for that. */
+/** Refuses requests that did not come by HTTPS, and revokes the keys that one carried in plaintext if the application asks for that. */
 @Injectable()
-export class HttpsRule implements OnApplicationBootstrap {
+export class PlaintextKeys implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
   private isAdapterReported = false;
 
   constructor(
-    private readonly keys: ApiKeyService,
+    private readonly keys: KeyVerifier,
+    private readonly refusals: RefusalDelay,
+    private readonly revocations: Revocations,
     private readonly transport: SecureTransport,
+    private readonly trail: RequestTrail,
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
@@ -37,16 +38,17 @@ export class HttpsRule implements OnApplicationBootstrap {
   }
 
   /**
-   * Null where a key may be read from a request; otherwise it fails, at once or once the key is ended, at the latest at the deadline
-   * of look-ups.
-   * @throws ApiKeyRefusal `HTTPS_REQUIRED`
+   * Refuses a request that did not come by HTTPS, once the keys are revoked, at the latest at the
+   * deadline of look-ups, and records that in the trail.
+   * @throws ApiKeyRefusal `HTTPS_REQUIRED`, always
    */
-  refuse(head: RequestHead, context: ExecutionContext): Promise<never> | null {
-    if (this.transport.accepts(head)) return null;
+  async refuse(head: RequestHead, from: Caller): Promise<never> {
     this.reportAdapter(head);
-    if (this.options.https.onPlaintextKey === 'refuse' || !this.transport.isSurelyPlaintext(head))
-      throw refusal(null);
-    return this.burnAndRefuse(head, context);
+    const isRevoked =
+      this.options.https.onPlaintextKey !== 'refuse' && this.transport.isSurelyPlaintext(head);
+    const refusal = refusalOf(isRevoked ? await this.revokeInTime(head, from) : null);
+    tellRefusal(refusal, from, this.trail);
+    throw refusal;
   }
 
   /** Once, because an adapter makes all requests in the same way. */
@@ -60,27 +62,30 @@ export class HttpsRule implements OnApplicationBootstrap {
     );
   }
 
-  private async burnAndRefuse(head: RequestHead, context: ExecutionContext): Promise<never> {
-    const burnt = inTime(
-      this.options.cache.lookUpTimeoutMs,
-      this.burn(head, context),
-      () => new Error('late'),
-    );
-    throw refusal(await Promise.resolve(burnt).catch(() => null));
-  }
-
-  /** The first key of those that a request carried, all ended now; null where none is valid, or that cannot be known. */
-  private async burn(head: RequestHead, context: ExecutionContext): Promise<ApiKey | null> {
-    const sent = keysSent(head.rawHeaders, this.options.headerName.toLowerCase());
-    const ended = await Promise.all(sent.map((key) => this.end(key, context)));
-    return ended.find((apiKey) => apiKey !== null) ?? null;
-  }
-
-  private async end(key: string, context: ExecutionContext): Promise<ApiKey | null> {
+  private async revokeInTime(head: RequestHead, from: Caller): Promise<ApiKey | null> {
     try {
-      const apiKey = await this.keys.admit(key, requestOf(context), itself, null);
-      const { address, requestId } = callerOf(context);
-      const revocation = await this.keys.revoke(apiKey.id, { reason: REASON }, { address, requestId });
+      return await inTime(
+        this.options.cache.lookUpTimeoutMs,
+        this.revokeAll(head, from),
+        () => new Error('late'),
+      );
+    } catch {
+      return null;
+    }
+  }
+
+  /** The first key of those that a request carried, all revoked now; null if none is valid, or that cannot be known. */
+  private async revokeAll(head: RequestHead, from: Caller): Promise<ApiKey | null> {
+    const sent = keysSent(head.rawHeaders, this.options.headerName.toLowerCase());
+    const revoked = await Promise.all(sent.map((key) => this.revoke(key, from)));
+    return revoked.find((apiKey) => apiKey !== null) ?? null;
+  }
+
+  private async revoke(key: string, from: Caller): Promise<ApiKey | null> {
+    try {
+      const { id } = await this.refusals.hold(this.keys.requireValid(key, from));
+      const { address, requestId } = from;
+      const revocation = await this.revocations.revoke(id, { reason: REASON }, { address, requestId });
       return revocation?.apiKey ?? null;
     } catch (error) {
       if (!(error instanceof ApiKeyRefusal) || error.code === 'KEY_STORE_UNAVAILABLE')
@@ -90,9 +95,7 @@ export class HttpsRule implements OnApplicationBootstrap {
   }
 }
 
-const itself = (apiKey: ApiKey) => apiKey;
-
-function refusal(apiKey: ApiKey | null): ApiKeyRefusal {
+function refusalOf(apiKey: ApiKey | null): ApiKeyRefusal {
   const refused = { reason: 'plaintext', apiKey, masked: apiKey?.masked ?? null } as const;
   return new ApiKeyRefusal('HTTPS_REQUIRED', { refused });
 }

@@ -3,19 +3,22 @@ import { API_KEY_DATABASE } from '../database/data-source';
 import type { Database } from '../database/database';
 import { Verification } from '../lookup/verification';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
-import { addressOf } from '../transport/http-exchange';
 import { SecureTransport } from '../transport/secure-transport';
 import { ApiKeyAuthenticator } from './api-key.authenticator';
 import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 import { ApiKeyHealthIndicator } from './health-indicator';
+import { KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
-import { HttpsRule } from './plaintext-keys';
+import { PlaintextKeys } from './plaintext-keys';
+import { RefusalDelay } from './refusal-delay';
 
 export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   ApiKeyAuthenticator,
   ApiKeyHealthIndicator,
-  HttpsRule,
+  KeyVerifier,
+  RefusalDelay,
+  PlaintextKeys,
   {
     provide: SecureTransport,
     inject: [API_KEY_OPTIONS],
@@ -35,6 +38,6 @@ export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   {
     provide: FailedAttempts,
     inject: [API_KEY_OPTIONS],
-    useFactory: ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts, addressOf),
+    useFactory: ({ failedAttempts }: ResolvedApiKeyOptions) => new FailedAttempts(failedAttempts),
   },
 ];

@@ -1,12 +1,14 @@
-import { EvenRefusals } from './refusal-delay';
+import { ApiKeyRefusal } from '../model/api-key.errors';
+import { resolveOptions } from '../options/api-key.options';
+import { RefusalDelay } from './refusal-delay';
 
 const BEAT_MS = 10;
-const REFUSAL = new Error('refused');
+const REFUSAL = new ApiKeyRefusal('INVALID_API_KEY');
 
 /** What went out so far, in order, of look-ups that a test answers. */
-function build() {
+function build(lookUpTimeoutMs = 200) {
   const out: string[] = [];
-  const evenly = new EvenRefusals(BEAT_MS);
+  const delay = new RefusalDelay({ cache: { ...resolveOptions({}).cache, lookUpTimeoutMs } });
   const ask = (name: string) => {
     let letIn: (name: string) => void = () => {};
     let fail: (error: Error) => void = () => {};
@@ -14,7 +16,7 @@ function build() {
       letIn = resolve;
       fail = reject;
     });
-    const held = evenly.hold(entering, (error) => error === REFUSAL);
+    const held = delay.hold(entering);
     void held.then(
       (outcome) => out.push(outcome),
       (error: Error) => out.push(error === REFUSAL ? name : `${name}: ${error.message}`),
@@ -22,7 +24,7 @@ function build() {
     return {
       refuse: () => fail(REFUSAL),
       letIn: () => letIn(name),
-      fail: () => fail(new Error('away')),
+      fail: (error = new Error('away')) => fail(error),
     };
   };
   return { out, ask };
@@ -83,4 +85,26 @@ it('the beat ends where nothing is under way, and begins with the next', async (
   await pass(2 * BEAT_MS);
   expect(out).toEqual(['in', 'out']);
   expect(jest.getTimerCount()).toBe(0);
+});
+
+it.each<[string, Error]>([
+  ['a key that may not be used from here', new ApiKeyRefusal('IP_NOT_ALLOWED')],
+  [
+    'what is no key',
+    new ApiKeyRefusal('INVALID_API_KEY', { refused: { reason: 'malformed', apiKey: null, masked: null } }),
+  ],
+])('the refusal of %s is not delayed', async (_, refusal) => {
+  const { out, ask } = build();
+  ask('refused').fail(refusal);
+  await pass(0);
+  expect(out).toEqual([`refused: ${refusal.message}`]);
+});
+
+it('a beat is a part of a short deadline', async () => {
+  const { out, ask } = build(20);
+  ask('refused').refuse();
+  await pass(9);
+  expect(out).toEqual([]);
+  await pass(1);
+  expect(out).toEqual(['refused']);
 });

@@ -1,51 +1,61 @@
-import type { Eventually } from '../model/eventually';
+import { Inject, Injectable } from '@nestjs/common';
+import { ApiKeyRefusal } from '../model/api-key.errors';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 
-/** A key that is judged for a request. */
-interface Judged {
-  /** The number of the beat with which its refusal goes out, or a later one. */
+/** Milliseconds between two ticks, and at most this part of the deadline of a look-up. */
+const TICK_MS = 10;
+const PART_OF_DEADLINE = 4;
+
+/** A key that is being judged. */
+interface Judging {
+  /** Its refusal is released on the tick of this number, or a later one. */
   readonly due: number;
-  /** Lets the refusal out, once there is one. */
+  /** Releases the refusal, once there is one. */
   release?: () => void;
 }
 
 /**
- * Keeps refusals to a beat, so that the time of an answer does not tell a key that is unknown from one that was ended, whose row takes
- * longer to read, or whose owner is gone. Beats are counted and no time is measured: as none can come between a request and its call
- * here, it does not matter how long the way here took. What was asked first goes out first. Keys that are let in wait for nothing.
+ * Releases refusals of well-formed keys on a timer tick, so that the time of an answer does not
+ * tell an unknown key from one that was revoked, whose row takes longer to read, or whose owner is
+ * gone. Ticks are counted and no time is measured: no tick can come between a request and its call
+ * here, so it does not matter how long the way here took. Keys that are accepted wait for nothing.
  */
-export class EvenRefusals {
-  /** In the order in which they were asked. */
-  private readonly underWay = new Set<Judged>();
+@Injectable()
+export class RefusalDelay {
+  private readonly tickMs: number;
+  /** In the order in which they were asked, which is that of their release. */
+  private readonly underWay = new Set<Judging>();
   private timer: NodeJS.Timeout | undefined;
-  private beats = 0;
+  private ticks = 0;
 
-  /** @param beatMs milliseconds from one beat to the next; a refusal goes out with the second that comes after it was asked, or later */
-  constructor(private readonly beatMs: number) {}
-
-  /** What comes of letting someone in: at once, or where it fails by a refusal, with a beat. */
-  hold<T>(entering: Eventually<T>, isRefusal: (error: unknown) => boolean): Promise<T> {
-    const asked: Judged = { due: this.beats + 2 };
-    this.underWay.add(asked);
-    this.timer ??= setInterval(() => this.beat(), this.beatMs).unref();
-    return Promise.resolve(entering).then(
-      (entered) => {
-        this.underWay.delete(asked);
-        return entered;
-      },
-      async (error: unknown) => {
-        if (isRefusal(error)) await released(asked);
-        else this.underWay.delete(asked);
-        throw error;
-      },
-    );
+  constructor(@Inject(API_KEY_OPTIONS) { cache }: Pick<ResolvedApiKeyOptions, 'cache'>) {
+    this.tickMs = Math.min(TICK_MS, cache.lookUpTimeoutMs / PART_OF_DEADLINE);
   }
 
-  private beat(): void {
-    this.beats += 1;
-    for (const asked of this.underWay) {
-      if (!asked.release || asked.due > this.beats) continue;
-      this.underWay.delete(asked);
-      asked.release();
+  /**
+   * What comes of judging a key. `INVALID_API_KEY` of a well-formed key is released with the second
+   * tick after this call, or a later one; everything else at once.
+   */
+  async hold<T>(judged: Promise<T>): Promise<T> {
+    const judging: Judging = { due: this.ticks + 2 };
+    this.underWay.add(judging);
+    this.timer ??= setInterval(() => this.tick(), this.tickMs).unref();
+    try {
+      return await judged;
+    } catch (error) {
+      if (isDelayed(error)) await releaseOf(judging);
+      throw error;
+    } finally {
+      this.underWay.delete(judging);
+    }
+  }
+
+  private tick(): void {
+    this.ticks += 1;
+    for (const judging of this.underWay) {
+      if (!judging.release || judging.due > this.ticks) continue;
+      this.underWay.delete(judging);
+      judging.release();
     }
     if (this.underWay.size > 0) return;
     clearInterval(this.timer);
@@ -53,8 +63,14 @@ export class EvenRefusals {
   }
 }
 
-function released(asked: Judged): Promise<void> {
+/** What is malformed is no key of anybody: the time of its refusal reveals nothing. */
+function isDelayed(error: unknown): boolean {
+  const isInvalid = error instanceof ApiKeyRefusal && error.code === 'INVALID_API_KEY';
+  return isInvalid && error.refused?.reason !== 'malformed';
+}
+
+function releaseOf(judging: Judging): Promise<void> {
   return new Promise((resolve) => {
-    asked.release = resolve;
+    judging.release = resolve;
   });
 }

@@ -1,6 +1,6 @@
 import type { Client, ClientBase, Pool, PoolClient } from 'pg';
 import { wordsOf } from '../model/error-words';
-import { inTime } from '../model/eventually';
+import { inTime } from './deadline';
 
 /** A connection that is given back. */
 export interface Borrowed {

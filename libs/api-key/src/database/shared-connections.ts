@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
-import { type Eventually, inTime } from '../model/eventually';
 import { isInTransaction, unconnected } from './borrow';
 import type { Database } from './database';
+import { inTime } from './deadline';
 import { isBroken, isOfSession, isOfStatement } from './error-codes';
 
 /**
@@ -74,7 +74,7 @@ export class SharedConnections<Found> {
    * @param sent called when a connection is free and the statement goes out
    * @throws Error where PostgreSQL fails, or does not answer in time
    */
-  find(values: readonly string[], sent: () => void): Eventually<Found> {
+  find(values: readonly string[], sent: () => void): Promise<Found> {
     let leave = () => {};
     const answer = new Promise<Found>((resolve, reject) => {
       leave = this.ask({ values, sent, resolve, reject });

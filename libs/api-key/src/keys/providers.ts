@@ -2,12 +2,18 @@ import type { Provider } from '@nestjs/common';
 import { Announcer } from '../audit/announcer';
 import { ChangeTrail } from '../audit/change-trail';
 import { Trail } from '../audit/trail';
+import { KeyDigests } from '../credential/digest';
 import { API_KEY_DATABASE } from '../database/data-source';
 import type { Database } from '../database/database';
 import { Verification } from '../lookup/verification';
+import { DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { UNPEPPERED } from '../options/pepper';
+import { KeyChanges } from './key-changes';
+import { Revocations } from './revocation';
 
 export const KEYS_PROVIDERS: readonly Provider[] = [
+  Revocations,
   {
     provide: ChangeTrail,
     inject: [API_KEY_DATABASE, Trail, Announcer, API_KEY_OPTIONS, Verification],
@@ -18,5 +24,16 @@ export const KEYS_PROVIDERS: readonly Provider[] = [
       { audit }: ResolvedApiKeyOptions,
       verification: Verification,
     ) => new ChangeTrail(database, trail, announcer, audit.changes, (id) => verification.evict(id)),
+  },
+  {
+    provide: KeyChanges,
+    inject: [ChangeTrail, DefaultRates, API_KEY_OPTIONS],
+    useFactory: (changes: ChangeTrail, { rates }: DefaultRates, { rateLimit }: ResolvedApiKeyOptions) =>
+      new KeyChanges(changes, rates, rateLimit.windowSeconds),
+  },
+  {
+    provide: KeyDigests,
+    inject: [API_KEY_OPTIONS],
+    useFactory: ({ pepper }: ResolvedApiKeyOptions) => new KeyDigests(pepper ?? UNPEPPERED),
   },
 ];

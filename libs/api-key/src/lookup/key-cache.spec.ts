@@ -58,7 +58,7 @@ function build(options: { size?: number; staleForMs?: number; session?: boolean;
 
 /** What is remembered, at once, or else the look-up. */
 function find(cache: KeyCache, digest: string) {
-  const known = cache.remembered(digest);
+  const known = cache.recall(digest);
   return known === undefined ? cache.find(digest, 'alone') : known;
 }
 
@@ -195,7 +195,7 @@ it('a look-up as old as a lease is neither joined nor remembered', async () => {
   void find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[0]?.answer(stored('1'));
-  expect(cache.remembered('d')).toBeUndefined();
+  expect(cache.recall('d')).toBeUndefined();
   void find(cache, 'd');
   expect(asked).toHaveLength(2);
   await asked[1]?.answer(stored('1'));
@@ -232,7 +232,7 @@ it.each([
   const { cache, asked } = build();
   const found = find(cache, 'd');
   await asked[0]?.answer(stored('1', lifeMs));
-  expect([await found, cache.remembered('d')]).toMatchObject([{ expired: true }, { expired: true }]);
+  expect([await found, cache.recall('d')]).toMatchObject([{ expired: true }, { expired: true }]);
 });
 
 it('a key that has a millisecond left is live', async () => {
@@ -367,5 +367,5 @@ it.each([
     await asked.at(-1)?.answer(stored('1'));
   }
   cache.evict('1');
-  expect(order.map((digest) => cache.remembered(digest))).toEqual([undefined, undefined]);
+  expect(order.map((digest) => cache.recall(digest))).toEqual([undefined, undefined]);
 });

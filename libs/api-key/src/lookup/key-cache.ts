@@ -1,5 +1,4 @@
 import type { ApiKey } from '../model/api-key.entity';
-import type { Eventually } from '../model/eventually';
 import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
@@ -69,14 +68,14 @@ export class KeyCache {
   private readonly unknown: RecallCache<Remembered>;
   private readonly digests = new Map<string, string>();
   /** All look-ups under way: an eviction marks each. */
-  private readonly underWay = new Set<Flight>();
+  private readonly underWay = new Set<Begun>();
   /** Those that may be joined. */
   private readonly flights = new Map<string, Flight>();
   private hits = 0;
   private misses = 0;
 
   constructor(
-    private readonly look: (digest: string, how: LookUp) => Eventually<StoredKey | null>,
+    private readonly look: (digest: string, how: LookUp) => Promise<StoredKey | null>,
     private readonly lease: Lease,
     private readonly options: Pick<ResolvedCacheOptions, 'size' | 'staleForMs'>,
     private readonly clock: Clock,
@@ -86,18 +85,21 @@ export class KeyCache {
     this.keys = new RecallCache(max, ({ id }, digest) => this.forgetDigest(id, digest));
   }
 
-  /** The key of a digest where it is remembered; null where it is remembered that there is none. */
-  remembered(digest: string): KnownKey | null | undefined {
+  /** The key of a digest, if it is cached; null if it is cached that there is none. */
+  recall(digest: string): KnownKey | null | undefined {
+    const known = this.peek(digest);
+    if (known !== undefined) this.hits += 1;
+    return known;
+  }
+
+  /** As `recall`, and counts no hit. */
+  peek(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
     const entry = this.keys.recall(digest);
-    if (entry && this.trusts(entry, now)) {
-      this.hits += 1;
+    if (entry && this.trusts(entry, now))
       return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
-    }
     const unknown = this.unknown.recall(digest);
-    if (!unknown || !this.trusts(unknown, now)) return undefined;
-    this.hits += 1;
-    return null;
+    return unknown && this.trusts(unknown, now) ? null : undefined;
   }
 
   /** Looks a digest up, or joins who does, whichever way; null where there is no key of it. */
@@ -159,30 +161,22 @@ export class KeyCache {
     const session = this.lease.session ?? NO_SESSION;
     const askedWall = this.clock.wall();
     const begun = { session, askedAt: now, askedWall, sent: false, changed: false, inserted: false };
-    const sent = () => {
-      begun.sent = true;
-    };
-    const looked = Promise.resolve(this.look(digest, { ...how, sent }));
-    const flight: Flight = Object.assign(begun, {
-      answer: looked.then(
-        (found) => {
-          this.ended(digest, flight);
-          return this.landed(digest, flight, found);
-        },
-        (error: unknown) => {
-          this.ended(digest, flight);
-          throw error;
-        },
-      ),
-    });
+    const flight: Flight = Object.assign(begun, { answer: this.land(digest, begun, how) });
     this.underWay.add(flight);
     this.flights.set(digest, flight);
     return flight.answer;
   }
 
-  private ended(digest: string, flight: Flight): void {
-    this.underWay.delete(flight);
-    if (this.flights.get(digest) === flight) this.flights.delete(digest);
+  private async land(digest: string, flight: Begun, how: Omit<LookUp, 'sent'>): Promise<KnownKey | null> {
+    const sent = () => {
+      flight.sent = true;
+    };
+    try {
+      return this.landed(digest, flight, await this.look(digest, { ...how, sent }));
+    } finally {
+      this.underWay.delete(flight);
+      if (this.flights.get(digest) === flight) this.flights.delete(digest);
+    }
   }
 
   private landed(digest: string, flight: Begun, found: StoredKey | null): KnownKey | null {

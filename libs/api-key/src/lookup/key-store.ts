@@ -12,7 +12,6 @@ import { StatementCanceller } from '../database/statement-canceller';
 import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/utf8';
 import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
-import { type Eventually, then } from '../model/eventually';
 
 /** A row of the table, with what the database's clock says of it. */
 export interface StoredKey {
@@ -69,16 +68,16 @@ export class KeyStore {
    * @param others other digests that the same key may be stored under
    * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
    */
-  find(
+  async find(
     digest: string,
     others: readonly string[] = [],
     sent: () => void = () => {},
-  ): Eventually<StoredKey | null> {
-    return then(this.findAll([digest, ...others], sent), (found) => firstOf(found, digest, others));
+  ): Promise<StoredKey | null> {
+    return firstOf(await this.findAll([digest, ...others], sent), digest, others);
   }
 
   /** As `find`, of many digests in one statement: those that are of a key, by their digest. */
-  findAll(digests: readonly string[], sent: () => void): Eventually<ReadonlyMap<string, StoredKey>> {
+  findAll(digests: readonly string[], sent: () => void): Promise<ReadonlyMap<string, StoredKey>> {
     return this.connections.find(digests, sent);
   }
 

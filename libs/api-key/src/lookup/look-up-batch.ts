@@ -1,5 +1,4 @@
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import type { Eventually } from '../model/eventually';
 import { firstOf, type StoredKey } from './key-store';
 
 /** How many look-ups may wait for the next statement, and how many statements may be under way. */
@@ -10,7 +9,7 @@ const MAX_UNDER_WAY = 4;
 export type FindAll = (
   digests: readonly string[],
   sent: () => void,
-) => Eventually<ReadonlyMap<string, StoredKey>>;
+) => Promise<ReadonlyMap<string, StoredKey>>;
 
 interface Waiting {
   readonly digest: string;
@@ -35,8 +34,8 @@ export class LookUpBatch {
     private readonly waitMs: number,
   ) {}
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many wait */
-  find(digest: string, others: readonly string[], sent: () => void): Promise<StoredKey | null> {
+  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many wait */
+  async find(digest: string, others: readonly string[], sent: () => void): Promise<StoredKey | null> {
     if (this.waiting.length >= MAX_WAITING) {
       const cause = new Error('too many look-ups wait for one statement');
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });

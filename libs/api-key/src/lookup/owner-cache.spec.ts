@@ -36,9 +36,9 @@ it('a user is loaded once, and then remembered for its time', async () => {
   await asked[0]?.answer('user');
   expect(await found).toBe('user');
   clock.at += USER_CACHE_MS - 1;
-  expect(cache.remembered('u')).toBe('user');
+  expect(cache.recall('u')).toBe('user');
   clock.at += 1;
-  expect(cache.remembered('u')).toBeUndefined();
+  expect(cache.recall('u')).toBeUndefined();
 });
 
 it('who asks while a user is being loaded joins, and who asks for another does not', async () => {
@@ -69,23 +69,23 @@ it('a load as old as a user may be is not joined, and what it finds is not used'
   void find();
   expect(asked).toHaveLength(2);
   await asked[0]?.answer('old');
-  expect(cache.remembered('u')).toBeUndefined();
+  expect(cache.recall('u')).toBeUndefined();
   await asked[1]?.answer('new');
-  expect(cache.remembered('u')).toBe('new');
+  expect(cache.recall('u')).toBe('new');
 });
 
-it('a user that is there at once is answered at once, and remembered', () => {
+it('a user that is there at once is remembered', async () => {
   const { cache } = build();
-  expect(cache.find('u', (id) => ({ id }))).toEqual({ id: 'u' });
-  expect(cache.remembered('u')).toEqual({ id: 'u' });
+  expect(await cache.find('u', async (id) => ({ id }))).toEqual({ id: 'u' });
+  expect(cache.recall('u')).toEqual({ id: 'u' });
 });
 
 it.each([null, undefined, false, 0, ''])('nobody, as %p, is not remembered', async (nobody) => {
   const { cache, asked, find } = build();
   const found = find();
   await asked[0]?.answer(nobody);
-  expect([await found, cache.remembered('u')]).toEqual([nobody, undefined]);
-  expect(cache.find('u', () => nobody)).toBe(nobody);
+  expect([await found, cache.recall('u')]).toEqual([nobody, undefined]);
+  expect(await cache.find('u', async () => nobody)).toBe(nobody);
   void find();
   expect(asked).toHaveLength(2);
 });
@@ -114,32 +114,32 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   void find();
   expect(asked).toHaveLength(2);
   await asked[0]?.answer('old');
-  expect([await before, cache.remembered('u')]).toEqual(['old', undefined]);
+  expect([await before, cache.recall('u')]).toEqual(['old', undefined]);
   await asked[1]?.answer('new');
-  expect(cache.remembered('u')).toBe('new');
+  expect(cache.recall('u')).toBe('new');
 });
 
-it('an eviction forgets its owner and no other; one of all forgets all', () => {
+it('an eviction forgets its owner and no other; one of all forgets all', async () => {
   const { cache } = build();
-  for (const id of ['u', 'v']) void cache.find(id, () => id);
+  for (const id of ['u', 'v']) await cache.find(id, async () => id);
   cache.evict('u');
-  expect([cache.remembered('u'), cache.remembered('v')]).toEqual([undefined, 'v']);
+  expect([cache.recall('u'), cache.recall('v')]).toEqual([undefined, 'v']);
   cache.closeLoads();
-  expect(cache.remembered('v')).toBe('v');
+  expect(cache.recall('v')).toBe('v');
   cache.clear();
-  expect(cache.remembered('v')).toBeUndefined();
+  expect(cache.recall('v')).toBeUndefined();
 });
 
-it('a user is remembered no longer than the lease holds, and not in another session', () => {
+it('a user is remembered no longer than the lease holds, and not in another session', async () => {
   const { cache, clock, lease, moment } = build({ userCacheMs: 60_000 });
-  void cache.find('u', () => 'user');
+  await cache.find('u', async () => 'user');
   clock.at += BOUND_MS;
-  expect(cache.remembered('u')).toBeUndefined();
+  expect(cache.recall('u')).toBeUndefined();
   lease.renew(moment());
-  expect(cache.remembered('u')).toBe('user');
+  expect(cache.recall('u')).toBe('user');
   lease.begin();
   lease.renew(moment());
-  expect(cache.remembered('u')).toBeUndefined();
+  expect(cache.recall('u')).toBeUndefined();
 });
 
 it('what was asked in an earlier session is not remembered in the next', async () => {
@@ -149,7 +149,7 @@ it('what was asked in an earlier session is not remembered in the next', async (
   lease.renew(moment());
   await asked[0]?.answer('user');
   void find();
-  expect([cache.remembered('u'), asked.length]).toEqual([undefined, 2]);
+  expect([cache.recall('u'), asked.length]).toEqual([undefined, 2]);
 });
 
 it('without a session nothing is joined or remembered', async () => {
@@ -159,22 +159,22 @@ it('without a session nothing is joined or remembered', async () => {
   void find();
   expect(asked).toHaveLength(2);
   await asked[1]?.answer('user');
-  void cache.find('v', () => 'v');
-  expect([cache.remembered('u'), cache.remembered('v')]).toEqual([undefined, undefined]);
+  await cache.find('v', async () => 'v');
+  expect([cache.recall('u'), cache.recall('v')]).toEqual([undefined, undefined]);
 });
 
-it('a time of 0 remembers nobody', () => {
+it('a time of 0 remembers nobody', async () => {
   const { cache } = build({ userCacheMs: 0 });
-  void cache.find('u', () => 'user');
-  expect(cache.remembered('u')).toBeUndefined();
+  await cache.find('u', async () => 'user');
+  expect(cache.recall('u')).toBeUndefined();
 });
 
 it.each([
   [3, 3],
   [0, 1],
-])('of many users no more are remembered than a size of %p allows', (size, kept) => {
+])('of many users no more are remembered than a size of %p allows', async (size, kept) => {
   const { cache } = build({ size });
   const ids = Array.from({ length: 100 }, (_, i) => String(i));
-  for (const id of ids) void cache.find(id, () => id);
-  expect(ids.filter((id) => cache.remembered(id))).toHaveLength(kept);
+  for (const id of ids) await cache.find(id, async () => id);
+  expect(ids.filter((id) => cache.recall(id))).toHaveLength(kept);
 });

@@ -1,4 +1,3 @@
-import { type Eventually, isPending } from '../model/eventually';
 import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
@@ -34,14 +33,14 @@ export class OwnerCache {
     this.known = new RecallCache(Math.max(1, options.size));
   }
 
-  /** The user of an owner where it is remembered. */
-  remembered(userId: string): unknown {
+  /** The user of an owner, if it is cached. No I/O. */
+  recall(userId: string): unknown {
     const known = this.known.recall(userId);
     return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
   }
 
-  /** Loads the user of an owner, or joins who does; what is falsy is not remembered. */
-  find(userId: string, load: (userId: string) => unknown): Eventually<unknown> {
+  /** Loads the user of an owner, or joins a load under way; what is falsy is not cached. */
+  find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown> {
     const now = this.clock.monotonic();
     const loading = this.loads.get(userId);
     return loading && this.mayBeJoined(loading, now) ? loading.user : this.load(userId, load, now);
@@ -73,21 +72,29 @@ export class OwnerCache {
     return this.trusts(loading, now) && now - loading.askedAt < this.options.lookUpTimeoutMs;
   }
 
-  private load(userId: string, load: (userId: string) => unknown, askedAt: number): Eventually<unknown> {
-    const { session } = this.lease;
-    const loaded = load(userId);
-    if (!isPending(loaded)) {
-      this.remember(userId, { session, askedAt }, loaded);
-      return loaded;
-    }
-    const user = Promise.resolve(loaded);
-    const loading: Load = { user, session, askedAt };
+  private load(
+    userId: string,
+    load: (userId: string) => Promise<unknown>,
+    askedAt: number,
+  ): Promise<unknown> {
+    const asked: Remembered = { session: this.lease.session, askedAt };
+    const loading: Load = Object.assign(asked, { user: this.loaded(userId, asked, load) });
     this.loads.set(userId, loading);
-    user.then(
-      (found) => this.ended(userId, loading) && this.remember(userId, loading, found),
-      () => this.ended(userId, loading),
-    );
-    return user;
+    return loading.user;
+  }
+
+  private async loaded(
+    userId: string,
+    asked: Remembered,
+    load: (userId: string) => Promise<unknown>,
+  ): Promise<unknown> {
+    let user: unknown;
+    try {
+      user = await load(userId);
+      return user;
+    } finally {
+      if (this.ended(userId, asked)) this.remember(userId, asked, user);
+    }
   }
 
   private remember(userId: string, { session, askedAt }: Remembered, user: unknown): void {
@@ -96,7 +103,7 @@ export class OwnerCache {
   }
 
   /** Whether it was still the one that may be joined. */
-  private ended(userId: string, loading: Load): boolean {
+  private ended(userId: string, loading: Remembered): boolean {
     return this.loads.get(userId) === loading && this.loads.delete(userId);
   }
 }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Client, Notification } from 'pg';
 import type { Database } from '../database/database';
+import { inTime } from '../database/deadline';
 import {
   createFeedTrigger,
   enableAlways,
@@ -15,7 +16,6 @@ import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
 import { replica } from '../database/replica';
 import { Session } from '../database/session';
 import { wordsOf } from '../model/error-words';
-import { inTime } from '../model/eventually';
 import { BackOff } from './back-off';
 import { type Clock, momentOf } from './clock';
 import { feedChannel } from './feed-names';

@@ -1,7 +1,6 @@
 import type { OnApplicationShutdown } from '@nestjs/common';
 import type { Database } from '../database/database';
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { type Eventually, settled } from '../model/eventually';
 import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type KnownKey, type LookUp, type LookUpWay } from './key-cache';
@@ -72,9 +71,14 @@ export class Verification implements OnApplicationShutdown {
           );
   }
 
-  /** The key of a digest where it is remembered; null where it is remembered that there is none. No I/O. */
-  remembered(digest: string): KnownKey | null | undefined {
-    return this.cache.remembered(digest);
+  /** The key of a digest, if it is cached; null if it is cached that there is none. No I/O. */
+  recall(digest: string): KnownKey | null | undefined {
+    return this.cache.recall(digest);
+  }
+
+  /** As `recall`, and is not counted in the hit rate: for a look-up that has recalled before. */
+  peek(digest: string): KnownKey | null | undefined {
+    return this.cache.peek(digest);
   }
 
   /**
@@ -157,16 +161,18 @@ export class Verification implements OnApplicationShutdown {
     };
   }
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many are under way */
-  private lookUp(digest: string, { way, others, sent }: LookUp): Eventually<StoredKey | null> {
+  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many are under way */
+  private async lookUp(digest: string, { way, others, sent }: LookUp): Promise<StoredKey | null> {
     if (way === 'together') return this.batch.find(digest, others, sent);
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
         cause: new Error('too many look-ups are under way'),
       });
     this.lookUps += 1;
-    return settled(this.store.find(digest, others, sent), () => {
+    try {
+      return await this.store.find(digest, others, sent);
+    } finally {
       this.lookUps -= 1;
-    });
+    }
   }
 }

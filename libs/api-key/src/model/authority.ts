@@ -29,6 +29,11 @@ export interface DefaultRate extends RateLimit {
   readonly isConditional: boolean;
 }
 
+/** Every limit of keys without one of their own. A token of providers. */
+export abstract class DefaultRates {
+  abstract readonly rates: readonly DefaultRate[];
+}
+
 /** How two authorities are compared. */
 export interface Comparison {
   /** What limits a key without a limit of its own; empty: nothing does. */

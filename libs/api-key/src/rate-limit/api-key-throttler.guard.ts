@@ -2,12 +2,11 @@ import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@ne
 import { RequestTrail } from '../audit/request-trail';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { type Eventually, isPending, rescue } from '../model/eventually';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { RouteAccesses } from '../routes/route-access';
 import { NeedsKey } from '../routes/scopes.decorator';
 import { refuse } from '../transport/answer-refusal';
-import { type Authentication, authenticationOf } from '../transport/authenticated-request';
+import { authenticationOf } from '../transport/authenticated-request';
 import { requestOf, setHeaders } from '../transport/http-exchange';
 import { UsageCounter } from '../usage/usage-counter';
 import { KeyLimits } from './key-limits';
@@ -16,6 +15,12 @@ import { QuotaLimiter, RateLimiter } from './limiter';
 import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers';
 import type { Hit } from './storages/sliding-window';
 import type { Hits } from './storages/storage';
+
+/** What became of a hit on several limits, in their order. */
+interface Counted {
+  readonly limits: readonly Limit[];
+  readonly hits: Hits;
+}
 
 /**
  * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances, or its quota.
@@ -37,46 +42,49 @@ export class ApiKeyThrottlerGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic) return true;
-    return rescue(this.admit, this.refuse, context);
-  }
-
-  private readonly admit = (context: ExecutionContext): Eventually<boolean> => {
-    const authentication = authenticated(context);
+    const authentication = authenticationOf(requestOf(context));
+    if (!authentication) return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
     if (authentication.isCounted) return true;
     authentication.isCounted = true;
     const { apiKey } = authentication;
-    const limits = this.limits.of(apiKey, context);
-    if (isPending(limits)) return limits.then((found) => this.count(found, apiKey, context));
-    return this.count(limits, apiKey, context);
-  };
+    const limits = this.limits.known(apiKey, context);
+    if (limits === null || limits.quotas.length > 0) return this.count(limits, apiKey, context);
+    const hits = this.rates.hitInMemory(limits.rates, limits.cost);
+    return hits ? this.answer(limits.rates, hits, apiKey, context) : this.count(limits, apiKey, context);
+  }
 
-  private count(limits: RequestLimits, apiKey: ApiKey, context: ExecutionContext): Eventually<boolean> {
-    const { rates, quotas, cost } = limits;
-    if (quotas.length > 0) return this.countQuotas(limits, apiKey, context);
-    if (rates.length === 0) return true;
-    const hits = this.rates.hit(rates, cost);
-    if (isPending(hits)) return hits.then((found) => this.answer(rates, found, apiKey, context));
-    return this.answer(rates, hits, apiKey, context);
+  /** @param known null: what the route declares is computed first */
+  private async count(
+    known: RequestLimits | null,
+    apiKey: ApiKey,
+    context: ExecutionContext,
+  ): Promise<boolean> {
+    let counted: Counted;
+    try {
+      const limits = known ?? (await this.limits.of(apiKey, context));
+      const { rates, cost } = limits;
+      if (limits.quotas.length > 0) counted = await this.countWithQuotas(limits);
+      else counted = { limits: rates, hits: await this.rates.hit(rates, cost) };
+    } catch (error) {
+      return this.refuse(error, context);
+    }
+    return this.answer(counted.limits, counted.hits, apiKey, context);
   }
 
   /**
    * Rates first: what they refuse spends nothing of a quota. What a quota is known to refuse uses
    * up nothing of a rate.
    */
-  private async countQuotas(
-    { rates, quotas, cost }: RequestLimits,
-    apiKey: ApiKey,
-    context: ExecutionContext,
-  ): Promise<boolean> {
-    const all = [...rates, ...quotas];
+  private async countWithQuotas({ rates, quotas, cost }: RequestLimits): Promise<Counted> {
+    const limits = [...rates, ...quotas];
     const known = [
       ...(this.rates.refusalOf(rates, cost) ?? rates.map(unknown)),
       ...(this.quotas.refusalOf(quotas, cost) ?? quotas.map(unknown)),
     ];
-    if (known.some(isRefused)) return this.answer(all, known, apiKey, context);
+    if (known.some(isRefused)) return { limits, hits: known };
     const ofRates = await this.rates.hit(rates, cost);
-    if (ofRates.some(isRefused)) return this.answer(rates, ofRates, apiKey, context);
-    return this.answer(all, [...ofRates, ...(await this.quotas.hit(quotas, cost))], apiKey, context);
+    if (ofRates.some(isRefused)) return { limits: rates, hits: ofRates };
+    return { limits, hits: [...ofRates, ...(await this.quotas.hit(quotas, cost))] };
   }
 
   private answer(limits: readonly Limit[], hits: Hits, apiKey: ApiKey, context: ExecutionContext): boolean {
@@ -86,11 +94,12 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     const refused = longest(hits);
     if (refused === undefined) return true;
     this.usage.noteLimited(apiKey.id);
-    throw limited(hits[refused] as Hit, limits[refused] as Limit, apiKey);
+    return this.refuse(limited(hits[refused] as Hit, limits[refused] as Limit, apiKey), context);
   }
 
-  private readonly refuse = (error: unknown, context: ExecutionContext): never =>
-    refuse(error, context, this.options.realm, this.trail);
+  private refuse(error: unknown, context: ExecutionContext): never {
+    return refuse(error, context, this.options.realm, this.trail);
+  }
 }
 
 function unknown(): null {
@@ -112,12 +121,6 @@ function longest(hits: Hits): number | undefined {
     if (hit && !hit.passed && !(before && before.retryAfterMs >= hit.retryAfterMs)) found = at;
   }
   return found;
-}
-
-function authenticated(context: ExecutionContext): Authentication {
-  const authentication = authenticationOf(requestOf(context));
-  if (!authentication) throw new ApiKeyRefusal('MISSING_API_KEY');
-  return authentication;
 }
 
 function limited(hit: Hit, { policy }: Limit, apiKey: ApiKey): ApiKeyRefusal {

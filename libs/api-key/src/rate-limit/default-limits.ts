@@ -1,5 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ThrottlerModuleOptions } from '@nestjs/throttler';
+import type { DefaultRate, DefaultRates } from '../model/authority';
 import { MAX_LIMIT } from '../model/limits';
 import type { LimitPolicy } from './storages/sliding-window';
 
@@ -15,8 +16,17 @@ export interface DefaultLimit {
  * The limits that bound a key without one of its own. Every one of them applies; none: such a key
  * is not limited.
  */
-export class DefaultLimits {
+export class DefaultLimits implements DefaultRates {
   constructor(readonly limits: readonly DefaultLimit[]) {}
+
+  /** What they mean for who may give a key which limit. */
+  get rates(): readonly DefaultRate[] {
+    return this.limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
+      limit,
+      windowSeconds: windowMs / 1_000,
+      isConditional: skipIf !== undefined,
+    }));
+  }
 }
 
 /** The limit of the module, or else the throttlers of `ThrottlerModule`. */

@@ -1,7 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { ApiKey } from '../model/api-key.entity';
 import { quotaOf } from '../model/authority';
-import type { Eventually } from '../model/eventually';
 import { MAX_LIMIT, type Quota, type SharedLimit } from '../model/limits';
 import { bucketOf } from '../model/lineage';
 import { routeMethod } from '../transport/route-method';
@@ -44,15 +43,19 @@ export class KeyLimits {
     this.hasConditions = defaults.some(({ skipIf }) => skipIf !== undefined);
   }
 
-  /** @throws Error where a function of the application answers no whole number, 1 or more */
-  of(apiKey: ApiKey, context: ExecutionContext): Eventually<RequestLimits> {
+  /** The limits of a request whose route declares none and costs a fixed number; else null: ask `of`. */
+  known(apiKey: ApiKey, context: ExecutionContext): RequestLimits | null {
     const route = this.routeOf(context);
     if (route.isSkipped) return UNLIMITED;
     if (route.isPlain && !this.hasConditions && !hasQuota(apiKey))
       return this.plainOf(apiKey, context, route);
-    if (route.limits.length > 0 || typeof route.cost !== 'number')
-      return this.withRoute(apiKey, route, context);
+    if (route.limits.length > 0 || typeof route.cost !== 'number') return null;
     return this.limitsOf(apiKey, route.cost, context, route, NONE);
+  }
+
+  /** @throws Error if a function of the application returns no whole number, 1 or more */
+  async of(apiKey: ApiKey, context: ExecutionContext): Promise<RequestLimits> {
+    return this.known(apiKey, context) ?? this.withRoute(apiKey, this.routeOf(context), context);
   }
 
   private plainOf(apiKey: ApiKey, context: ExecutionContext, route: RouteLimits): RequestLimits {

@@ -9,7 +9,7 @@ const OPTIONS = { onStorageFailure: 'refuse', storageTimeoutMs: 100, maxKeys: 10
 it('a memory of ours that is given as storage counts at once, as that of the limiter itself', () => {
   const storage = new MemoryThrottlerStorage(10, () => 0);
   const limiter = new RateLimiter(storage, OPTIONS, () => 0);
-  expect([1, 2, 3].map(() => limiter.hit([{ key: 'a', policy: POLICY }], 1))).toMatchObject([
+  expect([1, 2, 3].map(() => limiter.hitInMemory([{ key: 'a', policy: POLICY }], 1))).toMatchObject([
     [{ passed: true }],
     [{ passed: true }],
     [{ passed: false }],

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import type { ThrottlerStorage } from '@nestjs/throttler';
+import { inTime } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { wordsOf } from '../model/error-words';
-import { type Eventually, inTime, rescue } from '../model/eventually';
 import type { StorageFailurePolicy } from '../options/rate-limit';
 import { MemoryQuotaStorage } from './storages/memory-quota-storage';
 import { MemoryThrottlerStorage } from './storages/memory-storage';
@@ -70,14 +70,19 @@ class Limiter implements OnApplicationBootstrap {
     if (this.shared instanceof SharedThrottlerStorage) await this.shared.prepare().catch(() => {});
   }
 
+  /** As `hit`, if there is only the memory, or nothing to count; else null, and nothing is counted. */
+  hitInMemory(buckets: readonly Bucket[], cost: number): Hits | null {
+    if (buckets.length === 0) return NONE;
+    return this.shared === null ? this.local.hitAll(buckets, cost) : null;
+  }
+
   /**
    * Counts a hit in all buckets if it fits in each of them. Of nulls alone if nobody counts, and
    * the policy is `open`.
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if nobody counts, and the policy is `refuse`
    */
-  hit(buckets: readonly Bucket[], cost: number): Eventually<Hits> {
-    if (this.shared === null) return this.local.hitAll(buckets, cost);
-    if (buckets.length === 0) return NONE;
+  async hit(buckets: readonly Bucket[], cost: number): Promise<Hits> {
+    if (this.shared === null || buckets.length === 0) return this.local.hitAll(buckets, cost);
     const known = this.refusalOf(buckets, cost);
     if (known) return known;
     if (this.failing && this.now() < this.retryAt) return this.withoutStorage(buckets, cost);
@@ -93,7 +98,7 @@ class Limiter implements OnApplicationBootstrap {
     return storage instanceof ApiKeyThrottlerStorage ? storage.refusalOf(buckets, cost) : null;
   }
 
-  private ask(shared: ThrottlerStorage, buckets: readonly Bucket[], cost: number): Eventually<Hits> {
+  private async ask(shared: ThrottlerStorage, buckets: readonly Bucket[], cost: number): Promise<Hits> {
     const { storageTimeoutMs } = this.options;
     const asking: Asking = { buckets, cost, since: this.now(), isLate: false };
     if (this.failing) this.retryAt = asking.since + RETRY_MS + storageTimeoutMs;
@@ -101,17 +106,17 @@ class Limiter implements OnApplicationBootstrap {
       asking.isLate = true;
       return new Error(`no answer within ${storageTimeoutMs} ms`);
     };
-    return rescue<Hits>(
-      () => this.counted(inTime(storageTimeoutMs, hitIn(shared, asking), late), buckets),
-      (error) => {
-        if (!this.isOfOneKey(error, asking)) this.failed(error);
-        return this.withoutStorage(buckets, cost);
-      },
-    );
+    try {
+      const hits = await inTime(storageTimeoutMs, hitIn(shared, asking), late);
+      this.counted(hits, buckets);
+      return hits;
+    } catch (error) {
+      if (!this.isOfOneKey(error, asking)) this.failed(error);
+      return this.withoutStorage(buckets, cost);
+    }
   }
 
-  private async counted(asked: Eventually<Hits>, buckets: readonly Bucket[]): Promise<Hits> {
-    const hits = await asked;
+  private counted(hits: Hits, buckets: readonly Bucket[]): void {
     this.answeredAt = this.now();
     if (this.failing) this.logger.log(`${this.what} are counted by their storage again.`);
     this.failing = false;
@@ -119,7 +124,6 @@ class Limiter implements OnApplicationBootstrap {
       const hit = hits[at];
       if (hit) this.local.atLeast(bucket, bucket.policy.limit - hit.remaining);
     }
-    return hits;
   }
 
   /** Whether a hit is not counted although the storage works. */

@@ -9,6 +9,7 @@ import {
 import type { DataSource } from 'typeorm';
 import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from '../database/data-source';
 import type { Database } from '../database/database';
+import { DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { RouteInventory } from '../routes/route-inventory';
 import { DefaultLimits, defaultLimits } from './default-limits';
@@ -39,6 +40,7 @@ export const RATE_LIMIT_PROVIDERS: readonly Provider[] = [
     useFactory: ({ rateLimit }: ResolvedApiKeyOptions, throttlers: ThrottlerModuleOptions | null = null) =>
       new DefaultLimits(defaultLimits(rateLimit, throttlers)),
   },
+  { provide: DefaultRates, useExisting: DefaultLimits },
   {
     provide: KeyLimits,
     inject: [API_KEY_OPTIONS, DefaultLimits, RouteInventory],

@@ -1,21 +1,28 @@
 import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/common';
 import type { RequestTrail } from '../audit/request-trail';
 import { ApiKeyRefusal, asProblem } from '../model/api-key.errors';
-import { type Eventually, inTime, isPending } from '../model/eventually';
-import { type Caller, callerOf, headerOf, requestOf, setHeaders } from './http-exchange';
+import type { Caller } from '../model/caller';
+import { callerOf, headerOf, requestOf, setHeaders } from './http-exchange';
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
- * Refuses a request: sets the headers that belong to the refusal and tells the trail.
- * @throws the error that is given, always; a refusal in the form that the caller prefers
+ * Refuses a request that the trail does not know of yet: records the refusal, and sets its headers.
+ * @throws as `answer`
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
-  if (!(error instanceof ApiKeyRefusal)) throw error;
   tellRefusal(error, callerOf(context), trail);
-  throw answerTo(error, context, realm);
+  return answer(error, context, realm);
 }
 
-/** Tells the trail of a refusal, and the log why keys cannot be judged. */
+/**
+ * Answers a refused request: sets the headers that belong to the refusal.
+ * @throws the error that is given, always; a refusal in the form that the caller prefers
+ */
+export function answer(error: unknown, context: ExecutionContext, realm: string): never {
+  throw error instanceof ApiKeyRefusal ? answerTo(error, context, realm) : error;
+}
+
+/** Records a refusal in the trail, and logs why keys cannot be checked. */
 export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail): void {
   if (!(error instanceof ApiKeyRefusal)) return;
   if (error.refused) trail.refused(error.refused, caller);
@@ -33,18 +40,6 @@ export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: str
   if (!prefersProblem(requestOf(host))) return refusal;
   setHeaders(host, { 'Content-Type': PROBLEM });
   return asProblem(refusal);
-}
-
-/**
- * Hands on who a request comes from, known in time.
- * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where that is not known after so many milliseconds
- */
-export function refuseLate<T>(deadlineMs: number, found: Eventually<T>): Eventually<T> {
-  if (!isPending(found)) return found;
-  return inTime(deadlineMs, found, () => {
-    const cause = new Error(`no answer within ${deadlineMs} ms (cache.lookUpTimeoutMs)`);
-    return new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
-  });
 }
 
 function variedBy(name: string, known: string): string {

@@ -1,12 +1,17 @@
 import { ApiKey } from '../model/api-key.entity';
-import { attachAuthentication, authenticationOf, exposeThrough } from './authenticated-request';
+import {
+  Authentication,
+  attachAuthentication,
+  authenticationOf,
+  exposeThrough,
+} from './authenticated-request';
 
 const apiKey = new ApiKey();
 const user = { id: '1' };
 
 it('a request that was authenticated says so, and to whom', () => {
   const request = {};
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(request)).toMatchObject({ apiKey, user });
   expect(request).toMatchObject({ apiKey, user });
 });
@@ -17,7 +22,7 @@ it.each<[string, (request: object) => object]>([
   ['was assigned all of it', (request) => Object.assign({}, request)],
 ])('one that %s is not authenticated by that', (_, derive) => {
   const request = {};
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(derive(request))).toBeUndefined();
 });
 
@@ -27,20 +32,20 @@ it('neither is one that pretends to be, by what a body or a header can fill in',
 
 it('a getter that the application put in the way is replaced', () => {
   const request = Object.create(Object.defineProperty({}, 'user', { get: () => 'nobody' }));
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect(request.user).toBe(user);
 });
 
 it('a request without a prototype is authenticated as any', () => {
   const request = Object.create(null);
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(request)).toMatchObject({ apiKey, user });
   expect([request.apiKey, request.user]).toEqual([apiKey, user]);
 });
 
 it('what stands there already and is right is left alone', () => {
   const request = Object.defineProperty({}, 'user', { value: user });
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect(request).toMatchObject({ apiKey, user });
 });
 
@@ -48,7 +53,7 @@ it('requests read key and user through their prototype, where that is free', () 
   const prototype = {};
   exposeThrough(prototype);
   const [request, other] = [Object.create(prototype), Object.create(prototype)];
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect([request.user, request.apiKey, Object.hasOwn(request, 'user')]).toEqual([user, apiKey, false]);
   expect([other.user, other.apiKey]).toEqual([undefined, undefined]);
 });
@@ -61,7 +66,7 @@ it.each([
   exposeThrough(prototype);
   const request = Object.create(prototype);
   expect(request[name]).toBe('of the application');
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect([request.apiKey, request.user]).toEqual([apiKey, user]);
 });
 
@@ -79,7 +84,7 @@ it.each<[string, () => object]>([
   ['is frozen', () => ({ rawHeaders: Object.freeze([...LINES]) })],
 ])('a request whose list of header lines %s is authenticated as any', (_, make) => {
   const request = make();
-  attachAuthentication(request, { apiKey, user });
+  attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(request)).toMatchObject({ apiKey, user });
   expect(authenticationOf(make())).toBeUndefined();
 });
@@ -92,7 +97,7 @@ it('requests that share one list of header lines keep their keys apart', () => {
     id,
     it: Object.assign(Object.create(prototype), { rawHeaders }),
   }));
-  for (const { id, it: request } of requests) attachAuthentication(request, { apiKey, user: id });
+  for (const { id, it: request } of requests) attachAuthentication(request, new Authentication(apiKey, id));
   expect(requests.map(({ it: request }) => authenticationOf(request)?.user)).toEqual(['1', '2', '3']);
   expect(requests.map(({ it: request }) => request.user)).toEqual(['1', '2', '3']);
 });

@@ -1,12 +1,17 @@
 import type { ApiKey } from '../model/api-key.entity';
 import { nodeRequest, rawHeadersOf } from './http-exchange';
 
-/** Who a request comes from, as `ApiKeyGuard` found it. */
-export interface Authentication {
-  readonly apiKey: ApiKey;
-  readonly user: unknown;
+/** Who a request comes from, as `ApiKeyGuard` found it. One belongs to one request. */
+export class Authentication {
   /** Whether its limits have counted the request: it counts once, however many guards it passes. */
-  isCounted?: boolean;
+  isCounted = false;
+  /** The request that it hangs on: one that inherits or copies from another is not authenticated by that. */
+  request: object | null = null;
+
+  constructor(
+    readonly apiKey: ApiKey,
+    readonly user: unknown,
+  ) {}
 }
 
 /** Not reached from outside: no header, body or middleware that fills `request.user` can pretend to be the guard. */
@@ -15,11 +20,8 @@ const AUTHENTICATION = Symbol('nestjs-api-key authentication');
 /** What says of a prototype that requests are read through it. */
 const EXPOSES = Symbol('nestjs-api-key exposes');
 
-/** Tells of which request it is: one that inherits or copies from another is not authenticated by that. */
-type Attached = Authentication & { readonly request: object };
-
 /** Of requests whose list of header lines does not keep it. */
-const apart = new WeakMap<object, Attached>();
+const apart = new WeakMap<object, Authentication>();
 
 /** What the guard found, or undefined where it did not run or refused. */
 export function authenticationOf(request: object): Authentication | undefined {
@@ -28,9 +30,10 @@ export function authenticationOf(request: object): Authentication | undefined {
 }
 
 /** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
-export function attachAuthentication(request: object, { apiKey, user }: Authentication): void {
-  const attached: Attached = { apiKey, user, isCounted: false, request };
-  keep(attached);
+export function attachAuthentication(request: object, found: Authentication): void {
+  const { apiKey, user } = found;
+  found.request = request;
+  keep(found, request);
   const isExposed = Reflect.get(Object.getPrototypeOf(request) ?? {}, EXPOSES) === true;
   if (!isExposed || Object.hasOwn(request, 'apiKey')) expose(request, 'apiKey', apiKey);
   if (!isExposed || Object.hasOwn(request, 'user')) expose(request, 'user', user);
@@ -56,21 +59,20 @@ export function exposeThrough(prototype: object): void {
 }
 
 interface Carrier {
-  [AUTHENTICATION]?: Attached;
+  [AUTHENTICATION]?: Authentication;
 }
 
-function attachedTo(request: object): Attached | undefined {
+function attachedTo(request: object): Authentication | undefined {
   const found = carrierOf(request)[AUTHENTICATION];
   return found?.request === request ? found : (apart.get(request) ?? found);
 }
 
-function keep(attached: Attached): void {
-  const { request } = attached;
+function keep(found: Authentication, request: object): void {
   try {
     const carrier = carrierOf(request);
-    if (!isOfAnother(carrier, request)) carrier[AUTHENTICATION] = attached;
+    if (!isOfAnother(carrier, request)) carrier[AUTHENTICATION] = found;
   } catch {}
-  if (carrierOf(request)[AUTHENTICATION] !== attached) apart.set(request, attached);
+  if (carrierOf(request)[AUTHENTICATION] !== found) apart.set(request, found);
 }
 
 function isOfAnother({ [AUTHENTICATION]: kept }: Carrier, request: object): boolean {

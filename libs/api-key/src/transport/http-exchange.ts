@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http';
 import type { ArgumentsHost, ExecutionContext } from '@nestjs/common';
+import type { Caller } from '../model/caller';
 import { headFromFields, type RequestHead } from './request-head';
 import { routeName } from './route-method';
 
@@ -11,14 +12,6 @@ export type ApiKeyRequest = object & {
   /** Fastify's id of the request. */
   readonly id?: unknown;
 };
-
-/** Who sent a request, and to where, for the trail. */
-export interface Caller {
-  /** Class and method of the handler: nothing that the caller chose. */
-  readonly route: string;
-  readonly address: string | null;
-  readonly requestId: string | null;
-}
 
 /** Shorter than any key: one that is sent as an id by mistake must not reach the trail. */
 const REQUEST_ID = /^[\w.:/+=-]{1,48}$/;
@@ -103,14 +96,26 @@ export function areHeadersSent(host: ArgumentsHost): boolean {
   return (response.headersSent ?? response.raw?.headersSent) === true;
 }
 
+/** Read when it is asked for: an accepted request seldom asks. */
+class HttpCaller implements Caller {
+  constructor(private readonly context: ExecutionContext) {}
+
+  get route(): string {
+    return routeName(this.context);
+  }
+
+  get address(): string | null {
+    return addressOf(requestOf(this.context));
+  }
+
+  get requestId(): string | null {
+    return requestIdOf(requestOf(this.context));
+  }
+}
+
 /** Who sent the request of a context. */
 export function callerOf(context: ExecutionContext): Caller {
-  const request = requestOf(context);
-  return {
-    route: routeName(context),
-    address: addressOf(request),
-    requestId: requestIdOf(request),
-  };
+  return new HttpCaller(context);
 }
 
 /** The caller's address, or null where it is unknown. */

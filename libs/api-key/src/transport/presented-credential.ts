@@ -1,21 +1,23 @@
-import { extractCredential } from '../credential/extract';
-import { ApiKeyRefusal } from '../model/api-key.errors';
+import type { Server } from 'node:http';
+import { extractCredential, type Presented } from '../credential/extract';
 import type { RequestHead } from './request-head';
 
-/**
- * The one credential that a request presents, not yet checked.
- * @throws ApiKeyRefusal `MISSING_API_KEY` where there is none, `INVALID_API_KEY` where there cannot be one
- */
-export function presentedCredential(head: RequestHead, headerName: string): string {
-  const presented = extractCredential(Reflect.get(head, 'rawHeaders'), headerName.toLowerCase());
-  if (presented.kind === 'none') throw new ApiKeyRefusal('MISSING_API_KEY');
-  if (presented.kind === 'malformed') throw malformedCredential();
-  return presented.value;
-}
+/** How many header lines Node keeps if the server does not say. */
+const NODE_MAX_HEADERS = 1_000;
 
-/** The refusal of what cannot be one credential. */
-export function malformedCredential(): ApiKeyRefusal {
-  return new ApiKeyRefusal('INVALID_API_KEY', {
-    refused: { reason: 'malformed', apiKey: null, masked: null },
-  });
+/** What a request presents; `incomplete`: Node may have dropped some of its header lines. */
+export type PresentedCredential = Presented | { readonly kind: 'incomplete' };
+
+const INCOMPLETE: PresentedCredential = { kind: 'incomplete' };
+
+/**
+ * The one credential that a request presents, not yet checked. Node drops header lines beyond
+ * `server.maxHeadersCount` in silence, and with them a second credential or the traces of a proxy:
+ * of such a request no header is to be believed.
+ */
+export function presentedCredential(head: RequestHead, headerName: string): PresentedCredential {
+  const { server } = (head.socket ?? {}) as { readonly server?: Partial<Server> };
+  const kept = server?.maxHeadersCount || NODE_MAX_HEADERS;
+  const lines: readonly string[] = Reflect.get(head, 'rawHeaders');
+  return lines.length >= 2 * kept ? INCOMPLETE : extractCredential(lines, headerName.toLowerCase());
 }

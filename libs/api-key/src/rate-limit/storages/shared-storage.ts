@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Eventually, inTime } from '../../model/eventually';
+import { inTime } from '../../database/deadline';
 import type { Hit, LimitPolicy } from './sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
 
@@ -92,7 +92,7 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   /** @throws TooManyWaiting */
-  override hitAll(buckets: readonly Bucket[], cost: number): Eventually<Hits> {
+  override async hitAll(buckets: readonly Bucket[], cost: number): Promise<Hits> {
     if (buckets.length === 0) return [];
     return this.refusalOf(buckets, cost) ?? this.ask(buckets, cost);
   }

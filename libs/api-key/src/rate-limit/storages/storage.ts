@@ -1,5 +1,4 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
-import { type Eventually, then } from '../../model/eventually';
 import { MAX_LIMIT } from '../../model/limits';
 import type { Hit, LimitPolicy } from './sliding-window';
 
@@ -28,7 +27,7 @@ export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
    * @param buckets of different keys
    * @param cost 1 or more, whole
    */
-  abstract hitAll(buckets: readonly Bucket[], cost: number): Eventually<Hits>;
+  abstract hitAll(buckets: readonly Bucket[], cost: number): Hits | Promise<Hits>;
 
   /**
    * What `hitAll` would return, if it is known without I/O that the hit does not fit; else null.
@@ -42,8 +41,8 @@ export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
    * Counts a hit in one bucket if it fits.
    * @param cost 1 or more, whole
    */
-  hit(key: string, policy: LimitPolicy, cost: number): Eventually<Hit> {
-    return then(this.hitAll([{ key, policy }], cost), ([hit]) => hit as Hit);
+  hit(key: string, policy: LimitPolicy, cost: number): Hit | Promise<Hit> {
+    return onlyHit(this.hitAll([{ key, policy }], cost));
   }
 
   /**
@@ -66,4 +65,9 @@ export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
       timeToBlockExpire: Math.ceil(hit.retryAfterMs / 1_000),
     };
   }
+}
+
+async function onlyHit(hits: Hits | Promise<Hits>): Promise<Hit> {
+  const [hit] = await hits;
+  return hit as Hit;
 }

@@ -1,0 +1,20 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { LastUsedWriter } from './last-used-writer';
+import { UsageCounter } from './usage-counter';
+
+/** Notes uses of keys, for `last_used_at` and their usage. */
+@Injectable()
+export class KeyUses {
+  constructor(
+    private readonly lastUsed: LastUsedWriter,
+    private readonly counter: UsageCounter,
+    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'usage'>,
+  ) {}
+
+  /** Notes that a key was used now. No I/O. */
+  note(id: string): void {
+    if (this.options.usage.lastUsed) this.lastUsed.note(id);
+    this.counter.note(id);
+  }
+}
