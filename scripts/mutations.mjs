@@ -41,8 +41,8 @@ const NO_EVICTION_IF_FULL = {
 const LONG_DEADLINE = {
   rule: 'a look-up is given up after lookUpTimeoutMs',
   file: 'libs/api-key/src/authentication/api-key.authenticator.ts',
-  from: 'await inTime(this.options.lookUpTimeoutMs, found,',
-  to: 'await inTime(15 * this.options.lookUpTimeoutMs, found,',
+  from: 'await inTime(this.options.cache.lookUpTimeoutMs, found,',
+  to: 'await inTime(15 * this.options.cache.lookUpTimeoutMs, found,',
 };
 const LONG_LEASE = {
   rule: 'nothing is trusted for longer than the lease',
