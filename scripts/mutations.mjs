@@ -1,6 +1,6 @@
 // Takes one rule of "never stale" after the other out of the code and shows that the test of that rule fails without it.
 // Prints a table; fails where a test passes without its rule. Takes about ten minutes, and changes nothing in the end. With an
-// argument only the tests whose names contain it.
+// argument only the tests whose names contain it; with --check it only says whether each rule still stands in the code.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -337,10 +337,27 @@ function edited({ file, from, to }, work) {
   }
 }
 
-console.log('| rule that is taken out | test | without it |\n| --- | --- | --- |');
-const [, , wanted = ''] = process.argv;
-for (const [mutation, test, file] of SHOWN.filter(([, name]) => name.includes(wanted))) {
-  const outcome = without(mutation, () => outcomeOf(test, file));
-  console.log(`| ${mutation.rule} | ${test} | ${outcome} |`);
-  if (outcome !== 'fails') process.exitCode = 1;
+/** What the code no longer says, so that a rule could not be taken out. */
+function problems() {
+  const found = [];
+  for (const [mutation] of SHOWN)
+    for (let each = mutation; each; each = each.also)
+      if (readFileSync(`${ROOT}${each.file}`, 'utf8').split(each.from).length !== 2)
+        found.push(`${each.file} does not say once: ${each.from}`);
+  return found;
 }
+
+function table(wanted) {
+  console.log('| rule that is taken out | test | without it |\n| --- | --- | --- |');
+  for (const [mutation, test, file] of SHOWN.filter(([, name]) => name.includes(wanted))) {
+    const outcome = without(mutation, () => outcomeOf(test, file));
+    console.log(`| ${mutation.rule} | ${test} | ${outcome} |`);
+    if (outcome !== 'fails') process.exitCode = 1;
+  }
+}
+
+const [, , wanted = ''] = process.argv;
+if (wanted === '--check') {
+  for (const problem of problems()) console.error(problem);
+  process.exitCode = problems().length > 0 ? 1 : 0;
+} else table(wanted);
