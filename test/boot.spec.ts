@@ -344,7 +344,7 @@ describe('forRootAsync', () => {
   });
 });
 
-it.each<[string, (url: string) => Promise<object[]>]>([
+it.each<[string, (url: string, opened: DataSource[]) => Promise<object[]>]>([
   [
     'by the name of a second data source',
     async (url) => [
@@ -360,27 +360,23 @@ it.each<[string, (url: string) => Promise<object[]>]>([
   ],
   [
     'as an instance, without TypeOrmModule',
-    async (url) => [
-      ApiKeyModule.forRoot({
-        dataSource: await new DataSource({
-          type: 'postgres',
-          url,
-          entities: [ApiKey],
-          uuidExtension: 'pgcrypto',
-        }).initialize(),
-        cache: { lookUpTimeoutMs: 10_000 },
-      }),
-    ],
+    async (url, opened) => {
+      const settings = { url, entities: [ApiKey], uuidExtension: 'pgcrypto' } as const;
+      const dataSource = await new DataSource({ type: 'postgres', ...settings }).initialize();
+      opened.push(dataSource);
+      return [ApiKeyModule.forRoot({ dataSource, cache: { lookUpTimeoutMs: 10_000 } })];
+    },
   ],
 ])('the option dataSource takes the keys from elsewhere, %s', async (_, imports) => {
-  const module = await Test.createTestingModule({ imports: (await imports(database)) as never[] }).compile();
+  const opened: DataSource[] = [];
+  const found = (await imports(database, opened)) as never[];
+  const module = await Test.createTestingModule({ imports: found }).compile();
   const app = await module.createNestApplication().init();
   const keys = app.get(ApiKeyService);
   const { key } = await keys.create({ userId: await createUser(database), name: 'ci' });
   expect(await keys.verify(key)).toMatchObject({ ok: true });
-  const { dataSource } = (keys as unknown as { database: { dataSource: DataSource } }).database;
   await app.close();
-  if (dataSource.isInitialized) await dataSource.destroy();
+  for (const dataSource of opened) await dataSource.destroy();
 });
 
 describe('the exception for loopback is warned of at boot', () => {

@@ -1,15 +1,6 @@
 export { ApiKeyGuard } from './api-key.guard';
 export { ApiKeyModule } from './api-key.module';
-export {
-  type ApiKeyPage,
-  ApiKeyService,
-  type Page,
-  type PruneOptions,
-  type PruneReport,
-  type RevokeAllInput,
-  type RotateOptions,
-  type VerifyResult,
-} from './api-key.service';
+export { ApiKeyService, type VerifyResult } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
 export {
   ApiKeyAuthenticator,
@@ -21,18 +12,21 @@ export type { InvalidKeyReason } from './authentication/key-verifier';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';
+export type { PruneOptions, PruneReport } from './keys/bulk-changes';
+export { API_KEY_DEFAULTS } from './keys/defaults';
 export type { Revocation } from './keys/end-keys';
 export type { ImportOptions, ImportReport } from './keys/import-batches';
 export type { ImportedApiKey, ImportProblem } from './keys/import-keys';
 export type {
   ApiKeyFields,
-  ApiKeyState,
   CreateApiKeyInput,
   ListApiKeysInput,
   UpdateApiKeyInput,
 } from './keys/input';
+export type { RotateOptions } from './keys/issuance';
+export type { ApiKeyPage, Page } from './keys/key-listings';
 export type { IssuedApiKey } from './keys/new-key';
-export type { RevokeOptions } from './keys/revocation';
+export type { RevokeAllInput, RevokeOptions } from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';
 export type { ApiKeyMigrationOptions } from './migrations/migration-options';
@@ -57,7 +51,9 @@ export type {
   ApiKeyEventType,
   RecordedApiKeyEvent,
 } from './model/api-key.event';
+export { API_KEY_STATES, type ApiKeyState } from './model/api-key-state';
 export { quotaOf, rateLimitOf } from './model/authority';
+export { type ApiKeyDescription, describeKey } from './model/describe-key';
 export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
 export * from './model/scope-catalogue';
 export type { ApiKeyOptions, ApiKeyRootOptions } from './options/api-key.options';

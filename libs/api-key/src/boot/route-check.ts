@@ -2,7 +2,7 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig } from '@nestjs/core';
 import { isInCatalogue, isWildcard } from '../credential/scope';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { isCostLost } from '../rate-limit/route-limits';
 import { handlerKnownToNest } from '../routes/nest-handler';
 import { ReplacedMethodGuard } from '../routes/replaced-method.guard';
@@ -73,9 +73,8 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   }
 
   private unknownScopes({ name, access }: Route): string[] {
-    const { scopes } = this.options;
+    const catalogue = catalogueOf(this.options);
     const asked = scopesAskedFor(access);
-    const catalogue = scopes && Object.keys(scopes);
     const unknown = asked.filter(
       (scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)),
     );

@@ -1,20 +1,21 @@
 import { userInfo } from 'node:os';
-import type {
-  Acting,
-  ApiKey,
-  ApiKeyState,
-  HeldScope,
-  Page,
-  Quota,
-  RateLimit,
-  UpdateApiKeyInput,
+import {
+  type Acting,
+  type ApiKey,
+  type ApiKeyState,
+  describeKey,
+  type HeldScope,
+  type Page,
+  type Quota,
+  type RateLimit,
+  type UpdateApiKeyInput,
 } from '../index';
 import { CommandFailed, noSuchKey, WrongCall } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 import { openImportFile } from './import-file';
 import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
 import { progressOn } from './progress';
-import { describeKey, renderEvents, renderTable, renderUsage } from './render';
+import { renderEvents, renderTable, renderUsage } from './render';
 
 const PAGE = 100;
 

@@ -1,7 +1,7 @@
-import type { ApiKey, ImportReport, IssuedApiKey, Revocation } from '../index';
+import { type ApiKey, describeKey, type ImportReport, type IssuedApiKey, type Revocation } from '../index';
 import { CommandFailed } from './failures';
 import type { KeysCliHost } from './host';
-import { describeKey, renderKey, renderTable } from './render';
+import { renderKey, renderTable } from './render';
 
 /** How an answer is written. */
 export interface Output {

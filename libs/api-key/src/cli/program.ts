@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { ApiKeyState } from '../index';
+import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
 import {
   createKey,
   importKeys,
@@ -25,11 +25,7 @@ import {
   parseRateLimit,
 } from './options';
 
-/** What a person types for a default, and what it is. */
-const OVERLAP = { text: '24h', seconds: 86_400 };
-const PRUNE_KEYS = { text: '90d', days: 90 };
-const PRUNE_EVENTS = { text: '365d', days: 365 };
-const STATES: ApiKeyState[] = ['active', 'expired', 'revoked'];
+const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 
 /** What may be typed, and which command it stands for. */
 export function programFor(host: KeysCliHost): Command {
@@ -129,7 +125,9 @@ function addReading(program: Command, host: KeysCliHost): void {
     .command('list')
     .description('list keys, newest first')
     .option('--user <email>', 'only those of one user (default: all)')
-    .addOption(new Option('--state <state>', 'only those in one state (default: all)').choices(STATES))
+    .addOption(
+      new Option('--state <state>', 'only those in one state (default: all)').choices(API_KEY_STATES),
+    )
     .addOption(json())
     .action((options) => listKeys(host, options));
   program
@@ -156,7 +154,7 @@ function addEnding(program: Command, host: KeysCliHost): void {
     .addOption(
       new Option('--overlap <duration>', 'how long the old key still works, 0 to 30d')
         .argParser(parseOverlap)
-        .default(OVERLAP.seconds, OVERLAP.text),
+        .default(overlapSeconds, `${overlapSeconds / 3_600}h`),
     )
     .addOption(json())
     .action((id, options) => rotateKey(host, id, options));
@@ -179,12 +177,12 @@ function addMany(program: Command, host: KeysCliHost): void {
     .addOption(
       new Option('--older-than <days>', 'keys that expired or were revoked so long ago')
         .argParser(parseDays)
-        .default(PRUNE_KEYS.days, PRUNE_KEYS.text),
+        .default(pruneKeysDays, `${pruneKeysDays}d`),
     )
     .addOption(
       new Option('--events-older-than <days>', 'events so old')
         .argParser(parseDays)
-        .default(PRUNE_EVENTS.days, PRUNE_EVENTS.text),
+        .default(pruneEventsDays, `${pruneEventsDays}d`),
     )
     .addOption(json())
     .action((options) => pruneKeys(host, options));

@@ -1,5 +1,5 @@
-import { ApiKey } from '../index';
-import { describeKey, renderKey, renderTable } from './render';
+import { ApiKey, describeKey } from '../index';
+import { renderKey, renderTable } from './render';
 
 const NOW = new Date('2030-01-01T00:00:00Z');
 

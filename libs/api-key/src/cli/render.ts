@@ -1,33 +1,7 @@
-import { type ApiKey, type ApiKeyUsage, quotaOf, type RecordedApiKeyEvent, rateLimitOf } from '../index';
-
-/** A key as the command line tells it; never the key or its digest. */
-export function describeKey(apiKey: ApiKey, now: Date) {
-  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
-  const { allowedIps, metadata, replacesId, ancestorIds } = apiKey;
-  return {
-    id,
-    userId,
-    name,
-    masked,
-    scopes,
-    state: stateOf(apiKey, now),
-    createdAt,
-    lastUsedAt,
-    expiresAt,
-    revokedAt,
-    rateLimit: rateLimitOf(apiKey),
-    quota: quotaOf(apiKey),
-    allowedIps,
-    metadata,
-    replaces: replacesId,
-    ancestorIds,
-  };
-}
-
-export type KeyDescription = ReturnType<typeof describeKey>;
+import type { ApiKeyDescription, ApiKeyUsage, RecordedApiKeyEvent } from '../index';
 
 /** Keys as a table, a line each, or a sentence where there are none. */
-export function renderTable(keys: readonly KeyDescription[]): string {
+export function renderTable(keys: readonly ApiKeyDescription[]): string {
   if (keys.length === 0) return 'No keys.';
   const head = ['ID', 'USER', 'NAME', 'KEY', 'STATE', 'SCOPES', 'EXPIRES', 'LAST USED'];
   const rows = keys.map((key) => [
@@ -44,7 +18,7 @@ export function renderTable(keys: readonly KeyDescription[]): string {
 }
 
 /** One key, a line each field. */
-export function renderKey(key: KeyDescription): string {
+export function renderKey(key: ApiKeyDescription): string {
   const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
   return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
 }
@@ -94,11 +68,6 @@ function columns(rows: readonly (readonly string[])[]): string {
         .trimEnd(),
     )
     .join('\n');
-}
-
-function stateOf(apiKey: ApiKey, now: Date): 'active' | 'expired' | 'revoked' {
-  if (apiKey.revokedAt) return 'revoked';
-  return apiKey.isExpired(now) ? 'expired' : 'active';
 }
 
 function textOf(value: unknown): string {

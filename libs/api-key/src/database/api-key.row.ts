@@ -4,70 +4,75 @@ import type { Row } from './as-text';
 import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from './fields';
 import { asJson, asText } from './own-names';
 
-/** How a column is made text: as it is, a moment, or JSON. */
-const AS_IS = asText;
-const AS_MOMENT = moment;
-const AS_JSON = asJson;
-const AS_LIST = (column: string) => asJson(`${column}::pg_catalog.text[]`);
-/** A key that never ends may say so in two ways. */
-const AS_END = (column: string) =>
-  `CASE WHEN ${column} OPERATOR(pg_catalog.<>) 'infinity' THEN ${moment(column)} END`;
+/** The fields of a key that are columns, but for its digest. */
+type Field = Exclude<keyof ApiKey, 'keyDigest' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'>;
 
-const COLUMNS: Readonly<Record<string, (column: string) => string>> = {
-  id: AS_IS,
-  user_id: AS_IS,
-  name: AS_IS,
-  key_prefix: AS_IS,
-  key_suffix: AS_IS,
-  scopes: AS_JSON,
-  last_used_at: AS_MOMENT,
-  expires_at: AS_END,
-  revoked_at: AS_MOMENT,
-  rate_limit: AS_IS,
-  rate_limit_window_seconds: AS_IS,
-  quota: AS_IS,
-  quota_period: AS_IS,
-  allowed_ips: AS_LIST,
-  metadata: AS_IS,
-  replaces_id: AS_IS,
-  ancestor_ids: AS_LIST,
-  shared_limits: AS_IS,
-  bucket_id: AS_IS,
-  created_at: AS_MOMENT,
-  updated_at: AS_MOMENT,
+/** How a column becomes a field. */
+interface Column<Value> {
+  readonly name: string;
+  /** SQL that makes the column text. */
+  readonly asText: (column: string) => string;
+  /** @throws UnreadableValue if the text is not of the column's kind */
+  readonly read: (row: Row, name: string) => Value;
+}
+
+const asList = (column: string) => asJson(`${column}::pg_catalog.text[]`);
+/** A key that never ends may say so in two ways. */
+const asEnd = (column: string) =>
+  `CASE WHEN ${column} OPERATOR(pg_catalog.<>) 'infinity' THEN ${moment(column)} END`;
+const dateOrInvalid = (row: Row, name: string) => dateOrNull(row, name) ?? new Date(Number.NaN);
+
+const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
+  id: { name: 'id', asText, read: text },
+  userId: { name: 'user_id', asText, read: text },
+  name: { name: 'name', asText, read: text },
+  keyPrefix: { name: 'key_prefix', asText, read: text },
+  keySuffix: { name: 'key_suffix', asText, read: textOrNull },
+  scopes: { name: 'scopes', asText: asJson, read: (row, name) => scopesOrNone(jsonOrNull(row, name)) },
+  lastUsedAt: { name: 'last_used_at', asText: moment, read: dateOrNull },
+  expiresAt: { name: 'expires_at', asText: asEnd, read: dateOrNull },
+  revokedAt: { name: 'revoked_at', asText: moment, read: dateOrNull },
+  rateLimit: { name: 'rate_limit', asText, read: numberOrNull },
+  rateLimitWindowSeconds: { name: 'rate_limit_window_seconds', asText, read: numberOrNull },
+  quota: { name: 'quota', asText, read: numberOrNull },
+  quotaPeriod: { name: 'quota_period', asText, read: textOrNull },
+  allowedIps: {
+    name: 'allowed_ips',
+    asText: asList,
+    read: (row, name) => jsonOrNull(row, name) as string[] | null,
+  },
+  metadata: {
+    name: 'metadata',
+    asText,
+    read: (row, name) => jsonOrNull(row, name) as Record<string, unknown>,
+  },
+  replacesId: { name: 'replaces_id', asText, read: textOrNull },
+  ancestorIds: {
+    name: 'ancestor_ids',
+    asText: asList,
+    read: (row, name) => idsOrNone(jsonOrNull(row, name)),
+  },
+  sharedLimits: {
+    name: 'shared_limits',
+    asText,
+    read: (row, name) => sharedLimitsOrNone(jsonOrNull(row, name)),
+  },
+  bucketId: { name: 'bucket_id', asText, read: textOrNull },
+  createdAt: { name: 'created_at', asText: moment, read: dateOrInvalid },
+  updatedAt: { name: 'updated_at', asText: moment, read: dateOrInvalid },
 };
 
+const FIELDS = Object.entries(COLUMNS) as [Field, Column<unknown>][];
+
 /** All columns of a key but its digest, for SELECT and RETURNING. */
-export const API_KEY_COLUMNS = Object.entries(COLUMNS)
-  .map(([name, asText]) => `${asText(name)} AS ${name}`)
-  .join(', ');
+export const API_KEY_COLUMNS = FIELDS.map(([, { name, asText }]) => `${asText(name)} AS ${name}`).join(', ');
 
 /**
  * The entity of a row of `API_KEY_COLUMNS`; it has no digest.
  * @throws UnreadableValue if a value is not of its column's kind
  */
 export function apiKeyFromRow(row: Row): ApiKey {
-  const apiKey = new ApiKey();
-  apiKey.id = text(row, 'id');
-  apiKey.userId = text(row, 'user_id');
-  apiKey.name = text(row, 'name');
-  apiKey.keyPrefix = text(row, 'key_prefix');
-  apiKey.keySuffix = textOrNull(row, 'key_suffix');
-  apiKey.scopes = scopesOrNone(jsonOrNull(row, 'scopes'));
-  apiKey.lastUsedAt = dateOrNull(row, 'last_used_at');
-  apiKey.expiresAt = dateOrNull(row, 'expires_at');
-  apiKey.revokedAt = dateOrNull(row, 'revoked_at');
-  apiKey.rateLimit = numberOrNull(row, 'rate_limit');
-  apiKey.rateLimitWindowSeconds = numberOrNull(row, 'rate_limit_window_seconds');
-  apiKey.quota = numberOrNull(row, 'quota');
-  apiKey.quotaPeriod = textOrNull(row, 'quota_period');
-  apiKey.allowedIps = jsonOrNull(row, 'allowed_ips') as string[] | null;
-  apiKey.metadata = jsonOrNull(row, 'metadata') as Record<string, unknown>;
-  apiKey.replacesId = textOrNull(row, 'replaces_id');
-  apiKey.ancestorIds = idsOrNone(jsonOrNull(row, 'ancestor_ids'));
-  apiKey.sharedLimits = sharedLimitsOrNone(jsonOrNull(row, 'shared_limits'));
-  apiKey.bucketId = textOrNull(row, 'bucket_id');
-  apiKey.createdAt = dateOrNull(row, 'created_at') ?? new Date(Number.NaN);
-  apiKey.updatedAt = dateOrNull(row, 'updated_at') ?? new Date(Number.NaN);
-  return apiKey;
+  const fields: Partial<Record<Field, unknown>> = new ApiKey();
+  for (const [field, { name, read }] of FIELDS) fields[field] = read(row, name);
+  return fields as ApiKey;
 }

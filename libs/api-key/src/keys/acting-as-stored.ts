@@ -15,8 +15,16 @@ export async function actingAsStored(database: Database, acting: Acting): Promis
     ownerOf(acting);
     return acting;
   }
-  const userId = await storedOwner(database, ownerIdOf(acting.userId, NO_ACTOR)).catch(refuseUnavailable);
+  const userId = await ownerAsStored(database, acting.userId, NO_ACTOR);
   const by = { ...acting, userId };
   ownerOf(by);
   return by;
+}
+
+/**
+ * Names an owner as the table does.
+ * @throws ApiKeyInputError with the problem if it can be none
+ */
+export async function ownerAsStored(database: Database, userId: unknown, problem: string): Promise<string> {
+  return storedOwner(database, ownerIdOf(userId, problem)).catch(refuseUnavailable);
 }

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { isInCatalogue, isScope } from '../credential/scope';
 import { ApiKeyInputError } from '../model/api-key.errors';
+import { API_KEY_STATES, type ApiKeyState } from '../model/api-key-state';
 import { isCidr } from '../model/ip-address';
 import {
   isQuota,
@@ -39,9 +40,6 @@ export interface CreateApiKeyInput extends ApiKeyFields {
 /** What `ApiKeyService.update` changes; a field that is absent or undefined stays as it is. */
 export type UpdateApiKeyInput = Partial<ApiKeyFields>;
 
-/** The state of a key: `expired` where its time is over, `revoked` where it was ended by hand. */
-export type ApiKeyState = 'active' | 'expired' | 'revoked';
-
 /** Which page of keys `ApiKeyService.list` answers. */
 export interface ListApiKeysInput {
   /** Only the keys of this owner. Default: of all. */
@@ -76,7 +74,6 @@ const MAX_METADATA_BYTES = 16_384;
 const MAX_METADATA_LEVELS = 32;
 const NAME_RULE = `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`;
 const FIELDS = ['name', 'scopes', 'expiresAt', 'rateLimit', 'quota', 'allowedIps', 'metadata'];
-const STATES = ['active', 'expired', 'revoked'];
 /** What JSON can write and PostgreSQL's jsonb cannot hold: NUL and half a surrogate pair. */
 const UNFIT_ESCAPE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 /** Control characters, and half a surrogate pair, which UTF-8 has no form for. */
@@ -152,8 +149,8 @@ export function checkPage(input: ListApiKeysInput): void {
       'userId must be text; leave it out to list the keys of all owners',
     ),
     ...problem(
-      input.state === undefined || STATES.includes(input.state),
-      `state must be ${STATES.join(', ')}`,
+      input.state === undefined || API_KEY_STATES.includes(input.state),
+      `state must be ${API_KEY_STATES.join(', ')}`,
     ),
     ...problem(
       Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE,

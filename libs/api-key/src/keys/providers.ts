@@ -9,11 +9,21 @@ import { Verification } from '../lookup/verification';
 import { DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { UNPEPPERED } from '../options/pepper';
+import { BulkChanges } from './bulk-changes';
+import { Issuance } from './issuance';
 import { KeyChanges } from './key-changes';
+import { KeyEdits } from './key-edits';
+import { KeyListings } from './key-listings';
+import { OwnerEviction } from './owner-eviction';
 import { Revocations } from './revocation';
 
 export const KEYS_PROVIDERS: readonly Provider[] = [
   Revocations,
+  Issuance,
+  KeyEdits,
+  KeyListings,
+  BulkChanges,
+  OwnerEviction,
   {
     provide: ChangeTrail,
     inject: [API_KEY_DATABASE, Trail, Announcer, API_KEY_OPTIONS, Verification],

@@ -1,14 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { API_KEY_DATABASE } from '../database/data-source';
 import type { Database } from '../database/database';
-import { refuseUnavailable } from '../database/store-errors';
+import { isUnfit, refuseUnavailable } from '../database/store-errors';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
+import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyInputError, ApiKeyRefusal } from '../model/api-key.errors';
-import { actingAsStored } from './acting-as-stored';
+import { actingAsStored, ownerAsStored } from './acting-as-stored';
 import { countLiveDescendants } from './descendants';
-import { type Ended, type Revocation, type RevocationScope, revokeKey } from './end-keys';
+import { type Ended, type Revocation, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
 import { keyById } from './list-keys';
@@ -27,6 +28,11 @@ export interface RevokeOptions {
    * made meanwhile, and also if its own row is gone. Default false.
    */
   descendants?: boolean;
+}
+
+/** The keys of one owner. */
+export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhere'> {
+  userId: string;
 }
 
 /** Revokes keys. */
@@ -51,8 +57,22 @@ export class Revocations {
     return { ...ended, liveDescendants };
   }
 
+  /** As `ApiKeyService.revokeAll`. */
+  async revokeAll(input: RevokeAllInput, acting: Acting): Promise<ApiKey[]> {
+    const reason = reasonOf(input);
+    const by = await actingAsStored(this.database, acting);
+    const owner = ownerOf(by);
+    const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the keys');
+    if (owner !== null && owner !== userId) return [];
+    const revoked = await this.changes
+      .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason))
+      .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
+    if (input.everywhere) await this.outliveTrust();
+    return revoked;
+  }
+
   /** Waits until no instance trusts what it cached before. */
-  async outliveTrust(): Promise<void> {
+  private async outliveTrust(): Promise<void> {
     await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
   }
 
@@ -81,7 +101,7 @@ export class Revocations {
  * The reason of a revocation; null if none is given.
  * @throws ApiKeyInputError if it does not fit
  */
-export function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
+function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
   if (reason === undefined) return null;
   if (typeof reason === 'string' && /^\P{Cc}{1,255}$/u.test(reason)) return reason;
   throw new ApiKeyInputError(['reason must have 1 to 255 characters, none of them a control character']);

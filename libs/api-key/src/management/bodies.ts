@@ -13,12 +13,17 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { ApiKeyState, QuotaPeriod, RevokeOptions } from '../index';
+import {
+  API_KEY_DEFAULTS,
+  API_KEY_STATES,
+  type ApiKeyState,
+  type QuotaPeriod,
+  type RevokeOptions,
+} from '../index';
 import { Documented } from './marks';
 
 /** RFC 3339, with its zone: a time without one would be read in that of this machine. */
 const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/;
-const STATES: ApiKeyState[] = ['active', 'expired', 'revoked'];
 const PERIODS: QuotaPeriod[] = ['day', 'month'];
 const isGiven = (_: unknown, value: unknown) => value !== undefined;
 const isGivenAndNotNull = (_: unknown, value: unknown) => value !== undefined && value !== null;
@@ -115,7 +120,13 @@ export function fieldsOf<Body extends KeyBody>({ expiresAt, rateLimit, quota, ..
 }
 
 export class RotateBody {
-  @Documented({ type: 'integer', minimum: 0, maximum: 2_592_000, default: 86_400, required: false })
+  @Documented({
+    type: 'integer',
+    minimum: 0,
+    maximum: 2_592_000,
+    default: API_KEY_DEFAULTS.overlapSeconds,
+    required: false,
+  })
   @ValidateIf(isGiven)
   @IsInt()
   overlapSeconds?: number;
@@ -151,7 +162,13 @@ export function revocationOf({ descendants, everywhere, reason }: RevokeQuery): 
 }
 
 export class EventsQuery {
-  @Documented({ type: 'integer', minimum: 1, maximum: 100, default: 50, required: false })
+  @Documented({
+    type: 'integer',
+    minimum: 1,
+    maximum: 100,
+    default: API_KEY_DEFAULTS.pageSize,
+    required: false,
+  })
   @IsOptional()
   @Type(() => Number)
   @IsInt()
@@ -166,8 +183,8 @@ export class EventsQuery {
 }
 
 export class ListQuery extends EventsQuery {
-  @Documented({ type: 'string', enum: STATES, required: false })
+  @Documented({ type: 'string', enum: API_KEY_STATES, required: false })
   @IsOptional()
-  @IsIn(STATES)
+  @IsIn(API_KEY_STATES)
   state?: ApiKeyState;
 }

@@ -2,6 +2,7 @@ import { type InspectOptions, inspect } from 'node:util';
 import { Column, Entity, Index, type ValueTransformer } from 'typeorm';
 import { maskKey } from '../credential/mask';
 import { holdsScope } from '../credential/scope';
+import type { ApiKeyState } from './api-key-state';
 import { inspectClosed } from './closed-getters';
 import type { SharedLimit } from './limits';
 import { sharedLimitsOrNone } from './limits';
@@ -167,6 +168,12 @@ export class ApiKey {
   /** Whether the key has expired at a moment, now by default, by this machine's clock. */
   isExpired(at: Date = new Date()): boolean {
     return this.expiresAt !== null && !(at.getTime() < this.expiresAt.getTime());
+  }
+
+  /** The state of the key at a moment, now by default, by this machine's clock. */
+  stateAt(at: Date = new Date()): ApiKeyState {
+    if (this.revokedAt) return 'revoked';
+    return this.isExpired(at) ? 'expired' : 'active';
   }
 
   /** Whether the key holds a scope, itself or through a wildcard. */

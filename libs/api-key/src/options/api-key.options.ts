@@ -186,6 +186,11 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
   });
 }
 
+/** The scopes that may be given; null: any. */
+export function catalogueOf({ scopes }: Pick<ResolvedApiKeyOptions, 'scopes'>): readonly string[] | null {
+  return scopes && Object.keys(scopes);
+}
+
 function problemsOfOption(name: string, value: unknown): readonly string[] {
   if (name === 'dataSource') return [];
   const newName = newNameOf(name, value);

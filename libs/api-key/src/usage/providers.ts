@@ -2,12 +2,14 @@ import type { Provider } from '@nestjs/common';
 import { API_KEY_DATABASE } from '../database/data-source';
 import type { Database } from '../database/database';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { KeyUsage } from './key-usage';
 import { KeyUses } from './key-uses';
 import { LastUsedWriter } from './last-used-writer';
 import { UsageCounter } from './usage-counter';
 
 export const USAGE_PROVIDERS: readonly Provider[] = [
   KeyUses,
+  KeyUsage,
   {
     provide: UsageCounter,
     inject: [API_KEY_DATABASE, API_KEY_OPTIONS],

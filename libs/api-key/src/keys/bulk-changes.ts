@@ -1,0 +1,73 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { ChangeTrail } from '../audit/change-trail';
+import { Trail } from '../audit/trail';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import type { Acting } from '../model/acting';
+import { ApiKeyInputError } from '../model/api-key.errors';
+import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { API_KEY_DEFAULTS } from './defaults';
+import { type ImportOptions, type ImportReport, importInBatches } from './import-batches';
+import { checkDays } from './input';
+import { pruneEvents, pruneKeys } from './prune';
+
+/** What is removed for good. */
+export interface PruneOptions {
+  /** Keys that expired or were revoked more than so many days ago, 0 to 36,500. Default 90. */
+  olderThanDays?: number;
+  /** Events older than so many days, 0 to 36,500. Default 365. */
+  eventsOlderThanDays?: number;
+  /** Told how many keys and events are gone so far. */
+  onProgress?: (removed: PruneReport) => void;
+}
+
+/** What was removed. */
+export interface PruneReport {
+  readonly keys: number;
+  readonly events: number;
+}
+
+/** Who changes keys of all owners: no owner, and no key. */
+export type BulkActing = Omit<Acting, 'userId' | 'apiKey'>;
+
+/** Changes many keys, of all owners, in batches. */
+@Injectable()
+export class BulkChanges {
+  constructor(
+    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly changes: ChangeTrail,
+    private readonly trail: Trail,
+    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'pepper' | 'scopes'>,
+  ) {}
+
+  /** As `ApiKeyService.prune`. */
+  async prune(options: PruneOptions, acting: BulkActing): Promise<PruneReport> {
+    const { pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
+    const { olderThanDays = pruneKeysDays, eventsOlderThanDays = pruneEventsDays } = options;
+    checkDays('olderThanDays', olderThanDays);
+    checkDays('eventsOlderThanDays', eventsOlderThanDays);
+    const report = options.onProgress ?? (() => {});
+    const keys = await pruneKeys(this.changes, olderThanDays, acting, (removed) =>
+      report({ keys: removed, events: 0 }),
+    );
+    const events = await pruneEvents(this.trail, eventsOlderThanDays, (removed) =>
+      report({ keys, events: removed }),
+    );
+    return { keys, events };
+  }
+
+  /** As `ApiKeyService.import`. */
+  async import(
+    lines: Iterable<unknown> | AsyncIterable<unknown>,
+    options: ImportOptions,
+    acting: BulkActing,
+  ): Promise<ImportReport> {
+    const catalogue = catalogueOf(this.options);
+    if (this.options.pepper?.refusesUnpeppered)
+      throw new ApiKeyInputError([
+        'imported digests are without a pepper, and would not work: set pepper.unpeppered to "adopt" until each was used once',
+      ]);
+    const importer = { database: this.database, changes: this.changes, catalogue, acting };
+    return importInBatches(lines, options, importer);
+  }
+}

@@ -1,0 +1,78 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { KeyDigests } from '../credential/digest';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import { refuseMisfit, refuseUnavailable } from '../database/store-errors';
+import { type Acting, ownerOf } from '../model/acting';
+import { ApiKeyInputError } from '../model/api-key.errors';
+import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { actingAsStored, ownerAsStored } from './acting-as-stored';
+import { createKey } from './create-key';
+import { API_KEY_DEFAULTS } from './defaults';
+import {
+  type ApiKeyFields,
+  type CreateApiKeyInput,
+  checkChanges,
+  checkNewKey,
+  checkOverlap,
+  keyIdOf,
+} from './input';
+import { KeyChanges } from './key-changes';
+import type { IssuedApiKey, MintOptions } from './new-key';
+import { rotateKey } from './rotate-key';
+
+/** How long a rotated key still works, and how long its successor does. */
+export interface RotateOptions {
+  /** Seconds from 0 to 2,592,000 (30 days) that the old key still works; 0 ends it at once. Default 86,400. */
+  overlapSeconds?: number;
+  /** When the new key stops working; null: never. Default: it lives as long as the old one was given. */
+  expiresAt?: Date | null;
+}
+
+/** Issues keys: new ones, and successors of others. */
+@Injectable()
+export class Issuance {
+  constructor(
+    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly changes: KeyChanges,
+    private readonly digests: KeyDigests,
+    @Inject(API_KEY_OPTIONS)
+    private readonly options: Pick<ResolvedApiKeyOptions, 'format' | 'prefix' | 'scopes'>,
+  ) {}
+
+  /** As `ApiKeyService.create`. */
+  async create(input: CreateApiKeyInput, acting: Acting): Promise<IssuedApiKey> {
+    this.check(input);
+    const by = await actingAsStored(this.database, acting);
+    const owner = ownerOf(by);
+    const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
+    if (owner !== null && userId !== owner)
+      throw new ApiKeyInputError(['userId names another owner than the one who acts']);
+    return this.changes
+      .make(by, (change) => createKey(change, { ...input, userId }, this.mint))
+      .catch(refuseMisfit);
+  }
+
+  /** As `ApiKeyService.check`. */
+  check(input: ApiKeyFields): void {
+    checkNewKey(input, catalogueOf(this.options), new Date());
+  }
+
+  /** As `ApiKeyService.rotate`. */
+  async rotate(id: string, options: RotateOptions, acting: Acting): Promise<IssuedApiKey | null> {
+    const { overlapSeconds = API_KEY_DEFAULTS.overlapSeconds, expiresAt } = options;
+    checkOverlap(overlapSeconds);
+    checkChanges({ expiresAt }, catalogueOf(this.options), new Date());
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    if (keyId === null) return null;
+    const rotation = { overlapSeconds, expiresAt };
+    return this.changes
+      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint))
+      .catch(refuseUnavailable);
+  }
+
+  private get mint(): MintOptions {
+    const { format, prefix } = this.options;
+    return { format, prefix, digests: this.digests };
+  }
+}

@@ -1,0 +1,37 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import { refuseMisfit, refuseUnavailable } from '../database/store-errors';
+import type { Acting } from '../model/acting';
+import type { ApiKey } from '../model/api-key.entity';
+import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { actingAsStored } from './acting-as-stored';
+import { deleteKey } from './end-keys';
+import { checkChanges, keyIdOf, type UpdateApiKeyInput } from './input';
+import { KeyChanges } from './key-changes';
+import { updateKey } from './update-key';
+
+/** Changes and deletes keys. */
+@Injectable()
+export class KeyEdits {
+  constructor(
+    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly changes: KeyChanges,
+    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'scopes'>,
+  ) {}
+
+  /** As `ApiKeyService.update`. */
+  async update(id: string, changes: UpdateApiKeyInput, acting: Acting): Promise<ApiKey | null> {
+    checkChanges(changes, catalogueOf(this.options), new Date());
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    if (keyId === null) return null;
+    return this.changes.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseMisfit);
+  }
+
+  /** As `ApiKeyService.delete`. */
+  async delete(id: string, acting: Acting): Promise<boolean> {
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    if (keyId === null) return false;
+    return this.changes.make(by, (change) => deleteKey(change, keyId)).catch(refuseUnavailable);
+  }
+}

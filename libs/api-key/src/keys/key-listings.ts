@@ -1,0 +1,79 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Trail } from '../audit/trail';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import { isUnfit, refuseUnavailable } from '../database/store-errors';
+import { type Acting, ownerOf } from '../model/acting';
+import type { ApiKey } from '../model/api-key.entity';
+import type { RecordedApiKeyEvent } from '../model/api-key.event';
+import { actingAsStored, ownerAsStored } from './acting-as-stored';
+import { API_KEY_DEFAULTS } from './defaults';
+import { checkPage, keyIdOf, type ListApiKeysInput } from './input';
+import { keyById, pageOfKeys } from './list-keys';
+
+/** A page, newest first. `nextCursor` is null on the last page. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly nextCursor: string | null;
+}
+
+/** A page of keys. */
+export type ApiKeyPage = Page<ApiKey>;
+
+/** A page of the trail. */
+export type EventPage = Page<RecordedApiKeyEvent>;
+
+/** Which page of a trail. */
+export type EventsInput = Pick<ListApiKeysInput, 'limit' | 'cursor'>;
+
+const NO_OWNER = 'userId must be text; leave it out to list the keys of all owners';
+
+/** Shows keys and their trail. */
+@Injectable()
+export class KeyListings {
+  constructor(
+    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly trail: Trail,
+  ) {}
+
+  /** As `ApiKeyService.get`. */
+  async get(id: string, acting: Acting): Promise<ApiKey | null> {
+    const owner = ownerOf(await actingAsStored(this.database, acting));
+    const keyId = keyIdOf(id);
+    return keyId === null ? null : keyById(this.database, keyId, owner).catch(refuseUnavailable);
+  }
+
+  /** As `ApiKeyService.list`. */
+  async list(input: ListApiKeysInput, acting: Acting): Promise<ApiKeyPage> {
+    checkPage(input);
+    const owner = ownerOf(await actingAsStored(this.database, acting));
+    const { state, limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
+    const userId =
+      input.userId === undefined ? undefined : await ownerAsStored(this.database, input.userId, NO_OWNER);
+    if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
+    const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
+    const found = await pageOfKeys(this.database, wanted).catch((error) =>
+      isUnfit(error) ? [] : refuseUnavailable(error),
+    );
+    return pageOf(found, limit);
+  }
+
+  /** As `ApiKeyService.events`. */
+  async events(id: string, input: EventsInput, acting: Acting): Promise<EventPage | null> {
+    checkPage(input);
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    const owner = ownerOf(by);
+    if (keyId === null) return null;
+    const { limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
+    const found = await this.trail
+      .of(keyId, { owner, before: cursor, limit: limit + 1 })
+      .catch(refuseUnavailable);
+    if (found.length === 0 && cursor === null && !(await this.get(keyId, by))) return null;
+    return pageOf(found, limit);
+  }
+}
+
+function pageOf<Item extends { readonly id: string }>(found: readonly Item[], limit: number): Page<Item> {
+  const items = found.slice(0, limit);
+  return { items, nextCursor: found.length > limit ? (items.at(-1) as Item).id : null };
+}

@@ -1,0 +1,21 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { API_KEY_DATABASE } from '../database/data-source';
+import type { Database } from '../database/database';
+import { refuseUnavailable } from '../database/store-errors';
+import { Verification } from '../lookup/verification';
+import { ownerAsStored } from './acting-as-stored';
+
+/** Has every instance forget what `loadUser` returned for an owner. */
+@Injectable()
+export class OwnerEviction {
+  constructor(
+    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly verification: Verification,
+  ) {}
+
+  /** As `ApiKeyService.evictOwner`. */
+  async evict(userId: string): Promise<void> {
+    const owner = await ownerAsStored(this.database, userId, 'userId must name the owner');
+    await this.verification.evictOwner(owner).catch(refuseUnavailable);
+  }
+}

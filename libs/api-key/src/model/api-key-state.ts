@@ -1,0 +1,5 @@
+/** The states of a key. `active` is one that works now. */
+export const API_KEY_STATES = ['active', 'expired', 'revoked'] as const;
+
+/** The state of a key. */
+export type ApiKeyState = (typeof API_KEY_STATES)[number];

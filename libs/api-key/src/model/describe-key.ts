@@ -1,0 +1,52 @@
+import type { ApiKey } from './api-key.entity';
+import type { ApiKeyState } from './api-key-state';
+import { quotaOf, rateLimitOf } from './authority';
+import type { Quota, RateLimit } from './limits';
+
+/** A key as people may see it: never the key itself or its digest. */
+export interface ApiKeyDescription
+  extends Pick<
+    ApiKey,
+    | 'id'
+    | 'userId'
+    | 'name'
+    | 'masked'
+    | 'scopes'
+    | 'createdAt'
+    | 'lastUsedAt'
+    | 'expiresAt'
+    | 'revokedAt'
+    | 'allowedIps'
+    | 'metadata'
+    | 'ancestorIds'
+  > {
+  readonly state: ApiKeyState;
+  readonly rateLimit: RateLimit | null;
+  readonly quota: Quota | null;
+  /** The id of the key that this one was rotated from. */
+  readonly replaces: string | null;
+}
+
+/** Describes a key, for REST, command line and an application's own pages. */
+export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescription {
+  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
+  const { allowedIps, metadata, replacesId, ancestorIds } = apiKey;
+  return {
+    id,
+    userId,
+    name,
+    masked,
+    scopes,
+    state: apiKey.stateAt(now),
+    createdAt,
+    lastUsedAt,
+    expiresAt,
+    revokedAt,
+    rateLimit: rateLimitOf(apiKey),
+    quota: quotaOf(apiKey),
+    allowedIps,
+    metadata,
+    replaces: replacesId,
+    ancestorIds,
+  };
+}
