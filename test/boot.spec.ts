@@ -361,7 +361,7 @@ it.each<[string, (url: string, opened: DataSource[]) => Promise<object[]>]>([
   [
     'as an instance, without TypeOrmModule',
     async (url, opened) => {
-      const settings = { url, entities: [ApiKey], uuidExtension: 'pgcrypto' } as const;
+      const settings = { url, entities: [ApiKey], uuidExtension: 'pgcrypto' as const };
       const dataSource = await new DataSource({ type: 'postgres', ...settings }).initialize();
       opened.push(dataSource);
       return [ApiKeyModule.forRoot({ dataSource, cache: { lookUpTimeoutMs: 10_000 } })];
