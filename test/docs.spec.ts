@@ -1,0 +1,155 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { INestApplication, Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { ApiKeyService } from 'nestjs-api-key';
+import { bootApp } from './support/app';
+import { createEmptyDatabase, createMigratedDatabase, createUser } from './support/database';
+import {
+  anchorsOf,
+  asCommonJs,
+  compileErrors,
+  documentationPages,
+  GIVEN_NAMES,
+  linksOf,
+  readPage,
+  runnableSnippets,
+  type Snippet,
+} from './support/snippets';
+
+/** Pages of features: each has a snippet that is compiled and run. */
+const FEATURES = [
+  'getting-started',
+  'scopes',
+  'keys',
+  'limits-and-quotas',
+  'revocation',
+  'audit-trail',
+  'management-api',
+  'command-line',
+  'https-and-proxies',
+  'pepper',
+  'options',
+  'errors',
+  'testing',
+  'scaling',
+  'rails',
+  'operations',
+].map((name) => `docs/${name}.md`);
+
+const SNIPPETS = runnableSnippets();
+const LONGEST_LINE = 400;
+
+/** What a snippet finds: the application of the snippet before it on its page, else one of the test. */
+interface Given {
+  readonly app: INestApplication;
+  readonly url: string;
+}
+
+/** Runs the module of a snippet and returns what it exports. */
+async function run(snippet: Snippet, given: object): Promise<Record<string, unknown>> {
+  const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
+  const exported: Record<string, unknown> = {};
+  const body = new AsyncFunction('exports', 'require', ...Object.keys(given), asCommonJs(snippet));
+  await body(exported, require, ...Object.values(given));
+  return exported;
+}
+
+async function boot(module: Type): Promise<Given> {
+  const app = await NestFactory.create(module, { logger: false, abortOnError: false });
+  await app.listen(0, '127.0.0.1');
+  return { app, url: `http://127.0.0.1:${app.getHttpServer().address().port}` };
+}
+
+/** Runs the snippets of a page in order. A module `AppModule` that one exports is started for those after it. */
+async function runPage(snippets: readonly Snippet[]): Promise<void> {
+  const database = await createMigratedDatabase();
+  const userId = await createUser(database);
+  const plain = await bootApp({ database, options: { format: 'hex' } });
+  const booted: Given[] = [];
+  try {
+    for (const snippet of snippets) {
+      const { app, url } = booted.at(-1) ?? plain;
+      const apiKeyService = app.get(ApiKeyService);
+      const { key, apiKey } = await apiKeyService.create({ userId, name: 'a key of the test' });
+      process.env.DATABASE_URL = await databaseFor(snippet, database);
+      const given = { app, apiKeyService, userId, id: apiKey.id, key, url };
+      const { AppModule } = await run(snippet, given);
+      if (AppModule) booted.push(await boot(AppModule as Type));
+    }
+  } finally {
+    for (const { app } of booted) await app.close();
+    await plain.close();
+  }
+}
+
+/** An application that runs its migrations itself begins on an empty database. */
+async function databaseFor({ code }: Snippet, migrated: string): Promise<string> {
+  return /apiKeyMigrations\(/.test(code) ? createEmptyDatabase() : migrated;
+}
+
+describe('A snippet of the documentation', () => {
+  const environment = { ...process.env };
+
+  beforeAll(() => {
+    process.env.API_KEY_PEPPER = 'a pepper of the test, of 32 bytes or more';
+  });
+
+  afterEach(() => {
+    process.env = { ...environment, API_KEY_PEPPER: process.env.API_KEY_PEPPER };
+  });
+
+  it('compiles against the library', () => {
+    expect(SNIPPETS.length).toBeGreaterThanOrEqual(FEATURES.length);
+    expect(compileErrors(SNIPPETS)).toEqual([]);
+  });
+
+  it('runs to its end, on every page, and each module that it exports starts', async () => {
+    const failures: string[] = [];
+    for (const page of new Set(SNIPPETS.map((snippet) => snippet.page))) {
+      const snippets = SNIPPETS.filter((snippet) => snippet.page === page);
+      await runPage(snippets).catch((error) => failures.push(`${page}: ${error.stack}`));
+    }
+    expect(failures).toEqual([]);
+  });
+});
+
+describe('The documentation', () => {
+  it.each(FEATURES)('has a snippet that runs on the page %s', (page) => {
+    expect(SNIPPETS.some((snippet) => snippet.page === page)).toBe(true);
+  });
+
+  it.each(documentationPages())('has no link that leads nowhere on %s', (page) => {
+    const broken = linksOf(page).filter(
+      ({ target, anchor }) =>
+        !existsSync(join(__dirname, '..', target)) ||
+        (anchor !== undefined && target.endsWith('.md') && !anchorsOf(target).includes(anchor)),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it.each(
+    documentationPages(),
+  )(`has no line of prose of more than ${LONGEST_LINE} characters on %s`, (page) => {
+    const long = readPage(page)
+      .split('\n')
+      .filter((line) => line.length > LONGEST_LINE && !line.startsWith('|'));
+    expect(long).toEqual([]);
+  });
+
+  it('names every page of a feature in README.md', () => {
+    const linked = linksOf('README.md').map(({ target }) => target);
+    expect(FEATURES.filter((page) => !linked.includes(page))).toEqual([]);
+  });
+
+  it.each([
+    ['README.md', 130],
+    ['SECURITY.md', 60],
+  ])('keeps %s within %d lines', (page, most) => {
+    expect(readPage(page).trimEnd().split('\n').length).toBeLessThanOrEqual(most);
+  });
+
+  it.each(['npm ci && npm start', 'npm ci && npm test'])('has a line of its own in README.md for: %s', (line) => {
+    expect(readPage('README.md').split('\n')).toContain(line);
+  });
+});
