@@ -119,6 +119,37 @@ describe('A snippet of the documentation', () => {
   });
 });
 
+describe('README.md', () => {
+  it('shows the answers as they are', async () => {
+    const shown = [...readPage('README.md').matchAll(/^\| `(\d{3}) (\{.+\})` \|/gm)];
+    const [module] = SNIPPETS.filter(({ page }) => page === 'README.md');
+    const { AppModule } = await run(module as Snippet, {}, await createEmptyDatabase());
+    const { app, url } = await boot(AppModule as Type);
+    try {
+      const service = app.get(ApiKeyService);
+      const rateLimit = { limit: 2, windowSeconds: 3_600 };
+      const { key } = await service.create({ userId: '42', name: 'ci', scopes: ['orders:read'], rateLimit });
+      const answers = [
+        await answerTo('GET', url, key),
+        await answerTo('GET', url, 'not a key'),
+        await answerTo('POST', url, key),
+        await answerTo('GET', url, key),
+      ];
+      expect(answers).toEqual(shown.map(([, status, body]) => [Number(status), JSON.parse(String(body))]));
+    } finally {
+      await app.close();
+    }
+  });
+});
+
+/** Status and body of an answer, without the words for people. */
+async function answerTo(method: string, url: string, key: string): Promise<[number, object]> {
+  const headers = { Authorization: `Bearer ${key}` };
+  const response = await fetch(`${url}/orders`, { method, headers });
+  const body = (await response.json()) as object;
+  return [response.status, 'message' in body ? { ...body, message: '…' } : body];
+}
+
 describe('The documentation', () => {
   it.each(FEATURES)('has a snippet that runs on the page %s', (page) => {
     expect(SNIPPETS.some((snippet) => snippet.page === page)).toBe(true);
