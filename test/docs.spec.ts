@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { INestApplication, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -30,15 +30,28 @@ const FEATURES = [
   'pepper',
   'options',
   'errors',
+  'testing',
+  'scaling',
   'rails',
   'operations',
 ].map((name) => `docs/${name}.md`);
 
+const ROOT = join(__dirname, '..');
 const SNIPPETS = runnableSnippets();
 const LONGEST_LINE = 400;
 /** Some wait for a lease: others go on meanwhile. */
 const PAGES_AT_ONCE = 4;
 const QUIET_CONSOLE = { log: () => {} };
+
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+
+/** Files of ours in a folder of the checkout. */
+function filesOf(folder: string): string[] {
+  const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
+  return names
+    .filter((name) => /\.(?:ts|mjs)$/.test(name) && !/(?:^|\/)(?:dist|node_modules)\//.test(name))
+    .map((name) => join(folder, name));
+}
 
 /** What a snippet finds: the application of the snippet before it on its page, else one of the test. */
 interface Given {
@@ -150,6 +163,16 @@ async function answerTo(method: string, url: string, key: string): Promise<[numb
   return [response.status, 'message' in body ? { ...body, message: '…' } : body];
 }
 
+describe('The source', () => {
+  it('names only pages that exist', () => {
+    const sources = ['libs', 'src', 'bench', 'scripts'].flatMap((folder) => filesOf(folder));
+    const named = sources.flatMap((file) =>
+      [...read(file).matchAll(/\bdocs\/[\w/-]+\.md\b/g)].map(([page]) => `${file}: ${page}`),
+    );
+    expect(named.filter((each) => !existsSync(join(ROOT, each.split(': ')[1] ?? '')))).toEqual([]);
+  });
+});
+
 describe('The documentation', () => {
   it.each(FEATURES)('has a snippet that runs on the page %s', (page) => {
     expect(SNIPPETS.some((snippet) => snippet.page === page)).toBe(true);
@@ -158,7 +181,7 @@ describe('The documentation', () => {
   it.each(documentationPages())('has no link that leads nowhere on %s', (page) => {
     const broken = linksOf(page).filter(
       ({ target, anchor }) =>
-        !existsSync(join(__dirname, '..', target)) ||
+        !existsSync(join(ROOT, target)) ||
         (anchor !== undefined && target.endsWith('.md') && !anchorsOf(target).includes(anchor)),
     );
     expect(broken).toEqual([]);
