@@ -53,10 +53,15 @@ function filesOf(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** What a snippet finds: the application of the snippet before it on its page, else one of the test. */
+/** What a snippet finds: the application of the snippet before it on its page, else one that all pages share. */
 interface Given {
   readonly app: INestApplication;
   readonly url: string;
+}
+
+/** What all pages share. */
+interface Shared extends Given {
+  readonly database: string;
 }
 
 /** Runs the module of a snippet and returns what it exports. It reads its environment at its start. */
@@ -77,23 +82,20 @@ async function boot(module: Type): Promise<Given> {
 }
 
 /** Runs the snippets of a page in order. A module `AppModule` that one exports is started for those after it. */
-async function runPage(snippets: readonly Snippet[]): Promise<void> {
-  const database = await createMigratedDatabase();
-  const userId = await createUser(database);
-  const plain = await bootApp({ database, options: { format: 'hex' } });
+async function runPage(snippets: readonly Snippet[], shared: Shared): Promise<void> {
+  const userId = await createUser(shared.database);
   const booted: Given[] = [];
   try {
     for (const snippet of snippets) {
-      const { app, url } = booted.at(-1) ?? plain;
+      const { app, url } = booted.at(-1) ?? shared;
       const apiKeyService = app.get(ApiKeyService);
       const { key, apiKey } = await apiKeyService.create({ userId, name: 'a key of the test' });
       const given = { app, apiKeyService, userId, id: apiKey.id, key, url };
-      const { AppModule } = await run(snippet, given, await databaseFor(snippet, database));
+      const { AppModule } = await run(snippet, given, await databaseFor(snippet, shared.database));
       if (AppModule) booted.push(await boot(AppModule as Type));
     }
   } finally {
     for (const { app } of booted) await app.close();
-    await plain.close();
   }
 }
 
@@ -120,14 +122,18 @@ describe('A snippet of the documentation', () => {
 
   it('runs to its end, on every page, and each module that it exports starts', async () => {
     const failures: string[] = [];
+    const database = await createMigratedDatabase();
+    const { app, url, close } = await bootApp({ database, options: { format: 'hex' } });
     const waiting = [...new Set(SNIPPETS.map(({ page }) => page))];
     const runWaiting = async () => {
       for (let page = waiting.pop(); page !== undefined; page = waiting.pop())
-        await runPage(SNIPPETS.filter((snippet) => snippet.page === page)).catch((error) =>
-          failures.push(`${page}: ${error.stack}`),
-        );
+        await runPage(
+          SNIPPETS.filter((snippet) => snippet.page === page),
+          { app, url, database },
+        ).catch((error) => failures.push(`${page}: ${error.stack}`));
     };
     await Promise.all(Array.from({ length: PAGES_AT_ONCE }, runWaiting));
+    await close();
     expect(failures).toEqual([]);
   });
 });

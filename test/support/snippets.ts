@@ -79,7 +79,8 @@ const OPTIONS: ts.CompilerOptions = {
  * @param texts by file name
  */
 export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
-  const host = ts.createCompilerHost(OPTIONS, true);
+  const host = ts.createCompilerHost(OPTIONS);
+  host.jsDocParsingMode = ts.JSDocParsingMode.ParseNone;
   const { readFile, fileExists, getSourceFile } = host;
   host.fileExists = (name) => texts.has(name) || fileExists(name);
   host.readFile = (name) => texts.get(name) ?? readFile(name);
@@ -87,7 +88,7 @@ export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
     const text = texts.get(name);
     return text === undefined
       ? getSourceFile(name, version, ...rest)
-      : ts.createSourceFile(name, text, version, true);
+      : ts.createSourceFile(name, text, version);
   };
   return ts.createProgram([...texts.keys()], OPTIONS, host);
 }

@@ -124,7 +124,9 @@ it('refuses a request whose key is not known with 503 after lookUpTimeoutMs, and
   expect(refused).toBeUndefined();
   await jest.advanceTimersByTimeAsync(10);
   expect(refused).toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
-  expect(trail.unavailable).toHaveBeenCalledWith(new Error('no answer within 200 ms (cache.lookUpTimeoutMs)'));
+  expect(trail.unavailable).toHaveBeenCalledWith(
+    new Error('no answer within 200 ms (cache.lookUpTimeoutMs)'),
+  );
 });
 
 it('notes no use of a key that is found after the deadline', async () => {
