@@ -171,7 +171,7 @@ async function answerTo(method: string, url: string, key: string): Promise<[numb
 
 describe('The source', () => {
   it('names only pages that exist', () => {
-    const sources = ['libs', 'src', 'bench', 'scripts'].flatMap((folder) => filesOf(folder));
+    const sources = ['libs', 'src', 'test', 'bench', 'scripts'].flatMap((folder) => filesOf(folder));
     const named = sources.flatMap((file) =>
       [...read(file).matchAll(/\bdocs\/[\w/-]+\.md\b/g)].map(([page]) => `${file}: ${page}`),
     );
@@ -184,7 +184,11 @@ describe('The documentation', () => {
     expect(SNIPPETS.some((snippet) => snippet.page === page)).toBe(true);
   });
 
-  it.each(documentationPages())('has no link that leads nowhere on %s', (page) => {
+  it.each([
+    ...documentationPages(),
+    'CHANGELOG.md',
+    'bench/README.md',
+  ])('has no link that leads nowhere on %s', (page) => {
     const broken = linksOf(page).filter(
       ({ target, anchor }) =>
         !existsSync(join(ROOT, target)) ||
