@@ -9,19 +9,19 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const LOOKUP = 'libs/api-key/src/lookup';
 
 const NO_LEASE = {
-  rule: 'what is remembered is trusted only while the lease holds, compared at each use',
+  rule: 'a cache entry is trusted only while the lease holds, compared at each use',
   file: `${LOOKUP}/lease.ts`,
   from: 'return now - heartbeat.monotonic < this.boundMs && this.clock.wall() - heartbeat.wall < this.boundMs;',
   to: 'return now >= 0;',
 };
 const NO_WAIT = {
-  rule: 'everywhere waits as long as any instance may trust what it remembers',
+  rule: 'everywhere waits as long as any instance may trust its cache',
   file: `${LOOKUP}/trust-bound.ts`,
   from: 'await delay(Math.max(0, committedAt + bound - performance.now()));',
   to: 'await delay(Math.min(0, committedAt + bound));',
 };
 const NO_NEW_SESSION = {
-  rule: 'each listening session begins with nothing remembered and nothing under way',
+  rule: 'each listening session begins with an empty cache and no look-up in flight',
   file: `${LOOKUP}/revocation-feed.ts`,
   from: 'this.lease.begin();\n    this.listener.clear();',
   to: 'if (!this.lease.isHeld()) this.lease.begin();\n    this.lease["open"] = true;',
@@ -51,25 +51,25 @@ const LONG_LEASE = {
   to: 'return now - heartbeat.monotonic < 10 * this.boundMs;',
 };
 const NO_CLOSED_FLIGHT = {
-  rule: 'what is found by a look-up that an eviction overtook is not remembered',
+  rule: 'the result of a look-up that an eviction overtook is not cached',
   file: `${LOOKUP}/key-cache.ts`,
   from: 'this.keys.delete(digest);\n    for (const flight of this.underWay) flight.changed = true;',
   to: 'this.keys.delete(digest);',
 };
 const JOIN_OVERTAKEN = {
-  rule: 'nobody joins a look-up that an eviction overtook',
+  rule: 'no request joins a look-up that an eviction overtook',
   file: `${LOOKUP}/key-cache.ts`,
   from: 'flight.changed = true;\n    this.flights.clear();',
   to: 'flight.changed = true;',
 };
 const JOIN_OLD = {
-  rule: 'nobody joins a look-up that is as old as a lease, or of a lease that ended',
+  rule: 'no request joins a look-up that is as old as a lease, or of a lease that ended',
   file: `${LOOKUP}/key-cache.ts`,
   from: 'return this.trusts(flight, now) && now - flight.askedAt < Math.max(this.lease.boundMs, staleForMs);',
   to: 'return now >= 0 && staleForMs >= 0;',
 };
 const NO_DELETE_NOTE = {
-  rule: 'a deleted row is told, whoever deletes it',
+  rule: 'a deleted row is notified, whoever deletes it',
   file: 'libs/api-key/src/migrations/revocation-feed.migration.ts',
   from: 'key_id := OLD.id::text;',
   to: "key_id := CASE WHEN TG_OP = 'DELETE' THEN '0' ELSE OLD.id::text END;",
@@ -86,7 +86,7 @@ const NO_WATCH = {
   to: "THEN 'u:' ELSE",
 };
 const NO_RAISE = {
-  rule: 'an instance says how long it trusts before it does',
+  rule: 'an instance writes its trust bound before it uses it',
   file: `${LOOKUP}/revocation-feed.ts`,
   from: 'session.run(raiseTrust(tables.trust), [this.options.trustMs]),',
   to: 'session.run(raiseTrust(tables.trust), [0 * this.options.trustMs]),',
@@ -100,7 +100,7 @@ const NO_SILENCE = {
   to: 'const FULL_FROM = 2;',
 };
 const NO_MARK = {
-  rule: 'a change that is not notified marks itself',
+  rule: 'a change that is not notified leaves a mark',
   file: SILENT_MIGRATION,
   from: "IF silent = 'on' THEN",
   to: "IF silent = 'on' THEN\n        RETURN;",
@@ -112,7 +112,7 @@ const NO_RETRY = {
   to: 'if (isFullQueue(error) || error) throw error;\n    return',
 };
 const NO_CLEAR = {
-  rule: 'a heartbeat that reads of a silent change forgets everything',
+  rule: 'a heartbeat that reads of a silent change empties the cache',
   file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: 'void this.silentChanges;',
@@ -136,14 +136,14 @@ const READ_ONLY = {
   to: 'if (notified && !read) return;',
 };
 const UNKNOWN_BEGINNING = {
-  rule: 'a session reads the silent changes before it forgets everything, so that it misses none after',
+  rule: 'a session reads the silent changes before it empties the cache, so that it misses none after',
   file: `${LOOKUP}/heartbeats.ts`,
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: "if (silentChanges !== this.silentChanges && this.silentChanges !== '') this.listener.clear();",
 };
 /** What the value of a sequence would do: everyone sees it before the commit. */
 const SEQUENCE = {
-  rule: 'a silent change shows by its commit, not before',
+  rule: 'a silent change shows when it commits, not before',
   file: SILENT_MIGRATION,
   from: 'api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`',
   to: 'unused_changes (); CREATE SEQUENCE IF NOT EXISTS api_key_silent_changes`',
@@ -159,7 +159,7 @@ const SEQUENCE = {
   },
 };
 const SAME_AGAIN = {
-  rule: 'forgetting silent changes leaves a trace that no session takes for what there was before',
+  rule: 'pruning silent changes leaves a mark that no session has seen before',
   file: `${LOOKUP}/silent-changes.ts`,
   from: 'WHERE EXISTS (SELECT FROM forgotten)',
   to: 'WHERE false',
@@ -178,7 +178,7 @@ const STALE_ACTOR = {
   to: 'refuseUnlessHeld(locked.apiKey, needs);\n  return apiKey;',
 };
 const EARLY_CLOCK = {
-  rule: 'whether the key that acts has expired is read after its row is locked',
+  rule: 'the expiry of the key that acts is read after its row is locked',
   file: `${KEYS}/lock-key.ts`,
   from: 'ORDER BY id FOR NO KEY UPDATE`',
   to: 'ORDER BY id`',
@@ -189,7 +189,7 @@ const EARLY_CLOCK = {
   },
 };
 const NO_SECOND_TRY = {
-  rule: 'a change that PostgreSQL ended in favour of another one is made again',
+  rule: 'a change that PostgreSQL aborted because of a deadlock is made again',
   file: 'libs/api-key/src/database/database.ts',
   from: 'attempt === ATTEMPTS ||',
   to: 'attempt <= ATTEMPTS ||',
@@ -207,7 +207,7 @@ const CHANGED_FIELDS_ONLY = {
   to: 'void [judged, bound, isCountedOn];',
 };
 const REVIVAL = {
-  rule: 'what has expired or has a successor lives no longer by a key',
+  rule: 'no key extends a key that has expired or has a successor',
   file: `${KEYS}/update-key.ts`,
   from: 'refuseRevival(target, changes);\n    refuseExcess',
   to: 'void refuseRevival;\n    refuseExcess',
@@ -237,7 +237,7 @@ const NO_LINEAGE_LOCK = {
   to: 'for (const owner of others) locked.add(owner);\n    void lockOwner;',
 };
 const NO_CLOSURE = {
-  rule: 'a revocation searches on from each key that it finds, for a full list lacks the oldest ancestors',
+  rule: 'a revocation searches on from each key that it finds, because a full list lacks the oldest ancestors',
   file: `${KEYS}/descendants.ts`,
   from: 'for (const id of await madeBy(table, ids, MAX_ANCESTORS)) if (!found.has(id)) next.add(id);',
   to: 'void [ids, next, MAX_ANCESTORS];',
@@ -260,7 +260,7 @@ const SHOWN = [
   [
     {
       ...NO_DELETE_NOTE,
-      rule: 'a deleted row is told, so is a deleted user, and users are asked again',
+      rule: 'a deleted row is notified, so is a deleted user, and users are loaded again',
       also: NO_WATCH,
     },
     'where a user is deleted, which cascades',

@@ -58,7 +58,7 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     this.logger.error(
       'A request that comes from an adapter and not from a connection is refused with HTTPS_REQUIRED. Its address is ' +
         `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set https.allowInsecureHttp: true; else let the adapter set ` +
-        'request.socket.remoteAddress, and list it in https.trustProxy if its X-Forwarded-Proto is true (docs/https.md, "Serverless")',
+        'request.socket.remoteAddress, and list it in https.trustProxy if its X-Forwarded-Proto is true (docs/https-and-proxies.md, "Serverless")',
     );
   }
 

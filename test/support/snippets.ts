@@ -1,0 +1,143 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import ts from 'typescript';
+
+const ROOT = join(__dirname, '..', '..');
+
+/** A fenced block of a page. */
+export interface Snippet {
+  /** Path of the page in the checkout. */
+  readonly page: string;
+  /** Line of the page on which the code begins, from 1. */
+  readonly line: number;
+  /** What follows the backticks: the language, then marks. */
+  readonly info: string;
+  readonly code: string;
+}
+
+/** All pages of the documentation, as paths in the checkout. */
+export function documentationPages(): string[] {
+  const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' });
+  const pages = docs.filter((name) => name.endsWith('.md')).map((name) => join('docs', name));
+  return ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'libs/api-key/README.md', ...pages.sort()];
+}
+
+export function readPage(page: string): string {
+  return readFileSync(join(ROOT, page), 'utf8');
+}
+
+/** The fenced blocks of a page, in order. */
+export function snippetsOf(page: string): Snippet[] {
+  const text = readPage(page);
+  return [...text.matchAll(/^```([^\n`]+)\n([\s\S]*?)^```$/gm)].map((match) => ({
+    page,
+    line: text.slice(0, match.index).split('\n').length + 1,
+    info: String(match[1]),
+    code: String(match[2]),
+  }));
+}
+
+/** Blocks that are compiled and run: their info string is `ts run`. */
+export function runnableSnippets(): Snippet[] {
+  return documentationPages()
+    .flatMap(snippetsOf)
+    .filter(({ info }) => info === 'ts run');
+}
+
+/** What the test gives each snippet, beside what it imports. */
+const GIVEN = `
+declare var app: import('@nestjs/common').INestApplication;
+declare var apiKeyService: import('nestjs-api-key').ApiKeyService;
+declare var userId: string;
+declare var id: string;
+declare var key: string;
+declare var url: string;
+`;
+
+const OPTIONS: ts.CompilerOptions = {
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
+  moduleDetection: ts.ModuleDetectionKind.Force,
+  target: ts.ScriptTarget.ES2023,
+  lib: ['lib.es2023.d.ts'],
+  types: ['node'],
+  strict: true,
+  experimentalDecorators: true,
+  emitDecoratorMetadata: true,
+  esModuleInterop: true,
+  skipLibCheck: true,
+  noEmit: true,
+  paths: {
+    'nestjs-api-key': [join(ROOT, 'libs/api-key/src/index.ts')],
+    'nestjs-api-key/cli': [join(ROOT, 'libs/api-key/src/cli/index.ts')],
+    'nestjs-api-key/management': [join(ROOT, 'libs/api-key/src/management/index.ts')],
+  },
+};
+
+/**
+ * Compiles texts against the source of the library, each a module of its own.
+ * @param texts by file name
+ */
+export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
+  const host = ts.createCompilerHost(OPTIONS);
+  host.jsDocParsingMode = ts.JSDocParsingMode.ParseNone;
+  const { readFile, fileExists, getSourceFile } = host;
+  host.fileExists = (name) => texts.has(name) || fileExists(name);
+  host.readFile = (name) => texts.get(name) ?? readFile(name);
+  host.getSourceFile = (name, version, ...rest) => {
+    const text = texts.get(name);
+    return text === undefined
+      ? getSourceFile(name, version, ...rest)
+      : ts.createSourceFile(name, text, version);
+  };
+  return ts.createProgram([...texts.keys()], OPTIONS, host);
+}
+
+/** What the compiler says of snippets, by page and line; empty if nothing. */
+export function compileErrors(snippets: readonly Snippet[]): string[] {
+  const names = new Map(snippets.map((snippet) => [virtualName(snippet), snippet]));
+  const given = join(ROOT, 'test', 'given-to-snippets.d.ts');
+  const texts = new Map([...names].map(([name, { code }]) => [name, code]));
+  const program = programOf(new Map([...texts, [given, GIVEN]]));
+  return [...names].flatMap(([name, snippet]) => {
+    const file = program.getSourceFile(name);
+    const found = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)];
+    return found.map((diagnostic) => describe(diagnostic, snippet));
+  });
+}
+
+function virtualName({ page, line }: Snippet): string {
+  return join(ROOT, 'test', `${page.replaceAll('/', '-')}-${line}.ts`);
+}
+
+function describe({ file, start = 0, messageText }: ts.Diagnostic, snippet: Snippet): string {
+  const line = snippet.line + (file?.getLineAndCharacterOfPosition(start).line ?? 0);
+  return `${snippet.page}:${line}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;
+}
+
+/** A snippet as CommonJS, for a function that awaits. */
+export function asCommonJs({ code }: Snippet): string {
+  return ts.transpileModule(code, {
+    compilerOptions: { ...OPTIONS, module: ts.ModuleKind.CommonJS, inlineSourceMap: false },
+  }).outputText;
+}
+
+/** Links of a page to files of the checkout, as paths in it, with their anchors. */
+export function linksOf(page: string): { readonly target: string; readonly anchor: string | undefined }[] {
+  const links = [...readPage(page).matchAll(/\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)/g)];
+  return links.map(([, path = '', anchor]) => ({
+    target: path === '' ? page : relative(ROOT, join(ROOT, dirname(page), path)),
+    anchor,
+  }));
+}
+
+/** The anchors that GitHub gives the headings of a page. */
+export function anchorsOf(page: string): string[] {
+  const headings = [...readPage(page).matchAll(/^#{1,6} (.+)$/gm)];
+  return headings.map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
