@@ -11,8 +11,15 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { nodeBinary } from './node-binaries.mjs';
 
-/** Packs the library, unpacks the tarball into fresh applications of both module kinds, and loads it there as a stranger would. */
+/** The versions of Node on which the application runs, beside the present one. */
+const VERSIONS = ['22', '24', '26'];
+
+/**
+ * Packs the library, unpacks the tarball into a fresh application of both module kinds, and loads
+ * it there as a stranger would.
+ */
 const root = join(import.meta.dirname, '..');
 const work = mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-'));
 
@@ -48,6 +55,20 @@ function unpackInto(app, tarball) {
   }
 }
 
+/** The binaries of this Node and of VERSIONS, each once. */
+async function binaries() {
+  return new Set([process.execPath, ...(await Promise.all(VERSIONS.map((version) => nodeBinary(version))))]);
+}
+
+function useOn(binary, app) {
+  const version = run(binary, ['--version']).trim().slice(1);
+  for (const file of Object.keys(KINDS)) {
+    const said = run(binary, ['--preserve-symlinks', file], app).trim();
+    if (said !== 'usable') throw new Error(`${file} printed on Node ${version}: ${said}`);
+  }
+  console.log(`Node ${version}: ${Object.keys(KINDS).join(' and ')} ok`);
+}
+
 try {
   run('npm', ['run', '-s', 'build']);
   cpSync(join(root, 'libs/api-key'), join(work, 'library'), { recursive: true });
@@ -63,10 +84,8 @@ try {
   if (stray.length > 0) throw new Error(`The tarball holds what nobody needs: ${stray.join(', ')}`);
   const app = join(work, 'app');
   unpackInto(app, tarball);
-  for (const [file, imports] of Object.entries(KINDS)) {
-    writeFileSync(join(app, file), imports + USE);
-    console.log(`${file}: ${run(process.execPath, ['--preserve-symlinks', file], app).trim()}`);
-  }
+  for (const [file, imports] of Object.entries(KINDS)) writeFileSync(join(app, file), imports + USE);
+  for (const binary of await binaries()) useOn(binary, app);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
