@@ -2,7 +2,7 @@ import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Database } from '../database/database';
 import { EQUALS } from '../database/own-names';
 import type { ApiKey } from '../model/api-key.entity';
-import type { ApiKeyState } from './input';
+import type { ApiKeyState } from './input-shapes';
 
 /** Which keys are listed. */
 export interface KeyListing {
