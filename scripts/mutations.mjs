@@ -22,14 +22,14 @@ const NO_WAIT = {
 };
 const NO_NEW_SESSION = {
   rule: 'each listening session begins with an empty cache and no look-up in flight',
-  file: `${LOOKUP}/revocation-feed.ts`,
-  from: 'this.lease.begin();\n    this.listener.clear();',
-  to: 'if (!this.lease.isHeld()) this.lease.begin();\n    this.lease["open"] = true;',
+  file: `${LOOKUP}/feed-session.ts`,
+  from: 'lease.begin();\n    listener.clear();',
+  to: 'if (!lease.isHeld()) lease.begin();\n    lease["open"] = true;\n    void listener;',
 };
 const NO_EVICTION = {
   rule: 'a notification evicts the key',
-  file: `${LOOKUP}/revocation-feed.ts`,
-  from: 'else this.listener.evict(payload);',
+  file: `${LOOKUP}/feed-listener.ts`,
+  from: 'else listener.evict(payload);',
   to: '',
 };
 const NO_EVICTION_IF_FULL = {
@@ -87,9 +87,9 @@ const NO_WATCH = {
 };
 const NO_RAISE = {
   rule: 'an instance writes its trust bound before it uses it',
-  file: `${LOOKUP}/revocation-feed.ts`,
-  from: 'session.run(raiseTrust(tables.trust), [this.options.trustMs]),',
-  to: 'session.run(raiseTrust(tables.trust), [0 * this.options.trustMs]),',
+  file: `${LOOKUP}/feed-session.ts`,
+  from: 'session.run(raiseTrust(tables.trust), [options.trustMs])',
+  to: 'session.run(raiseTrust(tables.trust), [0 * options.trustMs])',
 };
 
 const SILENT_MIGRATION = 'libs/api-key/src/migrations/tell-silent-changes.migration.ts';

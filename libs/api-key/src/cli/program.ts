@@ -1,17 +1,6 @@
 import { Command, Option } from 'commander';
 import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
-import {
-  createKey,
-  importKeys,
-  listKeys,
-  pruneKeys,
-  revoke,
-  rotateKey,
-  showEvents,
-  showKey,
-  showUsage,
-  updateKey,
-} from './commands';
+import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from './changing-commands';
 import type { KeysCliHost } from './host';
 import {
   json,
@@ -24,6 +13,7 @@ import {
   parseQuota,
   parseRateLimit,
 } from './options';
+import { listKeys, showEvents, showKey, showUsage } from './reading-commands';
 
 const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 

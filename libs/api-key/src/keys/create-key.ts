@@ -5,7 +5,7 @@ import { ApiKeyConflictError, ApiKeyInputError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
 import { ancestorsOf, fitAncestors, type Lineage, mergeShares, NO_LINEAGE } from '../model/lineage';
 import { endedAmong } from './descendants';
-import type { ApiKeyFields, CreateApiKeyInput } from './input';
+import type { ApiKeyFields, CreateApiKeyInput } from './input-shapes';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { lockActor } from './lock-key';

@@ -3,8 +3,9 @@ import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Session } from '../database/session';
 import { isTooMuch, NO_OWNER, TOO_MUCH } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
-import { LAST_EXPIRY_MS, nameProblems, scopesProblems } from './input';
+import { nameProblems, scopesProblems } from './field-problems';
 import { KeyNotWritten } from './key-not-written';
+import { LAST_EXPIRY_MS } from './last-expiry';
 
 /** A key of another system: its digest, never the key. */
 export interface ImportedApiKey {

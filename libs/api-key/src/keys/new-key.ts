@@ -6,9 +6,9 @@ import type { ApiKey } from '../model/api-key.entity';
 import type { Authority } from '../model/authority';
 import { inspectClosed } from '../model/closed-getters';
 import type { Lineage } from '../model/lineage';
-import { atMostLastExpiry } from './input';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
+import { atMostLastExpiry } from './last-expiry';
 
 /** All that a new row says, but for the key itself. */
 export interface NewKey extends Authority, Lineage {

@@ -4,10 +4,10 @@ import { ApiKeyConflictError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
 import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../model/lineage';
 import { endedAmong } from './descendants';
-import { atMostLastExpiry } from './input';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
+import { atMostLastExpiry } from './last-expiry';
 import { type LockedKey, lockForChange } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
 

@@ -6,7 +6,7 @@ import { ApiKeyConflictError } from '../model/api-key.errors';
 import { type Authority, excessOf, quotaOf, rateLimitOf } from '../model/authority';
 import { type SharedLimit } from '../model/limits';
 import { bucketOf, countsOn } from '../model/lineage';
-import type { UpdateApiKeyInput } from './input';
+import type { UpdateApiKeyInput } from './input-shapes';
 import { authorityOf, refuseExcess, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';

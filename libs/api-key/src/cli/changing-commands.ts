@@ -1,23 +1,11 @@
-import { userInfo } from 'node:os';
-import {
-  type Acting,
-  type ApiKey,
-  type ApiKeyState,
-  describeKey,
-  type HeldScope,
-  type Page,
-  type Quota,
-  type RateLimit,
-  type UpdateApiKeyInput,
-} from '../index';
-import { CommandFailed, noSuchKey, WrongCall } from './failures';
-import type { KeysCliHost, KeysSession } from './host';
+import { describeKey, type HeldScope, type Quota, type RateLimit, type UpdateApiKeyInput } from '../index';
+import { noSuchKey, WrongCall } from './failures';
+import type { KeysCliHost } from './host';
 import { openImportFile } from './import-file';
+import { acting, inSession, ownerOf } from './in-session';
 import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
 import { progressOn } from './progress';
-import { renderEvents, renderTable, renderUsage } from './render';
-
-const PAGE = 100;
+import { renderTable } from './render';
 
 export interface CreateOptions extends Output {
   readonly user: string;
@@ -39,11 +27,6 @@ export interface UpdateOptions extends Output {
   readonly rateLimit?: RateLimit | false;
   readonly quota?: Quota | false;
   readonly allowIp?: string[] | false;
-}
-
-export interface ListOptions extends Output {
-  readonly user?: string;
-  readonly state?: ApiKeyState;
 }
 
 export interface RotateOptions extends Output {
@@ -96,38 +79,6 @@ function changesOf({ name, scopes, expiresIn, rateLimit, quota, allowIp }: Updat
   const changes = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
   const given = Object.entries(changes).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given.map(([field, value]) => [field, value === false ? null : value]));
-}
-
-export function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
-  return inSession(host, async (session) => {
-    const now = new Date();
-    const described = (await everyKey(session, options)).map((apiKey) => describeKey(apiKey, now));
-    write(host, options, described, () => renderTable(described));
-  });
-}
-
-export function showKey(host: KeysCliHost, id: string, output: Output): Promise<void> {
-  return inSession(host, async ({ keys }) => {
-    const apiKey = await keys.get(id);
-    if (!apiKey) throw noSuchKey(id);
-    writeKey(host, output, apiKey);
-  });
-}
-
-export function showEvents(host: KeysCliHost, id: string, output: Output): Promise<void> {
-  return inSession(host, async ({ keys }) => {
-    const found = await everyPage((cursor) => keys.events(id, { limit: PAGE, cursor }));
-    if (!found) throw noSuchKey(id);
-    write(host, output, found, () => renderEvents(found));
-  });
-}
-
-export function showUsage(host: KeysCliHost, id: string, output: Output): Promise<void> {
-  return inSession(host, async ({ keys }) => {
-    const used = await keys.usage(id);
-    if (!used) throw noSuchKey(id);
-    write(host, output, used, () => renderUsage(used));
-  });
 }
 
 export function rotateKey(host: KeysCliHost, id: string, options: RotateOptions): Promise<void> {
@@ -207,61 +158,4 @@ export async function importKeys(host: KeysCliHost, options: ImportOptions): Pro
       .finally(() => progress.stop());
     writeReport(host, options, report);
   });
-}
-
-/** @throws CommandFailed where there is no such user */
-async function ownerOf(
-  session: KeysSession,
-  email: string,
-  options: { readonly create: boolean },
-): Promise<string> {
-  const userId = await session.findOwner(email, options);
-  if (userId === null) throw new CommandFailed(`There is no user ${email}.`);
-  return userId;
-}
-
-async function everyKey(session: KeysSession, { user, state }: ListOptions): Promise<ApiKey[]> {
-  const filter = {
-    ...(user !== undefined && { userId: await ownerOf(session, user, { create: false }) }),
-    ...(state && { state }),
-    limit: PAGE,
-  };
-  return (await everyPage((cursor) => session.keys.list({ ...filter, cursor }))) ?? [];
-}
-
-/** The items of all pages; null if there is no first one. */
-async function everyPage<Item>(
-  read: (cursor: string | null) => Promise<Page<Item> | null>,
-): Promise<Item[] | null> {
-  const found: Item[] = [];
-  let cursor: string | null = null;
-  do {
-    const page: Page<Item> | null = await read(cursor);
-    if (!page) return null;
-    found.push(...page.items);
-    cursor = page.nextCursor;
-  } while (cursor !== null);
-  return found;
-}
-
-async function inSession(host: KeysCliHost, command: (session: KeysSession) => Promise<void>): Promise<void> {
-  const session = await host.open();
-  try {
-    await command(session);
-  } finally {
-    await session.close();
-  }
-}
-
-/** Who the trail names: the account of the operating system. */
-function acting(): Acting {
-  return { actor: { type: 'cli', id: accountName() } };
-}
-
-function accountName(): string | null {
-  try {
-    return userInfo().username;
-  } catch {
-    return null;
-  }
 }

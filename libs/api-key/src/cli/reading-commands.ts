@@ -1,0 +1,69 @@
+import { type ApiKey, type ApiKeyState, describeKey, type Page } from '../index';
+import { noSuchKey } from './failures';
+import type { KeysCliHost, KeysSession } from './host';
+import { inSession, ownerOf } from './in-session';
+import { type Output, write, writeKey } from './output';
+import { renderEvents, renderTable, renderUsage } from './render';
+
+const PAGE = 100;
+
+export interface ListOptions extends Output {
+  readonly user?: string;
+  readonly state?: ApiKeyState;
+}
+
+export function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
+  return inSession(host, async (session) => {
+    const now = new Date();
+    const described = (await everyKey(session, options)).map((apiKey) => describeKey(apiKey, now));
+    write(host, options, described, () => renderTable(described));
+  });
+}
+
+export function showKey(host: KeysCliHost, id: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const apiKey = await keys.get(id);
+    if (!apiKey) throw noSuchKey(id);
+    writeKey(host, output, apiKey);
+  });
+}
+
+export function showEvents(host: KeysCliHost, id: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const found = await everyPage((cursor) => keys.events(id, { limit: PAGE, cursor }));
+    if (!found) throw noSuchKey(id);
+    write(host, output, found, () => renderEvents(found));
+  });
+}
+
+export function showUsage(host: KeysCliHost, id: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const used = await keys.usage(id);
+    if (!used) throw noSuchKey(id);
+    write(host, output, used, () => renderUsage(used));
+  });
+}
+
+async function everyKey(session: KeysSession, { user, state }: ListOptions): Promise<ApiKey[]> {
+  const filter = {
+    ...(user !== undefined && { userId: await ownerOf(session, user, { create: false }) }),
+    ...(state && { state }),
+    limit: PAGE,
+  };
+  return (await everyPage((cursor) => session.keys.list({ ...filter, cursor }))) ?? [];
+}
+
+/** The items of all pages; null if there is no first one. */
+async function everyPage<Item>(
+  read: (cursor: string | null) => Promise<Page<Item> | null>,
+): Promise<Item[] | null> {
+  const found: Item[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Page<Item> | null = await read(cursor);
+    if (!page) return null;
+    found.push(...page.items);
+    cursor = page.nextCursor;
+  } while (cursor !== null);
+  return found;
+}

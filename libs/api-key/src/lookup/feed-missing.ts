@@ -1,0 +1,46 @@
+import {
+  createFeedTrigger,
+  enableAlways,
+  FEED_FUNCTION,
+  FEED_TRIGGER_NAMES,
+} from '../database/feed-triggers';
+import { text } from '../database/fields';
+import type { Session } from '../database/session';
+
+/** Changes of keys are not notified: what is cached may have been revoked. */
+export class FeedMissing extends Error {
+  /** @param isHopeless whether a new session in a moment would find the same */
+  constructor(
+    message: string,
+    readonly isHopeless: boolean,
+  ) {
+    super(message);
+  }
+}
+
+const TRIGGERS =
+  'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal';
+/** `tgenabled` of a trigger that fires always. */
+const ALWAYS = 'A';
+
+/** @throws FeedMissing if a trigger of the feed is missing or may not fire; it says what to run */
+export async function checkFeedTriggers(session: Session): Promise<void> {
+  const { tables } = session;
+  const rows = await session.rows(TRIGGERS, [tables.keys]);
+  const states = new Map(rows.map((row) => [text(row, 'tgname'), text(row, 'state')]));
+  const wrong = FEED_TRIGGER_NAMES.filter((name) => states.get(name) !== ALWAYS);
+  if (wrong.length === 0) return;
+  const missing = wrong.filter((name) => !states.has(name));
+  const call =
+    missing.length > 0
+      ? 'call runMigrations(dataSource), which creates those that are missing, or run'
+      : 'run';
+  const statement = [
+    ...missing.map((name) => createFeedTrigger(name, tables.keys, tables.beside(FEED_FUNCTION))),
+    ...wrong.map((name) => enableAlways(name, tables.keys)),
+  ].join('; ');
+  throw new FeedMissing(
+    `triggers ${wrong.join(', ')} are missing or not ENABLE ALWAYS: ${call} as the owner of the table: ${statement}`,
+    true,
+  );
+}

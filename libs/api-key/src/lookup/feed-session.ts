@@ -1,0 +1,186 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from 'pg';
+import type { Row } from '../database/as-text';
+import type { Database } from '../database/database';
+import { flag, number, text, textOrNull } from '../database/fields';
+import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
+import { replica } from '../database/replica';
+import { Session } from '../database/session';
+import { type Clock, momentOf } from './clock';
+import { type FeedListener, tell } from './feed-listener';
+import { checkFeedTriggers, FeedMissing } from './feed-missing';
+import { feedChannel } from './feed-names';
+import type { FeedReport } from './feed-report';
+import { lost, proveArrival } from './feed-trial';
+import { Heartbeats } from './heartbeats';
+import type { Lease } from './lease';
+import type { QueueWatch } from './queue-watch';
+import { areManySilentChanges, forgetSilentChanges, readSilentChanges } from './silent-changes';
+import { raiseTrust } from './trust-bound';
+
+/** How the feed listens. */
+export interface FeedOptions {
+  /** Milliseconds between two heartbeats. */
+  readonly heartbeatMs: number;
+  /** Milliseconds, beyond one heartbeat, after which a session whose heartbeats do not come back is given up. */
+  readonly leaseMs: number;
+  /** The longest that this instance trusts what it caches, in milliseconds, for `revoke` with `everywhere`. */
+  readonly trustMs: number;
+  /** Milliseconds between two checks that its triggers are there. */
+  readonly checkMs: number;
+}
+
+/** What the sessions of a feed share. */
+export interface FeedContext {
+  readonly database: Database;
+  readonly lease: Lease;
+  readonly listener: FeedListener;
+  readonly options: FeedOptions;
+  readonly clock: Clock;
+  readonly queue: QueueWatch;
+  readonly report: FeedReport;
+}
+
+/** Milliseconds after which a statement of the session has failed. */
+const STATEMENT_MS = 5_000;
+/** PostgreSQL 14 ends a session that is idle, as this one is between heartbeats. */
+const KEEP_SESSION = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'`;
+/** Names mean those of PostgreSQL, whatever the search path of the database or role is. */
+const OWN_NAMES = 'SET search_path = pg_catalog, pg_temp';
+/**
+ * To ask for it also empties the queue of what nobody waits for any more: PostgreSQL does not do
+ * that when the last session that did ends.
+ */
+const QUEUE_USAGE = 'pg_notification_queue_usage()::numeric::text';
+
+/** What a session begins with. Its parameter: the table. */
+function beginning(silentChanges: string): string {
+  return `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
+    ${readSilentChanges(silentChanges)} AS silent`;
+}
+
+/** A heartbeat. Its parameters: the channel, the number of the heartbeat, the table. */
+function heartbeat(silentChanges: string): string {
+  return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid,
+    EXISTS (SELECT FROM pg_listening_channels() AS channel WHERE channel = $1)::text AS listens,
+    ${readSilentChanges(silentChanges)} AS silent, ${QUEUE_USAGE} AS usage`;
+}
+
+/** One listening connection, and the heartbeats that it has sent: those of another never count for it. */
+export class FeedSession {
+  private readonly heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
+  private readonly heartbeats: Heartbeats;
+
+  /**
+   * @param oid of the table whose changes it hears
+   * @param over aborted once it has ended
+   */
+  private constructor(
+    private readonly context: FeedContext,
+    private readonly statements: Session,
+    private readonly oid: string,
+    silentChanges: string,
+    private readonly over: AbortSignal,
+  ) {
+    this.heartbeats = new Heartbeats(silentChanges, {
+      clear: () => context.listener.clear(),
+      renew: (sent) => {
+        if (!over.aborted) context.lease.renew(sent);
+      },
+    });
+  }
+
+  /**
+   * Listens on a connection, and begins the lease with nothing cached.
+   * @throws FeedMissing if changes are not notified; Error if notifications do not arrive here
+   */
+  static async open(client: Client, context: FeedContext, over: AbortSignal): Promise<FeedSession> {
+    const { database, queue, options } = context;
+    const { tables } = database;
+    const statements = new Session(client, tables, STATEMENT_MS);
+    await statements.run(OWN_NAMES);
+    const row = await statements.row(beginning(tables.silentChanges), [tables.keys]);
+    queue.observe(number(row, 'usage'));
+    if (flag(row, 'standby')) throw replica();
+    await checkFeedTriggers(statements);
+    await database.transaction((session) => session.run(raiseTrust(tables.trust), [options.trustMs]));
+    const session = new FeedSession(context, statements, text(row, 'oid'), text(row, 'silent'), over);
+    await session.listen(client);
+    return session;
+  }
+
+  /** Sends heartbeats until one does not come back in time, the table is another one, or the session is over. */
+  async beat(): Promise<never> {
+    const { clock, options } = this.context;
+    const { heartbeatMs, leaseMs, checkMs } = options;
+    const everyChecks = Math.ceil(checkMs / heartbeatMs);
+    for (let n = 1; ; n++) {
+      const moment = momentOf(clock);
+      const oldest = this.heartbeats.oldest ?? moment;
+      if (moment.monotonic - oldest.monotonic > leaseMs + heartbeatMs)
+        throw new Error('heartbeats no longer come back');
+      await this.send(this.heartbeats.begin(moment));
+      this.over.throwIfAborted();
+      if (n % everyChecks === 0) await checkFeedTriggers(this.statements);
+      await delay(heartbeatMs, undefined, { signal: this.over, ref: false });
+    }
+  }
+
+  private async listen(client: Client): Promise<void> {
+    const { database, lease, listener } = this.context;
+    client.on('notification', ({ channel, payload }) => this.hear(channel, String(payload)));
+    await this.statements.run(KEEP_SESSION);
+    await this.statements.run(`LISTEN ${feedChannel(this.oid)}`);
+    await this.statements.run(`LISTEN ${this.heartbeatChannel}`);
+    await proveArrival(database, client, this.heartbeatChannel, this.over);
+    this.over.throwIfAborted();
+    lease.begin();
+    listener.clear();
+  }
+
+  private hear(channel: string, payload: string): void {
+    if (channel === this.heartbeatChannel) this.heartbeats.arrive(payload);
+    else tell(this.context.listener, payload);
+  }
+
+  /**
+   * Sends one. While the queue is full none can be: the session goes on to listen, and the lease
+   * ends by itself.
+   */
+  private async send(number: string): Promise<void> {
+    const { keys, silentChanges } = this.context.database.tables;
+    const answer = await this.statements
+      .named('nestjs_api_key_beat')
+      .row(heartbeat(silentChanges), [this.heartbeatChannel, number, keys])
+      .catch(nullIfFull);
+    if (answer === null) this.skip(number);
+    else await this.read(number, answer);
+  }
+
+  private skip(number: string): void {
+    const { queue, report } = this.context;
+    this.heartbeats.fail(number);
+    queue.observe(1);
+    report.failed(new Error(FULL_QUEUE));
+  }
+
+  private async read(beat: string, answer: Row): Promise<void> {
+    const { database, queue, report } = this.context;
+    const { keys, silentChanges } = database.tables;
+    if (textOrNull(answer, 'oid') !== this.oid)
+      throw new FeedMissing(`table ${keys} was replaced by another one`, false);
+    if (!flag(answer, 'listens')) throw lost();
+    const silent = text(answer, 'silent');
+    this.heartbeats.read(beat, silent);
+    queue.observe(number(answer, 'usage'));
+    report.works();
+    if (areManySilentChanges(silent))
+      await database.transaction((session) => session.run(forgetSilentChanges(silentChanges)));
+  }
+}
+
+function nullIfFull(error: unknown): null {
+  if (isFullQueue(error)) return null;
+  throw error;
+}

@@ -1,0 +1,139 @@
+import { EventEmitter } from 'node:events';
+import type { Client, Notification } from 'pg';
+
+/** What the driver is given of a statement. */
+interface Asked {
+  readonly name?: string;
+  readonly text: string;
+  readonly values?: readonly string[];
+  readonly query_timeout?: number;
+}
+
+const ALL_TRIGGERS = ['insert', 'update', 'delete', 'truncate'].map((event) => [
+  `nestjs_api_key_feed_${event}`,
+  'A',
+]);
+
+/**
+ * What the revocation feed sees of PostgreSQL, in this process: answers to its statements, and
+ * notifications to the connections that listen. A statement that it does not know is an error.
+ */
+export class FeedServer {
+  readonly clients: FeedClient[] = [];
+  /** What was asked: the purpose of each statement, in order. */
+  readonly asked: string[] = [];
+  /** The purpose of each that was answered. */
+  readonly answered: string[] = [];
+  readonly statements: Asked[] = [];
+  oid: string | null = '17';
+  usage = '0.125';
+  standby = 'false';
+  listens = 'true';
+  silent = '';
+  /** The triggers of the table, and their states. */
+  triggers = new Map(ALL_TRIGGERS as [string, string][]);
+  /** Whether a payload is lost on its way. */
+  loses: (payload: string) => boolean = () => false;
+  /** Runs before a statement is answered; it may throw. */
+  before: (purpose: string) => void | Promise<void> = () => {};
+
+  /** A connection, not yet opened. */
+  newClient(name: string): Client {
+    const client = new FeedClient(this, name);
+    this.clients.push(client);
+    return client as unknown as Client;
+  }
+
+  notify(channel: string, payload: string): void {
+    if (this.loses(payload)) return;
+    for (const client of this.clients.filter(({ channels }) => channels.has(channel)))
+      client.emit('notification', { channel, payload, processId: 1 } satisfies Notification);
+  }
+
+  async answer(client: FeedClient, asked: Asked): Promise<object[]> {
+    const [purpose, rows] = this.plan(client, asked);
+    this.asked.push(purpose);
+    this.statements.push(asked);
+    await this.before(purpose);
+    const answer = rows();
+    this.answered.push(purpose);
+    return answer;
+  }
+
+  private plan(client: FeedClient, { text, values = [] }: Asked): [string, () => object[]] {
+    const [channel = '', payload = ''] = values;
+    const state = () => ({ oid: this.oid, standby: this.standby, usage: this.usage, silent: this.silent });
+    if (text === 'SET search_path = pg_catalog, pg_temp') return ['own names', () => []];
+    if (/pg_is_in_recovery\(\).*AS standby.* AS usage,\s.* AS silent/s.test(text))
+      return [`begin ${channel}`, () => [state()]];
+    if (/FROM pg_trigger/.test(text))
+      return [
+        `triggers ${channel}`,
+        () => [...this.triggers].map(([tgname, enabled]) => ({ tgname, state: enabled })),
+      ];
+    if (/set_config\(name, '0', false\) FROM pg_settings WHERE name = 'idle_session_timeout'/.test(text))
+      return ['keep', () => []];
+    if (text.startsWith('LISTEN '))
+      return [
+        text.replace(/[0-9a-f]{24}/, '(own)'),
+        () => {
+          client.channels.add(text.slice(7));
+          return [];
+        },
+      ];
+    if (text === 'SELECT pg_catalog.pg_notify($1, $2)')
+      return [
+        `${client.name}: ${payload}`,
+        () => {
+          this.notify(channel, payload);
+          return [];
+        },
+      ];
+    if (
+      /^SELECT pg_notify\(\$1, \$2\), to_regclass\(\$3\).* AS listens,\s.* AS silent, .* AS usage$/s.test(
+        text,
+      )
+    )
+      return [
+        `heartbeat ${payload}`,
+        () => {
+          const row = { ...state(), listens: this.listens };
+          this.notify(channel, payload);
+          return [row];
+        },
+      ];
+    throw new Error(`not a statement of the feed: ${text}`);
+  }
+}
+
+class FeedClient extends EventEmitter {
+  readonly channels = new Set<string>();
+  readonly events: string[] = [];
+  readonly connection = { stream: { destroy: () => void this.events.push('destroyed') } };
+
+  constructor(
+    private readonly server: FeedServer,
+    readonly name: string,
+  ) {
+    super();
+  }
+
+  async connect(): Promise<void> {
+    this.events.push('connected');
+    await this.server.before(`connect ${this.name}`);
+  }
+
+  unref(): void {
+    this.events.push('unreferenced');
+  }
+
+  async query(asked: Asked): Promise<{ rows: object[] }> {
+    return { rows: await this.server.answer(this, asked) };
+  }
+
+  async end(): Promise<void> {
+    this.events.push('ended');
+    this.channels.clear();
+    this.emit('end');
+  }
+}
