@@ -2,12 +2,12 @@ import { Logger } from '@nestjs/common';
 import type { ApiKeyOptions, IssuedApiKey } from 'nestjs-api-key';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
-import { bootApp, type TestApp } from './support/app';
-import { createUser, sql } from './support/database';
-import { type QueueServer, StuckListener, startQueueServer } from './support/full-queue';
-import { layered } from './support/layered';
-import { demoKey, type Sample, startSample } from './support/sample';
-import { until } from './support/until';
+import { bootApp, type TestApp } from '../support/app';
+import { createUser, sql } from '../support/database';
+import { type QueueServer, StuckListener, startQueueServer } from '../support/full-queue';
+import { layered } from '../support/layered';
+import { demoKey, type Sample, startSample } from '../support/sample';
+import { until } from '../support/until';
 
 const SAMPLE_LEASE_MS = 2_000;
 const LEASE = { cache: { leaseMs: 500, heartbeatMs: 50 } };
