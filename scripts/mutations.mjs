@@ -245,7 +245,7 @@ const NO_CLOSURE = {
 
 const EDGES = 'test/authority-edges.spec.ts';
 
-const FULL_QUEUE = 'test/full-queue.spec.ts';
+const FULL_QUEUE = 'test/soak/full-queue.spec.ts';
 const FEED = `${LOOKUP}/revocation-feed.spec.ts`;
 const HEARTBEATS = `${LOOKUP}/heartbeats.spec.ts`;
 

@@ -24,3 +24,13 @@ describe('RATE_LIMIT of the sample', () => {
     expect(() => environment({ RATE_LIMIT })).toThrow(/^RATE_LIMIT must be requests and a window/);
   });
 });
+
+it.each([
+  ['PORT', 'x', 'PORT must be a number'],
+  ['HTTP_ADAPTER', 'koa', 'HTTP_ADAPTER must be express or fastify'],
+  ['API_KEY_FORMAT', 'uuid', 'API_KEY_FORMAT must be checksummed or hex'],
+  ['TRUST_PROXY', 'true', 'TRUST_PROXY must be a list of addresses or CIDR blocks'],
+  ['TRUST_PROXY', '1', 'TRUST_PROXY must be a list of addresses or CIDR blocks'],
+])('%s of the sample is refused as %s', (name, value, sentence) => {
+  expect(() => environment({ [name]: value })).toThrow(sentence);
+});

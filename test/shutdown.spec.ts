@@ -60,8 +60,10 @@ async function end({ process: child, stderr }: Running): Promise<void> {
   expect(stderr()).toBe('');
 }
 
-describe.each(ADAPTERS)('on %s a process ends by itself once its app is closed,', (adapter) => {
-  it('for nothing of the library is open any more, and all that was noted is written', async () => {
+describe('a process ends by itself once its app is closed,', () => {
+  it.each(
+    ADAPTERS,
+  )('on %s, because nothing of the library is open any more, and all that was noted is written', async (adapter) => {
     running = await start(adapter);
     await use(running);
     await end(running);
@@ -83,12 +85,12 @@ describe.each(ADAPTERS)('on %s a process ends by itself once its app is closed,'
   });
 
   it('at once after it began to listen', async () => {
-    running = await start(adapter);
+    running = await start('express');
     await end(running);
   });
 
   it('while the database is away, and what was noted cannot be written', async () => {
-    running = await start(adapter);
+    running = await start('fastify');
     await use(running);
     await proxy.cut();
     expect(await statusOf(running.url, 'not-a-key')).toBe(401);

@@ -35,8 +35,11 @@ export interface TestAppSettings {
   readonly apiKeyModuleFirst?: boolean;
 }
 
-/** That of a machine that may be busy with other tests: PostgreSQL may answer late where a test is not about that. */
-const PATIENT: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 } };
+/**
+ * Of a machine that is busy with other tests: PostgreSQL may answer late. Counters have room for few
+ * keys, because they are reserved at each boot: for the default of 100,000 that is half of its CPU.
+ */
+const MODEST: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 }, rateLimit: { maxKeys: 1_000 } };
 
 /** Sends no statement by itself, for tests that count those of others. */
 export const QUIET: ApiKeyOptions = {
@@ -64,7 +67,7 @@ export function libraryModules(
         return dataSource;
       },
     }),
-    ApiKeyModule.forRoot(layered(PATIENT, options)),
+    ApiKeyModule.forRoot(layered(MODEST, options)),
   ];
 }
 

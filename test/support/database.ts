@@ -22,14 +22,14 @@ export async function sql<Row = Record<string, unknown>>(
 
 /** A new database without tables; its connection string. */
 export async function createEmptyDatabase(name = uniqueName()): Promise<string> {
-  await sql(serverUrl(), `CREATE DATABASE "${name}"`);
+  await createDatabase(name);
   return urlOf(name);
 }
 
 /** A new database as the migrations leave it; its connection string. */
 export async function createMigratedDatabase(): Promise<string> {
   const name = uniqueName();
-  await sql(serverUrl(), `CREATE DATABASE "${name}" TEMPLATE migrated_template`);
+  await createDatabase(name, 'migrated_template');
   for (const statement of hostileStatements(name)) await sql(urlOf(name), statement);
   return urlOf(name);
 }
@@ -56,6 +56,26 @@ export async function untilAlone(url: string): Promise<void> {
   });
 }
 
+/** Copies files, for half of the CPU that copying through the log takes, which is the default. */
+async function createDatabase(name: string, template = 'template1'): Promise<void> {
+  cleared ??= dropDatabasesOfFormerFiles();
+  await cleared;
+  await sql(serverUrl(), `CREATE DATABASE "${name}" TEMPLATE ${template} STRATEGY FILE_COPY`);
+}
+
+let cleared: Promise<void> | undefined;
+
+/** Of this process of Jest, because hundreds would fill memory. What a session still uses stays. */
+async function dropDatabasesOfFormerFiles(): Promise<void> {
+  const unused = await sql<{ name: string }>(
+    serverUrl(),
+    `SELECT datname AS name FROM pg_database d WHERE starts_with(datname, $1)
+       AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = d.datname)`,
+    [prefixOfProcess()],
+  );
+  for (const { name } of unused) await sql(serverUrl(), `DROP DATABASE "${name}"`);
+}
+
 function serverUrl(): string {
   const url = process.env.TEST_POSTGRES_URL;
   if (!url) throw new Error('test/support/global-setup.ts did not run');
@@ -69,5 +89,9 @@ function urlOf(name: string): string {
 }
 
 function uniqueName(): string {
-  return `test_${randomBytes(8).toString('hex')}`;
+  return `${prefixOfProcess()}${randomBytes(8).toString('hex')}`;
+}
+
+function prefixOfProcess(): string {
+  return `test_${process.pid}_`;
 }

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeFolder, temporaryFolder } from './support/folder';
+import { removeFolder, temporaryFolder } from '../support/folder';
 
-const ROOT = join(__dirname, '..');
+const ROOT = join(__dirname, '../..');
 const LIBRARY = 'libs/api-key/src';
 
 /** One file of each room, and one that the room may not import. */
@@ -60,7 +60,7 @@ const RIGHT = [
 
 /** Whether each import fails the lint, in one run: every start of the linter reads the whole project. */
 function failing(pairs: readonly (readonly string[])[]): boolean[] {
-  const script = join(__dirname, 'support/lint-imports.mjs');
+  const script = join(__dirname, '../support/lint-imports.mjs');
   const { stdout, stderr } = spawnSync(process.execPath, [script, JSON.stringify(pairs)], {
     cwd: ROOT,
     encoding: 'utf8',

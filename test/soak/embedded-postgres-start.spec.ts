@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { inPlace, status } from './support/embedded-place';
-import { demoKey, runKeys } from './support/sample';
-import { until } from './support/until';
+import { inPlace, status } from '../support/embedded-place';
+import { demoKey, runKeys } from '../support/sample';
+import { until } from '../support/until';
 
 it.concurrent(
   'an empty database is prepared with a line of progress, and the printed curl line is answered with 200',
