@@ -36,6 +36,11 @@ export function quoteName(path: string): string {
     .join('.');
 }
 
+/** A text as an SQL literal, for statements that take no parameters. */
+export function quoteLiteral(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
 /** What to say of a table that the search path finds in another schema than the first. */
 export function foreignSchema(schema: string, own: string | null): string {
   return (

@@ -29,6 +29,12 @@ export class Tables {
     this.usage = this.beside('api_key_usage');
   }
 
+  /** All of them. */
+  get all(): readonly string[] {
+    const { keys, events, trust, silentChanges, quotas, windows, usage } = this;
+    return [keys, events, trust, silentChanges, quotas, windows, usage];
+  }
+
   /** The quoted name of anything else of ours, in the schema of the table of keys. */
   beside(name: string): string {
     return quoteName(this.path.replace(/api_keys$/, name));

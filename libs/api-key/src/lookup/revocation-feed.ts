@@ -13,6 +13,7 @@ import {
 import { flag, number, text, textOrNull } from '../database/fields';
 import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
 import { replica } from '../database/replica';
+import { NO_ROW_SECURITY } from '../database/row-security';
 import { Session } from '../database/session';
 import { wordsOf } from '../model/error-words';
 import { inTime } from '../model/eventually';
@@ -166,7 +167,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   private async open(client: Client, over: AbortSignal): Promise<FeedSession> {
     const { tables } = this.database;
     const statements = new Session(client, tables, STATEMENT_MS);
-    await statements.run(OWN_NAMES);
+    await statements.run(`${OWN_NAMES}; ${NO_ROW_SECURITY}`);
     const row = await statements.row(
       `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
          ${readSilentChanges(tables.silentChanges)} AS silent`,
