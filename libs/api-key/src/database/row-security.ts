@@ -1,8 +1,10 @@
-import type { Row } from './as-text';
+import type { ClientBase } from 'pg';
+import { AS_TEXT, type Row } from './as-text';
 import { INSUFFICIENT_PRIVILEGE, rowSecurityWords } from './error-codes';
 import { flag, text } from './fields';
 import { quoteLiteral } from './names';
 import { asText } from './own-names';
+import { IS_STANDBY, replicaOf } from './replica';
 import type { Session } from './session';
 
 /**
@@ -28,6 +30,18 @@ export function filteredColumn(table: string): string {
  */
 export function filteredOf([row]: readonly Row[], table: string): Error | null {
   return row?.filtered === 'false' ? null : filtered(`on ${table}`);
+}
+
+/** Asks what an answer without rows does not say: a replica, or policies, may hide them. */
+export function askWhoAnswers(
+  client: ClientBase,
+  table: string,
+  answered: (wrong: Error | null) => void,
+): void {
+  const query = { text: `SELECT ${IS_STANDBY}, ${filteredColumn(table)}`, types: AS_TEXT };
+  client.query<Row>(query, (error, result) =>
+    answered(error ?? replicaOf(result.rows) ?? filteredOf(result.rows, table)),
+  );
 }
 
 /** @throws Error that says what to do if policies filter one of the tables */

@@ -1,13 +1,12 @@
-import type { PoolClient } from 'pg';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
-import { AS_TEXT, type Row } from '../database/as-text';
+import type { Row } from '../database/as-text';
 import type { Database } from '../database/database';
 import { codeOf, INSUFFICIENT_PRIVILEGE } from '../database/error-codes';
 import { flag, numberOrNull, text, UnreadableValue } from '../database/fields';
 import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
 import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
-import { filteredColumn, filteredOf, refuseFiltered } from '../database/row-security';
+import { askWhoAnswers, filteredColumn, filteredOf, refuseFiltered } from '../database/row-security';
 import type { Session } from '../database/session';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
@@ -65,7 +64,11 @@ export class KeyStore {
       ask((error, rows = []) => {
         if (isGarbled(error, rows)) inUtf8(client, ask, told);
         else if (error || rows.length > 0) told(error, rows);
-        else this.askWhoAnswers(client, answered);
+        else
+          askWhoAnswers(client, database.tables.keys, (wrong) => {
+            this.leadsToReplica = codeOf(wrong) === REPLICA;
+            answered(wrong, NONE);
+          });
       });
       return () => canceller.cancel(client);
     });
@@ -121,18 +124,6 @@ export class KeyStore {
     } catch (error) {
       answered(error as Error);
     }
-  }
-
-  /** Asks what an answer without rows does not say. */
-  private askWhoAnswers(client: PoolClient, answered: Answered): void {
-    const { keys } = this.database.tables;
-    const query = { text: `SELECT ${IS_STANDBY}, ${filteredColumn(keys)}`, types: AS_TEXT };
-    client.query<Row>(query, (error, result) => {
-      const rows = result?.rows ?? [];
-      const wrong = error ?? replicaOf(rows) ?? filteredOf(rows, keys);
-      this.leadsToReplica = codeOf(wrong) === REPLICA;
-      answered(wrong, NONE);
-    });
   }
 
   private select(name: string, where: string): PreparedSelect {
