@@ -16,7 +16,7 @@ afterEach(() => pool.end());
 function statementOf(text: string): CountingStatement {
   const database = new Database({ driver: { master: pool } } as unknown as DataSource);
   jest.spyOn(database, 'locate').mockResolvedValue();
-  jest.spyOn(database, 'tables', 'get').mockReturnValue(new Tables('api_keys'));
+  jest.spyOn(database, 'tables', 'get').mockReturnValue(new Tables(null));
   return new CountingStatement(database, 'test', () => `${text} AND ${IS_READ_COMMITTED}`);
 }
 

@@ -67,11 +67,11 @@ export class Database {
    */
   async locate(): Promise<void> {
     if (this.isLocated) return;
-    const { tablePath } = this.dataSource.getMetadata(ApiKey);
-    if (!tablePath.includes('.')) {
+    const { schema, tableName } = this.dataSource.getMetadata(ApiKey);
+    if (!schema) {
       const first = this.dataSource.driver.schema ?? null;
-      const schema = await this.run((session) => schemaOf(session, tablePath, first), { access: 'read' });
-      if (schema !== null) this.named = new Tables(`${schema}.${tablePath}`);
+      const found = await this.run((session) => schemaOf(session, tableName, first), { access: 'read' });
+      if (found !== null) this.named = new Tables(found, tableName);
     }
     this.isLocated = true;
   }
