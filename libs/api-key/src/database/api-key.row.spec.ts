@@ -111,7 +111,7 @@ it('a time beyond any date is the latest or the earliest date, and an end that n
 });
 
 it('all that is ours has the schema of the data source, or else of its first connection', async () => {
-  expect(Object.values(tablesOf(dataSource)).slice(1)).toEqual([
+  expect(Object.values(tablesOf(dataSource)).slice(2)).toEqual([
     '"public"."api_keys"',
     '"public"."api_key_events"',
     '"public"."api_key_trust"',

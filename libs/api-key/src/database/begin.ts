@@ -41,7 +41,7 @@ export interface Beginning {
  * also while the transaction waited for a lock. A commit that was answered must outlive a crash,
  * and so it is synchronous. Values are written as this library writes them, and names of PostgreSQL
  * are its own, whatever the session was set to. What stops between two statements for longer than
- * one may take is ended. Triggers of the application that wait for the
+ * one may take is ended. What a policy of row security would filter is an error. Triggers of the application that wait for the
  * commit run before it, so that what they undo is seen. All in one message, because a session may end what is idle after it began.
  * @throws Error if the server is a replica, which hears of a revocation late
  */
@@ -56,7 +56,7 @@ export async function begin(session: Session, beginning: Beginning): Promise<voi
        ${set('lock_timeout', lockMs)}, ${set('statement_timeout', statementMs)},
        ${set('idle_in_transaction_session_timeout', statementMs)},
        CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL THEN ${set('transaction_timeout', "'0'")} END,
-       ${set('client_encoding', "'UTF8'")}, ${set('array_nulls', "'on'")},
+       ${set('row_security', "'off'")}, ${set('client_encoding', "'UTF8'")}, ${set('array_nulls', "'on'")},
        CASE WHEN pg_catalog.current_setting('synchronous_commit') ${EQUALS} 'off' THEN ${set('synchronous_commit', "'on'")} END,
        CASE WHEN ${IS_SHADOWED} THEN ${set('search_path', UNSHADOWED)} END`,
   );

@@ -2,6 +2,7 @@ import { Pool } from 'pg';
 import type { DataSource } from 'typeorm';
 import { CountingStatement, IS_READ_COMMITTED } from './counting-statement';
 import { Database } from './database';
+import { Tables } from './tables';
 
 const PATIENCE_MS = 60_000;
 
@@ -15,7 +16,7 @@ afterEach(() => pool.end());
 function statementOf(text: string): CountingStatement {
   const database = new Database({ driver: { master: pool } } as unknown as DataSource);
   jest.spyOn(database, 'locate').mockResolvedValue();
-  jest.spyOn(database, 'tables', 'get').mockReturnValue({} as Database['tables']);
+  jest.spyOn(database, 'tables', 'get').mockReturnValue(new Tables(null));
   return new CountingStatement(database, 'test', () => `${text} AND ${IS_READ_COMMITTED}`);
 }
 

@@ -4,7 +4,7 @@ import { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
 import { type Access, type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
-import { isBroken, isInConflict, isOfSession } from './error-codes';
+import { isBroken, isInConflict, isOfSession, withMissingRight } from './error-codes';
 import { schemaOf } from './locate';
 import { Session } from './session';
 import { sideClient } from './side-client';
@@ -67,11 +67,11 @@ export class Database {
    */
   async locate(): Promise<void> {
     if (this.isLocated) return;
-    const { tablePath } = this.dataSource.getMetadata(ApiKey);
-    if (!tablePath.includes('.')) {
+    const { schema, tableName } = this.dataSource.getMetadata(ApiKey);
+    if (!schema) {
       const first = this.dataSource.driver.schema ?? null;
-      const schema = await this.run((session) => schemaOf(session, tablePath, first), { access: 'read' });
-      if (schema !== null) this.named = new Tables(`${schema}.${tablePath}`);
+      const found = await this.run((session) => schemaOf(session, tableName, first), { access: 'read' });
+      if (found !== null) this.named = new Tables(found, tableName);
     }
     this.isLocated = true;
   }
@@ -115,7 +115,7 @@ export class Database {
           : await this.borrow(deadlineMs);
         return await this.attempt(borrowed, work, { ...options, endsAt });
       } catch (error) {
-        if (attempt === ATTEMPTS || !mayBeRetried(error, isNew)) throw error;
+        if (attempt === ATTEMPTS || !mayBeRetried(error, isNew)) throw withMissingRight(error);
         isNew ||= isOfSession(error);
       }
     }

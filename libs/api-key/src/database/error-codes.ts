@@ -4,7 +4,9 @@ import { wordsOf } from '../model/error-words';
 const SERIALIZATION_FAILURE = '40001';
 const DEADLOCK = '40P01';
 const READ_ONLY_TRANSACTION = '25006';
-const INSUFFICIENT_PRIVILEGE = '42501';
+export const INSUFFICIENT_PRIVILEGE = '42501';
+/** The function of PostgreSQL that reports a statement which a policy would filter. */
+const OF_ROW_SECURITY = 'check_enable_rls';
 
 /**
  * A plan of this session does not fit the table any more: 0A000 of a statement, 42804 of a
@@ -67,15 +69,46 @@ export function isOfStatement(error: unknown): boolean {
   return /^(?!57P|25|08)[0-9A-Z]{5}$/.test(codeOf(error));
 }
 
+const LEFT_BEHIND =
+  'If a role is left behind in a pooled session, use SET LOCAL ROLE in place of SET ROLE, or RESET ROLE.';
+
+/** What to do about row security. @param where which policies are in the way, in words */
+export function rowSecurityWords(where: string): string {
+  return (
+    `row security is active ${where}, and a hidden key would pass for one that does not exist. ` +
+    'ALTER ROLE … BYPASSRLS for the role of the data source, or ALTER TABLE … DISABLE ROW LEVEL SECURITY; ' +
+    `for a table that a trigger of yours uses: ALTER FUNCTION … SET row_security = on. ${LEFT_BEHIND}`
+  );
+}
+
 /** An error, or one that says more of it to people. */
 export function inWords(error: unknown): unknown {
-  if (codeOf(error) !== READ_ONLY_TRANSACTION) return error;
-  return Object.assign(
-    new Error(
+  const code = codeOf(error);
+  const words = moreWords(error, code);
+  return words === null ? error : Object.assign(new Error(words, { cause: error }), { code });
+}
+
+function moreWords(error: unknown, code: string): string | null {
+  if (code === READ_ONLY_TRANSACTION)
+    return (
       'PostgreSQL refuses to write: the server is a replica, or default_transaction_read_only is on for this ' +
-        'server, database, role or session. Connect to the primary, or turn the setting off.',
-      { cause: error },
-    ),
-    { code: READ_ONLY_TRANSACTION },
-  );
+      'server, database, role or session. Connect to the primary, or turn the setting off.'
+    );
+  if (code === INSUFFICIENT_PRIVILEGE && Object(error).routine === OF_ROW_SECURITY)
+    return rowSecurityWords(`for this role (${wordsOf(error)})`);
+  return null;
+}
+
+/** An error of a transaction on our tables, or one that says which right the role lacks. */
+export function withMissingRight(error: unknown): unknown {
+  if (codeOf(error) !== INSUFFICIENT_PRIVILEGE || isInOurWords(error)) return error;
+  const words =
+    `PostgreSQL refuses (${wordsOf(error)}): GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE ` +
+    `on the tables whose names begin with api_key, and USAGE on their sequences. ${LEFT_BEHIND}`;
+  return Object.assign(new Error(words, { cause: error }), { code: INSUFFICIENT_PRIVILEGE });
+}
+
+/** PostgreSQL's own errors name its function. */
+function isInOurWords(error: unknown): boolean {
+  return Object(error).routine === undefined;
 }

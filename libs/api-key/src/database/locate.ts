@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { flag, textOrNull } from './fields';
-import { foreignSchema, quoteName } from './names';
+import { foreignSchema, quoteIn } from './names';
 import type { Session } from './session';
 
 /**
@@ -21,7 +21,7 @@ export async function schemaOf(
        (SELECT s FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (s, place)
          WHERE s <> 'pg_catalog' AND s !~ '^pg_temp_' ORDER BY place LIMIT 1) AS own,
        (SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)) AS found`,
-    [quoteName(table), first && quoteName(`${first}.${table}`)],
+    [quoteIn(null, table), first && quoteIn(first, table)],
   );
   const [found, own] = [textOrNull(row, 'found'), textOrNull(row, 'own')];
   if (first !== null && flag(row, 'is_first')) {

@@ -28,12 +28,24 @@ export function namedOnce(name: string, write: () => string): () => NamedStateme
   };
 }
 
-/** A name, with its schema where it has one, as quoted SQL identifiers. */
+/** A name that people wrote, with its schema before a dot if it has one, as quoted SQL identifiers. */
 export function quoteName(path: string): string {
-  return path
-    .split('.')
-    .map((part) => `"${part.replaceAll('"', '""')}"`)
-    .join('.');
+  return path.split('.').map(quoteIdentifier).join('.');
+}
+
+/** A name in a schema, as quoted SQL identifiers, whatever characters they have. */
+export function quoteIn(schema: string | null, name: string): string {
+  const parts = schema === null ? [name] : [schema, name];
+  return parts.map(quoteIdentifier).join('.');
+}
+
+function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A text as an SQL literal, for statements that take no parameters. */
+export function quoteLiteral(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** What to say of a table that the search path finds in another schema than the first. */

@@ -1,5 +1,4 @@
-import type { ClientBase } from 'pg';
-import { AS_TEXT, type Row } from './as-text';
+import type { Row } from './as-text';
 import { asText } from './own-names';
 
 /** The code of the error of an answer that a replica gave. */
@@ -23,10 +22,4 @@ export function replica(): Error {
  */
 export function replicaOf([row]: readonly Row[]): Error | null {
   return row?.standby === 'false' ? null : replica();
-}
-
-/** Asks who answers, because an answer without rows does not say it. */
-export function askWhetherReplica(client: ClientBase, answered: (error: Error | null) => void): void {
-  const query = { text: `SELECT ${IS_STANDBY}`, types: AS_TEXT };
-  client.query<Row>(query, (error, result) => answered(error ?? replicaOf(result.rows)));
 }

@@ -13,5 +13,5 @@ const NO_LIMIT = 0;
 export async function sessionOf(runner: QueryRunner): Promise<Session> {
   const client: ClientBase = await runner.connect();
   const { schema } = runner.connection.options as { readonly schema?: string };
-  return new Session(client, new Tables(schema ? `${schema}.api_keys` : 'api_keys'), NO_LIMIT);
+  return new Session(client, new Tables(schema || null), NO_LIMIT);
 }

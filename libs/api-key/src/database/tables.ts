@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
-import { quoteName } from './names';
+import { quoteIn } from './names';
 
 /** The quoted names of what is ours, each with its schema. */
 export class Tables {
@@ -18,9 +18,15 @@ export class Tables {
   /** How much keys are used. */
   readonly usage: string;
 
-  /** @param path of the table of keys, `schema.api_keys` */
-  constructor(private readonly path: string) {
-    this.keys = quoteName(path);
+  /**
+   * @param schema null: the search path leads to it
+   * @param table of keys
+   */
+  constructor(
+    private readonly schema: string | null,
+    private readonly table = 'api_keys',
+  ) {
+    this.keys = quoteIn(schema, table);
     this.events = this.beside('api_key_events');
     this.trust = this.beside('api_key_trust');
     this.silentChanges = this.beside('api_key_silent_changes');
@@ -29,9 +35,15 @@ export class Tables {
     this.usage = this.beside('api_key_usage');
   }
 
+  /** All of them. */
+  get all(): readonly string[] {
+    const { keys, events, trust, silentChanges, quotas, windows, usage } = this;
+    return [keys, events, trust, silentChanges, quotas, windows, usage];
+  }
+
   /** The quoted name of anything else of ours, in the schema of the table of keys. */
   beside(name: string): string {
-    return quoteName(this.path.replace(/api_keys$/, name));
+    return quoteIn(this.schema, this.table.replace(/api_keys$/, name));
   }
 }
 
@@ -40,7 +52,6 @@ export class Tables {
  * found: what a session that others use as well has set since does not count.
  */
 export function tablesOf(dataSource: DataSource): Tables {
-  const { tablePath } = dataSource.getMetadata(ApiKey);
-  const { schema } = dataSource.driver;
-  return new Tables(tablePath.includes('.') || !schema ? tablePath : `${schema}.${tablePath}`);
+  const { schema, tableName } = dataSource.getMetadata(ApiKey);
+  return new Tables(schema || dataSource.driver.schema || null, tableName);
 }

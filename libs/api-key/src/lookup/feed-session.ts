@@ -6,6 +6,7 @@ import type { Database } from '../database/database';
 import { flag, number, text, textOrNull } from '../database/fields';
 import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
 import { replica } from '../database/replica';
+import { NO_ROW_SECURITY } from '../database/row-security';
 import { Session } from '../database/session';
 import { type Clock, momentOf } from './clock';
 import { type FeedListener, tell } from './feed-listener';
@@ -99,7 +100,7 @@ export class FeedSession {
     const { database, queue, options } = context;
     const { tables } = database;
     const statements = new Session(client, tables, STATEMENT_MS);
-    await statements.run(OWN_NAMES);
+    await statements.run(`${OWN_NAMES}; ${NO_ROW_SECURITY}`);
     const row = await statements.row(beginning(tables.silentChanges), [tables.keys]);
     queue.observe(number(row, 'usage'));
     if (flag(row, 'standby')) throw replica();

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { Database } from '../database/database';
-import { KeyStore } from './key-store';
+import { KeyStore, type StoredKey } from './key-store';
 
 const HOUR_MS = 3_600_000;
 
@@ -47,12 +47,9 @@ it('the life of a key is a number, also where the application has its own parser
   const own = await keysDataSource(database, { extra: { types: { getTypeParser: () => String } } });
   const found = await new KeyStore(new Database(own), 60_000).findAll(['hour', 'never', 'forever'], () => {});
   await own.destroy();
-  expect(Math.round(Number(found.get('hour')?.lifeMs) / HOUR_MS)).toBe(1);
-  expect(['hour', 'never', 'forever'].map((digest) => typeof found.get(digest)?.lifeMs)).toEqual([
-    'number',
-    'number',
-    'object',
-  ]);
+  const lives = ['hour', 'never', 'forever'].map((digest) => (found.get(digest) as StoredKey).lifeMs);
+  expect(Math.round(Number(lives[0]) / HOUR_MS)).toBe(1);
+  expect(lives.map((life) => typeof life)).toEqual(['number', 'number', 'object']);
 });
 
 it('a key that is revoked is told so, and one that is not there is none', async () => {
@@ -64,7 +61,8 @@ it('many are found by their digests in one statement, those that are there', asy
   const sent = jest.fn();
   const found = await store.findAll(['forever', 'nothing', 'revoked'], sent);
   expect([...found.keys()].sort()).toEqual(['forever', 'revoked']);
-  expect([found.get('forever')?.revoked, found.get('revoked')?.revoked]).toEqual([false, true]);
+  expect(found.get('forever')).toMatchObject({ revoked: false });
+  expect(found.get('revoked')).toMatchObject({ revoked: true });
   expect(sent).toHaveBeenCalledTimes(1);
 });
 
@@ -183,4 +181,19 @@ it('a look-up whose answer cannot be read fails, and the next one is answered', 
   );
   await expect(asked).rejects.toMatchObject({ code: 'UNREADABLE_VALUE' });
   expect(await store.find('forever')).toMatchObject({ digest: 'forever' });
+});
+
+it('a row that cannot be read fails the look-up of its own key, and no other one of its statement', async () => {
+  await sql(
+    database,
+    `ALTER TABLE api_keys ALTER rate_limit TYPE numeric; UPDATE api_keys SET rate_limit = 'NaN' WHERE key_digest = 'past'`,
+  );
+  const [unreadable, other, none] = await Promise.allSettled([
+    store.find('past'),
+    store.find('forever'),
+    store.find('nothing'),
+  ]);
+  expect(unreadable).toMatchObject({ reason: { code: 'UNREADABLE_VALUE' } });
+  expect(other).toMatchObject({ value: { digest: 'forever' } });
+  expect(none).toMatchObject({ value: null });
 });

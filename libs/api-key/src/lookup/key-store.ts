@@ -1,11 +1,12 @@
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import type { Database } from '../database/database';
-import { codeOf } from '../database/error-codes';
+import { codeOf, INSUFFICIENT_PRIVILEGE } from '../database/error-codes';
 import { flag, numberOrNull, text, UnreadableValue } from '../database/fields';
 import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
-import { askWhetherReplica, IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
+import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
+import { askWhoAnswers, filteredColumn, filteredOf, refuseFiltered } from '../database/row-security';
 import type { Session } from '../database/session';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
@@ -23,7 +24,12 @@ export interface StoredKey {
   readonly lifeMs: number | null;
 }
 
-const INSUFFICIENT_PRIVILEGE = '42501';
+/** What some digests are of: a key, or an error if its row cannot be read. */
+export type FoundKeys = ReadonlyMap<string, StoredKey | Error>;
+
+type Answered = (error: Error | null, found?: FoundKeys) => void;
+
+const NONE: FoundKeys = new Map();
 const TIMESTAMPTZ = '1184';
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
@@ -35,7 +41,7 @@ const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'update
 export class KeyStore {
   /** Whether a replica answered the last look-up, which failed therefore. */
   leadsToReplica = false;
-  private readonly connections: SharedConnections<ReadonlyMap<string, StoredKey>>;
+  private readonly connections: SharedConnections<FoundKeys>;
 
   /** @param deadlineMs after which a look-up is given up */
   constructor(
@@ -47,17 +53,21 @@ export class KeyStore {
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
     this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
-      const judge = (error: Error | null, rows: readonly Row[] = []) => {
-        this.leadsToReplica = codeOf(error) === REPLICA;
-        if (error) answered(error);
-        else answerWith(rows, answered);
+      const told: Told = (error, rows = []) => {
+        const wrong = error ?? replicaOf(rows);
+        this.leadsToReplica = codeOf(wrong) === REPLICA;
+        if (wrong) answered(wrong);
+        else this.answerWith(digests, rows, answered);
       };
-      const judgeRows: Told = (error, rows = []) => judge(error ?? replicaOf(rows), rows);
-      const ask: Ask = (told) => select.send(client, value, told);
+      const ask: Ask = (heard) => select.send(client, value, heard);
       ask((error, rows = []) => {
-        if (isGarbled(error, rows)) inUtf8(client, ask, judgeRows);
-        else if (error || rows.length > 0) judgeRows(error, rows);
-        else askWhetherReplica(client, judge);
+        if (isGarbled(error, rows)) inUtf8(client, ask, told);
+        else if (error || rows.length > 0) told(error, rows);
+        else
+          askWhoAnswers(client, database.tables.keys, (wrong) => {
+            this.leadsToReplica = codeOf(wrong) === REPLICA;
+            answered(wrong, NONE);
+          });
       });
       return () => canceller.cancel(client);
     });
@@ -76,8 +86,11 @@ export class KeyStore {
     return firstOf(await this.findAll([digest, ...others], sent), digest, others);
   }
 
-  /** As `find`, of many digests in one statement: those that are of a key, by their digest. */
-  findAll(digests: readonly string[], sent: () => void): Promise<ReadonlyMap<string, StoredKey>> {
+  /**
+   * As `find`, of many digests in one statement: those that are of a key, by their digest. A row
+   * that cannot be read is an error in its place.
+   */
+  findAll(digests: readonly string[], sent: () => void): Promise<FoundKeys> {
     return this.connections.find(digests, sent);
   }
 
@@ -87,6 +100,7 @@ export class KeyStore {
     await this.database
       .read(async (session) => {
         const { keys, silentChanges } = session.tables;
+        await refuseFiltered(session, session.tables.all);
         await session.run(`SELECT ${API_KEY_COLUMNS} FROM ${keys} LIMIT 0`);
         await session.run(`SELECT FROM ${silentChanges} LIMIT 0`);
         const zoneless = await zonelessTimes(session);
@@ -96,13 +110,28 @@ export class KeyStore {
       .catch(refuseUnusable);
   }
 
+  /**
+   * Tells what each digest is of. What cannot be read fails its own key alone, and so does what a
+   * policy may hide; an error in a callback of the driver would end the process.
+   */
+  private answerWith(digests: readonly string[], rows: readonly Row[], answered: Answered): void {
+    try {
+      const found = keysOf(rows);
+      const hidden = filteredOf(rows, this.database.tables.keys);
+      if (hidden) for (const digest of digests) if (!found.has(digest)) found.set(digest, hidden);
+      answered(null, found);
+    } catch (error) {
+      answered(error as Error);
+    }
+  }
+
   private select(name: string, where: string): PreparedSelect {
     return new PreparedSelect(name, () => this.statement(where));
   }
 
   private statement(where: string): string {
     return `SELECT ${API_KEY_COLUMNS}, ${asText('key_digest')}, ${asText('(revoked_at IS NOT NULL)')} AS is_revoked, ${IS_STANDBY},
-        ${ENCODING}, ${asText('pg_catalog.pg_typeof(expires_at)::pg_catalog.oid')} AS expiry_type,
+        ${ENCODING}, ${filteredColumn(this.database.tables.keys)}, ${asText('pg_catalog.pg_typeof(expires_at)::pg_catalog.oid')} AS expiry_type,
         CASE WHEN expires_at ${EQUALS} '-infinity' THEN '0'
              WHEN pg_catalog.isfinite(expires_at) THEN ${asText(`pg_catalog.floor((${SECONDS_LEFT}) OPERATOR(pg_catalog.*) 1000)::bigint`)}
         END AS life_ms
@@ -119,49 +148,40 @@ function refuseUnusable(error: unknown): never {
       `ApiKeyModule: ${wordsOf(error)}. Give the library a data source that leads to the primary.`,
       { cause: error },
     );
+  const whole = `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). `;
+  if (code === INSUFFICIENT_PRIVILEGE) throw new Error(whole.trim(), { cause: error });
   throw new Error(
-    `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). ` +
-      (code === INSUFFICIENT_PRIVILEGE
-        ? 'GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE on the tables whose names begin with api_key.'
-        : 'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts. ' +
-          'If they have run, set "schema" in the options of the data source to that of the table.'),
+    whole +
+      'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts. ' +
+      'If they have run, set "schema" in the options of the data source to that of the table.',
     { cause: error },
   );
 }
 
-/** The key that is stored under the first of its digests. */
-export function firstOf(
-  found: ReadonlyMap<string, StoredKey>,
-  digest: string,
-  others: readonly string[],
-): StoredKey | null {
+/**
+ * The key that is stored under the first of its digests.
+ * @throws Error if its row cannot be read, or may be hidden
+ */
+export function firstOf(found: FoundKeys, digest: string, others: readonly string[]): StoredKey | null {
   for (const each of [digest, ...others]) {
     const stored = found.get(each);
+    if (stored instanceof Error) throw stored;
     if (stored) return stored;
   }
   return null;
 }
 
-/**
- * What cannot be read fails the look-up: an error in a callback of the driver would end the
- * process.
- */
-function answerWith(
-  rows: readonly Row[],
-  answered: (error: Error | null, found?: ReadonlyMap<string, StoredKey>) => void,
-): void {
-  let found: ReadonlyMap<string, StoredKey>;
-  try {
-    found = keysOf(rows);
-  } catch (error) {
-    answered(error as Error);
-    return;
-  }
-  answered(null, found);
+/** @throws UnreadableValue if a digest cannot be read */
+function keysOf(rows: readonly Row[]): Map<string, StoredKey | Error> {
+  return new Map(rows.map((row) => [text(row, 'key_digest'), storedKeyOrError(row)]));
 }
 
-function keysOf(rows: readonly Row[]): ReadonlyMap<string, StoredKey> {
-  return new Map(rows.map((row) => [text(row, 'key_digest'), storedKey(row)]));
+function storedKeyOrError(row: Row): StoredKey | Error {
+  try {
+    return storedKey(row);
+  } catch (error) {
+    return error as Error;
+  }
 }
 
 /** @throws UnreadableValue also if `expires_at` is no timestamptz: its times depend on a time zone */

@@ -8,7 +8,7 @@ const KEY: StoredKey = { apiKey: new ApiKey(), digest: 'a', revoked: false, life
 interface Asked {
   readonly digests: readonly string[];
   readonly sent: () => void;
-  readonly answer: (found: ReadonlyMap<string, StoredKey>) => void;
+  readonly answer: (found: ReadonlyMap<string, StoredKey | Error>) => void;
   readonly fail: (error: Error) => void;
 }
 
@@ -95,4 +95,17 @@ it('a key that is stored under another digest is found by that, and by its own f
     ]),
   );
   expect(await found).toEqual([KEY, own]);
+});
+
+it('a key whose row cannot be read fails its own look-up, and no other one of its statement', async () => {
+  const { asked, batch } = batchOf();
+  const found = Promise.allSettled(['a', 'b'].map((digest) => batch.find(digest, [], nothing)));
+  await jest.advanceTimersByTimeAsync(WAIT_MS);
+  asked[0]?.answer(
+    new Map<string, StoredKey | Error>([
+      ['a', KEY],
+      ['b', new Error('unreadable')],
+    ]),
+  );
+  expect(await found).toMatchObject([{ value: KEY }, { reason: { message: 'unreadable' } }]);
 });

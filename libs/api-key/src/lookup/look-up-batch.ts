@@ -1,15 +1,12 @@
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { firstOf, type StoredKey } from './key-store';
+import { type FoundKeys, firstOf, type StoredKey } from './key-store';
 
 /** How many look-ups may wait for the next statement, and how many statements may be under way. */
 const MAX_WAITING = 1_000;
 const MAX_UNDER_WAY = 4;
 
 /** Looks many digests up in one statement. */
-export type FindAll = (
-  digests: readonly string[],
-  sent: () => void,
-) => Promise<ReadonlyMap<string, StoredKey>>;
+export type FindAll = (digests: readonly string[], sent: () => void) => Promise<FoundKeys>;
 
 interface Waiting {
   readonly digest: string;
@@ -70,9 +67,18 @@ export class LookUpBatch {
     try {
       const digests = together.flatMap(({ digest, others }) => [digest, ...others]);
       const found = await this.findAll([...new Set(digests)], sent);
-      for (const { digest, others, resolve } of together) resolve(firstOf(found, digest, others));
+      for (const each of together) answer(each, found);
     } catch (error) {
       for (const { reject } of together) reject(error);
     }
+  }
+}
+
+/** A key that cannot be read fails nobody else. */
+function answer({ digest, others, resolve, reject }: Waiting, found: FoundKeys): void {
+  try {
+    resolve(firstOf(found, digest, others));
+  } catch (error) {
+    reject(error);
   }
 }

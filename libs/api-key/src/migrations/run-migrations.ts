@@ -34,6 +34,7 @@ interface PgClient {
  * @returns the names of the migrations that this call ran
  */
 export async function runMigrations(dataSource: DataSource): Promise<string[]> {
+  refuseUnquotable(dataSource);
   const runner = dataSource.createQueryRunner('master');
   try {
     return await withSettings(runner, async () => {
@@ -47,6 +48,16 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
   } finally {
     await runner.release();
   }
+}
+
+/** @throws Error if TypeORM cannot name its own table of migrations in the schema of the data source */
+function refuseUnquotable({ options }: DataSource): void {
+  const { schema } = options as { readonly schema?: string };
+  if (!schema || !/[."]/.test(schema)) return;
+  throw new Error(
+    `ApiKeyModule: TypeORM cannot run migrations in a schema whose name has a dot or a double quote (${schema}): ` +
+      'leave "schema" out of the options of the data source that migrates, and set the search_path of its role to that schema.',
+  );
 }
 
 /**

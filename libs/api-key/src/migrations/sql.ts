@@ -54,11 +54,6 @@ export async function functionExists(runner: QueryRunner, name: string): Promise
   return flag(await row(runner, 'SELECT (to_regprocedure($1) IS NOT NULL)::text AS made', [name]), 'made');
 }
 
-/** Text as an SQL literal, for the statements that take no parameters. */
-export function quoteLiteral(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
 /** Runs a step in a transaction: the one that is open, or one of its own. */
 export async function inTransaction(runner: QueryRunner, step: () => Promise<void>): Promise<void> {
   if (runner.isTransactionActive) return step();

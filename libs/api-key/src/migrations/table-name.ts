@@ -1,6 +1,6 @@
 import type { QueryRunner } from 'typeorm';
 import { text } from '../database/fields';
-import { quoteName } from '../database/names';
+import { quoteIn } from '../database/names';
 import { row } from './sql';
 
 /** The table of keys, quoted, in the schema of the data source where it names one. */
@@ -38,5 +38,5 @@ export async function qualifiedName(runner: QueryRunner, name: string): Promise<
 
 function quoted({ connection }: QueryRunner, name: string): string {
   const { schema } = connection.options as { schema?: string };
-  return quoteName(schema ? `${schema}.${name}` : name);
+  return quoteIn(schema || null, name);
 }

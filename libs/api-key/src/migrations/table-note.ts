@@ -1,8 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { Database } from '../database/database';
 import { textOrNull } from '../database/fields';
+import { quoteLiteral } from '../database/names';
 import type { Session } from '../database/session';
-import { quoteLiteral } from './sql';
 
 /** How the table came to be ours, kept in its comment: `down` must know what it may take away. */
 export type TableNote =

@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { quoteName } from '../database/names';
+import { quoteLiteral, quoteName } from '../database/names';
 import { existsInOwnSchema } from './own-schema';
-import { functionExists, inTransaction, OWN_SEARCH_PATH, quoteLiteral, run, tableExists } from './sql';
+import { functionExists, inTransaction, OWN_SEARCH_PATH, run, tableExists } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 import { createTrigger, RESTORE, type Restoring, restoreTriggers } from './triggers';
