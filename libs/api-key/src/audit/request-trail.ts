@@ -28,13 +28,13 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
   ) {
     const queueFor = (target: EventTarget): EventQueue | null => {
       const sink = sinkOf(target, trail);
-      return sink && new EventQueue(sink, options.queueSize);
+      return sink && new EventQueue(sink, options.queueSize, options.flushIntervalMs);
     };
     this.refusals = queueFor(options.refused);
     this.acceptances = queueFor(options.accepted);
   }
 
-  /** How many events of requests were dropped since the start, for they came faster than they could be written. */
+  /** How many events of requests were dropped since the start: they came faster than they are written. */
   get dropped(): number {
     return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
   }
@@ -78,15 +78,15 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     const now = performance.now();
     if (now < this.quietUntil) return;
     this.quietUntil = now + QUIET_MS;
-    this.logger.warn(`Requests are answered 503, for keys cannot be judged: ${wordsOf(cause)}`);
+    this.logger.warn(`Requests are answered 503, because keys cannot be judged: ${wordsOf(cause)}`);
   }
 
   onApplicationBootstrap(): void {
-    for (const queue of [this.refusals, this.acceptances]) queue?.start(this.options.flushIntervalMs);
+    for (const queue of [this.refusals, this.acceptances]) queue?.onApplicationBootstrap();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.refusals?.stop(), this.acceptances?.stop()]);
+    await Promise.all([this.refusals?.onApplicationShutdown(), this.acceptances?.onApplicationShutdown()]);
   }
 }
 

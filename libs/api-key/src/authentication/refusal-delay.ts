@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { partOf } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 
-/** Milliseconds between two ticks, and at most this part of the deadline of a look-up. */
+/** Milliseconds between two ticks, or a part of the deadline of a look-up if that is shorter. */
 const TICK_MS = 10;
-const PART_OF_DEADLINE = 4;
 
 /** A key that is being judged. */
 interface Judging {
@@ -29,7 +29,7 @@ export class RefusalDelay {
   private ticks = 0;
 
   constructor(@Inject(API_KEY_OPTIONS) { cache }: Pick<ResolvedApiKeyOptions, 'cache'>) {
-    this.tickMs = Math.min(TICK_MS, cache.lookUpTimeoutMs / PART_OF_DEADLINE);
+    this.tickMs = Math.min(TICK_MS, partOf(cache.lookUpTimeoutMs));
   }
 
   /**

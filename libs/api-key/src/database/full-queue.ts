@@ -1,3 +1,4 @@
+import { codeOf } from './error-codes';
 import type { Session } from './session';
 
 const PROGRAM_LIMIT_EXCEEDED = '54000';
@@ -8,7 +9,7 @@ export const FULL_QUEUE =
 
 /** Whether PostgreSQL could not commit, because its notification queue is full. */
 export function isFullQueue(error: unknown): boolean {
-  return Object(error).code === PROGRAM_LIMIT_EXCEEDED;
+  return codeOf(error) === PROGRAM_LIMIT_EXCEEDED;
 }
 
 type Work<T> = (session: Session) => Promise<T>;

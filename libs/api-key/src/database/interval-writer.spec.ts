@@ -36,7 +36,7 @@ it('a write that never settles is given up after ten seconds, said once, and the
   writer.writes[1]?.();
   await next;
   expect(warn.mock.calls.flat()).toEqual([
-    'What a test notes could not be written and is tried again: Error: no answer within 10000 ms',
+    'What a test notes could not be written and is tried again: no answer within 10000 ms',
   ]);
 });
 

@@ -1,8 +1,9 @@
 import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { wordsOf } from '../model/error-words';
 
 /**
- * Writes every so often what was noted meanwhile, and what is left when the application ends; one write after the other. A write
- * that fails is said once, and tried again the next time.
+ * Writes in an interval what was noted meanwhile, and what is left when the application ends; one
+ * write after the other. A write that fails is logged once, and tried again the next time.
  */
 export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
@@ -45,7 +46,7 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
       this.failing = false;
     } catch (error) {
       if (!this.failing)
-        this.logger.warn(`${this.what} could not be written and is tried again: ${String(error)}`);
+        this.logger.warn(`${this.what} could not be written and is tried again: ${wordsOf(error)}`);
       this.failing = true;
     } finally {
       this.underWay -= 1;

@@ -1,5 +1,6 @@
 import { digestKey } from '../credential/digest';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { codeOf } from '../database/error-codes';
 import type { Session } from '../database/session';
 import { isTooMuch, NO_OWNER, TOO_MUCH } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
@@ -121,7 +122,7 @@ export async function linesRefused(
 
 /** PostgreSQL's own words may hold the digest, so they are not passed on. */
 function reasonOf(error: unknown): string {
-  const code = String((error as { code?: unknown }).code);
+  const code = codeOf(error);
   if (code === '23505') return 'a key with this keyDigest is there already';
   if (code === '23503' || NO_SUCH_VALUE.includes(code)) return NO_OWNER;
   if (isTooMuch(error)) return TOO_MUCH;

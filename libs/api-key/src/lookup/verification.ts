@@ -1,5 +1,6 @@
 import type { OnApplicationShutdown } from '@nestjs/common';
 import type { Database } from '../database/database';
+import { partOf } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
@@ -15,9 +16,8 @@ import { raiseTrust } from './trust-bound';
 /** That of no key. */
 const NO_DIGEST = '';
 
-/** How long look-ups wait to go out together, and which part of their deadline at most. */
+/** How long look-ups wait to go out together, or a part of their deadline if that is shorter. */
 const TOGETHER_MS = 50;
-const PART_OF_DEADLINE = 4;
 
 /** How look-ups do, for health checks and metrics. */
 export interface VerificationStatus {
@@ -56,7 +56,7 @@ export class Verification implements OnApplicationShutdown {
     this.cache = new KeyCache((digest, how) => this.lookUp(digest, how), this.lease, options, clock);
     this.batch = new LookUpBatch(
       (digests, sent) => store.findAll(digests, sent),
-      Math.min(TOGETHER_MS, options.lookUpTimeoutMs / PART_OF_DEADLINE),
+      Math.min(TOGETHER_MS, partOf(options.lookUpTimeoutMs)),
     );
     this.owners = new OwnerCache(this.lease, options, clock);
     this.feed =
