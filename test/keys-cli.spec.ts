@@ -42,7 +42,7 @@ it('create issues a key and makes the user; --json prints one document with the 
 it('two creations at once for a new address make one user', async () => {
   const both = await Promise.all(
     [1, 2].map(() =>
-      keys('create', '--user', 'new@example.com', '--name', 'ci', '--scopes', 'orders:read', '--json'),
+      keysHere('create', '--user', 'new@example.com', '--name', 'ci', '--scopes', 'orders:read', '--json'),
     ),
   );
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
@@ -413,7 +413,7 @@ it('list by state', async () => {
 });
 
 it('the program of the package works on the data source of any app', async () => {
-  const created = JSON.parse((await keys(...CREATE, '--json')).stdout);
+  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   const shown = await runBin(['--data-source', 'dist/ormconfig.js', 'show', created.id, '--json'], database);
   expect(JSON.parse(shown.stdout)).toMatchObject({ id: created.id, masked: created.masked });
   const wrong = await runBin(['--data-source', 'dist/ormconfig.js', 'bogus'], database);

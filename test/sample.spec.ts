@@ -269,9 +269,8 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
   });
 
   it('answers a request in flight at SIGTERM, writes its use, and ends with 0', async () => {
-    const own = await startSample({ DATABASE_URL: database, HTTP_ADAPTER: adapter });
     const { id, key } = await issue('flight@example.com', ['orders:write']);
-    const socket = connect(own.port, '127.0.0.1').on('error', () => {});
+    const socket = connect(sample.port, '127.0.0.1').on('error', () => {});
     let answer = '';
     socket.on('data', (chunk) => (answer += chunk));
     const body = '{"item":"tea","quantity":1}';
@@ -279,12 +278,12 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
       `POST /orders HTTP/1.1\r\nHost: a\r\nX-API-Key: ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
     );
     await until(() => answer.includes('100 Continue'));
-    own.process.kill('SIGTERM');
-    await until(async () => !(await canConnect(own.port)));
+    sample.process.kill('SIGTERM');
+    await until(async () => !(await canConnect(sample.port)));
     socket.write(body);
     await until(() => answer.includes('"quantity":1'));
     expect(answer).toContain('HTTP/1.1 201');
-    expect(await own.stop()).toBe(0);
+    expect(await sample.stop()).toBe(0);
     const [row] = await sql(
       database,
       'SELECT last_used_at IS NOT NULL AS written FROM api_keys WHERE id = $1',
