@@ -122,7 +122,7 @@ describe('an application whose role a row security policy hides all keys from', 
 });
 
 describe('a role that another borrower of a pooled connection left behind by SET ROLE', () => {
-  /** A role that may use the table and that a policy hides all keys from; the application may take it on. */
+  /** The application may take on a role that a policy hides all keys from. */
   async function startBesideHidden() {
     const ground = await start();
     const { database, role } = ground;

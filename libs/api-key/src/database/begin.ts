@@ -41,8 +41,9 @@ export interface Beginning {
  * also while the transaction waited for a lock. A commit that was answered must outlive a crash,
  * and so it is synchronous. Values are written as this library writes them, and names of PostgreSQL
  * are its own, whatever the session was set to. What stops between two statements for longer than
- * one may take is ended. What a policy of row security would filter is an error. Triggers of the application that wait for the
- * commit run before it, so that what they undo is seen. All in one message, because a session may end what is idle after it began.
+ * one may take is ended. What a policy of row security would filter is an error. Triggers of the
+ * application that wait for the commit run before it, so that what they undo is seen. All in one
+ * message, because a session may end what is idle after it began.
  * @throws Error if the server is a replica, which hears of a revocation late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {

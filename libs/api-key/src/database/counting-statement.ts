@@ -32,8 +32,8 @@ const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL row_security = of
  * A prepared statement that counts, of one row, straight on the pool of the driver. It is right in
  * READ COMMITTED only, and if no policy filters what it counts. Else it counts nothing, and is sent
  * again in a transaction in READ COMMITTED, where only a policy can be in its way. A session whose
- * role cannot count, or that is read-only, is replaced once. Without a name once a pooler showed that
- * it hands its sessions around.
+ * role cannot count, or that is read-only, is replaced once. Without a name once a pooler showed
+ * that it hands its sessions around.
  */
 export class CountingStatement {
   private isNamed = true;

@@ -28,7 +28,7 @@ export function namedOnce(name: string, write: () => string): () => NamedStateme
   };
 }
 
-/** A name that people wrote, with its schema before a dot if it has one, as quoted SQL identifiers. */
+/** A name that people wrote, its schema before a dot if it has one, as quoted SQL identifiers. */
 export function quoteName(path: string): string {
   return path.split('.').map(quoteIdentifier).join('.');
 }

@@ -13,7 +13,7 @@ import type { Session } from './session';
  */
 export const NO_ROW_SECURITY = 'SET row_security = off';
 
-/** SQL that says whether policies filter a table for the role of the session; false if it does not exist. */
+/** SQL that says whether policies filter a table for the role of the session. */
 export function isFiltered(table: string): string {
   return `(pg_catalog.row_security_active(pg_catalog.to_regclass(${quoteLiteral(table)})::pg_catalog.oid) IS TRUE)`;
 }

@@ -50,7 +50,7 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
   }
 }
 
-/** @throws Error if TypeORM cannot name its own table of migrations in the schema of the data source */
+/** @throws Error if TypeORM cannot name its own table of migrations in the data source's schema */
 function refuseUnquotable({ options }: DataSource): void {
   const { schema } = options as { readonly schema?: string };
   if (!schema || !/[."]/.test(schema)) return;
