@@ -86,6 +86,9 @@ try {
   unpackInto(app, tarball);
   for (const [file, imports] of Object.entries(KINDS)) writeFileSync(join(app, file), imports + USE);
   for (const binary of await binaries()) useOn(binary, app);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
