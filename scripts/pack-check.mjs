@@ -69,6 +69,8 @@ function useOn(binary, app) {
   console.log(`Node ${version}: ${Object.keys(KINDS).join(' and ')} ok`);
 }
 
+const fetching = binaries();
+fetching.catch(() => {}); // reported once the package is built
 try {
   run('npm', ['run', '-s', 'build']);
   cpSync(join(root, 'libs/api-key'), join(work, 'library'), { recursive: true });
@@ -85,7 +87,10 @@ try {
   const app = join(work, 'app');
   unpackInto(app, tarball);
   for (const [file, imports] of Object.entries(KINDS)) writeFileSync(join(app, file), imports + USE);
-  for (const binary of await binaries()) useOn(binary, app);
+  for (const binary of await fetching) useOn(binary, app);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

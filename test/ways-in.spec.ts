@@ -9,6 +9,14 @@ import { ADAPTERS, bootApp, libraryModules, type TestApp, type TestAppSettings }
 import { createMigratedDatabase, createUser } from './support/database';
 import { rawGet } from './support/raw-http';
 
+/** `Host` and `Connection`, which `rawGet` sends before the lines that it is given. */
+const LINES_OF_RAW_GET = 2;
+/**
+ * Node 20 drops the lines beyond those that it keeps, and the guard refuses. Later ones refuse
+ * such a request themselves.
+ */
+const BEYOND_WHAT_NODE_KEEPS = [401, 431];
+
 let database: string;
 let userId: string;
 let running: TestApp | undefined;
@@ -131,11 +139,13 @@ describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
     const status = async (...lines: string[]) => (await rawGet(app.port, '/', lines)).status;
     expect(await status(credential, ...filler(900))).toBe(200);
     expect(await status(credential, ...filler(900), 'Via: 1.1 proxy')).toBe(403);
+    expect(await status(credential, ...filler(1_000 - LINES_OF_RAW_GET - 1))).toBe(401);
     for (const hidden of ['Via: 1.1 proxy', 'X-Forwarded-For: 192.0.2.1', credential]) {
-      expect(await status(credential, ...filler(2_500), hidden)).toBe(401);
+      expect(BEYOND_WHAT_NODE_KEEPS).toContain(await status(credential, ...filler(2_500), hidden));
     }
     app.app.getHttpServer().maxHeadersCount = 20;
-    expect(await status(credential, ...filler(100), 'Via: 1.1 proxy')).toBe(401);
+    expect(await status(credential, ...filler(20 - LINES_OF_RAW_GET - 1))).toBe(401);
+    expect(BEYOND_WHAT_NODE_KEEPS).toContain(await status(credential, ...filler(100), 'Via: 1.1 proxy'));
     expect(await status(credential)).toBe(200);
   });
 });

@@ -11,9 +11,9 @@ export type PresentedCredential = Presented | { readonly kind: 'incomplete' };
 const INCOMPLETE: PresentedCredential = { kind: 'incomplete' };
 
 /**
- * The one credential that a request presents, not yet checked. Node drops header lines beyond
+ * The one credential that a request presents, not yet checked. Node 20 drops header lines beyond
  * `server.maxHeadersCount` in silence, and with them a second credential or the traces of a proxy:
- * of such a request no header is to be believed.
+ * of such a request no header is to be believed. Node 22.23, 24.21 and 26.12 answer it with 431.
  */
 export function presentedCredential(head: RequestHead, headerName: string): PresentedCredential {
   const { server } = (head.socket ?? {}) as { readonly server?: Partial<Server> };
