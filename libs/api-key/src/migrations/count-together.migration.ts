@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
+import { filledIn, HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
 const TAKE = 'nestjs_api_key_take_together';
@@ -60,9 +60,7 @@ function carryOver(quotas: string): string {
  * The caller sorts the keys, so that two questions never wait for each other. Column `since` is of
  * older versions, which do without it. A clock that was set back does not make it forget.
  */
-export async function takeTogether(runner: QueryRunner): Promise<string> {
-  const [name, windows] = [await qualifiedName(runner, TAKE), await qualifiedName(runner, 'api_key_windows')];
-  return `CREATE OR REPLACE FUNCTION ${name}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
+const TAKE_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
     LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $take$
     DECLARE
@@ -85,16 +83,16 @@ export async function takeTogether(runner: QueryRunner): Promise<string> {
       retry_after_ms := '{}';
       FOR i IN 1..cardinality(keys) LOOP
         LOOP
-          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM ${windows} w WHERE w.key = keys[i] FOR UPDATE;
+          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM {{windows}} w WHERE w.key = keys[i] FOR UPDATE;
           EXIT WHEN FOUND;
-          INSERT INTO ${windows} (key) VALUES (keys[i]) ON CONFLICT DO NOTHING;
+          INSERT INTO {{windows}} (key) VALUES (keys[i]) ON CONFLICT DO NOTHING;
         END LOOP;
         t := greatest(t, ends[cardinality(ends)]);
       END LOOP;
       t := greatest(t, extract(epoch FROM clock_timestamp()) * 1000);
       FOR i IN 1..cardinality(keys) LOOP
         IF cardinality(keys) > 1 THEN
-          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM ${windows} w WHERE w.key = keys[i];
+          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM {{windows}} w WHERE w.key = keys[i];
         END IF;
         n := 0;
         WHILE n < cardinality(ends) AND ends[n + 1] <= t - windows[i] LOOP n := n + 1; END LOOP;
@@ -105,7 +103,7 @@ export async function takeTogether(runner: QueryRunner): Promise<string> {
       spent := granted * hit_cost;
       FOR i IN 1..cardinality(keys) LOOP
         IF cardinality(keys) > 1 THEN
-          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM ${windows} w WHERE w.key = keys[i];
+          SELECT w.until, w.cost, w.keep_ms INTO ends, costs, kept FROM {{windows}} w WHERE w.key = keys[i];
         END IF;
         keep := greatest(kept, windows[i]);
         tail_ends := '{}';
@@ -142,10 +140,10 @@ export async function takeTogether(runner: QueryRunner): Promise<string> {
               SELECT max(e.u) AS u, least(1000000001, sum(e.c))::int AS c
               FROM unnest(ends, costs) AS e (u, c) GROUP BY floor(e.u / cell)) AS f;
           END IF;
-          UPDATE ${windows} w SET since = '{}', until = tail_ends || ends, cost = tail_costs || costs, keep_ms = keep,
+          UPDATE {{windows}} w SET since = '{}', until = tail_ends || ends, cost = tail_costs || costs, keep_ms = keep,
             over_at = to_timestamp((t + keep) / 1000) WHERE w.key = keys[i];
         ELSIF keep > kept THEN
-          UPDATE ${windows} w SET keep_ms = keep, over_at = to_timestamp((t + keep) / 1000) WHERE w.key = keys[i];
+          UPDATE {{windows}} w SET keep_ms = keep, over_at = to_timestamp((t + keep) / 1000) WHERE w.key = keys[i];
         END IF;
         remaining[i] := greatest(0, limits[i] - used[i]);
         reset_ms[i] := coalesce(windows[i] - (t - ends[1]), 0);
@@ -161,6 +159,11 @@ export async function takeTogether(runner: QueryRunner): Promise<string> {
         END LOOP;
       END LOOP;
     END $take$`;
+
+/** SQL that creates the function which counts a request on several rate limits. */
+export async function takeTogether(runner: QueryRunner): Promise<string> {
+  const name = await qualifiedName(runner, TAKE);
+  return filledIn(TAKE_FUNCTION, { name, windows: await qualifiedName(runner, 'api_key_windows') });
 }
 
 /**
@@ -168,9 +171,7 @@ export async function takeTogether(runner: QueryRunner): Promise<string> {
  * the keys. What is spent counts in the day and in the month, so that a quota whose period changes
  * finds it. A clock that was set back does not begin an earlier period again.
  */
-export async function spendTogether(runner: QueryRunner): Promise<string> {
-  const [name, quotas] = [await qualifiedName(runner, SPEND), await qualifiedName(runner, 'api_key_quotas')];
-  return `CREATE OR REPLACE FUNCTION ${name}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
+const SPEND_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[])
     LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $spend$
     DECLARE
@@ -186,28 +187,33 @@ export async function spendTogether(runner: QueryRunner): Promise<string> {
       reset_ms := '{}';
       FOR i IN 1..cardinality(keys) LOOP
         LOOP
-          PERFORM FROM ${quotas} q WHERE q.key_id = keys[i] ORDER BY q.period FOR UPDATE;
+          PERFORM FROM {{quotas}} q WHERE q.key_id = keys[i] ORDER BY q.period FOR UPDATE;
           GET DIAGNOSTICS found_rows = ROW_COUNT;
           EXIT WHEN found_rows = 2;
-          INSERT INTO ${quotas} (key_id, period, starts_at, used)
+          INSERT INTO {{quotas}} (key_id, period, starts_at, used)
             VALUES (keys[i], 'day', '-infinity', 0), (keys[i], 'month', '-infinity', 0) ON CONFLICT DO NOTHING;
         END LOOP;
       END LOOP;
       t := clock_timestamp();
-      UPDATE ${quotas} q SET starts_at = date_trunc(q.period, t, 'UTC'), used = 0
+      UPDATE {{quotas}} q SET starts_at = date_trunc(q.period, t, 'UTC'), used = 0
         WHERE q.key_id = ANY (keys) AND q.starts_at < date_trunc(q.period, t, 'UTC');
       FOR i IN 1..cardinality(keys) LOOP
-        SELECT q.used, q.starts_at INTO spent, began FROM ${quotas} q WHERE q.key_id = keys[i] AND q.period = periods[i];
+        SELECT q.used, q.starts_at INTO spent, began FROM {{quotas}} q WHERE q.key_id = keys[i] AND q.period = periods[i];
         used[i] := spent;
         ends[i] := (began AT TIME ZONE 'UTC' + ('1 ' || periods[i])::interval) AT TIME ZONE 'UTC';
         granted := greatest(0, least(granted, (limits[i] - used[i]) / hit_cost));
       END LOOP;
       IF granted > 0 THEN
-        UPDATE ${quotas} q SET used = q.used + granted * hit_cost WHERE q.key_id = ANY (keys);
+        UPDATE {{quotas}} q SET used = q.used + granted * hit_cost WHERE q.key_id = ANY (keys);
       END IF;
       FOR i IN 1..cardinality(keys) LOOP
         remaining[i] := greatest(0, limits[i] - used[i] - granted * hit_cost);
         reset_ms[i] := extract(epoch FROM ends[i] - t) * 1000;
       END LOOP;
     END $spend$`;
+
+/** SQL that creates the function which counts a request on several quotas. */
+export async function spendTogether(runner: QueryRunner): Promise<string> {
+  const name = await qualifiedName(runner, SPEND);
+  return filledIn(SPEND_FUNCTION, { name, quotas: await qualifiedName(runner, 'api_key_quotas') });
 }

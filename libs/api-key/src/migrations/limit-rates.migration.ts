@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { existsInOwnSchema } from './own-schema';
-import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
+import { filledIn, HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
 /** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */
@@ -46,10 +46,7 @@ function createWindows(windows: string): string {
  * The log of `SlidingWindow`, in milliseconds of the server's clock, read once the row is locked: hits of one key come one
  * after the other. Lots are counted in their order, each as far as it fits. A clock that was set back does not make it forget.
  */
-export async function takeFunction(runner: QueryRunner): Promise<string> {
-  const name = await qualifiedName(runner, 'nestjs_api_key_take');
-  const windows = await qualifiedName(runner, 'api_key_windows');
-  return `CREATE OR REPLACE FUNCTION ${name}(k text, most int, window_ms float8, costs int[], counts int[],
+const TAKE = `CREATE OR REPLACE FUNCTION {{name}}(k text, most int, window_ms float8, costs int[], counts int[],
       OUT granted int[], OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8[])
     LANGUAGE plpgsql SET lock_timeout = ${HIT_LOCK_TIMEOUT_MS} ${OWN_SEARCH_PATH} AS $take$
     DECLARE
@@ -70,9 +67,9 @@ export async function takeFunction(runner: QueryRunner): Promise<string> {
       reset_ms := 0;
       IF cardinality(costs) = 0 THEN RETURN; END IF;
       LOOP
-        SELECT w.since, w.until, w.cost INTO begins, ends, spendings FROM ${windows} w WHERE w.key = k FOR UPDATE;
+        SELECT w.since, w.until, w.cost INTO begins, ends, spendings FROM {{windows}} w WHERE w.key = k FOR UPDATE;
         EXIT WHEN FOUND;
-        INSERT INTO ${windows} (key) VALUES (k) ON CONFLICT DO NOTHING;
+        INSERT INTO {{windows}} (key) VALUES (k) ON CONFLICT DO NOTHING;
       END LOOP;
       total := cardinality(ends);
       t := greatest(extract(epoch FROM clock_timestamp()) * 1000, ends[total]);
@@ -98,7 +95,7 @@ export async function takeFunction(runner: QueryRunner): Promise<string> {
           ends[total] := t;
           spendings[total] := spent;
         END IF;
-        UPDATE ${windows} w SET since = begins, until = ends, cost = spendings,
+        UPDATE {{windows}} w SET since = begins, until = ends, cost = spendings,
           over_at = to_timestamp((t + window_ms) / 1000) WHERE w.key = k;
       END IF;
       remaining := greatest(0, most - used);
@@ -117,4 +114,9 @@ export async function takeFunction(runner: QueryRunner): Promise<string> {
         END LOOP;
       END LOOP;
     END $take$`;
+
+/** SQL that creates the function which counts the hits of one key. */
+export async function takeFunction(runner: QueryRunner): Promise<string> {
+  const name = await qualifiedName(runner, 'nestjs_api_key_take');
+  return filledIn(TAKE, { name, windows: await qualifiedName(runner, 'api_key_windows') });
 }

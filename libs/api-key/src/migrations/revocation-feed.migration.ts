@@ -6,7 +6,7 @@ import {
   type FeedTrigger,
 } from '../database/feed-triggers';
 import { existsInOwnSchema } from './own-schema';
-import { inTransaction, OWN_SEARCH_PATH, run } from './sql';
+import { filledIn, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 import { createTrigger } from './triggers';
 
@@ -74,16 +74,8 @@ const UNTOLD = "'{last_used_at,updated_at}'";
  * A session keeps the plan of a comparison, which fails once somebody changes the type of a column.
  * Then rows are compared as jsonb, twice as slow. If a column is gone, perhaps under another name,
  * all others count. What cannot be compared counts as changed.
- * @param notify the function that it notifies by
  */
-export async function feedFunction(
-  runner: QueryRunner,
-  exposed: readonly string[],
-  notify: string = 'pg_notify',
-): Promise<string> {
-  const row = (record: string) => `ROW(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
-  const columns = `'{${exposed.join(',')}}'::text[]`;
-  return `CREATE OR REPLACE FUNCTION ${await qualifiedName(runner, FEED_FUNCTION)}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
+const FEED = `CREATE OR REPLACE FUNCTION {{name}}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
     DECLARE
       channel text := 'nestjs_api_key_feed_' || coalesce(pg_partition_root(TG_RELID), TG_RELID)::oid::text;
       key_id text;
@@ -93,16 +85,16 @@ export async function feedFunction(
       after jsonb;
     BEGIN
       IF TG_OP = 'TRUNCATE' THEN
-        PERFORM ${notify}(channel, '*');
+        PERFORM {{notify}}(channel, '*');
         RETURN NULL;
       ELSIF TG_OP = 'INSERT' THEN
-        PERFORM ${notify}(channel, '+');
+        PERFORM {{notify}}(channel, '+');
         RETURN NULL;
       END IF;
       BEGIN
         key_id := OLD.id::text;
         IF TG_OP = 'UPDATE' THEN
-          is_changed := ${row('OLD')} IS DISTINCT FROM ${row('NEW')};
+          is_changed := {{oldRow}} IS DISTINCT FROM {{newRow}};
           is_rekeyed := OLD.key_digest IS DISTINCT FROM NEW.key_digest;
         END IF;
       EXCEPTION WHEN OTHERS THEN
@@ -111,8 +103,8 @@ export async function feedFunction(
           key_id := before ->> 'id';
           IF TG_OP = 'UPDATE' THEN
             after := to_jsonb(NEW);
-            IF before ?& ${columns} THEN
-              is_changed := EXISTS (SELECT FROM unnest(${columns}) AS c WHERE before -> c IS DISTINCT FROM after -> c);
+            IF before ?& {{columns}} THEN
+              is_changed := EXISTS (SELECT FROM unnest({{columns}}) AS c WHERE before -> c IS DISTINCT FROM after -> c);
             ELSE
               is_changed := before - ${UNTOLD}::text[] IS DISTINCT FROM after - ${UNTOLD}::text[];
             END IF;
@@ -123,10 +115,29 @@ export async function feedFunction(
           is_changed := true;
         END;
       END;
-      IF is_changed THEN PERFORM ${notify}(channel, coalesce(key_id, '*')); END IF;
-      IF is_rekeyed THEN PERFORM ${notify}(channel, '+'); END IF;
+      IF is_changed THEN PERFORM {{notify}}(channel, coalesce(key_id, '*')); END IF;
+      IF is_rekeyed THEN PERFORM {{notify}}(channel, '+'); END IF;
       RETURN NULL;
     END $feed$`;
+
+/**
+ * SQL that creates the function which the triggers of the feed call.
+ * @param exposed the columns that a cached entry exposes
+ * @param notify the function that it notifies by
+ */
+export async function feedFunction(
+  runner: QueryRunner,
+  exposed: readonly string[],
+  notify: string = 'pg_notify',
+): Promise<string> {
+  const row = (record: string) => `ROW(${exposed.map((column) => `${record}.${column}`).join(', ')})`;
+  return filledIn(FEED, {
+    name: await qualifiedName(runner, FEED_FUNCTION),
+    notify,
+    columns: `'{${exposed.join(',')}}'::text[]`,
+    oldRow: row('OLD'),
+    newRow: row('NEW'),
+  });
 }
 
 /** The triggers by name, each with the SQL that creates it. */

@@ -102,3 +102,12 @@ export async function withShortLock(runner: QueryRunner, statement: string): Pro
       'End the long transaction that uses it (see pg_stat_activity) and migrate again; nothing was changed.',
   );
 }
+
+/** SQL with the values of the names that it has in double braces. @throws Error if one has none */
+export function filledIn(sql: string, values: Readonly<Record<string, string>>): string {
+  return sql.replace(/\{\{(\w+)\}\}/g, (_, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`SQL has no value for ${name}`);
+    return value;
+  });
+}

@@ -1,0 +1,14 @@
+import { filledIn } from './sql';
+
+it('SQL is given the values of its names, and braces of PostgreSQL stay as they are', () => {
+  const sql = `SELECT '{}', '{a}', '{{a,b}}' FROM {{table}} WHERE {{column}} IN (SELECT {{column}} FROM {{table}})`;
+  expect(filledIn(sql, { table: 'public."$&"', column: '{{table}}' })).toBe(
+    `SELECT '{}', '{a}', '{{a,b}}' FROM public."$&" WHERE {{table}} IN (SELECT {{table}} FROM public."$&")`,
+  );
+});
+
+it('SQL with a name that has no value is an error, not a statement', () => {
+  expect(() => filledIn('SELECT {{column}} FROM {{table}}', { column: 'id' })).toThrow(
+    'SQL has no value for table',
+  );
+});
