@@ -116,10 +116,7 @@ describe('the last expiry', () => {
 
   it('bounds the successor of a key whose end is beyond it in the table', async () => {
     const { apiKey } = await keys.create({ userId: '42', name: 'ci', expiresAt: LAST });
-    const { database } = keys as unknown as { database: { transaction: (work: object) => Promise<unknown> } };
-    await database.transaction((session: { run(text: string): Promise<number> }) =>
-      session.run(`UPDATE api_keys SET expires_at = '20000-01-01', created_at = 'infinity'`),
-    );
+    await sql(app.database, `UPDATE api_keys SET expires_at = '20000-01-01', created_at = 'infinity'`);
     expect((await keys.rotate(apiKey.id))?.apiKey.expiresAt?.getTime()).toBeLessThanOrEqual(LAST.getTime());
   });
 });

@@ -44,7 +44,7 @@ export function lastUsedInstance(database: string, lastUsedIntervalMs = ONE_HOUR
 
 /** Writes what an instance noted, as its timer does. */
 export function flush(app: TestApp): Promise<void> {
-  return (app.keys as unknown as { lastUsed: { flush(): Promise<void> } }).lastUsed.flush();
+  return (app.keys as unknown as { uses: { lastUsed: { flush(): Promise<void> } } }).uses.lastUsed.flush();
 }
 
 async function states(database: string): Promise<Map<string, State>> {

@@ -13,7 +13,7 @@ import { QueueWatch } from './queue-watch';
 
 const LEASE_MS = 2_000;
 const OPTIONS: FeedOptions = { heartbeatMs: 1, leaseMs: LEASE_MS, trustMs: 12_345, checkMs: 60_000 };
-const TABLES = new Tables('public.api_keys');
+const TABLES = new Tables('public');
 
 let server: FeedServer;
 let client: Client;
