@@ -63,8 +63,13 @@ export class FeedServer {
   private plan(client: FeedClient, { text, values = [] }: Asked): [string, () => object[]] {
     const [channel = '', payload = ''] = values;
     const state = () => ({ oid: this.oid, standby: this.standby, usage: this.usage, silent: this.silent });
-    if (text === 'SET search_path = pg_catalog, pg_temp; SET row_security = off') return ['own names', () => []];
-    if (/pg_is_in_recovery\(\).*AS standby.* AS usage,\s.* AS silent/s.test(text))
+    if (text === 'SET search_path = pg_catalog, pg_temp; SET row_security = off')
+      return ['own names', () => []];
+    if (
+      /pg_is_in_recovery\(\).*AS standby, pg_notification_queue_usage\(\)::numeric::text AS usage,\s.* AS silent$/s.test(
+        text,
+      )
+    )
       return [`begin ${channel}`, () => [state()]];
     if (/FROM pg_trigger/.test(text))
       return [
@@ -90,7 +95,7 @@ export class FeedServer {
         },
       ];
     if (
-      /^SELECT pg_notify\(\$1, \$2\), to_regclass\(\$3\).* AS listens,\s.* AS silent, .* AS usage$/s.test(
+      /^SELECT pg_notify\(\$1, \$2\), to_regclass\(\$3\).* AS listens,\s.* AS silent, pg_notification_queue_usage\(\)::numeric::text AS usage$/s.test(
         text,
       )
     )

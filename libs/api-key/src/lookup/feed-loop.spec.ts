@@ -15,6 +15,8 @@ let heard: string[];
 let said: string[];
 /** How long a session was held each time that another one is about to be made. */
 let held: number[];
+/** The contexts that warnings were logged under. */
+let contexts: Set<string>;
 let feed: RevocationFeed;
 
 const clock = { monotonic: () => now, wall: () => now };
@@ -23,9 +25,12 @@ beforeEach(() => {
   server = new FeedServer();
   now = 1_000;
   lease = new Lease(2_000, clock);
-  [heard, said, held] = [[], [], []];
+  [heard, said, held, contexts] = [[], [], [], new Set()];
   const say = (line: string) => void said.push(line);
-  jest.spyOn(Logger.prototype, 'warn').mockImplementation(say);
+  jest.spyOn(Logger.prototype, 'warn').mockImplementation(function (this: unknown, line: string) {
+    say(line);
+    contexts.add((this as { readonly context: string }).context);
+  });
   jest.spyOn(Logger.prototype, 'log').mockImplementation(say);
   jest.spyOn(BackOff.prototype, 'next').mockImplementation((heldMs) => {
     held.push(heldMs);
@@ -108,6 +113,7 @@ it('tries again for as long as the database is away, and says so once', async ()
   begin();
   await until(() => held.length >= 3);
   expect(said).toEqual(['No revocation feed, so keys are looked up at each request: refused']);
+  expect([...contexts]).toEqual(['ApiKeyModule']);
   expect([lease.session, heard]).toEqual([null, []]);
 });
 

@@ -324,7 +324,7 @@ describe('a heartbeat', () => {
 
   it.each([
     ['every second one, if that is how often they are due', 4, 2, 5, 2],
-    ['every second one, if they are due between two', 3, 2, 5, 2],
+    ['every third one, if they are due between two', 5, 2, 6, 1],
     ['every one, if heartbeats are rarer than checks', 1, 2, 4, 3],
   ])('is followed by a check of the triggers after %s', async (_, checkMs, heartbeatMs, heartbeats, checks) => {
     await beat(heartbeats, { checkMs, heartbeatMs });
