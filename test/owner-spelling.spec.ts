@@ -7,6 +7,7 @@ import { until } from './support/until';
 const UUID = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11';
 let owners: Set<string>;
 let app: TestApp;
+let database: string;
 let keys: ApiKeyService;
 
 @Controller()
@@ -17,7 +18,7 @@ class Routes {
 
 /** An app whose column `user_id` has a type; its owners are those of `owners`. */
 async function boot(type: 'uuid' | 'bigint'): Promise<void> {
-  const database = await createMigratedDatabase();
+  database = await createMigratedDatabase();
   await sql(
     database,
     `ALTER TABLE api_keys DROP CONSTRAINT IF EXISTS api_keys_user_id_fkey, ALTER user_id TYPE ${type} USING NULL`,
@@ -116,7 +117,7 @@ describe('the last expiry', () => {
 
   it('bounds the successor of a key whose end is beyond it in the table', async () => {
     const { apiKey } = await keys.create({ userId: '42', name: 'ci', expiresAt: LAST });
-    await sql(app.database, `UPDATE api_keys SET expires_at = '20000-01-01', created_at = 'infinity'`);
+    await sql(database, `UPDATE api_keys SET expires_at = '20000-01-01', created_at = 'infinity'`);
     expect((await keys.rotate(apiKey.id))?.apiKey.expiresAt?.getTime()).toBeLessThanOrEqual(LAST.getTime());
   });
 });
