@@ -63,7 +63,8 @@ interface Refusal {
  */
 export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly lines = new Map<string, Waiting[]>();
-  private readonly refusals = new LRUCache<string, Refusal>({ max: MAX_REFUSALS });
+  /** Made for the first one: it reserves its memory at once. */
+  private refusals: LRUCache<string, Refusal> | undefined;
   private giveUpMs = GIVE_UP_MS;
 
   /**
@@ -104,7 +105,7 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   private refusalIn({ key, policy }: Bucket, cost: number): Hit | null {
-    const known = this.refusals.get(refusalKey(key, cost));
+    const known = this.refusals?.get(refusalKey(key, cost));
     if (known === undefined) return null;
     const now = performance.now();
     if (now >= known.until || !isSame(policy, known.policy)) return null;
@@ -170,6 +171,7 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
     for (const [at, { key, policy }] of buckets.entries()) {
       const { remaining, resetMs, retryAfterMs } = states[at] as BucketState;
       if (cost <= remaining) continue;
+      this.refusals ??= new LRUCache({ max: MAX_REFUSALS });
       this.refusals.set(refusalKey(key, cost), {
         until: asked + Math.min(retryAfterMs, BELIEVE_MS),
         fitsAt: answered + retryAfterMs,

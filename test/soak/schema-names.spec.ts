@@ -1,7 +1,7 @@
 import { apiKeyMigrations, runMigrations } from 'nestjs-api-key';
-import { keysDataSource } from './support/data-source';
-import { createEmptyDatabase, sql } from './support/database';
-import { bootOn, UNCACHED } from './support/ground';
+import { keysDataSource } from '../support/data-source';
+import { createEmptyDatabase, sql } from '../support/database';
+import { bootOn, UNCACHED } from '../support/ground';
 
 const quoted = (schema: string) => `"${schema.replaceAll('"', '""')}"`;
 

@@ -1,9 +1,9 @@
 import { Controller, Get, Logger } from '@nestjs/common';
 import { ApiKeyAuth, type ApiKeyOptions, ApiKeyRefusal, type IssuedApiKey } from 'nestjs-api-key';
 import { DataSource, type QueryRunner } from 'typeorm';
-import { bootApp, type TestApp } from './support/app';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { until } from './support/until';
+import { bootApp, type TestApp } from '../support/app';
+import { createMigratedDatabase, createUser, sql } from '../support/database';
+import { until } from '../support/until';
 
 @Controller()
 @ApiKeyAuth()
