@@ -1,10 +1,16 @@
 import type { ApiKey } from '../model/api-key.entity';
 import { nodeRequest, rawHeadersOf } from './http-exchange';
 
+/** The limits that have counted a request, by their buckets. */
+export interface CountedLimits {
+  readonly rates: readonly { readonly key: string }[];
+  readonly quotas: readonly { readonly key: string }[];
+}
+
 /** Who a request comes from, as `ApiKeyGuard` found it. One belongs to one request. */
 export class Authentication {
-  /** Whether its limits have counted the request: it counts once, however many guards it passes. */
-  isCounted = false;
+  /** What has counted the request: each limit counts it once, however many guards and routes it passes. */
+  counted: CountedLimits | null = null;
   /** The request that it hangs on: one that inherits or copies from another is not authenticated by that. */
   request: object | null = null;
 
