@@ -1,4 +1,4 @@
-import { Controller, type ExecutionContext, Get, Post, UseGuards } from '@nestjs/common';
+import { All, Controller, type ExecutionContext, Get, Next, Post, UseGuards } from '@nestjs/common';
 import { SkipThrottle, Throttle, ThrottlerModule, type ThrottlerStorage } from '@nestjs/throttler';
 import {
   ApiKeyAuth,
@@ -114,6 +114,35 @@ function usersOf(path: string, limit: number) {
     }
   }
   return Users;
+}
+
+/** Passes all requests on to the next route. */
+@Controller('passed')
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard)
+class Passing {
+  @All('free/*path')
+  @SkipThrottle()
+  free(@Next() next: () => void) {
+    next();
+  }
+  @All('counted/*path')
+  counted(@Next() next: () => void) {
+    next();
+  }
+}
+
+@Controller(['passed/free', 'passed/counted'])
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard)
+class Passed {
+  @Get('a')
+  a() {
+    return 'a';
+  }
+  @Get('own')
+  @Throttle({ default: { limit: 1, ttl: 60_000 } })
+  own() {
+    return 'own';
+  }
 }
 
 let database: string;
@@ -272,6 +301,29 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app);
     expect(await statuses(app, ['misplaced'], key)).toEqual([401]);
+  });
+});
+
+describe.each([
+  'passed/free',
+  'passed/counted',
+])('a request that comes by %s, where a handler passes it on', (path) => {
+  it('counts on the limit of its key once', async () => {
+    const app = await boot({ controllers: [Passing, Passed] });
+    const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 60 } });
+    expect(await statuses(app, Array(3).fill(`${path}/a`), key)).toEqual([200, 200, 429]);
+  });
+
+  it('counts on the limit of the route that it comes to', async () => {
+    const app = await boot({ controllers: [Passing, Passed] });
+    const { key } = await keyWith(app);
+    expect(await statuses(app, Array(2).fill(`${path}/own`), key)).toEqual([200, 429]);
+  });
+
+  it('counts on the quota of its key once', async () => {
+    const app = await boot({ controllers: [Passing, Passed] });
+    const { key } = await keyWith(app, { quota: { limit: 2, period: 'day' } });
+    expect(await statuses(app, Array(3).fill(`${path}/a`), key)).toEqual([200, 200, 429]);
   });
 });
 

@@ -1,9 +1,11 @@
+import { connect, type Socket } from 'node:net';
 import { Controller, Get, Logger } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import {
   ApiKeyAuth,
   type ApiKeyEvent,
   type ApiKeyEventMap,
+  type ApiKeyOptions,
   type AuditOptions,
   type RecordedApiKeyEvent,
 } from 'nestjs-api-key';
@@ -38,12 +40,16 @@ afterEach(async () => {
   running = undefined;
 });
 
-async function boot(audit: AuditOptions = {}, more: object = {}): Promise<TestApp> {
+async function boot(
+  audit: AuditOptions = {},
+  more: object = {},
+  options: ApiKeyOptions = {},
+): Promise<TestApp> {
   running = await bootApp({
     database,
     controllers: [Routes],
     ...more,
-    options: { audit: { flushIntervalMs: 10, ...audit }, https: { trustProxy: ['127.0.0.0/8'] } },
+    options: { https: { trustProxy: ['127.0.0.0/8'] }, ...options, audit: { flushIntervalMs: 10, ...audit } },
   });
   return running;
 }
@@ -52,13 +58,18 @@ const issue = (app: TestApp, fields: object = {}) => app.keys.create({ userId, n
 const typesOf = async (app: TestApp, id: string) =>
   (await app.keys.events(id))?.items.map(({ type }) => type);
 
-async function refusals(
-  count: number,
-): Promise<{ reason: string; key_id: string | null; masked: string | null }[]> {
+interface Refused {
+  readonly reason: string;
+  readonly key_id: string | null;
+  readonly masked: string | null;
+  readonly address: string | null;
+}
+
+async function refusals(count: number): Promise<Refused[]> {
   const read = () =>
-    sql<{ reason: string; key_id: string | null; masked: string | null }>(
+    sql<Refused>(
       database,
-      `SELECT details->>'reason' AS reason, key_id, masked FROM api_key_events WHERE type = 'refused' ORDER BY id`,
+      `SELECT details->>'reason' AS reason, key_id, masked, address FROM api_key_events WHERE type = 'refused' ORDER BY id`,
     );
   await until(async () => (await read()).length >= count);
   return read();
@@ -186,6 +197,28 @@ describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
     expect(written === null || /^req-\w+$/.test(written) ? null : written).toBe(told);
   });
 
+  it('with the address of its caller, also if that one hung up before it was refused', async () => {
+    const [loading, loaded] = [signal(), signal()];
+    const loadUser = async () => {
+      loading.give();
+      await loaded.given;
+      return null;
+    };
+    const app = await boot({}, { adapter }, { loadUser, https: { allowInsecureHttp: true } });
+    const { key } = await issue(app);
+    await until(async () => (await app.keys.verify(key)).ok && app.keys.verificationStatus.cacheSize === 1);
+    const closed = new Promise((resolve) =>
+      app.app.getHttpServer().once('connection', (socket: Socket) => socket.once('close', resolve)),
+    );
+    const caller = connect(app.port, '127.0.0.1').on('error', () => {});
+    caller.write(`GET /any HTTP/1.1\r\nHost: a\r\nX-API-Key: ${key}\r\n\r\n`);
+    await loading.given;
+    caller.resetAndDestroy();
+    await closed;
+    loaded.give();
+    expect(await refusals(1)).toMatchObject([{ reason: 'owner', address: '127.0.0.1' }]);
+  });
+
   it('with its fine reason, which the caller is not told, off the path of the request', async () => {
     const app = await boot({}, { adapter });
     const live = await issue(app);
@@ -223,6 +256,30 @@ describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
     expect(told[1]?.masked).toBe(`${withChecksum.slice(0, 8)}...${withChecksum.slice(-4)}`);
     expect(told[2]?.masked).toBe(expired.apiKey.masked);
   });
+});
+
+/** What one waits for, and another gives. */
+function signal() {
+  let give = () => {};
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give: () => give() };
+}
+
+it('what a caller writes as its address is told only if it is one', async () => {
+  const app = await boot();
+  app.app.getHttpAdapter().getInstance().set('trust proxy', true);
+  const { key } = await issue(app);
+  const told = ['192.0.2.1', key, `::1%${key}`, '\u00e9'];
+  for (const address of told)
+    await rawGet(app.port, '/any', [
+      'X-API-Key: wrong',
+      `X-Forwarded-For: ${address}`,
+      'X-Forwarded-Proto: https',
+    ]);
+  const addresses = (await refusals(told.length)).map(({ address }) => address);
+  expect(addresses).toEqual(['192.0.2.1', null, null, null]);
 });
 
 async function unknownKey(app: TestApp): Promise<string> {

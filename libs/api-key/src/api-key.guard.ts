@@ -7,7 +7,7 @@ import { RouteAccesses } from './routes/route-access';
 import { NeedsKey } from './routes/scopes.decorator';
 import { answer } from './transport/answer-refusal';
 import { attachAuthentication, authenticationOf } from './transport/authenticated-request';
-import { callerOf, headOf, requestOf } from './transport/http-exchange';
+import { callerNow, callerOf, headOf, requestOf } from './transport/http-exchange';
 import { type PresentedCredential, presentedCredential } from './transport/presented-credential';
 import type { RequestHead } from './transport/request-head';
 import { SecureTransport } from './transport/secure-transport';
@@ -43,8 +43,8 @@ export class ApiKeyGuard implements CanActivate {
     head: RequestHead,
     presented: PresentedCredential,
   ): Promise<boolean> {
-    const from = callerOf(context);
     try {
+      const from = callerNow(context);
       const isBelieved = presented.kind !== 'incomplete';
       if (isBelieved && !this.transport.accepts(head)) await this.plaintext.refuse(head, from);
       if (presented.kind === 'none') throw new ApiKeyRefusal('MISSING_API_KEY');

@@ -1,10 +1,10 @@
-import { isIP } from 'node:net';
 import { Inject, Injectable } from '@nestjs/common';
 import { RequestTrail } from '../audit/request-trail';
 import { inTime } from '../database/deadline';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
+import { isAddress } from '../model/ip-address';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { tellRefusal } from '../transport/answer-refusal';
 import { Authentication } from '../transport/authenticated-request';
@@ -103,7 +103,7 @@ export class ApiKeyAuthenticator {
 function callerFrom({ address, route, requestId = null }: PresentingCaller): Caller {
   return {
     route,
-    address: isIP(address ?? '') === 0 ? null : address,
+    address: isAddress(address) ? address : null,
     requestId: knownRequestId(requestId),
   };
 }

@@ -1,4 +1,4 @@
-import { addressList, isCidr, listHas } from './ip-address';
+import { addressList, isAddress, isCidr, listHas } from './ip-address';
 
 describe('an address or CIDR block', () => {
   it.each([
@@ -126,5 +126,35 @@ describe('a list of', () => {
 
   it('what is no block has no address', () => {
     expect(listHas(addressList(['localhost', '10.0.0.0/33', '']), '10.0.0.0')).toBe(false);
+  });
+});
+
+describe('an address', () => {
+  it.each([
+    '192.0.2.1',
+    '::1',
+    '2001:DB8::1',
+    '::ffff:192.0.2.1',
+    'fe80::1%eth0',
+    'fe80::1%12',
+  ])('may be %s', (text) => {
+    expect(isAddress(text)).toBe(true);
+  });
+
+  it.each<[string, unknown]>([
+    ['nothing', ''],
+    ['undefined', undefined],
+    ['null', null],
+    ['a number', 1],
+    ['a list', ['192.0.2.1']],
+    ['a block', '10.0.0.0/8'],
+    ['a port beside it', '192.0.2.1:443'],
+    ['brackets', '[::1]'],
+    ['a blank after it', '192.0.2.1 '],
+    ['a zone that is long enough to be a key', `fe80::1%${'a'.repeat(43)}`],
+    ['an empty zone', 'fe80::1%'],
+    ['another text', 'unknown'],
+  ])('is not %s', (_, text) => {
+    expect(isAddress(text)).toBe(false);
   });
 });

@@ -6,6 +6,14 @@ interface Block {
   readonly family: 'ipv4' | 'ipv6';
 }
 
+/** An address and a zone, which is the name of an interface: together shorter than any key. */
+const SPELLED = /^([\da-f:.]{2,45})(?:%[\w.-]{1,15})?$/i;
+
+/** Whether text is an IP address: where a proxy is trusted too far, callers choose what is told as theirs. */
+export function isAddress(text: unknown): text is string {
+  return typeof text === 'string' && isIP(SPELLED.exec(text)?.[1] ?? '') !== 0;
+}
+
 /** Whether text is an address, or a CIDR block, of IPv4 or IPv6; zones (`%eth0`) are not. */
 export function isCidr(text: unknown): text is string {
   return typeof text === 'string' && parseCidr(text) !== null;

@@ -6,11 +6,11 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { RouteAccesses } from '../routes/route-access';
 import { NeedsKey } from '../routes/scopes.decorator';
 import { refuse } from '../transport/answer-refusal';
-import { authenticationOf } from '../transport/authenticated-request';
+import { type Authentication, authenticationOf } from '../transport/authenticated-request';
 import { requestOf, setHeaders } from '../transport/http-exchange';
 import { UsageCounter } from '../usage/usage-counter';
 import { KeyLimits } from './key-limits';
-import type { Limit, RequestLimits } from './limit';
+import { type Limit, type RequestLimits, takeUncounted } from './limit';
 import { QuotaLimiter, RateLimiter } from './limiter';
 import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers';
 import type { Hit } from './storages/sliding-window';
@@ -44,24 +44,30 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     if (this.routes.of(context).isPublic) return true;
     const authentication = authenticationOf(requestOf(context));
     if (!authentication) return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
-    if (authentication.isCounted) return true;
-    authentication.isCounted = true;
     const { apiKey } = authentication;
-    const limits = this.limits.known(apiKey, context);
-    if (limits === null || limits.quotas.length > 0) return this.count(limits, apiKey, context);
+    const known = this.limits.known(apiKey, context);
+    if (known === null) return this.countComputed(authentication, context);
+    const limits = takeUncounted(known, authentication);
+    if (limits.quotas.length > 0) return this.count(limits, apiKey, context);
     const hits = this.rates.hitInMemory(limits.rates, limits.cost);
     return hits ? this.answer(limits.rates, hits, apiKey, context) : this.count(limits, apiKey, context);
   }
 
-  /** @param known null: what the route declares is computed first */
-  private async count(
-    known: RequestLimits | null,
-    apiKey: ApiKey,
-    context: ExecutionContext,
-  ): Promise<boolean> {
+  /** What the route declares is computed first. */
+  private async countComputed(authentication: Authentication, context: ExecutionContext): Promise<boolean> {
+    const { apiKey } = authentication;
+    let limits: RequestLimits;
+    try {
+      limits = takeUncounted(await this.limits.of(apiKey, context), authentication);
+    } catch (error) {
+      return this.refuse(error, context);
+    }
+    return this.count(limits, apiKey, context);
+  }
+
+  private async count(limits: RequestLimits, apiKey: ApiKey, context: ExecutionContext): Promise<boolean> {
     let counted: Counted;
     try {
-      const limits = known ?? (await this.limits.of(apiKey, context));
       const { rates, cost } = limits;
       if (limits.quotas.length > 0) counted = await this.countWithQuotas(limits);
       else counted = { limits: rates, hits: await this.rates.hit(rates, cost) };

@@ -23,3 +23,16 @@ it.each([
 ])('a refusal says that it varies by Accept: %s, where %j was said before', (after, before) => {
   expect(varyAfter(before)).toBe(after);
 });
+
+it('a refusal that comes after the answer was sent is itself, and touches no header', () => {
+  const setHeader = jest.fn(() => {
+    throw new Error('Cannot set headers after they are sent to the client');
+  });
+  const host = new ExecutionContextHost([
+    { headers: {}, rawHeaders: [] },
+    { headersSent: true, setHeader, getHeader: () => undefined },
+  ]);
+  const refusal = new ApiKeyRefusal('INVALID_API_KEY');
+  expect(answerTo(refusal, host, 'api')).toBe(refusal);
+  expect(setHeader).not.toHaveBeenCalled();
+});

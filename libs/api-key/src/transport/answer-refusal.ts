@@ -2,7 +2,7 @@ import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/com
 import type { RequestTrail } from '../audit/request-trail';
 import { ApiKeyRefusal, asProblem } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
-import { callerOf, headerOf, requestOf, setHeaders } from './http-exchange';
+import { areHeadersSent, callerOf, headerOf, requestOf, setHeaders } from './http-exchange';
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
@@ -30,11 +30,13 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
 }
 
 /**
- * What a refused request is answered, in the form that its caller prefers; the headers that belong to the answer are set, `Vary` as
- * well (RFC 9110 section 12.5.5).
+ * What a refused request is answered, in the form that its caller prefers; the headers that belong
+ * to the answer are set, `Vary` as well (RFC 9110 section 12.5.5). None is if the answer has begun, as
+ * when the application has run out of patience.
  * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
+  if (areHeadersSent(host)) return refusal;
   if (refusal instanceof ApiKeyRefusal) setHeaders(host, refusal.headers(realm));
   setHeaders(host, { Vary: variedBy('Accept', headerOf(host, 'Vary')) });
   if (!prefersProblem(requestOf(host))) return refusal;

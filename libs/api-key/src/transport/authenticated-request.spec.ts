@@ -101,3 +101,26 @@ it('requests that share one list of header lines keep their keys apart', () => {
   expect(requests.map(({ it: request }) => authenticationOf(request)?.user)).toEqual(['1', '2', '3']);
   expect(requests.map(({ it: request }) => request.user)).toEqual(['1', '2', '3']);
 });
+
+describe('a request that reads through its prototype, and whose list of header lines another one left', () => {
+  const prototype = {};
+  exposeThrough(prototype);
+  const rawHeaders = [...LINES];
+  const make = (): { user?: unknown; apiKey?: unknown } =>
+    Object.assign(Object.create(prototype), { rawHeaders });
+  const before = make();
+  attachAuthentication(before, new Authentication(apiKey, user));
+
+  it('is nobody', () => {
+    const { user: found, apiKey: key } = make();
+    expect([found, key]).toEqual([undefined, undefined]);
+  });
+
+  it.each([
+    ['what inherits from the other', () => Object.create(before)],
+    ['a proxy of the other', () => new Proxy(before, {})],
+    ['what inherits from a proxy of the other', () => Object.create(new Proxy(before, {}))],
+  ])('%s reads as the other', (_, derive) => {
+    expect(derive()).toMatchObject({ user, apiKey });
+  });
+});

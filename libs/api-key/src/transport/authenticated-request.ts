@@ -1,10 +1,17 @@
+import { types } from 'node:util';
 import type { ApiKey } from '../model/api-key.entity';
 import { nodeRequest, rawHeadersOf } from './http-exchange';
 
+/** The limits that have counted a request, by their buckets. */
+export interface CountedLimits {
+  readonly rates: readonly { readonly key: string }[];
+  readonly quotas: readonly { readonly key: string }[];
+}
+
 /** Who a request comes from, as `ApiKeyGuard` found it. One belongs to one request. */
 export class Authentication {
-  /** Whether its limits have counted the request: it counts once, however many guards it passes. */
-  isCounted = false;
+  /** What has counted the request: each limit counts it once, however many guards and routes it passes. */
+  counted: CountedLimits | null = null;
   /** The request that it hangs on: one that inherits or copies from another is not authenticated by that. */
   request: object | null = null;
 
@@ -25,8 +32,8 @@ const apart = new WeakMap<object, Authentication>();
 
 /** What the guard found, or undefined where it did not run or refused. */
 export function authenticationOf(request: object): Authentication | undefined {
-  const found = attachedTo(request);
-  return found?.request === request ? found : undefined;
+  const found = carrierOf(request)[AUTHENTICATION];
+  return found?.request === request ? found : apart.get(request);
 }
 
 /** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
@@ -50,7 +57,7 @@ export function exposeThrough(prototype: object): void {
     Object.defineProperty(prototype, name, {
       configurable: true,
       get() {
-        return attachedTo(this)?.[name];
+        return shownBy(this)?.[name];
       },
       set(value: unknown) {
         define(this, name, value);
@@ -62,9 +69,18 @@ interface Carrier {
   [AUTHENTICATION]?: Authentication;
 }
 
-function attachedTo(request: object): Authentication | undefined {
+/**
+ * What was found of a request, or of the one that it inherits from or is a proxy of. Not of another
+ * one that had the same list of header lines before.
+ */
+function shownBy(request: object): Authentication | undefined {
   const found = carrierOf(request)[AUTHENTICATION];
-  return found?.request === request ? found : (apart.get(request) ?? found);
+  for (let at: object | null = request; at; at = Object.getPrototypeOf(at)) {
+    if (found?.request === at || types.isProxy(at)) return found;
+    const own = apart.get(at);
+    if (own) return own;
+  }
+  return undefined;
 }
 
 function keep(found: Authentication, request: object): void {

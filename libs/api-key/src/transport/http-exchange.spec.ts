@@ -44,6 +44,11 @@ it('the address of a caller without a socket is unknown, and not asked of the fr
   expect(addressOf(Object.assign(nodeRequest({ address: '192.0.2.1' }), { ip: '' }))).toBe('192.0.2.1');
 });
 
+it('the address of a caller is unknown if what the framework tells is none, whatever the socket tells', () => {
+  const request = nodeRequest({ address: '10.0.0.1' });
+  expect(addressOf(Object.assign(request, { ip: 'written by the caller' }))).toBeNull();
+});
+
 it.each([
   ['text', 'body'],
   ['bytes', Buffer.from('body')],

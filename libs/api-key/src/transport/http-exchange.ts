@@ -1,6 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import type { ArgumentsHost, ExecutionContext } from '@nestjs/common';
 import type { Caller } from '../model/caller';
+import { isAddress } from '../model/ip-address';
 import { headFromFields, type RequestHead } from './request-head';
 import { routeName } from './route-method';
 
@@ -118,12 +119,22 @@ export function callerOf(context: ExecutionContext): Caller {
   return new HttpCaller(context);
 }
 
-/** The caller's address, or null where it is unknown. */
+/**
+ * The same, read now: for refusals that take a while, for which a caller who has hung up would have
+ * no address any more.
+ */
+export function callerNow(context: ExecutionContext): Caller {
+  const { route, address, requestId } = callerOf(context);
+  return { route, address, requestId };
+}
+
+/** The caller's address, or null if it is unknown or none. */
 export function addressOf(request: ApiKeyRequest): string | null {
   const { socket }: Partial<IncomingMessage> = nodeRequest(request);
   // Without a socket Express's `ip` is a TypeError.
   const ip = socket || Object.hasOwn(request, 'ip') ? request.ip : undefined;
-  return ip || socket?.remoteAddress || null;
+  const address = ip || socket?.remoteAddress;
+  return isAddress(address) ? address : null;
 }
 
 /** The id of a request: `X-Request-Id`, else Fastify's own; null where there is none, or it could be something else. */

@@ -3,7 +3,6 @@ import { BaseExceptionFilter } from '@nestjs/core';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { answerTo } from './answer-refusal';
-import { areHeadersSent } from './http-exchange';
 
 /**
  * Answers an `ApiKeyRefusal` over HTTP, whoever threw it, as the guards answer theirs: with its headers, and as problem details
@@ -18,6 +17,6 @@ export class ApiKeyRefusalFilter extends BaseExceptionFilter<HttpException> {
 
   override catch(refusal: HttpException, host: ArgumentsHost): void {
     if (host.getType() !== 'http') throw refusal;
-    super.catch(areHeadersSent(host) ? refusal : answerTo(refusal, host, this.options.realm), host);
+    super.catch(answerTo(refusal, host, this.options.realm), host);
   }
 }
