@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiKeyAuth, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
-import type { PoolClient } from 'pg';
+import { Client, type PoolClient } from 'pg';
 import { keysDataSource } from './support/data-source';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import {
@@ -12,6 +12,7 @@ import {
   UNCACHED,
   untilCached,
 } from './support/ground';
+import { until } from './support/until';
 
 @Controller()
 @ApiKeyAuth()
@@ -35,6 +36,13 @@ beforeAll(async () => {
 async function leave(...statements: string[]): Promise<void> {
   const client = await poolOf(ground.dataSource).connect();
   for (const statement of statements) await client.query(statement);
+  client.release();
+}
+
+/** Gives the connection back while statements that nobody waits for are still to run on it. */
+async function leaveRunning(...statements: string[]): Promise<void> {
+  const client = await poolOf(ground.dataSource).connect();
+  for (const statement of statements) void client.query(statement).catch(() => {});
   client.release();
 }
 
@@ -106,6 +114,34 @@ describe('a pooled connection', () => {
     expect(await ground.keys.revoke(apiKey.id)).not.toBeNull();
   });
 
+  it('refuses a revoked key though an application is still to begin a transaction with an old snapshot on it', async () => {
+    const { key, apiKey } = await create();
+    const lock = `nestjs_api_key_test_${apiKey.id}`;
+    const other = new Client({ connectionString: database });
+    await other.connect();
+    await other.query('SELECT pg_advisory_lock(hashtext($1))', [lock]);
+    await leaveRunning(
+      'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM api_keys',
+      `SELECT pg_advisory_xact_lock(hashtext('${lock}'))`,
+    );
+    await until(async () => (await sql(database, 'SELECT FROM pg_locks WHERE NOT granted')).length > 0);
+    await sql(database, 'UPDATE api_keys SET revoked_at = now() WHERE id = $1', [apiKey.id]);
+    const verifying = ground.keys.verify(key);
+    await other.end();
+    expect(await verifying).toMatchObject({ ok: false });
+  });
+
+  it.each([
+    ['begin a transaction', 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1'],
+    ['fail in a transaction', 'BEGIN; SELECT 1/0'],
+  ])('revokes a key for good though an application is still to %s on it', async (_, statements) => {
+    const { key, apiKey } = await create();
+    await leaveRunning(statements);
+    await ground.keys.revoke(apiKey.id);
+    await leave('ROLLBACK');
+    expect(await accepts(key)).toBe(false);
+  });
+
   it('authenticates though an application left a role on it that may read nothing', async () => {
     const role = new URL(database).pathname.slice(1);
     const { key, apiKey } = await create();
@@ -169,6 +205,21 @@ describe('a limit that PostgreSQL counts', () => {
     const statuses: number[] = [];
     for (let i = 0; i < 4; i++) {
       await leave('BEGIN', 'SELECT 1');
+      statuses.push(await statusOf(ground.url, key));
+      await leave('ROLLBACK');
+    }
+    expect(statuses).toEqual([200, 200, 429, 429]);
+  });
+
+  it.each([
+    ['rate limit', { rateLimit: { limit: 2, windowSeconds: 3_600 } }],
+    ['quota', { quota: { limit: 2, period: 'day' } }],
+  ] as const)('a limit holds as a %s though an application is still to begin a transaction that is rolled back later', async (_, limit) => {
+    const { key } = await ground.keys.create({ userId, name: 'ci', ...limit });
+    await ground.keys.verify(key);
+    const statuses: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      await leaveRunning('BEGIN', 'SELECT 1');
       statuses.push(await statusOf(ground.url, key));
       await leave('ROLLBACK');
     }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   ApiKeyInputError,
   type ApiKeyOptions,
+  type ApiKeyService,
   apiKeyMigrations,
   PostgresThrottlerStorage,
   runMigrations,
@@ -177,6 +178,89 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
     await sql(database, KEEP);
     await expect(keys.update(apiKey.id, { scopes: [] })).rejects.toMatchObject(UNAVAILABLE);
     expect(await keys.update(apiKey.id, { name: 'ci' })).toMatchObject({ name: 'ci' });
+  });
+
+  it.each([
+    ['name', { name: 'new' }],
+    ['scopes', { scopes: [] }],
+    ['expiresAt', { expiresAt: new Date('2040-01-01') }],
+    ['rateLimit', { rateLimit: { limit: 1, windowSeconds: 60 } }],
+    ['quota', { quota: { limit: 1, period: 'day' } }],
+    ['allowedIps', { allowedIps: ['10.0.0.1'] }],
+    ['metadata', { metadata: { a: 1 } }],
+  ] as const)('an update of %s is an error if a trigger undoes it', async (_, changes) => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { apiKey } = await keys.create({ userId, name: 'ci', scopes: ['a'] as never });
+    await sql(database, UNDO);
+    await expect(keys.update(apiKey.id, changes)).rejects.toMatchObject(UNAVAILABLE);
+  });
+
+  it('an update is an error if a trigger undoes one of its fields after the statement', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { apiKey } = await keys.create({ userId, name: 'ci', scopes: ['a'] as never });
+    await sql(
+      database,
+      `CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         UPDATE api_keys SET scopes = OLD.scopes WHERE id = NEW.id AND scopes <> OLD.scopes; RETURN NULL; END $$;
+       CREATE TRIGGER undo AFTER UPDATE ON api_keys FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION undo()`,
+    );
+    await expect(keys.update(apiKey.id, { name: 'new', scopes: [] })).rejects.toMatchObject(UNAVAILABLE);
+    expect(await keys.get(apiKey.id)).toMatchObject({ name: 'ci' });
+  });
+
+  it('an update gives what a trigger of the application makes of it', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    await sql(
+      database,
+      `CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := lower(NEW.name); RETURN NEW; END $$;
+       CREATE TRIGGER tidy BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION tidy()`,
+    );
+    expect(await keys.update(apiKey.id, { name: 'NEW' })).toMatchObject({ name: 'new' });
+  });
+
+  it('keys are rotated and updated though the table keeps times in whole seconds', async () => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    await sql(database, 'ALTER TABLE api_keys ALTER expires_at TYPE timestamptz(0)');
+    for (let i = 1; i <= 8; i++) {
+      const { apiKey } = await keys.create({ userId, name: 'ci' });
+      expect(await keys.rotate(apiKey.id, { overlapSeconds: 60 })).not.toBeNull();
+      const expiresAt = new Date(Date.UTC(2040, 0) + i * 120);
+      expect(await keys.update(apiKey.id, { expiresAt })).not.toBeNull();
+      expect(await keys.update(apiKey.id, { expiresAt })).not.toBeNull();
+    }
+  });
+
+  const VIEW = `ALTER TABLE api_keys RENAME TO all_keys; CREATE VIEW api_keys AS SELECT * FROM all_keys;
+    CREATE FUNCTION pretend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER pretend INSTEAD OF UPDATE OR DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION pretend()`;
+
+  it.each([
+    ['revocation', (keys: ApiKeyService, id: string) => keys.revoke(id)],
+    [
+      'revocation of all keys',
+      (keys: ApiKeyService, _: string, userId: string) => keys.revokeAll({ userId }),
+    ],
+    ['rotation', (keys: ApiKeyService, id: string) => keys.rotate(id)],
+    ['update', (keys: ApiKeyService, id: string) => keys.update(id, { name: 'new' })],
+    ['deletion', (keys: ApiKeyService, id: string) => keys.delete(id)],
+  ])('a %s is an error if api_keys is a view whose triggers only pretend to make it', async (_, change) => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    await sql(database, VIEW);
+    await expect(change(keys, apiKey.id, userId)).rejects.toMatchObject(UNAVAILABLE);
+  });
+
+  it.each([
+    ['a rule', 'CREATE RULE keep AS ON DELETE TO api_keys DO INSTEAD NOTHING'],
+    ['a trigger', KEEP.replace('BEFORE UPDATE', 'BEFORE DELETE')],
+  ])('a removal of ended keys is an error if %s keeps them', async (_, obstacle) => {
+    const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    await keys.revoke(apiKey.id);
+    await sql(database, `UPDATE api_keys SET revoked_at = now() - interval '99 days'; ${obstacle}`);
+    await expect(keys.prune()).rejects.toMatchObject(UNAVAILABLE);
   });
 
   it('a new limit is an error if a trigger keeps it from the keys that share it', async () => {

@@ -158,6 +158,78 @@ describe('A session that updated keys before the table changed', () => {
   });
 });
 
+describe('A revocation', () => {
+  it.each([
+    ['a column that it does not need was dropped', 'ALTER TABLE api_keys DROP quota'],
+    ['a column was renamed', 'ALTER TABLE api_keys RENAME name TO label'],
+    ['the key that each one replaces is not on record any more', 'ALTER TABLE api_keys DROP replaces_id'],
+    ['the time of changes was dropped', 'ALTER TABLE api_keys DROP updated_at'],
+    ['the end of keys was dropped', 'ALTER TABLE api_keys DROP expires_at'],
+    [
+      'times became text',
+      'ALTER TABLE api_keys ALTER expires_at TYPE text, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE text',
+    ],
+    ['addresses became text', 'ALTER TABLE api_keys ALTER allowed_ips TYPE text USING $$10.0.0.1$$'],
+    [
+      'a limit is no number',
+      `ALTER TABLE api_keys ALTER rate_limit TYPE numeric; UPDATE api_keys SET rate_limit = 'NaN'`,
+    ],
+    [
+      'the table lost its unique indexes, and a key has two successors',
+      `ALTER TABLE api_keys RENAME TO former; CREATE TABLE api_keys AS TABLE former;
+       INSERT INTO api_keys SELECT n, user_id, name, n, key_prefix, scopes, NULL, NULL, now(), now(), NULL, NULL FROM former, generate_series(901, 902) n LIMIT 2;
+       UPDATE api_keys SET replaces_id = 1, metadata = '{}' WHERE id > 900`,
+    ],
+  ])('ends one key and all keys of an owner though %s', async (_, change) => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const userId = await createUser(url);
+      const { apiKey } = await ground.keys.create({ userId, name: 'ci' });
+      await ground.keys.create({ userId, name: 'made' }, { apiKey });
+      await sql(url, change);
+      expect(await ground.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, userId } });
+      expect(await ground.keys.revokeAll({ userId })).not.toEqual([]);
+      expect(await sql(url, 'SELECT FROM api_keys WHERE revoked_at IS NULL')).toEqual([]);
+    } finally {
+      await ground.close();
+    }
+  });
+
+  it('ends all that a key made, and a deletion removes a key, though a value cannot be read', async () => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const userId = await createUser(url);
+      const { apiKey } = await ground.keys.create({ userId, name: 'ci' });
+      await ground.keys.create({ userId, name: 'made' }, { apiKey });
+      await sql(url, `ALTER TABLE api_keys ALTER quota TYPE numeric; UPDATE api_keys SET quota = 'NaN'`);
+      const ended = await ground.keys.revoke(apiKey.id, { descendants: true });
+      expect(ended?.descendants).toMatchObject([{ name: 'made', quota: null }]);
+      expect(await ground.keys.delete(apiKey.id)).toBe(true);
+    } finally {
+      await ground.close();
+    }
+  });
+});
+
+it('lets no key in that two rows of the table have, one of them revoked', async () => {
+  const url = await createMigratedDatabase();
+  const ground = await bootOn(url, { options: UNCACHED });
+  try {
+    const { key, apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+    await sql(
+      url,
+      `ALTER TABLE api_keys RENAME TO former; CREATE TABLE api_keys AS TABLE former;
+       INSERT INTO api_keys SELECT * FROM former; UPDATE api_keys SET id = 900 WHERE ctid = '(0,2)'`,
+    );
+    await ground.keys.revoke(apiKey.id);
+    await expect(ground.keys.authenticate(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  } finally {
+    await ground.close();
+  }
+});
+
 it('leaves all columns of the table to migrations of others: no trigger depends on a column', async () => {
   const rows = await sql(
     await createMigratedDatabase(),

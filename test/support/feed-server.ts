@@ -32,6 +32,8 @@ export class FeedServer {
   silent = '';
   /** The triggers of the table, and their states. */
   triggers = new Map(ALL_TRIGGERS as [string, string][]);
+  /** Tables that have rows of the table, and none of its triggers. */
+  unheard: string[] = [];
   /** Whether a payload is lost on its way. */
   loses: (payload: string) => boolean = () => false;
   /** Runs before a statement is answered; it may throw. */
@@ -71,6 +73,8 @@ export class FeedServer {
       )
     )
       return [`begin ${channel}`, () => [state()]];
+    if (/FROM pg_inherits/.test(text))
+      return [`kin ${channel}`, () => this.unheard.map((name) => ({ name }))];
     if (/FROM pg_trigger/.test(text))
       return [
         `triggers ${channel}`,

@@ -5,10 +5,10 @@ import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from '
 import { asJson, asText } from './own-names';
 
 /** The fields of a key that are columns, but for its digest. */
-type Field = Exclude<keyof ApiKey, 'keyDigest' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'>;
+export type Field = Exclude<keyof ApiKey, 'keyDigest' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'>;
 
 /** How a column becomes a field. */
-interface Column<Value> {
+export interface Column<Value> {
   readonly name: string;
   /** SQL that makes the column text. */
   readonly asText: (column: string) => string;
@@ -62,7 +62,8 @@ const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
   updatedAt: { name: 'updated_at', asText: moment, read: dateOrInvalid },
 };
 
-const FIELDS = Object.entries(COLUMNS) as [Field, Column<unknown>][];
+/** The columns of each field. */
+export const FIELDS = Object.entries(COLUMNS) as [Field, Column<unknown>][];
 
 /** All columns of a key but its digest, for SELECT and RETURNING. */
 export const API_KEY_COLUMNS = FIELDS.map(([, { name, asText }]) => `${asText(name)} AS ${name}`).join(', ');

@@ -1,6 +1,6 @@
 import { AS_TEXT, type Row } from './as-text';
 import { STAY_OPEN } from './begin';
-import { borrow, unconnected } from './borrow';
+import { borrow, isInTransaction, unconnected } from './borrow';
 import type { Database } from './database';
 import {
   inWords,
@@ -71,7 +71,8 @@ export class CountingStatement {
         else if (isOfSession(error) && !isRenewed) {
           isRenewed = true;
           this.isPlain = true;
-        } else if (attempt >= ATTEMPTS || !isInConflict(error)) throw withMissingRight(inWords(error));
+        } else if (attempt >= ATTEMPTS || !(isInConflict(error) || error instanceof OfAnother))
+          throw withMissingRight(inWords(error));
       }
     }
   }
@@ -92,6 +93,8 @@ export class CountingStatement {
     try {
       if (!isPlain) await send({ text: BEGIN });
       const { rows } = await send({ name: isNamed ? name : undefined, text, values: values.map(parameter) });
+      if (isPlain && isInTransaction(client))
+        throw new OfAnother('counted in the transaction of another borrower');
       if (!isPlain && rows.length === 0) throw uncounted(this.database.tables);
       if (!isPlain) await send({ text: 'COMMIT' });
       giveBack(null);
@@ -102,6 +105,9 @@ export class CountingStatement {
     }
   }
 }
+
+/** Another borrower's transaction, begun by a statement that it did not wait for, may take it back. */
+class OfAnother extends Error {}
 
 /** It counted nothing in READ COMMITTED. */
 function uncounted({ windows, quotas }: Tables): Error {

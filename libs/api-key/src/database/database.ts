@@ -4,7 +4,7 @@ import { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
 import { type Access, type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
-import { isBroken, isInConflict, isOfSession, withMissingRight } from './error-codes';
+import { isBroken, isInConflict, isOfOpenTransaction, isOfSession, withMissingRight } from './error-codes';
 import { schemaOf } from './locate';
 import { Session } from './session';
 import { sideClient } from './side-client';
@@ -148,14 +148,17 @@ export class Database {
   }
 }
 
-/** Nothing was done yet on a connection that is broken before the first statement. */
+/**
+ * Nothing was done yet on a connection that is broken before the first statement, or that another
+ * borrower began a transaction on without waiting for it.
+ */
 class NotBegun extends Error {}
 
 async function beginOrNot(session: Session, beginning: Beginning): Promise<void> {
   try {
     await begin(session, beginning);
   } catch (error) {
-    if (!isBroken(error)) throw error;
+    if (!isBroken(error) && !isOfOpenTransaction(error)) throw error;
     throw Object.assign(new NotBegun(wordsOf(error), { cause: error }), { code: 'ECONNRESET' });
   }
 }

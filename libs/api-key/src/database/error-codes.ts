@@ -60,6 +60,11 @@ export function isBroken(error: unknown): boolean {
   return BROKEN.test(code) || (code === 'undefined' && BROKEN_IN_WORDS.test(wordsOf(error)));
 }
 
+/** Whether a transaction cannot begin, because another one is open or was aborted. */
+export function isOfOpenTransaction(error: unknown): boolean {
+  return ['25001', '25P02'].includes(codeOf(error));
+}
+
 /**
  * Whether an error is about one statement, and its connection is of use still. By class 57P
  * PostgreSQL says that it ends the connection, by 25 that a transaction was left open or may not

@@ -149,7 +149,8 @@ export class SharedConnections<Found> {
     this.hear(client);
     group.departures += 1;
     for (const { sent } of group.askings) sent();
-    const cancel = this.send(client, valuesOf(group), (error, found) => {
+    const cancel = this.send(client, valuesOf(group), (failure, found) => {
+      const error = failure ?? ofAnother(client);
       const isAgain = error !== null && this.mayDepartAgain(group, error);
       end(group, error && (isAgain || !isOfStatement(error)) ? error : undefined);
       if (isAgain) this.connect(group);
@@ -162,7 +163,8 @@ export class SharedConnections<Found> {
   /** Whether its statement is sent again, on another connection, to those who still wait. */
   private mayDepartAgain(group: Group<Found>, error: Error): boolean {
     if (group.underWay === null || group.askings.size === 0) return false;
-    return group.departures < MAX_DEPARTURES && (isBroken(error) || isOfSession(error));
+    if (group.departures >= MAX_DEPARTURES) return false;
+    return isBroken(error) || isOfSession(error) || error instanceof OfAnother;
   }
 
   /** The first one that leaves after its statement went out has it given up, in a while. */
@@ -179,6 +181,18 @@ export class SharedConnections<Found> {
     this.heard.add(client);
     client.on('error', () => {});
   }
+}
+
+/** An answer as of the beginning of a transaction of someone else. */
+class OfAnother extends Error {
+  readonly code = 'ETRANSACTION';
+}
+
+/**
+ * Another borrower may have given the connection back while it was still to begin a transaction.
+ */
+function ofAnother(client: PoolClient): Error | null {
+  return isInTransaction(client) ? new OfAnother('answered in the transaction of another borrower') : null;
 }
 
 /** Gives its connection back, with an error to be thrown away. */

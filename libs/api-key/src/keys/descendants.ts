@@ -1,7 +1,7 @@
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import { number, text } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { MAX_ANCESTORS } from '../model/lineage';
+import { endedKeys, endingOf } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
 
@@ -76,15 +76,20 @@ export async function ownersOfLineage(
 /** Revokes all that a key made and is not revoked yet. */
 export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
   const revoked: ApiKey[] = [];
+  const ending = await endingOf(change);
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
     const rows = await change.session.rows(
-      `UPDATE ${change.table} k SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
+      `UPDATE ${change.table} k SET ${ending}
        WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL AND ($3::text IS NULL OR user_id::text = $3)
-       RETURNING ${API_KEY_COLUMNS}`,
+       RETURNING id::text`,
       [ids, id, owner],
     );
     await requireEnded(change, ids, { except: id, owner });
-    for (const row of rows) revoked.push(apiKeyFromRow(row));
+    const ended = await endedKeys(
+      change,
+      rows.map((row) => text(row, 'id')),
+    );
+    for (const apiKey of ended) revoked.push(apiKey);
   }
   return revoked;
 }

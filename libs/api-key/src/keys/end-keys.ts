@@ -1,5 +1,4 @@
 import { type Change, changeEvent } from '../audit/change-trail';
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import { text } from '../database/fields';
 import { EQUALS } from '../database/own-names';
 import type { Session } from '../database/session';
@@ -7,9 +6,10 @@ import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ChangeEvent } from '../model/api-key.event';
 import { batchesOf, ownersOfLineage, requireEnded, revokeDescendants } from './descendants';
+import { endedKeys, endingOf } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
-import { lockActor, lockForChange } from './lock-key';
+import { lockActor, lockToEnd } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
 
 /** What a revocation did. */
@@ -47,7 +47,7 @@ export async function revokeKey(
   { reason, descendants }: RevocationScope,
 ): Promise<Change<Ended | null>> {
   const owners = descendants ? await lockLineage(change, id) : new Set<string>();
-  const locked = await lockForChange(change, id);
+  const locked = await lockToEnd(change, id);
   if (!locked && !(await mayEndOrphans(change, owners))) return { result: null, events: [] };
   const [revoked] = locked ? await revokeIds(change, [id]) : [];
   const { acting } = change;
@@ -56,7 +56,7 @@ export async function revokeKey(
     ...(revoked ? [changeEvent('revoked', revoked, acting, { reason, ancestorId: null })] : []),
     ...made.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason, ancestorId: id })),
   ];
-  const apiKey = revoked ?? locked?.target.apiKey ?? null;
+  const apiKey = revoked ?? locked;
   return { result: { apiKey, descendants: made }, events };
 }
 
@@ -84,14 +84,12 @@ export async function revokeKeysOf(
  * @returns false if there is no such key
  */
 export async function deleteKey(change: KeyChange, id: string): Promise<Change<boolean>> {
-  if (!(await lockForChange(change, id))) return { result: false, events: [] };
+  const apiKey = await lockToEnd(change, id);
+  if (!apiKey) return { result: false, events: [] };
   const { session, table, acting } = change;
-  const [row] = await session.rows(
-    `DELETE FROM ${table} WHERE id = $1::bigint RETURNING ${API_KEY_COLUMNS}`,
-    [id],
-  );
-  if (!row) throw new KeyNotWritten('deletes');
-  return { result: true, events: [changeEvent('deleted', apiKeyFromRow(row), acting, {})] };
+  await session.run(`DELETE FROM ${table} WHERE id = $1::bigint`, [id]);
+  await requireGone(change, [id]);
+  return { result: true, events: [changeEvent('deleted', apiKey, acting, {})] };
 }
 
 /** Removes keys that ended so many days ago: the next so many of them behind an id. */
@@ -102,14 +100,29 @@ export async function deleteEndedKeys(
 ): Promise<ApiKey[]> {
   const { keys: table } = session.tables;
   const rows = await session.rows(
-    `DELETE FROM ${table} WHERE id IN (
-       SELECT id FROM ${table}
-       WHERE least(revoked_at, expires_at) < clock_timestamp() - $1 * interval '1 day' AND id > $2::bigint
-       ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED
-     ) RETURNING ${API_KEY_COLUMNS}`,
+    `SELECT id::text FROM ${table}
+     WHERE least(revoked_at, expires_at) < clock_timestamp() - $1 * interval '1 day' AND id > $2::bigint
+     ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED`,
     [olderThanDays, after, limit],
   );
-  return rows.map(apiKeyFromRow);
+  const ids = rows.map((row) => text(row, 'id'));
+  if (ids.length === 0) return [];
+  const ended = await endedKeys({ session, table }, ids);
+  await session.run(`DELETE FROM ${table} WHERE id = ANY ($1::bigint[])`, [ids]);
+  await requireGone({ session, table }, ids);
+  return ended;
+}
+
+/**
+ * A rule of the application can make a deletion an update, as for soft deletion.
+ * @throws KeyNotWritten if one of the keys is still there
+ */
+async function requireGone(
+  { session, table }: Pick<KeyChange, 'session' | 'table'>,
+  ids: readonly string[],
+): Promise<void> {
+  const kept = await session.rows(`SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) LIMIT 1`, [ids]);
+  if (kept.length > 0) throw new KeyNotWritten('deletes');
 }
 
 /** Whether who acts sees any of what a key made whose row is gone. */
@@ -147,10 +160,13 @@ async function idsOf({ session, table }: KeyChange, owner: string): Promise<stri
 async function revokeIds(change: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
   const { session, table } = change;
   const rows = await session.rows(
-    `UPDATE ${table} SET revoked_at = now(), expires_at = least(expires_at, now()), updated_at = now()
-     WHERE id = ANY ($1::bigint[]) AND revoked_at IS NULL RETURNING ${API_KEY_COLUMNS}`,
+    `UPDATE ${table} SET ${await endingOf(change)}
+     WHERE id = ANY ($1::bigint[]) AND revoked_at IS NULL RETURNING id::text`,
     [ids],
   );
   await requireEnded(change, ids);
-  return rows.map(apiKeyFromRow);
+  return endedKeys(
+    change,
+    rows.map((row) => text(row, 'id')),
+  );
 }

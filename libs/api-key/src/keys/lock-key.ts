@@ -4,6 +4,7 @@ import { date, flag, moment, text, textOrNull } from '../database/fields';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
+import { endedKeys } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { lockOwnerOf } from './owner-lock';
 
@@ -37,15 +38,46 @@ export interface LockedKeys {
  *   `INSUFFICIENT_SCOPE` if it lacks what the change needs
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
-  const { acting } = change;
-  for (let attempt = 1; attempt <= MAX_MOVES; attempt++) {
-    const owner = await lockOwnerOf(change, id, ownerOf(acting));
-    if (owner === null) return null;
-    const rows = await lockRows(change, acting.apiKey ? [id, acting.apiKey.id] : [id]);
+  const { apiKey } = change.acting;
+  return lockWithOwner(change, id, async (owner) => {
+    const rows = await lockRows(change, apiKey ? [id, apiKey.id] : [id]);
     const target = rows.get(id);
     if (!target) return null;
-    const hasMoved = target.apiKey.userId !== owner;
-    if (!hasMoved) return { target, actor: actorAmong(rows, change, owner) };
+    const isOwners = target.apiKey.userId === owner;
+    return {
+      userId: target.apiKey.userId,
+      locked: { target, actor: isOwners ? actorAmong(rows, change, owner) : null },
+    };
+  });
+}
+
+/**
+ * As `lockForChange`, for a change that ends the key: what else its row says does not matter then.
+ * @returns the key
+ */
+export async function lockToEnd(change: KeyChange, id: string): Promise<ApiKey | null> {
+  const { apiKey } = change.acting;
+  return lockWithOwner(change, id, async (owner) => {
+    await lockIds(change, apiKey ? [id, apiKey.id] : [id]);
+    const [target] = await endedKeys(change, [id]);
+    if (!target) return null;
+    if (target.userId === owner && apiKey) actorAmong(await readRows(change, [apiKey.id]), change, owner);
+    return { userId: target.userId, locked: target };
+  });
+}
+
+/** @param lock locks the rows and reads them; null if the key is gone */
+async function lockWithOwner<Locked>(
+  change: KeyChange,
+  id: string,
+  lock: (owner: string) => Promise<{ readonly userId: string; readonly locked: Locked } | null>,
+): Promise<Locked | null> {
+  for (let attempt = 1; attempt <= MAX_MOVES; attempt++) {
+    const owner = await lockOwnerOf(change, id, ownerOf(change.acting));
+    if (owner === null) return null;
+    const found = await lock(owner);
+    if (found === null) return null;
+    if (found.userId === owner) return found.locked;
   }
   throw new Error(`key ${id} gets another owner all the time`);
 }
@@ -60,19 +92,28 @@ export async function lockActor(change: KeyChange, owner: string): Promise<ApiKe
 }
 
 /**
- * In order of id, so that two changes never wait for each other. The rows are read by a second
- * statement, because the one that locks may have read the clock before it waited.
+ * The rows are read by a second statement, because the one that locks may have read the clock before
+ * it waited.
  */
-async function lockRows(
-  { session, table }: KeyChange,
-  ids: readonly string[],
-): Promise<ReadonlyMap<string, LockedKey>> {
+async function lockRows(change: KeyChange, ids: readonly string[]): Promise<ReadonlyMap<string, LockedKey>> {
+  await lockIds(change, ids);
+  return readRows(change, ids);
+}
+
+/** In order of id, so that two changes never wait for each other. */
+async function lockIds({ session, table }: KeyChange, ids: readonly string[]): Promise<void> {
   await session.run(`SELECT FROM ${table} WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE`, [
     ids,
   ]);
+}
+
+async function readRows(
+  { session, table }: KeyChange,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, LockedKey>> {
   const rows = await session.rows(
     `SELECT ${API_KEY_COLUMNS}, ${EXPIRED}::text AS expired, ${moment('clock_timestamp()')} AS now,
-       (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id) AS successor_id
+       (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id LIMIT 1) AS successor_id
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],
   );

@@ -57,6 +57,9 @@ export async function rotateKey(
   };
 }
 
+/** A column may keep times in whole seconds, and round them up. */
+const ROUNDED = "interval '1 second'";
+
 /** @throws KeyNotWritten if the old key would live longer */
 async function endAfter({ session, table }: KeyChange, id: string, overlapSeconds: number): Promise<void> {
   await session.run(
@@ -67,7 +70,7 @@ async function endAfter({ session, table }: KeyChange, id: string, overlapSecond
   );
   const kept = await session.rows(
     `SELECT FROM ${table} WHERE id = $1::bigint
-       AND (expires_at IS NULL OR expires_at > clock_timestamp() + $2 * interval '1 second')`,
+       AND (expires_at IS NULL OR expires_at > clock_timestamp() + $2 * interval '1 second' + ${ROUNDED})`,
     [id, overlapSeconds],
   );
   if (kept.length > 0) throw new KeyNotWritten('ends');

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { flag } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError } from '../model/api-key.errors';
 import { type Authority, excessOf, quotaOf, rateLimitOf } from '../model/authority';
@@ -39,7 +40,7 @@ export async function updateKey(
     refuseRevival(target, changes);
     refuseExcessOfUpdate(before, changes, actor, change);
   }
-  const apiKey = await write(change, id, changes);
+  const apiKey = await write(change, before, changes);
   if (!apiKey) return { result: before, events: [] };
   const done = difference(fieldsOf(before), fieldsOf(apiKey));
   if (target.successorId === null && ('rateLimit' in done || 'quota' in done))
@@ -120,40 +121,53 @@ function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKey
 
 /**
  * @returns null if the row says all of it already
- * @throws KeyNotWritten if it says other things still
+ * @throws KeyNotWritten if a field is as it was, though it should be another
  */
 async function write(
   { session, table }: KeyChange,
-  id: string,
+  before: ApiKey,
   changes: UpdateApiKeyInput,
 ): Promise<ApiKey | null> {
   const columns = columnsOf(changes);
   if (columns.length === 0) return null;
   const values = columns.map(({ sql }, i) => sql(`$${i + 2}`));
   const names = columns.map(({ name }) => name);
-  const differs = `id = $1::bigint AND (${columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`).join(' OR ')})`;
-  const parameters = [id, ...columns.map(({ value }) => value)];
-  const [row] = await session.rows(
+  const differ = columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`);
+  const parameters = [before.id, ...columns.map(({ value }) => value)];
+  const changed = await session.run(
     `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
-     WHERE ${differs} RETURNING ${API_KEY_COLUMNS}`,
+     WHERE id = $1::bigint AND (${differ.join(' OR ')})`,
     parameters,
   );
-  if (row) return apiKeyFromRow(row);
-  const kept = await session.rows(`SELECT FROM ${table} WHERE ${differs}`, parameters);
-  if (kept.length > 0) throw new KeyNotWritten('changes');
-  return null;
+  const kept = columns.map(({ isKept }, i) => isKept?.(values[i] as string) ?? differ[i]);
+  const [row] = await session.rows(
+    `SELECT ${API_KEY_COLUMNS}, ${kept.map((is, i) => `(${is})::text AS kept_${i}`).join(', ')} FROM ${table} WHERE id = $1::bigint`,
+    parameters,
+  );
+  if (!row) throw new KeyNotWritten('changes');
+  const after = apiKeyFromRow(row);
+  const done = difference(fieldsOf(before), fieldsOf(after));
+  if (columns.some(({ field }, i) => flag(row, `kept_${i}`) && !(field in done)))
+    throw new KeyNotWritten('changes');
+  return changed > 0 ? after : null;
 }
 
 interface ColumnChange {
   readonly name: string;
+  readonly field: keyof UpdateApiKeyInput;
   readonly value: unknown;
   readonly sql: (parameter: string) => string;
   /** What a caller sees of the column, where that is less. */
   readonly shown?: string;
+  /** SQL that says whether it holds another value than it was given. Default: it differs. */
+  readonly isKept?: (value: string) => string;
 }
 
 /** A Date has milliseconds, and no end that never comes. */
 const EXPIRY = "nullif(date_trunc('milliseconds', expires_at), 'infinity')";
+/** A column may keep times in whole seconds. */
+const isOtherTime = (value: string) =>
+  `${EXPIRY} IS DISTINCT FROM ${value} AND (${EXPIRY} BETWEEN ${value} - interval '1 second' AND ${value} + interval '1 second') IS NOT TRUE`;
 const NO_RATE = { limit: null, windowSeconds: null };
 const NO_QUOTA = { limit: null, period: null };
 
@@ -164,15 +178,22 @@ function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
   const spending = quota === null ? NO_QUOTA : quota;
   const as = (type: string) => (parameter: string) => `${parameter}::${type}`;
   const columns: ColumnChange[] = [
-    { name: 'name', value: name, sql: as('varchar') },
-    { name: 'scopes', value: scopes, sql: as('text[]') },
-    { name: 'expires_at', value: expiresAt, sql: as('timestamptz'), shown: EXPIRY },
-    { name: 'rate_limit', value: rate?.limit, sql: as('int') },
-    { name: 'rate_limit_window_seconds', value: rate?.windowSeconds, sql: as('int') },
-    { name: 'quota', value: spending?.limit, sql: as('int') },
-    { name: 'quota_period', value: spending?.period, sql: as('varchar') },
-    { name: 'allowed_ips', value: allowedIps, sql: blocksOf },
-    { name: 'metadata', value: metadata, sql: as('jsonb') },
+    { name: 'name', field: 'name', value: name, sql: as('varchar') },
+    { name: 'scopes', field: 'scopes', value: scopes, sql: as('text[]') },
+    {
+      name: 'expires_at',
+      field: 'expiresAt',
+      value: expiresAt,
+      sql: as('timestamptz'),
+      shown: EXPIRY,
+      isKept: isOtherTime,
+    },
+    { name: 'rate_limit', field: 'rateLimit', value: rate?.limit, sql: as('int') },
+    { name: 'rate_limit_window_seconds', field: 'rateLimit', value: rate?.windowSeconds, sql: as('int') },
+    { name: 'quota', field: 'quota', value: spending?.limit, sql: as('int') },
+    { name: 'quota_period', field: 'quota', value: spending?.period, sql: as('varchar') },
+    { name: 'allowed_ips', field: 'allowedIps', value: allowedIps, sql: blocksOf },
+    { name: 'metadata', field: 'metadata', value: metadata, sql: as('jsonb') },
   ];
   return columns.filter(({ value }) => value !== undefined);
 }

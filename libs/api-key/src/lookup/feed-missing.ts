@@ -18,13 +18,38 @@ export class FeedMissing extends Error {
   }
 }
 
+/**
+ * Tables whose rows are rows of the table, and that do not have its triggers: those that inherit
+ * from it, foreign ones, and partitions whose triggers are off. Or the table itself if it is no table.
+ */
+const UNHEARD = `WITH RECURSIVE kin AS (
+    SELECT $1::regclass::oid AS oid, true AS is_root
+    UNION SELECT i.inhrelid, false FROM pg_inherits i JOIN kin ON i.inhparent = kin.oid
+  )
+  SELECT kin.oid::regclass::text AS name FROM kin JOIN pg_class c USING (oid)
+  WHERE c.relkind NOT IN ('r', 'p') OR NOT is_root AND (NOT c.relispartition OR 2 > (
+    SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = kin.oid AND t.tgparentid <> 0 AND t.tgenabled = 'A'
+      AND t.tgname IN ('nestjs_api_key_feed_update', 'nestjs_api_key_feed_delete')))
+  ORDER BY 1 LIMIT 10`;
 const TRIGGERS =
   'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal';
 /** `tgenabled` of a trigger that fires always. */
 const ALWAYS = 'A';
 
-/** @throws FeedMissing if a trigger of the feed is missing or may not fire; it says what to run */
+/** @throws FeedMissing if changes of some rows are not told; it says what to do */
 export async function checkFeedTriggers(session: Session): Promise<void> {
+  await checkOwnTriggers(session);
+  const unheard = await session.rows(UNHEARD, [session.tables.keys]);
+  if (unheard.length === 0) return;
+  const names = unheard.map((row) => text(row, 'name')).join(', ');
+  throw new FeedMissing(
+    `rows of ${session.tables.keys} lie in ${names}, whose changes are not notified: use an ordinary table, or one ` +
+      'with PARTITION BY whose triggers are all ENABLE ALWAYS',
+    true,
+  );
+}
+
+async function checkOwnTriggers(session: Session): Promise<void> {
   const { tables } = session;
   const rows = await session.rows(TRIGGERS, [tables.keys]);
   const states = new Map(rows.map((row) => [text(row, 'tgname'), text(row, 'state')]));

@@ -111,6 +111,7 @@ describe('the opening of a session', () => {
       'own names',
       'begin "public"."api_keys"',
       'triggers "public"."api_keys"',
+      'kin "public"."api_keys"',
       'transaction',
       'keep',
       'LISTEN nestjs_api_key_feed_17',
@@ -331,6 +332,11 @@ describe('a heartbeat', () => {
     const last = server.asked.indexOf(`heartbeat ${heartbeats}`);
     const before = server.asked.slice(0, last).filter((purpose) => purpose.startsWith('triggers'));
     expect(before).toHaveLength(1 + checks);
+  });
+
+  it('ends the session if a check finds rows in a table that it does not hear', async () => {
+    beforeHeartbeats(() => server.unheard.push('archive'));
+    expect(await beat(3, { checkMs: 1 })).toBeInstanceOf(FeedMissing);
   });
 
   it('ends the session if a check finds the triggers off', async () => {

@@ -31,6 +31,7 @@ type Answered = (error: Error | null, found?: FoundKeys) => void;
 
 const NONE: FoundKeys = new Map();
 const TIMESTAMPTZ = '1184';
+const UNIQUE = 'unique any more: CREATE UNIQUE INDEX on it';
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
 /** Types in which equal owners have one spelling. */
@@ -171,9 +172,18 @@ export function firstOf(found: FoundKeys, digest: string, others: readonly strin
   return null;
 }
 
-/** @throws UnreadableValue if a digest cannot be read */
+/**
+ * A table that lost its unique index may have two rows of a key: which of them counts, nobody knows.
+ * @throws UnreadableValue if a digest cannot be read
+ */
 function keysOf(rows: readonly Row[]): Map<string, StoredKey | Error> {
-  return new Map(rows.map((row) => [text(row, 'key_digest'), storedKeyOrError(row)]));
+  const found = new Map<string, StoredKey | Error>();
+  for (const row of rows) {
+    const digest = text(row, 'key_digest');
+    const isTwice = found.has(digest);
+    found.set(digest, isTwice ? new UnreadableValue('key_digest', UNIQUE) : storedKeyOrError(row));
+  }
+  return found;
 }
 
 function storedKeyOrError(row: Row): StoredKey | Error {

@@ -51,12 +51,19 @@ it('of two instances the one that trusts for longer is waited for', async () => 
   expect(await waited()).toBe(4_060);
 });
 
-it.each([
-  'DELETE FROM api_key_trust',
-  'DROP TABLE api_key_trust',
-])('where none has said it (%s), it waits as for the default lease', async (change) => {
-  await dataSource.query(change);
+it('waits as for the default lease if the table was never made', async () => {
+  await dataSource.query('DROP TABLE api_key_trust');
   expect(await waited()).toBe(2_040);
+});
+
+it('promises nothing if the row was deleted, because an instance may trust for longer than by default', async () => {
+  await raise(60_000);
+  await dataSource.query('TRUNCATE api_key_trust');
+  await expect(waited()).rejects.toMatchObject({
+    code: 'NO_TRUST_BOUND',
+    message: expect.stringMatching(/INSERT/),
+  });
+  expect(delay).not.toHaveBeenCalled();
 });
 
 it('where it cannot be read, for whatever other reason, nothing is promised', async () => {

@@ -19,14 +19,22 @@ export function raiseTrust(table: string): string {
 export async function outliveTrust(database: Database, committedAt: number): Promise<void> {
   const rows = await database
     .read((session) => session.rows(`SELECT trust_ms::text AS ms FROM ${session.tables.trust}`))
-    .catch(noneWhereNotMigrated);
-  const trustMs = rows[0] ? number(rows[0], 'ms') : DEFAULT_TRUST_MS;
-  const bound = trustMs * CLOCK_TOLERANCE + MARGIN_MS;
+    .catch(defaultIfNotMigrated);
+  const bound = longestTrust(rows) * CLOCK_TOLERANCE + MARGIN_MS;
   await delay(Math.max(0, committedAt + bound - performance.now()));
 }
 
 /** Without the table no instance remembers anything. */
-function noneWhereNotMigrated(error: unknown): readonly Row[] {
-  if (codeOf(error) === '42P01') return [];
+function defaultIfNotMigrated(error: unknown): readonly Row[] {
+  if (codeOf(error) === '42P01') return [{ ms: String(DEFAULT_TRUST_MS) }];
   throw error;
+}
+
+/** @throws Error if the table is empty: some instance may trust for longer than the default */
+function longestTrust([row]: readonly Row[]): number {
+  if (row) return number(row, 'ms');
+  const words =
+    'the row of table api_key_trust was deleted, so nothing says how long instances trust what they cached: INSERT the ' +
+    'largest of their cache.leaseMs, serveCachedForMs and staleForMs as trust_ms, or restart them all';
+  throw Object.assign(new Error(words), { code: 'NO_TRUST_BOUND' });
 }

@@ -1,0 +1,66 @@
+import { ApiKey } from '../model/api-key.entity';
+import { type Column, FIELDS, type Field } from './api-key.row';
+import type { Row } from './as-text';
+import { text, textOrNull, UnreadableValue } from './fields';
+import { asJson } from './own-names';
+
+/** A time of whatever type, as JSON writes it. */
+const asTime = (column: string) => `(pg_catalog.to_jsonb(${column}) OPERATOR(pg_catalog.#>>) '{}')`;
+const TIME = { asText: asTime, read: timeOrInvalid };
+
+/** Columns whose statement would fail if somebody changed their type. */
+const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
+  lastUsedAt: { asText: asTime, read: timeOrNull },
+  expiresAt: { asText: asTime, read: timeOrNull },
+  createdAt: TIME,
+  updatedAt: TIME,
+  allowedIps: { asText: asJson },
+};
+/** Nobody can say which key ended, whose it was, and when, without these. */
+const NEEDED: readonly Field[] = ['id', 'userId', 'revokedAt'];
+
+const COLUMNS = FIELDS.map(([field, column]) => ({ field, ...column, ...OF_ANY_TYPE[field] }));
+
+/**
+ * SQL of the columns of ended keys. A column that the table lacks is null: its name then means that
+ * of the outer query.
+ * @param from what follows FROM
+ */
+export function selectEnded(from: string): string {
+  const absent = COLUMNS.filter(({ field }) => !NEEDED.includes(field)).map(
+    ({ name }) => `NULL::pg_catalog.text AS ${name}`,
+  );
+  const present = COLUMNS.map(({ name, asText }) => `${asText(name)} AS ${name}`);
+  return `SELECT ended.* FROM (SELECT ${absent.join(', ')}) AS absent CROSS JOIN LATERAL (
+    SELECT ${present.join(', ')} FROM ${from}) AS ended`;
+}
+
+/**
+ * The entity of a row of `selectEnded`. What an ended key could do no longer matters, and so a value
+ * that cannot be read is empty.
+ * @throws UnreadableValue if its id, its owner or the time of its revocation cannot be read
+ */
+export function endedKeyFromRow(row: Row): ApiKey {
+  const fields: Partial<Record<Field, unknown>> = new ApiKey();
+  for (const { field, name, read } of COLUMNS)
+    fields[field] = NEEDED.includes(field) ? read(row, name) : valueOrEmpty(row, name, read);
+  return fields as ApiKey;
+}
+
+function valueOrEmpty(row: Row, name: string, read: Column<unknown>['read']): unknown {
+  try {
+    return read(row, name);
+  } catch (error) {
+    if (error instanceof UnreadableValue) return read === text ? '' : null;
+    throw error;
+  }
+}
+
+function timeOrNull(row: Row, name: string): Date | null {
+  const time = timeOrInvalid(row, name);
+  return Number.isNaN(time.getTime()) ? null : time;
+}
+
+function timeOrInvalid(row: Row, name: string): Date {
+  return new Date(textOrNull(row, name) ?? Number.NaN);
+}
