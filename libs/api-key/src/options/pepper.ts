@@ -7,7 +7,8 @@ export type PepperSecret = string | Uint8Array;
 
 /**
  * Secrets that are stored outside the database. An attacker without them cannot use the table to
- * test a guessed key. If `unpeppered` is `refuse`, the attacker also cannot insert a key of their own.
+ * test a guessed key. If `unpeppered` is `refuse`, the attacker also cannot insert a key of their
+ * own.
  */
 export interface PepperOptions {
   /**
