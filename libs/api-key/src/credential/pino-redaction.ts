@@ -43,8 +43,8 @@ export function pinoRedaction(headerName = 'X-API-Key', ...others: readonly stri
 }
 
 /**
- * A redacted copy of the JSON form of a value. Each object is copied once, so that repeated and circular
- * references stay references, and the time is proportional to the size.
+ * A redacted copy of the JSON form of a value. Each object is copied once, so that repeated and
+ * circular references stay references, and the time is proportional to the size.
  */
 class RedactedCopy {
   private readonly copies = new Map<object, unknown>();

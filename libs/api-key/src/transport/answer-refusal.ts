@@ -6,7 +6,7 @@ import { callerOf, headerOf, requestOf, setHeaders } from './http-exchange';
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
- * Refuses a request that the trail does not know of yet: records the refusal, and sets its headers.
+ * Refuses a request that is not in the trail yet: records the refusal, and sets its headers.
  * @throws as `answer`
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
@@ -15,14 +15,14 @@ export function refuse(error: unknown, context: ExecutionContext, realm: string,
 }
 
 /**
- * Answers a refused request: sets the headers that belong to the refusal.
- * @throws the error that is given, always; a refusal in the form that the caller prefers
+ * Answers a refused request: sets the headers of the refusal.
+ * @throws the given error, always; a refusal in the form that the caller prefers
  */
 export function answer(error: unknown, context: ExecutionContext, realm: string): never {
   throw error instanceof ApiKeyRefusal ? answerTo(error, context, realm) : error;
 }
 
-/** Records a refusal in the trail, and logs why keys cannot be checked. */
+/** Records a refusal in the trail. If keys cannot be checked, also logs the cause. */
 export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail): void {
   if (!(error instanceof ApiKeyRefusal)) return;
   if (error.refused) trail.refused(error.refused, caller);
@@ -30,9 +30,10 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
 }
 
 /**
- * What a refused request is answered, in the form that its caller prefers; the headers that belong to the answer are set, `Vary` as
- * well (RFC 9110 section 12.5.5).
- * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
+ * Returns the answer to a refused request, in the form that the caller prefers. Sets the headers of
+ * the answer, including `Vary` (RFC 9110 section 12.5.5).
+ * @param refusal an `ApiKeyRefusal`, or an exception with the same body: `{ statusCode, error,
+ *   message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
   if (refusal instanceof ApiKeyRefusal) setHeaders(host, refusal.headers(realm));
