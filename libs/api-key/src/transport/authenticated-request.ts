@@ -55,8 +55,8 @@ export function attachAuthentication(request: object, found: Authentication): vo
 }
 
 /**
- * Lets all requests that inherit from a prototype read `apiKey` and `user` through the
- * prototype. Then neither is added to each request. Express sets the prototype of each request anew,
+ * Lets all requests that inherit from a prototype read `apiKey` and `user` through the prototype.
+ * Then neither property is added to each request. Express sets the prototype of each request anew,
  * and V8 then takes microseconds for each added property.
  */
 export function exposeThrough(prototype: object): void {

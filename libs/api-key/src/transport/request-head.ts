@@ -26,8 +26,8 @@ function fieldsOf(headers: object): [string, unknown][] {
 }
 
 /**
- * Splits a value into the header lines that it may contain. Adapters join the lines of a header with commas. No
- * credential contains a comma, so each comma counts as the start of another line.
+ * Splits a value into the header lines that it may contain. Adapters join the lines of a header
+ * with commas. No credential contains a comma, so each comma counts as the start of another line.
  */
 function linesOf(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(linesOf);
