@@ -17,8 +17,8 @@ export interface PinoRedaction {
 /**
  * Removes keys from each log line of `pino`, `nestjs-pino` or Fastify's logger, at any depth. The
  * values of `Authorization` and of the key header are removed, in any case, and also from lists
- * such as `rawHeaders`. In all texts, the keys that `redactApiKeys` finds are masked. Do not combine
- * this with other `redact` paths: a field that another path covers is not redacted here.
+ * such as `rawHeaders`. In all texts, the keys that `redactApiKeys` finds are masked. Do not add
+ * other `redact` paths: a field that another path covers is not redacted here.
  * @param headerName the option `headerName`
  * @param others names of more headers and fields to remove at any depth, such as `cookie` or
  *   `password`

@@ -50,7 +50,7 @@ export interface Comparison {
 
 /** What one authority gives beyond another. */
 export interface Excess {
-  /** One text for each field that goes beyond. */
+  /** One text for each field that gives more than the bound. */
   readonly problems: readonly string[];
   /** The scopes that go beyond. */
   readonly missing: readonly string[];
