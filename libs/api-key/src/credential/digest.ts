@@ -1,22 +1,23 @@
 import { createHmac, hash, type KeyObject } from 'node:crypto';
 
 /**
- * Digest of a whole raw key in hex, as the column `key_digest` holds it: its SHA-256, or with a pepper its HMAC-SHA-256 (RFC 2104)
- * under that. A slow password hash would add nothing to 256 random bits and would cost the event loop.
+ * Digest of a whole raw key in hex, as stored in column `key_digest`: SHA-256, or HMAC-SHA-256 (RFC
+ * 2104) if there is a pepper. A slow password hash would not protect 256 random bits better, and
+ * would block the event loop.
  */
 export function digestKey(key: string, pepper: KeyObject | null = null): string {
   return pepper === null ? hash('sha256', key) : createHmac('sha256', pepper).update(key).digest('hex');
 }
 
-/** What keys may be stored under. */
+/** The peppers under which keys may be stored. */
 export interface Peppers {
-  /** Newest first, 1 or more; null: the plain SHA-256. */
+  /** Newest first, at least one. null stands for plain SHA-256. */
   readonly known: readonly (KeyObject | null)[];
-  /** One that is newer than all of them, and not in use here yet. */
+  /** A pepper that is newer than all of `known`, and that this instance does not use yet. */
   readonly upcoming: KeyObject | null;
 }
 
-/** The digests that a key may be stored under. */
+/** The digests under which a key may be stored. */
 export class KeyDigests {
   private readonly newestPepper: KeyObject | null;
   private readonly others: readonly (KeyObject | null)[];
@@ -28,17 +29,20 @@ export class KeyDigests {
     this.upcoming = upcoming;
   }
 
-  /** The one that new keys are stored under. */
+  /** The digest under which new keys are stored. */
   newest(key: string): string {
     return digestKey(key, this.newestPepper);
   }
 
-  /** All others. */
+  /** All digests except the newest. */
   othersOf(key: string): readonly string[] {
     return this.others.map((pepper) => digestKey(key, pepper));
   }
 
-  /** Whether a key that is stored under another digest than the newest shall be stored under that. */
+  /**
+   * Whether a key with a digest other than the newest must be stored again under the newest. False
+   * for the digest of the upcoming pepper.
+   */
   isOld(key: string, digest: string): boolean {
     return this.upcoming === null || digest !== digestKey(key, this.upcoming);
   }

@@ -1,6 +1,9 @@
 import { isWellFormedKey } from './format';
 
-/** What a request presents: nothing, something that cannot be one credential, or one credential, not yet checked. */
+/**
+ * What a request presents. `none`: no credential. `malformed`: something that cannot be exactly one
+ * credential. `credential`: one credential, which is not checked yet.
+ */
 export type Presented =
   | { readonly kind: 'none' }
   | { readonly kind: 'malformed' }
@@ -9,11 +12,13 @@ export type Presented =
 const NONE: Presented = { kind: 'none' };
 const MALFORMED: Presented = { kind: 'malformed' };
 
-/** The scheme `Bearer` in any case, not followed by another character of an RFC 9110 §5.6.2 token. */
+/**
+ * The scheme `Bearer` in any case. The next character must not belong to an RFC 9110 §5.6.2 token.
+ */
 const BEARER_SCHEME = /^bearer(?![!#$%&'*+\-.^_`|~0-9A-Za-z])/i;
 /**
- * A Bearer credential that an adapter or proxy joined to the line of another scheme: such lines were
- * two. `@codegenie/serverless-express` 4.17.1 does so.
+ * A Bearer credential after a comma, in the line of another scheme. An adapter or proxy joined two
+ * lines into one, for example `@codegenie/serverless-express` 4.17.1.
  */
 const JOINED_BEARER = /,[ \t]*bearer[ \t]/i;
 const SCHEME_LENGTH = 'bearer'.length;
@@ -23,15 +28,17 @@ const BLANK = /^[ \t]*$/;
 const LEADING_SPACES = /^ +/;
 const WORDS = /\w+/g;
 
-/** Each is a look-up, and nobody sends more by mistake. */
+/** Limits the look-ups for one request. No client sends more keys by mistake. */
 const MAX_KEYS = 4;
 
 /**
- * The credential of a request. The Bearer credential of `Authorization` comes first, whatever it
- * holds (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read only if there
- * is none, or an empty one. Either header sent twice is malformed.
- * @param rawHeaders names and values in turn, as Node's `rawHeaders` has them: its `headers` keep
- *   only the first `Authorization` and join others, which would hide a second one
+ * The credential of a request. The Bearer credential of `Authorization` has priority, even if it is
+ * not a key (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read only if
+ * the Bearer credential is missing or empty. If either header is sent twice, the request is
+ * malformed.
+ * @param rawHeaders names and values in turn, like `rawHeaders` of Node. `headers` of Node is not
+ *   suitable: it keeps only the first `Authorization` and joins other headers, so a second one is
+ *   hidden
  * @param keyHeader name of the key header in lower case
  */
 export function extractCredential(rawHeaders: readonly string[], keyHeader: string): Presented {
@@ -53,8 +60,9 @@ export function extractCredential(rawHeaders: readonly string[], keyHeader: stri
 }
 
 /**
- * Up to 4 texts of the form of a key in the two headers, including those that authenticate nobody:
- * in a header that is sent twice, or in the key header beside a Bearer credential.
+ * Up to 4 texts in the two headers that have the form of a key. The list includes keys that are not
+ * used for authentication: keys in a header that is sent twice, and a key in the key header beside
+ * a Bearer credential.
  */
 export function keysSent(rawHeaders: readonly string[], keyHeader: string): string[] {
   const keys = new Set<string>();
@@ -67,14 +75,19 @@ export function keysSent(rawHeaders: readonly string[], keyHeader: string): stri
   return [...keys].slice(0, MAX_KEYS);
 }
 
-/** An adapter that is not Node's may give a list of values; one of them is a line. */
+/**
+ * An adapter other than Node may give a list of values. A list with one value counts as one line.
+ */
 function oneLine(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   if (value === undefined) return '';
   return Array.isArray(value) && value.length === 1 ? oneLine(value[0]) : undefined;
 }
 
-/** Names of headers are ASCII, so that those of another length need not be lowered. */
+/**
+ * Header names are ASCII, so the lower-case name has the same length. A name of another length
+ * needs no conversion.
+ */
 function isNamed(name: string, lowerCase: string): boolean {
   return name.length === lowerCase.length && name.toLowerCase() === lowerCase;
 }
@@ -87,7 +100,10 @@ function bearerCredential(authorization: string): Presented | undefined {
   return rest.startsWith(' ') ? { kind: 'credential', value: rest.replace(LEADING_SPACES, '') } : MALFORMED;
 }
 
-/** As nearly all clients write it: one space, and no blank after it. The rules below would say the same. */
+/**
+ * A fast path for the form that nearly all clients send: one space, then no blank. The general
+ * rules give the same result.
+ */
 function isPlainBearer(authorization: string): boolean {
   return authorization.startsWith(PLAIN) && authorization.charCodeAt(PLAIN.length) > SPACE;
 }

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-/** The two forms of a raw key: ours with a checksum, or the 64 hex digits that the Rails design mints. */
+/**
+ * The two forms of a raw key: `checksummed` has a checksum, `hex` has 64 hex digits as in Rails.
+ */
 export type KeyFormat = 'checksummed' | 'hex';
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -14,24 +16,30 @@ const RAILS_PREFIX_LENGTH = 8;
 const SUFFIX_LENGTH = 4;
 const MAX_PREFIX_LENGTH = 32;
 
-/** The largest multiple of 62 that fits in a byte: bytes from here on would favour the first digits. */
+/**
+ * The largest multiple of 62 that fits in a byte. Larger bytes would make the first digits more
+ * likely.
+ */
 const UNBIASED_BYTE_LIMIT = 248;
 
 const PREFIX = /^[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*$/;
 const CHECKSUMMED = /^[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*_[0-9A-Za-z]{49}$/;
 const HEX = /^[0-9a-f]{64}$/;
 
-/** No key of either form is longer, in characters. */
+/** The length of the longest key of either form, in characters. */
 export const MAX_KEY_LENGTH = MAX_PREFIX_LENGTH + 1 + TAIL_LENGTH;
 
-/** Whether a prefix is 1 to 32 letters and digits, parts joined by single `_`, beginning with a letter. */
+/**
+ * Whether a prefix has 1 to 32 letters and digits, in parts joined by a single `_`, and starts with
+ * a letter.
+ */
 export function isKeyPrefix(prefix: string): boolean {
   return prefix.length <= MAX_PREFIX_LENGTH && PREFIX.test(prefix);
 }
 
 /**
- * Mints a raw key of at least 256 random bits: `<prefix>_<43 base62><6 base62 CRC-32>`, or 64 hex digits.
- * Base62 digits are drawn by rejection, so that each is equally likely.
+ * Creates a raw key with at least 256 random bits: `<prefix>_<43 base62><6 base62 CRC-32>`, or 64
+ * hex digits. Bytes that would make some base62 digits more likely are rejected.
  */
 export function mintKey(format: KeyFormat, prefix: string): string {
   if (format === 'hex') return randomBytes(HEX_BYTES).toString('hex');
@@ -40,9 +48,9 @@ export function mintKey(format: KeyFormat, prefix: string): string {
 }
 
 /**
- * Whether a credential has the form of a key: the checksum is right, or it is 64 lower-case hex digits and
- * `hex` is accepted. The prefix is not compared with the configured one, for changing that setting
- * must not kill the keys already issued. Needs no I/O.
+ * Whether a credential has the form of a key. Either the checksum is right, or hex keys are
+ * accepted and the credential has 64 lower-case hex digits. The prefix is not compared with the
+ * configured prefix, because keys with an earlier prefix must still work. No I/O.
  */
 export function isWellFormedKey(credential: string, acceptsHex: boolean): boolean {
   if (credential.length > MAX_KEY_LENGTH) return false;
@@ -52,7 +60,10 @@ export function isWellFormedKey(credential: string, acceptsHex: boolean): boolea
   return credential.endsWith(checksum(body));
 }
 
-/** The start of a key that may be shown: the constant part and 4 random characters; of a hex key, its first 8. */
+/**
+ * The first part of a key, which may be shown: the prefix, `_` and 4 random characters. For a hex
+ * key: the first 8 characters.
+ */
 export function visiblePrefix(key: string): string {
   const underscore = key.lastIndexOf('_');
   return key.slice(0, underscore < 0 ? RAILS_PREFIX_LENGTH : underscore + 1 + VISIBLE_RANDOM_LENGTH);
@@ -64,9 +75,9 @@ export function visibleSuffix(key: string): string {
 }
 
 /**
- * A global regular expression that finds keys in text, for secret scanners: those of one prefix,
- * or of any prefix where none is given. It does not check the checksum.
- * @throws RangeError where the prefix is not one that a key can have
+ * Returns a global regular expression that finds keys in text, for secret scanners. It finds keys
+ * with the given prefix, or with any prefix if none is given. It does not check the checksum.
+ * @throws RangeError if a key cannot have this prefix
  */
 export function apiKeyPattern(prefix?: string): RegExp {
   if (prefix !== undefined && !isKeyPrefix(prefix)) throw new RangeError('apiKeyPattern: not a key prefix');

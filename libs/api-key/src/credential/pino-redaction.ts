@@ -2,21 +2,28 @@ import { redactApiKeys } from './redact';
 
 const CENSOR = '[redacted]';
 
-/** Deeper than anyone logs on purpose: the socket of a request leads to its server, and that to everything. */
+/**
+ * Deeper than any log needs. The socket of a request refers to its server, and the server refers to
+ * nearly everything.
+ */
 const MAX_DEPTH = 12;
 
-/** What `pino` takes as `redact`. */
+/** The value of the option `redact` of `pino`. */
 export interface PinoRedaction {
   readonly paths: string[];
   readonly censor: (value: unknown, path: readonly PropertyKey[]) => unknown;
 }
 
 /**
- * Has `pino`, `nestjs-pino` or Fastify's logger leave keys out of a line, wherever they are in it: the values of `Authorization` and
- * of the key header, in any case and in lists such as `rawHeaders`, and in all text what `redactApiKeys` finds. Use it as
- * `pino({ redact: pinoRedaction() })`, alone: `pino` takes a field for which there is another path away from it.
- * @param headerName as the option of that name
- * @param others more headers and fields to leave out, by name wherever they are, such as `cookie` or `password`
+ * Removes keys from each log line of `pino`, `nestjs-pino` or Fastify's logger, at any depth. The
+ * values of `Authorization` and of the key header are removed, in any case, and also from lists
+ * such as `rawHeaders`. In all texts, the keys that `redactApiKeys` finds are masked. Do not add
+ * other `redact` paths: a field that another path covers is not redacted here.
+ * @param headerName the option `headerName`
+ * @param others names of more headers and fields to remove at any depth, such as `cookie` or
+ *   `password`
+ * @example
+ * pino({ redact: pinoRedaction() })
  */
 export function pinoRedaction(headerName = 'X-API-Key', ...others: readonly string[]): PinoRedaction {
   const names = ['Authorization', headerName, ...others];
@@ -35,7 +42,10 @@ export function pinoRedaction(headerName = 'X-API-Key', ...others: readonly stri
   };
 }
 
-/** A copy of what JSON takes of a value. What is in it twice, or in itself, is so in the copy, which takes time in proportion. */
+/**
+ * A redacted copy of the JSON form of a value. Each object is copied once, so that repeated and
+ * circular references stay references, and the time is proportional to the size.
+ */
 class RedactedCopy {
   private readonly copies = new Map<object, unknown>();
 
@@ -51,7 +61,7 @@ class RedactedCopy {
     return Array.isArray(json) ? this.ofList(value, json, depth) : this.ofFields(value, json, depth);
   }
 
-  /** Of a list of headers, names and values in turn, as well. */
+  /** Copies a list. The list may be a list of headers, with names and values in turn. */
   private ofList(source: object, list: readonly unknown[], depth: number): unknown[] {
     const copy: unknown[] = [];
     this.copies.set(source, copy);

@@ -2,16 +2,21 @@ import { visiblePrefix, visibleSuffix } from './format';
 import { maskKey } from './mask';
 
 /**
- * What ends a key of ours; what stands before it may be shown, and to look for it as well would take quadratic time. Less than a
- * whole key: one that a log has cut short can be guessed unless 60 bits of it are gone. More than a UUID without its dashes.
+ * The last part of a checksummed key. The text before it may be shown, and a search for that text
+ * would take quadratic time. The pattern also matches a key that a log cut short, because such a
+ * key can be guessed unless 60 bits are missing. 33 characters are more than a UUID without dashes
+ * has.
  */
 const ENDS_CHECKSUMMED = /_[0-9A-Za-z]{33,}/g;
-/** More than a SHA-1 has, which names commits; 64 bits less than a key. */
+/**
+ * 48 digits are more than a SHA-1 has, which names commits. They are 64 bits less than a key has.
+ */
 const HEX = /[0-9A-Fa-f]{48,}/g;
 
 /**
- * Text with each key in it masked, as `acme_live_3fKd...9xQz`: of either form, also where its end is cut off, whether it is one of
- * ours or only looks like one, SHA-256 digests too. Takes time in proportion to the text, whatever is in it.
+ * Masks each key in a text, as `acme_live_3fKd...9xQz`. This includes both forms of keys, keys that
+ * are cut short, texts that only look like keys, and SHA-256 digests. The time is proportional to
+ * the length of the text, for any text.
  */
 export function redactApiKeys(text: string): string {
   return text

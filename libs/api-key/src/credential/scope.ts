@@ -3,7 +3,10 @@ const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/;
 
 const NONE: readonly string[] = [];
 
-/** What a route asks for: every scope of `all`, and of each group in `any` at least one. */
+/**
+ * The scopes that a route requires: all scopes of `all`, and at least one scope of each group in
+ * `any`.
+ */
 export interface ScopeDemand {
   readonly all: readonly string[];
   readonly any: readonly (readonly string[])[];
@@ -14,12 +17,15 @@ export function isScope(text: unknown): text is string {
   return typeof text === 'string' && SCOPE_TOKEN.test(text);
 }
 
-/** Whether a scope ends in a wildcard: `orders:*` or `*`. */
+/** Whether a scope is a wildcard: `*`, or any scope that ends in `:*`, such as `orders:*`. */
 export function isWildcard(scope: string): boolean {
   return scope === '*' || scope.endsWith(':*');
 }
 
-/** Whether one held scope grants a wanted one: `*` grants all, `orders:*` grants `orders:read`, never `orders`. */
+/**
+ * Whether a scope of a key grants a required scope. `*` grants all scopes. `orders:*` grants
+ * `orders:read`, but never `orders`.
+ */
 export function scopeGrants(held: string, wanted: string): boolean {
   if (held === wanted || held === '*') return true;
   if (!held.endsWith(':*')) return false;
@@ -27,12 +33,15 @@ export function scopeGrants(held: string, wanted: string): boolean {
   return wanted.length > stem.length && wanted.startsWith(stem);
 }
 
-/** Whether any of the held scopes grants the wanted one. */
+/** Whether at least one scope of a key grants the required scope. */
 export function holdsScope(held: readonly string[], wanted: string): boolean {
   return held.includes(wanted) || held.some((scope) => scopeGrants(scope, wanted));
 }
 
-/** The scopes that are asked for and not held: each one of `all`, and the whole of each `any` group without one. */
+/**
+ * The required scopes that a key lacks: each missing scope of `all`, and all scopes of each `any`
+ * group in which the key has none.
+ */
 export function missingScopes(held: readonly string[], demand: ScopeDemand): readonly string[] {
   if (isMet(held, demand)) return NONE;
   const needed = demand.all.filter((scope) => !holdsScope(held, scope));
@@ -45,7 +54,10 @@ function isMet(held: readonly string[], { all, any }: ScopeDemand): boolean {
   return any.length === 0 || any.every((group) => group.some((scope) => holdsScope(held, scope)));
 }
 
-/** Whether a catalogue knows a scope; a wildcard is known where it grants at least one scope of the catalogue. */
+/**
+ * Whether a catalogue contains a scope. A wildcard counts if it grants at least one scope of the
+ * catalogue.
+ */
 export function isInCatalogue(catalogue: readonly string[], scope: string): boolean {
   return catalogue.some((known) => known === scope || (isWildcard(scope) && scopeGrants(scope, known)));
 }

@@ -2,28 +2,38 @@ import type { ApiKey } from './api-key.entity';
 import { ApiKeyInputError } from './api-key.errors';
 import type { Actor } from './api-key.event';
 
-/** On whose behalf a call of the service is made: it bounds what the call sees and gives, and the trail tells it. */
+/**
+ * For whom a call of the service acts. This bounds which keys the call sees and which rights the
+ * call gives. The trail records the actor.
+ */
 export interface Acting {
-  /** Only the keys of this owner are seen: another's is "not found". */
+  /** The call sees only the keys of this owner. A key of another owner is "not found". */
   userId?: string;
-  /** The key that acts: only keys of its owner are seen, and nothing beyond it is given. */
+  /**
+   * The key that acts. The call sees only keys of the same owner, and gives no right that this key
+   * lacks.
+   */
   apiKey?: ApiKey;
   /**
-   * Scopes that the key that acts must hold when the change is made, such as `['api-keys:write']`.
+   * Scopes that the acting key must have when the change is made, such as `['api-keys:write']`.
    * Default: none.
    */
   needs?: readonly string[];
-  /** Who the trail names. Default: the key, else the owner, else the application (`system`). */
+  /**
+   * The actor that the trail records. Default: the key, else the owner, else the application
+   * (`system`).
+   */
   actor?: Actor;
   /** Address of the caller, for the trail. */
   address?: string | null;
-  /** Id of the request, for the trail; at most 128 characters are kept. */
+  /** Id of the request, for the trail. The trail stores at most 128 characters. */
   requestId?: string | null;
 }
 
 /**
- * The owner whose keys alone are seen, or null for all.
- * @throws ApiKeyInputError where an owner is named and undefined, for that must not mean all, or two owners are
+ * Returns the only owner whose keys the call sees; null: the call sees the keys of all owners.
+ * @throws ApiKeyInputError if `userId` or `apiKey` is present but undefined, because that must not
+ *   mean all owners; or if `userId` is not the owner of `apiKey`
  */
 export function ownerOf(acting: Acting): string | null {
   const { userId, apiKey } = acting;
@@ -34,7 +44,7 @@ export function ownerOf(acting: Acting): string | null {
   return apiKey?.userId ?? userId ?? null;
 }
 
-/** Who the trail names. */
+/** The actor that the trail records. */
 export function actorOf({ actor, apiKey, userId }: Acting): Actor {
   if (actor) return actor;
   if (apiKey) return { type: 'key', id: apiKey.id };

@@ -1,4 +1,4 @@
-/** The states of a key. `active` is one that works now. */
+/** The states of a key. `active`: the key works now. */
 export const API_KEY_STATES = ['active', 'expired', 'revoked'] as const;
 
 /** The state of a key. */

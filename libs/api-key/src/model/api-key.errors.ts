@@ -2,10 +2,10 @@ import { STATUS_CODES } from 'node:http';
 import { HttpException } from '@nestjs/common';
 import type { ApiKey } from './api-key.entity';
 
-/** The stable code of each refusal, the `error` field of its body. */
+/** The stable code of each refusal: the `error` field of the body. */
 export type RefusalCode = keyof typeof REFUSALS;
 
-/** Why a request was refused, for the trail; callers are told less. */
+/** The reason of a refusal, for the trail. Callers get less detail. */
 export type RefusedReason =
   | 'malformed'
   | 'unknown'
@@ -18,25 +18,30 @@ export type RefusedReason =
   | 'rate'
   | 'quota';
 
-/** What the trail is told of a refused request beside the answer. */
+/** What the trail records of a refused request, in addition to the answer. */
 export interface RefusedKey {
   readonly reason: RefusedReason;
-  /** The key, where one of ours was presented. */
+  /** The stored key that was presented; null if there is none. */
   readonly apiKey: ApiKey | null;
-  /** What was presented, as `acme_live_3fKd...9xQz`; null where it is no key. */
+  /**
+   * The presented key, masked as `acme_live_3fKd...9xQz`; null if the presented text is not a key.
+   */
   readonly masked: string | null;
 }
 
 interface RefusalRule {
   readonly status: number;
   readonly message: string;
-  /** Parameters of the `WWW-Authenticate` challenge after the realm (RFC 6750 §3); undefined: no challenge. */
+  /**
+   * Parameters of the `WWW-Authenticate` challenge after the realm (RFC 6750 §3); undefined: no
+   * challenge.
+   */
   readonly challenge?: string;
   /** Seconds for `Retry-After` (RFC 9110 §10.2.3). */
   readonly retryAfterSeconds?: number;
 }
 
-/** Every way to be refused. What was presented never appears in a message, and one answer serves every invalid key. */
+/** All refusals. No message contains the presented text. All invalid keys get the same answer. */
 const REFUSALS = {
   MISSING_API_KEY: {
     status: 401,
@@ -79,10 +84,13 @@ const REFUSALS = {
   },
 } as const satisfies Record<string, RefusalRule>;
 
-/** Proxies and clients take 4 to 16 KB of headers, all together. */
+/**
+ * Limits the scopes in a challenge, because proxies and clients accept 4 to 16 KB of headers in
+ * total.
+ */
 const MAX_CHALLENGE_SCOPES = 1024;
 
-/** The body of an answer that is no success. */
+/** The body of an error answer. */
 interface RefusalBody {
   readonly statusCode: number;
   readonly error: string;
@@ -95,18 +103,18 @@ interface RefusalDetails {
   readonly asked?: readonly string[];
   readonly cause?: unknown;
   readonly refused?: RefusedKey;
-  /** Seconds for `Retry-After`, where the refusal has no fixed one. */
+  /** Seconds for `Retry-After`, if the refusal has no fixed value. */
   readonly retryAfterSeconds?: number;
 }
 
 /**
- * A request refused by this library. Its body is `{ statusCode, error, message }`, for `INSUFFICIENT_SCOPE` with
- * `missing`, the scopes that the key lacks.
+ * A request that this library refused. The body is `{ statusCode, error, message }`. For
+ * `INSUFFICIENT_SCOPE` the body also has `missing`, the scopes that the key lacks.
  */
 export class ApiKeyRefusal extends HttpException {
   readonly #details: RefusalDetails;
 
-  /** @param isProblem whether the body is one of RFC 9457 */
+  /** @param isProblem whether the body has the form of RFC 9457 */
   constructor(
     readonly code: RefusalCode,
     details: RefusalDetails = {},
@@ -120,20 +128,26 @@ export class ApiKeyRefusal extends HttpException {
     Object.defineProperty(this, 'refused', { value: details.refused ?? null, enumerable: false });
   }
 
-  /** What the trail is told; null where no key was judged. Not enumerable, so that no log of the error tells callers' keys. */
+  /**
+   * What the trail records; null if no key was checked. The property is not enumerable, so that a
+   * log of the error does not contain keys of callers.
+   */
   declare readonly refused: RefusedKey | null;
 
   private readonly asked: readonly string[];
   private readonly retryAfterSeconds: number | undefined;
 
-  /** This refusal with a body of RFC 9457: `{ type, title, status, detail, error }`, and `missing` as above. */
+  /**
+   * Returns the same refusal with a body of RFC 9457: `{ type, title, status, detail, error }`. For
+   * `INSUFFICIENT_SCOPE` the body also has `missing`.
+   */
   toProblem(): ApiKeyRefusal {
     return new ApiKeyRefusal(this.code, this.#details, true);
   }
 
   /**
-   * The response headers that belong to this refusal. The challenge of `INSUFFICIENT_SCOPE` names the scopes that are asked for
-   * where that takes 1,024 characters at most; RFC 6750 §3 lets it go without.
+   * The response headers of this refusal. The challenge of `INSUFFICIENT_SCOPE` names the required
+   * scopes if they take at most 1,024 characters. RFC 6750 §3 allows a challenge without scopes.
    */
   headers(realm: string): Record<string, string> {
     const { challenge, retryAfterSeconds = this.retryAfterSeconds }: RefusalRule = REFUSALS[this.code];
@@ -151,20 +165,23 @@ function bodyOf(code: RefusalCode, { missing }: RefusalDetails): RefusalBody {
   return { statusCode: status, error: code, message, ...(missing && { missing }) };
 }
 
-/** RFC 9457 §4.2.1: a problem without a page of its own is `about:blank`, and its title that of its status. */
+/**
+ * RFC 9457 §4.2.1: a problem without a page of its own has the type `about:blank` and the title of
+ * its status.
+ */
 function problemOf({ statusCode: status, message, ...codes }: RefusalBody): object {
   const detail = [message].flat().join('; ');
   return { type: 'about:blank', title: STATUS_CODES[status], status, detail, ...codes };
 }
 
-/** A refusal with a body of RFC 9457 in place of `{ statusCode, error, message }`. */
+/** Gives a refusal a body of RFC 9457 instead of `{ statusCode, error, message }`. */
 export function asProblem(refusal: HttpException): HttpException {
   if (refusal instanceof ApiKeyRefusal) return refusal.toProblem();
   const { cause } = refusal;
   return new HttpException(problemOf(refusal.getResponse() as RefusalBody), refusal.getStatus(), { cause });
 }
 
-/** A change that the state of the key forbids, such as a second rotation. Nothing was changed. */
+/** The state of the key forbids the change, for example a second rotation. Nothing was changed. */
 export class ApiKeyConflictError extends Error {
   constructor(message: string) {
     super(message);
@@ -172,11 +189,11 @@ export class ApiKeyConflictError extends Error {
   }
 }
 
-/** A key was to be given more than the key that acts has. Nothing was changed. */
+/** The change would give a key more than the acting key has. Nothing was changed. */
 export class ApiKeyAuthorityError extends Error {
   /**
-   * @param problems what goes beyond the acting key, in words
-   * @param missing the scopes among it
+   * @param problems one text for each field that goes beyond the acting key
+   * @param missing the scopes that the acting key lacks
    */
   constructor(
     readonly problems: readonly string[],
@@ -187,7 +204,10 @@ export class ApiKeyAuthorityError extends Error {
   }
 }
 
-/** A call of the service that does not fit. Nothing was changed; `problems` says what to mend. */
+/**
+ * The input of a call of the service is invalid. Nothing was changed; `problems` says what to
+ * correct.
+ */
 export class ApiKeyInputError extends Error {
   constructor(readonly problems: readonly string[]) {
     super(problems.join('; '));

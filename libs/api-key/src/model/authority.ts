@@ -8,56 +8,58 @@ const LONGEST_MONTH_DAYS = 31;
 /** What a key may do and for how long. */
 export interface Authority {
   readonly scopes: readonly string[];
-  /** Null: from everywhere. */
+  /** null: from every address. */
   readonly allowedIps: readonly string[] | null;
-  /** Null: for ever. */
+  /** null: no expiry. */
   readonly expiresAt: Date | null;
-  /** Null: the default of the module. */
+  /** null: the default of the module applies. */
   readonly rateLimit: RateLimit | null;
-  /** Null: none. */
+  /** null: no quota. */
   readonly quota: Quota | null;
-  /** Limits of ancestors that apply as well; null: none. */
+  /** Limits of ancestors. They apply in addition to the own limits; null: none. */
   readonly sharedLimits: readonly SharedLimit[] | null;
 }
 
-/** A limit of keys without one of their own. */
+/** A default limit. It applies to keys without a limit of their own. */
 export interface DefaultRate extends RateLimit {
   /**
-   * Whether it does not count on every request (`skipIf`): as a bound it binds, as a limit that is
-   * given it excuses nothing.
+   * Whether some requests do not count on this limit (`skipIf`). Such a limit restricts what the
+   * acting key may give. But it does not count as a limit of the key that receives.
    */
   readonly isConditional: boolean;
 }
 
-/** Every limit of keys without one of their own. A token of providers. */
+/** All default limits. This class is an injection token. */
 export abstract class DefaultRates {
   abstract readonly rates: readonly DefaultRate[];
 }
 
 /** How two authorities are compared. */
 export interface Comparison {
-  /** What limits a key without a limit of its own; empty: nothing does. */
+  /**
+   * The default limits, which apply to a key without a limit of its own; empty: no default limit.
+   */
   readonly defaults: readonly DefaultRate[];
   /**
-   * Whether each use of what is given counts on the limits of the bound too. Then a limit need only
-   * allow no more in the long run; else it must allow no more in any window, or what was used
-   * before a change would be forgotten.
+   * Whether each use of the given authority also counts on the limits of the bound. If true, a
+   * given limit must not allow more in the long run. If false, a given limit must not allow more in
+   * any window, because the new window does not count the use before the change.
    */
   readonly isShared: boolean;
 }
 
-/** What one key gives beyond what another has. */
+/** What one authority gives beyond another. */
 export interface Excess {
-  /** In words, one a field. */
+  /** One text for each field that gives more than the bound. */
   readonly problems: readonly string[];
-  /** The scopes among it. */
+  /** The scopes that go beyond. */
   readonly missing: readonly string[];
 }
 
 /**
- * The limit of a key; null where it has none of its own.
- * @param defaultWindowSeconds of a limit without a window, or with one that is none, as a hand may
- *   write; null: it shows as it is
+ * The limit of a key; null if the key has no limit of its own.
+ * @param defaultWindowSeconds replaces a window that is missing or invalid, for example edited by
+ *   hand. null: the window is returned as it is stored
  */
 export function rateLimitOf(
   { rateLimit, rateLimitWindowSeconds }: ApiKey,
@@ -68,20 +70,24 @@ export function rateLimitOf(
   return rateLimit === null || windowSeconds === null ? null : { limit: rateLimit, windowSeconds };
 }
 
-/** The quota of a key; null where it has none. A period that is none, as a hand may write, is the longer one: it allows less. */
+/**
+ * The quota of a key; null if the key has no quota. An invalid period, for example edited by hand,
+ * becomes `month`, because the longer period allows less.
+ */
 export function quotaOf({ quota, quotaPeriod }: ApiKey): Quota | null {
   if (quota == null) return null;
   return { limit: quota, period: quotaPeriod === 'day' ? 'day' : 'month' };
 }
 
 /**
- * The limits of a key that all keys that it makes use up as well; none if it has none of its own.
+ * The own limits of a key, which the keys that it makes use up too. Empty if the key has no limits
+ * of its own.
  */
 export function ownShare({ rateLimit, quota }: Authority, bucket: string): readonly SharedLimit[] {
   return rateLimit === null && quota === null ? [] : [{ id: bucket, rateLimit, quota }];
 }
 
-/** What an authority allows beyond another one, all of its bounds judged. */
+/** What an authority allows beyond another authority. All bounds are checked. */
 export function excessOf(given: Authority, bound: Authority, comparison: Comparison): Excess {
   const missing = given.scopes.filter((scope) => !holdsScope(bound.scopes, scope));
   const problems = [
@@ -115,8 +121,8 @@ function isExpiryWithin(given: Date | null, bound: Date | null): boolean {
 }
 
 /**
- * The default binds each key by itself, so a key that has it instead of a limit of its own frees
- * what it made from that.
+ * A default limit counts each key separately. If a key exchanges its own limit for the default, the
+ * own limit no longer restricts the keys that the key made.
  */
 function areLimitsWithin(given: Authority, bound: Authority, { defaults, isShared }: Comparison): boolean {
   if (!isShared && given.rateLimit === null && bound.rateLimit !== null) return false;
@@ -131,15 +137,16 @@ function areQuotasWithin(given: Authority, bound: Authority, { isShared }: Compa
   return areWithin(quotasOf(given), quotasOf(bound), isShared ? isQuotaWithin : isQuotaWithinAnyPeriod);
 }
 
-/** Limits of one kind: those of the key itself, and those of ancestors by bucket. */
+/** Limits of one kind: the own limits of the key, and the limits of ancestors by bucket. */
 interface Limits<Limit> {
   readonly own: readonly Limit[];
   readonly shared: ReadonlyMap<string, Limit>;
 }
 
 /**
- * Each limit of the bound must hold for what is given: by its own limit, or a shared one by the
- * same in the same bucket. Another ancestor's limit excuses nothing, for it may be raised later.
+ * Each limit of the bound must hold for the given authority. An own limit of the given authority
+ * may ensure this. For a shared limit, the shared limit of the same bucket may ensure this too. The
+ * limit of another ancestor does not count, because that limit may be raised later.
  */
 function areWithin<Limit>(
   given: Limits<Limit>,
@@ -179,7 +186,7 @@ function byBucket<Limit>(
   return limits;
 }
 
-/** Neither more in one burst, nor more in the long run. */
+/** Whether a limit allows no more in one burst, and no more in the long run. */
 function isLimitWithin(given: RateLimit, bound: RateLimit): boolean {
   return given.limit <= bound.limit && given.limit * bound.windowSeconds <= bound.limit * given.windowSeconds;
 }
@@ -188,7 +195,10 @@ function isLimitWithinAnyWindow(given: RateLimit, bound: RateLimit): boolean {
   return given.limit <= bound.limit && given.windowSeconds >= bound.windowSeconds;
 }
 
-/** What a month allows may be used within a day, and what a day allows on each day of a month. */
+/**
+ * A monthly quota may be used up within one day. A daily quota may be used up on each day of a
+ * month.
+ */
 function isQuotaWithin(given: Quota, bound: Quota): boolean {
   const times = bound.period === 'month' && given.period === 'day' ? LONGEST_MONTH_DAYS : 1;
   return given.limit * times <= bound.limit;

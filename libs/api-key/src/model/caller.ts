@@ -1,6 +1,8 @@
-/** Who sent a request, and to where, for the trail. Its fields may be getters: read them by name. */
+/**
+ * Sender and route of a request, for the trail. The fields may be getters: read each field by name.
+ */
 export interface Caller {
-  /** Class and method of the handler: nothing that the caller chose. */
+  /** Class and method of the handler. The caller cannot choose this text. */
   readonly route: string;
   /** IP address; null if it is not known. */
   readonly address: string | null;

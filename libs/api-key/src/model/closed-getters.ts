@@ -1,6 +1,9 @@
 import { type InspectOptions, inspect } from 'node:util';
 
-/** An object as `util.inspect` shows it anyhow, but with its getters closed: it can be told to read them, and they give secrets. */
+/**
+ * Formats an object as `util.inspect` does by default, but never reads a getter. The caller of
+ * `util.inspect` can ask it to read getters, and these return secrets.
+ */
 export function inspectClosed(value: object, depth: number, options: InspectOptions): string {
   return inspect(value, { ...options, depth, getters: false, customInspect: false });
 }

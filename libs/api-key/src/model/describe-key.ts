@@ -3,7 +3,7 @@ import type { ApiKeyState } from './api-key-state';
 import { quotaOf, rateLimitOf } from './authority';
 import type { Quota, RateLimit } from './limits';
 
-/** A key as people may see it: never the key itself or its digest. */
+/** A key as people may see it. The description contains neither the raw key nor the digest. */
 export interface ApiKeyDescription
   extends Pick<
     ApiKey,
@@ -23,11 +23,11 @@ export interface ApiKeyDescription
   readonly state: ApiKeyState;
   readonly rateLimit: RateLimit | null;
   readonly quota: Quota | null;
-  /** The id of the key that this one was rotated from. */
+  /** Id of the key that this key replaced in a rotation. */
   readonly replaces: string | null;
 }
 
-/** Describes a key, for REST, command line and an application's own pages. */
+/** Describes a key for REST, the command line and the pages of an application. */
 export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescription {
   const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
   const { allowedIps, metadata, replacesId, ancestorIds } = apiKey;

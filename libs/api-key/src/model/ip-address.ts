@@ -19,7 +19,9 @@ export function isCidr(text: unknown): text is string {
   return typeof text === 'string' && parseCidr(text) !== null;
 }
 
-/** The list of addresses in CIDR blocks that passed `isCidr`; a bare address is a block of one. */
+/**
+ * A list of the addresses in CIDR blocks that passed `isCidr`. A single address is a block of one.
+ */
 export function addressList(cidrs: readonly string[]): BlockList {
   const list = new BlockList();
   for (const cidr of cidrs) {
@@ -29,14 +31,19 @@ export function addressList(cidrs: readonly string[]): BlockList {
   return list;
 }
 
-/** Whether a list has a socket's address; IPv4-mapped IPv6 addresses match IPv4 blocks, zones are ignored. */
+/**
+ * Whether a list contains the address of a socket. An IPv4-mapped IPv6 address matches IPv4 blocks.
+ * Zones are ignored.
+ */
 export function listHas(list: BlockList, socketAddress: string): boolean {
   const [address = ''] = socketAddress.split('%');
   const version = isIP(address);
   return version !== 0 && list.check(address, version === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** Whether all addresses of one block are in another; both passed `isCidr`. */
+/**
+ * Whether the outer block contains all addresses of the inner block. Both blocks passed `isCidr`.
+ */
 export function isCidrWithin(inner: string, outer: string): boolean {
   const [within, around] = [parseCidr(inner), parseCidr(outer)];
   if (!within || !around || within.family !== around.family || within.bits < around.bits) return false;

@@ -1,6 +1,6 @@
-/** No limit and no quota allows more, and no request costs more. */
+/** The largest rate limit, the largest quota and the largest fixed cost of a request. */
 export const MAX_LIMIT = 1_000_000_000;
-/** No window is longer: 366 days. */
+/** The longest window: 366 days. */
 export const MAX_WINDOW_SECONDS = 31_622_400;
 
 /** How many requests a window allows. */
@@ -14,21 +14,21 @@ export interface RateLimit {
 /** A calendar period of UTC. */
 export type QuotaPeriod = 'day' | 'month';
 
-/** How much may be used in a calendar period. */
+/** How much a key may use in a calendar period. */
 export interface Quota {
-  /** 1 to 1,000,000,000; a request uses its cost, 1 unless its route says otherwise. */
+  /** 1 to 1,000,000,000. A request uses its cost: 1, unless its route sets another cost. */
   readonly limit: number;
   readonly period: QuotaPeriod;
 }
 
 /**
- * The limits of one ancestor, which all keys that it made use up together with it. At least one of
- * the two is set.
+ * The limits of one ancestor. The ancestor and all keys that it made use up these limits together.
+ * At least one of `rateLimit` and `quota` is set.
  */
 export interface SharedLimit {
   /**
-   * The key in whose buckets its use is counted: the ancestor, or the first of the keys that it was
-   * rotated from.
+   * Id of the bucket that counts the use. This is the id of the ancestor. If the ancestor is the
+   * result of rotations, this is the id of the first key of these rotations.
    */
   readonly id: string;
   readonly rateLimit: RateLimit | null;
@@ -36,8 +36,8 @@ export interface SharedLimit {
 }
 
 /**
- * What stands for a limit that cannot be read, as a hand may write: it allows nothing, for what it
- * allowed is unknown.
+ * Replaces a limit that cannot be read, for example a limit that was edited by hand. It allows
+ * nothing, because the intended limit is unknown.
  */
 const NOTHING: SharedLimit = {
   id: '0',
@@ -45,7 +45,7 @@ const NOTHING: SharedLimit = {
   quota: { limit: 0, period: 'month' },
 };
 
-/** The shared limits of a row; NULL is none. */
+/** The shared limits of a row; null if the column is NULL. */
 export function sharedLimitsOrNone(value: unknown): SharedLimit[] | null {
   if (value === null || value === undefined) return null;
   return Array.isArray(value) ? value.map((limit) => (isSharedLimit(limit) ? limit : NOTHING)) : [NOTHING];
@@ -60,14 +60,16 @@ function isSharedLimit(value: unknown): value is SharedLimit {
   );
 }
 
-/** Whether a value is a rate limit in its bounds, and has no other field. */
+/**
+ * Whether a value is a valid rate limit: each field is within its bounds, and no field is extra.
+ */
 export function isRateLimit(value: unknown): value is RateLimit {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, windowSeconds } = value as Partial<RateLimit>;
   return isWhole(limit, MAX_LIMIT) && isWhole(windowSeconds, MAX_WINDOW_SECONDS);
 }
 
-/** Whether a value is a quota in its bounds, and has no other field. */
+/** Whether a value is a valid quota: each field is within its bounds, and no field is extra. */
 export function isQuota(value: unknown): value is Quota {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
   const { limit, period } = value as Partial<Quota>;

@@ -2,19 +2,19 @@ import type { ApiKey } from './api-key.entity';
 import { type Authority, ownShare } from './authority';
 import { type SharedLimit } from './limits';
 
-/** No key has more ancestors on record. */
+/** The largest number of ancestors that a key records. */
 export const MAX_ANCESTORS = 32;
 
 /**
- * No key that another key makes or rotates shares more limits: each request would count on all of
- * them.
+ * The largest number of limits that a key shares if another key makes or rotates the key. Each
+ * request would count on all of these limits.
  */
 export const MAX_SHARED_LIMITS = 32;
 
-/** What a key is to its descendants. */
+/** The fields of a key that its descendants need. */
 export type Ancestor = Pick<ApiKey, 'id' | 'ancestorIds'>;
 
-/** Where a new key comes from, as its row says it. */
+/** The origin of a new key, in the form of its columns. */
 export interface Lineage {
   /** Oldest first. */
   readonly ancestorIds: readonly string[];
@@ -22,23 +22,23 @@ export interface Lineage {
   readonly bucketId: string | null;
 }
 
-/** That of a key that no key made. */
+/** The lineage of a key that no other key made. */
 export const NO_LINEAGE: Lineage = { ancestorIds: [], sharedLimits: null, bucketId: null };
 
 /**
- * The keys whose making led to a new key: of each parent its ancestors and itself, oldest first,
- * each once.
+ * The ancestors of a new key: for each parent, the ancestors of the parent and the parent itself.
+ * Oldest first, without duplicates.
  */
 export function ancestorsOf(parents: readonly Ancestor[]): string[] {
   return [...new Set(parents.flatMap(({ id, ancestorIds }) => [...ancestorIds, id]))];
 }
 
 /**
- * The ancestors of a new key, at most 32: others than its parents leave the list, the oldest first.
- * Those that have ended or were rotated leave it before others, which do so only if `mustFit`. A
- * revocation still finds what one of them made through the keys between.
- * @param ended ids of ancestors that are revoked, expired, rotated or gone
- * @returns null if too many of them are live
+ * Reduces the ancestors of a new key to at most 32. Parents always stay. Ended ancestors are
+ * removed first. Live ancestors are removed only if `mustFit`. In both groups the oldest is removed
+ * first. A revocation still finds the keys that a removed ancestor made, through the keys between.
+ * @param ended ids of ancestors that are revoked, expired, rotated or deleted
+ * @returns null if too many ancestors are live
  */
 export function fitAncestors(
   parents: readonly Ancestor[],
@@ -60,17 +60,19 @@ function withoutOldest(ids: readonly string[], mayGo: (id: string) => boolean): 
   return kept;
 }
 
-/** The bucket that the own limits of a key count in. */
+/** Id of the bucket that counts the own limits of a key. */
 export function bucketOf({ id, bucketId }: Pick<ApiKey, 'id' | 'bucketId'>): string {
   return bucketId ?? id;
 }
 
-/** The limits that a key hands on to the keys that it makes: those that it shares, and its own. */
+/**
+ * The limits that a key passes on to the keys that it makes: its shared limits and its own limits.
+ */
 export function shareOf(authority: Authority, bucket: string): readonly SharedLimit[] {
   return [...(authority.sharedLimits ?? []), ...ownShare(authority, bucket)];
 }
 
-/** Whether each use of a key counts on all of these limits too, in buckets that are not its own. */
+/** Whether each use of a key also counts on all of these limits, in the buckets of other keys. */
 export function countsOn(
   { sharedLimits }: Pick<ApiKey, 'sharedLimits'>,
   shares: readonly SharedLimit[],
@@ -85,7 +87,9 @@ export function countsOn(
   );
 }
 
-/** One limit a bucket, without that of the key itself; null: none. */
+/**
+ * Keeps one limit for each bucket, without the bucket of the key itself; null: no limit is left.
+ */
 export function mergeShares(
   shares: readonly SharedLimit[],
   ownBucket: string | null,

@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache';
 
 /**
- * Values by key, of which the least recently used goes where there are too many. Which was used last matters only to a cache that
- * is full: until then a value costs no more to read than of a `Map`.
+ * A cache that evicts the least recently used value when there are too many values. `recall` counts
+ * as a use only while the cache is full. Until then a read costs no more than a read of a `Map`.
  */
 export class RecallCache<Value extends object> {
   private readonly values = new Map<string, Value>();
   private readonly lru: LRUCache<string, Value>;
 
-  /** @param dropped told of each value that goes, for whatever reason */
+  /** @param dropped called with each value that leaves the cache, for any reason */
   constructor(
     private readonly max: number,
     dropped: (value: Value, key: string) => void = () => {},
@@ -36,12 +36,14 @@ export class RecallCache<Value extends object> {
     return this.values.has(key);
   }
 
-  /** The keys that were used longest ago, as far as that is known. */
+  /**
+   * The keys, least recently used first. Reads before the cache was full do not change this order.
+   */
   oldest(): Iterable<string> {
     return this.lru.rkeys();
   }
 
-  /** Counts as a use, also where there is room. */
+  /** Counts as a use of the value, even if the cache is not full. */
   touch(key: string): void {
     this.lru.get(key);
   }

@@ -1,6 +1,6 @@
 /**
- * The scopes of an application as types. Empty here; an application fills it, and then `@Scopes` and
- * `create` accept no other scope at compile time:
+ * The scopes of an application as types. This interface is empty. An application adds its scopes.
+ * Then `@Scopes` and `create` accept no other scope at compile time:
  *
  * ```ts
  * declare module 'nestjs-api-key' {
@@ -8,15 +8,21 @@
  * }
  * ```
  */
-// biome-ignore lint/suspicious/noEmptyInterface: applications add their scopes to it by declaration merging, which only an interface allows
+// biome-ignore lint/suspicious/noEmptyInterface: only an interface allows declaration merging
 export interface ScopeCatalogue {}
 
-/** A scope that a route may ask for: one of the catalogue's, or any text where no catalogue is declared. */
+/**
+ * A scope that a route may require: a scope of the catalogue, or any text if no catalogue is
+ * declared.
+ */
 export type Scope = [keyof ScopeCatalogue] extends [never] ? string : keyof ScopeCatalogue & string;
 
 type Stems<S extends string> = S extends `${infer Head}:${infer Rest}`
   ? Head | `${Head}:${Stems<Rest>}`
   : never;
 
-/** A scope that a key may hold: one of the catalogue's, or a wildcard over some of them. */
+/**
+ * A scope that a key may have: a scope of the catalogue, or a wildcard over some of these scopes.
+ * If no catalogue is declared, any text.
+ */
 export type HeldScope = [keyof ScopeCatalogue] extends [never] ? string : Scope | '*' | `${Stems<Scope>}:*`;

@@ -47,29 +47,30 @@ import { checkUsage, type ResolvedUsageOptions, resolveUsage, type UsageOptions 
  */
 export interface ApiKeyOptions {
   /**
-   * Constant start of new keys: 1 to 32 letters and digits, parts joined by `_`. Default `key`.
+   * First part of each new key: 1 to 32 letters and digits, in parts joined by `_`. Default `key`.
    */
   prefix?: string;
   /**
-   * Form of new keys. `checksummed` accepts that form only, so that a mistyped key is refused without
-   * I/O. `hex` creates keys in the Rails form, 64 hex digits, and accepts both.
-   * Default `checksummed`.
+   * Form of new keys. `checksummed` accepts only keys of this form, so that a mistyped key is
+   * refused without I/O. `hex` creates keys in the Rails form, 64 hex digits, and accepts both
+   * forms. Default `checksummed`.
    */
   format?: KeyFormat;
   /**
-   * Each scope and what it allows. With it, any other scope on a route or a key is an error.
-   * Default: none.
+   * Each scope with a text that says what it allows. If this option is set, any other scope on a
+   * route or a key is an error. Default: none.
    */
   scopes?: Readonly<Record<Scope, string>>;
   /**
-   * Turns the owner of a key into `request.user`. null, or anything else that is falsy, refuses the
-   * key. An error that is not an `HttpException` answers 503. Default: `{ id: userId }`.
+   * Returns the value of `request.user` for the owner of a key. If the value is falsy, the key is
+   * refused. If the function throws an error that is not an `HttpException`, the answer is 503.
+   * Default: `{ id: userId }`.
    */
   loadUser?: (userId: string) => unknown;
   /**
-   * Whether every route must say who may use it. `true` stops the boot if a route has neither
-   * `@Scopes`, `@AnyScope` nor `@Public` and no guard. `scopes` stops it also if a route has a guard
-   * and nothing else. Default false.
+   * Whether each route must declare who may use it. `true` stops the boot if a route has none of
+   * `@Scopes`, `@AnyScope`, `@Public` and a guard. `scopes` stops the boot if a route has none of
+   * `@Scopes`, `@AnyScope` and `@Public`, even if it has a guard. Default false.
    */
   strict?: boolean | 'scopes';
   /**
@@ -77,25 +78,25 @@ export interface ApiKeyOptions {
    */
   realm?: string;
   /**
-   * Header whose key is read if there is no Bearer credential, or an empty one. Default
-   * `X-API-Key`.
+   * Name of the key header. It is read only if there is no Bearer credential, or an empty one.
+   * Default `X-API-Key`.
    */
   headerName?: string;
-  /** From where plaintext HTTP is accepted. */
+  /** Which requests may use plaintext HTTP. */
   https?: HttpsOptions;
   /** How keys and users are cached and looked up. */
   cache?: CacheOptions;
-  /** What is written about uses of keys. */
+  /** What is written about the use of keys. */
   usage?: UsageOptions;
-  /** Where events go, and how many may wait. */
+  /** Where events are sent, and how many may wait. */
   audit?: AuditOptions;
   /** How `ApiKeyThrottlerGuard` counts the limits of keys. */
   rateLimit?: RateLimitOptions;
-  /** From how many failed look-ups on those of one address are batched. */
+  /** When the look-ups of an address with many failed look-ups are batched. */
   failedAttempts?: FailedAttemptsOptions;
   /**
-   * Secrets under which keys are stored, kept outside of the database. Default: none, keys are stored
-   * as their SHA-256.
+   * Peppers: secrets outside the database, which are part of each stored digest. Default: none.
+   * Then keys are stored as their SHA-256.
    */
   pepper?: PepperOptions | null;
 }
@@ -103,13 +104,13 @@ export interface ApiKeyOptions {
 /** `ApiKeyOptions` with `dataSource`, which is needed before the other options are computed. */
 export interface ApiKeyRootOptions extends ApiKeyOptions {
   /**
-   * The TypeORM data source of the keys: an instance, or the name it has in `TypeOrmModule`.
-   * Default: the unnamed one.
+   * The TypeORM data source of the keys: an instance, or its name in `TypeOrmModule`. Default: the
+   * unnamed data source.
    */
   dataSource?: DataSource | string;
 }
 
-/** What stands at the top level. */
+/** The options at the top level, which have no section. */
 type PlainOptions = Pick<ApiKeyOptions, 'prefix' | 'format' | 'loadUser' | 'strict' | 'realm' | 'headerName'>;
 
 /** The options after defaults and checks, frozen, with their sections. */
@@ -165,8 +166,8 @@ const CHECKS: Checks<ApiKeyOptions> = {
 };
 
 /**
- * Fills in defaults field by field, checks, and freezes.
- * @throws Error that names every wrong option and what it must be, without its value
+ * Fills in the defaults field by field, checks the options and freezes them.
+ * @throws Error that names each invalid option and the values it accepts, without the given value
  */
 export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
   if (!isPlainObject(options)) throw new Error('ApiKeyModule: the options must be a plain object');
@@ -186,7 +187,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
   });
 }
 
-/** The scopes that may be given; null: any. */
+/** The scopes that may be used; null: any scope. */
 export function catalogueOf({ scopes }: Pick<ResolvedApiKeyOptions, 'scopes'>): readonly string[] | null {
   return scopes && Object.keys(scopes);
 }

@@ -18,21 +18,26 @@ export interface ApiKeyOptionsFactory {
   createApiKeyOptions(): ApiKeyOptions | Promise<ApiKeyOptions>;
 }
 
-/** Options of `ApiKeyModule.forRootAsync`: `dataSource` at once, the others from one of the three. */
+/**
+ * Options of `ApiKeyModule.forRootAsync`. `dataSource` is set here. Exactly one of `useFactory`,
+ * `useClass` and `useExisting` computes the other options.
+ */
 export interface ApiKeyAsyncOptions
   extends Pick<ModuleMetadata, 'imports'>,
     Pick<ApiKeyRootOptions, 'dataSource'> {
-  /** What the factory is given, in order. */
+  /** The providers that `useFactory` gets as arguments, in this order. */
   inject?: (InjectionToken | OptionalFactoryDependency)[];
-  /** Computes the options; with `inject`, `loadUser` can use any provider of `imports`. */
+  /** Computes the options. With `inject`, `loadUser` can use any provider of `imports`. */
   useFactory?: FactoryProvider<ApiKeyOptions>['useFactory'];
-  /** Is instantiated here, with providers of `imports`, and computes the options. */
+  /**
+   * A class that computes the options. Nest creates an instance here, with the providers of
+   * `imports`.
+   */
   useClass?: Type<ApiKeyOptionsFactory>;
   /** A provider of `imports` that computes the options. */
   useExisting?: InjectionToken<ApiKeyOptionsFactory>;
 }
 
-/** The providers of the options. */
 export function optionsProviders({
   inject = [],
   useFactory,

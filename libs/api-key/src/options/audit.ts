@@ -1,29 +1,32 @@
 import type { ApiKeyEventSink } from '../model/api-key.event';
 import { milliseconds, rule, section, wholeNumber, withDefaults } from './checks';
 
-/** Where events of requests go: the table, Nest's logger, nowhere, or a sink of the application. */
+/**
+ * Where events of requests are sent: the table, Nest's logger, nowhere, or a sink of the
+ * application.
+ */
 export type EventTarget = 'table' | 'log' | 'off' | ApiKeyEventSink;
 
-/** Where events go. Each field that is omitted keeps its default. */
+/** Where events are sent. Each field that is omitted keeps its default. */
 export interface AuditOptions {
   /**
-   * Refused requests whose key was judged. `table` writes them in batches, off the request's path;
-   * `log` warns. Default `table`.
+   * Target of the events of refused requests whose key was checked. `table` writes the events in
+   * batches, outside of the requests. `log` logs them at level warn. Default `table`.
    */
   refused?: EventTarget;
-  /** Accepted requests. `log` logs at level debug. Default `log`. */
+  /** Target of the events of accepted requests. `log` logs them at level debug. Default `log`. */
   accepted?: EventTarget;
   /**
-   * A sink of the application for changes of keys. The table gets them anyway, in the transaction of
-   * the change. Default null.
+   * A sink of the application for events of changes. The table also stores these events, in the
+   * transaction of the change. Default null.
    */
   changes?: ApiKeyEventSink | null;
   /**
-   * How many events of requests may wait to be written, 1 to 1,000,000. More are dropped and counted.
-   * Default 1,000.
+   * How many events of requests may wait to be written, 1 to 1,000,000. Further events are dropped
+   * and counted. Default 1,000.
    */
   queueSize?: number;
-  /** Milliseconds between two writes of those events, 10 to 3,600,000. Default 1,000. */
+  /** Milliseconds between two writes of these events, 10 to 3,600,000. Default 1,000. */
   flushIntervalMs?: number;
 }
 

@@ -3,13 +3,13 @@ import { type Check, type Checks, milliseconds, section, wholeNumber, withDefaul
 /** How keys and users are cached and looked up. Each field that is omitted keeps its default. */
 export interface CacheOptions {
   /**
-   * How many keys are cached, and as many digests that belong to no key, 0 to 10,000,000.
-   * 0: each request asks the database. Default 10,000.
+   * How many keys are cached, 0 to 10,000,000. The same number of digests without a key is also
+   * cached. 0: each request makes a look-up in the database. Default 10,000.
    */
   size?: number;
   /**
-   * Milliseconds that an instance which no longer hears of revocations still trusts its cache,
-   * 500 to 60,000. `revoke` with `everywhere` waits as long. Default 2,000.
+   * How many milliseconds an instance trusts its cache if it no longer receives revocations, 500 to
+   * 60,000. `revoke` with `everywhere` waits at least this long. Default 2,000.
    */
   leaseMs?: number;
   /**
@@ -18,28 +18,29 @@ export interface CacheOptions {
    */
   heartbeatMs?: number;
   /**
-   * Milliseconds that cached keys are served while the database is away, 0 to 86,400,000.
-   * It widens the lease. Default 0.
+   * How many milliseconds cached keys are accepted while the database is unavailable, 0 to
+   * 86,400,000. This value extends the lease. Default 0.
    */
   serveCachedForMs?: number;
   /**
-   * Milliseconds that a cached key is trusted if no revocation feed can listen, as behind a pooler in
-   * transaction mode, 0 to 60,000. A revoked key may be accepted for as long. Default 0: not at all.
+   * How many milliseconds a cached key is trusted if the revocation feed cannot listen, for example
+   * behind a pooler in transaction mode, 0 to 60,000. A revoked key may be accepted for this time.
+   * Default 0: nothing is cached then.
    */
   staleForMs?: number;
   /**
-   * Milliseconds that the result of `loadUser` is cached, 0 to 60,000. 0: it is called each time.
-   * All requests of an owner share the object: do not change it. Default: `leaseMs`.
+   * How many milliseconds the result of `loadUser` is cached, 0 to 60,000. 0: each request calls
+   * `loadUser`. All requests of an owner share the object, so do not change it. Default: `leaseMs`.
    */
   userCacheMs?: number;
   /**
-   * Milliseconds after which a request whose key is looked up, or whose user is loaded, is answered
-   * with 503, 10 to 60,000. Default 200.
+   * Deadline in milliseconds for the look-up of a key, and for `loadUser`, 10 to 60,000. After the
+   * deadline the answer is 503. Default 200.
    */
   lookUpTimeoutMs?: number;
   /**
-   * How many look-ups of keys may run at once, and as many calls of `loadUser`, 1 to 100,000.
-   * More are answered with 503 at once. Default 500.
+   * How many look-ups of keys may run at the same time, 1 to 100,000. The same number of calls of
+   * `loadUser` may run. If there are more, the answer is 503 at once. Default 500.
    */
   maxLookUps?: number;
 }
@@ -83,7 +84,7 @@ export function resolveCache(given?: CacheOptions): ResolvedCacheOptions {
   return withDefaults({ ...DEFAULTS, userCacheMs }, given);
 }
 
-/** A lease in which only one heartbeat fits would end with each heartbeat that is late. */
+/** If only one heartbeat fits in a lease, each late heartbeat would end the lease. */
 function isHeartbeatTooSlow({
   leaseMs = DEFAULTS.leaseMs,
   heartbeatMs = DEFAULTS.heartbeatMs,

@@ -3,17 +3,20 @@ import { isCidr } from '../model/ip-address';
 /** Returns what is wrong with the value of an option, one sentence each, without the value. */
 export type Check = (value: unknown, name: string) => readonly string[];
 
-/** One check a field. */
+/** One check for each field. */
 export type Checks<Fields> = Readonly<Record<keyof Fields, Check>>;
 
-/** Checks one value. @param wanted what it must be, for the message */
+/**
+ * Checks one value.
+ * @param wanted the accepted values, for the message
+ */
 export function rule(fits: (value: unknown) => boolean, wanted: string): Check {
   return (value, name) => (fits(value) ? [] : [`option "${name}" must be ${wanted}`]);
 }
 
 export const trueOrFalse = rule((value) => typeof value === 'boolean', 'true or false');
 
-/** Two words or more. */
+/** At least two words. */
 export function oneOf(...words: readonly string[]): Check {
   const quoted = words.map((word) => `"${word}"`);
   return rule(
@@ -55,7 +58,10 @@ export function section<Fields>(checks: Checks<Fields>): Check {
   };
 }
 
-/** Undefined is the default. @param name one that `checks` has */
+/**
+ * undefined means the default.
+ * @param name a field of `checks`
+ */
 export function problemsOf(
   checks: Checks<object>,
   name: string,
@@ -70,7 +76,7 @@ export function unknownOption(path: string, which: string, names: readonly strin
   return `there is no option "${path}"; ${which} are ${names.join(', ')}`;
 }
 
-/** The fields of a section that were given, the defaults of the others; frozen. */
+/** The given fields of a section, with defaults for the other fields; frozen. */
 export function withDefaults<Fields extends object>(
   defaults: Required<Fields>,
   given: Fields = {} as Fields,
@@ -86,7 +92,7 @@ export function isWhole(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
 }
 
-/** Not an instance of a class: what it inherits would be overlooked. */
+/** Refuses instances of classes, because their inherited fields would be ignored. */
 export function isPlainObject(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -1,21 +1,21 @@
 import { section, wholeNumber, wholeNumberOrNull, withDefaults } from './checks';
 
 /**
- * From how many failed look-ups on those of one address are batched. Each field that is omitted
+ * When the look-ups of an address with many failed look-ups are batched. Each field that is omitted
  * keeps its default.
  */
 export interface FailedAttemptsOptions {
   /**
-   * Look-ups of refused keys in a window, 1 to 1,000,000. After as many, the look-ups of the same
-   * address (IPv6: the same /64) are sent every 50 ms, in one statement. null: never. No key is
-   * blocked by it. Default 100.
+   * Failed look-ups of an address in a window, 1 to 1,000,000. Once an address (IPv6: its /64)
+   * reaches this number, its look-ups are sent every 50 ms, in one statement. No key is blocked.
+   * null: look-ups are never batched. Default 100.
    */
   limit?: number | null;
-  /** Seconds of that window, 1 to 86,400. Default 60. */
+  /** Length of the window in seconds, 1 to 86,400. Default 60. */
   windowSeconds?: number;
   /**
-   * Addresses that are counted, 1 to 1,000,000. Beyond that, the count of the address whose last
-   * attempt is longest ago starts anew. Default 10,000.
+   * How many addresses are counted, 1 to 1,000,000. If there are more, the address with the oldest
+   * last attempt is dropped and its count restarts at 0. Default 10,000.
    */
   maxAddresses?: number;
 }

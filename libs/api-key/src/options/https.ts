@@ -1,28 +1,34 @@
 import { cidrBlocks, oneOf, section, trueOrFalse, withDefaults } from './checks';
 
-/** From where plaintext HTTP is accepted. Each field that is omitted keeps its default. */
+/** Which requests may use plaintext HTTP. Each field that is omitted keeps its default. */
 export interface HttpsOptions {
   /**
-   * CIDR blocks of the proxies whose `X-Forwarded-Proto` says whether the client came by HTTPS.
-   * Never `true` or a number of hops. Default: none.
+   * CIDR blocks of the proxies that are trusted to send `X-Forwarded-Proto`, the protocol of the
+   * client. `true` and a number of hops are not accepted. Default: none.
    */
   trustProxy?: readonly string[];
   /** CIDR blocks from which plaintext is accepted, such as a container bridge. Default: none. */
   allowInsecureHttpFrom?: readonly string[];
   /**
-   * Whether plaintext is accepted from everywhere. Anyone on the network can then read the keys, and
-   * each start logs a warning. For networks that something else encrypts. Default false.
+   * Whether plaintext is accepted from every address. Anyone on the network can then read the keys,
+   * and each start logs a warning. Use this option only if something else encrypts the network.
+   * Default false.
    */
   allowInsecureHttp?: boolean;
   /**
-   * What happens to a key that was sent in plaintext and refused. `refuse` does not look at it.
-   * `revoke` ends it, at most four keys a request, because whoever listened has it now.
-   * It ends keys only if the protocol is certain: a peer in `trustProxy` said `http`, or another
-   * machine, which is not in it, sent no trace of a proxy.
+   * What happens to a key that was sent in plaintext and refused. `refuse` does not read the key.
+   * `revoke` revokes the key, because anyone who listens on the network can have it. At most four
+   * keys per request are revoked.
+   * `revoke` acts only if the protocol is certain. Either a peer in `trustProxy` sent the protocol
+   * `http`, or the peer is another machine outside `trustProxy` and the request has no proxy
+   * header.
    * Before using `revoke`, list every TLS-terminating proxy in `trustProxy`. Default `refuse`.
    */
   onPlaintextKey?: 'refuse' | 'revoke';
-  /** Whether plaintext from this machine, with no trace of a proxy, is accepted. Default true. */
+  /**
+   * Whether plaintext from this machine is accepted if the request has no proxy header. Default
+   * true.
+   */
   loopbackException?: boolean;
 }
 

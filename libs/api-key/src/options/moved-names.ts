@@ -1,4 +1,4 @@
-/** Where options that once stood at the top level are now. */
+/** The new names of options that were at the top level in the past. */
 const MOVED: Readonly<Record<string, string>> = {
   trustProxy: 'https.trustProxy',
   allowInsecureHttpFrom: 'https.allowInsecureHttpFrom',
@@ -18,7 +18,7 @@ const MOVED: Readonly<Record<string, string>> = {
   usageIntervalMs: 'usage.intervalMs',
 };
 
-/** The new name of an option, if the old one was given. */
+/** The new name of an option, if the given name is an old one. */
 export function newNameOf(name: string, value: unknown): string | undefined {
   if (name === 'usage' && typeof value === 'boolean') return 'usage.requests';
   return Object.hasOwn(MOVED, name) ? MOVED[name] : undefined;

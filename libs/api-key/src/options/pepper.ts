@@ -6,35 +6,39 @@ import { type Check, isWhole, oneOf, rule, section, trueOrFalse } from './checks
 export type PepperSecret = string | Uint8Array;
 
 /**
- * Secrets that are kept outside of the database. Without them, its table neither tests a guessed key
- * nor takes a key of an attacker's own.
+ * Secrets that are stored outside the database. An attacker without them cannot use the table to
+ * test a guessed key. If `unpeppered` is `refuse`, the attacker also cannot insert a key of their
+ * own.
  */
 export interface PepperOptions {
   /**
-   * Newest first, up to 10. Keys are stored as HMAC-SHA-256 under the first. Keys under another one
-   * still work, and are rewritten when they are used.
+   * Newest first, at most 10. Keys are stored as HMAC-SHA-256 under the first secret. Keys under
+   * another secret still work, and are stored under the first one when they are used.
    */
   secrets: readonly PepperSecret[];
   /**
-   * The next secret, for a rolling deployment: keys that other instances store under it work here
-   * and are not rewritten. Once each instance has it, move it to the front of `secrets`.
-   * Default: none.
+   * The next secret, for a rolling deployment. Keys that other instances stored under it work here
+   * and are not rewritten. Once each instance has it, move it to the front of `secrets`. Default:
+   * none.
    */
   upcoming?: PepperSecret | null;
   /**
-   * What happens to keys that are stored without a pepper, from before there was one. `adopt`: they
-   * work, and are rewritten when they are used. `refuse`: they no longer work, so that nobody can
-   * write one into the table. Default `adopt`.
+   * What happens to keys that were stored without a pepper. `adopt`: the keys work, and are stored
+   * under the first secret when they are used. `refuse`: the keys do not work, so that nobody can
+   * insert such a key into the table. Default `adopt`.
    */
   unpeppered?: 'adopt' | 'refuse';
   /**
-   * For a table that a Rails app shares, whose boot stops without it: true accepts that the Rails app
-   * can no longer check keys made or used here, because it knows no pepper. Default false.
+   * Needed if a Rails app uses the same table: the boot stops unless this option is true. True
+   * accepts that the Rails app can no longer check keys that are created or used here, because it
+   * has no pepper. Default false.
    */
   lockOutRails?: boolean;
 }
 
-/** The option `pepper` after defaults and checks. A `KeyObject` shows its secret in no log. */
+/**
+ * The option `pepper` after defaults and checks. A log of a `KeyObject` does not show the secret.
+ */
 export interface Pepper extends Peppers {
   readonly refusesUnpeppered: boolean;
   readonly lockOutRails: boolean;
@@ -68,7 +72,7 @@ export const checkPepper: Check = (value, name) => {
   return problems.length > 0 ? problems : checkTogether(value, name);
 };
 
-/** What keys are stored under if there is no pepper. */
+/** How keys are stored if there is no pepper. */
 export const UNPEPPERED: Peppers = Object.freeze({ known: Object.freeze([null]), upcoming: null });
 
 export function resolvePepper(options: PepperOptions | null): Pepper | null {
@@ -84,7 +88,7 @@ export function resolvePepper(options: PepperOptions | null): Pepper | null {
   });
 }
 
-/** Whether fields that fit alone make sense together. */
+/** Whether fields that are valid one by one are valid together. */
 function isConsistent({ secrets, upcoming, unpeppered }: Partial<PepperOptions>): boolean {
   if (!secrets || (secrets.length === 0 && unpeppered === 'refuse')) return false;
   const all = [...secrets, ...(upcoming == null ? [] : [upcoming])].map((secret) =>

@@ -14,44 +14,46 @@ import {
 /** How the limits of keys are counted. Each field that is omitted keeps its default. */
 export interface RateLimitOptions {
   /**
-   * Requests in a window of a key without a limit of its own, 1 to 1,000,000,000. null: no limit.
+   * Requests in a window, for a key without a limit of its own, 1 to 1,000,000,000. null: no limit.
    * Default null.
    */
   limit?: number | null;
-  /** Seconds of that window, 1 to 31,622,400 (366 days). Default 60. */
+  /** Length of the window in seconds, 1 to 31,622,400 (366 days). Default 60. */
   windowSeconds?: number;
   /**
-   * Where hits are counted: `memory` of this instance, `postgres` beside the keys, or a
-   * `ThrottlerStorage`, such as `new RedisThrottlerStorage(client)`. Default: the storage that
-   * `ThrottlerModule` was given, else `memory`.
+   * Where requests are counted. `memory`: in the memory of this instance. `postgres`: in the
+   * database of the keys. Or a `ThrottlerStorage`, such as `new RedisThrottlerStorage(client)`.
+   * Default: the storage of `ThrottlerModule` if it has one, else `memory`.
    */
   storage?: 'memory' | 'postgres' | ThrottlerStorage | null;
   /**
-   * What happens while the storage fails: `local` counts in memory of this instance, `open` limits
-   * nothing, `refuse` answers 503. Default `local`.
+   * What happens while the storage fails. `local`: requests are counted in the memory of this
+   * instance. `open`: requests are not limited. `refuse`: the answer is 503. Default `local`.
    */
   onStorageFailure?: StorageFailurePolicy;
   /**
-   * What happens to keys with a quota while PostgreSQL does not count it: `refuse` answers 503,
-   * `local` counts in memory of this instance, `open` limits nothing. Default `refuse`.
+   * What happens to keys with a quota while PostgreSQL cannot count it. `refuse`: the answer is
+   * 503. `local`: requests are counted in the memory of this instance. `open`: requests are not
+   * limited. Default `refuse`.
    */
   onQuotaFailure?: StorageFailurePolicy;
-  /** Milliseconds after which the storage has failed, 10 to 60,000. Default 100. */
+  /** Milliseconds to wait for the storage before it counts as failed, 10 to 60,000. Default 100. */
   storageTimeoutMs?: number;
   /**
-   * Keys that are counted in memory, 1 to 10,000,000. Beyond that, the count of the key whose last
-   * request is longest ago starts anew. A key takes about half a kilobyte, 2 if it is used all hour,
-   * 7 if 256 times or more within its window. Default 100,000.
+   * How many keys are counted in memory, 1 to 10,000,000. If there are more, the key with the
+   * oldest last request is dropped and its count restarts at 0. A key takes about 0.5 KB, or 2 KB
+   * if it is used during the whole hour, or 7 KB with 256 requests or more in its window. Default
+   * 100,000.
    */
   maxKeys?: number;
   /**
-   * Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent beside `RateLimit` and
+   * Whether `X-RateLimit-Limit`, `-Remaining` and `-Reset` are sent in addition to `RateLimit` and
    * `RateLimit-Policy`. Default false.
    */
   legacyHeaders?: boolean;
 }
 
-/** What happens to requests that the storage of limits does not count in time. */
+/** What happens to requests if the storage of limits does not count them in time. */
 export type StorageFailurePolicy = 'local' | 'open' | 'refuse';
 
 /** The section after defaults and checks, frozen. */

@@ -1,16 +1,14 @@
 import { milliseconds, section, trueOrFalse, withDefaults } from './checks';
 
-/** What is written about uses of keys. Each field that is omitted keeps its default. */
+/** What is written about the use of keys. Each field that is omitted keeps its default. */
 export interface UsageOptions {
   /** Whether `last_used_at` is written. Default true. */
   lastUsed?: boolean;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
   lastUsedIntervalMs?: number;
-  /**
-   * Whether requests are counted by key, hour and day, for `ApiKeyService.usage`. Default true.
-   */
+  /** Whether requests are counted by key, hour and day, for `ApiKeyService.usage`. Default true. */
   requests?: boolean;
-  /** Milliseconds between two writes of those counts, 100 to 3,600,000. Default 60,000. */
+  /** Milliseconds between two writes of these counts, 100 to 3,600,000. Default 60,000. */
   intervalMs?: number;
 }
 

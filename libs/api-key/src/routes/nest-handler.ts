@@ -1,11 +1,11 @@
 import { RouterExecutionContext } from '@nestjs/core/router/router-execution-context';
 
 /**
- * The handler that Nest gets to know in place of a method. Tracing agents patch
- * `RouterExecutionContext.create` and wrap the handler there, after all decorators have run:
- * `@opentelemetry/instrumentation-nestjs-core` 0.70.0 and `@sentry/nestjs` 10.75.3 do. The first
- * thing that Nest's own `create` does is to read the metadata of the handler that it was given.
- * @returns the method itself, if nothing wraps it; undefined if a wrapper fails before it asks Nest
+ * The handler that Nest receives for a method. Tracing agents patch `RouterExecutionContext.create`
+ * and wrap the handler there, after all decorators: `@opentelemetry/instrumentation-nestjs-core`
+ * 0.70.0 and `@sentry/nestjs` 10.75.3 do this. Nest's own `create` first reads the metadata of the
+ * given handler.
+ * @returns the method itself if nothing wraps it; undefined if a wrapper fails before it calls Nest
  */
 export function handlerKnownToNest(instance: object, handler: object, method: string): object | undefined {
   let known: object | undefined;

@@ -2,14 +2,14 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { scopesAskedFor } from './route-access';
 import { RouteInventory } from './route-inventory';
 
-/** The part of `@nestjs/swagger` that we use. */
+/** The part of `@nestjs/swagger` that this library uses. */
 interface Swagger {
   ApiOperation(options: object): MethodDecorator;
   ApiProperty(options: object): PropertyDecorator;
   ApiSecurity(name: string, scopes: string[]): ClassDecorator & MethodDecorator;
 }
 
-/** The part of an OpenAPI document that we write. */
+/** The part of an OpenAPI document that this library writes. */
 interface OpenApiDocument {
   readonly paths: Record<string, object>;
   components?: object;
@@ -30,7 +30,10 @@ const REFUSED: Readonly<Record<string, string>> = {
   503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
 };
 
-/** `@nestjs/swagger`, where the application has it; looked for when a decorator is applied, never at import. */
+/**
+ * Returns `@nestjs/swagger` if the application has it. The package is loaded when a decorator is
+ * applied, never at import.
+ */
 export function optionalSwagger(): Swagger | null {
   try {
     return require('@nestjs/swagger');
@@ -40,9 +43,11 @@ export function optionalSwagger(): Swagger | null {
 }
 
 /**
- * Adds to an OpenAPI document what it takes to call each route: the two ways to present a key, the scopes of class and method
- * together (an OpenAPI 3.1 list of roles), and the body of refusals. Public routes ask for nothing.
- * @param document as `SwaggerModule.createDocument` makes it, with its default operation ids; it is changed and returned
+ * Adds to an OpenAPI document what a caller needs for each route: the two headers for a key, the
+ * scopes of class and method together (an OpenAPI 3.1 list of roles), and the body of refusals.
+ * Public routes need no key.
+ * @param document a result of `SwaggerModule.createDocument` with default operation ids; it is
+ *   changed and returned
  */
 export function documentApiKeys<Document extends OpenApiDocument>(
   app: INestApplicationContext,

@@ -3,15 +3,15 @@ import { routeMethod, routeName } from '../transport/route-method';
 import { guardsOn } from './route-access';
 
 /**
- * Fails requests to a controller that is made for each request, if its constructor replaced the
- * method. Nest reads guards from the function that it finds on the instance, so those of the method
- * would not run. No check at boot sees such an instance.
+ * Fails a request if its controller is created for each request and the constructor replaced the
+ * method. Nest reads guards from the function on the instance, so the guards of the method would
+ * not run. No check at boot sees such an instance.
  */
 export class ReplacedMethodGuard implements CanActivate {
-  /** @param prototypes those of the controllers to check */
+  /** @param prototypes the prototypes of the controllers to check */
   constructor(private readonly prototypes: ReadonlySet<object>) {}
 
-  /** @throws Error if the function is unknown, or lost guards of its method */
+  /** @throws Error if the function is unknown, or lacks guards of its method */
   canActivate(context: ExecutionContext): boolean {
     if (context.getType() !== 'http' || !this.prototypes.has(context.getClass().prototype)) return true;
     if (keepsGuards(context)) return true;

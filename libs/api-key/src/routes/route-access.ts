@@ -4,14 +4,15 @@ import type { ScopeDemand } from '../credential/scope';
 import { type RouteContext, type RouteMethod, type RouteOwner, routeMethod } from '../transport/route-method';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
-/** What it takes to reach a route. */
+/** What a request needs to reach a route. */
 export interface RouteAccess extends ScopeDemand {
   readonly isPublic: boolean;
 }
 
 /**
- * The access of a route: scopes of class and method add up; `@Public` on the class gives way to a method, or a class
- * that extends it, that asks for a key by a decorator or a guard of ours.
+ * The access of a route. The scopes of class and method are added together. `@Public` on a class
+ * does not apply if a method or a subclass requires a key, by a decorator or a guard of this
+ * library.
  */
 export function routeAccess(context: { getClass(): object; getHandler(): object }): RouteAccess {
   const [owner, handler] = [context.getClass(), context.getHandler()];
@@ -26,19 +27,19 @@ export function routeAccess(context: { getClass(): object; getHandler(): object 
   };
 }
 
-/** Whether a demand names any scope. */
+/** Whether a demand names at least one scope. */
 export function asksForScopes({ all, any }: ScopeDemand): boolean {
   return all.length + any.length > 0;
 }
 
-/** Every scope that a demand names, each once. */
+/** Every scope that a demand names, without duplicates. */
 export function scopesAskedFor({ all, any }: ScopeDemand): string[] {
   return [...new Set([...all, ...any.flat()])];
 }
 
 /**
- * Whether what was declared on a method is missing on its function, because another decorator
- * replaced the function or a class overrides it.
+ * Whether declarations on a method are missing on its function, because another decorator replaced
+ * the function or a class overrides the method.
  */
 export function isAccessLost(owner: RouteOwner, { name, declared }: RouteMethod): boolean {
   const byName = accessDeclaredByName(owner.prototype, name);
@@ -50,11 +51,13 @@ export function isAccessLost(owner: RouteOwner, { name, declared }: RouteMethod)
  * runs.
  */
 export class RouteAccesses {
-  /** By handler, and for handlers that several classes share, by class. */
+  /**
+   * Access by handler. If several classes share a handler, `shared` has the access for the others.
+   */
   private readonly known = new WeakMap<object, { readonly owner: object; readonly access: RouteAccess }>();
   private readonly shared = new WeakMap<object, WeakMap<object, RouteAccess>>();
 
-  /** @throws Error if neither name nor metadata of the handler tell which method it stands for */
+  /** @throws Error if neither name nor metadata of the handler identify its method */
   of(context: RouteContext): RouteAccess {
     const known = this.known.get(context.getHandler());
     if (known?.owner === context.getClass()) return known.access;
@@ -69,7 +72,7 @@ export class RouteAccesses {
     return access;
   }
 
-  /** A handler that is wrapped anew for each request costs little, because its method is known. */
+  /** Cached by method, so that a handler that is wrapped again for each request costs little. */
   private accessOf(owner: RouteOwner, method: RouteMethod | undefined): RouteAccess {
     const ofClass = this.sharedOf(owner);
     const known = method && ofClass.get(method.declared);
@@ -95,8 +98,9 @@ function unknownHandler(controller: string): string {
 }
 
 /**
- * Whether a class stands below the nearest `@Public` of its chain and adds a guard of ours. Wrappers
- * copy to a class what it inherits, so what equals that of the class above was not declared on it.
+ * Whether a guard of this library was added to a class below the nearest `@Public` class that it
+ * extends. Wrappers copy inherited metadata to a class. So metadata equal to those of the
+ * superclass were not declared on the class.
  */
 function isGuardedBelowPublic(owner: object): boolean {
   const above: object = Object.getPrototypeOf(owner);
@@ -104,14 +108,14 @@ function isGuardedBelowPublic(owner: object): boolean {
   return hasOurs(guardsAdded(guardsOn(owner), guardsOn(above))) || isGuardedBelowPublic(above);
 }
 
-/** `@UseGuards` repeats the guards of the classes above, before those that it adds. */
+/** `@UseGuards` repeats the guards of the superclasses before the guards that it adds. */
 function guardsAdded(guards: unknown[], inherited: unknown[]): unknown[] {
   return inherited.every((guard, at) => guards[at] === guard) ? guards.slice(inherited.length) : guards;
 }
 
 /**
- * Whether a guard of ours is set on a class or method, or on what it has its metadata from: a class
- * that it extends, or a method that it wraps.
+ * Whether a guard of this library is set on a class or method, or on the source of its metadata.
+ * The source is a superclass, or the method that a wrapper wraps.
  */
 export function isGuarded(target: object): boolean {
   return hasOurs(guardsOn(target));
@@ -126,7 +130,7 @@ function hasOurs(guards: unknown[]): boolean {
   return guards.some((guard) => declaredAccess(classOf(guard)).needsKey);
 }
 
-/** The class of a guard that is one, or an instance of one. */
+/** The class of a guard. The guard is a class or an instance. */
 export function classOf(guard: unknown): object {
   return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
 }

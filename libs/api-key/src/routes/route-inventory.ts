@@ -7,17 +7,19 @@ import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
 export interface Route {
-  /** Class and method, as `OrdersController.list`. */
+  /** Class and method, such as `OrdersController.list`. */
   readonly name: string;
   readonly owner: RouteOwner;
   readonly method: string;
   readonly handler: object;
   readonly access: RouteAccess;
-  /** What Nest calls: the controller itself; undefined where it is made for each request. */
+  /**
+   * The controller, on which Nest calls the method; undefined if it is created for each request.
+   */
   readonly instance: object | undefined;
 }
 
-/** Every route of the application, and the guards that stand before it. */
+/** Every route of the application, and its guards. */
 @Injectable()
 export class RouteInventory {
   constructor(
@@ -38,9 +40,10 @@ export class RouteInventory {
   }
 
   /**
-   * A name for each class that requests can reach, by its prototype, which a Proxy of the class shares. Of several classes of
-   * one name, all but the first get their place among them added. They come in the order in which modules are imported, which
-   * is the same in all instances of one build.
+   * A name for each class that requests can reach, by prototype, because a Proxy of the class has
+   * the same prototype. If several classes have the same name, all but the first get their number
+   * added. The order is that of module imports, so that all instances of one build use the same
+   * names.
    */
   classNames(): ReadonlyMap<object, string> {
     const wrappers = [...this.discovery.getControllers(), ...this.discovery.getProviders()];
@@ -67,7 +70,7 @@ export class RouteInventory {
       .filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler));
   }
 
-  /** Whether anything of ours is declared on the class or the method. */
+  /** Whether the class or the method has a decorator or guard of this library. */
   declaresAccess({ owner, handler }: Route): boolean {
     return [owner, handler].some(
       (target) => declaredAccess(target) !== declaredAccess(Object) || isGuarded(target),
@@ -83,7 +86,7 @@ export class RouteInventory {
     ];
   }
 
-  /** Whether a request without a valid key is refused here. */
+  /** Whether a request without a valid key is refused on this route. */
   needsKey(route: Route): boolean {
     return (
       !route.access.isPublic && this.guardsOf(route).some((guard) => declaredAccess(classOf(guard)).needsKey)

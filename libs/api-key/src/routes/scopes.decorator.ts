@@ -2,7 +2,7 @@ import { isScope } from '../credential/scope';
 import type { Scope } from '../model/scope-catalogue';
 import { ROUTE_ACCESS } from '../transport/route-method';
 
-/** What one class or method declares of its access. */
+/** What one class or method declares about its access. */
 export interface AccessDeclaration {
   readonly isPublic: boolean;
   readonly needsKey: boolean;
@@ -15,8 +15,8 @@ type Decorator = ClassDecorator & MethodDecorator;
 const NOTHING: AccessDeclaration = { isPublic: false, needsKey: false, all: [], any: [] };
 
 /**
- * Asks for all of these scopes, in addition to those that the class and other decorators ask for.
- * @throws TypeError where none is named, or one is not an RFC 6749 `scope-token`
+ * Requires all of these scopes, in addition to the scopes of the class and of other decorators.
+ * @throws TypeError if no scope is given, or a scope is not an RFC 6749 `scope-token`
  */
 export function Scopes(...scopes: [Scope, ...Scope[]]): Decorator {
   requireScopes('@Scopes', scopes);
@@ -24,8 +24,9 @@ export function Scopes(...scopes: [Scope, ...Scope[]]): Decorator {
 }
 
 /**
- * Asks for at least one of these scopes, in addition to those that the class and other decorators ask for.
- * @throws TypeError where none is named, or one is not an RFC 6749 `scope-token`
+ * Requires at least one of these scopes, in addition to the scopes of the class and of other
+ * decorators.
+ * @throws TypeError if no scope is given, or a scope is not an RFC 6749 `scope-token`
  */
 export function AnyScope(...scopes: [Scope, ...Scope[]]): Decorator {
   requireScopes('@AnyScope', scopes);
@@ -33,24 +34,31 @@ export function AnyScope(...scopes: [Scope, ...Scope[]]): Decorator {
 }
 
 /**
- * Opens a route, or all routes of a class: no key is asked for, none is looked at. What stands nearer to the route and
- * asks for a key wins, and so does what stands beside it.
+ * Opens a route, or all routes of a class: no key is required or read. A decorator that requires a
+ * key has priority if it is on the same target or closer to the route. A guard of this library has
+ * priority only if it is closer to the route.
  */
 export function Public(): Decorator {
   return declare((earlier) => ({ ...earlier, isPublic: true }));
 }
 
-/** Asks for a valid key: of routes, and of those that a guard so marked is set on. */
+/**
+ * Requires a valid key. On a class or method: for its routes. On a guard: for the routes with that
+ * guard.
+ */
 export function NeedsKey(): Decorator {
   return declare((earlier) => ({ ...earlier, needsKey: true }));
 }
 
-/** What a class or method declares itself; a class includes what it inherits. */
+/** What a class or method declares itself. For a class this includes inherited declarations. */
 export function declaredAccess(target: object): AccessDeclaration {
   return Reflect.getMetadata(ROUTE_ACCESS, target) ?? NOTHING;
 }
 
-/** What was declared on the method of this name, whatever has become of the function since; inherited where not declared anew. */
+/**
+ * What was declared on the method with this name, even if the function was replaced later.
+ * Inherited unless a subclass declares it again.
+ */
 export function accessDeclaredByName(prototype: object, method: string): AccessDeclaration | undefined {
   return Reflect.getMetadata(ROUTE_ACCESS, prototype, method);
 }

@@ -11,8 +11,9 @@ import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access'
 import { NeedsKey } from './scopes.decorator';
 
 /**
- * Lets a request through whose key holds the scopes of `@Scopes` and `@AnyScope`. Stands after `ApiKeyGuard`; a request that
- * did not pass that one is refused, whether the route asks for scopes or not.
+ * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`. Runs after
+ * `ApiKeyGuard`. If `ApiKeyGuard` did not accept the request, this guard refuses it, even if the
+ * route requires no scope.
  */
 @Injectable()
 @NeedsKey()

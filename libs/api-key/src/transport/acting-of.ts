@@ -3,7 +3,10 @@ import type { Acting } from '../model/acting';
 import { authenticationOf } from './authenticated-request';
 import { addressOf, requestIdOf, requestOf } from './http-exchange';
 
-/** On whose behalf a request acts: that of its key, where it has one. For calls of `ApiKeyService` and their trail. */
+/**
+ * For whom a request acts, for calls of `ApiKeyService` and their trail. If the request has a key,
+ * the key acts.
+ */
 export function actingOf(context: ExecutionContext): Acting {
   const request = requestOf(context);
   const apiKey = authenticationOf(request)?.apiKey;

@@ -6,7 +6,7 @@ import { areHeadersSent, callerOf, headerOf, requestOf, setHeaders } from './htt
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
- * Refuses a request that the trail does not know of yet: records the refusal, and sets its headers.
+ * Refuses a request that is not in the trail yet: records the refusal, and sets its headers.
  * @throws as `answer`
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
@@ -15,14 +15,14 @@ export function refuse(error: unknown, context: ExecutionContext, realm: string,
 }
 
 /**
- * Answers a refused request: sets the headers that belong to the refusal.
- * @throws the error that is given, always; a refusal in the form that the caller prefers
+ * Answers a refused request: sets the headers of the refusal.
+ * @throws the given error, always; a refusal in the form that the caller prefers
  */
 export function answer(error: unknown, context: ExecutionContext, realm: string): never {
   throw error instanceof ApiKeyRefusal ? answerTo(error, context, realm) : error;
 }
 
-/** Records a refusal in the trail, and logs why keys cannot be checked. */
+/** Records a refusal in the trail. If keys cannot be checked, also logs the cause. */
 export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail): void {
   if (!(error instanceof ApiKeyRefusal)) return;
   if (error.refused) trail.refused(error.refused, caller);

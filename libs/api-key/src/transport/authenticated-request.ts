@@ -21,22 +21,28 @@ export class Authentication {
   ) {}
 }
 
-/** Not reached from outside: no header, body or middleware that fills `request.user` can pretend to be the guard. */
+/**
+ * Not accessible from outside, so that a header, a body or middleware that sets `request.user`
+ * cannot imitate the guard.
+ */
 const AUTHENTICATION = Symbol('nestjs-api-key authentication');
 
-/** What says of a prototype that requests are read through it. */
+/** Marks a prototype through which `apiKey` and `user` of requests are read. */
 const EXPOSES = Symbol('nestjs-api-key exposes');
 
-/** Of requests whose list of header lines does not keep it. */
+/** The authentications of requests whose list of header lines cannot store them. */
 const apart = new WeakMap<object, Authentication>();
 
-/** What the guard found, or undefined where it did not run or refused. */
+/** What the guard found; undefined if the guard did not run, or refused the request. */
 export function authenticationOf(request: object): Authentication | undefined {
   const found = carrierOf(request)[AUTHENTICATION];
   return found?.request === request ? found : apart.get(request);
 }
 
-/** Hangs key and user on a request, also as `request.apiKey` and `request.user`, whatever stood there before. */
+/**
+ * Stores key and user for a request. Also sets `request.apiKey` and `request.user`, and replaces
+ * earlier values.
+ */
 export function attachAuthentication(request: object, found: Authentication): void {
   const { apiKey, user } = found;
   found.request = request;
@@ -47,8 +53,9 @@ export function attachAuthentication(request: object, found: Authentication): vo
 }
 
 /**
- * Lets all requests that inherit from a prototype read `apiKey` and `user` through it. Express sets the prototype of each request
- * anew, after which V8 takes microseconds for each property that is added to it.
+ * Lets all requests that inherit from a prototype read `apiKey` and `user` through the prototype.
+ * Then neither property is added to each request. Express sets the prototype of each request anew,
+ * and V8 then takes microseconds for each added property.
  */
 export function exposeThrough(prototype: object): void {
   if ('apiKey' in prototype || 'user' in prototype) return;
@@ -96,10 +103,10 @@ function isOfAnother({ [AUTHENTICATION]: kept }: Carrier, request: object): bool
 }
 
 /**
- * Where a request keeps what the guard found: its list of raw headers, on which a property costs
- * nothing, or the request itself if that list is empty, because an adapter may give one empty list
- * to all requests. A list that is frozen, shared, or made anew for each reader (`ultimate-express`,
- * `unenv`) keeps nothing: see `apart`.
+ * The object that stores what the guard found. Usually this is the list of raw headers, because a
+ * property on it costs nothing. If the list is empty, it is the request itself, because an adapter
+ * may give the same empty list to all requests. `apart` is used if a list is frozen, shared, or
+ * created again for each reader (`ultimate-express`, `unenv`).
  */
 function carrierOf(request: object): Carrier {
   return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;
@@ -115,8 +122,9 @@ function expose(request: object, name: 'apiKey' | 'user', value: unknown): void 
 }
 
 /**
- * For Fastify lets an application decorate requests with a getter. Only then: a request that was redefined is slow for all
- * who use it after us.
+ * Redefines a property, because Fastify lets an application decorate requests with a getter.
+ * `expose` tries an assignment first, because a redefined property makes all later accesses to the
+ * request slow.
  */
 function define(request: object, name: string, value: unknown): void {
   Object.defineProperty(request, name, { value, writable: true, configurable: true, enumerable: true });

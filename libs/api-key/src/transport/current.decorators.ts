@@ -3,12 +3,15 @@ import type { ApiKey } from '../model/api-key.entity';
 import { type Authentication, authenticationOf } from './authenticated-request';
 import { requestOf } from './http-exchange';
 
-/** The user of the request's key, as `loadUser` returned it, or one property of it; undefined on a `@Public` route. */
+/**
+ * The user of the key of the request, as `loadUser` returned it, or one property of the user;
+ * undefined on a `@Public` route.
+ */
 export const CurrentUser = createParamDecorator((property: string | undefined, context: ExecutionContext) =>
   pick(found(context)?.user, property),
 );
 
-/** The `ApiKey` of the request, or one property of it; undefined on a `@Public` route. */
+/** The `ApiKey` of the request, or one property of the key; undefined on a `@Public` route. */
 export const CurrentApiKey = createParamDecorator(
   (property: (keyof ApiKey & string) | undefined, context: ExecutionContext) =>
     pick(found(context)?.apiKey, property),

@@ -5,38 +5,43 @@ import { isAddress } from '../model/ip-address';
 import { headFromFields, type RequestHead } from './request-head';
 import { routeName } from './route-method';
 
-/** The parts of Express's and Fastify's request that we use; `raw` is Node's own where there is a wrapper. */
+/**
+ * The parts of an Express or Fastify request that this library uses. If the request is a wrapper,
+ * `raw` is Node's own request.
+ */
 export type ApiKeyRequest = object & {
   readonly raw?: IncomingMessage;
-  /** The caller's address, through the proxies that the framework is told to trust. */
+  /** Address of the caller. The trusted proxies of the framework decide which address this is. */
   readonly ip?: string;
-  /** Fastify's id of the request. */
+  /** The request id of Fastify. */
   readonly id?: unknown;
 };
 
-/** Shorter than any key: one that is sent as an id by mistake must not reach the trail. */
+/**
+ * Shorter than any key, so that a key that is sent as an id by mistake is not stored in the trail.
+ */
 const REQUEST_ID = /^[\w.:/+=-]{1,48}$/;
 
-/** Express's response is Node's own, and Fastify's is not. */
+/** The response of Express is Node's own response. The response of Fastify is not. */
 interface HeaderWriter {
   setHeader?(name: string, value: string): unknown;
   header(name: string, value: string): unknown;
 }
 
-/** Both frameworks have it. */
+/** Both frameworks have this method. */
 interface HeaderReader {
   getHeader?(name: string): number | string | readonly string[] | undefined;
 }
 
-/** Fastify's response has Node's own in `raw`. */
+/** The response of Fastify has Node's own response in `raw`. */
 interface SentResponse {
   readonly headersSent?: boolean;
   readonly raw?: { readonly headersSent: boolean };
 }
 
 /**
- * The request that a context is about.
- * @throws Error where the context is not HTTP, for a guard that does not know its request must not let it through
+ * The request of a context.
+ * @throws Error if the context is not HTTP, because a guard without a request must not accept it
  */
 export function requestOf(context: ArgumentsHost): ApiKeyRequest {
   const type = context.getType<string>();
@@ -47,9 +52,10 @@ export function requestOf(context: ArgumentsHost): ApiKeyRequest {
 }
 
 /**
- * Node's own request behind that of Express or Fastify, which has it as a property of its own. Not looked for further up: V8 looks
- * anything up anew on each request of Express, and longest what is not there. Express's is Node's own already: what it has as `raw`
- * is the application's, perhaps a body.
+ * Node's own request behind a request of Express or Fastify. Only an own property `raw` is read,
+ * because V8 repeats a prototype look-up for each request of Express, and a missing property takes
+ * longest. The request of Express is Node's own request already. If it has a property `raw`, the
+ * application set it, for example to a body.
  */
 export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
   const isWrapper = Object.hasOwn(request, 'raw') && !(request instanceof IncomingMessage);
@@ -61,21 +67,25 @@ function isRequest(raw: unknown): raw is IncomingMessage {
 }
 
 /**
- * The header lines of a request as they came, or undefined if its adapter gives none. Read through `Reflect`: as above, that costs a
- * third of what a property access does.
+ * The header lines of a request as they were received; undefined if the adapter gives none.
+ * `Reflect.get` takes a third of the time of a property access, for the same reason as in
+ * `nodeRequest`.
  */
 export function rawHeadersOf(request: object): string[] | undefined {
   const lines: unknown[] | undefined = Reflect.get(request, 'rawHeaders');
   return typeof lines?.[0] === 'string' ? (lines as string[]) : undefined;
 }
 
-/** The head of a request: Node's own request, unless its adapter gives no header lines. */
+/**
+ * The head of a request: Node's own request, or a head built from its fields if it has no header
+ * lines.
+ */
 export function headOf(request: ApiKeyRequest): RequestHead {
   const node = nodeRequest(request);
   return rawHeadersOf(node) ? node : headFromFields(node);
 }
 
-/** Sets headers on the response that a context is about. */
+/** Sets headers on the response of a context. */
 export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<string, string>>): void {
   const response = context.switchToHttp().getResponse<HeaderWriter>();
   for (const name in headers) {
@@ -85,19 +95,25 @@ export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<stri
   }
 }
 
-/** What the response of a context has set as a header so far, several values in one; empty where nothing. */
+/**
+ * The value of a header on the response of a context, with several values joined; empty if the
+ * header is not set.
+ */
 export function headerOf(host: ArgumentsHost, name: string): string {
   const value = host.switchToHttp().getResponse<HeaderReader>().getHeader?.(name);
   return [value ?? []].flat().join(', ');
 }
 
-/** Whether the answer has begun, so that it is too late for headers. */
+/** Whether the answer has begun, so that no header can be set any more. */
 export function areHeadersSent(host: ArgumentsHost): boolean {
   const response = host.switchToHttp().getResponse<SentResponse>();
   return (response.headersSent ?? response.raw?.headersSent) === true;
 }
 
-/** Read when it is asked for: an accepted request seldom asks. */
+/**
+ * A caller whose fields are computed when they are read, because accepted requests seldom need
+ * them.
+ */
 class HttpCaller implements Caller {
   constructor(private readonly context: ExecutionContext) {}
 
@@ -114,7 +130,7 @@ class HttpCaller implements Caller {
   }
 }
 
-/** Who sent the request of a context. */
+/** The caller of a request, from its context. */
 export function callerOf(context: ExecutionContext): Caller {
   return new HttpCaller(context);
 }
@@ -131,18 +147,21 @@ export function callerNow(context: ExecutionContext): Caller {
 /** The caller's address, or null if it is unknown or none. */
 export function addressOf(request: ApiKeyRequest): string | null {
   const { socket }: Partial<IncomingMessage> = nodeRequest(request);
-  // Without a socket Express's `ip` is a TypeError.
+  // `request.ip` of Express throws a TypeError if there is no socket.
   const ip = socket || Object.hasOwn(request, 'ip') ? request.ip : undefined;
   const address = ip || socket?.remoteAddress;
   return isAddress(address) ? address : null;
 }
 
-/** The id of a request: `X-Request-Id`, else Fastify's own; null where there is none, or it could be something else. */
+/**
+ * The id of a request: `X-Request-Id`, else the id of Fastify. null if there is no id, or if the
+ * text does not have the form of an id.
+ */
 export function requestIdOf(request: ApiKeyRequest): string | null {
   return knownRequestId(headOf(request).headers['x-request-id'] ?? request.id);
 }
 
-/** What is an id of a request, and could not be something else; else null. */
+/** Returns a text that has the form of a request id; else null. */
 export function knownRequestId(id: unknown): string | null {
   return typeof id === 'string' && REQUEST_ID.test(id) ? id : null;
 }

@@ -2,18 +2,19 @@ import type { Server } from 'node:http';
 import { extractCredential, type Presented } from '../credential/extract';
 import type { RequestHead } from './request-head';
 
-/** How many header lines Node keeps if the server does not say. */
+/** How many header lines Node keeps if the server sets no limit. */
 const NODE_MAX_HEADERS = 1_000;
 
-/** What a request presents; `incomplete`: Node may have dropped some of its header lines. */
+/** What a request presents. `incomplete`: Node may have dropped some of the header lines. */
 export type PresentedCredential = Presented | { readonly kind: 'incomplete' };
 
 const INCOMPLETE: PresentedCredential = { kind: 'incomplete' };
 
 /**
- * The one credential that a request presents, not yet checked. Node 20 drops header lines beyond
- * `server.maxHeadersCount` in silence, and with them a second credential or the traces of a proxy:
- * of such a request no header is to be believed. Node 22.23, 24.21 and 26.12 answer it with 431.
+ * The credential that a request presents, not checked yet. Node 20 silently drops header lines
+ * beyond `server.maxHeadersCount`. A second credential or a proxy header may be among these lines.
+ * So no header of such a request is used. Node 22.23, 24.21 and 26.12 answer such a request with
+ * 431.
  */
 export function presentedCredential(head: RequestHead, headerName: string): PresentedCredential {
   const { server } = (head.socket ?? {}) as { readonly server?: Partial<Server> };

@@ -4,7 +4,10 @@ import { type ApiKeyRequest, headOf } from './http-exchange';
 /** The media type of RFC 9457. */
 export const PROBLEM = 'application/problem+json';
 
-/** Whether the caller asks for problem details by name (RFC 9110 §12.5.1), and for plain JSON no more than for them. */
+/**
+ * Whether the caller names problem details in `Accept` (RFC 9110 §12.5.1) and does not prefer plain
+ * JSON.
+ */
 export function prefersProblem(request: ApiKeyRequest): boolean {
   const { accept } = headOf(request).headers;
   if (!accept?.toLowerCase().includes(PROBLEM)) return false;

@@ -5,9 +5,10 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { answerTo } from './answer-refusal';
 
 /**
- * Answers an `ApiKeyRefusal` over HTTP, whoever threw it, as the guards answer theirs: with its headers, and as problem details
- * for callers that prefer them. For handlers and guards of the application that refuse by themselves, or call `ApiKeyService`.
- * @throws the refusal where it was not HTTP
+ * Answers an `ApiKeyRefusal` over HTTP in the same way as the guards, no matter which code throws
+ * it: with the headers of the refusal, and with problem details for callers that prefer them. Use
+ * this filter if handlers or guards of the application throw refusals or call `ApiKeyService`.
+ * @throws the refusal itself if the context is not HTTP
  */
 @Catch(ApiKeyRefusal)
 export class ApiKeyRefusalFilter extends BaseExceptionFilter<HttpException> {

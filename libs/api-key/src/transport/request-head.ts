@@ -1,16 +1,16 @@
 import type { IncomingMessage } from 'node:http';
 
 /**
- * What guards read of a request. An adapter that is not Node's own server need not give a socket.
+ * The parts of a request that guards read. An adapter without Node's own server may give no socket.
  */
 export interface RequestHead extends Pick<IncomingMessage, 'rawHeaders' | 'headers'> {
   readonly socket?: Partial<IncomingMessage['socket']> | undefined;
 }
 
 /**
- * The head of a request whose adapter gives no header lines: they are then those of its `headers`.
- * Adapters of serverless platforms build such requests: `serverless-http` 4.0.0 sets `headers`
- * alone, whose names may be in any case.
+ * The head of a request if its adapter gives no header lines: the lines are built from `headers`.
+ * Adapters of serverless platforms create such requests. For example, `serverless-http` 4.0.0 sets
+ * only `headers`, with names in any case.
  */
 export function headFromFields({ headers, socket }: Partial<IncomingMessage>): RequestHead {
   const lines = fieldsOf(headers ?? {}).flatMap(([name, value]) =>
@@ -19,15 +19,15 @@ export function headFromFields({ headers, socket }: Partial<IncomingMessage>): R
   return { rawHeaders: lines.flat(), headers: joined(lines), socket };
 }
 
-/** Names and values, also of the `Headers` of the Fetch standard. */
+/** Names and values of a plain object, or of `Headers` of the Fetch standard. */
 function fieldsOf(headers: object): [string, unknown][] {
   const isFetch = headers instanceof Headers || headers instanceof Map;
   return [...(isFetch ? headers.entries() : Object.entries(headers))];
 }
 
 /**
- * The lines that a value may have been. Adapters join the lines of a header with commas, and no
- * credential holds one, so a comma counts as the begin of another line.
+ * Splits a value into the header lines that it may contain. Adapters join the lines of a header
+ * with commas. No credential contains a comma, so each comma counts as the start of another line.
  */
 function linesOf(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(linesOf);

@@ -1,15 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { METHOD_METADATA, PATH_METADATA, VERSION_METADATA } from '@nestjs/common/constants';
 
-/** A method of a class that requests reach. */
+/** A method of a class that handles requests. */
 export interface RouteMethod {
-  /** Its name on the class. */
+  /** The name of the method on the class. */
   readonly name: string;
   /** The function on the class, with the metadata of its decorators. */
   readonly declared: object;
 }
 
-/** The part of Nest's execution context that tells which route a request reached. */
+/** The part of Nest's execution context that identifies the route of a request. */
 export interface RouteContext {
   getClass(): RouteOwner;
   getHandler(): object & { readonly name?: string };
@@ -19,19 +19,22 @@ export interface RouteContext {
 export type RouteOwner = object & { readonly name: string; readonly prototype: object };
 type Prototype = object | null;
 
-/** Key of the metadata. Shared by all copies of the package in one application. */
+/** The metadata key. All copies of the package in one application share it. */
 export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
 
-/** The metadata that tell the methods of a class apart. */
+/** The metadata that distinguish the methods of a class. */
 const TELLING = [ROUTE_ACCESS, PATH_METADATA, METHOD_METADATA, VERSION_METADATA];
 
-/** What `methodOf` found, by class and handler: it takes microseconds, and handlers are few. */
+/**
+ * Results of `methodOf` by class and handler. Cached, because `methodOf` takes microseconds and
+ * there are few handlers.
+ */
 const known = new WeakMap<object, WeakMap<object, RouteMethod>>();
 
 /**
- * The method that the handler of a context stands for. Tracing agents wrap handlers, so the handler
- * need not be the method itself: its name or its metadata tell.
- * @returns undefined if neither tells
+ * The method that belongs to the handler of a context. Tracing agents wrap handlers, so the handler
+ * may be another function than the method. Its name or its metadata identify the method.
+ * @returns undefined if neither name nor metadata identify a method
  */
 export function routeMethod(context: RouteContext): RouteMethod | undefined {
   const [owner, handler] = [context.getClass(), context.getHandler()];
@@ -43,12 +46,12 @@ export function routeMethod(context: RouteContext): RouteMethod | undefined {
   return method;
 }
 
-/** Class and method, as `OrdersController.list`, for logs and the trail. */
+/** Class and method, such as `OrdersController.list`, for logs and the trail. */
 export function routeName(context: RouteContext): string {
   return `${context.getClass().name}.${routeMethod(context)?.name ?? context.getHandler().name ?? ''}`;
 }
 
-/** Whether a function carries all metadata of a method, so that nothing declared on it is lost. */
+/** Whether a function has all metadata of a method, so that no declaration is lost. */
 export function carriesMetadata(handler: object, method: object): boolean {
   if (handler === method) return true;
   return Reflect.getMetadataKeys(method).every((key) => hasSame(key, handler, method));
@@ -65,7 +68,7 @@ function methodOf(
   return named && !contradicts(handler, named.declared) ? named : methodMarkedAs(prototype, handler);
 }
 
-/** Whether a handler is a method, or a wrapper that carries what tells methods apart. */
+/** Whether a handler is the method itself, or a wrapper with the same distinguishing metadata. */
 function isCopy(handler: object, method: object): boolean {
   if (handler === method) return true;
   return Reflect.hasMetadata(PATH_METADATA, handler) && TELLING.every((key) => hasSame(key, handler, method));
@@ -81,7 +84,8 @@ function methodNamed(prototype: Prototype, name: unknown): RouteMethod | undefin
 }
 
 /**
- * The handler, if it is a method of the class or of one that it extends, even an overridden one.
+ * Finds the handler among the methods of the class and of the classes that it extends. Overridden
+ * methods are included.
  */
 function methodThatIs(prototype: Prototype, handler: object): RouteMethod | undefined {
   for (let at: Prototype = prototype; at; at = Object.getPrototypeOf(at))
@@ -90,7 +94,9 @@ function methodThatIs(prototype: Prototype, handler: object): RouteMethod | unde
   return undefined;
 }
 
-/** The one method whose metadata the handler carries; of several, the one that has most. */
+/**
+ * The method whose metadata the handler has. If several match, the method with the most metadata.
+ */
 function methodMarkedAs(prototype: Prototype, handler: object): RouteMethod | undefined {
   const [first, second] = [...methodsOf(prototype)]
     .map(([key, declared]) => ({ key, declared, size: Reflect.getMetadataKeys(declared).length }))
@@ -100,7 +106,7 @@ function methodMarkedAs(prototype: Prototype, handler: object): RouteMethod | un
   return { name: String(first.key), declared: first.declared };
 }
 
-/** Whether a handler carries what tells methods apart, and of another method. */
+/** Whether a handler has distinguishing metadata with another value than that of the method. */
 function contradicts(handler: object, method: object): boolean {
   return TELLING.some((key) => Reflect.hasMetadata(key, handler) && !hasSame(key, handler, method));
 }
@@ -109,7 +115,7 @@ function hasSame(key: unknown, handler: object, method: object): boolean {
   return isDeepStrictEqual(Reflect.getMetadata(key, handler), Reflect.getMetadata(key, method));
 }
 
-/** The methods of a class by name, of those that override each other the nearest. */
+/** The methods of a class by name. An overriding method replaces the method that it overrides. */
 function methodsOf(prototype: Prototype): Map<PropertyKey, object> {
   const methods = new Map<PropertyKey, object>();
   for (let at: Prototype = prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at))
@@ -118,7 +124,7 @@ function methodsOf(prototype: Prototype): Map<PropertyKey, object> {
   return methods;
 }
 
-/** Read from descriptors, because a getter of the application must not run here. */
+/** Reads descriptors, because a getter of the application must not run here. */
 function functionsOf(prototype: object): (readonly [PropertyKey, object])[] {
   return Reflect.ownKeys(prototype).flatMap((key) => {
     const value: unknown = Reflect.getOwnPropertyDescriptor(prototype, key)?.value;

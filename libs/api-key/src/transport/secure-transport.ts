@@ -10,16 +10,17 @@ const LOOPBACK = ['127.0.0.0/8', '::1', '::ffff:127.0.0.0/104'];
 const PROXY_HEADERS = new Set(['forwarded', 'x-real-ip', 'via']);
 
 /**
- * Whether a request came by HTTPS, or in plaintext from where that is accepted. Reads the socket and the raw headers
- * itself: frameworks differ in what they make of a list in `X-Forwarded-Proto`.
+ * Checks whether a request came by HTTPS, or in plaintext from an address that may send plaintext.
+ * This class reads the socket and the headers itself, because frameworks interpret a list in
+ * `X-Forwarded-Proto` in different ways.
  */
 export class SecureTransport {
   private readonly proxies: BlockList;
   private readonly plaintextPeers: BlockList;
   private readonly loopback = addressList(LOOPBACK);
   /**
-   * Whether the peer of a socket may send plaintext: a real socket keeps its peer, and a block list
-   * takes microseconds.
+   * Whether the peer of a socket may send plaintext. Cached, because a check of a block list takes
+   * microseconds. A real socket never changes its peer.
    */
   private readonly trustedPeers = new WeakMap<AnySocket, boolean>();
 
@@ -39,8 +40,9 @@ export class SecureTransport {
   }
 
   /**
-   * Whether a request that is not accepted is known to have come in plaintext, and not only not known to have come by HTTPS: a proxy that
-   * ends TLS and adds no header comes from this machine, or from an address in `trustProxy`.
+   * Whether a request that is not accepted certainly came in plaintext. A missing proof of HTTPS is
+   * not enough: a proxy may end TLS and add no header. Such a proxy runs on this machine, or its
+   * address is in `trustProxy`.
    */
   isSurelyPlaintext({ socket, headers }: RequestHead): boolean {
     const address = socket?.remoteAddress;
@@ -79,8 +81,8 @@ export class SecureTransport {
 }
 
 /**
- * Whether an adapter made the socket, and not a server: `encrypted` is then the adapter's word
- * alone.
+ * Whether an adapter, not a server, made the socket. Then only the adapter says that the socket is
+ * `encrypted`.
  */
 export function isOfAdapter(socket: AnySocket | undefined): boolean {
   return serverOf(socket) === undefined;
@@ -90,13 +92,19 @@ function isEncrypted(socket: AnySocket | undefined): boolean {
   return (socket as Partial<TLSSocket> | undefined)?.encrypted === true;
 }
 
-/** A proxy on the same machine comes from loopback as well, and its headers betray it. */
+/**
+ * Whether the headers show a proxy. A proxy on this machine has a loopback address like a direct
+ * client, so only its headers identify it.
+ */
 function isProxied(headers: RequestHead['headers']): boolean {
   for (const name in headers) if (name.startsWith('x-forwarded-') || PROXY_HEADERS.has(name)) return true;
   return false;
 }
 
-/** A TCP socket that has lost its peer has no address either; only the server knows that it listens on a path. */
+/**
+ * The server decides, because a TCP socket that lost its peer also has no address. Only the server
+ * knows that it listens on a path.
+ */
 function isUnixSocket(socket: AnySocket): boolean {
   return typeof serverOf(socket)?.address?.() === 'string';
 }
