@@ -7,9 +7,9 @@ import {
 import { text } from '../database/fields';
 import type { Session } from '../database/session';
 
-/** Changes of keys are not notified: what is cached may have been revoked. */
+/** Changes of keys send no notification, so a cached key may already be revoked. */
 export class FeedMissing extends Error {
-  /** @param isHopeless whether a new session in a moment would find the same */
+  /** @param isHopeless whether a retry in a moment would fail too */
   constructor(
     message: string,
     readonly isHopeless: boolean,
@@ -20,10 +20,13 @@ export class FeedMissing extends Error {
 
 const TRIGGERS =
   'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal';
-/** `tgenabled` of a trigger that fires always. */
+/** The value of `tgenabled` for a trigger that is ENABLE ALWAYS. */
 const ALWAYS = 'A';
 
-/** @throws FeedMissing if a trigger of the feed is missing or may not fire; it says what to run */
+/**
+ * @throws FeedMissing if a trigger of the feed is missing or may not fire. The message has the SQL
+ *   to run.
+ */
 export async function checkFeedTriggers(session: Session): Promise<void> {
   const { tables } = session;
   const rows = await session.rows(TRIGGERS, [tables.keys]);
