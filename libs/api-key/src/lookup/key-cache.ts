@@ -59,7 +59,7 @@ const NO_SESSION = -1;
 
 /**
  * Caches keys by digest, and digests without a key, while the lease holds. Callers share a look-up
- * under way. An eviction closes it, because its answer may be older than the eviction.
+ * under way. After an eviction nobody may join the look-up, because its answer may be outdated.
  */
 export class KeyCache {
   private readonly keys: RecallCache<Entry>;
@@ -109,7 +109,7 @@ export class KeyCache {
   }
 
   /**
-   * Removes a key, and closes all look-ups, because their answers may have the key's old state.
+   * Removes a key. Nobody may join the look-ups under way, because they may have its old state.
    * @returns the owner of the key if the key was cached
    */
   evict(id: string): string | undefined {
