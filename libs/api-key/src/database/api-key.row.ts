@@ -10,14 +10,14 @@ export type Field = Exclude<keyof ApiKey, 'keyDigest' | 'masked' | 'isExpired' |
 /** How a column becomes a field. */
 export interface Column<Value> {
   readonly name: string;
-  /** SQL that makes the column text. */
+  /** SQL that casts the column to text. */
   readonly asText: (column: string) => string;
-  /** @throws UnreadableValue if the text is not of the column's kind */
+  /** @throws UnreadableValue if the text cannot be parsed */
   readonly read: (row: Row, name: string) => Value;
 }
 
 const asList = (column: string) => asJson(`${column}::pg_catalog.text[]`);
-/** A key that never ends may say so in two ways. */
+/** A key that never expires has NULL or `infinity` in this column. Both become null. */
 const asEnd = (column: string) =>
   `CASE WHEN ${column} OPERATOR(pg_catalog.<>) 'infinity' THEN ${moment(column)} END`;
 const dateOrInvalid = (row: Row, name: string) => dateOrNull(row, name) ?? new Date(Number.NaN);
@@ -65,12 +65,12 @@ const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
 /** The columns of each field. */
 export const FIELDS = Object.entries(COLUMNS) as [Field, Column<unknown>][];
 
-/** All columns of a key but its digest, for SELECT and RETURNING. */
+/** All columns of a key except the digest, for SELECT and RETURNING. */
 export const API_KEY_COLUMNS = FIELDS.map(([, { name, asText }]) => `${asText(name)} AS ${name}`).join(', ');
 
 /**
- * The entity of a row of `API_KEY_COLUMNS`; it has no digest.
- * @throws UnreadableValue if a value is not of its column's kind
+ * Builds the entity from a row of `API_KEY_COLUMNS`. The entity has no digest.
+ * @throws UnreadableValue if a value cannot be parsed
  */
 export function apiKeyFromRow(row: Row): ApiKey {
   const fields: Partial<Record<Field, unknown>> = new ApiKey();

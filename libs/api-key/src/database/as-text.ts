@@ -1,18 +1,19 @@
 import type { CustomTypesConfig } from 'pg';
 
-/** A row of a statement of ours: each column is text, or null if SQL says so. */
+/** A row that a statement of this library returned. Each column is text or null. */
 export type Row = Readonly<Record<string, string | null>>;
 
 /**
- * Ids of the types text, varchar, name, unknown and void: no setting changes how PostgreSQL sends
- * them.
+ * OIDs of the types text, varchar, name, unknown and void. No setting changes how PostgreSQL sends
+ * these types.
  */
 const TEXT_TYPES = new Set([25, 1043, 19, 705, 2278]);
 
 /**
- * Parsers for `pg` that take values as PostgreSQL sends them, whatever parsers the application has
- * set. Only text is taken, because of all else some setting or parser decides the form: cast it in
- * SQL. `pg-native` knows no parsers of a query, and so text is what it gives unchanged as well.
+ * Parsers for `pg` that return values as PostgreSQL sends them, whatever parsers the application
+ * has set. Only text types are allowed, because settings or parsers decide the form of every other
+ * type. Cast other types to text in the SQL. `pg-native` ignores these parsers, but also returns
+ * text unchanged.
  */
 export const AS_TEXT: CustomTypesConfig = {
   getTypeParser: ((type: number) =>

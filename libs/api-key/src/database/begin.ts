@@ -3,48 +3,55 @@ import { asText, EQUALS } from './own-names';
 import { replica } from './replica';
 import type { Session } from './session';
 
-/** Whether a transaction may write. */
+/** Whether a transaction may write: never, as the session is set, or always. */
 export type Access = 'read' | 'default' | 'asked';
 
 const ACCESS: Readonly<Record<Access, string>> = { read: ' READ ONLY', default: '', asked: ' READ WRITE' };
 
-/** Whether the session may find other things under names of PostgreSQL. */
+/**
+ * Whether other objects may hide PostgreSQL's own objects in this session. This is possible if the
+ * session has temporary tables, or if the search path names `pg_catalog`.
+ */
 const IS_SHADOWED = `(pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0
   OR 'pg_catalog' ${EQUALS} ANY (pg_catalog.current_schemas(false)))`;
 
 /**
- * The search path of the session, in which its triggers find what they need, behind PostgreSQL's own
- * schema and before temporary tables.
+ * The search path of the session, with `pg_catalog` first and temporary tables last. The other
+ * schemas stay in the path, because triggers find their objects there.
  */
 const UNSHADOWED = `(SELECT pg_catalog.concat_ws(', ', 'pg_catalog', pg_catalog.string_agg(pg_catalog.quote_ident(s), ', '), 'pg_temp')
   FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s WHERE s OPERATOR(pg_catalog.<>) 'pg_catalog')`;
 
-/** SQL that sets something until the end of the transaction. */
+/** SQL that sets a parameter until the end of the transaction. */
 function set(name: string, value: string): string {
   return `pg_catalog.set_config('${name}', ${value}, true)`;
 }
 
-/** For a short transaction, in the message that begins it: some sessions end what is idle within one. */
+/**
+ * Send this in the message that begins a short transaction. The session may have a very short
+ * `idle_in_transaction_session_timeout`.
+ */
 export const STAY_OPEN = `SET LOCAL idle_in_transaction_session_timeout = '10s'`;
 
-/** How a transaction begins. */
+/** Settings of a new transaction. */
 export interface Beginning {
-  /** Milliseconds that a statement waits for a lock. */
+  /** Milliseconds that a statement may wait for a lock. */
   readonly lockTimeoutMs: number;
-  /** Milliseconds that a statement may take. */
+  /** Milliseconds that a statement may run. */
   readonly statementTimeoutMs: number;
   readonly access: Access;
 }
 
 /**
- * Begins a transaction. READ COMMITTED, so that each statement sees what was committed before it,
- * also while the transaction waited for a lock. A commit that was answered must outlive a crash,
- * and so it is synchronous. Values are written as this library writes them, and names of PostgreSQL
- * are its own, whatever the session was set to. What stops between two statements for longer than
- * one may take is ended. What a policy of row security would filter is an error. Triggers of the
- * application that wait for the commit run before it, so that what they undo is seen. All in one
- * message, because a session may end what is idle after it began.
- * @throws Error if the server is a replica, which hears of a revocation late
+ * Begins a transaction. All settings are sent in one message, because the session may end a
+ * transaction that is idle after BEGIN.
+ * - READ COMMITTED: each statement sees all commits before the statement, also after a lock wait.
+ * - Constraint triggers of the application run before the commit, so that their effects are seen.
+ * - `synchronous_commit` is not off, because an acknowledged commit must survive a crash.
+ * - PostgreSQL ends a transaction that is idle for longer than a statement may run.
+ * - A statement fails if a policy of row security would filter its rows.
+ * - Encoding, arrays and search path are set to the values that this library's SQL needs.
+ * @throws Error if the server is a replica, because a replica receives a revocation late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {
   const { lockTimeoutMs, statementTimeoutMs, access } = beginning;

@@ -2,17 +2,17 @@ import type { Client, ClientBase, Pool, PoolClient } from 'pg';
 import { wordsOf } from '../model/error-words';
 import { inTime } from './deadline';
 
-/** A connection that is given back. */
+/** A connection that the caller must give back. */
 export interface Borrowed {
   readonly client: ClientBase;
-  /** @param error that makes the connection of no use; null: it is as it was */
+  /** @param error why the connection must be closed; null: the connection can be used again */
   giveBack(error: Error | null): void;
 }
 
 /**
- * A connection of a pool that is in no transaction: one that somebody forgot would show the table
- * as it was at its beginning, and undo what is written.
- * @throws Error if none is free in time
+ * Takes a connection without an open transaction from the pool. If the application left a
+ * transaction open, a read may return old rows, and a write may be rolled back.
+ * @throws Error if no connection is free before the deadline
  */
 export async function borrow(pool: Pool, deadlineMs: number): Promise<Borrowed> {
   for (;;) {
@@ -22,20 +22,20 @@ export async function borrow(pool: Pool, deadlineMs: number): Promise<Borrowed> 
   }
 }
 
-/** A connection of one's own, which nobody used before. */
+/** Opens a new connection for this caller alone. */
 export async function open(client: Client): Promise<Borrowed> {
   client.on('error', ignore);
   await client.connect();
   return { client, giveBack: () => void client.end().catch(ignore) };
 }
 
-/** Whether someone left a transaction open on a connection. */
+/** Whether a transaction was left open on a connection. */
 export function isInTransaction(client: ClientBase): boolean {
   const status = transactionStatus(client);
   return status === 'T' || status === 'E';
 }
 
-/** Null if the driver cannot tell, as `pg` before 8.17 and `pg-native` before 3.8. */
+/** Null if the driver does not report the status: `pg` before 8.17 and `pg-native` before 3.8. */
 function transactionStatus(client: ClientBase): string | null {
   try {
     return client.getTransactionStatus?.() ?? null;
@@ -45,8 +45,8 @@ function transactionStatus(client: ClientBase): string | null {
 }
 
 /**
- * Whatever keeps a connection from being opened has a code, also what the application's own
- * `password` throws.
+ * Makes sure that a connection error has a code. For example, an error that the application's own
+ * `password` function throws may have no code.
  */
 export function unconnected(error: unknown): unknown {
   if (Object(error).code !== undefined) return error;
@@ -69,7 +69,10 @@ async function connectInTime(pool: Pool, deadlineMs: number): Promise<PoolClient
   }
 }
 
-/** A connection that breaks says so as an event as well, which unheard would end the process. */
+/**
+ * A broken connection also emits an `error` event. Without a listener, this event would end the
+ * process.
+ */
 function lent(client: PoolClient): Borrowed {
   client.on('error', ignore);
   return {

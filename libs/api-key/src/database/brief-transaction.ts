@@ -2,14 +2,16 @@ import type { Database } from './database';
 import type { Session } from './session';
 import { writeInTime } from './write-in-time';
 
-/** How long a write waits for what someone holds locked, so that a shutdown does not. */
+/** The longest wait for a lock, so that a lock does not delay the shutdown. */
 const LOCK_TIMEOUT_MS = 1_000;
-/** PostgreSQL ends a write before it is given up here, so that what is tried again was not made. */
+/**
+ * PostgreSQL cancels the write before this process gives up, so that a retry does not write twice.
+ */
 const END_AFTER_MS = 9_000;
 
 /**
- * A transaction of a write in the background, which waits for nobody for long.
- * @throws Error if it fails, or has not ended after 10 s
+ * Runs a background write in a transaction with short time limits.
+ * @throws Error if the write fails, or has not ended after 10 s
  */
 export async function briefTransaction<T>(
   database: Database,

@@ -17,31 +17,34 @@ import { parameter, type TimedQuery } from './session';
 import type { Tables } from './tables';
 
 /**
- * Asks whether a statement runs in READ COMMITTED, whose default some database, role or session may
- * change.
+ * SQL that checks whether a statement runs in READ COMMITTED. The database, role or session may
+ * have another default.
  */
 export const IS_READ_COMMITTED = `pg_catalog.current_setting('transaction_isolation') ${EQUALS} 'read committed'`;
 
-/** A connection is waited for so long at most, beyond the deadline of any caller. */
+/**
+ * The longest wait for a connection, in milliseconds. It is longer than the deadline of any caller.
+ */
 const CONNECT_MS = 60_000;
-/** How often PostgreSQL may end a statement in favour of another one. */
+/** Attempts at most, if PostgreSQL aborts the statement because of a conflict. */
 const ATTEMPTS = 5;
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL row_security = off; ${STAY_OPEN}`;
 
 /**
- * A prepared statement that counts, of one row, straight on the pool of the driver. It is right in
- * READ COMMITTED only, and if no policy filters what it counts. Else it counts nothing, and is sent
- * again in a transaction in READ COMMITTED, where only a policy can be in its way. A session whose
- * role cannot count, or that is read-only, is replaced once. Without a name once a pooler showed
- * that it hands its sessions around.
+ * A prepared statement that counts and returns one row. It runs directly on the driver's pool,
+ * without a transaction of its own. The count is correct only in READ COMMITTED, and only if no
+ * policy filters the counted rows. Otherwise the statement counts nothing, and is sent again in a
+ * READ COMMITTED transaction. In this transaction, only a policy can prevent the count. If the
+ * session is read-only or its role has no right to count, a new session is used once. If a pooler
+ * gives each statement another session, the statement is sent without a name from then on.
  */
 export class CountingStatement {
   private isNamed = true;
-  /** Whether it is sent without a transaction of its own. */
+  /** Whether the statement is sent without a transaction of its own. */
   private isPlain = true;
   private readonly statement: () => NamedStatement;
 
-  /** @param write the statement, with a WHERE that ends in `IS_READ_COMMITTED` */
+  /** @param write returns the SQL; its WHERE clause must end in `IS_READ_COMMITTED` */
   constructor(
     private readonly database: Database,
     name: string,
@@ -54,9 +57,10 @@ export class CountingStatement {
   }
 
   /**
-   * @param timeoutMs milliseconds after which nobody waits any more
-   * @throws Error if PostgreSQL fails, or has not answered after twice that: the driver's clock goes
-   *   on while this process is too busy to look, which a caller's own deadline forgives
+   * @param timeoutMs milliseconds after which the caller stops waiting
+   * @throws Error if PostgreSQL fails, or does not answer within twice `timeoutMs`. Twice, because
+   *   the driver's clock also counts time in which this process is busy. A caller's deadline does
+   *   not count this time.
    */
   async ask(values: readonly unknown[], timeoutMs: number): Promise<Row> {
     let isRenewed = false;

@@ -1,5 +1,5 @@
-/** Token of the TypeORM data source that the keys live in. */
+/** Injection token of the TypeORM data source in which the keys are stored. */
 export const API_KEY_DATA_SOURCE = Symbol('API_KEY_DATA_SOURCE');
 
-/** Token of the door to it, a `Database`. */
+/** Injection token of the `Database` on this data source. */
 export const API_KEY_DATABASE = Symbol('API_KEY_DATABASE');

@@ -10,26 +10,27 @@ import { Session } from './session';
 import { sideClient } from './side-client';
 import { Tables, tablesOf } from './tables';
 
-/** How a transaction runs. */
+/** Options of a transaction. */
 export interface TransactionOptions {
-  /** Milliseconds that a statement waits for a lock. Default 8,000. */
+  /** Milliseconds that a statement may wait for a lock. Default 8,000. */
   readonly lockTimeoutMs?: number;
   /**
-   * Milliseconds in which a connection must come; what is left of them is how long each statement
-   * may take. Default 10,000.
+   * Milliseconds that the transaction may wait for a connection. After this wait, each statement
+   * may run for the rest of this time. Default 10,000.
    */
   readonly deadlineMs?: number;
   /**
-   * Whether it may write. `asked` writes also if the database, role or session is read-only by
-   * default: for what must not wait, such as the end of a leaked key. Default: as they are set to.
+   * Whether the transaction may write. `asked` writes even if the database, role or session is
+   * read-only by default. Use `asked` for a write that must not wait, such as the revocation of a
+   * leaked key. Default: `default`, which keeps the setting of the session.
    */
   readonly access?: Access;
-  /** Whether all is undone at the end. Default false. */
+  /** Whether everything is rolled back at the end. Default false. */
   readonly isTrial?: boolean;
 }
 
 interface Attempt extends TransactionOptions {
-  /** On the clock of `performance.now`. */
+  /** End of the time limit, on the clock of `performance.now`. */
   readonly endsAt: number;
 }
 
@@ -38,16 +39,17 @@ type Work<T> = (session: Session) => Promise<T>;
 const LOCK_TIMEOUT_MS = 8_000;
 const DEADLINE_MS = 10_000;
 /**
- * PostgreSQL ends a statement before it is given up here, so that what is tried again was not made.
+ * PostgreSQL cancels a statement before this process gives up, so that a retry does not write
+ * twice.
  */
 const MARGIN_MS = 1_000;
 const ATTEMPTS = 5;
 
 /**
- * The one door to PostgreSQL. Whatever server, role, database, session, pool and driver are set to:
- * values are read as text, names have their schema, transactions are READ COMMITTED on the primary,
- * wait for locks and answers only so long, and are made again if PostgreSQL ends them in favour of
- * another one.
+ * The one way to PostgreSQL. The settings of server, role, database, session, pool and driver do
+ * not change the result. Values are read as text, and names carry their schema. A transaction runs
+ * in READ COMMITTED on the primary, with time limits for locks and answers. It is retried if
+ * PostgreSQL aborts it because of a conflict.
  */
 export class Database {
   private named: Tables | undefined;
@@ -55,7 +57,7 @@ export class Database {
 
   constructor(private readonly dataSource: DataSource) {}
 
-  /** The names of the tables, once the data source is connected. */
+  /** The table names. Read them only after the data source is connected. */
   get tables(): Tables {
     this.named ??= tablesOf(this.dataSource);
     return this.named;
@@ -81,19 +83,20 @@ export class Database {
     return (this.dataSource.driver as unknown as { readonly master?: Pool }).master;
   }
 
-  /** A connection beside the pool, not yet opened. */
+  /** A connection outside the pool, not yet opened. */
   sideClient(applicationName: string): Client {
     return sideClient(this.dataSource, applicationName);
   }
 
-  /** Reads in a transaction of its own. */
+  /** Runs work in a read-only transaction. */
   read<T>(work: Work<T>): Promise<T> {
     return this.transaction(work, { access: 'read' });
   }
 
   /**
-   * Runs work in a transaction; again as a whole if PostgreSQL ended it in favour of another one,
-   * and once on a new connection if its session has a stale plan, may not write or lacks rights.
+   * Runs work in a transaction. Retries all work if PostgreSQL aborts the transaction because of a
+   * conflict. Retries once on a new connection if the session has a stale plan, is read-only or
+   * lacks rights.
    */
   async transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
     const endsAt = performance.now() + (options.deadlineMs ?? DEADLINE_MS);
@@ -163,12 +166,12 @@ async function beginOrNot(session: Session, beginning: Beginning): Promise<void>
   }
 }
 
-/** @param isNew whether the session was new: what it cannot do, no other can */
+/** @param isNew whether the session was new; if a new session fails, all others fail too */
 function mayBeRetried(error: unknown, isNew: boolean): boolean {
   return error instanceof NotBegun || isInConflict(error) || (isOfSession(error) && !isNew);
 }
 
-/** @returns what makes the connection of no use; null: it is as it was */
+/** @returns why the connection must be closed; null: the connection can be used again */
 async function undo(session: Session, failure: unknown): Promise<Error | null> {
   const broken = () => new Error('the connection is of no use any more', { cause: failure });
   if (!session.isUsable || isOfSession(failure)) return broken();

@@ -1,16 +1,16 @@
-/** A deadline is waited for in so many parts. */
+/** The wait for a deadline is split into this many parts. */
 const PARTS = 4;
 
-/** The part of a deadline that something on the way may take at most. */
+/** The largest part of a deadline that one step may take. */
 export function partOf(deadlineMs: number): number {
   return deadlineMs / PARTS;
 }
 
 /**
- * Waits for a promise, so many milliseconds at most. What it stands for is not stopped. Time in
- * which this process was itself too busy to look does not count: the deadline passes in parts, and
- * after each one it looks.
- * @param late called if the deadline has passed; returns the error to fail with
+ * Waits for a promise until the deadline. Does not stop the work behind the promise. Time in which
+ * this process was too busy to check does not count. For this, the deadline is split into parts,
+ * and the promise is checked after each part.
+ * @param late called if the deadline has passed; returns the error to reject with
  */
 export function inTime<T>(deadlineMs: number, promise: PromiseLike<T>, late: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {

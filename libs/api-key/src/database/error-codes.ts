@@ -1,60 +1,56 @@
 import { wordsOf } from '../model/error-words';
 
-/** SQLSTATE of what PostgreSQL reports. */
+/** SQLSTATE codes. */
 const SERIALIZATION_FAILURE = '40001';
 const DEADLOCK = '40P01';
 const READ_ONLY_TRANSACTION = '25006';
 export const INSUFFICIENT_PRIVILEGE = '42501';
-/** The function of PostgreSQL that reports a statement which a policy would filter. */
+/** The PostgreSQL function that raises the error if a policy would filter rows. */
 const OF_ROW_SECURITY = 'check_enable_rls';
 
 /**
- * A plan of this session does not fit the table any more: 0A000 of a statement, 42804 of a
+ * The session has a plan that no longer fits the table: 0A000 from a statement, 42804 from a
  * function.
  */
 const STALE_PLANS = ['0A000', '42804'];
-/** What a pooler says that gives another session to each statement. */
+/** Errors behind a pooler that gives each statement another session. */
 const POOLED_AWAY = ['26000', '42P05'];
 /**
- * Codes of sockets, SQLSTATE class 08, and the end of a session by an administrator or a time-out
- * of idle sessions or of transactions.
+ * Codes of a broken connection: socket errors, SQLSTATE class 08, and the codes of an ended
+ * session. A session is ended by an administrator, by an idle time-out or by a transaction
+ * time-out.
  */
 const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15]|25P0[34])$/;
-/** What `pg` says without a code. */
+/** Messages of `pg` for a broken connection, if the error has no code. */
 const BROKEN_IN_WORDS = /connection terminated|not queryable|client has encountered a connection error/i;
 
-/** The SQLSTATE of an error, or the code of Node; `undefined` in letters if it has none. */
+/** The SQLSTATE or Node code of an error; the text `undefined` if the error has no code. */
 export function codeOf(error: unknown): string {
   return String(Object(error).code);
 }
 
-/**
- * Whether PostgreSQL ended a transaction in favour of another one, so that it may be made again.
- */
+/** Whether PostgreSQL aborted a transaction because of a conflict, so that a retry is possible. */
 export function isInConflict(error: unknown): boolean {
   return [SERIALIZATION_FAILURE, DEADLOCK].includes(codeOf(error));
 }
 
 /**
- * Whether a new session may do what this one cannot: it has no plan from before the table changed,
- * nobody made it read-only, and nobody left it with another role.
+ * Whether a new session may succeed after this session failed. This session may have a stale plan,
+ * may be read-only, or may have been left with another role.
  */
 export function isOfSession(error: unknown): boolean {
   return [...STALE_PLANS, READ_ONLY_TRANSACTION, INSUFFICIENT_PRIVILEGE].includes(codeOf(error));
 }
 
 /**
- * Whether a named statement cannot be used: it was lost, as behind a pooler in transaction mode, or
- * an agent adds to its text another comment each time.
+ * Whether a named statement cannot be used. A pooler in transaction mode loses the statement, or an
+ * agent adds a different comment to the SQL each time.
  */
 export function isNameUseless(error: unknown): boolean {
   return POOLED_AWAY.includes(codeOf(error)) || /^Prepared statements must be unique/.test(wordsOf(error));
 }
 
-/**
- * Whether a connection turned out to be broken, so that a statement sent on it may never have come
- * to PostgreSQL.
- */
+/** Whether the connection was broken, so that PostgreSQL may never have received the statement. */
 export function isBroken(error: unknown): boolean {
   const code = codeOf(error);
   return BROKEN.test(code) || (code === 'undefined' && BROKEN_IN_WORDS.test(wordsOf(error)));
@@ -66,9 +62,9 @@ export function isOfOpenTransaction(error: unknown): boolean {
 }
 
 /**
- * Whether an error is about one statement, and its connection is of use still. By class 57P
- * PostgreSQL says that it ends the connection, by 25 that a transaction was left open or may not
- * write.
+ * Whether only the statement failed, so that the connection can still be used. Class 57P means that
+ * PostgreSQL closes the connection. Class 25 means that a transaction was left open or is
+ * read-only.
  */
 export function isOfStatement(error: unknown): boolean {
   return /^(?!57P|25|08)[0-9A-Z]{5}$/.test(codeOf(error));
@@ -77,7 +73,10 @@ export function isOfStatement(error: unknown): boolean {
 const LEFT_BEHIND =
   'If a role is left behind in a pooled session, use SET LOCAL ROLE in place of SET ROLE, or RESET ROLE.';
 
-/** What to do about row security. @param where which policies are in the way, in words */
+/**
+ * The error message about row security.
+ * @param where which policies filter, in words
+ */
 export function rowSecurityWords(where: string): string {
   return (
     `row security is active ${where}, and a hidden key would pass for one that does not exist. ` +
@@ -86,7 +85,7 @@ export function rowSecurityWords(where: string): string {
   );
 }
 
-/** An error, or one that says more of it to people. */
+/** Returns an error with a clearer message if there is one, else the same error. */
 export function inWords(error: unknown): unknown {
   const code = codeOf(error);
   const words = moreWords(error, code);
@@ -104,7 +103,10 @@ function moreWords(error: unknown, code: string): string | null {
   return null;
 }
 
-/** An error of a transaction on our tables, or one that says which right the role lacks. */
+/**
+ * Adds which rights the role needs if PostgreSQL reports a missing right. Else returns the same
+ * error.
+ */
 export function withMissingRight(error: unknown): unknown {
   if (codeOf(error) !== INSUFFICIENT_PRIVILEGE || isInOurWords(error)) return error;
   const words =
@@ -113,7 +115,7 @@ export function withMissingRight(error: unknown): unknown {
   return Object.assign(new Error(words, { cause: error }), { code: INSUFFICIENT_PRIVILEGE });
 }
 
-/** PostgreSQL's own errors name its function. */
+/** PostgreSQL's own errors have a `routine`. Errors of this library have none. */
 function isInOurWords(error: unknown): boolean {
   return Object(error).routine === undefined;
 }

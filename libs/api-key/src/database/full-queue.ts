@@ -3,11 +3,11 @@ import type { Session } from './session';
 
 const PROGRAM_LIMIT_EXCEEDED = '54000';
 
-/** What people are told of it. */
+/** The message for people if the queue is full. */
 export const FULL_QUEUE =
   'the notification queue of PostgreSQL is full: end the session that listens in an open transaction, with the oldest xact_start in pg_stat_activity';
 
-/** Whether PostgreSQL could not commit, because its notification queue is full. */
+/** Whether a commit failed because PostgreSQL's notification queue is full. */
 export function isFullQueue(error: unknown): boolean {
   return codeOf(error) === PROGRAM_LIMIT_EXCEEDED;
 }
@@ -15,8 +15,9 @@ export function isFullQueue(error: unknown): boolean {
 type Work<T> = (session: Session) => Promise<T>;
 
 /**
- * Makes a change, and makes it again, whole and without notifications, if the notification queue
- * became full before its commit: every instance notices that with its next heartbeat.
+ * Makes a change. If the notification queue is full at the commit, makes the whole change again
+ * without notifications. Every instance detects a change without notification at its next
+ * heartbeat.
  * @param transact runs the work in a transaction of its own
  */
 export async function despiteFullQueue<T>(

@@ -2,8 +2,8 @@ import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from 
 import { wordsOf } from '../model/error-words';
 
 /**
- * Writes in an interval what was noted meanwhile, and what is left when the application ends; one
- * write after the other. A write that fails is logged once, and tried again the next time.
+ * Writes collected values at an interval, and once more when the application shuts down. Only one
+ * write runs at a time. A failed write is logged once, and is retried at the next interval.
  */
 export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
@@ -12,16 +12,19 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
   private underWay = 0;
   private failing = false;
 
-  /** @param what is written, in the log */
+  /** @param what the name of the values, for the log */
   constructor(
     private readonly what: string,
     private readonly intervalMs: number,
   ) {}
 
-  /** Writes what was noted so far, and settles, in a `briefTransaction`. @throws what failed; what was noted stays noted then */
+  /**
+   * Writes all collected values, and settles. Must run in a `briefTransaction`.
+   * @throws the error of the write; then the values stay collected
+   */
   protected abstract write(): Promise<void>;
 
-  /** Writes what was noted so far; after a failure it stays noted. Never rejects. */
+  /** Writes all collected values. If the write fails, the values stay collected. Never rejects. */
   flush(): Promise<void> {
     this.underWay += 1;
     this.writing = this.writing.then(() => this.tryToWrite());

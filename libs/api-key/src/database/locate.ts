@@ -4,12 +4,12 @@ import { foreignSchema, quoteIn } from './names';
 import type { Session } from './session';
 
 /**
- * The schema of a table whose data source names none: that in which its first connection creates
- * tables, or else the one that its sessions find. What somebody sets in a session later does not
- * change it.
- * @param first the schema of the first connection; null if it found none
- * @returns null if there is no such table yet
- * @throws Error if the search path leads to another schema, which may be that of another tenant
+ * Finds the schema of a table if the data source sets no schema. If the schema of the first
+ * connection has the table, this schema is used. Otherwise the schema that the session finds is
+ * used. A search path that somebody sets in a session later does not change the result.
+ * @param first the schema in which the first connection creates tables; null if it found none
+ * @returns null if the table does not exist yet
+ * @throws Error if the search path leads to another schema, which may belong to another tenant
  */
 export async function schemaOf(
   session: Session,

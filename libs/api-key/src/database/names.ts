@@ -3,20 +3,24 @@ import { hash } from 'node:crypto';
 const DIGITS = 16;
 
 /**
- * A name of a prepared statement that stands for its text: behind a pooler, one session may serve applications whose texts differ.
- * @param name up to 40 characters, of the 63 that PostgreSQL keeps
+ * The name of a prepared statement, with a hash of the SQL text. Behind a pooler, applications with
+ * different SQL texts may share a session.
+ * @param name up to 40 characters, because PostgreSQL keeps 63 and the hash is added
  */
 export function statementName(name: string, text: string): string {
   return `${name}_${hash('sha256', text).slice(0, DIGITS)}`;
 }
 
-/** What a prepared statement says, and its `statementName`. */
+/** The SQL text of a prepared statement, and its name from `statementName`. */
 export interface NamedStatement {
   readonly text: string;
   readonly name: string;
 }
 
-/** A statement that is written and named once, when it is first asked for: before that the data source knows no table. */
+/**
+ * Writes and names a statement once, at its first use. Before that, the data source does not know
+ * the table.
+ */
 export function namedOnce(name: string, write: () => string): () => NamedStatement {
   let statement: NamedStatement | undefined;
   return () => {
@@ -28,12 +32,12 @@ export function namedOnce(name: string, write: () => string): () => NamedStateme
   };
 }
 
-/** A name that people wrote, its schema before a dot if it has one, as quoted SQL identifiers. */
+/** Quotes a name that people wrote as SQL identifiers. A schema may stand before a dot. */
 export function quoteName(path: string): string {
   return path.split('.').map(quoteIdentifier).join('.');
 }
 
-/** A name in a schema, as quoted SQL identifiers, whatever characters they have. */
+/** Quotes a name in a schema as SQL identifiers. Both may have any characters. */
 export function quoteIn(schema: string | null, name: string): string {
   const parts = schema === null ? [name] : [schema, name];
   return parts.map(quoteIdentifier).join('.');
@@ -43,12 +47,12 @@ function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** A text as an SQL literal, for statements that take no parameters. */
+/** Quotes a text as an SQL literal, for statements that take no parameters. */
 export function quoteLiteral(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** What to say of a table that the search path finds in another schema than the first. */
+/** The error message if the search path finds the table in another schema than its first. */
 export function foreignSchema(schema: string, own: string | null): string {
   return (
     `nestjs-api-key: table api_keys lies in schema ${schema}, and the search path begins with ${own ?? 'none that exists'}: ` +

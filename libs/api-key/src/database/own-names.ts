@@ -1,18 +1,19 @@
 /*
- * SQL whose names mean those of PostgreSQL. A search path may name another schema before pg_catalog, a
- * temporary table is a type that comes before all others, and a function or operator that fits better
- * is taken from any schema of the path.
+ * SQL in which names always mean PostgreSQL's own objects. A search path may name another schema
+ * before pg_catalog. A temporary table is also a type, and PostgreSQL finds this type before all
+ * others. PostgreSQL also takes a function or operator from any schema of the path if its argument
+ * types fit better.
  */
 
-/** Equality of PostgreSQL: `key_digest ${EQUALS} $1`. */
+/** PostgreSQL's own equality operator: `key_digest ${EQUALS} $1`. */
 export const EQUALS = 'OPERATOR(pg_catalog.=)';
 
-/** An expression as text. */
+/** Casts an expression to text. */
 export function asText(expression: string): string {
   return `${expression}::pg_catalog.text`;
 }
 
-/** An expression as JSON, as text. */
+/** Converts an expression to JSON, as text. */
 export function asJson(expression: string): string {
   return asText(`pg_catalog.to_json(${expression})`);
 }

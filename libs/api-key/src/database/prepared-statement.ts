@@ -3,10 +3,10 @@ import { AS_TEXT, type Row } from './as-text';
 import { codeOf, isInConflict, isNameUseless } from './error-codes';
 import { type NamedStatement, namedOnce } from './names';
 
-/** SQLSTATE of a prepared statement whose table got other types since. */
+/** SQLSTATE of a prepared statement if the column types of its table have changed. */
 const STALE_PLAN = '0A000';
 
-/** A SELECT by one value, prepared once a connection. */
+/** A SELECT with one parameter, prepared once per connection. */
 export class PreparedSelect {
   private version = 1;
   private isNamed = true;
@@ -16,12 +16,15 @@ export class PreparedSelect {
     this.statement = namedOnce(name, write);
   }
 
-  /** What it says. */
+  /** The SQL text. */
   get text(): string {
     return this.statement().text;
   }
 
-  /** Sends it, once more where its preparation was lost and can be mended: another sending may have mended it by now. */
+  /**
+   * Sends the statement. Retries once after a conflict, or if the prepared statement is lost or
+   * stale. A retry after a stale plan uses a new name, which another call may have set already.
+   */
   send(
     client: PoolClient,
     value: unknown,

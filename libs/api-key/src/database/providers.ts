@@ -6,8 +6,8 @@ import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './data-source';
 import { Database } from './database';
 
 /**
- * The data source of the keys and the door to it.
- * @param dataSource an instance, or the name it has in `TypeOrmModule`
+ * Provides the data source of the keys, and the `Database` on this data source.
+ * @param dataSource an instance, or the name of the data source in `TypeOrmModule`
  */
 export function databaseProviders(dataSource: DataSource | string | undefined): Provider[] {
   return [

@@ -1,13 +1,13 @@
 import type { Row } from './as-text';
 import { asText } from './own-names';
 
-/** The code of the error of an answer that a replica gave. */
+/** The error code if a replica returned the result. */
 export const REPLICA = 'EREPLICA';
 
-/** A column that says whether a replica answers. */
+/** A column that is true if the server is a replica. */
 export const IS_STANDBY = `${asText('pg_catalog.pg_is_in_recovery()')} AS standby`;
 
-/** What is said of a connection that leads to a replica. */
+/** The error for a connection that leads to a replica. */
 export function replica(): Error {
   return Object.assign(
     new Error('the connection leads to a replica, which hears of a revocation late: connect to the primary'),
@@ -16,9 +16,10 @@ export function replica(): Error {
 }
 
 /**
- * A replica may show a key that was revoked, and none that was just made.
+ * Checks that the primary returned the rows. A replica may still show a revoked key as valid, and
+ * may not show a new key yet.
  * @param rows of a statement with `IS_STANDBY`
- * @returns why they do not count; null if the primary gave them
+ * @returns the error if a replica returned the rows; null if the primary did
  */
 export function replicaOf([row]: readonly Row[]): Error | null {
   return row?.standby === 'false' ? null : replica();

@@ -8,31 +8,31 @@ import { IS_STANDBY, replicaOf } from './replica';
 import type { Session } from './session';
 
 /**
- * Has PostgreSQL fail a statement whose rows a policy would filter: a key that is hidden from this
- * session would pass for one that does not exist, and other sessions accept it.
+ * Makes PostgreSQL fail a statement if a policy would filter its rows. Otherwise a hidden key would
+ * look like a missing key, although other sessions accept it.
  */
 export const NO_ROW_SECURITY = 'SET row_security = off';
 
-/** SQL that says whether policies filter a table for the role of the session. */
+/** SQL that checks whether policies filter a table for the role of the session. */
 export function isFiltered(table: string): string {
   return `(pg_catalog.row_security_active(pg_catalog.to_regclass(${quoteLiteral(table)})::pg_catalog.oid) IS TRUE)`;
 }
 
-/** A column that says whether policies filter a table. */
+/** A column that is true if policies filter a table. */
 export function filteredColumn(table: string): string {
   return `${asText(isFiltered(table))} AS filtered`;
 }
 
 /**
- * Policies may hide a key from this session that others see.
+ * Checks that no policy hides keys from this session. Other sessions may see these keys.
  * @param rows of a statement with `filteredColumn`
- * @returns why the rows do not count; null if all are there
+ * @returns the error if rows may be missing; null if no row is hidden
  */
 export function filteredOf([row]: readonly Row[], table: string): Error | null {
   return row?.filtered === 'false' ? null : filtered(`on ${table}`);
 }
 
-/** Asks what an answer without rows does not say: a replica, or policies, may hide them. */
+/** Checks after an empty result whether a replica or a policy may hide rows. */
 export function askWhoAnswers(
   client: ClientBase,
   table: string,
@@ -44,7 +44,7 @@ export function askWhoAnswers(
   );
 }
 
-/** @throws Error that says what to do if policies filter one of the tables */
+/** @throws Error if policies filter one of the tables; its message says what to do */
 export async function refuseFiltered(session: Session, tables: readonly string[]): Promise<void> {
   const row = await session.row(
     `SELECT ${asText('current_user')} AS role, ${tables.map((table, i) => `${asText(isFiltered(table))} AS t${i}`).join(', ')}`,
@@ -53,7 +53,7 @@ export async function refuseFiltered(session: Session, tables: readonly string[]
   if (found.length > 0) throw filtered(`on ${found.join(', ')} for role "${text(row, 'role')}"`);
 }
 
-/** @param where policies filter, in words */
+/** The error if policies filter a table. @param where the filtered tables, in words */
 export function filtered(where: string): Error {
   return Object.assign(new Error(rowSecurityWords(where)), {
     code: INSUFFICIENT_PRIVILEGE,

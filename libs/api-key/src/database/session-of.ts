@@ -3,12 +3,13 @@ import type { QueryRunner } from 'typeorm';
 import { Session } from './session';
 import { Tables } from './tables';
 
-/** No limit of this side: a migration takes as long as it needs. */
+/** No time limit in this process, because a migration may need long. */
 const NO_LIMIT = 0;
 
 /**
- * The connection of a query runner, in the transaction that the runner is in: for migrations, which
- * TypeORM gives a runner. What the runner itself returns comes through the application's parsers.
+ * The connection of a query runner, in the runner's open transaction. Use it in migrations, because
+ * TypeORM gives them a query runner. The runner's own `query` would use the parsers of the
+ * application.
  */
 export async function sessionOf(runner: QueryRunner): Promise<Session> {
   const client: ClientBase = await runner.connect();

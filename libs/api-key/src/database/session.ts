@@ -4,13 +4,15 @@ import { AS_TEXT, type Row } from './as-text';
 import { inWords, isOfStatement } from './error-codes';
 import type { Tables } from './tables';
 
-/** What `pg` takes with a query and its types do not name. */
+/** An option of a query that `pg` accepts, but that the types of `pg` do not have. */
 export interface TimedQuery extends QueryConfig {
-  /** Milliseconds after which the query fails here; its connection is of no use then. */
+  /**
+   * Milliseconds after which this process fails the query. Do not use the connection after that.
+   */
   readonly query_timeout?: number;
 }
 
-/** One connection, for statements one after the other. */
+/** One connection. Its statements run one after the other. */
 export class Session {
   /** Whether the connection may still be used. */
   isUsable = true;
@@ -22,32 +24,33 @@ export class Session {
     private readonly name?: string,
   ) {}
 
-  /** The same connection; a statement on it is prepared under a name, once. */
+  /** The same connection. Each statement on it is prepared once, under this name. */
   named(name: string): Session {
     return new Session(this.client, this.tables, this.timeoutMs, name);
   }
 
   /**
-   * The rows of a statement, each column as text; of the last one if there are several.
-   * @param values of its parameters, of a single statement
+   * Runs a statement. Each column of its rows is text. If the text has several statements, only the
+   * rows of the last statement are returned.
+   * @param values parameters, if the text has only one statement
    */
   async rows(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
     return (await this.send(text, values)).rows;
   }
 
-  /** The first row of a statement. @throws Error if there is none */
+  /** Returns the first row of a statement. @throws Error if there is no row */
   async row(text: string, values: readonly unknown[] = []): Promise<Row> {
     const [row] = await this.rows(text, values);
     if (row) return row;
     throw new Error('PostgreSQL returned no row');
   }
 
-  /** Runs a statement; how many rows it changed. */
+  /** Runs a statement. @returns how many rows it changed */
   async run(text: string, values: readonly unknown[] = []): Promise<number> {
     return (await this.send(text, values)).rowCount ?? 0;
   }
 
-  /** @throws Error if PostgreSQL rolled back instead, as it does after a statement that failed */
+  /** @throws Error if PostgreSQL rolled back because an earlier statement had failed */
   async commit(): Promise<void> {
     const { command } = await this.send('COMMIT', []);
     if (command !== 'COMMIT')
@@ -59,7 +62,7 @@ export class Session {
     const query: TimedQuery = {
       name: this.name,
       text,
-      // Without values it goes out by the simple protocol, which takes several statements at once.
+      // Without values, `pg` uses the simple protocol, which accepts several statements at once.
       values: values.length > 0 ? parameters : undefined,
       types: AS_TEXT,
       query_timeout: this.timeoutMs,
@@ -75,7 +78,8 @@ export class Session {
 }
 
 /**
- * The driver would write a Date in this machine's time zone, or as the application's settings say.
+ * Formats a Date here. Otherwise the driver would use this machine's time zone or the application's
+ * settings.
  */
 export function parameter(value: unknown): unknown {
   refuseNul(value);
@@ -83,8 +87,9 @@ export function parameter(value: unknown): unknown {
 }
 
 /**
- * `pg-native` cuts a text at its NUL, and so may name another owner. PostgreSQL refuses it.
- * @throws Error with PostgreSQL's code of it
+ * Refuses a text with a NUL, as PostgreSQL does. `pg-native` would cut the text at the NUL, and the
+ * rest could name another owner.
+ * @throws Error with the code that PostgreSQL uses
  */
 function refuseNul(value: unknown): void {
   if (Array.isArray(value)) for (const each of value) refuseNul(each);

@@ -5,26 +5,27 @@ import { inTime } from './deadline';
 import { isBroken, isOfSession, isOfStatement } from './error-codes';
 
 /**
- * A process that was frozen finds that its connections were closed, and an application may leave one
- * with a role that may not read. A statement that only reads is sent again on others.
+ * How often a statement is sent at most. It only reads, so it can be sent again on another
+ * connection. A frozen process may find its connections closed. An application may leave a
+ * connection with a role that may not read.
  */
 const MAX_DEPARTURES = 3;
 
-/** How many askings go out in one statement at most. */
+/** How many look-ups share one statement at most. */
 const MAX_TOGETHER = 100;
 
-/** How long a connection that missed a deadline may still take to answer before it is thrown away. */
+/** Milliseconds after a missed deadline, in which the connection may still answer. */
 const PATIENCE_MS = 5_000;
 
-/** How long an answer is waited for. */
+/** Time limits of a look-up. */
 export interface Patience {
-  /** Milliseconds after which an asking is given up. */
+  /** Milliseconds after which a look-up fails. */
   readonly deadlineMs: number;
-  /** Milliseconds after that in which its connection may still answer, before it is thrown away. Default 5,000. */
+  /** Milliseconds after the deadline until the connection is closed. Default 5,000. */
   readonly patienceMs?: number;
 }
 
-/** Sends one statement for some values, and returns what cancels it, which never rejects. */
+/** Sends one statement for some values. Returns a function that cancels it and never rejects. */
 export type Send<Found> = (
   client: PoolClient,
   values: readonly string[],
@@ -33,32 +34,33 @@ export type Send<Found> = (
 
 interface Asking<Found> {
   readonly values: readonly string[];
-  /** Called when the statement goes out. */
+  /** Called when the statement is sent. */
   readonly sent: () => void;
   readonly resolve: (found: Found) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Askings that share a connection, and one statement on it. Who is late leaves. */
+/** Look-ups that share one statement. Look-ups that timed out are removed. */
 interface Group<Found> {
   readonly askings: Set<Asking<Found>>;
-  /** The statement; null before it goes out, and once it is over. */
+  /** The running statement; null before it is sent, and after it has ended. */
   underWay: { readonly client: PoolClient; readonly cancel: () => Promise<void> } | null;
-  /** Whether one has left after it went out. */
+  /** Whether a look-up timed out after the statement was sent. */
   isLate: boolean;
-  /** How often its statement was sent: again if the connection turned out to be broken. */
+  /** How often the statement was sent. It is sent again if the connection was broken. */
   departures: number;
 }
 
 /**
- * Hands askings to connections of TypeORM's pool. Those that come in one turn of the event loop go out in one statement, and where all
- * connections are taken, those that wait go out together on the next one that is free: the more there are, the less each costs. Straight
- * on the driver's pool and by callbacks, for TypeORM's repository costs twice as much, and each promise on the way some microseconds.
+ * Sends look-ups on connections of TypeORM's pool. Look-ups of one turn of the event loop share one
+ * statement. If all connections are taken, more look-ups join the waiting statement. So under load,
+ * each look-up costs less. Uses the driver's pool and callbacks, because TypeORM's repository needs
+ * twice the time, and each promise needs some microseconds more.
  */
 export class SharedConnections<Found> {
-  /** Those that wait for whichever connection of a pool is free first: however many are given up meanwhile, others take their place. */
+  /** Groups that wait for the first free connection of a pool. Look-ups may join them meanwhile. */
   private readonly waiting = new WeakMap<Pool, Set<Group<Found>>>();
-  /** Those that came in this turn of the event loop. */
+  /** The group of this turn of the event loop. */
   private gathering: Group<Found> | undefined;
   private readonly heard = new WeakSet<PoolClient>();
 
@@ -69,10 +71,11 @@ export class SharedConnections<Found> {
   ) {}
 
   /**
-   * What is found for some values and, where others went out with them, for theirs. Given up after a deadline. The connection has
-   * longer: one that is only slow must not be opened anew each time, which a busy database would never recover from.
-   * @param sent called when a connection is free and the statement goes out
-   * @throws Error where PostgreSQL fails, or does not answer in time
+   * Looks up some values. The result may also have values of other look-ups in the statement. After
+   * the deadline the look-up fails, but its connection has more time to answer. Otherwise a slow
+   * database would get new connections again and again, and would never recover.
+   * @param sent called when a connection is free and the statement is sent
+   * @throws Error if PostgreSQL fails, or does not answer before the deadline
    */
   find(values: readonly string[], sent: () => void): Promise<Found> {
     let leave = () => {};
@@ -87,7 +90,7 @@ export class SharedConnections<Found> {
     });
   }
 
-  /** Answers what gives it up. */
+  /** Returns a function that removes the look-up. */
   private ask(asking: Asking<Found>): () => void {
     const group = this.gathering ?? this.crowded() ?? this.gather();
     group.askings.add(asking);
@@ -95,7 +98,7 @@ export class SharedConnections<Found> {
     return () => this.leave(group, asking);
   }
 
-  /** A group that waits for a connection anyway, where there is none to have. */
+  /** A group that already waits for a connection, if the pool has none to give. */
   private crowded(): Group<Found> | undefined {
     const pool = this.database.pool;
     if (pool === undefined || hasRoom(pool)) return undefined;
@@ -103,7 +106,7 @@ export class SharedConnections<Found> {
     return undefined;
   }
 
-  /** A new group, for all that come in this turn of the event loop. */
+  /** A new group, for all look-ups of this turn of the event loop. */
   private gather(): Group<Found> {
     const group: Group<Found> = { askings: new Set(), underWay: null, isLate: false, departures: 0 };
     this.gathering = group;
@@ -132,7 +135,7 @@ export class SharedConnections<Found> {
     });
   }
 
-  /** A transaction that someone forgot would answer as of its beginning, or not at all. */
+  /** A transaction that was left open would return old rows, or fail. */
   private boardAnother(pool: Pool, group: Group<Found>, client: PoolClient): void {
     this.hear(client);
     client.release(new Error('given back within a transaction'));
@@ -160,14 +163,18 @@ export class SharedConnections<Found> {
     group.underWay = { client, cancel };
   }
 
-  /** Whether its statement is sent again, on another connection, to those who still wait. */
+  /**
+   * Whether the statement is sent again, on another connection, for the look-ups that still wait.
+   */
   private mayDepartAgain(group: Group<Found>, error: Error): boolean {
     if (group.underWay === null || group.askings.size === 0) return false;
     if (group.departures >= MAX_DEPARTURES) return false;
     return isBroken(error) || isOfSession(error) || error instanceof OfAnother;
   }
 
-  /** The first one that leaves after its statement went out has it given up, in a while. */
+  /**
+   * Removes a look-up. If its statement runs, the first removal starts the timer that cancels it.
+   */
   private leave(group: Group<Found>, asking: Asking<Found>): void {
     group.askings.delete(asking);
     if (group.isLate || group.underWay === null) return;
@@ -175,7 +182,7 @@ export class SharedConnections<Found> {
     setTimeout(() => void giveUp(group), this.patience.patienceMs ?? PATIENCE_MS).unref();
   }
 
-  /** A connection that breaks fails its query, and says so once more as an event, which unheard would end the process. */
+  /** Without a listener, the `error` event of a broken connection would end the process. */
   private hear(client: PoolClient): void {
     if (this.heard.has(client)) return;
     this.heard.add(client);
@@ -203,9 +210,9 @@ function end<Found>(group: Group<Found>, error?: Error): void {
 }
 
 /**
- * Cancels the statement, then throws its connection away. In this order: a pooler forwards no
- * CancelRequest of a client that has gone. Until then the connection stays ours, so that the
- * request cannot end a statement of someone else.
+ * Cancels the statement, then closes its connection. The order matters, because a pooler forwards a
+ * CancelRequest only while the client is connected. Nobody else uses the connection before it is
+ * closed, so that the request cannot cancel another statement.
  */
 async function giveUp<Found>(group: Group<Found>): Promise<void> {
   const { underWay } = group;
@@ -215,12 +222,12 @@ async function giveUp<Found>(group: Group<Found>): Promise<void> {
   underWay.client.release(new Error('no answer long after the deadline'));
 }
 
-/** Whether an asking has a connection of its own to have: one that is idle, or is opened for it. */
+/** Whether a look-up can have its own connection: an idle or a new connection. */
 function hasRoom(pool: Pool): boolean {
   return pool.idleCount > pool.waitingCount || pool.totalCount < pool.options.max;
 }
 
-/** Whether a connection is opened for the next who asks, who then waits for that one alone, however long it takes. */
+/** Whether the pool opens a connection for the next caller, who then waits only for this one. */
 function opensFor(pool: Pool): boolean {
   return pool.idleCount === 0 && pool.totalCount < pool.options.max;
 }

@@ -3,13 +3,16 @@ import type { DataSource } from 'typeorm';
 
 const TIMEOUT_MS = 5_000;
 
-/** The parts of TypeORM's driver that we use: its pool, whose password does not enumerate, and the module it loaded. */
+/**
+ * The parts of TypeORM's driver that this library uses: the pool, and the `pg` module that TypeORM
+ * loaded. The password of the pool is not enumerable.
+ */
 interface PostgresParts {
   readonly master: { readonly options: ClientConfig };
   readonly postgres: { readonly Client: new (config: ClientConfig) => Client };
 }
 
-/** A connection to the primary beside the pool, not yet opened. */
+/** A connection to the primary outside the pool, not yet opened. */
 export function sideClient({ driver }: DataSource, applicationName: string): Client {
   const { master, postgres } = driver as unknown as PostgresParts;
   const { options } = master;

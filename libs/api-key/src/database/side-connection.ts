@@ -3,13 +3,13 @@ import type { Client } from 'pg';
 
 const CLOSE_MS = 100;
 
-/** What the types of `pg` do not name, and `pg-native` does not have. */
+/** Members that the types of `pg` do not have. They are missing in `pg-native`. */
 interface Wired {
   readonly connection?: { readonly stream?: { destroy(): void } };
   unref?(): void;
 }
 
-/** A connection beside the pool, from its opening to its end. */
+/** A connection outside the pool. */
 export class SideConnection {
   private connecting: Promise<unknown> = Promise.resolve();
 
@@ -23,12 +23,15 @@ export class SideConnection {
     await this.connecting;
   }
 
-  /** From now on it keeps no process alive. */
+  /** Lets the process exit while the connection is open. */
   unref(): void {
     (this.client as Client & Wired).unref?.();
   }
 
-  /** Rejects when the connection ends, or the application does; that is listened for until `over`. */
+  /**
+   * Rejects if the connection ends or `stopped` aborts. Stops listening to `stopped` if `over`
+   * aborts.
+   */
   failure(stopped: AbortSignal, over: AbortSignal): Promise<never> {
     const failure = new Promise<never>((_, reject) => {
       this.client.once('end', () => reject(new Error('the connection ended')));
@@ -43,8 +46,9 @@ export class SideConnection {
   }
 
   /**
-   * Ends it without waiting for one that does not answer; one that is being made, once it is:
-   * `pg-native` ends the process if it is ended before.
+   * Closes the connection, and does not wait long if the server does not answer. A connection that
+   * is being opened is closed after its opening, because `pg-native` would end the process
+   * otherwise.
    */
   async close(): Promise<void> {
     this.client.removeAllListeners('notification');

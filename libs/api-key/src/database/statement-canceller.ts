@@ -3,10 +3,12 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ClientBase } from 'pg';
 
-/** After that a cancellation is given up. */
+/** Milliseconds after which a cancellation is given up. */
 const DEADLINE_MS = 2_000;
 
-/** What `pg` does not type: the session of a connection, and the wire below it. */
+/**
+ * Members that the types of `pg` do not have: the ids of the session, and its protocol connection.
+ */
 interface Wired {
   readonly processID?: number | null;
   readonly secretKey?: number | Buffer | null;
@@ -24,20 +26,20 @@ interface Wired {
 }
 
 /**
- * Cancels the statements of connections that are about to be thrown away. PostgreSQL does not
- * notice a lost client while a statement waits for a lock, and the pool opens a new connection in
- * its place, until the server has no more.
- * Uses the CancelRequest of the protocol (PostgreSQL 18, 54.2.9), which poolers forward to the
- * server that runs the statement, as long as the client's own connection is open.
+ * Cancels the statements of connections that are about to be closed. PostgreSQL does not notice a
+ * lost client while a statement waits for a lock. The pool would open new connections until the
+ * server has no more. Uses the CancelRequest of the protocol (PostgreSQL 18, 54.2.9). A pooler
+ * forwards this request to the server that runs the statement, if the client's own connection is
+ * still open.
  */
 export class StatementCanceller {
-  /** @param newClient a connection beside the pool, which may be all taken */
+  /** @param newClient returns a connection outside the pool, because the pool may have none free */
   constructor(private readonly newClient: () => Client) {}
 
   /**
-   * Cancels what runs on a connection that nobody else uses meanwhile. Resolves when the request
-   * was taken, at the latest after 2,000 ms. Never rejects: a database that cannot be reached has
-   * nothing to cancel for us.
+   * Cancels the running statement of a connection. Nobody else may use the connection meanwhile.
+   * Resolves when the server has closed the request's connection, after 2,000 ms at the latest.
+   * Never rejects: if the database cannot be reached, no statement needs a cancellation.
    */
   async cancel(client: ClientBase): Promise<void> {
     const { processID, secretKey } = client as unknown as Wired;
@@ -61,7 +63,7 @@ export class StatementCanceller {
       await over.catch(() => {});
       connection.stream.destroy();
     } catch {
-      // The data source may be closed by now.
+      // The data source may already be closed.
     }
   }
 }

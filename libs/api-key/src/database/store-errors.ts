@@ -2,36 +2,39 @@ import { TypeORMError } from 'typeorm';
 import { ApiKeyInputError, ApiKeyRefusal } from '../model/api-key.errors';
 import { wordsOf } from '../model/error-words';
 
-/** PostgreSQL's codes for a value that cannot be of the column's type, is too large for it, or no text at all (a NUL). */
+/**
+ * SQLSTATE codes of a value that its column cannot hold. The value has the wrong type, is too
+ * large, or is a text with a NUL.
+ */
 const UNFIT_VALUE = ['22P02', '22003', '22021', '22P05'];
-/** A character that an encoding does not have. */
+/** SQLSTATE codes of a character that an encoding does not have. */
 const UNTRANSLATABLE = ['22021', '22P05'];
-/** Too long for its column; `22003` is too large. */
+/** SQLSTATE of a text that is too long for its column. A number that is too large has `22003`. */
 const TOO_LONG = '22001';
-/** A sequence has given all its ids: no fault of who asks. */
+/** A sequence has no more ids. The caller did nothing wrong. */
 const SEQUENCE_USED_UP = '2200H';
 const FOREIGN_KEY_VIOLATION = '23503';
-/** A restored sequence gives ids again: no fault of who asks. */
+/** A restored sequence may return ids that are already used. The caller did nothing wrong. */
 const UNIQUE_VIOLATION = '23505';
-/** SQLSTATE class 23: a rule of the table, such as a CHECK of the application's own. */
+/** SQLSTATE class 23: the row breaks a constraint, such as a CHECK of the application. */
 const RULE_VIOLATION = /^23/;
 
-/** What is said of an owner that the database does not know. */
+/** The message if the database does not know the owner. */
 export const NO_OWNER = 'userId names no owner there is';
-/** What is said of a value that its column cannot hold. */
+/** The message if a value does not fit into its column. */
 export const TOO_MUCH = 'a field is longer or larger than its column in table api_keys';
 
-/** Whether PostgreSQL says that a value is too long for its column. */
+/** Whether PostgreSQL reports that a value is too long for its column. */
 export function isTooMuch(error: unknown): boolean {
   return codeOf(error) === TOO_LONG;
 }
 
-/** Whether PostgreSQL refuses the values of a row, by their types or a rule of the table. */
+/** Whether PostgreSQL refuses the values of a row because of a type or a constraint. */
 export function isOfRow(error: unknown): boolean {
   return /^2[23]/.test(codeOf(error)) && codeOf(error) !== SEQUENCE_USED_UP;
 }
 
-/** Whether PostgreSQL says that a value cannot be in its column: no row has it then. */
+/** Whether PostgreSQL reports that its column cannot hold a value. Then no row has this value. */
 export function isUnfit(error: unknown): boolean {
   return UNFIT_VALUE.includes(codeOf(error));
 }
@@ -42,8 +45,8 @@ export function isUntranslatable(error: unknown): boolean {
 }
 
 /**
- * What the refusal of a row means for who asked for it, the owner being known.
- * @throws ApiKeyInputError where the row does not fit, else as `refuseUnavailable`
+ * Turns the error of a refused row into an error for the caller.
+ * @throws ApiKeyInputError if the row does not fit, else as `refuseUnavailable`
  */
 export function refuseMisfit(error: unknown): never {
   if (isUntranslatable(error))
@@ -58,9 +61,9 @@ export function refuseMisfit(error: unknown): never {
 }
 
 /**
- * TypeORM's errors carry the parameters of the query, a digest among them, into every log: only the
- * words are kept.
- * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database failed, else the error as it is
+ * Keeps only the message of a database error. TypeORM's errors have the parameters of the query,
+ * and would write a digest into every log.
+ * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database failed, else the error unchanged
  */
 export function refuseUnavailable(error: unknown): never {
   if (error instanceof ApiKeyRefusal || !isOfStore(error)) throw error;
@@ -68,15 +71,15 @@ export function refuseUnavailable(error: unknown): never {
 }
 
 /**
- * Errors of TypeORM, of the driver and of the socket below it; a refusal has a code as well, and is
- * none.
+ * Whether an error comes from TypeORM, the driver or the socket. A refusal also has a code, but
+ * does not come from there.
  */
 function isOfStore(error: unknown): boolean {
   if (error instanceof ApiKeyRefusal) return false;
   return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);
 }
 
-/** `pg` gives no code to a connection that ends or does not come in time, nor to a pool that has ended. */
+/** `pg` sets no code if a connection ends or times out, or if the pool has ended. */
 function isOfDriver(error: unknown): boolean {
   return error instanceof Error && /connection|timeout|client|pool/i.test(error.message);
 }

@@ -1,13 +1,13 @@
 import type { Database } from './database';
 import { isUnfit } from './store-errors';
 
-/** Whole numbers and UUIDs as every column writes them, so that PostgreSQL need not be asked. */
+/** Whole numbers and UUIDs in the spelling of every column type. PostgreSQL need not be asked. */
 const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /**
- * An owner as column `user_id` writes it. The column may take other spellings, such as a UUID in
- * capitals or `0042`, and the library compares owners as text.
- * @returns what was given, if it can be no owner
+ * Returns an owner in the spelling of column `user_id`. The column may accept other spellings, such
+ * as a UUID in capitals or `0042`, but the library compares owners as text.
+ * @returns the given text if the column cannot hold it
  */
 export async function storedOwner(database: Database, userId: string): Promise<string> {
   if (AS_STORED.test(userId)) return userId;

@@ -2,25 +2,25 @@ import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
 import { quoteIn } from './names';
 
-/** The quoted names of what is ours, each with its schema. */
+/** The quoted names of the library's tables, each with its schema. */
 export class Tables {
   readonly keys: string;
-  /** The trail. */
+  /** The audit trail. */
   readonly events: string;
-  /** How long instances may use what they cached. */
+  /** How long instances may use their cache. */
   readonly trust: string;
-  /** Transactions whose changes were not notified. */
+  /** Transactions that changed keys or owners without a notification. */
   readonly silentChanges: string;
-  /** What is used of quotas. */
+  /** How much of each quota is used. */
   readonly quotas: string;
-  /** What is used of rate limits. */
+  /** How much of each rate limit is used. */
   readonly windows: string;
-  /** How much keys are used. */
+  /** How much each key is used. */
   readonly usage: string;
 
   /**
-   * @param schema null: the search path leads to it
-   * @param table of keys
+   * @param schema null: PostgreSQL finds the table through the search path
+   * @param table the name of the table of keys
    */
   constructor(
     private readonly schema: string | null,
@@ -35,21 +35,21 @@ export class Tables {
     this.usage = this.beside('api_key_usage');
   }
 
-  /** All of them. */
+  /** All tables. */
   get all(): readonly string[] {
     const { keys, events, trust, silentChanges, quotas, windows, usage } = this;
     return [keys, events, trust, silentChanges, quotas, windows, usage];
   }
 
-  /** The quoted name of anything else of ours, in the schema of the table of keys. */
+  /** The quoted name of another object of the library, in the schema of the table of keys. */
   beside(name: string): string {
     return quoteIn(this.schema, this.table.replace(/api_keys$/, name));
   }
 }
 
 /**
- * The names in the schema that the data source names, else in the one that its first connection
- * found: what a session that others use as well has set since does not count.
+ * The tables in the schema that the data source sets. If it sets none: in the schema that its first
+ * connection found. A search path that somebody sets in a shared session later does not count.
  */
 export function tablesOf(dataSource: DataSource): Tables {
   const { schema, tableName } = dataSource.getMetadata(ApiKey);

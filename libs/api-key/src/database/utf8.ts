@@ -4,24 +4,24 @@ import { STAY_OPEN } from './begin';
 import { asText } from './own-names';
 import { isUntranslatable } from './store-errors';
 
-/** Hears what a statement returned. */
+/** Called with the result of a statement. */
 export type Told = (error: Error | null, rows?: readonly Row[]) => void;
 
 /** Sends a statement. */
 export type Ask = (told: Told) => void;
 
-/** A column that says in which encoding the session sends texts. */
+/** A column with the encoding in which the session sends texts. */
 export const ENCODING = `${asText("pg_catalog.current_setting('client_encoding')")} AS encoding`;
 
 /**
- * Whether the session sends texts in another encoding than UTF-8, in which `pg` reads them.
+ * Whether the session sends texts in another encoding than UTF-8. `pg` reads all texts as UTF-8.
  * @param rows of a statement with `ENCODING`
  */
 export function isGarbled(error: Error | null, [row]: readonly Row[]): boolean {
   return error ? isUntranslatable(error) : row !== undefined && row.encoding !== 'UTF8';
 }
 
-/** Sends a statement in UTF-8, and leaves the session as it was. */
+/** Sends a statement in UTF-8. After that, the session has its own encoding again. */
 export function inUtf8(client: PoolClient, ask: Ask, told: Told): void {
   client.query(`BEGIN; SET LOCAL client_encoding TO 'UTF8'; ${STAY_OPEN}`, (begun) => {
     if (begun) return told(begun);

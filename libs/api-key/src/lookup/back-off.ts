@@ -1,16 +1,20 @@
 const FIRST_MS = 100;
 const MAX_MS = 5_000;
 
-/** How long to wait before trying again: twice as long each time, and by chance, so that a fleet does not come back at once. */
+/**
+ * Computes the wait before a retry. The wait doubles with each retry, and is partly random, so that
+ * a fleet of instances does not reconnect at the same moment.
+ */
 export class BackOff {
   private ms = FIRST_MS;
 
-  /** @param random from 0 to below 1 */
+  /** @param random returns a number from 0 to below 1 */
   constructor(private readonly random: () => number = Math.random) {}
 
   /**
-   * Milliseconds, half to whole of 100, 200, 400 and so on to 5,000.
-   * @param heldMs how long it went well before: for more than 5,000 it begins anew
+   * Milliseconds: a random time between half and all of 100, 200, 400 and so on, up to 5,000.
+   * @param heldMs how long the last connection worked; after more than 5,000 ms, the wait starts at
+   *   100 again
    */
   next(heldMs: number): number {
     if (heldMs > MAX_MS) this.ms = FIRST_MS;

@@ -1,8 +1,11 @@
-/** The two clocks of this machine: the monotonic one judges, the wall tells whether the machine slept meanwhile. */
+/**
+ * The two clocks of this machine. The monotonic clock measures all deadlines. The wall clock shows
+ * whether the machine slept meanwhile.
+ */
 export interface Clock {
-  /** Milliseconds that only ever grow, whatever happens to the wall clock. */
+  /** Milliseconds that never decrease, even if somebody sets the wall clock. */
   monotonic(): number;
-  /** Milliseconds since 1970, as `Date.now`. */
+  /** Milliseconds since 1970, like `Date.now`. */
   wall(): number;
 }
 
@@ -11,7 +14,7 @@ export const SYSTEM_CLOCK: Clock = {
   wall: () => Date.now(),
 };
 
-/** One moment on both clocks. */
+/** The same moment on both clocks. */
 export interface Moment {
   readonly monotonic: number;
   readonly wall: number;

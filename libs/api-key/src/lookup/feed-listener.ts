@@ -1,16 +1,16 @@
-/** What the feed tells. */
+/** Receives the changes that the feed reports. */
 export interface FeedListener {
-  /** A key changed or went. */
+  /** A key was changed or deleted. */
   evict(id: string): void;
   /** A key was inserted. */
   evictUnknown(): void;
-  /** An owner changed or went. */
+  /** An owner was changed or deleted. */
   evictOwner(userId: string): void;
   /** Anything may have changed. */
   clear(): void;
 }
 
-/** Tells a listener what a notification of the table's channel means. */
+/** Calls the method of the listener that fits the payload of a notification. */
 export function tell(listener: FeedListener, payload: string): void {
   if (payload === '*') listener.clear();
   else if (payload === '+') listener.evictUnknown();

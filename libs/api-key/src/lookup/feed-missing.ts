@@ -7,9 +7,9 @@ import {
 import { text } from '../database/fields';
 import type { Session } from '../database/session';
 
-/** Changes of keys are not notified: what is cached may have been revoked. */
+/** Changes of keys send no notification, so a cached key may already be revoked. */
 export class FeedMissing extends Error {
-  /** @param isHopeless whether a new session in a moment would find the same */
+  /** @param isHopeless whether a retry in a moment would fail too */
   constructor(
     message: string,
     readonly isHopeless: boolean,
@@ -33,7 +33,7 @@ const UNHEARD = `WITH RECURSIVE kin AS (
   ORDER BY 1 LIMIT 10`;
 const TRIGGERS =
   'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal';
-/** `tgenabled` of a trigger that fires always. */
+/** The value of `tgenabled` for a trigger that is ENABLE ALWAYS. */
 const ALWAYS = 'A';
 
 /** @throws FeedMissing if changes of some rows are not told; it says what to do */

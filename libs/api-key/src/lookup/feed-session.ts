@@ -20,19 +20,24 @@ import type { QueueWatch } from './queue-watch';
 import { areManySilentChanges, forgetSilentChanges, readSilentChanges } from './silent-changes';
 import { raiseTrust } from './trust-bound';
 
-/** How the feed listens. */
+/** Options of the feed. */
 export interface FeedOptions {
   /** Milliseconds between two heartbeats. */
   readonly heartbeatMs: number;
-  /** Milliseconds, beyond one heartbeat, after which a session whose heartbeats do not come back is given up. */
+  /**
+   * If a heartbeat does not come back within `leaseMs` plus `heartbeatMs`, the session is closed.
+   */
   readonly leaseMs: number;
-  /** The longest that this instance trusts what it caches, in milliseconds, for `revoke` with `everywhere`. */
+  /**
+   * Milliseconds that this instance trusts its cache at most. `revoke` with `everywhere` waits this
+   * long.
+   */
   readonly trustMs: number;
-  /** Milliseconds between two checks that its triggers are there. */
+  /** Milliseconds between two checks that the triggers of the feed exist. */
   readonly checkMs: number;
 }
 
-/** What the sessions of a feed share. */
+/** What all sessions of a feed share. */
 export interface FeedContext {
   readonly database: Database;
   readonly lease: Lease;
@@ -43,39 +48,45 @@ export interface FeedContext {
   readonly report: FeedReport;
 }
 
-/** Milliseconds after which a statement of the session has failed. */
+/** Milliseconds after which a statement of the session fails. */
 const STATEMENT_MS = 5_000;
-/** PostgreSQL 14 ends a session that is idle, as this one is between heartbeats. */
+/**
+ * Turns off the time-out of idle sessions (PostgreSQL 14), because the session is idle between
+ * heartbeats.
+ */
 const KEEP_SESSION = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'`;
-/** Names mean those of PostgreSQL, whatever the search path of the database or role is. */
+/** Makes names mean PostgreSQL's own objects, whatever search path the database or role has. */
 const OWN_NAMES = 'SET search_path = pg_catalog, pg_temp';
 /**
- * To ask for it also empties the queue of what nobody waits for any more: PostgreSQL does not do
- * that when the last session that did ends.
+ * Reading the usage also removes notifications that no session needs any more. PostgreSQL does not
+ * remove them when the last listening session ends.
  */
 const QUEUE_USAGE = 'pg_notification_queue_usage()::numeric::text';
 
-/** What a session begins with. Its parameter: the table. */
+/** The first query of a session. Its parameter is the table. */
 function beginning(silentChanges: string): string {
   return `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
     ${readSilentChanges(silentChanges)} AS silent`;
 }
 
-/** A heartbeat. Its parameters: the channel, the number of the heartbeat, the table. */
+/**
+ * The statement of a heartbeat. Its parameters are the channel, the heartbeat's number and the
+ * table.
+ */
 function heartbeat(silentChanges: string): string {
   return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid,
     EXISTS (SELECT FROM pg_listening_channels() AS channel WHERE channel = $1)::text AS listens,
     ${readSilentChanges(silentChanges)} AS silent, ${QUEUE_USAGE} AS usage`;
 }
 
-/** One listening connection, and the heartbeats that it has sent: those of another never count for it. */
+/** One listening connection and its heartbeats. Heartbeats of another connection never count. */
 export class FeedSession {
   private readonly heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
   private readonly heartbeats: Heartbeats;
 
   /**
-   * @param oid of the table whose changes it hears
-   * @param over aborted once it has ended
+   * @param oid the oid of the table whose changes are notified
+   * @param over aborted when the session has ended
    */
   private constructor(
     private readonly context: FeedContext,
@@ -93,7 +104,7 @@ export class FeedSession {
   }
 
   /**
-   * Listens on a connection, and begins the lease with nothing cached.
+   * Listens on a connection. Then clears the cache and begins the lease.
    * @throws FeedMissing if changes are not notified; Error if notifications do not arrive here
    */
   static async open(client: Client, context: FeedContext, over: AbortSignal): Promise<FeedSession> {
@@ -111,7 +122,10 @@ export class FeedSession {
     return session;
   }
 
-  /** Sends heartbeats until one does not come back in time, the table is another one, or the session is over. */
+  /**
+   * Sends heartbeats. Stops with an error if a heartbeat does not come back in time, if the table
+   * was replaced, or if the session has ended.
+   */
   async beat(): Promise<never> {
     const { clock, options } = this.context;
     const { heartbeatMs, leaseMs, checkMs } = options;
@@ -146,8 +160,8 @@ export class FeedSession {
   }
 
   /**
-   * Sends one. While the queue is full none can be: the session goes on to listen, and the lease
-   * ends by itself.
+   * Sends a heartbeat. While the notification queue is full, no heartbeat can be sent. The session
+   * continues to listen, and the lease ends by itself.
    */
   private async send(number: string): Promise<void> {
     const { keys, silentChanges } = this.context.database.tables;

@@ -10,10 +10,10 @@ const ARRIVAL_MS = 2_000;
 const STATEMENT_MS = 5_000;
 
 /**
- * Has another connection notify a channel while this one is idle. A pooler in transaction mode loses
- * that, and the notifications of revocations too, though heartbeats may come back, because they come
- * within a statement.
- * @param over aborted once the session has ended
+ * Sends a notification from another connection while this connection is idle. A pooler in
+ * transaction mode loses this notification, and also loses the notifications of revocations.
+ * Heartbeats may come back even there, because they arrive during a statement.
+ * @param over aborted when the session has ended
  * @throws Error if the notification does not arrive in time
  */
 export async function proveArrival(
@@ -38,14 +38,14 @@ export async function proveArrival(
   await inTime(ARRIVAL_MS, Promise.race([arrived, once(over, 'abort')]), lost);
 }
 
-/** What to say of notifications that do not arrive. */
+/** The error if notifications do not arrive. */
 export function lost(): Error {
   return new Error(
     'notes of others do not arrive, as behind a pooler in transaction mode: give the library a data source that goes past it',
   );
 }
 
-/** Resolves once a notification has come. */
+/** Resolves when the notification has arrived. */
 function arrivalOf(payload: string, client: Client, channel: string): Promise<void> {
   return new Promise((resolve) => {
     const hear = (notification: Notification) => {

@@ -1,10 +1,10 @@
 import type { Moment } from './clock';
 
-/** What heartbeats have an effect on. */
+/** Receives the results of heartbeats. */
 export interface HeartbeatListener {
-  /** Changes were made that no notification told. */
+  /** Changes were made without a notification. */
   clear(): void;
-  /** Every change that was committed before this moment is known. */
+  /** All changes that were committed before the moment `sent` are known. */
   renew(sent: Moment): void;
 }
 
@@ -15,26 +15,27 @@ interface Heartbeat {
 }
 
 /**
- * The heartbeats of one listening session. One counts once its notification has arrived, so that
- * all that were sent before have, and once the silent changes that its statement read are handled.
- * Which of the two comes first does not matter.
+ * The heartbeats of one listening session. A heartbeat renews the lease after two steps, in any
+ * order. First, its notification has arrived, which means that all earlier notifications have
+ * arrived. Second, its statement has read the silent changes, and they are handled. A silent change
+ * is a change without a notification.
  */
 export class Heartbeats {
   private readonly underWay = new Map<string, Heartbeat>();
   private count = 0;
 
-  /** @param silentChanges those that everything known by now was asked after */
+  /** @param silentChanges the silent changes that were read before anything was cached */
   constructor(
     private silentChanges: string,
     private readonly listener: HeartbeatListener,
   ) {}
 
-  /** When the oldest of those under way was sent. */
+  /** When the oldest pending heartbeat was sent. */
   get oldest(): Moment | undefined {
     return this.underWay.values().next().value?.moment;
   }
 
-  /** Begins one, before its statement is sent; its number. */
+  /** Begins a heartbeat before its statement is sent. @returns the number of the heartbeat */
   begin(moment: Moment): string {
     this.count += 1;
     const number = String(this.count);
@@ -42,7 +43,7 @@ export class Heartbeats {
     return number;
   }
 
-  /** Its notification has arrived. */
+  /** The notification of a heartbeat has arrived. */
   arrive(number: string): void {
     const heartbeat = this.underWay.get(number);
     if (!heartbeat) return;
@@ -50,7 +51,7 @@ export class Heartbeats {
     this.renewBy(number, heartbeat);
   }
 
-  /** Its statement has read which silent changes there were. */
+  /** The statement of a heartbeat has read the list of silent changes. */
   read(number: string, silentChanges: string): void {
     if (silentChanges !== this.silentChanges) this.listener.clear();
     this.silentChanges = silentChanges;
@@ -60,7 +61,7 @@ export class Heartbeats {
     this.renewBy(number, heartbeat);
   }
 
-  /** Its statement was not made: the queue was full. */
+  /** The statement of a heartbeat failed because the notification queue was full. */
   fail(number: string): void {
     this.underWay.delete(number);
   }

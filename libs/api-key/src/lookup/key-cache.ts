@@ -5,24 +5,22 @@ import type { Clock } from './clock';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
 
-/** At once, or together with others that it waits for a moment. */
+/** `alone`: sent at once. `together`: waits a moment to share a statement with others. */
 export type LookUpWay = 'alone' | 'together';
 
-/** What is known of a digest now. */
 export interface KnownKey {
   readonly apiKey: ApiKey;
   readonly revoked: boolean;
   readonly expired: boolean;
-  /** The digest that it is stored under, where that is not the one that it is known by; else null. */
+  /** The digest that the key is stored under; null if it is the digest of the look-up. */
   readonly outdated: string | null;
 }
 
-/** How a digest is looked up. */
 export interface LookUp {
   readonly way: LookUpWay;
   /** Other digests that the same key may be stored under. */
   readonly others: readonly string[];
-  /** Called when the statement goes out. */
+  /** Called when the statement is sent. */
   readonly sent: () => void;
 }
 
@@ -37,13 +35,13 @@ interface Entry extends Remembered {
   readonly id: string;
   readonly live: KnownKey;
   readonly expired: KnownKey;
-  /** On the monotonic clock; null: never. */
+  /** On the monotonic clock; null: the key never expires. */
   readonly expiresAt: number | null;
 }
 
 /**
- * A look-up under way. Until it is sent, as where it waits for a connection, its answer will be younger than whoever joins it;
- * after that it may be joined as far as it may be remembered. Nobody may join it once an eviction has overtaken it.
+ * A look-up under way. Before its statement is sent, every caller may join. After that, a caller
+ * may join while the result could still be cached. After an eviction, nobody may join.
  */
 interface Flight extends Begun {
   readonly answer: Promise<KnownKey | null>;
@@ -51,25 +49,25 @@ interface Flight extends Begun {
 
 interface Begun extends Remembered {
   sent: boolean;
-  /** A key changed meanwhile: what is found is not remembered. */
+  /** A key changed during the look-up, so that a key that is found is not cached. */
   changed: boolean;
-  /** A key was inserted meanwhile: that none was found is not remembered. */
+  /** A key was inserted during the look-up, so that "no key found" is not cached. */
   inserted: boolean;
 }
 
 const NO_SESSION = -1;
 
 /**
- * Remembers keys by digest, and digests that are of none, while the lease holds. One look-up serves all who wait for it;
- * one that an eviction overtakes is closed, for its answer may be older than the eviction.
+ * Caches keys by digest, and digests without a key, while the lease holds. Callers share a look-up
+ * under way. After an eviction nobody may join the look-up, because its answer may be outdated.
  */
 export class KeyCache {
   private readonly keys: RecallCache<Entry>;
   private readonly unknown: RecallCache<Remembered>;
   private readonly digests = new Map<string, string>();
-  /** All look-ups under way: an eviction marks each. */
+  /** All look-ups under way. An eviction marks each of them. */
   private readonly underWay = new Set<Begun>();
-  /** Those that may be joined. */
+  /** The look-ups that a caller may join. */
   private readonly flights = new Map<string, Flight>();
   private hits = 0;
   private misses = 0;
@@ -85,14 +83,14 @@ export class KeyCache {
     this.keys = new RecallCache(max, ({ id }, digest) => this.forgetDigest(id, digest));
   }
 
-  /** The key of a digest, if it is cached; null if it is cached that there is none. */
+  /** The key of a digest; null if the digest is cached without a key; undefined if not cached. */
   recall(digest: string): KnownKey | null | undefined {
     const known = this.peek(digest);
     if (known !== undefined) this.hits += 1;
     return known;
   }
 
-  /** As `recall`, and counts no hit. */
+  /** Same as `recall`, but does not count a hit. */
   peek(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
     const entry = this.keys.recall(digest);
@@ -102,7 +100,7 @@ export class KeyCache {
     return unknown && this.trusts(unknown, now) ? null : undefined;
   }
 
-  /** Looks a digest up, or joins who does, whichever way; null where there is no key of it. */
+  /** Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists. */
   find(digest: string, way: LookUpWay, others: readonly string[] = []): Promise<KnownKey | null> {
     const now = this.clock.monotonic();
     this.misses += 1;
@@ -110,7 +108,10 @@ export class KeyCache {
     return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, { way, others }, now);
   }
 
-  /** Forgets a key, and closes what is under way: its answer may be that key, as it was. Answers its owner where it was remembered. */
+  /**
+   * Removes a key. Nobody may join the look-ups under way, because they may have its old state.
+   * @returns the owner of the key if the key was cached
+   */
   evict(id: string): string | undefined {
     const digest = this.digests.get(id) ?? '';
     const owner = this.keys.recall(digest)?.live.apiKey.userId;
@@ -120,21 +121,20 @@ export class KeyCache {
     return owner;
   }
 
-  /** Forgets the digests that were of no key: a key was inserted. */
+  /** Removes the digests without a key, because a key was inserted. */
   evictUnknown(): void {
     this.unknown.clear();
     for (const flight of this.underWay) flight.inserted = true;
     this.flights.clear();
   }
 
-  /** Forgets everything. */
   clear(): void {
     this.keys.clear();
     for (const flight of this.underWay) flight.changed = true;
     this.evictUnknown();
   }
 
-  /** Keys remembered, and the share of look-ups that needed no I/O since the start; null before the first. */
+  /** Number of cached keys, and share of look-ups without I/O; null before the first look-up. */
   get statistics(): { readonly size: number; readonly hitRate: number | null } {
     const asked = this.hits + this.misses;
     return { size: this.keys.size, hitRate: asked === 0 ? null : this.hits / asked };
@@ -144,7 +144,7 @@ export class KeyCache {
     return this.lease.trusts(asked.session, now) || this.isFresh(asked, now);
   }
 
-  /** Without a lease. On both clocks, for a machine that sleeps stops its monotonic one. */
+  /** Used without a lease. Checks both clocks, because the monotonic clock stops during sleep. */
   private isFresh({ askedAt, askedWall }: Remembered, now: number): boolean {
     const { staleForMs } = this.options;
     return now - askedAt < staleForMs && this.clock.wall() - askedWall < staleForMs;
@@ -194,8 +194,8 @@ export class KeyCache {
   }
 
   /**
-   * The deadline counts from when the look-up was sent: on the early side, as it may be. Of one key one digest is remembered: a note
-   * names the id, and would evict no other.
+   * Counts the expiry from the start of the look-up, so that a key never expires too late. Caches
+   * one digest per key, because a notification names the id and evicts one digest only.
    */
   private remember(
     digest: string,
@@ -230,7 +230,7 @@ export class KeyCache {
   }
 }
 
-/** All requests of a key share its entity: what one does to it must not reach the others. */
+/** All requests of a key share this entity, so no request may change it. */
 function frozen(apiKey: ApiKey): ApiKey {
   freezeDeep(apiKey.metadata);
   freezeDeep(apiKey.sharedLimits);

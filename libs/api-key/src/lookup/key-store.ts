@@ -14,17 +14,17 @@ import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/ut
 import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
 
-/** A row of the table, with what the database's clock says of it. */
+/** A row of the table, judged by the database's clock. */
 export interface StoredKey {
   readonly apiKey: ApiKey;
-  /** The digest that it is stored under. */
+  /** The digest under which the key is stored. */
   readonly digest: string;
   readonly revoked: boolean;
-  /** Milliseconds until its expiry, not above 0 where that has come; null: never. */
+  /** Milliseconds until the key expires, 0 or less if it has expired; null: it never expires. */
   readonly lifeMs: number | null;
 }
 
-/** What some digests are of: a key, or an error if its row cannot be read. */
+/** The key of each digest, or an error if the key's row cannot be read. */
 export type FoundKeys = ReadonlyMap<string, StoredKey | Error>;
 
 type Answered = (error: Error | null, found?: FoundKeys) => void;
@@ -34,17 +34,20 @@ const TIMESTAMPTZ = '1184';
 const UNIQUE = 'unique any more: CREATE UNIQUE INDEX on it';
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
-/** Types in which equal owners have one spelling. */
+/** Column types in which equal owners have only one spelling. */
 const OWNER_TYPES = ['bigint', 'integer', 'smallint', 'uuid', 'text', 'character varying', 'character'];
 const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
-/** Looks keys up by digest: one prepared, indexed SELECT on the primary, outside any transaction, for all that go out together. */
+/**
+ * Looks up keys by digest with one prepared, indexed SELECT on the primary, outside any
+ * transaction. Look-ups that are sent together share the SELECT.
+ */
 export class KeyStore {
-  /** Whether a replica answered the last look-up, which failed therefore. */
+  /** Whether the last look-up failed because a replica answered. */
   leadsToReplica = false;
   private readonly connections: SharedConnections<FoundKeys>;
 
-  /** @param deadlineMs after which a look-up is given up */
+  /** @param deadlineMs milliseconds after which a look-up fails */
   constructor(
     private readonly database: Database,
     deadlineMs: number,
@@ -75,9 +78,10 @@ export class KeyStore {
   }
 
   /**
-   * Life is judged by the database's clock, for that of this machine may be wrong.
-   * @param others other digests that the same key may be stored under
-   * @param sent called when the statement goes out: until then, the answer is younger than whoever asks
+   * Looks up a key. The database's clock decides the expiry, because this machine's clock may be
+   * wrong.
+   * @param others other digests under which the same key may be stored
+   * @param sent called when the statement is sent; callers that join earlier get a fresh answer
    */
   async find(
     digest: string,
@@ -88,14 +92,17 @@ export class KeyStore {
   }
 
   /**
-   * As `find`, of many digests in one statement: those that are of a key, by their digest. A row
-   * that cannot be read is an error in its place.
+   * Like `find`, for many digests in one statement. The result has no entry for a digest without a
+   * key. If a row cannot be read, its entry is an error.
    */
   findAll(digests: readonly string[], sent: () => void): Promise<FoundKeys> {
     return this.connections.find(digests, sent);
   }
 
-  /** @throws Error that says what to do where the table is missing, lacks a column, has times without zone or owners of more than one spelling, or is another's */
+  /**
+   * @throws Error that says what to do if the table is missing or hidden, lacks a column, has times
+   *   without time zone, or has owners with more than one spelling
+   */
   async check(): Promise<void> {
     await this.database.locate().catch(refuseUnusable);
     await this.database
@@ -112,8 +119,8 @@ export class KeyStore {
   }
 
   /**
-   * Tells what each digest is of. What cannot be read fails its own key alone, and so does what a
-   * policy may hide; an error in a callback of the driver would end the process.
+   * Reports the result of each digest. If a row cannot be read or may be hidden, only its own key
+   * fails. Never throws, because an error in a callback of the driver would end the process.
    */
   private answerWith(digests: readonly string[], rows: readonly Row[], answered: Answered): void {
     try {
@@ -140,7 +147,7 @@ export class KeyStore {
   }
 }
 
-/** What is wrong, and what to do. */
+/** Adds to the error what to do. */
 function refuseUnusable(error: unknown): never {
   const code = codeOf(error);
   if (code === 'undefined') throw error;
@@ -160,8 +167,8 @@ function refuseUnusable(error: unknown): never {
 }
 
 /**
- * The key that is stored under the first of its digests.
- * @throws Error if its row cannot be read, or may be hidden
+ * Returns the first key that is found under one of the digests.
+ * @throws Error if the key's row cannot be read, or may be hidden
  */
 export function firstOf(found: FoundKeys, digest: string, others: readonly string[]): StoredKey | null {
   for (const each of [digest, ...others]) {
@@ -194,7 +201,10 @@ function storedKeyOrError(row: Row): StoredKey | Error {
   }
 }
 
-/** @throws UnreadableValue also if `expires_at` is no timestamptz: its times depend on a time zone */
+/**
+ * @throws UnreadableValue also if `expires_at` is not timestamptz, because such times depend on a
+ *   time zone
+ */
 function storedKey(row: Row): StoredKey {
   if (text(row, 'expiry_type') !== TIMESTAMPTZ)
     throw new UnreadableValue('expires_at', 'a timestamptz any more: ALTER it to that');
@@ -206,7 +216,7 @@ function storedKey(row: Row): StoredKey {
   };
 }
 
-/** The columns of times that have no zone. */
+/** The time columns without a time zone. */
 async function zonelessTimes(session: Session): Promise<readonly string[]> {
   const rows = await session.rows(
     `SELECT attname FROM pg_attribute
@@ -217,8 +227,8 @@ async function zonelessTimes(session: Session): Promise<readonly string[]> {
 }
 
 /**
- * The library compares owners as text, and PostgreSQL as the type of their column: both must find the
- * same ones equal.
+ * The library compares owners as text, but PostgreSQL compares them by column type. Both must find
+ * the same owners equal.
  */
 async function refuseVagueOwners(session: Session): Promise<void> {
   const row = await session.row(
@@ -235,7 +245,7 @@ async function refuseVagueOwners(session: Session): Promise<void> {
   );
 }
 
-/** Where the migration is on record as run, it does not run again: so the message says what it would do. */
+/** The message has the SQL to run, because TypeORM does not run a recorded migration again. */
 function refuseZoneless(table: string, columns: readonly string[]): never {
   const changes = columns.map((column) => `ALTER COLUMN ${column} TYPE timestamptz`).join(', ');
   throw new Error(

@@ -1,9 +1,10 @@
 import type { Clock, Moment } from './clock';
 
 /**
- * How long this instance may trust what it remembers: until the heartbeat that last came back was sent, plus the bound.
- * PostgreSQL delivers notifications in the order of commits, so every revocation committed before that heartbeat has arrived.
- * A lease belongs to one listening session; what was remembered under another is not trusted.
+ * Decides how long this instance may trust its cache: `boundMs` from the sending of the last
+ * heartbeat that came back. PostgreSQL delivers notifications in the order of commits. So every
+ * revocation that was committed before this heartbeat has arrived. A lease belongs to one listening
+ * session. Entries that were cached under another session are not trusted.
  */
 export class Lease {
   private open = false;
@@ -12,25 +13,28 @@ export class Lease {
   private first: Moment | null = null;
 
   constructor(
-    /** Milliseconds after the sending of a heartbeat. */
+    /** Milliseconds from the sending of a heartbeat until the lease ends. */
     readonly boundMs: number,
     private readonly clock: Clock,
-    /** How many milliseconds the wall clock may run ahead before this machine counts as one that slept. */
+    /** If the wall clock runs ahead by more milliseconds than this, the machine has slept. */
     private readonly maxDriftMs: number = boundMs,
   ) {}
 
-  /** The listening session; what is asked under it may be remembered under it. Null where nobody listens. */
+  /** The listening session, under which new entries may be cached; null if no session listens. */
   get session(): number | null {
     return this.open ? this.number : null;
   }
 
-  /** Begins a new session: LISTEN was acknowledged. Nothing is trusted before its first heartbeat has come back. */
+  /**
+   * Begins a new session after LISTEN was acknowledged. Nothing is trusted before the first
+   * heartbeat has come back.
+   */
   begin(): void {
     this.open = true;
     this.forget();
   }
 
-  /** A heartbeat came back that was sent at that moment. */
+  /** Renews the lease after a heartbeat came back. @param sent when the heartbeat was sent */
   renew(sent: Moment): void {
     if (!this.open) return;
     if (this.first && driftBetween(this.first, sent) > this.maxDriftMs) this.forget();
@@ -38,24 +42,30 @@ export class Lease {
     this.heartbeat = sent;
   }
 
-  /** Nobody listens any more: what is remembered is trusted to the end of the lease, and nothing new is remembered. */
+  /**
+   * Called when no session listens any more. Cached entries are trusted until the lease ends, but
+   * nothing new is cached.
+   */
   lose(): void {
     this.open = false;
   }
 
-  /** Whether what was remembered under a session may be used now. Compared at each use, for a timer can be late. */
+  /**
+   * Whether entries that were cached under a session may be used now. Compares the time at each
+   * use, because a timer can be late.
+   */
   trusts(session: number, now: number): boolean {
     const { heartbeat } = this;
     if (heartbeat === null || session !== this.number) return false;
     return now - heartbeat.monotonic < this.boundMs && this.clock.wall() - heartbeat.wall < this.boundMs;
   }
 
-  /** Milliseconds since the heartbeat that last came back was sent; null before the first. */
+  /** Milliseconds since the last heartbeat that came back was sent; null before the first. */
   heartbeatAgeMs(): number | null {
     return this.heartbeat && this.clock.monotonic() - this.heartbeat.monotonic;
   }
 
-  /** Whether it is held now. */
+  /** Whether the lease is valid now. */
   isHeld(): boolean {
     return this.trusts(this.number, this.clock.monotonic());
   }
@@ -67,7 +77,10 @@ export class Lease {
   }
 }
 
-/** How much longer the wall says it took: a machine that slept stops its monotonic clock, and the expiries laid on it. */
+/**
+ * How much longer the time between two moments is on the wall clock. If the machine sleeps, its
+ * monotonic clock stops, and expiries on this clock come too late.
+ */
 function driftBetween(earlier: Moment, later: Moment): number {
   return later.wall - earlier.wall - (later.monotonic - earlier.monotonic);
 }

@@ -1,11 +1,11 @@
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { type FoundKeys, firstOf, type StoredKey } from './key-store';
 
-/** How many look-ups may wait for the next statement, and how many statements may be under way. */
+/** Limits on the look-ups that wait for the next statement, and on the statements under way. */
 const MAX_WAITING = 1_000;
 const MAX_UNDER_WAY = 4;
 
-/** Looks many digests up in one statement. */
+/** Looks up many digests in one statement. */
 export type FindAll = (digests: readonly string[], sent: () => void) => Promise<FoundKeys>;
 
 interface Waiting {
@@ -17,15 +17,16 @@ interface Waiting {
 }
 
 /**
- * Look-ups that wait for each other, so that any number of them costs the database one statement in so many milliseconds. One that
- * is slow does not hold up the next; a database that is slow is not asked more and more.
+ * Collects look-ups, so that the database gets at most one statement per `waitMs`. A slow statement
+ * does not delay the next statement. The number of statements under way is limited, so that a slow
+ * database is not overloaded.
  */
 export class LookUpBatch {
   private waiting: Waiting[] = [];
   private isTimed = false;
   private underWay = 0;
 
-  /** @param waitMs how long the first one waits for others */
+  /** @param waitMs milliseconds that the first look-up waits for others */
   constructor(
     private readonly findAll: FindAll,
     private readonly waitMs: number,
@@ -57,7 +58,7 @@ export class LookUpBatch {
     this.schedule();
   }
 
-  /** Never rejects: each that waits is told. */
+  /** Never rejects. Each look-up gets its own result or error. */
   private async ask(): Promise<void> {
     const together = this.waiting;
     this.waiting = [];
@@ -74,7 +75,7 @@ export class LookUpBatch {
   }
 }
 
-/** A key that cannot be read fails nobody else. */
+/** If a key's row cannot be read, only the look-up of this key fails. */
 function answer({ digest, others, resolve, reject }: Waiting, found: FoundKeys): void {
   try {
     resolve(firstOf(found, digest, others));

@@ -2,10 +2,12 @@ import type { Database } from '../database/database';
 import { despiteFullQueue } from '../database/full-queue';
 import { FEED_CHANNEL } from './feed-names';
 
-/** Longer ids do not fit into a notification, whose payload ends at 8,000 bytes: then everything is forgotten. */
+/**
+ * The payload of a notification is limited to 8,000 bytes. For a longer id, all caches are cleared.
+ */
 const LONGEST_ID_BYTES = 7_000;
 
-/** Tells every instance by the feed that an owner changed. */
+/** Notifies every instance that an owner changed. */
 export async function announceOwner(database: Database, userId: string): Promise<void> {
   const payload = Buffer.byteLength(userId) > LONGEST_ID_BYTES ? '*' : `u:${userId}`;
   await despiteFullQueue(

@@ -12,14 +12,14 @@ interface Known extends Remembered {
   readonly user: unknown;
 }
 
-/** A call of `loadUser` under way. Nobody may join it once an eviction has overtaken it. */
+/** A call of `loadUser` under way. After an eviction, nobody may join the call. */
 interface Load extends Remembered {
   readonly user: Promise<unknown>;
 }
 
 /**
- * Remembers what `loadUser` returned, for a time of its own and no longer than the lease holds. One call serves all who wait
- * for it, as far as it may be remembered.
+ * Caches the results of `loadUser` for `userCacheMs`, but no longer than the lease holds. Callers
+ * share a call under way while its result could still be cached.
  */
 export class OwnerCache {
   private readonly known: RecallCache<Known>;
@@ -39,25 +39,25 @@ export class OwnerCache {
     return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
   }
 
-  /** Loads the user of an owner, or joins a load under way; what is falsy is not cached. */
+  /** Loads the user of an owner, or joins a load under way. A falsy result is not cached. */
   find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown> {
     const now = this.clock.monotonic();
     const loading = this.loads.get(userId);
     return loading && this.mayBeJoined(loading, now) ? loading.user : this.load(userId, load, now);
   }
 
-  /** Forgets an owner. */
+  /** Removes the cached user of an owner. */
   evict(userId: string): void {
     this.known.delete(userId);
     this.closeLoads();
   }
 
-  /** What is being loaded now is not remembered, and may not be joined. */
+  /** No caller may join the loads under way, and their results are not cached. */
   closeLoads(): void {
     this.loads.clear();
   }
 
-  /** Forgets all. */
+  /** Removes all cached users. */
   clear(): void {
     this.known.clear();
     this.closeLoads();
@@ -67,7 +67,7 @@ export class OwnerCache {
     return session !== null && now - askedAt < this.options.userCacheMs && this.lease.trusts(session, now);
   }
 
-  /** One that takes too long for who asked it first is asked again. */
+  /** A load that already takes longer than the deadline of a look-up is not joined. */
   private mayBeJoined(loading: Load, now: number): boolean {
     return this.trusts(loading, now) && now - loading.askedAt < this.options.lookUpTimeoutMs;
   }
@@ -102,7 +102,7 @@ export class OwnerCache {
       this.known.set(userId, { user, session, askedAt });
   }
 
-  /** Whether it was still the one that may be joined. */
+  /** Removes a load. Returns whether callers could still join it. */
   private ended(userId: string, loading: Remembered): boolean {
     return this.loads.get(userId) === loading && this.loads.delete(userId);
   }

@@ -2,19 +2,22 @@ import type { Logger } from '@nestjs/common';
 
 const WARN_FROM = 0.25;
 
-/** How full the notification queue of the server is, and one warning each time that it fills up. */
+/**
+ * Watches how full the notification queue of the server is. Logs one warning each time the queue
+ * fills up.
+ */
 export class QueueWatch {
   private last: number | null = null;
   private warned = false;
 
   constructor(private readonly logger: Logger) {}
 
-  /** From 0 to 1; null while nobody looks. */
+  /** From 0 to 1; null while the feed does not listen. */
   get usage(): number | null {
     return this.last;
   }
 
-  /** @param usage from 0 to 1; null: nobody looks any more */
+  /** @param usage from 0 to 1; null: the feed does not listen any more */
   observe(usage: number | null): void {
     this.last = usage;
     if (usage === null) return;

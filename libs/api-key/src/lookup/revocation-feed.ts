@@ -13,7 +13,10 @@ import { QueueWatch } from './queue-watch';
 
 const CHECK_MS = 60_000;
 
-/** Keeps a listening session on a connection of its own to the primary, which renews the lease by its heartbeats. */
+/**
+ * Keeps one session listening on its own connection to the primary. The heartbeats of this session
+ * renew the lease.
+ */
 export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly stopped = new AbortController();
   private readonly context: FeedContext;
@@ -49,7 +52,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   /**
-   * How full the notification queue of the server is, from 0 to 1; null while it does not listen.
+   * How full the notification queue of the server is, from 0 to 1; null while the feed does not
+   * listen.
    */
   get queueUsage(): number | null {
     return this.context.queue.usage;
@@ -73,7 +77,7 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
-  /** One listening session; it ends by an error or by the shutdown. */
+  /** Runs one listening session until an error or the shutdown ends it. */
   private async listen(): Promise<void> {
     const connection = new SideConnection(this.context.database.sideClient('nestjs-api-key feed'));
     const over = new AbortController();

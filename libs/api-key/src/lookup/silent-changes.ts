@@ -1,22 +1,22 @@
 /**
- * Which transactions have changed keys or owners without a notification, as an SQL expression. Each
- * adds itself by its commit, so that the text never is as it was before.
+ * SQL expression that lists the transactions that changed keys or owners without a notification.
+ * Each transaction adds a row at its commit, so that the list never has an earlier value again.
  */
 export function readSilentChanges(table: string): string {
   return `(SELECT coalesce(string_agg(concat_ws(' ', xact, extract(epoch FROM at)), ',' ORDER BY xact, at), '') FROM ${table})`;
 }
 
-/** More transactions than these are worth forgetting. */
+/** If there are more transactions than this, their rows are deleted. */
 const MOST = 64;
 
-/** Whether there are more of them than a heartbeat should read. */
+/** Whether the list is too long for a heartbeat to read. */
 export function areManySilentChanges(silentChanges: string): boolean {
   return silentChanges.split(',').length > MOST;
 }
 
 /**
- * Forgets those that no other session forgets just now. It adds itself, so that nobody takes what
- * is left for what there was before.
+ * SQL that deletes the rows that no other session is deleting now. It adds a row for its own
+ * transaction, so that nobody takes the rest of the list for an earlier list.
  */
 export function forgetSilentChanges(table: string): string {
   return `WITH forgotten AS (

@@ -4,18 +4,21 @@ import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
 import { number } from '../database/fields';
 
-/** Room for clocks that run at different speeds, and for the time between a check and an answer. */
+/** Tolerance for clocks with different speeds, and for the time between a check and its answer. */
 const CLOCK_TOLERANCE = 1.01;
 const MARGIN_MS = 20;
 const DEFAULT_TRUST_MS = 2_000;
 
-/** Says that an instance may trust what it remembers for so long; only ever raised. */
+/** SQL that raises the time that an instance may trust its cache. The time is never lowered. */
 export function raiseTrust(table: string): string {
   return `INSERT INTO ${table} AS t (trust_ms) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET trust_ms = EXCLUDED.trust_ms
     WHERE t.trust_ms < EXCLUDED.trust_ms`;
 }
 
-/** Waits, from a commit on, until no instance trusts what it remembered before. */
+/**
+ * Waits until no instance trusts what it cached before the commit.
+ * @param committedAt time of the commit, on the clock of `performance.now`
+ */
 export async function outliveTrust(database: Database, committedAt: number): Promise<void> {
   const rows = await database
     .read((session) => session.rows(`SELECT trust_ms::text AS ms FROM ${session.tables.trust}`))

@@ -13,21 +13,24 @@ import { OwnerCache } from './owner-cache';
 import { RevocationFeed } from './revocation-feed';
 import { raiseTrust } from './trust-bound';
 
-/** That of no key. */
+/** A digest that no key has. */
 const NO_DIGEST = '';
 
-/** How long look-ups wait to go out together, or a part of their deadline if that is shorter. */
+/**
+ * Milliseconds that look-ups wait to share a statement, or a part of their deadline if it is
+ * shorter.
+ */
 const TOGETHER_MS = 50;
 
-/** How look-ups do, for health checks and metrics. */
+/** State of the look-ups, for health checks and metrics. */
 export interface VerificationStatus {
-  /** Whether what is remembered may be used now. */
+  /** Whether the cache may be used now. */
   readonly leaseHeld: boolean;
-  /** Milliseconds since the heartbeat that last came back was sent; null before the first. */
+  /** Milliseconds since the last heartbeat that came back was sent; null before the first. */
   readonly heartbeatAgeMs: number | null;
-  /** Keys remembered. */
+  /** Number of cached keys. */
   readonly cacheSize: number;
-  /** Share of look-ups that needed no I/O since the start; null before the first. */
+  /** Share of look-ups without I/O since the start; null before the first look-up. */
   readonly hitRate: number | null;
   /**
    * How full the notification queue of the database server is, from 0 to 1; null while the feed
@@ -36,7 +39,7 @@ export interface VerificationStatus {
   readonly notificationQueueUsage: number | null;
 }
 
-/** From a digest to its key: remembered under the lease, else looked up. */
+/** Finds the key of a digest in the cache, or looks it up in the database. */
 export class Verification implements OnApplicationShutdown {
   readonly owners: OwnerCache;
   private readonly lease: Lease;
@@ -71,39 +74,45 @@ export class Verification implements OnApplicationShutdown {
           );
   }
 
-  /** The key of a digest, if it is cached; null if it is cached that there is none. No I/O. */
+  /**
+   * The key of a digest, without I/O; null if the digest is cached without a key; undefined if not
+   * cached.
+   */
   recall(digest: string): KnownKey | null | undefined {
     return this.cache.recall(digest);
   }
 
-  /** As `recall`, and is not counted in the hit rate: for a look-up that has recalled before. */
+  /**
+   * Same as `recall`, but not counted in the hit rate. For a look-up that has called `recall`
+   * before.
+   */
   peek(digest: string): KnownKey | null | undefined {
     return this.cache.peek(digest);
   }
 
   /**
-   * The key of a digest that is not remembered; null where there is none.
-   * @param others other digests that the same key may be stored under
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where too many look-ups are under way
+   * Looks up a digest that is not cached; null if no key exists.
+   * @param others other digests under which the same key may be stored
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way
    */
   find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
     return this.cache.find(digest, way, others);
   }
 
-  /** Forgets a key in this instance at once; the others hear of it by the feed. */
+  /** Removes a key from the cache of this instance. The feed evicts it in the other instances. */
   evict(id: string): void {
     this.listener().evict(id);
   }
 
-  /** Forgets in every instance what `loadUser` returned: here at once, elsewhere by the feed. */
+  /** Evicts the cached user of an owner: here at once, in the other instances through the feed. */
   async evictOwner(userId: string): Promise<void> {
     this.listener().evictOwner(userId);
     await announceOwner(this.database, userId);
   }
 
   /**
-   * Whether a key can be judged now: what is cached is trusted, or the database answers. If a
-   * replica answered the last look-up, it asks again.
+   * Whether keys can be verified now, because the cache is trusted or the database answers. If a
+   * replica answered the last look-up, the database is always asked.
    */
   async canJudge(): Promise<boolean> {
     if (this.lease.isHeld() && !this.store.leadsToReplica) return true;
@@ -126,7 +135,7 @@ export class Verification implements OnApplicationShutdown {
     };
   }
 
-  /** Begins to listen. Called at boot, after the checks. */
+  /** Starts the feed. Called at boot after the checks. */
   async start(): Promise<void> {
     if (this.options.staleForMs > 0)
       await this.database.transaction((session) =>
@@ -161,7 +170,7 @@ export class Verification implements OnApplicationShutdown {
     };
   }
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many are under way */
+  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way */
   private async lookUp(digest: string, { way, others, sent }: LookUp): Promise<StoredKey | null> {
     if (way === 'together') return this.batch.find(digest, others, sent);
     if (this.lookUps >= this.options.maxLookUps)
