@@ -5,7 +5,10 @@ import { addressList, listHas } from '../model/ip-address';
 
 type Addressed = Pick<Caller, 'address'>;
 
-/** Whether a key may be used from the address of a caller. Not from an unknown one, if it has a list. */
+/**
+ * Whether a key may be used from the address of a caller. If the key has `allowedIps`, an unknown
+ * address is not allowed.
+ */
 export function isAllowedFrom({ allowedIps }: ApiKey, from: Addressed): boolean {
   if (allowedIps === null) return true;
   const { address } = from;
