@@ -58,7 +58,7 @@ export class ApiKeyService {
    * @throws ApiKeyInputError if a field is invalid, or the owner does not exist
    * @throws ApiKeyAuthorityError if the new key would have more rights than `acting.apiKey`
    * @example
-   * const { key, apiKey } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
+   * const { key } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
    */
   create(input: CreateApiKeyInput, acting: Acting = {}): Promise<IssuedApiKey> {
     return this.issuance.create(input, acting);

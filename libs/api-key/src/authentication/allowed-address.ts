@@ -15,7 +15,7 @@ export function isAllowedFrom({ allowedIps }: ApiKey, from: Addressed): boolean 
   return address !== null && listHas(addressList(allowedIps), address);
 }
 
-/** @throws ApiKeyRefusal `IP_NOT_ALLOWED` if the key may not be used from the address of the caller */
+/** @throws ApiKeyRefusal `IP_NOT_ALLOWED` if the key may not be used from this address */
 export function requireAllowedAddress(apiKey: ApiKey, from: Addressed): void {
   if (isAllowedFrom(apiKey, from)) return;
   const refused = { reason: 'address', apiKey, masked: apiKey.masked } as const;

@@ -19,8 +19,9 @@ export interface NewKey extends Authority, Lineage {
 }
 
 /**
- * A new key. The raw key cannot be read again later. Read it by its name, as in `const { key } =
- * await keys.create(…)`: JSON, logs and copies of this object do not contain it.
+ * A new key. The raw key cannot be read again later. JSON, logs and copies of this object do not
+ * contain the raw key. Read it by its name:
+ * `const { key } = await keys.create(…)`.
  */
 export class IssuedApiKey {
   readonly #key: string;

@@ -2,8 +2,8 @@ import { text } from '../database/fields';
 import type { KeyChange } from './key-change';
 
 /**
- * An import has many owners and takes one lock for all of them. This lock uses the empty name,
- * because no owner has that name.
+ * The keys of an import have many owners. The import takes one lock for all of them, under the
+ * empty name, because no owner has that name.
  */
 const IMPORTS = '';
 

@@ -25,10 +25,10 @@ const CHANGED = `nullif(
     '[]')`;
 
 /**
- * Copies the changed limits of a key into its descendants, and into the keys that already share its
- * bucket. From then on, their requests count on these limits. Keys that this key was rotated from
- * have the same bucket, so their descendants are included. If rows of the lineage were deleted, a
- * key is still found by the bucket that it shares.
+ * Copies the changed limits of a key into its descendants, and into keys that already share these
+ * limits. From then on, requests with those keys count on the changed limits. Keys that this key
+ * was rotated from have the same bucket, so their descendants are included. If rows of the lineage
+ * were deleted, a descendant is still found by its shared limits.
  * @throws ApiKeyConflictError if a key acts, and one of these keys would share too many limits
  * @throws KeyNotWritten if one of these keys keeps its old shared limits
  */
