@@ -12,7 +12,7 @@ import { type PresentedCredential, presentedCredential } from './transport/prese
 import type { RequestHead } from './transport/request-head';
 import { SecureTransport } from './transport/secure-transport';
 
-/** Lets a request in whose API key is valid, and hangs `request.apiKey` and `request.user` on it. */
+/** Accepts a request if its API key is valid. Sets `request.apiKey` and `request.user`. */
 @Injectable()
 @NeedsKey()
 export class ApiKeyGuard implements CanActivate {
@@ -25,7 +25,7 @@ export class ApiKeyGuard implements CanActivate {
     @Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions,
   ) {}
 
-  /** Without a promise if the key is cached. */
+  /** Synchronous if the key and its user are cached. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic || authenticationOf(requestOf(context))) return true;
     const head = headOf(requestOf(context));

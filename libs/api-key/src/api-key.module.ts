@@ -38,8 +38,8 @@ import { USAGE_PROVIDERS } from './usage/providers';
 import { UsageCounter } from './usage/usage-counter';
 
 /**
- * The providers. Not global: Nest ends global modules last, so that uses are written before the data
- * source closes, wherever in the application the two are imported.
+ * Contains the providers. The module is not global, because Nest shuts down global modules last. So
+ * the last uses are written before the data source closes, in any order of imports.
  */
 @Module({})
 class ApiKeyCoreModule implements OnModuleInit {
@@ -58,11 +58,14 @@ class ApiKeyCoreModule implements OnModuleInit {
   }
 }
 
-/** Authentication by API key for the whole application: import it once, and its guards work in every module. */
+/**
+ * Adds API-key authentication to the application. Import the module once: its guards work in every
+ * module.
+ */
 @Module({})
 export class ApiKeyModule {
   /**
-   * @throws Error if an option is wrong, which stops the boot
+   * @throws Error if an option is invalid; the boot stops
    * @example
    * ApiKeyModule.forRoot({ prefix: 'acme_live', loadUser: (userId) => users.find(userId) })
    */
@@ -72,8 +75,8 @@ export class ApiKeyModule {
   }
 
   /**
-   * The boot stops if the factory fails or returns a wrong option.
-   * @throws Error if none or several of `useFactory`, `useClass`, `useExisting` are given
+   * The boot stops if the factory fails or returns an invalid option.
+   * @throws Error unless exactly one of `useFactory`, `useClass`, `useExisting` is given
    * @example
    * ApiKeyModule.forRootAsync({
    *   imports: [UsersModule],
@@ -95,7 +98,7 @@ const PUBLIC = [
   ApiKeyAuthenticator,
   ApiKeyHealthIndicator,
 ];
-/** What guards need in the modules of the application. */
+/** Providers that Nest injects into the guards in modules of the application. */
 const OF_GUARDS = [
   RateLimiter,
   QuotaLimiter,

@@ -18,14 +18,13 @@ import { KeyUsage } from './usage/key-usage';
 import { KeyUses } from './usage/key-uses';
 import type { ApiKeyUsage } from './usage/report';
 
-/** What `verify` found. */
 export type VerifyResult =
   | { readonly ok: true; readonly apiKey: ApiKey }
   | { readonly ok: false; readonly reason: InvalidKeyReason };
 
 /**
- * Issues, checks, changes and ends keys. Every call may name on whose behalf it acts. If the
- * database fails, each throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE`.
+ * Issues, verifies, changes and revokes keys. Argument `acting` names the owner or key on whose
+ * behalf a call acts. If the database fails, a call throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE`.
  */
 @Injectable()
 export class ApiKeyService {
@@ -43,35 +42,35 @@ export class ApiKeyService {
     private readonly owners: OwnerEviction,
   ) {}
 
-  /** How many events of requests were dropped since the start: they came faster than they are written. */
+  /** Number of request events that were dropped since the start, because the queue was full. */
   get droppedEvents(): number {
     return this.requests.dropped;
   }
 
-  /** How look-ups do in this instance, for health checks and metrics. */
+  /** State of the key cache and its lease in this instance, for health checks and metrics. */
   get verificationStatus(): VerificationStatus {
     return this.verification.status;
   }
 
   /**
-   * Issues a key. The raw key is in the answer and nowhere else. A key that acts hands on its own
-   * bounds if none are given.
-   * @throws ApiKeyInputError if a field does not fit, or the owner does not exist
-   * @throws ApiKeyAuthorityError if it would give more than the key that acts has
+   * Issues a key. Only the result contains the raw key. If `acting.apiKey` is given, an omitted
+   * expiry, limit or address list is copied from that key.
+   * @throws ApiKeyInputError if a field is invalid, or the owner does not exist
+   * @throws ApiKeyAuthorityError if the new key would have more rights than `acting.apiKey`
    * @example
-   * const { key, apiKey } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
+   * const { key } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
    */
   create(input: CreateApiKeyInput, acting: Acting = {}): Promise<IssuedApiKey> {
     return this.issuance.create(input, acting);
   }
 
-  /** Checks the input of a new key, without issuing it. @throws ApiKeyInputError if a field does not fit */
+  /** Checks the input of a new key without issuing it. @throws ApiKeyInputError if it is invalid */
   check(input: ApiKeyFields): void {
     this.issuance.check(input);
   }
 
   /**
-   * Checks a raw key, without noting a use. Anything that is not text is malformed.
+   * Verifies a raw key and records no use. A value that is not a string is `malformed`.
    * @example
    * const found = await keys.verify(text);
    * if (found.ok) console.log(found.apiKey.userId);
@@ -81,7 +80,7 @@ export class ApiKeyService {
     return isInvalid(found) ? { ok: false, reason: found.reason } : { ok: true, apiKey: found };
   }
 
-  /** The row of a raw key that is valid now, its use noted, or null: blank, unknown, expired, revoked. */
+  /** Verifies a raw key and records a use. Returns null if the key is not valid now. */
   async authenticate(key: unknown): Promise<ApiKey | null> {
     const found = await this.verify(key);
     if (!found.ok) return null;
@@ -89,14 +88,14 @@ export class ApiKeyService {
     return found.apiKey;
   }
 
-  /** Notes that a verified key was used now, for `last_used_at` and its usage. No I/O. */
+  /** Records in memory that a verified key was used now, for `last_used_at` and `usage`. No I/O. */
   noteUse({ id }: ApiKey): void {
     this.uses.note(id);
   }
 
   /**
-   * How much a key is used, and what is left of its quota; null if there is no such key. What other
-   * instances have not written yet (`usage.intervalMs`) is missing.
+   * Reports the usage of a key and the rest of its quota; null if the key does not exist. Counts
+   * that other instances have not written yet are missing (`usage.intervalMs`).
    */
   async usage(id: string, acting: Acting = {}): Promise<ApiKeyUsage | null> {
     const apiKey = await this.get(id, acting);
@@ -104,29 +103,29 @@ export class ApiKeyService {
   }
 
   /**
-   * Has `loadUser` called again for an owner: in this instance from now on, in the others once they
-   * hear of it, within milliseconds. If they cannot be told, they call it after `cache.userCacheMs`.
-   * For changes outside of a users table that is watched (`watchUsers` of `apiKeyMigrations`).
-   * @throws ApiKeyInputError if it is no owner
+   * Evicts the cached user of an owner: here at once, in other instances within milliseconds. If
+   * their notification fails, their cache entry expires after `cache.userCacheMs`. For changes
+   * outside of a users table that `watchUsers` of `apiKeyMigrations` watches.
+   * @throws ApiKeyInputError if `userId` cannot be an owner
    */
   evictOwner(userId: string): Promise<void> {
     return this.owners.evict(userId);
   }
 
-  /** A key by its id, or null: an id that cannot be one is that of no key. */
+  /** Returns a key by its id; null if the key does not exist, or the id is invalid. */
   get(id: string, acting: Acting = {}): Promise<ApiKey | null> {
     return this.listings.get(id, acting);
   }
 
-  /** Keys, newest first; of one owner if `userId` is given, or someone acts. @throws ApiKeyInputError */
+  /** Lists keys, newest first. `userId` or `acting` selects one owner. @throws ApiKeyInputError */
   list(input: ListApiKeysInput = {}, acting: Acting = {}): Promise<ApiKeyPage> {
     return this.listings.list(input, acting);
   }
 
   /**
-   * Changes the given fields and no others; null if there is no such key.
-   * @throws ApiKeyInputError if a field does not fit or cannot be set
-   * @throws ApiKeyAuthorityError if it would give more than the key that acts has
+   * Changes the given fields of a key; null if the key does not exist.
+   * @throws ApiKeyInputError if a field is invalid or cannot be set
+   * @throws ApiKeyAuthorityError if the change would give more rights than `acting.apiKey` has
    * @throws ApiKeyConflictError if the key is revoked
    */
   update(id: string, changes: UpdateApiKeyInput, acting: Acting = {}): Promise<ApiKey | null> {
@@ -134,23 +133,24 @@ export class ApiKeyService {
   }
 
   /**
-   * Issues the successor of a key, with the same name, scopes, limits, addresses and metadata, and ends
-   * the old one after the overlap; null if there is no such key. Of two rotations at once, one wins.
-   * @throws ApiKeyInputError if the overlap or the expiry does not fit
-   * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
-   * @throws ApiKeyConflictError if the key was rotated already, is revoked or has expired
+   * Issues the successor of a key, with the same name, scopes, limits, addresses and metadata. The
+   * old key expires after the overlap at the latest. Null if the key does not exist. If two calls
+   * rotate the same key at once, one of them fails.
+   * @throws ApiKeyInputError if the overlap or the expiry is invalid
+   * @throws ApiKeyAuthorityError if the successor would have more rights than `acting.apiKey`
+   * @throws ApiKeyConflictError if the key was already rotated, is revoked or has expired
    */
   rotate(id: string, options: RotateOptions = {}, acting: Acting = {}): Promise<IssuedApiKey | null> {
     return this.issuance.rotate(id, options, acting);
   }
 
   /**
-   * Ends a key for good. It is also expired from now on, because a Rails app on the same table knows
-   * only that. Revoking again changes nothing. It is done even if the trail cannot be written: the
-   * log has the event then.
-   * @returns the key and what it made; null if there is no such key, nor any that it made
-   * @throws ApiKeyInputError if the reason does not fit
-   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile
+   * Revokes a key for good. Also sets `expires_at`, because a Rails app on the same table reads
+   * only that column. Revoking again changes nothing. If the trail cannot be written, the key is
+   * still revoked, and the log has the event.
+   * @returns the key, and the descendants that this call revoked; null if no key was found
+   * @throws ApiKeyInputError if the reason is invalid
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if `acting.apiKey` is no longer valid
    * @example
    * await keys.revoke(id, { descendants: true, everywhere: true, reason: 'leaked' });
    */
@@ -159,31 +159,31 @@ export class ApiKeyService {
   }
 
   /**
-   * Ends all keys of an owner, also those that are being made meanwhile; also if the trail cannot be
-   * written, as `revoke`. Keys that another application or an import inserts later are not ended.
-   * @returns the keys that this call ended
-   * @throws ApiKeyInputError if no owner is named, or the reason does not fit
-   * @throws ApiKeyRefusal as `revoke`
+   * Revokes all keys of an owner, also keys that are being created. Works without the trail, like
+   * `revoke`. Keys that an import or another application inserts later stay valid.
+   * @returns the keys that this call revoked
+   * @throws ApiKeyInputError if `userId` is missing, or the reason is invalid
+   * @throws ApiKeyRefusal in the same cases as `revoke`
    */
   revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
     return this.revocations.revokeAll(input, acting);
   }
 
-  /** Removes a key, which ends it at once; false if there is none. Its trail and what it made stay. */
+  /** Deletes a key and so ends it at once; false if none exists. Events and descendants stay. */
   delete(id: string, acting: Acting = {}): Promise<boolean> {
     return this.edits.delete(id, acting);
   }
 
-  /** Removes keys that ended long ago, and old events, in batches, each a transaction of its own. */
+  /** Deletes keys that ended long ago, and old events, in batches of one transaction each. */
   prune(options: PruneOptions = {}, acting: BulkActing = {}): Promise<PruneReport> {
     return this.bulk.prune(options, acting);
   }
 
   /**
-   * Takes over keys of another system by their digests, in batches, each all or nothing. Any number
-   * of lines fits into memory.
-   * @param lines `ImportedApiKey` each; anything else is reported by its number
-   * @throws ApiKeyInputError if option `pepper` refuses keys that are stored without one, as these are
+   * Imports keys of another system by their digests, in batches. A batch is imported completely or
+   * not at all. Only one batch is in memory.
+   * @param lines `ImportedApiKey` objects; any other line is reported with its number
+   * @throws ApiKeyInputError if option `pepper` refuses imported keys, because they have no pepper
    */
   import(
     lines: Iterable<unknown> | AsyncIterable<unknown>,
@@ -193,7 +193,7 @@ export class ApiKeyService {
     return this.bulk.import(lines, options, acting);
   }
 
-  /** The trail of a key, newest first, also after its end; null if there is none. @throws ApiKeyInputError */
+  /** Lists the events of a key, newest first; null if it is unknown. @throws ApiKeyInputError */
   events(id: string, input: EventsInput = {}, acting: Acting = {}): Promise<EventPage | null> {
     return this.listings.events(id, input, acting);
   }

@@ -6,7 +6,10 @@ interface Emitter {
   emit(name: string, event: ApiKeyEvent): unknown;
 }
 
-/** Tells listeners in this process what happened: `EventEmitter2` of `@nestjs/event-emitter`, where the application has it. */
+/**
+ * Emits events to listeners in this process, if the application has `EventEmitter2` of
+ * `@nestjs/event-emitter`.
+ */
 @Injectable()
 export class Announcer implements OnModuleInit {
   private readonly logger = new Logger('ApiKeyModule');
@@ -18,12 +21,12 @@ export class Announcer implements OnModuleInit {
     this.emitter = this.findEmitter();
   }
 
-  /** Whether the application can listen. */
+  /** Whether the application has an emitter. */
   get isHeard(): boolean {
     return this.emitter !== null;
   }
 
-  /** A listener that throws is logged: what happened stays so. */
+  /** Emits an event. An error of a listener is logged and not thrown. */
   announce(event: ApiKeyEvent): void {
     try {
       this.emitter?.emit(`api-key.${event.type}`, event);
@@ -42,7 +45,7 @@ export class Announcer implements OnModuleInit {
   }
 }
 
-/** Hands events to a sink of the application; what goes wrong there is logged. */
+/** Sends events to a sink of the application. Errors of the sink are logged. */
 export function forward(sink: ApiKeyEventSink, events: readonly ApiKeyEvent[], logger: Logger): void {
   Promise.resolve()
     .then(() => sink.record(events))

@@ -10,20 +10,20 @@ import { wordsOf } from '../model/error-words';
 import { type Announcer, forward } from './announcer';
 import { subjectOf, type Trail } from './trail';
 
-/** What a change did: its answer, and what the trail tells of it. */
+/** The result of a change, and the events to record in the trail. */
 export interface Change<Result> {
   readonly result: Result;
   readonly events: readonly ChangeEvent[];
 }
 
 const MAX_REQUEST_ID_LENGTH = 128;
-/** What a text of PostgreSQL cannot hold: NUL, and half a surrogate pair. */
+/** Characters that PostgreSQL cannot store in type text: NUL and lone surrogates. */
 const UNFIT = /[\0\p{Cs}]/gu;
 
 /**
- * Makes changes: each in one transaction with the events that tell it, announced once it is
- * committed. In READ COMMITTED, so that each statement sees what was committed before it, also what
- * was while the transaction waited for a lock.
+ * Makes changes. A change and its events are written in one transaction. After the commit, the
+ * events are sent to listeners and to the sink. The transaction is READ COMMITTED, so that each
+ * statement sees rows that were committed while the transaction waited for a lock.
  */
 export class ChangeTrail {
   private readonly logger = new Logger('ApiKeyModule');
@@ -36,12 +36,15 @@ export class ChangeTrail {
     private readonly committed: (keyId: string) => void,
   ) {}
 
-  /** A change that cannot be told is not made. */
+  /** Makes a change. If the events cannot be recorded, the change is rolled back. */
   make<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
     return this.commit(work, (session, events) => this.trail.recordIn(session, events));
   }
 
-  /** A change that is made although the trail cannot be written, as where its disk is full: the log tells it then. */
+  /**
+   * Makes a change even if its events cannot be recorded, for example because a disk is full. The
+   * log has the events then.
+   */
   makeRegardless<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
     return this.commit(work, (session, events) => this.tryToRecord(session, events), 'asked');
   }

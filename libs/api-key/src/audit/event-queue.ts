@@ -5,12 +5,13 @@ import type { ApiKeyEvent, ApiKeyEventSink } from '../model/api-key.event';
 
 const BATCH = 500;
 
-/** Puts an event together: at the time it is handed over, which is nobody's request. */
+/** Builds an event. Called when a batch is written, not during the request. */
 type Telling = () => ApiKeyEvent;
 
 /**
- * Takes events off the way of requests and hands them to a sink in batches. Bounded: what does not
- * fit is dropped and counted, so that a flood of refusals cannot fill the memory.
+ * Collects events without delaying requests, and sends them to a sink in batches. The queue is
+ * bounded, so that a flood of refusals cannot fill the memory. Events that do not fit are dropped
+ * and counted.
  */
 export class EventQueue extends IntervalWriter {
   private readonly log = new Logger('ApiKeyModule');
@@ -31,7 +32,7 @@ export class EventQueue extends IntervalWriter {
     return this.droppedCount;
   }
 
-  /** One that is dropped is never put together. */
+  /** Adds an event. If the queue is full, the event is dropped and never built. */
   add(telling: Telling): void {
     if (this.waiting.length < this.size) this.waiting.push(telling);
     else this.droppedCount++;

@@ -9,12 +9,12 @@ import type { Announcer } from './announcer';
 import { EventQueue } from './event-queue';
 import { subjectOf, type Trail } from './trail';
 
-/** How long a log that says why keys cannot be judged keeps quiet about it. */
+/** Milliseconds between two warnings that keys cannot be verified. */
 const QUIET_MS = 10_000;
 
 const NOBODY = { type: 'user', id: null } as const;
 
-/** Tells of requests that were refused or let in, without I/O on their way. */
+/** Records refused and accepted requests, without I/O during the request. */
 export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKey');
   private readonly refusals: EventQueue | null;
@@ -34,15 +34,15 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     this.acceptances = queueFor(options.accepted);
   }
 
-  /** How many events of requests were dropped since the start: they came faster than they are written. */
+  /** Number of request events that were dropped since the start, because the queue was full. */
   get dropped(): number {
     return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
   }
 
   /**
-   * The event is put together when it is recorded: what the refusal would read of the key, one of
-   * ours and no other, shows in its time. The caller is read now: a connection that is closed has
-   * lost its address.
+   * Records a refused request. A queued event is built later, when it is written. Building the
+   * event reads the stored key. During the request, this time would reveal that the key exists. The
+   * caller is read now, because a closed connection has no address.
    */
   refused(refused: RefusedKey, { route, address, requestId }: Caller): void {
     const at = new Date();
@@ -52,7 +52,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     if (this.options.refused === 'log') this.logger.warn(lineOf(telling()));
   }
 
-  /** Whether anybody is told of requests that are let in. */
+  /** Whether accepted requests are recorded. */
   get hearsAccepted(): boolean {
     const { accepted } = this.options;
     return accepted === 'log' ? Logger.isLevelEnabled('debug') : accepted !== 'off';
@@ -73,7 +73,9 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     if (accepted === 'log') this.logger.debug(lineOf(event));
   }
 
-  /** Says in the log why keys cannot be judged, once in a while: each request may say the same. */
+  /**
+   * Logs why keys cannot be verified. Logs once per `QUIET_MS`, because each request may call this.
+   */
   unavailable(cause: unknown): void {
     const now = performance.now();
     if (now < this.quietUntil) return;

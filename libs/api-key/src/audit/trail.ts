@@ -8,7 +8,7 @@ import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../model
 
 const BATCH = 10_000;
 
-/** The events in table `api_key_events`, which outlives the keys. */
+/** Stores events in table `api_key_events`. Events stay when their key is deleted. */
 export class Trail implements ApiKeyEventSink {
   constructor(private readonly database: Database) {}
 
@@ -16,13 +16,13 @@ export class Trail implements ApiKeyEventSink {
     return briefTransaction(this.database, (session) => this.recordIn(session, events));
   }
 
-  /** Writes events inside the transaction of a session, so many a statement. */
+  /** Writes events in the transaction of the session, at most 10,000 per statement. */
   async recordIn(session: Session, events: readonly ApiKeyEvent[]): Promise<void> {
     for (let at = 0; at < events.length; at += BATCH)
       await this.insert(session, events.slice(at, at + BATCH));
   }
 
-  /** Times travel as ages, for this machine's clock may be wrong. */
+  /** Sends each time as an age, because the clock of this machine may be wrong. */
   private async insert(session: Session, events: readonly ApiKeyEvent[]): Promise<void> {
     const now = Date.now();
     await session.run(
@@ -47,7 +47,10 @@ export class Trail implements ApiKeyEventSink {
     );
   }
 
-  /** The events of a key, newest first; of one owner where it is not null. */
+  /**
+   * Returns the events of a key, newest first. If `owner` is set, returns only events of that
+   * owner.
+   */
   async of(
     keyId: string,
     {
@@ -69,7 +72,10 @@ export class Trail implements ApiKeyEventSink {
     return rows.map(eventFromRow);
   }
 
-  /** Removes the next so many events that are older; how many it removed. */
+  /**
+   * Deletes at most `limit` events that are older than `olderThanDays`. Returns how many were
+   * deleted.
+   */
   async prune(olderThanDays: number, limit: number): Promise<number> {
     return this.database.transaction((session) => {
       const { events } = session.tables;
@@ -82,7 +88,7 @@ export class Trail implements ApiKeyEventSink {
   }
 }
 
-/** What an event tells of a key. */
+/** The fields of an event that identify a key. */
 export function subjectOf({ id, masked, userId }: ApiKey): Pick<ApiKeyEvent, 'keyId' | 'masked' | 'userId'> {
   return { keyId: id, masked, userId };
 }

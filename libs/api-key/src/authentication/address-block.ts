@@ -5,8 +5,9 @@ const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;
 
 /**
- * What counts as one caller: an IPv4 address, also where it comes mapped into IPv6; of IPv6 the /64, which one subscriber has
- * whole. Empty where it is no address.
+ * Returns the address block that counts as one caller. For IPv4, the block is the address itself,
+ * also if the address is mapped into IPv6. For IPv6, the block is the /64, because one subscriber
+ * has the whole /64. Empty if the text is not an address.
  */
 export function addressBlock(address: string | null): string {
   const [plain = ''] = (address ?? '').split('%');
@@ -24,7 +25,7 @@ function networkOf(address: string): string {
   return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');
 }
 
-/** An IPv4 address at the end is two groups, which are never of the network. */
+/** An IPv4 address at the end counts as two groups. These groups are never part of the /64. */
 function groupsOf(part: string): string[] {
   return part === '' ? [] : part.split(':').flatMap((group) => (group.includes('.') ? ['0', '0'] : [group]));
 }

@@ -15,26 +15,32 @@ import { KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
 import { RefusalDelay } from './refusal-delay';
 
-/** A key that is valid, and the user of its owner. */
+/** A valid key and the user of its owner. */
 export interface AuthenticatedCaller {
   readonly apiKey: ApiKey;
-  /** What option `loadUser` returned. */
+  /** The value that option `loadUser` returned. */
   readonly user: unknown;
 }
 
-/** Who presents a key, as far as the transport knows. */
+/** The caller that presents a key. */
 export interface PresentingCaller {
-  /** IP address; null if it is not known, or anything else: a key with `allowedIps` is refused then. */
+  /**
+   * IP address; null if the address is unknown. Other text counts as null. If the address is null,
+   * a key with `allowedIps` is refused.
+   */
   readonly address: string | null;
-  /** What the trail names as the route, as `OrdersGateway`: nothing that the caller chose. */
+  /** The route for the trail, such as `OrdersGateway`. Do not use text from the caller. */
   readonly route: string;
-  /** For the trail: up to 48 letters, digits and `_.:/+=-`; anything else is left out. Default null. */
+  /**
+   * The request id for the trail: up to 48 letters, digits and `_.:/+=-`. Other values are dropped.
+   * Default null.
+   */
   readonly requestId?: string | null;
 }
 
 /**
- * Authenticates keys. For applications: keys that come elsewhere than to a guarded route, such as
- * in the handshake of a WebSocket or with a message.
+ * Authenticates keys. Applications use this class for keys that do not come to a guarded route,
+ * such as a key in a WebSocket handshake or in a message.
  */
 @Injectable()
 export class ApiKeyAuthenticator {
@@ -48,11 +54,12 @@ export class ApiKeyAuthenticator {
   ) {}
 
   /**
-   * Authenticates a key as `ApiKeyGuard` does: form, expiry, revocation, address and owner. Notes
-   * its use, and records the outcome in the trail. Not checked: whether it came in plaintext, which
-   * only the transport knows, its scopes (`apiKey.hasScope`), its limits.
-   * @throws ApiKeyRefusal `INVALID_API_KEY`, `IP_NOT_ALLOWED`; `KEY_STORE_UNAVAILABLE` if that is
-   *   not known in time
+   * Authenticates a key like `ApiKeyGuard`: form, expiry, revocation, address and owner. Records a
+   * use of the key, and records the outcome in the trail. Does not check the scopes
+   * (`apiKey.hasScope`) or limits of the key. Does not check for plaintext, because only the
+   * transport knows the protocol.
+   * @throws ApiKeyRefusal `INVALID_API_KEY`, `IP_NOT_ALLOWED`; `KEY_STORE_UNAVAILABLE` if a look-up
+   *   fails or misses its deadline
    */
   async authenticate(key: unknown, from: PresentingCaller): Promise<AuthenticatedCaller> {
     const caller = callerFrom(from);
@@ -61,8 +68,8 @@ export class ApiKeyAuthenticator {
   }
 
   /**
-   * Authenticates a key from the caches, without I/O or a promise. Returns successes only:
-   * undefined is no refusal, but asks for `lookUp`.
+   * Authenticates a key from the caches, without I/O or a promise. Undefined is not a refusal: call
+   * `lookUp` then.
    */
   recall(key: unknown, from: Caller): Authentication | undefined {
     const apiKey = this.keys.recall(key);
@@ -72,9 +79,10 @@ export class ApiKeyAuthenticator {
   }
 
   /**
-   * Authenticates a key that `recall` did not: looks up what is not cached. `INVALID_API_KEY` of a
-   * well-formed key takes 10 to 20 ms, whatever the reason, unless the look-ups take longer.
-   * @throws as `authenticate`
+   * Authenticates a key after `recall` returned undefined. Looks up the parts that are not cached.
+   * For a well-formed key, `INVALID_API_KEY` takes 10 to 20 ms for every reason, unless the
+   * look-ups take longer.
+   * @throws the errors of `authenticate`
    */
   async lookUp(key: unknown, from: Caller): Promise<Authentication> {
     try {

@@ -4,16 +4,19 @@ import { IntervalWriter } from '../database/interval-writer';
 import type { Session } from '../database/session';
 
 const INTERVAL_MS = 1_000;
-/** How many keys may wait; further ones are noted again when they are used again. */
+/** Maximum number of queued keys. If the queue is full, a key is queued at a later use. */
 const MAX_WAITING = 10_000;
 
-/** The digest that a key is stored under, and the one that it shall be. */
+/** The stored digest of a key, and the digest that replaces the stored one. */
 interface Rewrite {
   readonly from: string;
   readonly to: string;
 }
 
-/** Stores keys that were used under the newest pepper, off the path of requests; each only where it is still as it was found. */
+/**
+ * Replaces the digests of used keys by digests with the newest pepper, in the background. Replaces
+ * a digest only if the row still has the digest that was read.
+ */
 export class DigestWriter extends IntervalWriter {
   private readonly rewrites = new Map<string, Rewrite>();
 
@@ -21,7 +24,7 @@ export class DigestWriter extends IntervalWriter {
     super('key_digest', INTERVAL_MS);
   }
 
-  /** Notes that a key is stored under an older pepper, or none. No I/O. */
+  /** Queues a key that is stored under an older pepper or without a pepper. No I/O. */
   note(id: string, from: string, to: string): void {
     if (this.rewrites.size < MAX_WAITING) this.rewrites.set(id, { from, to });
   }
@@ -33,7 +36,10 @@ export class DigestWriter extends IntervalWriter {
     for (const [id, each] of rewrites) if (this.rewrites.get(id) === each) this.rewrites.delete(id);
   }
 
-  /** Rows are locked in order of id, so that two instances cannot deadlock, and locked ones are left for the next use. */
+  /**
+   * Locks rows in order of id, so that two instances cannot deadlock. Skips a locked row: its key
+   * is queued again at the next use.
+   */
   private async update(session: Session, rewrites: readonly (readonly [string, Rewrite])[]): Promise<void> {
     const table = session.tables.keys;
     await session.run(

@@ -5,8 +5,9 @@ import type { LimitPolicy } from '../rate-limit/storages/sliding-window';
 import { addressBlock } from './address-block';
 
 /**
- * Counts by address the look-ups that found no valid key, so that a flood of made-up keys cannot load the database. Those under
- * way count until they have found one. It blocks nobody: it tells whether a look-up may still go out at once.
+ * Counts the failed look-ups of each address block, so that a flood of made-up keys cannot overload
+ * the database. A running look-up also counts, until it ends. No caller is blocked: if the limit is
+ * reached, the look-ups of an address block are batched.
  */
 export class FailedAttempts {
   private readonly logger = new Logger('ApiKeyModule');
@@ -24,8 +25,8 @@ export class FailedAttempts {
   }
 
   /**
-   * Looks up for a caller. Those whose address is unknown count together.
-   * @param isRefused whether what was found counts
+   * Runs a look-up for a caller. Callers without a known address are counted together.
+   * @param isRefused whether a result counts as a failed look-up
    */
   async watch<Found>(
     address: string | null,
@@ -59,7 +60,7 @@ export class FailedAttempts {
     else this.underWay.delete(block);
   }
 
-  /** Once a window, whichever addresses they are. */
+  /** Logs one warning per window at most, for all addresses together. */
   private tell(block: string, { limit, windowMs }: LimitPolicy): void {
     const now = this.now();
     if (now < this.quietUntil) return;

@@ -1,20 +1,24 @@
 import { Injectable } from '@nestjs/common';
 import { Verification, type VerificationStatus } from '../lookup/verification';
 
-/** What a health check shows, in the shape of `@nestjs/terminus`. */
+/** Result of a health check, in the format of `@nestjs/terminus`. */
 export type ApiKeyHealth<Name extends string = string> = Record<
   Name,
   { readonly status: 'up' | 'down' } & VerificationStatus
 >;
 
-/** Tells whether this instance can judge keys, for `HealthCheckService` of `@nestjs/terminus` or a check of one's own. */
+/**
+ * Reports whether this instance can verify keys. For `HealthCheckService` of `@nestjs/terminus`, or
+ * a health check of your own.
+ */
 @Injectable()
 export class ApiKeyHealthIndicator {
   constructor(private readonly verification: Verification) {}
 
   /**
-   * Up while the lease is held, or else while the database answers a look-up within `cache.lookUpTimeoutMs`. Without a lease each
-   * request is a look-up: alert on `leaseHeld`, do not take the instance out for it. Never rejects.
+   * Status `up` if the lease is held. Without the lease, `up` if the database answers a look-up
+   * within `cache.lookUpTimeoutMs`. Without the lease, each request needs a look-up: send an alert
+   * if `leaseHeld` is false, but do not take the instance out of service. Never rejects.
    */
   async isHealthy<const Name extends string = 'apiKeys'>(
     name: Name = 'apiKeys' as Name,

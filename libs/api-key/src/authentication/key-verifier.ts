@@ -12,18 +12,21 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 
-/** Why a key is not accepted. For logs and decisions of the application; callers are told one answer for all. */
+/**
+ * Why a key is not valid, for logs and decisions of the application. Callers get the same answer
+ * for every reason.
+ */
 export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
 
-/** A key that is not accepted, as the trail is told of it. */
+/** An invalid key, in the form that the trail records. */
 export interface InvalidKey extends RefusedKey {
   readonly reason: InvalidKeyReason;
 }
 
-/** Of all that is no key: nothing else is told of it. */
+/** For all text that is not a key. The trail records no other detail. */
 export const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
 
-/** Verifies raw keys: their form, what is cached or stored of them, and whether they are live now. */
+/** Verifies raw keys: their form, their cache entry or row, and whether they are valid now. */
 @Injectable()
 export class KeyVerifier {
   constructor(
@@ -35,8 +38,8 @@ export class KeyVerifier {
   ) {}
 
   /**
-   * The row of a raw key that is cached and live now, else undefined. No I/O. A cached key has the
-   * form of one, which is not checked again.
+   * Returns the row of a raw key if it is cached and valid now, else undefined. No I/O. The form of
+   * a cached key is not checked again.
    */
   recall(key: unknown): ApiKey | undefined {
     if (!mayBeKey(key)) return undefined;
@@ -46,9 +49,9 @@ export class KeyVerifier {
   }
 
   /**
-   * The row of a raw key that is valid now, or why it is not: from the cache, else looked up. Ask
-   * `recall` first, which needs no promise.
-   * @param from who presents it; null if nobody does, then no failed attempt is counted
+   * Returns the row of a raw key if the key is valid now, else the reason. Looks the key up if it
+   * is not cached. Call `recall` first, because `recall` needs no promise.
+   * @param from the caller; null: a failed look-up is not counted
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database does not answer
    */
   async verify(key: unknown, from: Pick<Caller, 'address'> | null): Promise<ApiKey | InvalidKey> {
@@ -62,7 +65,9 @@ export class KeyVerifier {
     return isLive(known) ? this.accepted(key, digest, known) : invalidKey(key, known);
   }
 
-  /** @throws as `verify` */
+  /**
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key is not valid; else the errors of `verify`
+   */
   async requireValid(key: unknown, from: Pick<Caller, 'address'>): Promise<ApiKey> {
     const found = await this.verify(key, from);
     if (isInvalid(found)) throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });

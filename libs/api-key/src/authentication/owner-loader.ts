@@ -4,16 +4,16 @@ import { ApiKeyRefusal } from '../model/api-key.errors';
 import type { ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 
-/** How long a call of `loadUser` that does not settle keeps its place. */
+/** Milliseconds until a call of `loadUser` fails if it does not settle. */
 const PATIENCE_MS = 5_000;
 
-/** Caches users for a while. */
+/** A cache of users. */
 interface OwnerMemory {
   recall(userId: string): unknown;
   find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown>;
 }
 
-/** Turns the owner of a key into the user of the request, through the option `loadUser`. */
+/** Loads the user of a request: calls option `loadUser` with the owner of the key. */
 export class OwnerLoader {
   private loads = 0;
 
@@ -24,16 +24,16 @@ export class OwnerLoader {
     private readonly patienceMs: number = PATIENCE_MS,
   ) {}
 
-  /** The user of an owner, if it is cached. No I/O. */
+  /** Returns the user of an owner if the user is cached. No I/O. */
   recall(userId: string): unknown {
     return this.memory.recall(userId);
   }
 
   /**
-   * The user of a key: from the cache, else loaded.
-   * @throws ApiKeyRefusal `INVALID_API_KEY` if there is none any more: anything falsy is nobody;
+   * Returns the user of a key, from the cache or from `loadUser`.
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if `loadUser` returns a falsy value;
    *   `KEY_STORE_UNAVAILABLE` if `loadUser` fails
-   * @throws HttpException of `loadUser` itself
+   * @throws HttpException if `loadUser` throws an HttpException
    */
   async load(apiKey: ApiKey): Promise<unknown> {
     const { userId } = apiKey;
@@ -55,7 +55,10 @@ export class OwnerLoader {
     return isThenable(loading) ? this.counted(loading) : loading;
   };
 
-  /** A call that never settles fails in the end: else so many of them, and nobody's user is loaded again. */
+  /**
+   * Counts a call until it settles or times out. Without the timeout, calls that never settle would
+   * reach `maxLookUps`, and no user could be loaded again.
+   */
   private async counted(loading: PromiseLike<unknown>): Promise<unknown> {
     this.loads += 1;
     let timer: NodeJS.Timeout | undefined;
@@ -72,7 +75,7 @@ export class OwnerLoader {
   }
 }
 
-/** Query builders are thenable and no promises. */
+/** Checks for a method `then`, because a query builder is thenable but not a promise. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
 }

@@ -15,7 +15,10 @@ import { RefusalDelay } from './refusal-delay';
 
 const REASON = 'presented over plaintext HTTP';
 
-/** Refuses requests that did not come by HTTPS, and revokes the keys that one carried in plaintext if the application asks for that. */
+/**
+ * Refuses requests that did not come by HTTPS. Revokes the keys in a plaintext request if option
+ * `https.onPlaintextKey` says so.
+ */
 @Injectable()
 export class PlaintextKeys implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -38,8 +41,8 @@ export class PlaintextKeys implements OnApplicationBootstrap {
   }
 
   /**
-   * Refuses a request that did not come by HTTPS, once the keys are revoked, at the latest at the
-   * deadline of look-ups, and records that in the trail.
+   * Refuses a request that did not come by HTTPS, and records the refusal in the trail. If keys are
+   * to be revoked, waits for the revocation first, but at most `cache.lookUpTimeoutMs`.
    * @throws ApiKeyRefusal `HTTPS_REQUIRED`, always
    */
   async refuse(head: RequestHead, from: Caller): Promise<never> {
@@ -51,7 +54,7 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     throw refusal;
   }
 
-  /** Once, because an adapter makes all requests in the same way. */
+  /** Logs once, because an adapter creates all requests in the same way. */
   private reportAdapter({ socket }: RequestHead): void {
     if (this.isAdapterReported || !isOfAdapter(socket)) return;
     this.isAdapterReported = true;
@@ -74,7 +77,7 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     }
   }
 
-  /** The first key of those that a request carried, all revoked now; null if none is valid, or that cannot be known. */
+  /** Revokes all valid keys in a request. Returns the first of them; null if no key was revoked. */
   private async revokeAll(head: RequestHead, from: Caller): Promise<ApiKey | null> {
     const sent = keysSent(head.rawHeaders, this.options.headerName.toLowerCase());
     const revoked = await Promise.all(sent.map((key) => this.revoke(key, from)));

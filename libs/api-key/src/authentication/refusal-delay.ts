@@ -3,27 +3,28 @@ import { partOf } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 
-/** Milliseconds between two ticks, or a part of the deadline of a look-up if that is shorter. */
+/** Milliseconds between two ticks, but at most a quarter of `cache.lookUpTimeoutMs`. */
 const TICK_MS = 10;
 
-/** A key that is being judged. */
+/** A key that is being verified. */
 interface Judging {
-  /** Its refusal is released on the tick of this number, or a later one. */
+  /** Number of the first tick on which a refusal of the key may be released. */
   readonly due: number;
-  /** Releases the refusal, once there is one. */
+  /** Releases the refusal. Undefined until the key is refused. */
   release?: () => void;
 }
 
 /**
- * Releases refusals of well-formed keys on a timer tick, so that the time of an answer does not
- * tell an unknown key from one that was revoked, whose row takes longer to read, or whose owner is
- * gone. Ticks are counted and no time is measured: no tick can come between a request and its call
- * here, so it does not matter how long the way here took. Keys that are accepted wait for nothing.
+ * Releases refusals of well-formed keys on a timer tick. Without the tick, the time of an answer
+ * would distinguish an unknown key from a revoked key or a key without an owner, because their rows
+ * take longer to read. Ticks are counted, and no time is measured: no tick can run between the
+ * arrival of a request and its call of `hold`. So earlier processing time cannot leak. Accepted
+ * keys do not wait.
  */
 @Injectable()
 export class RefusalDelay {
   private readonly tickMs: number;
-  /** In the order in which they were asked, which is that of their release. */
+  /** Keys in the order of their calls. Refusals are released in this order. */
   private readonly underWay = new Set<Judging>();
   private timer: NodeJS.Timeout | undefined;
   private ticks = 0;
@@ -33,8 +34,8 @@ export class RefusalDelay {
   }
 
   /**
-   * What comes of judging a key. `INVALID_API_KEY` of a well-formed key is released with the second
-   * tick after this call, or a later one; everything else at once.
+   * Waits for the result of a verification. `INVALID_API_KEY` of a well-formed key is released on
+   * the second tick after this call, or on a later tick. Any other result is released at once.
    */
   async hold<T>(judged: Promise<T>): Promise<T> {
     const judging: Judging = { due: this.ticks + 2 };
@@ -63,7 +64,7 @@ export class RefusalDelay {
   }
 }
 
-/** What is malformed is no key of anybody: the time of its refusal reveals nothing. */
+/** A malformed key is not delayed, because it is nobody's key: its time reveals nothing. */
 function isDelayed(error: unknown): boolean {
   const isInvalid = error instanceof ApiKeyRefusal && error.code === 'INVALID_API_KEY';
   return isInvalid && error.refused?.reason !== 'malformed';

@@ -7,8 +7,8 @@ import { ownerIdOf } from './input';
 const NO_ACTOR = 'the acting owner or key must be named; leave it out to act for nobody';
 
 /**
- * Names who acts as the table does.
- * @throws ApiKeyInputError as `ownerOf`, or if the owner can be none
+ * Converts the acting owner to the spelling that column `user_id` stores.
+ * @throws ApiKeyInputError in the cases of `ownerOf`, or if `acting.userId` cannot be an owner
  */
 export async function actingAsStored(database: Database, acting: Acting): Promise<Acting> {
   if (acting.userId === undefined || acting.userId === acting.apiKey?.userId) {
@@ -22,8 +22,8 @@ export async function actingAsStored(database: Database, acting: Acting): Promis
 }
 
 /**
- * Names an owner as the table does.
- * @throws ApiKeyInputError with the problem if it can be none
+ * Converts an owner to the spelling that column `user_id` stores.
+ * @throws ApiKeyInputError with `problem` if `userId` cannot be an owner
  */
 export async function ownerAsStored(database: Database, userId: unknown, problem: string): Promise<string> {
   return storedOwner(database, ownerIdOf(userId, problem)).catch(refuseUnavailable);

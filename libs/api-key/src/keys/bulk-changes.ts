@@ -11,26 +11,29 @@ import { type ImportOptions, type ImportReport, importInBatches } from './import
 import { checkDays } from './input';
 import { pruneEvents, pruneKeys } from './prune';
 
-/** What is removed for good. */
+/** Ages from which `prune` deletes keys and events. */
 export interface PruneOptions {
-  /** Keys that expired or were revoked more than so many days ago, 0 to 36,500. Default 90. */
+  /**
+   * Deletes keys that expired or were revoked more than this number of days ago, 0 to 36,500.
+   * Default 90.
+   */
   olderThanDays?: number;
-  /** Events older than so many days, 0 to 36,500. Default 365. */
+  /** Deletes events that are older than this number of days, 0 to 36,500. Default 365. */
   eventsOlderThanDays?: number;
-  /** Told how many keys and events are gone so far. */
+  /** Called after each batch with the numbers of keys and events deleted so far. */
   onProgress?: (removed: PruneReport) => void;
 }
 
-/** What was removed. */
+/** Numbers of deleted keys and events. */
 export interface PruneReport {
   readonly keys: number;
   readonly events: number;
 }
 
-/** Who changes keys of all owners: no owner, and no key. */
+/** `Acting` without an owner or key, because the change covers the keys of all owners. */
 export type BulkActing = Omit<Acting, 'userId' | 'apiKey'>;
 
-/** Changes many keys, of all owners, in batches. */
+/** Changes keys of all owners, in batches. */
 @Injectable()
 export class BulkChanges {
   constructor(
@@ -40,7 +43,7 @@ export class BulkChanges {
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'pepper' | 'scopes'>,
   ) {}
 
-  /** As `ApiKeyService.prune`. */
+  /** See `ApiKeyService.prune`. */
   async prune(options: PruneOptions, acting: BulkActing): Promise<PruneReport> {
     const { pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
     const { olderThanDays = pruneKeysDays, eventsOlderThanDays = pruneEventsDays } = options;
@@ -56,7 +59,7 @@ export class BulkChanges {
     return { keys, events };
   }
 
-  /** As `ApiKeyService.import`. */
+  /** See `ApiKeyService.import`. */
   async import(
     lines: Iterable<unknown> | AsyncIterable<unknown>,
     options: ImportOptions,

@@ -13,9 +13,9 @@ import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
 import { lockOwner } from './owner-lock';
 
 /**
- * Makes a key, of the key that acts where one does: within its bounds, and as its descendant.
- * @throws ApiKeyAuthorityError if it would have more than that key
- * @throws ApiKeyConflictError if that key has too many ancestors, or shares too many limits
+ * Creates a key. If a key acts, the new key is its descendant and stays within its bounds.
+ * @throws ApiKeyAuthorityError if the new key would have more rights than the acting key
+ * @throws ApiKeyConflictError if the acting key has too many ancestors or too many shared limits
  */
 export async function createKey(
   change: KeyChange,
@@ -41,7 +41,10 @@ export async function createKey(
   };
 }
 
-/** What a new key is given: what is asked for, else the bounds of the key that acts. */
+/**
+ * Returns the bounds of a new key. A field that the input omits is copied from the acting key,
+ * except scopes: the default is no scopes.
+ */
 function authorityFor(input: ApiKeyFields, maker: ApiKey | null, change: KeyChange): Authority {
   const { defaults } = change;
   const bounds = maker && authorityOf(maker, change);

@@ -1,11 +1,11 @@
-/** What calls of `ApiKeyService` mean that do not say otherwise; REST and command line as well. */
+/** Defaults of `ApiKeyService`, the REST routes and the command line. */
 export const API_KEY_DEFAULTS = {
-  /** Seconds that a rotated key still works. */
+  /** Seconds that a key still works after its rotation. */
   overlapSeconds: 86_400,
-  /** Days after its end until `prune` removes a key. */
+  /** `prune` deletes a key this number of days after its end. */
   pruneKeysDays: 90,
-  /** Age in days from which `prune` removes an event. */
+  /** `prune` deletes an event at this age in days. */
   pruneEventsDays: 365,
-  /** Items of a page. */
+  /** Items per page. */
   pageSize: 50,
 } as const;

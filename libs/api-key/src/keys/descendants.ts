@@ -10,20 +10,20 @@ type Table = Pick<KeyChange, 'session' | 'table'>;
 const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
 /**
- * So many keys a statement: one for all that a key made could take longer than `statement_timeout`,
- * and so never end them.
+ * Maximum number of keys per statement. One statement for all descendants could take longer than
+ * `statement_timeout`, and then revoke no key at all.
  */
 const BATCH = 5_000;
 
-/** Ids, as many at a time as a statement takes. */
+/** Splits ids into batches. Each batch fits into one statement. */
 export function* batchesOf(ids: readonly string[]): Generator<readonly string[]> {
   for (let at = 0; at < ids.length; at += BATCH) yield ids.slice(at, at + BATCH);
 }
 
 /**
- * Some keys, also those whose rows are gone, and all that they made. A row that has as many
- * ancestors as it can may lack older ones: those rows are searched for from each key that was
- * found.
+ * Returns the ids of some keys and of all their descendants. The given keys may be deleted. A row
+ * stores at most `MAX_ANCESTORS` ancestors, so the oldest ancestors may be missing. Therefore the
+ * search continues from each key that it finds, among rows with `MAX_ANCESTORS` ancestors.
  */
 export async function idsOfLineage(table: Table, roots: readonly string[]): Promise<string[]> {
   const found = new Set(roots);
@@ -39,8 +39,9 @@ export async function idsOfLineage(table: Table, roots: readonly string[]): Prom
 }
 
 /**
- * The keys that name one of these among so many ancestors at least. OFFSET 0 makes PostgreSQL search
- * the index once for each id; it may plan `&&`, or a plain join, as a comparison of all with all.
+ * Returns the keys that have one of the ids among their ancestors, and have `least` ancestors or
+ * more. OFFSET 0 makes PostgreSQL search the index once for each id. PostgreSQL may run `&&` or a
+ * plain join as a comparison of all rows with all ids.
  */
 async function madeBy({ session, table }: Table, ids: readonly string[], least: number): Promise<string[]> {
   const rows = await session.rows(
@@ -53,8 +54,8 @@ async function madeBy({ session, table }: Table, ids: readonly string[], least: 
 }
 
 /**
- * The owners of a key and of all that it made.
- * @param owner the only one who is looked for; null: all
+ * Returns the owners of a key and of its descendants.
+ * @param owner the only owner to look for; null: all owners
  */
 export async function ownersOfLineage(
   change: Table,
@@ -73,7 +74,7 @@ export async function ownersOfLineage(
   return [...owners].sort();
 }
 
-/** Revokes all that a key made and is not revoked yet. */
+/** Revokes all descendants of a key that are not revoked yet. */
 export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
   const revoked: ApiKey[] = [];
   const ending = await endingOf(change);
@@ -95,7 +96,8 @@ export async function revokeDescendants(change: Table, id: string, owner: string
 }
 
 /**
- * A policy of row security, or a trigger of the application, can undo a revocation in silence.
+ * Checks that keys are revoked, because a row security policy or a trigger of the application can
+ * undo a revocation without an error.
  * @throws KeyNotWritten if one of the keys is not revoked
  */
 export async function requireEnded(
@@ -111,7 +113,7 @@ export async function requireEnded(
   if (kept.length > 0) throw new KeyNotWritten('revokes');
 }
 
-/** How many keys that a key made are accepted now. */
+/** Counts the descendants of a key that are valid now. */
 export async function countLiveDescendants(change: Table, id: string): Promise<number> {
   let live = 0;
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
@@ -124,7 +126,10 @@ export async function countLiveDescendants(change: Table, id: string): Promise<n
   return live;
 }
 
-/** Those of some keys that are revoked, expired, rotated or gone. */
+/**
+ * Returns the ids of keys that are revoked, expired, rotated or deleted. Returns an empty set for
+ * `MAX_ANCESTORS` ids or fewer, because a row can store all of them.
+ */
 export async function endedAmong(
   { session, table }: Table,
   ids: readonly string[],

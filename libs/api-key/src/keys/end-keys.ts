@@ -12,34 +12,36 @@ import { KeyNotWritten } from './key-not-written';
 import { lockActor, lockToEnd } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
 
-/** What a revocation did. */
+/** The result of a revocation. */
 export interface Revocation extends Ended {
   /**
-   * How many keys that it made are still accepted, counted after the revocation; 0 after
-   * `descendants`, null if they could not be counted.
+   * Number of descendants that are still valid, counted after the revocation. 0 if option
+   * `descendants` was set. Null if the count failed.
    */
   readonly liveDescendants: number | null;
 }
 
-/** What a revocation ended. */
+/** The keys that a revocation ended. */
 export interface Ended {
-  /** The key, which is revoked; null if its row is gone. */
+  /** The revoked key; null if its row was deleted. */
   readonly apiKey: ApiKey | null;
-  /** The keys that it made, or that were rotated from it, which this call ended as well. */
+  /**
+   * The descendants that this call revoked: keys that the key made, or that were rotated from it.
+   */
   readonly descendants: readonly ApiKey[];
 }
 
-/** What is revoked beside a key, and why. */
+/** Reason and extent of a revocation. */
 export interface RevocationScope {
   readonly reason: string | null;
-  /** Whether all that the key made ends with it. */
+  /** Whether the descendants of the key are revoked too. */
   readonly descendants: boolean;
 }
 
 /**
- * Revokes a key, with all that it made where that is asked for. A key is also expired from then on,
- * for a Rails app on the same table knows only that.
- * @returns null if there is no such key, nor any that it made
+ * Revokes a key, and its descendants if `descendants` is true. Also sets `expires_at`, because a
+ * Rails app on the same table reads only that column.
+ * @returns null if no key was found
  */
 export async function revokeKey(
   change: KeyChange,
@@ -60,7 +62,7 @@ export async function revokeKey(
   return { result: { apiKey, descendants: made }, events };
 }
 
-/** Revokes all keys of an owner, also those whose making was under way. */
+/** Revokes all keys of an owner, also keys that other transactions are creating. */
 export async function revokeKeysOf(
   change: KeyChange,
   userId: string,
@@ -80,8 +82,8 @@ export async function revokeKeysOf(
 }
 
 /**
- * Removes a key.
- * @returns false if there is no such key
+ * Deletes a key.
+ * @returns false if the key does not exist
  */
 export async function deleteKey(change: KeyChange, id: string): Promise<Change<boolean>> {
   const apiKey = await lockToEnd(change, id);
@@ -92,7 +94,10 @@ export async function deleteKey(change: KeyChange, id: string): Promise<Change<b
   return { result: true, events: [changeEvent('deleted', apiKey, acting, {})] };
 }
 
-/** Removes keys that ended so many days ago: the next so many of them behind an id. */
+/**
+ * Deletes keys that ended more than `olderThanDays` days ago. Deletes at most `limit` keys, with
+ * ids above `after`.
+ */
 export async function deleteEndedKeys(
   session: Session,
   olderThanDays: number,
@@ -125,7 +130,7 @@ async function requireGone(
   if (kept.length > 0) throw new KeyNotWritten('deletes');
 }
 
-/** Whether who acts sees any of what a key made whose row is gone. */
+/** Whether a deleted key has descendants that the caller may revoke. */
 async function mayEndOrphans(change: KeyChange, owners: ReadonlySet<string>): Promise<boolean> {
   const owner = ownerOf(change.acting);
   if (owner === null) return owners.size > 0;
@@ -135,8 +140,9 @@ async function mayEndOrphans(change: KeyChange, owners: ReadonlySet<string>): Pr
 }
 
 /**
- * Locks the owners of a key and of all that it made, and returns them, once nobody else is left who
- * could make more. Who acts for one owner locks no other one.
+ * Locks and returns the owners of a key and of its descendants. Repeats until no new owner is
+ * found, because another transaction may create descendants during the wait for a lock. If an owner
+ * acts, no other owner is locked.
  */
 async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<string>> {
   const locked = new Set<string>();
@@ -148,7 +154,7 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
   }
 }
 
-/** The keys of an owner that are not revoked. */
+/** Returns the ids of the keys of an owner that are not revoked. */
 async function idsOf({ session, table }: KeyChange, owner: string): Promise<string[]> {
   const rows = await session.rows(
     `SELECT id::text FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,

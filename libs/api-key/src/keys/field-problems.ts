@@ -11,12 +11,12 @@ const MAX_ALLOWED_IPS = 100;
 const MAX_METADATA_BYTES = 16_384;
 const MAX_METADATA_LEVELS = 32;
 const NAME_RULE = `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`;
-/** What JSON can write and PostgreSQL's jsonb cannot hold: NUL and half a surrogate pair. */
+/** Escapes that JSON allows and PostgreSQL's jsonb cannot store: NUL and lone surrogates. */
 const UNFIT_ESCAPE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
-/** Control characters, and half a surrogate pair, which UTF-8 has no form for. */
+/** Control characters, and lone surrogates, because UTF-8 cannot encode lone surrogates. */
 const CONTROL_CHARACTER = /[\p{Cc}\p{Cs}]/u;
 
-/** The problems of the fields that are given. */
+/** Returns the problems of the given fields. */
 export function fieldProblems(
   fields: UpdateApiKeyInput,
   catalogue: readonly string[] | null,
@@ -57,12 +57,12 @@ export function fieldProblems(
   ];
 }
 
-/** What is wrong with a name; empty where nothing is. */
+/** Returns the problems of a name; empty if the name is valid. */
 export function nameProblems(name: unknown): string[] {
   return problem(isName(name), NAME_RULE);
 }
 
-/** What is wrong with a list of scopes; empty where nothing is. */
+/** Returns the problems of a list of scopes; empty if the list is valid. */
 export function scopesProblems(scopes: unknown, catalogue: readonly string[] | null): string[] {
   if (!Array.isArray(scopes) || scopes.length > MAX_SCOPES)
     return [`scopes must be a list of at most ${MAX_SCOPES}`];
@@ -85,7 +85,10 @@ function isMetadata(value: unknown): boolean {
   return Buffer.byteLength(json) <= MAX_METADATA_BYTES && !UNFIT_ESCAPE.test(json);
 }
 
-/** Whether a value nests at most so deep; one that refers to itself never does. */
+/**
+ * Whether a value has at most `levels` levels. False for a bigint, and for a value that contains
+ * itself.
+ */
 function hasLevels(value: unknown, levels: number): boolean {
   if (typeof value === 'bigint') return false;
   if (typeof value !== 'object' || value === null) return true;
@@ -112,7 +115,7 @@ function scopeProblem(scope: unknown, catalogue: readonly string[] | null): stri
   return problem(known, `scope "${scope}" is not in the catalogue: ${catalogue?.join(', ')}`);
 }
 
-/** A problem, unless something holds. */
+/** Returns the text as a problem if `holds` is false. */
 export function problem(holds: boolean, text: string): string[] {
   return holds ? [] : [text];
 }

@@ -12,19 +12,19 @@ import {
 } from './import-keys';
 import { lockImport } from './owner-lock';
 
-/** How lines are imported. */
+/** Options of an import. */
 export interface ImportOptions {
-  /** Lines a transaction, 1 to 10,000. Default 1,000. */
+  /** Lines per transaction, 1 to 10,000. Default 1,000. */
   batchSize?: number;
-  /** Told after each batch how many lines were read so far. */
+  /** Called after each batch with the number of lines read so far. */
   onProgress?: (linesRead: number) => void;
 }
 
-/** What became of the lines. */
+/** The result of an import. */
 export interface ImportReport {
   readonly lines: number;
   readonly imported: number;
-  /** Why batches were rolled back: the lines at fault, the first 1,000 of them. */
+  /** The first 1,000 problems of lines. A batch with a problem is not imported. */
   readonly problems: readonly ImportProblem[];
 }
 
@@ -39,7 +39,10 @@ const DEFAULT_BATCH_SIZE = 1_000;
 const MAX_BATCH_SIZE = 10_000;
 const MAX_PROBLEMS = 1_000;
 
-/** Imports lines in batches, each all or nothing; only one batch is in memory. */
+/**
+ * Imports lines in batches. A batch is imported completely or not at all. Only one batch is in
+ * memory.
+ */
 export async function importInBatches(
   lines: Iterable<unknown> | AsyncIterable<unknown>,
   { batchSize = DEFAULT_BATCH_SIZE, onProgress = () => {} }: ImportOptions,
@@ -59,7 +62,7 @@ export async function importInBatches(
   return { lines: read, imported, problems };
 }
 
-/** Imports one batch; what is wrong with its lines where it was rolled back. */
+/** Imports one batch. Returns the problems of its lines if the batch was not imported. */
 async function importBatch(
   batch: readonly unknown[],
   before: number,
@@ -86,7 +89,10 @@ async function insertBatch(rows: readonly ImportedApiKey[], { changes, acting }:
   });
 }
 
-/** About a row are values that do not fit, and rules of the table; anything else is about the database, and ends the import. */
+/**
+ * Returns the lines that the database refuses. An error that is not about a row is a failure of the
+ * database, and ends the import.
+ */
 async function problemsOfStore(
   rows: readonly ImportedApiKey[],
   before: number,

@@ -8,34 +8,34 @@ import { nameProblems, scopesProblems } from './field-problems';
 import { KeyNotWritten } from './key-not-written';
 import { LAST_EXPIRY_MS } from './last-expiry';
 
-/** A key of another system: its digest, never the key. */
+/** A key of another system. Has the digest of the key, never the raw key. */
 export interface ImportedApiKey {
-  /** The owner, as column `user_id` has it. */
+  /** The owner, as stored in column `user_id`. */
   userId: string;
   name: string;
   /** SHA-256 of the whole key, 64 lower-case hex digits. */
   keyDigest: string;
-  /** The start of the key that may be shown, 1 to 40 characters. */
+  /** The start of the key that people may see, 1 to 40 characters. */
   keyPrefix: string;
   scopes?: readonly string[];
-  /** ISO 8601, also in the past; null or absent: never. */
+  /** Expiry in ISO 8601 with its zone, also in the past; null or omitted: never. */
   expiresAt?: string | null;
 }
 
-/** One line that was not imported, and why. Lines count from 1. */
+/** A line that was not imported, and the reason. The first line is line 1. */
 export interface ImportProblem {
   readonly line: number;
   readonly problem: string;
 }
 
-/** SQLSTATE of what is no value of the type of `user_id`; other columns take any text. */
+/** SQLSTATEs of a value that does not fit the type of `user_id`. Other columns take any text. */
 const NO_SUCH_VALUE = ['22P02', '22003'];
 const FIELDS = ['userId', 'name', 'keyDigest', 'keyPrefix', 'scopes', 'expiresAt'];
 const DIGEST = /^[0-9a-f]{64}$/;
 const PREFIX = /^[\x21-\x7e]{1,40}$/;
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)$/;
 
-/** What is wrong with a line, in words; empty where nothing is. */
+/** Returns the problems of a line; empty if the line is valid. */
 export function importProblems(line: unknown, catalogue: readonly string[] | null): string[] {
   if (Object.prototype.toString.call(line) !== '[object Object]') return ['it is not a JSON object'];
   const {
@@ -73,7 +73,7 @@ export function importProblems(line: unknown, catalogue: readonly string[] | nul
 
 /**
  * Inserts checked lines in one statement: all of them or none.
- * @throws KeyNotWritten if PostgreSQL leaves some out
+ * @throws KeyNotWritten if PostgreSQL inserts fewer rows than lines
  */
 export async function insertImported(session: Session, lines: readonly ImportedApiKey[]): Promise<ApiKey[]> {
   const rows = lines.map(({ userId, name, keyDigest, keyPrefix, scopes = [], expiresAt = null }) => ({
@@ -95,13 +95,16 @@ export async function insertImported(session: Session, lines: readonly ImportedA
   return inserted.map(apiKeyFromRow);
 }
 
-/** A line of a batch that the database refuses, and why. */
+/** A line that the database refuses, and the reason. */
 export interface RefusedLine {
   readonly index: number;
   readonly reason: string;
 }
 
-/** The lines of a failed batch that the database refuses, each tried after those before it; to be rolled back by the caller. */
+/**
+ * Returns the lines of a failed batch that the database refuses. Inserts the lines one by one, so
+ * the caller must roll the transaction back.
+ */
 export async function linesRefused(
   session: Session,
   lines: readonly ImportedApiKey[],
@@ -120,7 +123,7 @@ export async function linesRefused(
   return refused;
 }
 
-/** PostgreSQL's own words may hold the digest, so they are not passed on. */
+/** The message of PostgreSQL is not returned, because it may contain the digest. */
 function reasonOf(error: unknown): string {
   const code = codeOf(error);
   if (code === '23505') return 'a key with this keyDigest is there already';

@@ -2,41 +2,41 @@ import type { ApiKeyState } from '../model/api-key-state';
 import type { Quota, RateLimit } from '../model/limits';
 import type { HeldScope } from '../model/scope-catalogue';
 
-/** What can be set on a key, and changed later. */
+/** The fields of a key that can be set and changed. */
 export interface ApiKeyFields {
-  /** What people call the key: 1 to 255 characters, none of them a control character. */
+  /** Name of the key for people: 1 to 255 characters, without control characters. */
   name: string;
-  /** What the key may do, up to 100 scopes; wildcards as `orders:*` and `*`. Default: nothing. */
+  /** Scopes of the key, up to 100. Wildcards are `orders:*` and `*`. Default: no scopes. */
   scopes?: readonly HeldScope[];
-  /** When the key stops working, in the future; null or absent: never. */
+  /** When the key expires, in the future; null or omitted: never. */
   expiresAt?: Date | null;
-  /** How many requests a window allows; null or absent: the default of the module. */
+  /** Number of requests per window; null or omitted: the default of the module. */
   rateLimit?: RateLimit | null;
-  /** How much may be used in a day or month of UTC; null or absent: as much as one likes. */
+  /** Maximum usage per day or month of UTC; null or omitted: unlimited. */
   quota?: Quota | null;
-  /** Addresses and CIDR blocks from which the key works, 1 to 100; null or absent: everywhere. */
+  /** Addresses and CIDR blocks from which the key works, 1 to 100; null or omitted: everywhere. */
   allowedIps?: readonly string[] | null;
-  /** What the application keeps with the key: a JSON object of at most 16 KiB and 32 levels. */
+  /** Data of the application: a JSON object of at most 16 KiB and 32 levels. */
   metadata?: Readonly<Record<string, unknown>>;
 }
 
-/** What `ApiKeyService.create` takes. */
+/** Input of `ApiKeyService.create`. */
 export interface CreateApiKeyInput extends ApiKeyFields {
-  /** The owner: a user, account or service, as the column `user_id` has it. */
+  /** The owner: a user, account or service, as stored in column `user_id`. */
   userId: string;
 }
 
-/** What `ApiKeyService.update` changes; a field that is absent or undefined stays as it is. */
+/** Input of `ApiKeyService.update`. A field that is omitted or undefined is not changed. */
 export type UpdateApiKeyInput = Partial<ApiKeyFields>;
 
-/** Which page of keys `ApiKeyService.list` answers. */
+/** Input of `ApiKeyService.list`. */
 export interface ListApiKeysInput {
-  /** Only the keys of this owner. Default: of all. */
+  /** Lists only keys of this owner. Default: keys of all owners. */
   userId?: string;
-  /** Only keys in this state. Default: all. */
+  /** Lists only keys in this state. Default: keys in all states. */
   state?: ApiKeyState;
-  /** How many at most, 1 to 100. Default 50. */
+  /** Maximum number of keys per page, 1 to 100. Default 50. */
   limit?: number;
-  /** `nextCursor` of the page before. Default: the first page. */
+  /** `nextCursor` of the previous page. Default: the first page. */
   cursor?: string | null;
 }

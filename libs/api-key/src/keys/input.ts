@@ -17,9 +17,9 @@ const MAX_DAYS = 36_500;
 const FIELDS = ['name', 'scopes', 'expiresAt', 'rateLimit', 'quota', 'allowedIps', 'metadata'];
 
 /**
- * Checks what a new key shall be.
- * @param catalogue the known scopes, or null where any is allowed
- * @throws ApiKeyInputError with one problem a field
+ * Checks the input of a new key.
+ * @param catalogue the known scopes; null: every scope is allowed
+ * @throws ApiKeyInputError with all problems of the fields
  */
 export function checkNewKey(input: ApiKeyFields, catalogue: readonly string[] | null, now: Date): void {
   requireObject(input);
@@ -32,8 +32,8 @@ export function checkNewKey(input: ApiKeyFields, catalogue: readonly string[] | 
 }
 
 /**
- * Checks what shall change in a key.
- * @throws ApiKeyInputError with one problem a field
+ * Checks the input of a change.
+ * @throws ApiKeyInputError with all problems of the fields
  */
 export function checkChanges(
   changes: UpdateApiKeyInput,
@@ -45,8 +45,8 @@ export function checkChanges(
 }
 
 /**
- * Checks how long a rotated key shall still work.
- * @throws ApiKeyInputError
+ * Checks the overlap of a rotation.
+ * @throws ApiKeyInputError if the overlap is invalid
  */
 export function checkOverlap(overlapSeconds: unknown): void {
   throwIfAny(
@@ -61,7 +61,7 @@ export function checkOverlap(overlapSeconds: unknown): void {
 
 /**
  * Checks an age in days.
- * @throws ApiKeyInputError
+ * @throws ApiKeyInputError if the age is invalid
  */
 export function checkDays(name: string, days: unknown): void {
   throwIfAny(
@@ -73,8 +73,9 @@ export function checkDays(name: string, days: unknown): void {
 }
 
 /**
- * Checks which page is asked for. An owner that is named and undefined is an error, not "all owners".
- * @throws ApiKeyInputError with one problem a field
+ * Checks the input of a listing. A present field `userId` with the value undefined is an error,
+ * because it must not list the keys of all owners.
+ * @throws ApiKeyInputError with all problems of the fields
  */
 export function checkPage(input: ListApiKeysInput): void {
   requireObject(input);
@@ -98,9 +99,9 @@ export function checkPage(input: ListApiKeysInput): void {
 }
 
 /**
- * An id as text: some applications have `pg` give bigint as a number or a BigInt.
- * @returns null if it can be the id of no row
- * @throws ApiKeyInputError if it is a number that may be another one by now
+ * Converts an id to text, because some applications let `pg` return bigint as a number or a BigInt.
+ * @returns null if the value cannot be the id of a row
+ * @throws ApiKeyInputError if the number is too large to be exact
  */
 export function keyIdOf(id: unknown): string | null {
   if (typeof id === 'number' && !Number.isSafeInteger(id))
@@ -110,8 +111,8 @@ export function keyIdOf(id: unknown): string | null {
 }
 
 /**
- * An owner as text, in the same way.
- * @throws ApiKeyInputError if it is none
+ * Converts an owner to text, for the same reason as `keyIdOf`.
+ * @throws ApiKeyInputError with `problem` if the value cannot be an owner
  */
 export function ownerIdOf(userId: unknown, problem: string): string {
   if (typeof userId === 'bigint' || Number.isSafeInteger(userId)) return String(userId);
@@ -119,7 +120,7 @@ export function ownerIdOf(userId: unknown, problem: string): string {
   throw new ApiKeyInputError([problem]);
 }
 
-/** Whether text can be the id of a row: a whole number from 1 that fits the column. */
+/** Whether a value can be the id of a row: a whole number from 1 to the maximum of bigint. */
 export function isKeyId(id: unknown): id is string {
   return typeof id === 'string' && /^[1-9]\d{0,18}$/.test(id) && BigInt(id) <= MAX_BIGINT;
 }

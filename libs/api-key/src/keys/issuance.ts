@@ -21,15 +21,21 @@ import { KeyChanges } from './key-changes';
 import type { IssuedApiKey, MintOptions } from './new-key';
 import { rotateKey } from './rotate-key';
 
-/** How long a rotated key still works, and how long its successor does. */
+/** Lifetimes of the old key and of its successor. */
 export interface RotateOptions {
-  /** Seconds from 0 to 2,592,000 (30 days) that the old key still works; 0 ends it at once. Default 86,400. */
+  /**
+   * Seconds that the old key still works, 0 to 2,592,000 (30 days). 0 ends the old key at once.
+   * Default 86,400.
+   */
   overlapSeconds?: number;
-  /** When the new key stops working; null: never. Default: it lives as long as the old one was given. */
+  /**
+   * When the new key expires; null: never. Default: the new key gets the same lifetime that the old
+   * key was issued with.
+   */
   expiresAt?: Date | null;
 }
 
-/** Issues keys: new ones, and successors of others. */
+/** Issues new keys and the successors of rotated keys. */
 @Injectable()
 export class Issuance {
   constructor(
@@ -40,7 +46,7 @@ export class Issuance {
     private readonly options: Pick<ResolvedApiKeyOptions, 'format' | 'prefix' | 'scopes'>,
   ) {}
 
-  /** As `ApiKeyService.create`. */
+  /** See `ApiKeyService.create`. */
   async create(input: CreateApiKeyInput, acting: Acting): Promise<IssuedApiKey> {
     this.check(input);
     const by = await actingAsStored(this.database, acting);
@@ -53,12 +59,12 @@ export class Issuance {
       .catch(refuseMisfit);
   }
 
-  /** As `ApiKeyService.check`. */
+  /** See `ApiKeyService.check`. */
   check(input: ApiKeyFields): void {
     checkNewKey(input, catalogueOf(this.options), new Date());
   }
 
-  /** As `ApiKeyService.rotate`. */
+  /** See `ApiKeyService.rotate`. */
   async rotate(id: string, options: RotateOptions, acting: Acting): Promise<IssuedApiKey | null> {
     const { overlapSeconds = API_KEY_DEFAULTS.overlapSeconds, expiresAt } = options;
     checkOverlap(overlapSeconds);

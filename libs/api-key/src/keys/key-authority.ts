@@ -6,7 +6,7 @@ import type { KeyChange } from './key-change';
 
 type Defaults = Pick<KeyChange, 'windowSeconds'>;
 
-/** What a key may do and for how long. */
+/** Returns the scopes, addresses, expiry and limits of a key. */
 export function authorityOf(apiKey: ApiKey, { windowSeconds }: Defaults): Authority {
   const { scopes, allowedIps, expiresAt, sharedLimits } = apiKey;
   return {
@@ -19,14 +19,14 @@ export function authorityOf(apiKey: ApiKey, { windowSeconds }: Defaults): Author
   };
 }
 
-/** The limits that a key hands on to the keys that it makes. */
+/** Returns the limits that a key shares with the keys that it makes. */
 export function sharesOf(apiKey: ApiKey, defaults: Defaults) {
   return shareOf(authorityOf(apiKey, defaults), bucketOf(apiKey));
 }
 
 /**
- * @throws ApiKeyConflictError if a key that acts would have another one share more limits than a
- *   key can
+ * @throws ApiKeyConflictError if a key acts, and a key would share more than `MAX_SHARED_LIMITS`
+ *   limits
  */
 export function refuseTooManyLimits(shared: number, { acting }: Pick<KeyChange, 'acting'>): void {
   if (!acting.apiKey || shared <= MAX_SHARED_LIMITS) return;
@@ -35,7 +35,7 @@ export function refuseTooManyLimits(shared: number, { acting }: Pick<KeyChange, 
   );
 }
 
-/** @throws ApiKeyAuthorityError if something goes beyond */
+/** @throws ApiKeyAuthorityError if `given` is more than `bound` */
 export function refuseExcess(given: Authority, bound: Authority, comparison: Comparison): void {
   const { problems, missing } = excessOf(given, bound, comparison);
   if (problems.length > 0) throw new ApiKeyAuthorityError(problems, missing);

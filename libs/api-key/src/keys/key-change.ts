@@ -2,14 +2,14 @@ import type { Session } from '../database/session';
 import type { Acting } from '../model/acting';
 import type { DefaultRate } from '../model/authority';
 
-/** What a change of keys works with, inside its transaction. */
+/** The context of a change of keys, in its transaction. */
 export interface KeyChange {
   readonly session: Session;
-  /** The table of keys, quoted. */
+  /** Quoted name of the table of keys. */
   readonly table: string;
   readonly acting: Acting;
-  /** What limits a key without a limit of its own. */
+  /** Limits of a key without a rate limit of its own. */
   readonly defaults: readonly DefaultRate[];
-  /** The window of a limit that has none. */
+  /** Window in seconds of a rate limit without a window. */
   readonly windowSeconds: number;
 }

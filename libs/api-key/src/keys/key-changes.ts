@@ -6,11 +6,11 @@ import type { KeyChange } from './key-change';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
-/** Makes changes of keys, each in one transaction with its events. */
+/** Makes changes of keys. A change and its events are written in one transaction. */
 export class KeyChanges {
   /**
-   * @param defaults what limits a key without a limit of its own
-   * @param windowSeconds the window of a limit that has none
+   * @param defaults limits of a key without a rate limit of its own
+   * @param windowSeconds window of a rate limit without a window
    */
   constructor(
     private readonly trail: ChangeTrail,
@@ -18,12 +18,12 @@ export class KeyChanges {
     private readonly windowSeconds: number,
   ) {}
 
-  /** A change whose events cannot be recorded is not made. */
+  /** Makes a change. If the events cannot be recorded, the change is rolled back. */
   make<Result>(acting: Acting, work: Work<Result>): Promise<Result> {
     return this.trail.make((session) => work(this.changeOf(session, acting)));
   }
 
-  /** A change that is made even if its events cannot be recorded: the log has them then. */
+  /** Makes a change even if its events cannot be recorded. The log has the events then. */
   makeRegardless<Result>(acting: Acting, work: Work<Result>): Promise<Result> {
     return this.trail.makeRegardless((session) => work(this.changeOf(session, acting)));
   }

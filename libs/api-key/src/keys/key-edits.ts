@@ -20,7 +20,7 @@ export class KeyEdits {
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'scopes'>,
   ) {}
 
-  /** As `ApiKeyService.update`. */
+  /** See `ApiKeyService.update`. */
   async update(id: string, changes: UpdateApiKeyInput, acting: Acting): Promise<ApiKey | null> {
     checkChanges(changes, catalogueOf(this.options), new Date());
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
@@ -28,7 +28,7 @@ export class KeyEdits {
     return this.changes.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseMisfit);
   }
 
-  /** As `ApiKeyService.delete`. */
+  /** See `ApiKeyService.delete`. */
   async delete(id: string, acting: Acting): Promise<boolean> {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
     if (keyId === null) return false;

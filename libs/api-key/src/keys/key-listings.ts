@@ -20,15 +20,15 @@ export interface Page<Item> {
 /** A page of keys. */
 export type ApiKeyPage = Page<ApiKey>;
 
-/** A page of the trail. */
+/** A page of events. */
 export type EventPage = Page<RecordedApiKeyEvent>;
 
-/** Which page of a trail. */
+/** Input of `ApiKeyService.events`. */
 export type EventsInput = Pick<ListApiKeysInput, 'limit' | 'cursor'>;
 
 const NO_OWNER = 'userId must be text; leave it out to list the keys of all owners';
 
-/** Shows keys and their trail. */
+/** Reads keys and their events. */
 @Injectable()
 export class KeyListings {
   constructor(
@@ -36,14 +36,14 @@ export class KeyListings {
     private readonly trail: Trail,
   ) {}
 
-  /** As `ApiKeyService.get`. */
+  /** See `ApiKeyService.get`. */
   async get(id: string, acting: Acting): Promise<ApiKey | null> {
     const owner = ownerOf(await actingAsStored(this.database, acting));
     const keyId = keyIdOf(id);
     return keyId === null ? null : keyById(this.database, keyId, owner).catch(refuseUnavailable);
   }
 
-  /** As `ApiKeyService.list`. */
+  /** See `ApiKeyService.list`. */
   async list(input: ListApiKeysInput, acting: Acting): Promise<ApiKeyPage> {
     checkPage(input);
     const owner = ownerOf(await actingAsStored(this.database, acting));
@@ -58,7 +58,7 @@ export class KeyListings {
     return pageOf(found, limit);
   }
 
-  /** As `ApiKeyService.events`. */
+  /** See `ApiKeyService.events`. */
   async events(id: string, input: EventsInput, acting: Acting): Promise<EventPage | null> {
     checkPage(input);
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];

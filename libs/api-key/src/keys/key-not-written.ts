@@ -1,6 +1,6 @@
 /**
- * A row stayed as it was, or is missing, though the statement succeeded: a policy, a rule or a trigger
- * of the application can undo what it does in silence.
+ * A statement succeeded, but the row was not written. A row security policy, a rule or a trigger of
+ * the application can suppress a write without an error.
  */
 export class KeyNotWritten extends Error {
   readonly code = 'KEY_NOT_WRITTEN';

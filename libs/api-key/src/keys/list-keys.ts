@@ -4,7 +4,7 @@ import { EQUALS } from '../database/own-names';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from '../model/api-key-state';
 
-/** Which keys are listed. */
+/** Filter and page of a listing. */
 export interface KeyListing {
   readonly owner: string | null;
   readonly state: ApiKeyState | undefined;
@@ -18,7 +18,10 @@ const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
   revoked: 'revoked_at IS NOT NULL',
 };
 
-/** Keys by falling id, those below `before`: a page costs the same wherever it is, and no insert moves it. */
+/**
+ * Returns keys with ids below `before`, the highest id first. Each page costs the same, and an
+ * insert does not shift the pages.
+ */
 export async function pageOfKeys(
   database: Database,
   { owner, state, before, limit }: KeyListing,
@@ -37,7 +40,7 @@ export async function pageOfKeys(
   return rows.map(apiKeyFromRow);
 }
 
-/** A key by its id, of one owner where it is not null. */
+/** Returns a key by its id. If `owner` is not null, returns only a key of that owner. */
 export async function keyById(database: Database, id: string, owner: string | null): Promise<ApiKey | null> {
   const rows = await database.read((session) =>
     session.rows(

@@ -8,16 +8,22 @@ import { endedKeys } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { lockOwnerOf } from './owner-lock';
 
-/** How often a key may get another owner while its lock is waited for. */
+/**
+ * Maximum number of attempts to lock a key. The lock is tried again if the key got another owner
+ * while the transaction waited for the lock of the old owner.
+ */
 const MAX_MOVES = 10;
 
 /**
- * The end of a column that lost its time zone means another time in each session: it counts as over.
+ * A key counts as expired if column `expires_at` has lost its time zone, because the value then
+ * means a different time in each session.
  */
 const EXPIRED =
   "(pg_typeof(expires_at) <> 'timestamptz'::regtype OR coalesce(expires_at <= clock_timestamp(), false))";
 
-/** A key that this transaction holds, and what the database's clock and table say of it. */
+/**
+ * A key that this transaction has locked. The clock of the database decides whether it has expired.
+ */
 export interface LockedKey {
   readonly apiKey: ApiKey;
   readonly expired: boolean;
@@ -25,17 +31,17 @@ export interface LockedKey {
   readonly now: Date;
 }
 
-/** The key that changes, and the key that acts as it is now; null: none acts. */
+/** The key to change, and the current row of the acting key. `actor` is null if no key acts. */
 export interface LockedKeys {
   readonly target: LockedKey;
   readonly actor: ApiKey | null;
 }
 
 /**
- * Locks the owner of a key, then the key and the one that acts, and reads both anew.
- * @returns null if there is no such key, or it is of another owner than who acts
- * @throws ApiKeyRefusal `INVALID_API_KEY` if the key that acts has ended meanwhile,
- *   `INSUFFICIENT_SCOPE` if it lacks what the change needs
+ * Locks the owner of a key, then the key and the acting key. Then reads both keys again.
+ * @returns null if the key does not exist, or if the acting owner is not its owner
+ * @throws ApiKeyRefusal `INVALID_API_KEY` if the acting key is no longer valid,
+ *   `INSUFFICIENT_SCOPE` if the acting key lacks a scope that the change needs
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
   const { apiKey } = change.acting;
@@ -83,8 +89,8 @@ async function lockWithOwner<Locked>(
 }
 
 /**
- * Locks the key that acts and reads it anew, the lock of its owner being held.
- * @throws ApiKeyRefusal as `lockForChange`
+ * Locks the acting key and reads its row again. The caller must have locked its owner.
+ * @throws ApiKeyRefusal in the same cases as `lockForChange`
  */
 export async function lockActor(change: KeyChange, owner: string): Promise<ApiKey | null> {
   const { apiKey } = change.acting;

@@ -10,7 +10,7 @@ import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
 import { atMostLastExpiry } from './last-expiry';
 
-/** All that a new row says, but for the key itself. */
+/** The values of a new row, without the key itself. */
 export interface NewKey extends Authority, Lineage {
   readonly userId: string;
   readonly name: string;
@@ -19,8 +19,9 @@ export interface NewKey extends Authority, Lineage {
 }
 
 /**
- * A key just made: this is the one time that the raw key exists outside its owner's hands. Only its name gives it, as in
- * `const { key } = await keys.create(…)`: it is in no JSON, log or copy of this object.
+ * A new key. The raw key cannot be read again later. JSON, logs and copies of this object do not
+ * contain the raw key. Read it by its name:
+ * `const { key } = await keys.create(…)`.
  */
 export class IssuedApiKey {
   readonly #key: string;
@@ -42,14 +43,14 @@ export class IssuedApiKey {
   }
 }
 
-/** How keys are minted. */
+/** Options for generating keys. */
 export interface MintOptions {
   readonly format: KeyFormat;
   readonly prefix: string;
   readonly digests: KeyDigests;
 }
 
-/** Mints a key and inserts its row. */
+/** Generates a key and inserts its row. */
 export async function insertKey(
   { session, table }: KeyChange,
   newKey: NewKey,
@@ -88,7 +89,9 @@ export async function insertKey(
   return new IssuedApiKey(key, apiKeyFromRow(row));
 }
 
-/** A list of addresses and blocks as `cidr[]`, host bits cleared; NULL stays NULL. */
+/**
+ * SQL that converts addresses and CIDR blocks to `cidr[]` and clears host bits; NULL stays NULL.
+ */
 export function blocksOf(parameter: string): string {
   return `(SELECT array_agg(network(ip::inet)::cidr ORDER BY place) FROM unnest(${parameter}::text[]) WITH ORDINALITY AS given (ip, place))`;
 }

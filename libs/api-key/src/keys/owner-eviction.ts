@@ -5,7 +5,7 @@ import { refuseUnavailable } from '../database/store-errors';
 import { Verification } from '../lookup/verification';
 import { ownerAsStored } from './acting-as-stored';
 
-/** Has every instance forget what `loadUser` returned for an owner. */
+/** Evicts the cached user of an owner in every instance. */
 @Injectable()
 export class OwnerEviction {
   constructor(
@@ -13,7 +13,7 @@ export class OwnerEviction {
     private readonly verification: Verification,
   ) {}
 
-  /** As `ApiKeyService.evictOwner`. */
+  /** See `ApiKeyService.evictOwner`. */
   async evict(userId: string): Promise<void> {
     const owner = await ownerAsStored(this.database, userId, 'userId must name the owner');
     await this.verification.evictOwner(owner).catch(refuseUnavailable);

@@ -2,19 +2,19 @@ import { text } from '../database/fields';
 import type { KeyChange } from './key-change';
 
 /**
- * An import names many owners and takes one lock for all of them: that of the empty name, which no
- * owner has.
+ * The keys of an import have many owners. The import takes one lock for all of them, under the
+ * empty name, because no owner has that name.
  */
 const IMPORTS = '';
 
-/** One lock for each table and owner. PostgreSQL releases it when the transaction ends. */
+/** SQL of the lock number of an owner in a table. The lock ends with the transaction. */
 function lockKey(owner: string, table: string): string {
   return `hashtextextended(${owner}, ${table}::regclass::oid::bigint)`;
 }
 
 /**
- * Takes the lock of an owner: changes of its keys come one after the other.
- * @returns the owner as the column has it, which may be another spelling
+ * Locks an owner, so that changes of the owner's keys run one after the other.
+ * @returns the owner in the spelling that column `user_id` stores
  */
 export async function lockOwner({ session, table }: KeyChange, userId: string): Promise<string> {
   const row = await session.row(
@@ -26,9 +26,9 @@ export async function lockOwner({ session, table }: KeyChange, userId: string): 
 }
 
 /**
- * Takes the lock of the owner of a key.
- * @param owner whose keys are seen; null: all
- * @returns that owner; null if there is no such key
+ * Locks the owner of a key.
+ * @param owner the only owner whose keys are found; null: all owners
+ * @returns the owner of the key; null if the key was not found
  */
 export async function lockOwnerOf(
   { session, table }: KeyChange,
@@ -44,7 +44,7 @@ export async function lockOwnerOf(
 }
 
 /**
- * Waits for imports under way and keeps later ones waiting. Take it after the lock of an owner,
+ * Waits for running imports, and makes later imports wait. Call this after an owner is locked,
  * never before.
  */
 export async function lockOutImports({ session, table }: KeyChange): Promise<void> {
@@ -52,8 +52,8 @@ export async function lockOutImports({ session, table }: KeyChange): Promise<voi
 }
 
 /**
- * Keeps a revocation of all keys of an owner waiting until the import has ended; other imports go
- * on.
+ * Makes a revocation of all keys of an owner wait until this import transaction ends. Other imports
+ * do not wait.
  */
 export async function lockImport({ session, table }: Pick<KeyChange, 'session' | 'table'>): Promise<void> {
   await session.run(`SELECT pg_advisory_xact_lock_shared(${lockKey('$1', '$2')})`, [IMPORTS, table]);

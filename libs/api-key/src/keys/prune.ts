@@ -6,12 +6,12 @@ import { deleteEndedKeys } from './end-keys';
 
 const BATCH = 1_000;
 
-/** Told after each batch how many are removed so far. */
+/** Called after each batch with the number of deletions so far. */
 type Report = (removed: number) => void;
 
 /**
- * Removes keys that ended so many days ago, and tells the trail of each.
- * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database fails: the batches before stay removed
+ * Deletes keys that ended more than `days` days ago, and records an event for each key.
+ * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database fails; earlier batches stay deleted
  */
 export async function pruneKeys(
   changes: ChangeTrail,
@@ -36,8 +36,8 @@ export async function pruneKeys(
 }
 
 /**
- * Removes events that are so many days old.
- * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` where the database fails: the batches before stay removed
+ * Deletes events that are older than `days` days.
+ * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database fails; earlier batches stay deleted
  */
 export async function pruneEvents(trail: Trail, days: number, report: Report): Promise<number> {
   let removed = 0;

@@ -14,23 +14,25 @@ import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
 import { keyById } from './list-keys';
 
-/** Why a key is revoked. */
+/** Options of a revocation. */
 export interface RevokeOptions {
-  /** For the trail: 1 to 255 characters, none of them a control character. */
+  /** The reason, for the trail: 1 to 255 characters, without control characters. */
   reason?: string;
   /**
-   * Whether to answer only once no instance can accept the key in a request that starts then, whatever has failed in between: it
-   * takes as long as instances may trust what they remember, 2 s by default. Without it, they hear of it within milliseconds.
+   * Whether the call waits until no instance can accept the key in a new request, even if a
+   * notification or a connection failed. The wait is the time that an instance may trust its cache,
+   * 2 s by default. Without this option, instances are notified within milliseconds. Default false.
    */
   everywhere?: boolean;
   /**
-   * Whether all that the key made, or that was rotated from it, ends with it, also what is being
-   * made meanwhile, and also if its own row is gone. Default false.
+   * Whether the descendants are revoked too: keys that the key made, or that were rotated from it.
+   * Includes descendants that are being created. Works even if the row of the key was deleted.
+   * Default false.
    */
   descendants?: boolean;
 }
 
-/** The keys of one owner. */
+/** Input of `ApiKeyService.revokeAll`. */
 export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhere'> {
   userId: string;
 }
@@ -44,7 +46,7 @@ export class Revocations {
     private readonly verification: Verification,
   ) {}
 
-  /** As `ApiKeyService.revoke`. */
+  /** See `ApiKeyService.revoke`. */
   async revoke(id: string, options: RevokeOptions, acting: Acting): Promise<Revocation | null> {
     const reason = reasonOf(options);
     const { descendants = false, everywhere = false } = options;
@@ -57,7 +59,7 @@ export class Revocations {
     return { ...ended, liveDescendants };
   }
 
-  /** As `ApiKeyService.revokeAll`. */
+  /** See `ApiKeyService.revokeAll`. */
   async revokeAll(input: RevokeAllInput, acting: Acting): Promise<ApiKey[]> {
     const reason = reasonOf(input);
     const by = await actingAsStored(this.database, acting);
@@ -71,12 +73,12 @@ export class Revocations {
     return revoked;
   }
 
-  /** Waits until no instance trusts what it cached before. */
+  /** Waits until no instance trusts a cache entry from before the revocation. */
   private async outliveTrust(): Promise<void> {
     await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
   }
 
-  /** If the outcome of the COMMIT is unknown, the row tells it. */
+  /** Revokes a key. If the outcome of the COMMIT is unknown, reads the row to find the outcome. */
   private async end(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
     try {
       return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope));
@@ -89,7 +91,10 @@ export class Revocations {
     }
   }
 
-  /** After the revocation and outside of it: many keys take a while to count, and a failure must not undo it. */
+  /**
+   * Counts after the transaction of the revocation, because a slow count must not delay the
+   * revocation, and a failed count must not undo it.
+   */
   private async countLiveDescendants(id: string): Promise<number | null> {
     return this.database
       .read((session) => countLiveDescendants({ session, table: session.tables.keys }, id))
@@ -98,8 +103,8 @@ export class Revocations {
 }
 
 /**
- * The reason of a revocation; null if none is given.
- * @throws ApiKeyInputError if it does not fit
+ * Returns the reason of a revocation; null if no reason is given.
+ * @throws ApiKeyInputError if the reason is invalid
  */
 function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
   if (reason === undefined) return null;

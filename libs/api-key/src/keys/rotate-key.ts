@@ -11,20 +11,20 @@ import { atMostLastExpiry } from './last-expiry';
 import { type LockedKey, lockForChange } from './lock-key';
 import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
 
-/** How a key is rotated. */
+/** Options of a rotation. */
 export interface Rotation {
-  /** Seconds that the old key still works; 0 ends it at once. */
+  /** Seconds that the old key still works; 0 ends the old key at once. */
   readonly overlapSeconds: number;
-  /** When the new key stops working; undefined: after as long a life as the old one was given. */
+  /** When the new key expires; undefined: the new key gets the lifetime of the old key. */
   readonly expiresAt: Date | null | undefined;
 }
 
 /**
- * Makes the successor of a key, and ends that one after the overlap at the latest.
- * @returns null if there is no such key
- * @throws ApiKeyConflictError if the key is revoked, expired or rotated already, or the successor
- *   would share too many limits
- * @throws ApiKeyAuthorityError if the successor would have more than the key that acts
+ * Creates the successor of a key. The old key expires after the overlap at the latest.
+ * @returns null if the key does not exist
+ * @throws ApiKeyConflictError if the key is revoked, expired or already rotated, or if the
+ *   successor would share too many limits
+ * @throws ApiKeyAuthorityError if the successor would have more rights than the acting key
  */
 export async function rotateKey(
   change: KeyChange,
@@ -77,8 +77,9 @@ async function endAfter({ session, table }: KeyChange, id: string, overlapSecond
 }
 
 /**
- * A successor descends from the key that it replaces, and from the one that acts: that one has seen
- * it. It counts in the bucket of the old key, so that a rotation begins no limit anew.
+ * A successor descends from the old key, and from the acting key, because the holder of the acting
+ * key has seen the successor. The successor counts in the bucket of the old key, so that a rotation
+ * does not reset a limit.
  */
 async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
   const maker = actor && actor.id !== old.id ? actor : null;
@@ -105,7 +106,10 @@ function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): voi
   if (expired) throw new ApiKeyConflictError(`key ${apiKey.id} has expired: create a new one instead`);
 }
 
-/** A key that was issued for 90 days gets a successor for 90 days, but none that outlives the key that acts. */
+/**
+ * Returns the default expiry of a successor. A key that was issued for 90 days gets a successor for
+ * 90 days. The successor expires no later than the acting key.
+ */
 function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date | null {
   const { expiresAt, createdAt } = apiKey;
   const issuedAt = createdAt < now ? createdAt : now;

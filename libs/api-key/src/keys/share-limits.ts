@@ -8,13 +8,13 @@ import { authorityOf, refuseTooManyLimits } from './key-authority';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
 
-/** What is no list cannot be read, and stays, because it allows nothing. */
+/** A value that is not a list is kept as an item, because an unreadable limit allows nothing. */
 const LIST =
   "CASE coalesce(jsonb_typeof(shared_limits), 'null') WHEN 'array' THEN shared_limits WHEN 'null' THEN '[]' ELSE jsonb_build_array(shared_limits) END";
 
 /**
- * The copies of bucket `$1` changed to `$4`, a list of one limit or none, in their place; a first
- * one goes to the end.
+ * Replaces each copy of bucket `$1` in the list by `$4`, a list with one limit or none. The order
+ * stays. If the list has no copy of the bucket, `$4` is appended.
  */
 const CHANGED = `nullif(
     coalesce((
@@ -25,12 +25,12 @@ const CHANGED = `nullif(
     '[]')`;
 
 /**
- * Writes the limits of a key that changed into all that it made, or that shares its bucket already:
- * they count on these from now on. The keys that it was rotated from have the same bucket, so what
- * they made follows as well. If the rows between are gone, the lineage does not lead to a key, but
- * what it shares still does.
- * @throws ApiKeyConflictError if a key that acts would have one of them share too many limits
- * @throws KeyNotWritten if one of them keeps what it shared
+ * Copies the changed limits of a key into its descendants, and into keys that already share these
+ * limits. From then on, requests with those keys count on the changed limits. Keys that this key
+ * was rotated from have the same bucket, so their descendants are included. If rows of the lineage
+ * were deleted, a descendant is still found by its shared limits.
+ * @throws ApiKeyConflictError if a key acts, and one of these keys would share too many limits
+ * @throws KeyNotWritten if one of these keys keeps its old shared limits
  */
 export async function shareChangedLimits(change: KeyChange, apiKey: ApiKey): Promise<void> {
   const { session, table } = change;

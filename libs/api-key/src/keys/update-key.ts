@@ -15,16 +15,16 @@ import { type LockedKey, lockForChange } from './lock-key';
 import { blocksOf } from './new-key';
 import { shareChangedLimits } from './share-limits';
 
-/** What changed: the old and the new value of each field. */
+/** The old and the new value of each changed field. */
 export type Changes = Record<string, { readonly old: unknown; readonly new: unknown }>;
 
 /**
- * Changes the given fields of a key. A change that changes nothing writes nothing.
- * @returns null if there is no such key
- * @throws ApiKeyConflictError if the key is revoked, or a key would have it live longer after its
- *   end or its rotation
- * @throws ApiKeyAuthorityError if a bound widens, and the key would then have more than the key
- *   that acts
+ * Changes the given fields of a key. If all values are the same, nothing is written.
+ * @returns null if the key does not exist
+ * @throws ApiKeyConflictError if the key is revoked, or if an acting key would extend a key that
+ *   has expired or was rotated
+ * @throws ApiKeyAuthorityError if a given value is more than the acting key has, or if a bound
+ *   widens and the key would then have more rights than the acting key
  */
 export async function updateKey(
   change: KeyChange,
@@ -49,8 +49,8 @@ export async function updateKey(
 }
 
 /**
- * What is over stays over. Otherwise the holder of a leaked key that was rotated could bring it
- * back.
+ * An acting key cannot extend a key that has expired or was rotated. Otherwise the holder of a
+ * leaked key could extend that key after its rotation.
  */
 function refuseRevival({ apiKey, expired, successorId }: LockedKey, { expiresAt }: UpdateApiKeyInput): void {
   if (expiresAt === undefined || !isLater(expiresAt, apiKey.expiresAt)) return;
@@ -67,8 +67,9 @@ function isLater(given: Date | null, present: Date | null): boolean {
 }
 
 /**
- * What is set must lie within the key that acts. Widening one bound takes authority over all that
- * the key has then; narrowing the others takes none.
+ * Each given value must be within the bounds of the acting key. If a bound widens, all bounds of
+ * the changed key must be within the bounds of the acting key. If bounds only become narrower, the
+ * other bounds are not compared.
  */
 function refuseExcessOfUpdate(
   before: ApiKey,
@@ -86,9 +87,9 @@ function refuseExcessOfUpdate(
 }
 
 /**
- * Whether each use of a key counts on the limits of the key that acts. A successor descends from
- * the key that it replaces as well, but its limit applies in the same bucket, and so would excuse
- * what was used before.
+ * Whether each use of a key counts on the limits of the acting key. False for a successor of the
+ * acting key, because both count in the same bucket. A changed limit in that bucket would forget
+ * earlier uses.
  */
 function isCountedOn(apiKey: ApiKey, actor: ApiKey, change: KeyChange): boolean {
   const isMade = apiKey.ancestorIds.includes(actor.id) && bucketOf(apiKey) !== bucketOf(actor);
@@ -96,8 +97,8 @@ function isCountedOn(apiKey: ApiKey, actor: ApiKey, change: KeyChange): boolean 
 }
 
 /**
- * A limit that is set must fit by itself: that an ancestor's limit holds as well does not excuse
- * it.
+ * Returns the shared limits without the parts that the input sets, because a given limit must be
+ * within the bounds by itself. A limit of an ancestor does not replace it.
  */
 function sharesBeside(
   { rateLimit, quota }: UpdateApiKeyInput,
@@ -157,13 +158,13 @@ interface ColumnChange {
   readonly field: keyof UpdateApiKeyInput;
   readonly value: unknown;
   readonly sql: (parameter: string) => string;
-  /** What a caller sees of the column, where that is less. */
+  /** SQL of the value that a caller sees, if a caller cannot see the whole value. */
   readonly shown?: string;
   /** SQL that says whether it holds another value than it was given. Default: it differs. */
   readonly isKept?: (value: string) => string;
 }
 
-/** A Date has milliseconds, and no end that never comes. */
+/** A Date has a precision of milliseconds and cannot represent `infinity`. */
 const EXPIRY = "nullif(date_trunc('milliseconds', expires_at), 'infinity')";
 /** A column may keep times in whole seconds. */
 const isOtherTime = (value: string) =>
@@ -171,7 +172,7 @@ const isOtherTime = (value: string) =>
 const NO_RATE = { limit: null, windowSeconds: null };
 const NO_QUOTA = { limit: null, period: null };
 
-/** The columns of the fields that are given. */
+/** Returns the columns of the given fields. */
 function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
   const { name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata } = changes;
   const rate = rateLimit === null ? NO_RATE : rateLimit;

@@ -1,13 +1,13 @@
 import type { QuotaPeriod } from '../model/limits';
 
-/** A calendar period, both ends in milliseconds since 1970. */
+/** A calendar period. Both ends are in milliseconds since 1970-01-01 UTC. */
 export interface CalendarPeriod {
   readonly startsAt: number;
-  /** The first moment of the next one. */
+  /** The start of the next period. */
   readonly endsAt: number;
 }
 
-/** The day or month of UTC that a moment is in. */
+/** Returns the UTC day or month that contains a time. */
 export function periodAt(period: QuotaPeriod, atMs: number): CalendarPeriod {
   const at = new Date(atMs);
   const [year, month, day] = [at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate()];

@@ -6,7 +6,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import { type ApiKeyUsage, usageOf } from './report';
 import { UsageCounter } from './usage-counter';
 
-/** Reports how much keys are used. */
+/** Reports the usage of keys. */
 @Injectable()
 export class KeyUsage {
   constructor(
@@ -14,7 +14,7 @@ export class KeyUsage {
     private readonly counter: UsageCounter,
   ) {}
 
-  /** The usage of a key, once what this instance counted of it is written. */
+  /** Reports the usage of a key. Writes the counts of this instance first. */
   async of(apiKey: ApiKey): Promise<ApiKeyUsage> {
     if (this.counter.has(apiKey.id)) await this.counter.flush();
     return usageOf(this.database, apiKey).catch(refuseUnavailable);

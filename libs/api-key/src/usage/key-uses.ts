@@ -3,7 +3,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { LastUsedWriter } from './last-used-writer';
 import { UsageCounter } from './usage-counter';
 
-/** Notes uses of keys, for `last_used_at` and their usage. */
+/** Records uses of keys in memory, for `last_used_at` and the usage report. */
 @Injectable()
 export class KeyUses {
   constructor(
@@ -12,7 +12,7 @@ export class KeyUses {
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'usage'>,
   ) {}
 
-  /** Notes that a key was used now. No I/O. */
+  /** Records that a key was used now. No I/O. */
   note(id: string): void {
     if (this.options.usage.lastUsed) this.lastUsed.note(id);
     this.counter.note(id);

@@ -4,12 +4,13 @@ import { text } from '../database/fields';
 import { IntervalWriter } from '../database/interval-writer';
 import type { Session } from '../database/session';
 
-/** Milliseconds that only ever grow, whatever happens to the wall clock. */
+/** Milliseconds that never decrease, even if the wall clock is changed. */
 export type MonotonicClock = () => number;
 
 /**
- * Keeps last uses in memory and writes them in one statement per interval, so that a million requests do not cost
- * a million writes. Times travel as ages, so that a wrong clock of this machine cannot stick.
+ * Stores last uses in memory and writes them in one statement per interval, so that a million
+ * requests do not cost a million writes. Times are sent as ages, because the clock of this machine
+ * may be wrong.
  */
 export class LastUsedWriter extends IntervalWriter {
   private uses = new Map<string, number>();
@@ -22,7 +23,7 @@ export class LastUsedWriter extends IntervalWriter {
     super('last_used_at', intervalMs);
   }
 
-  /** Notes that a key was used now. No I/O. */
+  /** Records that a key was used now. No I/O. */
   note(id: string): void {
     this.uses.set(id, this.now());
   }
@@ -39,7 +40,7 @@ export class LastUsedWriter extends IntervalWriter {
     }
   }
 
-  /** Puts uses back for the next interval, unless a later one was noted meanwhile. */
+  /** Puts uses back for the next interval. If a key has a newer use, the newer use is kept. */
   private keep(uses: ReadonlyMap<string, number>, ids: readonly string[]): void {
     for (const id of ids) {
       const at = uses.get(id);
@@ -48,8 +49,9 @@ export class LastUsedWriter extends IntervalWriter {
   }
 
   /**
-   * Writes the uses, only ever forward, and answers the ids of rows that someone else holds locked. Rows are
-   * locked in order of id, so that two instances cannot deadlock; rows that are gone are forgotten.
+   * Writes the uses. `last_used_at` never moves back. Rows are locked in order of id, so that two
+   * instances cannot deadlock. Uses of deleted rows are dropped.
+   * @returns the ids of rows that another transaction has locked
    */
   private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {
     return briefTransaction(this.database, (session) => this.updateIn(session, uses));

@@ -9,37 +9,39 @@ import { bucketOf } from '../model/lineage';
 
 const HOURS_DAYS = 7;
 const DAYS_DAYS = 90;
-/** A quota is spent within a month at the longest. */
+/** Days after which a quota row is deleted. No quota period is longer than a month. */
 const QUOTA_DAYS = 32;
 
-/** How much a key was used in an hour or a day of UTC. */
+/** Usage of a key in one UTC hour or day. */
 export interface UsagePeriod {
   readonly startsAt: Date;
-  /** Requests that presented the key while it was valid, refused ones included. */
+  /** Requests with the key while it was valid, including refused requests. */
   readonly requests: number;
-  /** How many of them a rate limit or the quota refused. */
+  /** Number of these requests that a rate limit or the quota refused. */
   readonly limited: number;
 }
 
-/** What is spent of a quota in the period that is now. */
+/** Usage of a quota in the current period. */
 export interface QuotaUsage extends Quota {
   readonly used: number;
   readonly remaining: number;
-  /** When it begins anew. */
+  /** When the next period starts. */
   readonly resetsAt: Date;
 }
 
-/** How much a key is used, newest first; hours and days without any are left out. */
+/** Usage of a key, newest period first. Hours and days without requests are omitted. */
 export interface ApiKeyUsage {
-  /** Null where the key has none. */
+  /** Null if the key has no quota. */
   readonly quota: QuotaUsage | null;
-  /** Of the last 7 days. */
+  /** Hours of the last 7 days. */
   readonly hours: readonly UsagePeriod[];
-  /** Of the last 90 days. */
+  /** Days of the last 90 days. */
   readonly days: readonly UsagePeriod[];
 }
 
-/** What the table says of a key; what instances have not written yet is not in it. */
+/**
+ * Reads the usage of a key from the tables. Counts that instances have not written yet are missing.
+ */
 export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage> {
   return database.read(async (session) => {
     const { usage } = session.tables;
@@ -59,7 +61,7 @@ export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage
   });
 }
 
-/** Removes what is older than any report, and quotas of periods that are over. */
+/** Deletes counts that are too old for any report, and rows of quota periods that are over. */
 export function removeOldUsage(database: Database): Promise<void> {
   return database.transaction(async (session) => {
     const { usage, quotas } = session.tables;

@@ -4,18 +4,19 @@ import { IntervalWriter } from '../database/interval-writer';
 import type { ResolvedUsageOptions } from '../options/usage';
 import { removeOldUsage } from './report';
 
-/** How often what is too old is removed. */
+/** Milliseconds between two removals of old usage. */
 const CLEAN_EVERY_MS = 3_600_000;
 
-/** What became of requests of one key. */
+/** Counts of the requests with one key since the last write. */
 interface Uses {
   requests: number;
   limited: number;
 }
 
 /**
- * Counts requests by key in memory, and adds them to hour and day in one statement per interval. A request counts in the hour in
- * which it is written. What two instances write of one key, the database adds up.
+ * Counts requests by key in memory. One statement per interval adds the counts to the current hour
+ * and day. A request counts in the hour in which it is written. The database adds up the counts of
+ * several instances.
  */
 export class UsageCounter extends IntervalWriter {
   private uses = new Map<string, Uses>();
@@ -29,17 +30,17 @@ export class UsageCounter extends IntervalWriter {
     super('The usage of keys', options.intervalMs);
   }
 
-  /** Counts a request of a valid key. No I/O. */
+  /** Counts a request with a valid key. No I/O. */
   note(id: string): void {
     if (this.options.requests) this.usesOf(id).requests += 1;
   }
 
-  /** Counts that a limit or quota refused it. No I/O. */
+  /** Counts a request that a rate limit or the quota refused. No I/O. */
   noteLimited(id: string): void {
     if (this.options.requests) this.usesOf(id).limited += 1;
   }
 
-  /** Whether a key has been used since the last write. */
+  /** Whether a key has counts that are not written yet. */
   has(id: string): boolean {
     return this.uses.has(id);
   }
@@ -73,7 +74,7 @@ export class UsageCounter extends IntervalWriter {
     }
   }
 
-  /** In order of id, so that two instances cannot deadlock. */
+  /** Writes rows in order of id, so that two instances cannot deadlock. */
   private async add(uses: ReadonlyMap<string, Uses>): Promise<void> {
     const counts = [...uses.values()];
     await briefTransaction(this.database, (session) =>
@@ -89,7 +90,9 @@ export class UsageCounter extends IntervalWriter {
     );
   }
 
-  /** Beside the write, which does not wait; what fails is tried again the next time. */
+  /**
+   * Removes old usage in the background. An error is ignored, because the next removal tries again.
+   */
   private cleanSometimes(): void {
     if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
     this.cleanedAt = this.now();
