@@ -3,10 +3,10 @@ import type { ModuleRef, ModulesContainer } from '@nestjs/core';
 import { ApiKeyGuard } from '../api-key.guard';
 
 /**
- * Checks what no provider can: Nest calls no hook of one that lives for one request.
+ * Checks what no provider can check, because Nest calls no hook of a request-scoped provider.
  * @param core the module that has the providers
- * @throws Error if the module is imported twice, because a key of one would pass for a key of the
- *   other; or if an injected provider is request-scoped
+ * @throws Error if the module is imported twice, because a key of one import would be valid for the
+ * other; or if an injected provider is request-scoped
  */
 export function requireUsableModule(core: object, modules: ModulesContainer, moduleRef: ModuleRef): void {
   const imported = [...modules.values()].filter(({ metatype }) => metatype === core);

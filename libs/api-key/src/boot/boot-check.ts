@@ -1,10 +1,10 @@
-/** A rule that the application must keep before it takes requests. */
+/** A check of the application that runs at boot. */
 export interface BootCheck {
   /**
-   * What is wrong, each with what to do.
-   * @throws Error that says the same, with its cause
+   * The faults that must stop the boot. Each text also says what to do.
+   * @throws Error for a single fault, with its cause
    */
   problems?(): readonly string[] | Promise<readonly string[]>;
-  /** What is dangerous, and may be wanted. Asked if nothing is wrong. */
+  /** Risks that may be intended. Called only if no check reports a fault. */
   warnings?(): readonly string[];
 }

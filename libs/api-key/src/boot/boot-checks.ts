@@ -2,12 +2,12 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { Verification } from '../lookup/verification';
 import type { BootCheck } from './boot-check';
 
-/** All checks, in the order in which their problems are printed. */
+/** All checks. Problems are printed in the order of the checks. */
 export const BOOT_CHECKS = Symbol('BOOT_CHECKS');
 
 const PREFIX = 'ApiKeyModule: ';
 
-/** Runs all checks at boot. The feed starts to listen after them. */
+/** Runs all checks at boot. Then the revocation feed starts to listen. */
 @Injectable()
 export class BootChecks implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -17,7 +17,7 @@ export class BootChecks implements OnApplicationBootstrap {
     private readonly verification: Verification,
   ) {}
 
-  /** @throws Error with all problems of all checks, which stops the boot */
+  /** @throws Error with the problems of all checks. The error stops the boot */
   async onApplicationBootstrap(): Promise<void> {
     const errors: Error[] = [];
     for (const check of this.checks) errors.push(...(await errorsOf(check)));

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { BootCheck } from './boot-check';
 
-/** Warns of options that accept keys in plaintext. */
+/** Warns about an option that accepts keys over plaintext HTTP. */
 @Injectable()
 export class HttpsCheck implements BootCheck {
   constructor(@Inject(API_KEY_OPTIONS) private readonly options: ResolvedApiKeyOptions) {}

@@ -3,16 +3,17 @@ import type { DataSource } from 'typeorm';
 import { API_KEY_DATA_SOURCE } from '../database/data-source';
 import type { BootCheck } from './boot-check';
 
-/** What the options of TypeORM become in those of the driver's pool. */
+/** The deadlines in the options of the driver's pool. TypeORM sets them from its own options. */
 interface PoolDeadlines {
   readonly connectionTimeoutMillis?: number;
   readonly query_timeout?: number;
 }
 
 /**
- * Warns of a data source without deadlines. Look-ups and the feed have their own. But a database that
- * falls silent while a connection is opened keeps its place in the pool until TCP gives up, minutes
- * after the database is back, and a change of a key waits as long.
+ * Warns if the data source has no deadlines. Look-ups and the feed have deadlines of their own.
+ * Without a deadline, a connection attempt to a silent database keeps its place in the pool until
+ * TCP
+ * gives up. TCP may give up minutes after the database is back. A change of a key waits until then.
  */
 @Injectable()
 export class PoolCheck implements BootCheck {

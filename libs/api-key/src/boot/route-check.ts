@@ -12,7 +12,7 @@ import { ScopesGuard } from '../routes/scopes.guard';
 import { carriesMetadata, type RouteOwner, routeMethod } from '../transport/route-method';
 import type { BootCheck } from './boot-check';
 
-/** No route is less guarded than it says: no request has to find that out. */
+/** Checks at boot that each route has the protection that it declares. */
 @Injectable()
 export class RouteCheck implements BootCheck, OnModuleInit {
   constructor(
@@ -22,8 +22,9 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   ) {}
 
   /**
-   * @returns every route whose scopes are not in the catalogue, are checked by no ScopesGuard, or are
-   *   lost; in strict mode also those that declare nothing
+   * @returns the faults of all routes: scopes that are not in the catalogue, scopes that no
+   *   ScopesGuard
+   * checks, and lost metadata or guards. In strict mode also routes without declared access
    */
   problems(): readonly string[] {
     const wrong = this.inventory
@@ -39,8 +40,8 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   }
 
   /**
-   * Controllers that are made for each request are checked at each request. A guard of the
-   * application that is added now stands before no other: Nest has registered their routes.
+   * Adds a guard that checks controllers that are created for each request. A global guard that is
+   * added now applies only to these, because Nest has already registered the routes of the others.
    */
   onModuleInit(): void {
     const perRequest = this.inventory.routes().filter((route) => !route.instance && this.isOurs(route));
@@ -48,7 +49,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     if (prototypes.size > 0) this.application.useGlobalGuards(new ReplacedMethodGuard(prototypes));
   }
 
-  /** Whether the access to a route depends on us. */
+  /** Whether the access to a route depends on this library. */
   private isOurs(route: Route): boolean {
     const passedFor = { ...route, owner: classOfInstance(route) };
     return (
@@ -56,7 +57,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     );
   }
 
-  /** What strict mode refuses. */
+  /** The faults that are reported only in strict mode. */
   private undeclared(): string[] {
     const { strict } = this.options;
     if (strict === false) return [];
@@ -95,8 +96,9 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   }
 
   /**
-   * Nest takes the path of a route from the prototype, what else was declared from the instance, and
-   * the class from its `constructor`. A method without metadata is no route.
+   * Nest reads the path of a route from the prototype, other metadata from the instance, and the
+   * class
+   * from the `constructor` of the instance. A method without metadata is not a route.
    */
   private replacedInstance(route: Route): string[] {
     const { name, handler } = route;
@@ -110,7 +112,9 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   }
 
   /**
-   * What wraps handlers after all decorators, such as a tracing agent, may lose what they declared.
+   * Reports a wrapped handler that lost metadata. A wrapper that runs after all decorators, such as
+   * a
+   * tracing agent, may not copy the metadata.
    */
   private wrappedHandler(route: Route): string[] {
     const { name, method, handler } = route;
@@ -131,7 +135,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   }
 }
 
-/** The functions of a name in the classes that a class extends. */
+/** The methods of the given name in all parent classes. */
 function overridden({ prototype }: Route['owner'], method: string): object[] {
   const found: object[] = [];
   for (let above = Object.getPrototypeOf(prototype); above; above = Object.getPrototypeOf(above)) {
@@ -141,7 +145,10 @@ function overridden({ prototype }: Route['owner'], method: string): object[] {
   return found;
 }
 
-/** A decorator that replaces the function of a method, or a class that overrides it, leaves behind what was declared on it. */
+/**
+ * Reports lost metadata. If a decorator replaces the function of a method, or a class overrides the
+ * method, the new function lacks the metadata of the old function.
+ */
 function lostAccess({ name, owner, method, handler }: Route): string[] {
   const declared = { name: method, declared: handler };
   const problems: string[] = [];
@@ -157,7 +164,7 @@ function lostAccess({ name, owner, method, handler }: Route): string[] {
   return problems;
 }
 
-/** What Nest knows of a controller that is made for each request is an empty instance. */
+/** Nest knows only an empty instance of a controller that is created for each request. */
 function instanceOf({ instance, owner }: Route): object {
   return instance ?? Object.create(owner.prototype);
 }
@@ -176,13 +183,13 @@ function keepsAll(route: Route): boolean {
   return isWhole && isSameClass(classOfInstance(route), route.owner) && isTold(route, called);
 }
 
-/** A Proxy of a class is another object, on which metadata can be missing. */
+/** A Proxy of a class is a different object, and may lack metadata of the class. */
 function isSameClass(one: RouteOwner, other: RouteOwner): boolean {
   const carryTheSame = carriesMetadata(one, other) && carriesMetadata(other, one);
   return one === other || (one.prototype === other.prototype && carryTheSame);
 }
 
-/** Whether a handler can be told to stand for the method of a route. */
+/** Whether a handler can be identified as the method of a route. */
 function isTold(route: Route, handler: object): boolean {
   const context = { getClass: () => classOfInstance(route), getHandler: () => handler };
   return routeMethod(context)?.name === route.method;

@@ -6,7 +6,7 @@ import { adoptedFromRails } from '../migrations/table-note';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { BootCheck } from './boot-check';
 
-/** Checks that the table can be used, and that no pepper locks out a Rails app by accident. */
+/** Checks that the table is usable, and that a pepper does not lock out a Rails app by accident. */
 @Injectable()
 export class TableCheck implements BootCheck {
   constructor(

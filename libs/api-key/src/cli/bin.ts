@@ -12,7 +12,10 @@ interface BinOptions {
   readonly format?: KeyFormat;
 }
 
-/** The command line for an app that wires none of its own: on the data source of a file, as TypeORM's own takes it. */
+/**
+ * The command line for applications that do not write their own. It uses the DataSource that a file
+ * exports, like the command line of TypeORM.
+ */
 function main(): void {
   const program = new Command('nestjs-api-key')
     .usage('--data-source <file> [--prefix <prefix>] [--format <format>] <command> [options]')
@@ -60,7 +63,7 @@ function dataSourceOf(exported: object): DataSource {
   throw new Error('The file of --data-source exports no DataSource.');
 }
 
-/** The command line knows users by the email of table `users`; it makes none. */
+/** Finds users by the column `email` of table `users`. Creates no users. */
 async function findOwner(dataSource: DataSource, email: string): Promise<string | null> {
   const [user] = await dataSource.query<{ id: string }[]>(
     'SELECT id::text AS id FROM users WHERE email = $1 ORDER BY users.id LIMIT 1',

@@ -11,14 +11,14 @@ export interface CreateOptions extends Output {
   readonly user: string;
   readonly name: string;
   readonly scopes: HeldScope[];
-  /** Milliseconds from now; for ever where it is left out. */
+  /** Milliseconds from now. If missing, the key never expires. */
   readonly expiresIn?: number;
   readonly rateLimit?: RateLimit;
   readonly quota?: Quota;
   readonly allowIp?: string[];
 }
 
-/** What is left out stays as it is; false takes a bound away. */
+/** A missing field stays unchanged. The value false removes a limit or restriction. */
 export interface UpdateOptions extends Output {
   readonly name?: string;
   readonly scopes?: HeldScope[];
@@ -89,7 +89,7 @@ export function rotateKey(host: KeysCliHost, id: string, options: RotateOptions)
   });
 }
 
-/** One key, or all keys of a user. */
+/** Revokes one key, or all keys of a user. */
 export async function revoke(
   host: KeysCliHost,
   id: string | undefined,

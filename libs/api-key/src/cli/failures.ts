@@ -1,10 +1,10 @@
-/** A command that cannot be carried out, in words for a person. */
+/** A command failed. The message is written for the user. */
 export class CommandFailed extends Error {}
 
-/** A command that was called wrongly, which shows only when it is carried out. */
+/** The call of a command is wrong, but this shows only when the command runs. */
 export class WrongCall extends Error {}
 
-/** An id that stands for no key. */
+/** The error for an unknown key id. */
 export function noSuchKey(id: string): CommandFailed {
   return new CommandFailed(`There is no key ${id}.`);
 }

@@ -1,18 +1,21 @@
 import type { ApiKeyService } from '../index';
 
-/** What the commands work on, open for one of them. */
+/** The services that a command uses. Each command opens its own session. */
 export interface KeysSession {
   readonly keys: ApiKeyService;
-  /** The owner that an email address stands for; `create` makes it where there is none. Null where it stays unknown. */
+  /**
+   * Finds an owner by email address. If `create` is true, a missing owner may be created.
+   * @returns the id of the owner, or null if the owner is unknown
+   */
   findOwner(email: string, options: { readonly create: boolean }): Promise<string | null>;
   close(): Promise<void>;
 }
 
-/** What the application gives the command line. */
+/** What the application provides to the command line. */
 export interface KeysCliHost {
-  /** Name of the program in its help. Default `keys`. */
+  /** Name of the program in its help text. Default `keys`. */
   readonly program?: string;
-  /** Connects to the keys; called once, and only after the call was understood. */
+  /** Connects to the database. Called once, and only after the arguments were parsed. */
   open(): Promise<KeysSession>;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;

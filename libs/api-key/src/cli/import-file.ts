@@ -2,16 +2,19 @@ import { createReadStream, type ReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 
-/** Lines of a file, parsed, and how far they were read. */
+/** The parsed lines of a file, and how much of the file was read. */
 export interface ImportFile {
-  /** Each line as JSON; what is no JSON, as undefined. Blank lines at the end are left out. */
+  /** The JSON value of each line, or undefined if a line is not JSON. */
   readonly lines: AsyncIterable<unknown>;
-  /** In bytes; 0 where it is unknown. */
+  /** Size of the file in bytes; 0 if the size is unknown. */
   readonly size: number;
   bytesRead(): number;
 }
 
-/** Opens a file of JSON lines; `-` is stdin. @throws Error where it cannot be read */
+/**
+ * Opens a file of JSON lines; `-` is stdin.
+ * @throws Error if the file cannot be read
+ */
 export async function openImportFile(path: string): Promise<ImportFile> {
   if (path === '-') return importFile(process.stdin, 0, () => 0);
   const file = await open(path);
@@ -24,7 +27,10 @@ function importFile(input: NodeJS.ReadableStream, size: number, bytesRead: () =>
   return { lines: linesOf(input), size, bytesRead };
 }
 
-/** Reads only once it is iterated: lines that come before would be lost. */
+/**
+ * Creates the reader only when the iteration starts, because lines that are read earlier would be
+ * lost.
+ */
 async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<unknown> {
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   for await (const line of lines) yield parse(line);

@@ -3,7 +3,7 @@ import type { Acting } from '../index';
 import { CommandFailed } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 
-/** Opens a session for one command, and closes it again. */
+/** Opens a session for one command, and closes the session afterwards. */
 export async function inSession(
   host: KeysCliHost,
   command: (session: KeysSession) => Promise<void>,
@@ -16,7 +16,7 @@ export async function inSession(
   }
 }
 
-/** Who the trail names: the account of the operating system. */
+/** The actor for the audit trail: the account of the operating system. */
 export function acting(): Acting {
   return { actor: { type: 'cli', id: accountName() } };
 }
@@ -29,7 +29,7 @@ function accountName(): string | null {
   }
 }
 
-/** @throws CommandFailed where there is no such user */
+/** @throws CommandFailed if the user does not exist */
 export async function ownerOf(
   session: KeysSession,
   email: string,

@@ -6,12 +6,12 @@ import { programFor } from './program';
 
 export type { KeysCliHost, KeysSession } from './host';
 
-/** Exit codes: done, failed, called wrongly. */
+/** Exit codes: 0 is success, 1 is failure, and 2 is a wrong call. */
 export type ExitCode = 0 | 1 | 2;
 
 /**
- * Runs one command. Never throws; what goes wrong is one line on stderr.
- * @param args the arguments after the program's name
+ * Runs one command. Never throws. A failure is printed as one line on stderr.
+ * @param args the arguments after the name of the program
  */
 export async function runKeysCli(args: readonly string[], host: KeysCliHost): Promise<ExitCode> {
   try {

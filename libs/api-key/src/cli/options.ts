@@ -4,12 +4,12 @@ import { parseDuration } from './duration';
 
 const DAY_MS = 86_400_000;
 
-/** `--json`, which every command takes. */
+/** The option `--json`, which every command accepts. */
 export function json(): Option {
   return new Option('--json', 'print one JSON document and nothing else');
 }
 
-/** Items of a list, blanks around them and empty ones left out. */
+/** The items of a comma-separated list. Spaces around items, and empty items, are removed. */
 export function parseList(text: string): string[] {
   return text
     .split(',')
@@ -17,13 +17,16 @@ export function parseList(text: string): string[] {
     .filter(Boolean);
 }
 
-/** @throws InvalidArgumentError */
+/** @throws InvalidArgumentError if the text is not an email address */
 export function parseEmail(text: string): string {
   if (!/^[^\s@]+@[^\s@]+$/.test(text)) throw new InvalidArgumentError('Give an email address.');
   return text;
 }
 
-/** Milliseconds. @throws InvalidArgumentError */
+/**
+ * @returns milliseconds
+ * @throws InvalidArgumentError if the text is not a duration
+ */
 export function parseExpiry(text: string): number {
   const ms = parseDuration(text);
   if (ms === null)
@@ -31,12 +34,18 @@ export function parseExpiry(text: string): number {
   return ms;
 }
 
-/** Seconds from 0. @throws InvalidArgumentError */
+/**
+ * @returns seconds, 0 or more
+ * @throws InvalidArgumentError if the text is not a duration
+ */
 export function parseOverlap(text: string): number {
   return /^0[smhdw]?$/.test(text) ? 0 : parseExpiry(text) / 1_000;
 }
 
-/** Whole days from 0. @throws InvalidArgumentError */
+/**
+ * @returns whole days, 0 or more
+ * @throws InvalidArgumentError if the text is not a duration of whole days
+ */
 export function parseDays(text: string): number {
   const ms = /^0[dw]?$/.test(text) ? 0 : (parseDuration(text) ?? Number.NaN);
   if (!Number.isInteger(ms / DAY_MS))
@@ -44,7 +53,10 @@ export function parseDays(text: string): number {
   return ms / DAY_MS;
 }
 
-/** `100/60s`. @throws InvalidArgumentError */
+/**
+ * Parses a rate limit such as `100/60s`.
+ * @throws InvalidArgumentError if the text has another form
+ */
 export function parseRateLimit(text: string): RateLimit {
   const [, limit, window] = /^([1-9]\d{0,9})\/(\w+)$/.exec(text) ?? [];
   const windowMs = parseDuration(window ?? '');
@@ -53,14 +65,20 @@ export function parseRateLimit(text: string): RateLimit {
   return { limit: Number(limit), windowSeconds: windowMs / 1_000 };
 }
 
-/** `10000/day`. @throws InvalidArgumentError */
+/**
+ * Parses a quota such as `10000/day`.
+ * @throws InvalidArgumentError if the text has another form
+ */
 export function parseQuota(text: string): Quota {
   const [, limit, period] = /^([1-9]\d{0,9})\/(day|month)$/.exec(text) ?? [];
   if (limit === undefined) throw new InvalidArgumentError('Give requests and day or month, as 10000/day.');
   return { limit: Number(limit), period: period === 'day' ? 'day' : 'month' };
 }
 
-/** A parser that also takes a word for "none of it", which is false: Commander keeps no null. */
+/**
+ * A parser that also accepts a word for "no value". The word becomes false, because Commander does
+ * not keep null.
+ */
 export function orNone<T>(word: string, parse: (text: string) => T): (text: string) => T | false {
   return (text) => (text === word ? false : parse(text));
 }

@@ -3,32 +3,31 @@ import { CommandFailed } from './failures';
 import type { KeysCliHost } from './host';
 import { renderKey, renderTable } from './render';
 
-/** How an answer is written. */
+/** How a result is printed. */
 export interface Output {
-  /** One JSON document instead of text. */
+  /** Print one JSON document instead of text. */
   readonly json?: boolean;
 }
 
 const SHOWN_ONCE = 'The key is shown this once; keep it safe.';
 
-/** Writes an answer on stdout. */
+/** Writes a result to stdout. */
 export function write(host: KeysCliHost, { json }: Output, value: unknown, render: () => string): void {
   host.stdout.write(`${json ? JSON.stringify(value, null, 2) : render()}\n`);
 }
 
-/** Writes a key. */
 export function writeKey(host: KeysCliHost, output: Output, apiKey: ApiKey): void {
   const described = describeKey(apiKey, new Date());
   write(host, output, described, () => renderKey(described));
 }
 
-/** Writes a key just made, with the key itself. */
+/** Writes a new key, including the raw key. */
 export function writeIssued(host: KeysCliHost, output: Output, { key, apiKey }: IssuedApiKey): void {
   const described = { ...describeKey(apiKey, new Date()), key };
   write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}`);
 }
 
-/** Writes what a revocation ended, and what lives on. */
+/** Writes the revoked keys, and how many descendants are still accepted. */
 export function writeRevocation(
   host: KeysCliHost,
   output: Output,
@@ -49,8 +48,8 @@ export function writeRevocation(
 }
 
 /**
- * Writes what became of an import, each problem on a line of stderr.
- * @throws CommandFailed where a line was not imported
+ * Writes the result of an import. Each problem is one line on stderr.
+ * @throws CommandFailed if any line was not imported
  */
 export function writeReport(host: KeysCliHost, output: Output, report: ImportReport): void {
   const { lines, imported, problems } = report;

@@ -17,7 +17,7 @@ import { listKeys, showEvents, showKey, showUsage } from './reading-commands';
 
 const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 
-/** What may be typed, and which command it stands for. */
+/** Defines the commands and their options. */
 export function programFor(host: KeysCliHost): Command {
   const program = new Command(host.program ?? 'keys')
     .description('Issue, see, rotate, revoke and import API keys.')

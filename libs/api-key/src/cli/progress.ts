@@ -1,6 +1,6 @@
 import { SingleBar } from 'cli-progress';
 
-/** A bar that shows how far a long command is. */
+/** Shows the progress of a long command. */
 export interface Progress {
   update(done: number): void;
   stop(): void;
@@ -8,7 +8,7 @@ export interface Progress {
 
 const SILENT: Progress = { update() {}, stop() {} };
 
-/** A bar on stderr where that is a terminal; elsewhere nothing. */
+/** A progress bar on stderr if stderr is a terminal. Otherwise nothing is shown. */
 export function progressOn(stderr: NodeJS.WritableStream, total: number, what: string): Progress {
   if (!('isTTY' in stderr && stderr.isTTY)) return SILENT;
   const format =

@@ -53,7 +53,7 @@ async function everyKey(session: KeysSession, { user, state }: ListOptions): Pro
   return (await everyPage((cursor) => session.keys.list({ ...filter, cursor }))) ?? [];
 }
 
-/** The items of all pages; null if there is no first one. */
+/** The items of all pages, or null if `read` returns no page. */
 async function everyPage<Item>(
   read: (cursor: string | null) => Promise<Page<Item> | null>,
 ): Promise<Item[] | null> {

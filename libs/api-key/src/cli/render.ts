@@ -1,6 +1,6 @@
 import type { ApiKeyDescription, ApiKeyUsage, RecordedApiKeyEvent } from '../index';
 
-/** Keys as a table, a line each, or a sentence where there are none. */
+/** A table with one line for each key, or a sentence if there are no keys. */
 export function renderTable(keys: readonly ApiKeyDescription[]): string {
   if (keys.length === 0) return 'No keys.';
   const head = ['ID', 'USER', 'NAME', 'KEY', 'STATE', 'SCOPES', 'EXPIRES', 'LAST USED'];
@@ -17,13 +17,13 @@ export function renderTable(keys: readonly ApiKeyDescription[]): string {
   return columns([head, ...rows]);
 }
 
-/** One key, a line each field. */
+/** One key, with one line for each field. */
 export function renderKey(key: ApiKeyDescription): string {
   const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
   return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
 }
 
-/** How much a key is used: its quota, then a line each day and each hour. */
+/** The use of a key: its quota, then one line for each day and for each hour. */
 export function renderUsage({ quota, hours, days }: ApiKeyUsage): string {
   const spent = quota
     ? `Quota: ${quota.used} of ${quota.limit} this ${quota.period}, anew ${dateOr(quota.resetsAt, 'never')}`
@@ -31,7 +31,7 @@ export function renderUsage({ quota, hours, days }: ApiKeyUsage): string {
   return [spent, renderPeriods('DAY', days), renderPeriods('HOUR', hours)].join('\n\n');
 }
 
-/** What happened to a key, newest first, a line each. */
+/** The events of a key, newest first, with one line for each event. */
 export function renderEvents(events: readonly RecordedApiKeyEvent[]): string {
   const rows = events.map(({ at, type, actor, address, details }) => [
     isoOf(at),
@@ -55,7 +55,7 @@ function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
   ]);
 }
 
-/** Rows one below the other, each column as wide as its widest cell. */
+/** Aligns rows in columns. Each column has the width of its widest cell. */
 function columns(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] as readonly string[]).map((_, i) =>
     Math.max(...rows.map((row) => String(row[i]).length)),
@@ -80,7 +80,11 @@ function isRecord(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Date);
 }
 
-/** Rows of other applications may hold line ends and codes that drive a terminal. */
+/**
+ * Replaces control characters. Rows that other applications wrote may contain line ends and
+ * terminal
+ * escape codes.
+ */
 function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '\ufffd');
 }
@@ -93,7 +97,7 @@ function dateOr(date: Date | null, otherwise: string): string {
     : otherwise;
 }
 
-/** PostgreSQL knows years that JavaScript does not. */
+/** PostgreSQL can store years that a JavaScript Date cannot represent. */
 function isoOf(date: Date): string {
   return Number.isNaN(date.getTime()) ? 'invalid' : date.toISOString();
 }

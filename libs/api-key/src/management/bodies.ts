@@ -22,7 +22,11 @@ import {
 } from '../index';
 import { Documented } from './marks';
 
-/** RFC 3339, with its zone: a time without one would be read in that of this machine. */
+/**
+ * A time of RFC 3339 with its time zone; seconds may be missing. A time without a zone would be
+ * read
+ * in the time zone of this machine.
+ */
 const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/;
 const PERIODS: QuotaPeriod[] = ['day', 'month'];
 const isGiven = (_: unknown, value: unknown) => value !== undefined;
@@ -48,7 +52,7 @@ class QuotaBody {
   period!: QuotaPeriod;
 }
 
-/** What can be set on a key over REST: bounds are the service's to check. */
+/** The fields of a key that can be set over REST. `ApiKeyService` checks their ranges. */
 class KeyBody {
   @Documented({ type: 'array', items: { type: 'string' }, maxItems: 100, required: false })
   @ValidateIf(isGiven)
@@ -109,7 +113,7 @@ export class CreateApiKeyBody extends KeyBody {
   name!: string;
 }
 
-/** The fields of a body as the service takes them. */
+/** Converts a body to the input of `ApiKeyService`. */
 export function fieldsOf<Body extends KeyBody>({ expiresAt, rateLimit, quota, ...rest }: Body) {
   return {
     ...rest,
@@ -152,7 +156,7 @@ export class RevokeQuery {
   reason?: string;
 }
 
-/** The query of a revocation as the service takes it. */
+/** Converts the query of a revocation to the options of `ApiKeyService`. */
 export function revocationOf({ descendants, everywhere, reason }: RevokeQuery): RevokeOptions {
   return {
     descendants: descendants === 'true',

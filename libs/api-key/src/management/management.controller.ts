@@ -42,7 +42,7 @@ import { managementPipe } from './management.pipe';
 import { marked } from './marks';
 import { presentEvent, presentIssued, presentKey } from './present';
 
-/** What a controller is made from. */
+/** The options of the controller. */
 export interface ManagementRoutes {
   readonly path: string;
   readonly guards: readonly (Type<CanActivate> | CanActivate)[];
@@ -50,7 +50,7 @@ export interface ManagementRoutes {
   readonly acting: (context: ExecutionContext) => Acting;
 }
 
-/** The controller of the endpoints, under a path and behind guards. */
+/** Creates the controller class of the endpoints, with its path and guards. */
 export function managementController({ path, guards, scopes, acting }: ManagementRoutes): Type {
   const Reads = () => (scopes ? Scopes(scopes.read) : nothing);
   const Writes = () => (scopes ? Scopes(scopes.write) : nothing);

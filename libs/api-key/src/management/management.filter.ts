@@ -9,7 +9,7 @@ import {
 import { UnknownApiKey } from './found';
 import { InvalidRequest } from './management.pipe';
 
-/** Says over HTTP what the service says in its errors. */
+/** Converts errors of `ApiKeyService` to HTTP responses. */
 @Catch(
   ApiKeyInputError,
   ApiKeyConflictError,

@@ -8,30 +8,36 @@ import {
 import { type Acting, ApiKeyRefusal, actingOf, type Scope } from '../index';
 import { managementController } from './management.controller';
 
-/** How keys are managed over REST. */
+/** Options of the REST endpoints for keys. */
 export interface ApiKeyManagementOptions {
   /** Path of the routes. Default `api-keys`. */
   path?: string;
   /**
-   * Guards of all routes, in order, such as `[ApiKeyGuard, ScopesGuard]`; `'open'` where nothing guards them: whoever
-   * reaches them then sees and changes the keys of all owners.
+   * Guards of all routes, in order, such as `[ApiKeyGuard, ScopesGuard]`. `'open'` means no guards:
+   * each
+   * caller that reaches the routes can read and change the keys of all owners.
    */
   guards: readonly (Type<CanActivate> | CanActivate)[] | 'open';
   /**
-   * Scopes that seeing and changing keys take. Null: none, as where the guards are not ours.
-   * Default `api-keys:read` and `api-keys:write`; none where `guards` is `'open'`.
+   * Scopes that a caller needs to read and to change keys. Null means no scopes, for example if you
+   * use
+   * guards of your own. Default `api-keys:read` and `api-keys:write`; null if `guards` is `'open'`.
    */
   scopes?: { readonly read: Scope; readonly write: Scope } | null;
-  /** On whose behalf a request acts. Default: that of its API key; a request without one is refused. */
+  /**
+   * Returns on whose behalf a request acts. Default: on behalf of its API key. A request without a
+   * key
+   * is then refused, unless `guards` is `'open'`.
+   */
   acting?: (context: ExecutionContext) => Acting;
 }
 
 const DEFAULT_SCOPES = { read: 'api-keys:read' as Scope, write: 'api-keys:write' as Scope };
 
-/** REST endpoints for keys, opt-in. `ApiKeyModule` must be imported as well. */
+/** Opt-in REST endpoints for keys. Import `ApiKeyModule` as well. */
 @Module({})
 export class ApiKeyManagementModule {
-  /** @throws Error where nothing guards the routes and `'open'` does not say so */
+  /** @throws Error if `guards` is missing or empty. Use `'open'` for routes without guards */
   static forRoot(options: ApiKeyManagementOptions): DynamicModule {
     const guards = options?.guards;
     const open = guards === 'open';
@@ -48,7 +54,10 @@ export class ApiKeyManagementModule {
   }
 }
 
-/** A request that no key came with acts for nobody, and must not act for all. */
+/**
+ * Refuses a request without a key, because such a request could otherwise act on the keys of all
+ * owners.
+ */
 function actingKeyOf(context: ExecutionContext): Acting {
   const acting = actingOf(context);
   if (!acting.apiKey) throw new ApiKeyRefusal('MISSING_API_KEY');

@@ -6,12 +6,19 @@ import {
   ValidationPipe,
 } from '@nestjs/common';
 
-/** Deeper than any body of ours, metadata of 32 levels included. */
+/** More levels than any valid body has, even with metadata of 32 levels. */
 const MAX_LEVELS = 34;
-/** A name that a person may have mistyped, and too short for a key. */
+/**
+ * Matches a name that may be a mistyped field. The name is too short to be a raw key, so an error
+ * may
+ * print it.
+ */
 const FIELD_NAME = /^[A-Za-z_]\w{0,30}$/;
 
-/** Bodies and queries of the management routes hold the fields of their class and no others, whatever pipes the application has. */
+/**
+ * Accepts only the declared fields of a body or query. The pipes of the application do not change
+ * this.
+ */
 export function managementPipe(): ValidationPipe {
   return new ManagementPipe({
     transform: true,
@@ -22,7 +29,7 @@ export function managementPipe(): ValidationPipe {
   });
 }
 
-/** The answer to a request that does not fit. */
+/** The response to an invalid request. */
 export class InvalidRequest extends BadRequestException {
   constructor(problems: readonly string[]) {
     const message = [...new Set(problems)];
@@ -30,7 +37,10 @@ export class InvalidRequest extends BadRequestException {
   }
 }
 
-/** Validation overflows the stack on bodies that nest too deep, and skips fields named as those of every object. */
+/**
+ * Rejects bodies that `ValidationPipe` does not handle: a body that nests too deep overflows the
+ * stack, and fields with a name of `Object.prototype` are not checked.
+ */
 class ManagementPipe extends ValidationPipe {
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     if (metadata.type === 'body' && !isSound(value))

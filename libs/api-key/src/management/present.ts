@@ -6,18 +6,18 @@ import {
   type RecordedApiKeyEvent,
 } from '../index';
 
-/** A key as its owner sees it. */
+/** The fields of a key that its owner sees. */
 export function presentKey(apiKey: ApiKey, now: Date = new Date()): Omit<ApiKeyDescription, 'userId'> {
   const { userId: _, ...shown } = describeKey(apiKey, now);
   return shown;
 }
 
-/** A key just issued, with the raw key: the one answer that holds it. */
+/** A new key with its raw key. No other response contains the raw key. */
 export function presentIssued({ key, apiKey }: IssuedApiKey) {
   return { ...presentKey(apiKey), key };
 }
 
-/** An event of the trail. */
+/** The fields of an event that the owner of a key sees. */
 export function presentEvent({
   id,
   type,

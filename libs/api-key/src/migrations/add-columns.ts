@@ -3,14 +3,19 @@ import { flag, json } from '../database/fields';
 import { existsInOwnSchema } from './own-schema';
 import { row, withShortLock } from './sql';
 
-/** Columns by name, each with its type: nullable or with a default, so that Rails keeps inserting. */
+/**
+ * Types of columns by name. Each column is nullable or has a default, so that Rails can insert
+ * rows.
+ */
 export type Columns = Readonly<Record<string, string>>;
 
 /**
  * Adds columns to the table of keys.
- * @param beside the quoted name of a table that is made together with them; null: none is
- * @returns false if all of it exists: another application on this database has migrated before
- * @throws Error where some of it is there: it is someone else's
+ * @param beside the quoted name of a table that is created with the columns, or null
+ * @returns false if all columns and the table exist, because another application on this database
+ *   has
+ * already migrated
+ * @throws Error if only some of them exist, because these belong to someone else
  */
 export async function addColumns(
   runner: QueryRunner,
@@ -36,7 +41,7 @@ export async function addColumns(
   return true;
 }
 
-/** Takes them away again. */
+/** Drops the columns. */
 export async function dropColumns(runner: QueryRunner, table: string, columns: Columns): Promise<void> {
   const drops = Object.keys(columns).map((name) => `DROP COLUMN ${name}`);
   await withShortLock(runner, `ALTER TABLE ${table} ${drops.join(', ')}`);

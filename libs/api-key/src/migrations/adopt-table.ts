@@ -8,7 +8,9 @@ const WHOLE_NUMBER = ['bigint', 'integer'];
 const TEXT = ['character varying', 'text'];
 const TIME = ['timestamp without time zone', 'timestamp with time zone'];
 
-/** The columns of the Rails design and the types that each may have; null: any. */
+/**
+ * The columns of the Rails design, and the types that each column may have. Null allows any type.
+ */
 const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   id: WHOLE_NUMBER,
   user_id: null,
@@ -22,14 +24,15 @@ const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   updated_at: TIME,
 };
 
-/** Our columns and how they are added. */
+/** The columns of this library and their types. */
 const OWN_COLUMNS = { key_suffix: 'varchar', revoked_at: 'timestamptz' } as const;
 
 const COLUMNS: typeof RAILS_COLUMNS = { ...RAILS_COLUMNS, key_suffix: TEXT, revoked_at: TIME };
 
 /**
- * Defaults that mean the same moment whatever the time zone of the session, once the column has one: now, never and always.
- * LOCALTIMESTAMP is none, for a wall clock that is set back says the same twice.
+ * Defaults that mean the same moment in every time zone of the session, after the column has got a
+ * time zone: the current time, null and infinity. LOCALTIMESTAMP is not in the list, because a wall
+ * clock that is set back shows the same time twice.
  */
 const SAME_EVERYWHERE = [
   /^(?:now|transaction_timestamp|statement_timestamp|clock_timestamp)\(\)$/,
@@ -39,18 +42,20 @@ const SAME_EVERYWHERE = [
 
 interface Column {
   readonly name: string;
-  /** The type without length or precision. */
+  /** The type without its length or precision. */
   readonly type: string;
-  /** Precision of a time in digits of a second, as `(6)`; empty where none is given. */
+  /** Precision of a time in digits of a second, such as `(6)`. Empty if no precision is given. */
   readonly precision: string;
-  /** The expression of its default, or null. */
+  /** The expression of the default, or null. */
   readonly default: string | null;
 }
 
 /**
- * Adopts the table of a Rails app in place: adds our columns, nullable all, and turns its times, which Rails writes in UTC without
- * saying so, into `timestamptz`. Under a session in UTC PostgreSQL does that without rewriting the table.
- * @throws Error that says what stands in the way; nothing is changed then
+ * Adopts the table of a Rails app in place. Adds the columns of this library, which are nullable.
+ * Converts times to `timestamptz`, because Rails stores them in UTC without a time zone. If the
+ * time
+ * zone of the session is UTC, PostgreSQL converts them without rewriting the table.
+ * @throws Error that says what prevents the adoption; nothing is changed then
  */
 export async function adoptTable(runner: QueryRunner, table: string): Promise<void> {
   const columns = await columnsOf(runner, table);
@@ -63,9 +68,10 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
 }
 
 /**
- * Mends a table that carries our note and not all that it stands for: a dump and load through a Rails schema can lose the
- * time zones and our columns, and keep the comment.
- * @throws Error that says what stands in the way; nothing is changed then
+ * Repairs a table that has our note in its comment, but lacks time zones or columns of this
+ * library.
+ * A dump and load through a Rails schema can lose both, and keep the comment.
+ * @throws Error that says what prevents the repair; nothing is changed then
  */
 export async function completeTable(runner: QueryRunner, table: string, note: TableNote): Promise<void> {
   const columns = await columnsOf(runner, table);
@@ -79,7 +85,10 @@ export async function completeTable(runner: QueryRunner, table: string, note: Ta
   });
 }
 
-/** Adds what is missing and gives times their zone; answers the names of those. */
+/**
+ * Adds missing columns, and converts times to times with time zone.
+ * @returns the names of the converted times
+ */
 async function complete(runner: QueryRunner, table: string, columns: readonly Column[]): Promise<string[]> {
   const zoneless = columns.filter(isZonelessTime);
   const names = new Set(columns.map(({ name }) => name));
@@ -94,7 +103,10 @@ async function complete(runner: QueryRunner, table: string, columns: readonly Co
   return times;
 }
 
-/** Gives an adopted table back as it was: without our columns, its times without time zone again, in UTC. */
+/**
+ * Restores an adopted table: drops the columns of this library, and converts times to times without
+ * time zone, in UTC.
+ */
 export async function releaseTable(
   runner: QueryRunner,
   table: string,
@@ -116,7 +128,10 @@ async function alterInUtc(runner: QueryRunner, table: string, changes: readonly 
   await withSetting(runner, ['TimeZone', 'UTC'], () => withShortLock(runner, statement));
 }
 
-/** A new type for a time. Its default is set anew behind it, for PostgreSQL would wrap it into a cast between the two. */
+/**
+ * Changes the type of a time column. The default is dropped and set again, because PostgreSQL would
+ * otherwise wrap the default in a cast.
+ */
 function retyped(column: Column, zone: 'with time zone' | 'without time zone'): string[] {
   const { name, precision } = column;
   const type = `ALTER COLUMN ${name} TYPE timestamp${precision} ${zone}`;
@@ -158,7 +173,11 @@ function refuseOwnColumns(columns: readonly Column[]): void {
     refuse('it has a column key_suffix or revoked_at of someone else');
 }
 
-/** A default such as `timezone('utc', now())` would move by the offset of the session once the column has a time zone. */
+/**
+ * Refuses a default such as `timezone('utc', now())`. After the column has got a time zone, the
+ * default
+ * would be wrong by the UTC offset of the session.
+ */
 function refuseDefaults(times: readonly Column[]): void {
   const wrong = times.filter(
     ({ default: expression }) =>
@@ -184,7 +203,11 @@ async function refuseWithoutUnique(runner: QueryRunner, table: string, column: s
     refuse(`${column} has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (${column})`);
 }
 
-/** PostgreSQL does not change the type of a column that a view reads, or a rule, such as one of the table itself. */
+/**
+ * PostgreSQL does not change the type of a column that a view or a rule reads. The rule may be one
+ * of
+ * the table itself.
+ */
 async function refuseViews(runner: QueryRunner, table: string, columns: readonly string[]): Promise<void> {
   const views = await rows(
     runner,

@@ -6,13 +6,14 @@ import { besideTable, qualifiedName, tableOf } from './table-name';
 
 const TAKE = 'nestjs_api_key_take_together';
 const SPEND = 'nestjs_api_key_spend_together';
-/** How long a window is kept for a longer one, as `SlidingWindow` has it. */
+/** How long a window is kept for a longer window, as in `SlidingWindow`. */
 const COLUMNS = { keep_ms: 'float8 NOT NULL DEFAULT 3600000' } as const;
 
 /**
- * Adds the functions that count a request on several limits at once, and keep what was used for
- * limits that change. Those of older versions stay, on the same rows, for instances that are not
- * yet replaced.
+ * Adds the functions that count a request on several limits at once. These functions keep the use
+ * if a
+ * window or period changes. The functions of older versions stay, and count in the same rows, for
+ * instances that are not upgraded yet.
  */
 export class CountTogether implements MigrationInterface {
   readonly name = 'CountTogether1764547200000';
@@ -43,8 +44,8 @@ const takeOf = (runner: QueryRunner) => besideTable(runner, TAKE);
 const spendOf = (runner: QueryRunner) => besideTable(runner, SPEND);
 
 /**
- * How much of a month was used today is not known: all of it counts. What was used today counts in
- * the month as well.
+ * The old rows do not say how much of the use of a month was today, so all of it counts for today.
+ * The use of today counts for the month as well.
  */
 function carryOver(quotas: string): string {
   return `INSERT INTO ${quotas} AS q (key_id, period, starts_at, used)
@@ -56,9 +57,12 @@ function carryOver(quotas: string): string {
 }
 
 /**
- * The log of `SlidingWindow`, in milliseconds of the server's clock, read once all rows are locked.
- * The caller sorts the keys, so that two questions never wait for each other. Column `since` is of
- * older versions, which do without it. A clock that was set back does not make it forget.
+ * The log of `SlidingWindow`, in milliseconds of the clock of the database server. The function
+ * reads
+ * the clock after it has locked all rows. The caller sorts the keys, so that two calls never
+ * deadlock.
+ * Only older versions fill the column `since`, and they can count without it.
+ * If the clock is set back, no entry is lost.
  */
 const TAKE_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
@@ -160,16 +164,20 @@ const TAKE_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys text[], limits i
       END LOOP;
     END $take$`;
 
-/** SQL that creates the function which counts a request on several rate limits. */
+/** The SQL that creates the function that counts a request on several rate limits. */
 export async function takeTogether(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, TAKE);
   return filledIn(TAKE_FUNCTION, { name, windows: await qualifiedName(runner, 'api_key_windows') });
 }
 
 /**
- * Spends of quotas, by the server's clock in UTC, read once all rows are locked; the caller sorts
- * the keys. What is spent counts in the day and in the month, so that a quota whose period changes
- * finds it. A clock that was set back does not begin an earlier period again.
+ * Counts on quotas, by the clock of the database server in UTC. The function reads the clock after
+ * it
+ * has locked all rows. The caller sorts the keys. Each use counts in the day and in the month, so
+ * that
+ * the use is known if the period of a quota changes. If the clock is set back, an earlier period
+ * does
+ * not begin again.
  */
 const SPEND_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[])
@@ -212,7 +220,7 @@ const SPEND_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys bigint[], limit
       END LOOP;
     END $spend$`;
 
-/** SQL that creates the function which counts a request on several quotas. */
+/** The SQL that creates the function that counts a request on several quotas. */
 export async function spendTogether(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, SPEND);
   return filledIn(SPEND_FUNCTION, { name, quotas: await qualifiedName(runner, 'api_key_quotas') });

@@ -20,9 +20,9 @@ import { watchUsers } from './watch-users.migration';
 const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
 
 /**
- * The migrations of table `api_keys`, for the option `migrations` of a data source. They create the table, or adopt the
- * one that a Rails app uses, in place.
- * @throws RangeError where an option is wrong
+ * The migrations of table `api_keys`, for the option `migrations` of a data source. They create the
+ * table, or adopt the table of a Rails app in place.
+ * @throws RangeError if an option is invalid
  */
 export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () => MigrationInterface)[] {
   const { ownerType = 'bigint', usersTable, watchUsers: watched = false } = options;
@@ -59,7 +59,10 @@ function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInte
   };
 }
 
-/** A table with our note was migrated before, by another application on this database, or came here by a dump. */
+/**
+ * If the table has our note, another application on this database has migrated it, or it was loaded
+ * from a dump.
+ */
 async function createOrAdopt(
   runner: QueryRunner,
   table: string,

@@ -5,7 +5,11 @@ import type { ApiKeyMigrationOptions } from './migration-options';
 import { run } from './sql';
 import { writeNote } from './table-note';
 
-/** Creates the table as Rails would, with our columns and times with time zone. Index names are those that Rails gives. */
+/**
+ * Creates the table like Rails, but with the columns of this library, and with a time zone for
+ * times.
+ * Index names are those that Rails uses.
+ */
 export async function createTable(
   runner: QueryRunner,
   table: string,

@@ -3,7 +3,7 @@ import { existsInOwnSchema } from './own-schema';
 import { filledIn, HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
-/** Makes the table in which `PostgresThrottlerStorage` counts, and the function that counts in it. */
+/** Creates the table in which `PostgresThrottlerStorage` counts, and the function that counts. */
 export class LimitRates implements MigrationInterface {
   readonly name = 'LimitRates1764201600000';
 
@@ -31,7 +31,7 @@ function windowsOf(runner: QueryRunner): string {
   return besideTable(runner, 'api_key_windows');
 }
 
-/** A third of each page stays free, so that a hit rewrites its row in place. */
+/** A third of each page stays free, so that an updated row stays in its page. */
 function createWindows(windows: string): string {
   return `CREATE UNLOGGED TABLE IF NOT EXISTS ${windows} (
     key text PRIMARY KEY,
@@ -43,8 +43,12 @@ function createWindows(windows: string): string {
 }
 
 /**
- * The log of `SlidingWindow`, in milliseconds of the server's clock, read once the row is locked: hits of one key come one
- * after the other. Lots are counted in their order, each as far as it fits. A clock that was set back does not make it forget.
+ * The log of `SlidingWindow`, in milliseconds of the clock of the database server. The function
+ * reads
+ * the clock after it has locked the row, so hits of one key are counted one after the other. A lot
+ * is a
+ * cost with a number of hits. Lots are counted in order, and of each lot as many hits as fit.
+ * If the clock is set back, no entry is lost.
  */
 const TAKE = `CREATE OR REPLACE FUNCTION {{name}}(k text, most int, window_ms float8, costs int[], counts int[],
       OUT granted int[], OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8[])
@@ -115,7 +119,7 @@ const TAKE = `CREATE OR REPLACE FUNCTION {{name}}(k text, most int, window_ms fl
       END LOOP;
     END $take$`;
 
-/** SQL that creates the function which counts the hits of one key. */
+/** The SQL that creates the function that counts the hits of one key. */
 export async function takeFunction(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, 'nestjs_api_key_take');
   return filledIn(TAKE, { name, windows: await qualifiedName(runner, 'api_key_windows') });

@@ -4,7 +4,7 @@ import { existsInOwnSchema } from './own-schema';
 import { inTransaction, run } from './sql';
 import { eventTableOf, tableOf } from './table-name';
 
-/** The columns that rotation, limits and addresses need. */
+/** The columns for rotation, limits, allowed addresses and metadata. */
 const COLUMNS = {
   rate_limit: 'integer',
   rate_limit_window_seconds: 'integer',
@@ -13,7 +13,7 @@ const COLUMNS = {
   replaces_id: 'bigint',
 } as const;
 
-/** Adds what managing keys takes: columns, indexes, and the table of the trail. */
+/** Adds the columns and indexes for the management of keys, and the table of the audit trail. */
 export class ManageApiKeys implements MigrationInterface {
   readonly name = 'ManageApiKeys1763942400000';
 
@@ -41,7 +41,7 @@ async function extend(runner: QueryRunner, table: string, events: string): Promi
   await createTrail(runner, events);
 }
 
-/** No foreign key: the trail outlives the keys and their owners. */
+/** No foreign key, because events stay after their keys and owners are deleted. */
 async function createTrail(runner: QueryRunner, events: string): Promise<void> {
   await run(
     runner,

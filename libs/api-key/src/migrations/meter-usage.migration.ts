@@ -5,12 +5,12 @@ import { EXPOSED, feedFunction } from './revocation-feed.migration';
 import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
-/** How much a key may be used in a calendar period of UTC: `day` or `month`. */
+/** The limit on the use of a key in a calendar period of UTC: `day` or `month`. */
 const COLUMNS = { quota: 'integer', quota_period: 'varchar' } as const;
 
 export const USAGE_COLUMNS = Object.keys(COLUMNS);
 
-/** Adds quotas, the function that counts them, and the table of how much each key was used. */
+/** Adds quotas, the function that counts them, and the table of the use of each key. */
 export class MeterUsage implements MigrationInterface {
   readonly name = 'MeterUsage1764374400000';
 
@@ -47,7 +47,11 @@ function quotasOf(runner: QueryRunner): string {
   return besideTable(runner, 'api_key_quotas');
 }
 
-/** No foreign keys: TRUNCATE of the keys, which tests of a Rails app do, would be refused. */
+/**
+ * No foreign keys, because PostgreSQL would refuse TRUNCATE of the table of keys. Tests of a Rails
+ * app
+ * use TRUNCATE.
+ */
 function createUsage(usage: string): string {
   return `CREATE TABLE ${usage} (
     key_id bigint NOT NULL,
@@ -70,8 +74,12 @@ function createQuotas(quotas: string): string {
 }
 
 /**
- * Spends of a quota, by the server's clock in UTC, read once the row is locked: hits of one key come one after the other. A clock
- * that was set back does not begin an earlier period again. Lots are counted in their order, each as far as it fits.
+ * Counts on a quota, by the clock of the database server in UTC. The function reads the clock after
+ * it
+ * has locked the row, so hits of one key are counted one after the other. If the clock is set back,
+ * an
+ * earlier period does not begin again. A lot is a cost with a number of hits. Lots are counted in
+ * order, and of each lot as many hits as fit.
  */
 export async function spendFunction(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, 'nestjs_api_key_spend');

@@ -4,8 +4,9 @@ import { foreignSchema } from '../database/names';
 import { rows } from './sql';
 
 /**
- * Whether a table exists where this data source creates its own.
- * @throws Error where the search path leads to one in another schema: it may be that of another tenant
+ * Whether a table exists in the schema in which this data source creates tables.
+ * @throws Error if the search path finds the table in another schema, which may belong to another
+ * tenant
  */
 export async function existsInOwnSchema(runner: QueryRunner, table: string): Promise<boolean> {
   const [found] = await rows(

@@ -10,7 +10,11 @@ import { filledIn, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 import { createTrigger } from './triggers';
 
-/** What a cached key exposes: a change of any of these evicts it. Last uses and `updated_at` do not. */
+/**
+ * The columns that a cached key exposes. A change of one of them evicts the cache entry. A change
+ * of
+ * `last_used_at` or `updated_at` does not.
+ */
 export const EXPOSED: readonly string[] = [
   'id',
   'user_id',
@@ -29,7 +33,11 @@ export const EXPOSED: readonly string[] = [
   'created_at',
 ];
 
-/** Installs the triggers that tell every instance of a change, and the table of how long instances trust what they remember. */
+/**
+ * Creates the triggers that notify every instance of a change. Creates the table of the trust
+ * bound,
+ * which is how long instances trust their cache.
+ */
 export class FeedRevocations implements MigrationInterface {
   readonly name = 'FeedRevocations1764028800000';
 
@@ -54,7 +62,7 @@ export class FeedRevocations implements MigrationInterface {
   }
 }
 
-/** One row: the largest trust bound that any instance may hold. */
+/** The table has one row: the largest trust bound of any instance. */
 async function createTrust(runner: QueryRunner): Promise<void> {
   const table = besideTable(runner, 'api_key_trust');
   await run(
@@ -64,16 +72,19 @@ async function createTrust(runner: QueryRunner): Promise<void> {
   await run(runner, `INSERT INTO ${table} (trust_ms) VALUES (2000) ON CONFLICT DO NOTHING`);
 }
 
-/** Columns that change without anybody being told. */
+/** Columns whose change sends no notification. */
 const UNTOLD = "'{last_used_at,updated_at}'";
 
 /**
- * Compares inside, because a trigger with a condition would forbid changing the type of a column
- * that it names. A partition tells it on the channel of the table that it belongs to.
+ * Compares rows in the function, because a trigger with a condition would forbid type changes of
+ * the
+ * columns in the condition. A partition notifies on the channel of its root table.
  *
- * A session keeps the plan of a comparison, which fails once somebody changes the type of a column.
- * Then rows are compared as jsonb, twice as slow. If a column is gone, perhaps under another name,
- * all others count. What cannot be compared counts as changed.
+ * A session keeps the plan of a comparison. The plan fails after somebody changes the type of a
+ * column.
+ * Rows are then compared as jsonb, which is twice as slow. If a column is missing, for example
+ * after a
+ * rename, all other columns are compared. A row that cannot be compared counts as changed.
  */
 const FEED = `CREATE OR REPLACE FUNCTION {{name}}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
     DECLARE
@@ -121,9 +132,9 @@ const FEED = `CREATE OR REPLACE FUNCTION {{name}}() RETURNS trigger LANGUAGE plp
     END $feed$`;
 
 /**
- * SQL that creates the function which the triggers of the feed call.
- * @param exposed the columns that a cached entry exposes
- * @param notify the function that it notifies by
+ * The SQL that creates the function that the triggers of the feed call.
+ * @param exposed the columns that a cache entry exposes
+ * @param notify the function that sends the notification
  */
 export async function feedFunction(
   runner: QueryRunner,
@@ -140,7 +151,7 @@ export async function feedFunction(
   });
 }
 
-/** The triggers by name, each with the SQL that creates it. */
+/** The SQL that creates each trigger, by the name of the trigger. */
 export function feedTriggers(runner: QueryRunner): ReadonlyMap<string, string> {
   const create = (name: FeedTrigger) =>
     createFeedTrigger(name, tableOf(runner), besideTable(runner, FEED_FUNCTION));

@@ -10,12 +10,16 @@ import { flag, text } from '../database/fields';
 import { inTransaction, row, rows, run } from './sql';
 import { RESTORE, type Restoring } from './triggers';
 
-/** Key of the advisory lock; any number will do that nobody else is likely to take. */
+/** Key of the advisory lock. Any number works that no other application is likely to use. */
 const LOCK = '4706327181153905';
 const POLL_MS = 100;
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-/** What `pg` does not type of its client: the limit on the wait for an answer, which it reads anew for each query. */
+/**
+ * Members of a client of `pg` that its types lack. The client reads `query_timeout`, the limit on
+ * the
+ * wait for a result, before each query.
+ */
 interface PgClient {
   readonly connectionParameters?: { query_timeout?: unknown };
   end(): Promise<void>;
@@ -24,13 +28,18 @@ interface PgClient {
 }
 
 /**
- * Runs the pending migrations of a data source, each in its own transaction, behind an advisory lock: any number
- * of instances may call it at once, and one of them migrates. Needs a connection of its own to the primary,
- * so not one through a pooler in transaction mode. It waits for the others, and its statements take, as long as
- * need be, whatever time-outs the data source has; transactions are READ COMMITTED, and times are written as ISO.
- * The session gets its settings back.
- * Creates triggers of ours that are missing, as on a table that was swapped by rename or restored. Those that somebody
- * disabled stay so.
+ * Runs the pending migrations of a data source, each in its own transaction. Several instances may
+ * call
+ * this function at once: an advisory lock lets one of them migrate while the others wait. Waiting
+ * and
+ * statements ignore the time-outs of the data source. Transactions are READ COMMITTED, and times
+ * are
+ * written as ISO. Afterwards, the settings of the session are restored.
+ *
+ * Needs a connection of its own to the primary, so a pooler in transaction mode does not work.
+ *
+ * Also creates missing triggers of this library, for example after a table was swapped by rename or
+ * restored. A trigger that somebody disabled stays disabled.
  * @returns the names of the migrations that this call ran
  */
 export async function runMigrations(dataSource: DataSource): Promise<string[]> {
@@ -50,7 +59,11 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
   }
 }
 
-/** @throws Error if TypeORM cannot name its own table of migrations in the data source's schema */
+/**
+ * @throws Error if TypeORM cannot quote the name of its migrations table, because of the schema of
+ *   the
+ * data source
+ */
 function refuseUnquotable({ options }: DataSource): void {
   const { schema } = options as { readonly schema?: string };
   if (!schema || !/[."]/.test(schema)) return;
@@ -61,8 +74,8 @@ function refuseUnquotable({ options }: DataSource): void {
 }
 
 /**
- * What migrations on record made is made again if it is missing. A role that does not own the table
- * may not, and the application starts all the same: without its triggers nothing is cached.
+ * Creates what executed migrations created, if it is missing. A role that does not own the table
+ * lacks the right. The application still starts, because nothing is cached without the triggers.
  */
 async function restore(runner: QueryRunner): Promise<void> {
   for (const migration of runner.connection.migrations) {
@@ -75,20 +88,23 @@ async function restore(runner: QueryRunner): Promise<void> {
   }
 }
 
-/** Settings of the session while it migrates. Those that the server does not know are left out. */
+/**
+ * Settings of the session during the migrations. A setting that the server does not know is
+ * skipped.
+ */
 const SETTINGS: Readonly<Record<string, string>> = {
   statement_timeout: '0',
   transaction_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
   default_transaction_isolation: 'read committed',
-  // The order of day and month in what is written stays.
+  // ISO changes only the output format. The order of day and month in input stays.
   DateStyle: 'ISO',
 };
 
 /**
- * Runs a step with settings of its own and gives the session's settings and locks back, or hangs
- * up: the pool gets no connection with a trace of it.
+ * Runs a step with other settings of the session. Then restores the settings and releases the lock.
+ * If that fails, closes the connection, so that the pool never gets a changed session.
  */
 async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Promise<T> {
   const client: PgClient = await runner.connect();
@@ -106,7 +122,11 @@ async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Pro
   }
 }
 
-/** TypeORM reports a lost connection as "Query runner already released"; PostgreSQL said why. */
+/**
+ * TypeORM reports a lost connection as "Query runner already released". This function adds the
+ * cause
+ * that PostgreSQL reported.
+ */
 async function withCause<T>(client: PgClient, step: () => Promise<T>): Promise<T> {
   let cause: Error | undefined;
   const heard = (error: Error) => {
@@ -139,7 +159,7 @@ async function inOwnSettings<T>(
   }
 }
 
-/** Of those in SETTINGS that the server knows, what they are. */
+/** The current values of SETTINGS. A setting that the server does not know is skipped. */
 async function settingsOf(runner: QueryRunner): Promise<Readonly<Record<string, string>>> {
   const known = await rows(
     runner,
@@ -162,7 +182,10 @@ async function giveBack(runner: QueryRunner, before: Readonly<Record<string, str
   await set(runner, before);
 }
 
-/** Asks again and again: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY of the one that migrates would wait for that. */
+/**
+ * Polls instead of waiting in a statement, because a waiting statement holds a snapshot. A
+ * `CREATE INDEX CONCURRENTLY` of the migrating instance would wait for that snapshot.
+ */
 async function takeLock(runner: QueryRunner): Promise<void> {
   const isTaken = async () =>
     flag(await row(runner, `SELECT pg_try_advisory_lock(${LOCK})::text AS taken`), 'taken');

@@ -8,12 +8,16 @@ const LOCK_NOT_AVAILABLE = '55P03';
 const LOCK_TIMEOUT_MS = 2_000;
 const ATTEMPTS = 10;
 
-/** How long a function that counts a hit waits for its row: nobody waits for it any more by then, and its connection is wanted. */
+/**
+ * How long a function that counts a hit waits for its row, in milliseconds. After that time no
+ * caller
+ * waits for the result, and others need the connection.
+ */
 export const HIT_LOCK_TIMEOUT_MS = 900;
 
 /**
- * Of each function of ours: whichever search path the session that calls it has, names and
- * operators mean those of PostgreSQL. Tables are named with their schema.
+ * Setting of each function of this library. Names and operators are those of PostgreSQL, with any
+ * search path of the calling session. Functions name tables with their schema.
  */
 export const OWN_SEARCH_PATH = 'SET search_path = pg_catalog, pg_temp';
 
@@ -35,7 +39,10 @@ export async function rows(
   return (await sessionOf(runner)).rows(statement, values);
 }
 
-/** The first row of a statement on the connection of a runner. @throws Error if there is none */
+/**
+ * The first row of a statement on the connection of a runner.
+ * @throws Error if there is no row
+ */
 export async function row(
   runner: QueryRunner,
   statement: string,
@@ -44,17 +51,17 @@ export async function row(
   return (await sessionOf(runner)).row(statement, values);
 }
 
-/** Whether there is a table, by its quoted name. */
+/** Whether a table of this quoted name exists. */
 export async function tableExists(runner: QueryRunner, name: string): Promise<boolean> {
   return flag(await row(runner, 'SELECT (to_regclass($1) IS NOT NULL)::text AS made', [name]), 'made');
 }
 
-/** Whether there is a function, by its name with its types. */
+/** Whether a function of this name and these argument types exists. */
 export async function functionExists(runner: QueryRunner, name: string): Promise<boolean> {
   return flag(await row(runner, 'SELECT (to_regprocedure($1) IS NOT NULL)::text AS made', [name]), 'made');
 }
 
-/** Runs a step in a transaction: the one that is open, or one of its own. */
+/** Runs a step in the open transaction or, if none is open, in a new transaction. */
 export async function inTransaction(runner: QueryRunner, step: () => Promise<void>): Promise<void> {
   if (runner.isTransactionActive) return step();
   await runner.startTransaction();
@@ -67,7 +74,11 @@ export async function inTransaction(runner: QueryRunner, step: () => Promise<voi
   }
 }
 
-/** Runs a step with a setting of the session changed for it alone, inside the transaction of the runner. */
+/**
+ * Runs a step with a changed setting of the session, in the transaction of the runner. Then
+ * restores
+ * the setting.
+ */
 export async function withSetting(
   runner: QueryRunner,
   [name, value]: readonly [string, string],
@@ -81,9 +92,10 @@ export async function withSetting(
 }
 
 /**
- * Runs a statement that needs the whole table to itself without queueing all traffic behind it: it waits 2 s for the
- * lock at most, lets everybody pass, and tries again, ten times. Inside the transaction of the runner.
- * @throws Error that says what to do where the lock was never free
+ * Runs a statement that needs an exclusive lock on the table, in the transaction of the runner.
+ * Each attempt waits at most 2 s for the lock, so that other statements are not blocked for long.
+ * Then other statements run, and the next attempt follows. There are at most 10 attempts.
+ * @throws Error that says what to do, if the lock was never free
  */
 export async function withShortLock(runner: QueryRunner, statement: string): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -103,7 +115,10 @@ export async function withShortLock(runner: QueryRunner, statement: string): Pro
   );
 }
 
-/** SQL with the values of the names that it has in double braces. @throws Error if one has none */
+/**
+ * Replaces names in double braces with their values.
+ * @throws Error if a name has no value
+ */
 export function filledIn(sql: string, values: Readonly<Record<string, string>>): string {
   return sql.replace(/\{\{(\w+)\}\}/g, (_, name: string) => {
     const value = values[name];

@@ -12,9 +12,10 @@ import { markFunction, replaceFeeds, tellFunctionIn } from './tell-silent-change
 import { RESTORE, type Restoring, restoreTriggers } from './triggers';
 
 /**
- * Replaces all functions of the library in the database. Those of earlier versions counted in the
- * tables that the search path of the session led to. In sessions that had updated before, they
- * failed each change of a key once somebody changed the type of a column.
+ * Replaces all functions of the library in the database, because earlier versions had two faults.
+ * They counted in the tables that the search path of the session found. If somebody changed the
+ * type
+ * of a column, each change of a key failed in sessions that had changed a key before.
  */
 export class SurviveTableChanges implements MigrationInterface, Restoring {
   readonly name = 'SurviveTableChanges1764720000000';
@@ -26,7 +27,7 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
     });
   }
 
-  /** Creates the triggers on a table of keys that stands in the place of another one. */
+  /** Creates the triggers if another table has replaced the table of keys. */
   async [RESTORE](runner: QueryRunner): Promise<void> {
     if (!(await existsInOwnSchema(runner, tableOf(runner)))) return;
     if (!(await functionExists(runner, `${await qualifiedName(runner, FEED_FUNCTION)}()`)))
@@ -34,13 +35,13 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
     await restoreTriggers(runner, tableOf(runner), feedTriggers(runner));
   }
 
-  /** Keeps the functions: they are right for the earlier versions as well. */
+  /** Keeps the functions, because they also work with earlier versions. */
   async down(runner: QueryRunner): Promise<void> {
     await existsInOwnSchema(runner, tableOf(runner));
   }
 }
 
-/** All functions of the library, as this version has them. */
+/** Creates or replaces all functions of the library in their current version. */
 async function replaceFunctions(runner: QueryRunner): Promise<void> {
   const schema = await schemaOfKeys(runner);
   await run(runner, markFunction(schema));

@@ -3,24 +3,24 @@ import { text } from '../database/fields';
 import { quoteIn } from '../database/names';
 import { row } from './sql';
 
-/** The table of keys, quoted, in the schema of the data source where it names one. */
+/** The quoted name of the table of keys, with a schema if the data source names one. */
 export function tableOf(runner: QueryRunner): string {
   return quoted(runner, 'api_keys');
 }
 
-/** The table of the trail, beside that of the keys. */
+/** The quoted name of the table of the audit trail, in the same schema. */
 export function eventTableOf(runner: QueryRunner): string {
   return quoted(runner, 'api_key_events');
 }
 
-/** Anything else of ours in the same schema. */
+/** The quoted name of another table or function of this library, in the same schema. */
 export function besideTable(runner: QueryRunner, name: string): string {
   return quoted(runner, name);
 }
 
 /**
- * The schema that the table of keys lies in, quoted; the search path of a session that fires a
- * trigger may lead elsewhere.
+ * The quoted schema of the table of keys. A session that fires a trigger may have another search
+ * path.
  */
 export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
   const found = await row(
@@ -31,7 +31,10 @@ export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
   return text(found, 'schema');
 }
 
-/** The quoted name of anything of ours, with its schema whatever the data source names. */
+/**
+ * The quoted name of a table or function of this library. The name always has a schema, even if the
+ * data source names none.
+ */
 export async function qualifiedName(runner: QueryRunner, name: string): Promise<string> {
   return `${await schemaOfKeys(runner)}.${name}`;
 }

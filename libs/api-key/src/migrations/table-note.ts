@@ -4,20 +4,23 @@ import { textOrNull } from '../database/fields';
 import { quoteLiteral } from '../database/names';
 import type { Session } from '../database/session';
 
-/** How the table came to be ours, kept in its comment: `down` must know what it may take away. */
+/**
+ * Whether the table was created or adopted. The note is stored in the comment of the table, because
+ * `down` must know what it may drop.
+ */
 export type TableNote =
   | { readonly origin: 'created' }
   | { readonly origin: 'adopted'; readonly zoneless: readonly string[] };
 
 const MARK = /\s*\[nestjs-api-key: (created|adopted)(?:, without time zone: ([a-z_, ]*))?\]$/;
 
-/** Whether table `api_keys` was made by Rails and adopted by the migration of this package. */
+/** Whether Rails created table `api_keys`, and a migration of this package adopted it. */
 export async function adoptedFromRails(dataSource: DataSource): Promise<boolean> {
   const note = await new Database(dataSource).read((session) => readNote(session, session.tables.keys));
   return note?.origin === 'adopted';
 }
 
-/** The note on a table, or null where there is none. */
+/** The note in the comment of a table, or null if there is no note. */
 export async function readNote(session: Session, table: string): Promise<TableNote | null> {
   const match = MARK.exec(await readComment(session, table));
   if (!match) return null;
@@ -25,13 +28,13 @@ export async function readNote(session: Session, table: string): Promise<TableNo
   return { origin: 'adopted', zoneless: (match[2] ?? '').split(', ').filter(Boolean) };
 }
 
-/** Writes the note behind a comment that the table may have. */
+/** Appends the note to the comment of the table. */
 export async function writeNote(session: Session, table: string, note: TableNote): Promise<void> {
   const comment = await readComment(session, table);
   await writeComment(session, table, `${comment} ${mark(note)}`.trim());
 }
 
-/** Gives the table its own comment back. */
+/** Removes the note from the comment of the table. */
 export async function eraseNote(session: Session, table: string): Promise<void> {
   await writeComment(session, table, (await readComment(session, table)).replace(MARK, ''));
 }

@@ -2,13 +2,15 @@ import type { QueryRunner } from 'typeorm';
 import { functionExists } from './sql';
 import { schemaOfKeys } from './table-name';
 
-/** The name of the function that tells a change, in a quoted schema. */
+/** The name of the function that sends a notification of a change, in a quoted schema. */
 export function tellFunction(schema: string): string {
   return `${schema}.nestjs_api_key_tell`;
 }
 
 /**
- * What a feed notifies by: the function that tells a change, or PostgreSQL's own before it is made.
+ * The function that a feed notifies with: the function of this library or, if it does not exist
+ * yet,
+ * `pg_notify`.
  */
 export async function notifyFunction(runner: QueryRunner): Promise<string> {
   const tell = tellFunction(await schemaOfKeys(runner));

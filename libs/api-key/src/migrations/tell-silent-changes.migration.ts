@@ -11,12 +11,16 @@ import { findOwnerFeed, ownerFeedFunction } from './watch-users.migration';
 const OLDEST_SERVER = 130_000;
 
 /**
- * From this part of the queue on nothing is notified, so that a commit does not meet a full one.
+ * If this part of the notification queue is used, nothing is notified, so that no commit fails
+ * because
+ * of a full queue. A fraction from 0 to 1.
  */
 const FULL_FROM = 0.9;
 
 /**
- * Lets a change that a full notification queue cannot tell be made all the same, and be noticed.
+ * Lets changes succeed while the notification queue is full. Records these changes, so that
+ * instances
+ * notice them without a notification.
  */
 export class TellSilentChanges implements MigrationInterface {
   readonly name = 'TellSilentChanges1764633600000';
@@ -58,24 +62,31 @@ async function refuseOldServer(runner: QueryRunner): Promise<void> {
   );
 }
 
-/** The feeds of keys and, where there is one, of owners, with the function that they notify by. */
+/**
+ * Replaces the feed function of keys and, if it exists, the feed function of owners.
+ * @param notify the function that the feeds notify with
+ */
 export async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> {
   await run(runner, await feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
   if (await findOwnerFeed(runner)) await run(runner, await ownerFeedFunction(runner, notify));
 }
 
 /**
- * A row for each transaction that could not notify. One row that all of them update would make each
- * wait for the commit of the one before, and deadlock or fail under REPEATABLE READ. The time keeps
- * the rows of a restored dump apart from transactions with the same id in a new cluster.
+ * One row for each transaction that could not notify. If all transactions updated a single row,
+ * each
+ * would wait for the commit of the previous transaction, and could deadlock or fail under
+ * REPEATABLE
+ * READ. The column `at` separates rows of a restored dump from transactions with the same id in a
+ * new
+ * cluster.
  */
 function createSilentChanges(schema: string): string {
   return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;
 }
 
 /**
- * SECURITY DEFINER: a role that writes users or keys, such as that of a Rails app, may have no
- * right on the table.
+ * SECURITY DEFINER, because a role that writes users or keys, such as the role of a Rails app, may
+ * have no right to write this table.
  */
 export function markFunction(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${schema}.nestjs_api_key_mark_silent() RETURNS void LANGUAGE sql
@@ -85,8 +96,8 @@ export function markFunction(schema: string): string {
 }
 
 /**
- * Looks at the queue once a transaction: what that notifies is added to the queue at its commit
- * only.
+ * Checks the queue once in each transaction. One check is enough, because notifications of a
+ * transaction enter the queue only at commit.
  */
 export function tellFunctionIn(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $tell$
@@ -105,8 +116,8 @@ export function tellFunctionIn(schema: string): string {
 }
 
 /**
- * Also where the default privileges of the database give nobody the right to call functions: writes
- * of others call these.
+ * Lets every role call the functions, because writes of other roles fire the triggers. The default
+ * privileges of the database may not allow these calls.
  */
 async function grant(runner: QueryRunner, schema: string): Promise<void> {
   await run(

@@ -7,18 +7,20 @@ import { inTransaction, run } from './sql';
 import { tableOf } from './table-name';
 
 /**
- * Which keys made a key, and the limits that it shares with them. No foreign keys: what a key made
- * outlives its row.
+ * The ids of the keys that made a key, and the limits that the key shares with them. No foreign
+ * keys,
+ * because the row of a key may be deleted before the keys that it made.
  */
 const COLUMNS = { ancestor_ids: 'bigint[]', shared_limits: 'jsonb', bucket_id: 'bigint' } as const;
 
-/** What a cached key exposes before this migration, and from then on. */
+/** The columns that a cached key exposes before and after this migration. */
 const EXPOSED_BEFORE = [...EXPOSED, ...USAGE_COLUMNS];
 export const EXPOSED_WITH_LINEAGE = [...EXPOSED_BEFORE, ...Object.keys(COLUMNS)];
 
 /**
- * Adds the lineage of keys, and an index that finds what a key made, without a pending list that
- * each search would read.
+ * Adds the lineage of keys, and an index that finds the keys that a key made. The index has no
+ * pending
+ * list, because each search would read the list.
  */
 export class TraceLineage implements MigrationInterface {
   readonly name = 'TraceLineage1764460800000';

@@ -3,17 +3,22 @@ import { enableAlways } from '../database/feed-triggers';
 import { text } from '../database/fields';
 import { rows, withShortLock } from './sql';
 
-/** Of a trigger that `ENABLE TRIGGER ALL` turned on again, as Rails does behind its fixtures. */
+/**
+ * The state of a trigger after `ENABLE TRIGGER ALL`, which Rails runs after it has loaded fixtures.
+ */
 const ENABLED_FOR_ORIGIN = 'O';
 
-/** What a migration restores that is on record already; it needs no transaction of its own. */
+/**
+ * Name of the method that restores what an already executed migration created. The caller opens the
+ * transaction.
+ */
 export const RESTORE = Symbol('restore');
 
 export interface Restoring {
   [RESTORE](runner: QueryRunner): Promise<void>;
 }
 
-/** @param create the SQL that creates it */
+/** @param create the SQL that creates the trigger */
 export async function createTrigger(
   runner: QueryRunner,
   table: string,
@@ -24,9 +29,11 @@ export async function createTrigger(
 }
 
 /**
- * Creates the triggers that are missing, and has those fire always that are just enabled. One that
- * somebody disabled, or enabled for replication only, stays so: that was done on purpose.
- * @param triggers by name, each with the SQL that creates it
+ * Creates missing triggers. Changes triggers that are only enabled, so that they always fire.
+ * A trigger that somebody disabled or enabled only for replication stays unchanged, because that
+ * was
+ * done on purpose.
+ * @param triggers the SQL that creates each trigger, by the name of the trigger
  */
 export async function restoreTriggers(
   runner: QueryRunner,

@@ -6,9 +6,9 @@ import { besideTable, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 import { createTrigger, RESTORE, type Restoring, restoreTriggers } from './triggers';
 
-/** Which changes of a user make every instance ask `loadUser` again. */
+/** Options for which changes of a user make every instance call `loadUser` again. */
 export interface WatchUsersOptions {
-  /** Columns whose change alone does not count, such as `last_seen_at`. */
+  /** Columns to ignore: if only these change, nothing happens. An example is `last_seen_at`. */
   ignore?: readonly string[];
 }
 
@@ -19,10 +19,13 @@ const EVENTS = {
   truncate: 'AFTER TRUNCATE ON %s FOR EACH STATEMENT',
 } as const;
 
-/** Longer ids do not fit into a notification, whose payload ends at 8,000 bytes. */
+/** A longer id does not fit into a notification, because a payload is limited to 8,000 bytes. */
 const LONGEST_ID_BYTES = 7_000;
 
-/** Triggers on the users table: what `loadUser` returned is forgotten everywhere when the row changes or goes. */
+/**
+ * Creates triggers on the users table. If the row of a user changes or is deleted, every instance
+ * evicts what `loadUser` returned.
+ */
 export function watchUsers(usersTable: string, options: WatchUsersOptions): new () => MigrationInterface {
   return class WatchUsers implements MigrationInterface, Restoring {
     readonly name = 'WatchUsers1764115200000';
@@ -31,7 +34,7 @@ export function watchUsers(usersTable: string, options: WatchUsersOptions): new 
       return inTransaction(runner, () => install(runner, quoteName(usersTable), options));
     }
 
-    /** Creates the triggers on a table of users that stands in the place of another one. */
+    /** Creates the triggers if another table has replaced the users table. */
     async [RESTORE](runner: QueryRunner): Promise<void> {
       const users = quoteName(usersTable);
       if (!(await tableExists(runner, users)) || !(await tableExists(runner, tableOf(runner)))) return;
@@ -57,7 +60,7 @@ async function install(runner: QueryRunner, users: string, options: WatchUsersOp
     await createTrigger(runner, users, name, create);
 }
 
-/** The triggers by name, each with the SQL that creates it. */
+/** The SQL that creates each trigger, by the name of the trigger. */
 function ownerTriggers(
   runner: QueryRunner,
   users: string,
@@ -72,15 +75,15 @@ function ownerTriggers(
   );
 }
 
-/** Whether changes of owners are told: that is for the application to choose. */
+/** Whether changes of owners are notified. The application decides this. */
 export async function findOwnerFeed(runner: QueryRunner): Promise<boolean> {
   return functionExists(runner, `${await qualifiedName(runner, FUNCTION)}()`);
 }
 
 /**
- * Compares rows as jsonb, because not every column type can be compared. What is no jsonb counts as
- * changed. It never fails, neither for want of the table of keys nor in a session that has a plan
- * from before the type of a column changed.
+ * Compares rows as jsonb, because not every column type can be compared. A row that cannot be
+ * converted to jsonb counts as changed. The function never fails: neither if the table of keys is
+ * missing, nor if the type of a column changed after the session had planned the comparison.
  */
 export async function ownerFeedFunction(runner: QueryRunner, notify: string): Promise<string> {
   const table = await qualifiedName(runner, 'api_keys');

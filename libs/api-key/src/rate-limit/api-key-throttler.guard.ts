@@ -16,15 +16,17 @@ import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit
 import type { Hit } from './storages/sliding-window';
 import type { Hits } from './storages/storage';
 
-/** What became of a hit on several limits, in their order. */
+/** The results of one hit on several limits, in the order of the limits. */
 interface Counted {
   readonly limits: readonly Limit[];
   readonly hits: Hits;
 }
 
 /**
- * Refuses a request whose key has used up its limit, over all routes and, with a shared storage, all instances, or its quota.
- * Stands after `ApiKeyGuard` and before `ScopesGuard`. `@Throttle` adds the limit of a route, `@SkipThrottle()` counts nothing.
+ * Refuses a request if its key has used up a rate limit or a quota.
+ * Rate limits count over all routes and, with a shared storage, over all instances.
+ * Put this guard after `ApiKeyGuard` and before `ScopesGuard`.
+ * `@Throttle` adds a limit for one route. `@SkipThrottle()` counts nothing.
  */
 @Injectable()
 @NeedsKey()
@@ -78,8 +80,8 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   }
 
   /**
-   * Rates first: what they refuse spends nothing of a quota. What a quota is known to refuse uses
-   * up nothing of a rate.
+   * Counts rate limits first, because a hit that a rate limit refuses must not use up quota.
+   * If a quota is known to refuse the hit, no rate limit counts the hit.
    */
   private async countWithQuotas({ rates, quotas, cost }: RequestLimits): Promise<Counted> {
     const limits = [...rates, ...quotas];
@@ -117,8 +119,8 @@ function isRefused(hit: Hit | null): boolean {
 }
 
 /**
- * Where the refusal is that has the caller wait longest, if any: it is of no use to come back
- * before.
+ * The index of the refusal with the longest wait, if there is a refusal.
+ * A caller that returned earlier would be refused again.
  */
 function longest(hits: Hits): number | undefined {
   let found: number | undefined;

@@ -4,22 +4,22 @@ import type { DefaultRate, DefaultRates } from '../model/authority';
 import { MAX_LIMIT } from '../model/limits';
 import type { LimitPolicy } from './storages/sliding-window';
 
-/** A limit of keys that have none of their own. */
+/** A limit for keys without a limit of their own. */
 export interface DefaultLimit {
   readonly name: string;
   readonly policy: LimitPolicy;
-  /** Returns true for a request that is not counted. */
+  /** Returns true if the request is not counted. */
   readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
 }
 
 /**
- * The limits that bound a key without one of its own. Every one of them applies; none: such a key
- * is not limited.
+ * The limits of a key without a limit of its own. All of them apply.
+ * If there are none, such a key is not limited.
  */
 export class DefaultLimits implements DefaultRates {
   constructor(readonly limits: readonly DefaultLimit[]) {}
 
-  /** What they mean for who may give a key which limit. */
+  /** The default rates. They decide which limit a caller may give to a key. */
   get rates(): readonly DefaultRate[] {
     return this.limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
       limit,
@@ -29,7 +29,7 @@ export class DefaultLimits implements DefaultRates {
   }
 }
 
-/** The limit of the module, or else the throttlers of `ThrottlerModule`. */
+/** The limit of this module or, if it is null, the throttlers of `ThrottlerModule`. */
 export function defaultLimits(
   own: { readonly limit: number | null; readonly windowSeconds: number },
   throttlers: ThrottlerModuleOptions | null,
@@ -38,7 +38,7 @@ export function defaultLimits(
   return [{ name: 'default', policy: { limit: own.limit, windowMs: own.windowSeconds * 1_000 } }];
 }
 
-/** Throttlers whose `limit` and `ttl` are computed for each request are no defaults. */
+/** Ignores a throttler if its `limit` or `ttl` is a function, because its value is not fixed. */
 function limitsOfThrottlers(options: ThrottlerModuleOptions | null): DefaultLimit[] {
   const { throttlers, skipIf: ofAll = undefined } = Array.isArray(options)
     ? { throttlers: options }

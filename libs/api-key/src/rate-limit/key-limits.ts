@@ -11,28 +11,36 @@ import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './storages/sliding-window';
 
-/** How the names of limits begin that a key shares with those that made it. */
+/** Prefix of the names of limits that a key shares with the keys that made it. */
 const SHARED = 'shared-';
 const NONE: readonly Limit[] = [];
 
 const UNLIMITED: RequestLimits = { rates: [], quotas: [], cost: 1 };
-/** A cost that fits in no limit; one that is computed may be any larger, and no database could add it up. */
+/**
+ * A cost that exceeds every limit. A computed cost is capped at this value, because the database
+ * cannot add up larger numbers.
+ */
 const OVER_ANY_LIMIT = MAX_LIMIT + 1;
 
 /**
- * Which limits a request of a key counts on: that of the key, or else the default; those that its
- * route declares; those that it shares with the keys that made it; and quotas in the same way.
+ * Finds the limits that a request of a key counts on.
+ * Rates: the limit of the key or else the default limits, the limits of the route, and the limits
+ * that the key shares with the keys that made it. Quotas: the quota of the key and shared quotas.
  */
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
-  /** What most requests of a key count on: they cost 1, and only the rate is limited. */
+  /**
+   * Cached limits of a key for most requests: the cost is 1, the key has no quota, and the route
+   * declares nothing.
+   */
   private readonly plain = new WeakMap<ApiKey, RequestLimits>();
   private readonly hasConditions: boolean;
   private classNames: ReadonlyMap<object, string> | null = null;
 
   /**
-   * @param nameClasses names of classes by prototype, also of classes of one name; asked once, when
-   * the first request comes
+   * @param nameClasses returns the name of each class by its prototype. Names are unique, even if
+   *   two
+   * classes have the same name. Called once, at the first request
    */
   constructor(
     private readonly own: { readonly windowSeconds: number },
@@ -43,7 +51,10 @@ export class KeyLimits {
     this.hasConditions = defaults.some(({ skipIf }) => skipIf !== undefined);
   }
 
-  /** The limits of a request whose route declares none and costs a fixed number; else null: ask `of`. */
+  /**
+   * The limits of a request, if the route declares no limit and has a fixed cost.
+   * @returns null otherwise: call `of`
+   */
   known(apiKey: ApiKey, context: ExecutionContext): RequestLimits | null {
     const route = this.routeOf(context);
     if (route.isSkipped) return UNLIMITED;
@@ -53,7 +64,7 @@ export class KeyLimits {
     return this.limitsOf(apiKey, route.cost, context, route, NONE);
   }
 
-  /** @throws Error if a function of the application returns no whole number, 1 or more */
+  /** @throws Error if a function of the application does not return a whole number of 1 or more */
   async of(apiKey: ApiKey, context: ExecutionContext): Promise<RequestLimits> {
     return this.known(apiKey, context) ?? this.withRoute(apiKey, this.routeOf(context), context);
   }
@@ -82,9 +93,10 @@ export class KeyLimits {
   }
 
   /**
-   * Of a key that has a limit and no window, or one that is none, as a hand may write, the window
-   * is the default. The first default counts in the bucket of the key, so that a key that is given
-   * a limit of its own does not begin anew.
+   * If the window of the key is missing or invalid, for example edited by hand, the default window
+   * is
+   * used. The first default limit counts in the bucket of the key, so that the count continues when
+   * the key gets a limit of its own.
    */
   private ratesOf(
     apiKey: ApiKey,
@@ -122,7 +134,10 @@ export class KeyLimits {
     return this.limitsOf(apiKey, cost, context, route, await Promise.all(ofRoute));
   }
 
-  /** Headers name each limit once, also where a route has one of the same name as another. */
+  /**
+   * Headers must name each limit once. If another limit has the name of a route limit, the route
+   * limit gets the prefix `route-`.
+   */
   private nameOnRoute(name: string): string {
     if (name === 'default') return 'route';
     const isOurs = name === 'key' || name === 'quota' || name.startsWith(SHARED);
@@ -163,8 +178,8 @@ function hasQuota({ quota, sharedLimits }: ApiKey): boolean {
 }
 
 /**
- * The nearest ancestor first, and each bucket once: of several keys that were rotated into each
- * other, the last one says how much may be used.
+ * The nearest ancestor is first, and each bucket appears once. If several keys of one bucket were
+ * rotated into each other, the limit of the last key applies.
  */
 function sharedOf({ sharedLimits }: ApiKey): readonly SharedLimit[] {
   if (!sharedLimits) return [];
@@ -185,7 +200,10 @@ function quotaLimit(name: string, key: string, { limit, period }: Quota, now: nu
   return limitOf(name, key, { limit, windowMs: endsAt - startsAt, period });
 }
 
-/** What is beyond the largest limit, as a hand may write or `Infinity` of `ThrottlerModule` is, counts as that. */
+/**
+ * Caps a limit at `MAX_LIMIT`. Larger values come from rows that were edited by hand, or from
+ * `Infinity` in the options of `ThrottlerModule`.
+ */
 function limitOf(name: string, key: string, declared: LimitPolicy): Limit {
   const policy = { ...declared, limit: Math.min(declared.limit, MAX_LIMIT) };
   const item = itemOf(name);

@@ -1,15 +1,15 @@
 import type { CountedLimits } from '../transport/authenticated-request';
 import type { Bucket } from './storages/storage';
 
-/** One limit that a request counts on, in its bucket. */
+/** One limit that a request counts on, with its bucket. */
 export interface Limit extends Bucket {
-  /** Its name, as `RateLimit-Policy` has it. */
+  /** The name of the limit in `RateLimit-Policy`. */
   readonly item: string;
-  /** What `RateLimit-Policy` says of it. */
+  /** The complete item of the limit in `RateLimit-Policy`. */
   readonly policyItem: string;
 }
 
-/** The limits that a request counts on, each in a bucket of its own. */
+/** The limits that a request counts on. Each limit has its own bucket. */
 export interface RequestLimits {
   readonly rates: readonly Limit[];
   readonly quotas: readonly Limit[];

@@ -12,22 +12,22 @@ import { SharedThrottlerStorage, TooManyWaiting } from './storages/shared-storag
 import type { Hit } from './storages/sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storages/storage';
 
-/** How the limiter asks its storage. */
+/** How the limiter uses its storage. */
 export interface LimiterOptions {
   readonly onStorageFailure: StorageFailurePolicy;
-  /** Milliseconds after which the storage has failed. */
+  /** Deadline of one call to the storage, in milliseconds. */
   readonly storageTimeoutMs: number;
-  /** Keys that are counted in memory. */
+  /** How many keys are counted in memory at most. */
   readonly maxKeys: number;
 }
 
-/** Counts at once, in memory. */
+/** A storage in memory: it counts synchronously. */
 interface LocalStorage extends ApiKeyThrottlerStorage {
   hitAll(buckets: readonly Bucket[], cost: number): Hits;
   atLeast(bucket: Bucket, used: number): void;
 }
 
-/** One hit that a storage is asked for. */
+/** One hit that is sent to a storage. */
 interface Asking {
   readonly buckets: readonly Bucket[];
   readonly cost: number;
@@ -35,15 +35,17 @@ interface Asking {
   isLate: boolean;
 }
 
-/** How long a storage that failed is left alone before one hit tries it again. */
+/** Milliseconds between a failure of the storage and the next retry. */
 const RETRY_MS = 200;
 const NONE: Hits = [];
 
 /**
- * Counts hits in a storage that can fail: then, by policy, in memory, not at all, or they are
- * refused; and tries again by itself with one hit at a time. A hit that fails while others are
- * answered is the trouble of its own key, and of no other. What the storage says was used is
- * counted in memory too, so that a caller does not begin anew there.
+ * Counts hits in a storage that can fail. If the storage fails, the policy decides: hits are
+ * counted
+ * in memory, not counted, or refused. The limiter retries the storage with one hit at a time.
+ * If one hit fails while other hits succeed, the storage still counts as working.
+ * Use that the storage reports is also counted in memory, so that a caller does not start from zero
+ * if the storage fails.
  */
 class Limiter implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -52,8 +54,8 @@ class Limiter implements OnApplicationBootstrap {
   private answeredAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param what it counts, in the log
-   * @param shared null: there is only the memory
+   * @param what the name of the counted thing, for the log
+   * @param shared null if hits are counted in memory only
    */
   constructor(
     private readonly what: 'Rate limits' | 'Quotas',
@@ -65,21 +67,24 @@ class Limiter implements OnApplicationBootstrap {
     if (shared instanceof SharedThrottlerStorage) shared.waitAtLeast(options.storageTimeoutMs);
   }
 
-  /** Never rejects: what fails now shows at the first hit. */
+  /** Never rejects. If the storage fails now, the first hit reports the failure. */
   async onApplicationBootstrap(): Promise<void> {
     if (this.shared instanceof SharedThrottlerStorage) await this.shared.prepare().catch(() => {});
   }
 
-  /** As `hit`, if there is only the memory, or nothing to count; else null, and nothing is counted. */
+  /**
+   * Counts a hit like `hit`, if hits are counted in memory only or there is nothing to count.
+   * @returns null otherwise, and nothing is counted
+   */
   hitInMemory(buckets: readonly Bucket[], cost: number): Hits | null {
     if (buckets.length === 0) return NONE;
     return this.shared === null ? this.local.hitAll(buckets, cost) : null;
   }
 
   /**
-   * Counts a hit in all buckets if it fits in each of them. Of nulls alone if nobody counts, and
-   * the policy is `open`.
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if nobody counts, and the policy is `refuse`
+   * Counts a hit in all buckets if the hit fits in each of them.
+   * @returns only nulls if the storage failed and the policy is `open`
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the storage failed and the policy is `refuse`
    */
   async hit(buckets: readonly Bucket[], cost: number): Promise<Hits> {
     if (this.shared === null || buckets.length === 0) return this.local.hitAll(buckets, cost);
@@ -90,8 +95,8 @@ class Limiter implements OnApplicationBootstrap {
   }
 
   /**
-   * What `hit` would return, if it is known without I/O that it does not fit; else null. Counts
-   * nothing.
+   * Looks for a refusal that is known without I/O. Counts nothing.
+   * @returns the result that `hit` would return, or null if no refusal is known
    */
   refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
     const storage = this.shared ?? this.local;
@@ -126,7 +131,7 @@ class Limiter implements OnApplicationBootstrap {
     }
   }
 
-  /** Whether a hit is not counted although the storage works. */
+  /** Whether a hit failed although the storage works. */
   private isOfOneKey(error: unknown, { since }: Asking): boolean {
     return error instanceof TooManyWaiting || this.answeredAt > since;
   }
@@ -157,10 +162,17 @@ class Limiter implements OnApplicationBootstrap {
   }
 }
 
-/** After so many hits on a storage that never waits for anything, others have their turn, and the deadline can pass. */
+/**
+ * After this many hits in a row, the loop yields to the event loop. A storage that never waits
+ * would
+ * otherwise block other requests and the deadline.
+ */
 const HITS_OF_A_TURN = 1_000;
 
-/** A storage of somebody else's counts one bucket after the other, as far as the hit fits. */
+/**
+ * Sends a hit to the storage. A third-party storage counts one bucket after the other, and stops at
+ * the first bucket that refuses the hit.
+ */
 async function hitIn(storage: ThrottlerStorage, asking: Asking): Promise<Hits> {
   if (storage instanceof ApiKeyThrottlerStorage) return storage.hitAll(asking.buckets, asking.cost);
   const hits: (Hit | null)[] = asking.buckets.map(() => null);
@@ -172,7 +184,10 @@ async function hitIn(storage: ThrottlerStorage, asking: Asking): Promise<Hits> {
   return hits;
 }
 
-/** It knows no cost: it counts one by one, as long as somebody waits for it. */
+/**
+ * A third-party storage knows no cost. Each unit of the cost is one call, until the storage refuses
+ * or the deadline has passed.
+ */
 async function hitOneByOne(storage: ThrottlerStorage, { key, policy }: Bucket, asking: Asking): Promise<Hit> {
   const { limit, windowMs } = policy;
   let record = await storage.increment(key, windowMs, limit, windowMs, 'default');
@@ -189,9 +204,9 @@ async function hitOneByOne(storage: ThrottlerStorage, { key, policy }: Bucket, a
   };
 }
 
-/** Counts the limits of keys and routes, in the storage of the application. */
+/** Counts the rate limits of keys and routes, in the storage of the application. */
 export class RateLimiter extends Limiter {
-  /** @param storage null: memory */
+  /** @param storage null if hits are counted in memory */
   constructor(storage: ThrottlerStorage | null, options: LimiterOptions, now?: () => number) {
     const own = storage instanceof MemoryThrottlerStorage ? storage : null;
     super(

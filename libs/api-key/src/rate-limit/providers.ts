@@ -52,7 +52,10 @@ export const RATE_LIMIT_PROVIDERS: readonly Provider[] = [
   },
 ];
 
-/** That of the options, else that of `ThrottlerModule` unless it is its own memory; null: memory. */
+/**
+ * The storage of the options or, if it is not set, the storage of `ThrottlerModule`.
+ * @returns null if hits are counted in memory, also if `ThrottlerModule` has its default storage
+ */
 function storageOf(
   own: ResolvedApiKeyOptions['rateLimit']['storage'],
   dataSource: DataSource,

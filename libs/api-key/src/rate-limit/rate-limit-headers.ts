@@ -3,8 +3,10 @@ import type { Hit, LimitPolicy } from './storages/sliding-window';
 import type { Hits } from './storages/storage';
 
 /**
- * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4): a policy's quota `q` and window `w`
- * in seconds; what remains of it, `r`, and the seconds `t` until some of it comes back.
+ * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
+ * `q` is the quota of a policy, and `w` is its window in seconds. `r` is what remains of the quota,
+ * and
+ * `t` is the number of seconds until some of the quota is available again.
  */
 export function rateLimitHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
   let [policies, states] = ['', ''];
@@ -17,17 +19,23 @@ export function rateLimitHeaders(limits: readonly Limit[], hits: Hits): Record<s
   return { 'RateLimit-Policy': policies, RateLimit: states };
 }
 
-/** A name as a string of a structured field (RFC 9651 section 3.3.3), which holds visible ASCII and spaces alone. */
+/**
+ * A name as a string of a structured field (RFC 9651 section 3.3.3). Such a string contains only
+ * visible ASCII characters and spaces, so other characters become `?`.
+ */
 export function itemOf(name: string): string {
   return JSON.stringify(name.replace(/[^\x20-\x7e]/g, '?'));
 }
 
-/** What `RateLimit-Policy` says of one limit. */
+/** The item of one limit in `RateLimit-Policy`. */
 export function policyItem(item: string, { limit, windowMs }: LimitPolicy): string {
   return `${item};q=${limit};w=${Math.ceil(windowMs / 1_000)}`;
 }
 
-/** The set of older clients, of the limit of which least is left; `X-RateLimit-Reset` in seconds from now. */
+/**
+ * `X-RateLimit-*` headers for older clients, for the limit with the least remaining.
+ * `X-RateLimit-Reset` is in seconds from now.
+ */
 export function legacyHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
   let tightest = -1;
   for (const [at, hit] of hits.entries())
@@ -40,7 +48,10 @@ export function legacyHeaders(limits: readonly Limit[], hits: Hits): Record<stri
   };
 }
 
-/** Seconds for `Retry-After` (RFC 9110 section 10.2.3): 1 or more, and never before the hit would fit. */
+/**
+ * Seconds for `Retry-After` (RFC 9110 section 10.2.3): 1 or more, and rounded up, so that a caller
+ * that waits this long does not come too early.
+ */
 export function retryAfterSeconds({ retryAfterMs, resetMs }: Hit): number {
   return Math.max(1, Math.ceil(Math.max(retryAfterMs, resetMs) / 1_000));
 }

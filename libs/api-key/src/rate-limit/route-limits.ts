@@ -7,12 +7,15 @@ import { type RouteContext, type RouteMethod, routeMethod } from '../transport/r
 
 const COST = 'nestjs-api-key rate limit cost';
 
-/** What a request costs of the limits of its key: a whole number from 1 to 1,000,000,000. */
+/**
+ * The cost of a request, counted on the limits of its key: a whole number from 1 to 1,000,000,000.
+ */
 export type RateLimitCost = Resolvable<number>;
 
 /**
- * Lets each request of a route or class cost more than one of the limits of its key; a function tells it for each request.
- * @throws TypeError where it is a number, and not a whole one in that range
+ * Sets the cost of each request of a route or class. The cost counts on the limits of the key.
+ * @param cost a whole number, or a function that returns the cost of a request. Default 1
+ * @throws TypeError if a number is not whole, or not in the range 1 to 1,000,000,000
  */
 export function Cost(cost: RateLimitCost): MethodDecorator & ClassDecorator {
   if (typeof cost === 'number' && !isWhole(cost, 1, MAX_LIMIT))
@@ -31,7 +34,7 @@ export function isCostLost(prototype: object, { name, declared }: RouteMethod): 
   return byName !== undefined && byName !== Reflect.getMetadata(COST, declared);
 }
 
-/** Noted on the class as well, where it stays if the function is replaced. */
+/** Stores the cost on the class too, where it stays if the function is replaced. */
 function costByName(cost: RateLimitCost): MethodDecorator & ClassDecorator {
   return (target: object, key?: string | symbol) => {
     if (key !== undefined) Reflect.defineMetadata(COST, cost, target, key);
@@ -42,27 +45,28 @@ function costByName(cost: RateLimitCost): MethodDecorator & ClassDecorator {
 export interface RouteLimit {
   readonly name: string;
   readonly limit: Resolvable<number>;
-  /** Milliseconds. */
+  /** Length of the window in milliseconds. */
   readonly ttl: Resolvable<number>;
 }
 
 /** What a route declares about its limits. */
 export interface RouteLimits {
-  /** By `@SkipThrottle()`: nothing is counted. */
+  /** Whether `@SkipThrottle()` is set: nothing is counted. */
   readonly isSkipped: boolean;
   readonly limits: readonly RouteLimit[];
   /** Names of limits that `@SkipThrottle({ name: true })` does not count. */
   readonly skipped: ReadonlySet<string>;
   readonly cost: RateLimitCost;
-  /** Whether nothing of this is declared. */
+  /** Whether the route declares none of the above. */
   readonly isPlain: boolean;
-  /** Tells routes apart. */
+  /** Unique for each route. */
   readonly id: string;
 }
 
 /**
- * What the decorators of `@nestjs/throttler` say of a route, those of the method before those of its class; and its cost.
- * @param className tells the class from others, also from one of the same name
+ * What the decorators of `@nestjs/throttler` declare on a route, and the cost of the route.
+ * Decorators of the method override those of the class.
+ * @param className a unique name, even if two classes have the same name
  */
 export function routeLimits(context: RouteContext, className: string): RouteLimits {
   const handler = context.getHandler();
@@ -92,7 +96,7 @@ export function routeLimits(context: RouteContext, className: string): RouteLimi
   };
 }
 
-/** The names that `@Throttle` or `@SkipThrottle` gives limits on a class or method. */
+/** The names of the limits that `@Throttle` or `@SkipThrottle` declares on a class or method. */
 function throttlerNames(target: object, mark: string): string[] {
   return Reflect.getMetadataKeys(target)
     .filter((key): key is string => typeof key === 'string' && key.startsWith(mark))

@@ -12,14 +12,14 @@ interface Spent {
 const PERIODS: readonly QuotaPeriod[] = ['day', 'month'];
 
 /**
- * Counts quotas in the memory of this process, while their database does not. What is used counts
- * in the day and in the month of UTC, so that a quota whose period changes finds it.
+ * Counts quotas in the memory of this process while the database cannot count them. Each use counts
+ * in the UTC day and in the UTC month, so that the use is known if the period of a quota changes.
  */
 export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
   private readonly spent: LRUCache<string, Readonly<Record<QuotaPeriod, Spent>>>;
 
   /**
-   * @param maxKeys beyond which the key whose last hit is longest ago is forgotten
+   * @param maxKeys how many keys are counted. Beyond that, the least recently used key is evicted
    * @param now milliseconds since 1970
    */
   constructor(
@@ -38,7 +38,7 @@ export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
     return buckets.map(({ key, policy }, at) => this.hitOf(key, policy, fits[at] === true, now));
   }
 
-  /** Counts as much as is missing, so that at least so much of a bucket was used in its period. */
+  /** Raises the use of a bucket in its period to at least `used`. */
   atLeast({ key, policy }: Bucket, used: number): void {
     const now = this.now();
     const missing = used - this.usedOf(key, policy, now);

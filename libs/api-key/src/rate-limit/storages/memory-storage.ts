@@ -6,16 +6,17 @@ const MAX_KEYS = 100_000;
 const LOOK_AT = 2;
 
 /**
- * Counts in the memory of this process, without I/O and without timers: several instances count
- * apart. Bounded: beyond `maxKeys` the key whose last hit is longest ago is forgotten; those whose
- * use counts no more make room before that.
+ * Counts in the memory of this process, without I/O and without timers. Each instance counts for
+ * itself. Beyond `maxKeys`, the least recently used key is evicted. Expired keys are evicted
+ * earlier.
  */
 export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly windows: RecallCache<SlidingWindow>;
 
   /**
-   * @param maxKeys 1 or more; each takes about half a kilobyte, 2 if it is used all hour, 7 if 256
-   *   times or more within its window. Default 100,000
+   * @param maxKeys 1 or more. A key takes about half a kilobyte, 2 if it is used throughout an
+   *   hour, 7
+   * if it is used 256 times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    * @param keepMs how long use is kept at least, for windows that become longer. Default: an hour
    */
@@ -60,10 +61,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     return refusals.some((refusal) => refusal !== null) ? refusals : null;
   }
 
-  /**
-   * Counts as much as is missing, so that at least so much of a bucket was used within the window
-   * that ends now.
-   */
+  /** Raises the use of a bucket within the window that ends now to at least `used`. */
   atLeast({ key, policy }: Bucket, used: number): void {
     const now = this.now();
     const window = this.windowOf(key);
@@ -71,12 +69,12 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     this.keep(key, window, now);
   }
 
-  /** What a key has used within the window that ends now. */
+  /** The use of a key within the window that ends now. */
   used(key: string, { windowMs }: LimitPolicy): number {
     return this.windows.recall(key)?.usedIn(this.now(), windowMs) ?? 0;
   }
 
-  /** How many keys are counted now. */
+  /** How many keys are stored. */
   get size(): number {
     return this.windows.size;
   }
@@ -85,7 +83,11 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     return this.windows.recall(key) ?? new SlidingWindow(this.keepMs);
   }
 
-  /** Once something is counted in it: a window without any is over, and makes room. */
+  /**
+   * Stores the window of a key. Call `keep` after the window has counted something, because an
+   * empty
+   * window is expired, and is evicted.
+   */
   private keep(key: string, window: SlidingWindow, now: number): void {
     if (this.windows.has(key)) return;
     this.dropOver(now);
@@ -93,8 +95,9 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   /**
-   * For each key that comes, up to two go whose use counts no more: so memory shrinks again without
-   * a timer. Those that are in use make way for the ones behind them.
+   * Checks the two least recently used keys each time a key is added, and evicts them if they are
+   * expired. So memory shrinks without a timer. A key that is not expired becomes the most recently
+   * used key, so that the next call checks other keys.
    */
   private dropOver(now: number): void {
     let looked = 0;

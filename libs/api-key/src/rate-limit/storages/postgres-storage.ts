@@ -6,15 +6,15 @@ import { asJson, asText } from '../../database/own-names';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
-/** The function that counts. */
+/** The SQL function that counts. */
 const TAKE = 'nestjs_api_key_take_together';
-/** How often what nobody uses any more is removed. */
+/** Milliseconds between two deletions of expired windows. */
 const CLEAN_EVERY_MS = 60_000;
 
 /**
- * Counts in PostgreSQL, in an unlogged table beside that of the keys, one statement a request:
- * exact over all instances, gone after a crash of the database. The migration of `apiKeyMigrations`
- * makes the table; windows that are over are removed once a minute.
+ * Counts in PostgreSQL with one statement for each request. Counts are exact over all instances.
+ * The migrations of `apiKeyMigrations` create the table in the schema of `api_keys`. The table is
+ * unlogged, so a crash of the database empties it. Expired windows are deleted once a minute.
  */
 export class PostgresThrottlerStorage extends SharedThrottlerStorage {
   private readonly database: Database;
@@ -60,8 +60,9 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
   }
 
   /**
-   * Removes windows that are over. One that is counted at this moment is left alone, so that
-   * neither waits for the other.
+   * Deletes expired windows. Skips a window that is locked by a hit, so that the deletion and the
+   * hit
+   * do not wait for each other.
    */
   async clean(): Promise<void> {
     await this.database.transaction((session) => {
@@ -73,7 +74,10 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     });
   }
 
-  /** Beside the hit, which does not wait; what fails is tried again the next time. */
+  /**
+   * Runs in the background, so that the hit does not wait. If the deletion fails, the next one
+   * retries.
+   */
   private cleanSometimes(): void {
     if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
     this.cleanedAt = this.now();

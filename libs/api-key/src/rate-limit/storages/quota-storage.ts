@@ -5,10 +5,14 @@ import { asJson, asText } from '../../database/own-names';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
-/** The function that counts. */
+/** The SQL function that counts. */
 const SPEND = 'nestjs_api_key_spend_together';
 
-/** Counts quotas by the id of the key, in PostgreSQL: exact over all instances, and kept when the database starts anew. */
+/**
+ * Counts quotas in PostgreSQL by the id of the key. Counts are exact over all instances, and
+ * survive
+ * a restart of the database.
+ */
 export class QuotaStorage extends SharedThrottlerStorage {
   private readonly spent: CountingStatement;
 

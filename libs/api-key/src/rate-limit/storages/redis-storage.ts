@@ -5,23 +5,23 @@ import type { Bucket } from './storage';
 
 const KEEP_US = KEEP_MS * 1_000;
 
-/** What we use of a client of ioredis. */
+/** The methods of an ioredis client that this storage calls. */
 export interface IoredisClient {
   evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
 }
 
-/** What we use of a client of node-redis, 4 and later. */
+/** The methods of a node-redis client, version 4 or later, that this storage calls. */
 export interface NodeRedisClient {
   evalSha(sha: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
 }
 
 /**
- * The log of `SlidingWindow`, in microseconds of the server's clock, which is the same for all
- * instances. What it is asked for: cost and count, then limit and window of each bucket. What it
- * stores: entries of three numbers, the first of which only an older version reads, which may count
- * beside this one; and how long they are kept. A clock that was set back does not make it forget.
+ * The log of `SlidingWindow`, in microseconds of the clock of Redis, which all instances share.
+ * Arguments: cost and count, then limit and window of each bucket. Stored value: entries of three
+ * numbers, and how long entries are kept. Only an older version reads the first number of an entry.
+ * Instances of that version may count at the same time. If the clock is set back, no entry is lost.
  */
 const SCRIPT = `
 local cost, count = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -91,16 +91,19 @@ return answer`;
 const SHA = createHash('sha1').update(SCRIPT).digest('hex');
 
 /**
- * Counts in Redis 6 or later (or Valkey), one script a request, through the client that the
- * application has: of ioredis or of node-redis. Without a queue for commands while it is away
- * (`enableOfflineQueue: false`, `disableOfflineQueue: true`) a client fails at once instead of
- * late.
+ * Counts in Redis 6 or later, or in Valkey, with one script for each request. Uses the client of
+ * the
+ * application, from ioredis or node-redis. Disable the queue for commands of a disconnected client
+ * (`enableOfflineQueue: false` in ioredis, `disableOfflineQueue: true` in node-redis), so that hits
+ * fail at once instead of after the deadline.
  */
 export class RedisThrottlerStorage extends SharedThrottlerStorage {
   /**
-   * @param prefix of the keys in Redis. Default `nestjs-api-key:rate:`. A Redis Cluster needs one
-   *   with a hash tag, such as `{nestjs-api-key}:rate:`, because limits that keys share are counted
-   *   together, and so must lie in one slot
+   * @param prefix prefix of the keys in Redis. Default `nestjs-api-key:rate:`. A Redis Cluster
+   *   needs a
+   * prefix with a hash tag, such as `{nestjs-api-key}:rate:`, because one script counts all limits
+   * that
+   * keys share, and so these limits must be in one slot
    */
   constructor(
     private readonly client: IoredisClient | NodeRedisClient,

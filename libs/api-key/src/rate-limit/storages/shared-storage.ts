@@ -3,27 +3,31 @@ import { inTime } from '../../database/deadline';
 import type { Hit, LimitPolicy } from './sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
 
-/** How long a database may take before what it was asked is given up, unless somebody waits longer. */
+/** Default deadline of one statement, in milliseconds. `waitAtLeast` can raise it. */
 const GIVE_UP_MS = 500;
 const MAX_REFUSALS = 100_000;
-/** How long a refusal is believed: then it is asked again, for someone may have given the key its limit back by hand. */
+/**
+ * Longest time that a refusal is cached, in milliseconds. Then the database is asked again, because
+ * somebody may have reset the count by hand.
+ */
 const BELIEVE_MS = 10_000;
-/** How many hits may wait in one line. */
+/** How many hits one queue can contain. */
 const MAX_WAITING = 10_000;
 
-/** What a database says of one bucket, after the hits that it granted. */
+/** The state of one bucket after the granted hits. */
 export interface BucketState {
   readonly remaining: number;
-  /** As of `Hit`, in milliseconds. */
+  /** As in `Hit`, in milliseconds. */
   readonly resetMs: number;
   /**
-   * As of `Hit`, in milliseconds, for the first hit that was not granted; 0 if all were, or if it
-   * fits in this bucket.
+   * As in `Hit`, in milliseconds, for the first hit that was not granted. 0 if all hits were
+   * granted,
+   * or if the first refused hit fits in this bucket.
    */
   readonly retryAfterMs: number;
 }
 
-/** What a database granted of several hits of one cost on several buckets. */
+/** The result of several hits of the same cost on several buckets. */
 export interface Taken {
   /** How many of the hits fit in every bucket. */
   readonly granted: number;
@@ -31,7 +35,7 @@ export interface Taken {
   readonly buckets: readonly BucketState[];
 }
 
-/** So many hits of one key wait already that no more can be taken: the fault of no database. */
+/** The queue of a key is full. The database has not failed. */
 export class TooManyWaiting extends Error {
   constructor() {
     super(`${MAX_WAITING} hits of one key wait to be counted`);
@@ -55,22 +59,21 @@ interface Refusal {
 }
 
 /**
- * Counts in a database that several instances share. Hits stand in line at their last bucket, which
- * keys of one lineage share: one question of a line is under way at a time. Hits on the same
- * buckets that come meanwhile, and cost the same, are asked for together in a later one. A refusal
- * is remembered until the database said that a hit would fit, 10 s at most, so that a caller who
- * goes on costs next to nothing.
+ * Counts in a database that several instances share. Hits wait in one queue for each last bucket,
+ * because keys of one lineage share that bucket. Each queue sends one statement at a time. Waiting
+ * hits on the same buckets and of the same cost are sent together. A refusal is cached until a hit
+ * would fit, but at most 10 s, so that further requests of that caller cost almost nothing.
  */
 export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   private readonly lines = new Map<string, Waiting[]>();
-  /** Made for the first one: it reserves its memory at once. */
+  /** Created at the first refusal, because the cache reserves its memory at once. */
   private refusals: LRUCache<string, Refusal> | undefined;
   private giveUpMs = GIVE_UP_MS;
 
   /**
-   * Counts hits of one cost, as many as fit in every bucket, in one atomic statement.
-   * @param buckets of different keys, sorted by key; none: nothing is counted
-   * @param timeoutMs milliseconds after which nobody waits for the answer any more
+   * Counts hits of one cost, as many of them as fit in every bucket, in one atomic statement.
+   * @param buckets of different keys, sorted by key. If there are none, nothing is counted
+   * @param timeoutMs milliseconds after which no caller waits for the result any more
    */
   protected abstract take(
     buckets: readonly Bucket[],
@@ -80,25 +83,25 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   ): Promise<Taken>;
 
   /**
-   * Has the database as long to answer as somebody waits for it, where that is more than half a second.
+   * Raises the deadline of a statement, if it is shorter than `ms`.
    * @param ms milliseconds
    */
   waitAtLeast(ms: number): void {
     this.giveUpMs = Math.max(this.giveUpMs, ms);
   }
 
-  /** Has the database prepare what it takes, so that the first hit does not wait for that. Counts nothing. */
+  /** Prepares the database, so that the first hit does not wait for it. Counts nothing. */
   async prepare(): Promise<void> {
     await inTime(GIVE_UP_MS, this.take([], 1, 0, GIVE_UP_MS), () => tooLate(GIVE_UP_MS));
   }
 
-  /** @throws TooManyWaiting */
+  /** @throws TooManyWaiting if the queue is full */
   override async hitAll(buckets: readonly Bucket[], cost: number): Promise<Hits> {
     if (buckets.length === 0) return [];
     return this.refusalOf(buckets, cost) ?? this.ask(buckets, cost);
   }
 
-  /** The refusal of a hit that the database has said would not fit yet. */
+  /** The cached refusal of a hit, if the hit cannot fit yet. */
   override refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
     const refusals = buckets.map((bucket) => this.refusalIn(bucket, cost));
     return refusals.some((refusal) => refusal !== null) ? refusals : null;
@@ -126,8 +129,8 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   /**
-   * Asks for all that wait, as long as any does. One that waited too long is not asked for: nobody
-   * waits for its answer.
+   * Sends waiting hits until the queue is empty. A hit that waited past its deadline is rejected
+   * instead, because no caller waits for the result.
    */
   private async serve(key: string): Promise<void> {
     for (let line = this.lines.get(key); line && line.length > 0; line = this.lines.get(key)) {
@@ -158,8 +161,10 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   /**
-   * The database read its clock somewhere between question and answer. A refusal is believed from the question on: too early, it
-   * only asks again. A caller is told to wait from the answer on, and so never comes back too early.
+   * The database read its clock between `asked` and `answered`. The refusal expires relative to
+   * `asked`:
+   * if that is too early, the database is only asked again. The wait of the caller is relative to
+   * `answered`, so that the caller never returns too early.
    */
   private remember(
     buckets: readonly Bucket[],
@@ -184,8 +189,9 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
 }
 
 /**
- * The hits of the i-th of those who asked together: what was left for one that passed counts back
- * from the end.
+ * The results of the hit at index `i` of a statement. `states` are those after the last granted
+ * hit,
+ * so the cost of later granted hits is added to what remained after this hit.
  */
 function hitsOf(states: readonly BucketState[], granted: number, cost: number, i: number): readonly Hit[] {
   return states.map(({ remaining, resetMs, retryAfterMs }) =>
@@ -196,7 +202,8 @@ function hitsOf(states: readonly BucketState[], granted: number, cost: number, i
 }
 
 /**
- * Those of a line that go in one question: they are on the buckets of the first, and cost the same.
+ * Splits a queue: `together` is sent in one statement. These hits have the buckets and the cost of
+ * the first hit.
  */
 function split(line: readonly Waiting[]): { readonly together: Waiting[]; readonly rest: Waiting[] } {
   const first = line[0] as Waiting;
@@ -206,7 +213,7 @@ function split(line: readonly Waiting[]): { readonly together: Waiting[]; readon
   return { together, rest };
 }
 
-/** All instances lock buckets in one order, so that no two questions wait for each other. */
+/** All instances lock buckets in the same order, so that no two statements deadlock. */
 function sortedByKey(buckets: readonly Bucket[]) {
   if (buckets.length === 1) return { sorted: buckets, restore: <T>(items: readonly T[]) => items };
   const order = buckets.map((_, at) => at).sort((a, b) => compare(buckets[a], buckets[b]));

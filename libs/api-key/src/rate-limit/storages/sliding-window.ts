@@ -1,55 +1,65 @@
 import type { QuotaPeriod } from '../../model/limits';
 
 /**
- * Up to so many hits of a window are logged each with its time; of a larger limit, neighbours share
- * one entry.
+ * If a limit is at most this number, each hit has its own entry. If a limit is larger, hits that
+ * are
+ * close in time share an entry.
  */
 const MAX_ENTRIES = 256;
-/** So many entries a window may hold that its changes left behind. */
+/** The maximum number of entries of a window. It is reached only after limit or window changed. */
 const MOST_ENTRIES = 2 * MAX_ENTRIES;
-/** What is older than the window is logged in at most so many entries, and one. */
+/** The tail contains at most this number of entries, plus one. */
 const TAIL_ENTRIES = 64;
-/** How long use is logged at least, so that a longer window finds it: an hour, in milliseconds. */
+/** How long use is kept at least, for windows that become longer: an hour, in milliseconds. */
 export const KEEP_MS = 3_600_000;
 
-/** How much is allowed in how long. */
+/** How much may be used in how much time. */
 export interface LimitPolicy {
-  /** Cost that may be used within any window, 1 or more. */
+  /** The sum of costs that may be used within any window, 1 or more. */
   readonly limit: number;
   /** Length of the window in milliseconds. */
   readonly windowMs: number;
-  /** Of a quota alone: it counts within this calendar period of UTC, which is `windowMs` long, and not within a sliding window. */
+  /**
+   * Only for a quota: the quota counts in this calendar period of UTC, not in a sliding window.
+   * `windowMs` is the length of the period.
+   */
   readonly period?: QuotaPeriod;
 }
 
-/** What became of one hit. */
+/** The result of one hit. */
 export interface Hit {
-  /** Whether it fits in this limit. A hit on several limits is counted if it fits in each. */
+  /**
+   * Whether the hit fits in this limit. A hit on several limits is counted if it fits in each of
+   * them.
+   */
   readonly passed: boolean;
   /** What is left of the limit. */
   readonly remaining: number;
-  /** Milliseconds until something of the limit comes back; 0 if nothing of it is used. */
+  /** Milliseconds until part of the limit is available again; 0 if the limit is unused. */
   readonly resetMs: number;
-  /** Milliseconds until a refused hit of this cost would fit; 0 if it passed. */
+  /** Milliseconds until a refused hit of this cost would fit; 0 if the hit passed. */
   readonly retryAfterMs: number;
 }
 
-/** An entry of the log is two numbers in a row: when its last hit came, and what its hits cost together. */
+/**
+ * An entry is two consecutive numbers: the time of its last hit, and the sum of costs of its hits.
+ */
 const ENTRY = 2;
-/** Entries that are over go together, so many at a time. */
+/** Expired entries are removed in batches of this size. */
 const FORGOTTEN = 32;
 
 /**
- * What one bucket has used within a sliding window, as a log. Never more than the limit passes in
- * any window, wherever it begins. Hits of a limit up to 256 are logged one by one, so that each
- * comes back exactly a window later; of a larger limit, those within a 256th of the window come
- * back together, with the last of them: late by less than 0.4 % of the window. Refused hits are not
- * counted.
+ * The log of what one bucket has used within a sliding window. No window ever contains more use
+ * than
+ * the limit allows. If a limit is at most 256, each hit expires exactly one window later.
+ * If a limit is larger, hits within a 256th of the window expire together with the last of them.
+ * The delay is less than 0.4 % of the window. Refused hits are not counted.
  *
- * Limit and window may change from hit to hit. What is older than the window stays in a tail, so
- * that a longer window finds it: for as long as the longest window so far, an hour at least. Of the
- * tail, hits within a 64th of that time count until the last of them is over. `SCRIPT` of Redis and
- * the function of PostgreSQL follow the same rule.
+ * Limit and window may change from hit to hit. Entries older than the window move to a tail, so
+ * that
+ * a longer window finds them. The tail is kept for the longest window so far, at least for an hour.
+ * In the tail, hits within a 64th of that time expire together with the last of them.
+ * `SCRIPT` of Redis and the SQL function of PostgreSQL follow the same rule.
  */
 export class SlidingWindow {
   private readonly entries: number[] = [];
@@ -57,7 +67,7 @@ export class SlidingWindow {
   private used = 0;
   private tail: number[] = [];
 
-  /** @param keepMs how long use is logged at least */
+  /** @param keepMs how long use is kept at least, in milliseconds */
   constructor(private keepMs: number = KEEP_MS) {}
 
   /** @param now milliseconds on a clock that never goes back */
@@ -65,7 +75,7 @@ export class SlidingWindow {
     return this.refusal(now, cost, policy) ?? this.take(now, cost, policy);
   }
 
-  /** What `hit` would return if it does not fit, or null. Counts nothing. */
+  /** Returns the refusal of a hit that does not fit, or null if the hit fits. Counts nothing. */
   refusal(now: number, cost: number, { limit, windowMs }: LimitPolicy): Hit | null {
     this.moveTo(now, windowMs);
     if (this.used + cost <= limit) return null;
@@ -74,15 +84,15 @@ export class SlidingWindow {
     return { passed: false, remaining, resetMs: this.resetMs(now, windowMs), retryAfterMs };
   }
 
-  /** Counts a hit that `refusal` does not refuse at the same moment. */
+  /** Counts a hit. Call `refusal` with the same `now` first. */
   take(now: number, cost: number, policy: LimitPolicy): Hit {
     this.log(now, cost, policy);
     return this.state(now, policy);
   }
 
   /**
-   * What is left, `passed` as of a hit that would fit. To be asked at the moment of `refusal` or
-   * `take`.
+   * The state of the limit, with `passed: true`. Call `refusal` or `take` with the same `now`
+   * first.
    */
   state(now: number, { limit, windowMs }: LimitPolicy): Hit {
     return {
@@ -93,22 +103,19 @@ export class SlidingWindow {
     };
   }
 
-  /** What was used within the window that ends now. */
+  /** The use within the window that ends now. */
   usedIn(now: number, windowMs: number): number {
     this.moveTo(now, windowMs);
     return this.used;
   }
 
-  /**
-   * Counts as much as is missing, so that at least so much was used within the window that ends
-   * now.
-   */
+  /** Raises the use within the window that ends now to at least `used`. */
   atLeast(now: number, used: number, policy: LimitPolicy): void {
     const missing = used - this.usedIn(now, policy.windowMs);
     if (missing > 0) this.log(now, missing, policy);
   }
 
-  /** Whether nothing that was used counts any more, in whichever window. */
+  /** Whether all entries are expired, for every window. */
   isOver(now: number): boolean {
     const { entries, tail } = this;
     const newest = this.first < entries.length ? entries.at(-ENTRY) : tail.at(-ENTRY);
@@ -119,7 +126,7 @@ export class SlidingWindow {
     return this.first < this.entries.length ? untilOver(this.at(this.first), now, windowMs) : 0;
   }
 
-  /** Milliseconds until no more than `most` is used; a window if that never comes. */
+  /** Milliseconds until at most `most` is used, or `windowMs` if no entry frees enough. */
   private freeAfter(most: number, now: number, windowMs: number): number {
     let used = this.used;
     for (let i = this.first; i < this.entries.length; i += ENTRY) {
@@ -141,8 +148,8 @@ export class SlidingWindow {
   }
 
   /**
-   * Has the window end now: what is over goes to the tail, and what a longer window finds there
-   * comes back.
+   * Moves the end of the window to `now`. Expired entries move to the tail. If the window is longer
+   * than before, entries of the tail move back.
    */
   private moveTo(now: number, windowMs: number): void {
     const begin = now - windowMs;
@@ -203,7 +210,7 @@ export class SlidingWindow {
   }
 }
 
-/** Time is cut in cells that begin at 0: two entries of one cell may become one. */
+/** Time is divided into cells that begin at 0. Two entries of the same cell may be merged. */
 function isSameCell(a: number, b: number, cellMs: number): boolean {
   return Math.floor(a / cellMs) === Math.floor(b / cellMs);
 }
@@ -214,7 +221,10 @@ function mergeIntoLast(entries: number[], until: number, cost: number): void {
   entries[at + 1] = (entries[at + 1] as number) + cost;
 }
 
-/** Subtracts first: of the sum of a large and a small number, a fraction can be rounded to beyond the window. */
+/**
+ * Subtracts `until` from `now` first. Rounding the sum of a large and a small number could give a
+ * result larger than the window.
+ */
 function untilOver(until: number, now: number, windowMs: number): number {
   return windowMs - (now - until);
 }

@@ -2,51 +2,53 @@ import type { ThrottlerStorage } from '@nestjs/throttler';
 import { MAX_LIMIT } from '../../model/limits';
 import type { Hit, LimitPolicy } from './sliding-window';
 
-/** What `ThrottlerStorage.increment` answers; `@nestjs/throttler` does not export the name. */
+/** The result of `ThrottlerStorage.increment`. `@nestjs/throttler` does not export the type. */
 export type ThrottlerRecord = Awaited<ReturnType<ThrottlerStorage['increment']>>;
 
-/** What is counted together, under a policy that may change from hit to hit. */
+/** A key with its own count. The policy may change from hit to hit. */
 export interface Bucket {
   readonly key: string;
   readonly policy: LimitPolicy;
 }
 
 /**
- * What became of a hit on several buckets, in their order; null: not known, because the hit was not
- * counted there.
+ * The results of a hit on several buckets, in the order of the buckets. Null if the result is
+ * unknown
+ * because the bucket did not count the hit.
  */
 export type Hits = readonly (Hit | null)[];
 
 /**
- * Counts hits in sliding windows. It is a `ThrottlerStorage`, so that it serves `ThrottlerModule` and its guard as well.
- * What one has counted no other one sees, unless both count in the same database.
+ * Counts hits in sliding windows. Implements `ThrottlerStorage`, so that `ThrottlerModule` and its
+ * guard can use it too. Two storages share counts only if they use the same database.
  */
 export abstract class ApiKeyThrottlerStorage implements ThrottlerStorage {
   /**
-   * Counts a hit in all of several buckets if it fits in each of them, else in none.
+   * Counts a hit in all buckets if the hit fits in each of them. Otherwise counts it in none.
    * @param buckets of different keys
-   * @param cost 1 or more, whole
+   * @param cost a whole number, 1 or more
    */
   abstract hitAll(buckets: readonly Bucket[], cost: number): Hits | Promise<Hits>;
 
   /**
-   * What `hitAll` would return, if it is known without I/O that the hit does not fit; else null.
-   * Counts nothing.
+   * Looks for a refusal that is known without I/O. Counts nothing.
+   * @returns the result that `hitAll` would return, or null if no refusal is known
    */
   refusalOf(_buckets: readonly Bucket[], _cost: number): Hits | null {
     return null;
   }
 
   /**
-   * Counts a hit in one bucket if it fits.
-   * @param cost 1 or more, whole
+   * Counts a hit in one bucket if the hit fits.
+   * @param cost a whole number, 1 or more
    */
   hit(key: string, policy: LimitPolicy, cost: number): Hit | Promise<Hit> {
     return onlyHit(this.hitAll([{ key, policy }], cost));
   }
 
   /**
-   * For the guard of `@nestjs/throttler`. A limit beyond 1,000,000,000 counts as that. `blockDuration` does not apply: a refused hit passes as soon as the window allows.
+   * For the guard of `@nestjs/throttler`. A limit above 1,000,000,000 is capped at 1,000,000,000.
+   * `blockDuration` does not apply: after a refusal, a hit passes as soon as the window allows it.
    * @param ttl milliseconds
    */
   async increment(
