@@ -7,12 +7,12 @@ import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
 import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
 import { askWhoAnswers, filteredColumn, filteredOf, refuseFiltered } from '../database/row-security';
-import type { Session } from '../database/session';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
 import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/utf8';
 import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
+import { refuseVagueOwners, refuseZonelessTimes } from './column-types';
 
 /** A row of the table, judged by the database's clock. */
 export interface StoredKey {
@@ -34,9 +34,6 @@ const TIMESTAMPTZ = '1184';
 const UNIQUE = 'unique any more: CREATE UNIQUE INDEX on it';
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
-/** Column types in which equal owners have only one spelling. */
-const OWNER_TYPES = ['bigint', 'integer', 'smallint', 'uuid', 'text', 'character varying', 'character'];
-const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
 
 /**
  * Looks up keys by digest with one prepared, indexed SELECT on the primary, outside any
@@ -111,8 +108,7 @@ export class KeyStore {
         await refuseFiltered(session, session.tables.all);
         await session.run(`SELECT ${API_KEY_COLUMNS} FROM ${keys} LIMIT 0`);
         await session.run(`SELECT FROM ${silentChanges} LIMIT 0`);
-        const zoneless = await zonelessTimes(session);
-        if (zoneless.length > 0) refuseZoneless(keys, zoneless);
+        await refuseZonelessTimes(session);
         await refuseVagueOwners(session);
       })
       .catch(refuseUnusable);
@@ -214,43 +210,4 @@ function storedKey(row: Row): StoredKey {
     revoked: flag(row, 'is_revoked'),
     lifeMs: numberOrNull(row, 'life_ms'),
   };
-}
-
-/** The time columns without a time zone. */
-async function zonelessTimes(session: Session): Promise<readonly string[]> {
-  const rows = await session.rows(
-    `SELECT attname FROM pg_attribute
-     WHERE attrelid = $1::regclass AND attname = ANY ($2) AND atttypid <> 'timestamptz'::regtype ORDER BY attnum`,
-    [session.tables.keys, TIMES],
-  );
-  return rows.map((row) => text(row, 'attname'));
-}
-
-/**
- * The library compares owners as text, but PostgreSQL compares them by column type. Both must find
- * the same owners equal.
- */
-async function refuseVagueOwners(session: Session): Promise<void> {
-  const row = await session.row(
-    `SELECT format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type, coalesce(c.collisdeterministic, true)::text AS is_exact
-     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation c ON c.oid = a.attcollation
-     WHERE a.attrelid = $1::regclass AND a.attname = 'user_id'`,
-    [session.tables.keys],
-  );
-  const type = text(row, 'type');
-  if (OWNER_TYPES.includes(type) && flag(row, 'is_exact')) return;
-  throw new Error(
-    `ApiKeyModule: table api_keys cannot be used: column user_id is ${flag(row, 'is_exact') ? `of type ${type}` : `${type} of a collation that is not deterministic`}, ` +
-      'in which two spellings can be one owner. ALTER it to bigint, integer, uuid, text or varchar.',
-  );
-}
-
-/** The message has the SQL to run, because TypeORM does not run a recorded migration again. */
-function refuseZoneless(table: string, columns: readonly string[]): never {
-  const changes = columns.map((column) => `ALTER COLUMN ${column} TYPE timestamptz`).join(', ');
-  throw new Error(
-    `ApiKeyModule: table api_keys cannot be used: ${columns.join(', ')} must be timestamptz, or a key would expire hours off ` +
-      'in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: ' +
-      `SET TimeZone = 'UTC'; ALTER TABLE ${table} ${changes}`,
-  );
 }
