@@ -30,7 +30,10 @@ async function fetched(version) {
   }
 }
 
-/** Passes signals on, so that the measurement removes its database; ends as the measurement does. */
+/**
+ * Passes signals on, so that the measurement removes its database. Exits with the code of the
+ * measurement.
+ */
 function runOn(node, args) {
   const child = spawn(node, [fileURLToPath(import.meta.url), ...args], { stdio: 'inherit' });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));

@@ -14,7 +14,7 @@ const files = readdirSync(FOLDER, { recursive: true })
   .filter((file) => /(?<!\.spec|\.d)\.ts$/.test(file))
   .map((file) => join(FOLDER, file));
 
-/** The functions of a file that have a block: declarations, methods, constructors, accessors, arrows. */
+/** The functions of a file with a block: declarations, methods, constructors, accessors, arrows. */
 function functionsOf(file) {
   const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
   const lineOf = (position) => source.getLineAndCharacterOfPosition(position).line + 1;

@@ -53,7 +53,10 @@ function filesOf(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** What a snippet finds: the application of the snippet before it on its page, else one that all pages share. */
+/**
+ * The application of a snippet: that of the snippet before it on the page, else the one that all
+ * pages share.
+ */
 interface Given {
   readonly app: INestApplication;
   readonly url: string;
@@ -64,7 +67,7 @@ interface Shared extends Given {
   readonly database: string;
 }
 
-/** Runs the module of a snippet and returns what it exports. It reads its environment at its start. */
+/** Runs the module of a snippet and returns its exports. A module reads its environment at once. */
 async function run(snippet: Snippet, given: object, database: string): Promise<Record<string, unknown>> {
   const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
   const exported: Record<string, unknown> = {};
@@ -81,7 +84,10 @@ async function boot(module: Type): Promise<Given> {
   return { app, url: `http://127.0.0.1:${app.getHttpServer().address().port}` };
 }
 
-/** Runs the snippets of a page in order. A module `AppModule` that one exports is started for those after it. */
+/**
+ * Runs the snippets of a page in order. If a snippet exports `AppModule`, the snippets after it use
+ * that application.
+ */
 async function runPage(snippets: readonly Snippet[], shared: Shared): Promise<void> {
   const userId = await createUser(shared.database);
   const booted: Given[] = [];

@@ -36,7 +36,7 @@ export interface Hostility {
   readonly parsers?: Readonly<Partial<Record<keyof typeof OIDS, (text: string) => unknown>>>;
   /** What another borrower of each connection leaves behind. */
   readonly leftBehind?: string;
-  /** What all errors of the server say: few builds of PostgreSQL have translations for `lc_messages`. */
+  /** The message of all errors of the server. Few builds of PostgreSQL translate by `lc_messages`. */
   readonly language?: string;
   /** Options of the data source. */
   readonly dataSource?: object;

@@ -110,7 +110,7 @@ export class CountingStatement {
   }
 }
 
-/** Another borrower's transaction, begun by a statement that it did not wait for, may take it back. */
+/** The count ran in a transaction of another borrower, who may roll it back. */
 class OfAnother extends Error {}
 
 /** It counted nothing in READ COMMITTED. */

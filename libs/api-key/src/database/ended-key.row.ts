@@ -16,7 +16,7 @@ const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
   updatedAt: TIME,
   allowedIps: { asText: asJson },
 };
-/** Nobody can say which key ended, whose it was, and when, without these. */
+/** The fields that must be readable: which key ended, its owner, and when. */
 const NEEDED: readonly Field[] = ['id', 'userId', 'revokedAt'];
 
 const COLUMNS = FIELDS.map(([field, column]) => ({ field, ...column, ...OF_ANY_TYPE[field] }));
@@ -36,8 +36,8 @@ export function selectEnded(from: string): string {
 }
 
 /**
- * The entity of a row of `selectEnded`. What an ended key could do no longer matters, and so a value
- * that cannot be read is empty.
+ * Returns the entity of a row of `selectEnded`. A value that cannot be read becomes empty, because the
+ * key has ended.
  * @throws UnreadableValue if its id, its owner or the time of its revocation cannot be read
  */
 export function endedKeyFromRow(row: Row): ApiKey {

@@ -190,13 +190,13 @@ export class SharedConnections<Found> {
   }
 }
 
-/** An answer as of the beginning of a transaction of someone else. */
+/** The look-up ran in a transaction of another borrower, which may be older than a revocation. */
 class OfAnother extends Error {
   readonly code = 'ETRANSACTION';
 }
 
 /**
- * Another borrower may have given the connection back while it was still to begin a transaction.
+ * Returns an error if another borrower gave the connection back while its BEGIN was still under way.
  */
 function ofAnother(client: PoolClient): Error | null {
   return isInTransaction(client) ? new OfAnother('answered in the transaction of another borrower') : null;

@@ -4,8 +4,8 @@ import type { ApiKey } from '../model/api-key.entity';
 import type { KeyChange } from './key-change';
 
 /**
- * Keys that end, or have ended. A column that somebody dropped or renamed, and a value that cannot
- * be read, must not keep a key from its end: both are empty.
+ * Reads keys that end or have ended. A column that was dropped or renamed, or a value that cannot be
+ * read, is empty, so that it cannot prevent a revocation.
  */
 export async function endedKeys(
   { session, table }: Pick<KeyChange, 'session' | 'table'>,
@@ -15,10 +15,10 @@ export async function endedKeys(
   return rows.map(endedKeyFromRow);
 }
 
-/** What else a row says once its key has ended, for others who read the table. */
+/** Other columns that a revocation sets, for applications that read the table. */
 const ENDED = { expires_at: 'least(expires_at, now())', updated_at: 'now()' } as const;
 
-/** The SET of a statement that ends keys. A column that is gone, or holds no time, is left out. */
+/** Returns the SET of a statement that ends keys, without columns that are missing or hold no time. */
 export async function endingOf({ session, table }: Pick<KeyChange, 'session' | 'table'>): Promise<string> {
   const rows = await session.rows(
     `SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attname = ANY ($2) AND NOT attisdropped

@@ -58,7 +58,8 @@ export async function lockForChange(change: KeyChange, id: string): Promise<Lock
 }
 
 /**
- * As `lockForChange`, for a change that ends the key: what else its row says does not matter then.
+ * Does the same as `lockForChange` for a change that ends the key, and also works if other columns
+ * of the key cannot be read.
  * @returns the key
  */
 export async function lockToEnd(change: KeyChange, id: string): Promise<ApiKey | null> {
@@ -98,8 +99,8 @@ export async function lockActor(change: KeyChange, owner: string): Promise<ApiKe
 }
 
 /**
- * The rows are read by a second statement, because the one that locks may have read the clock before
- * it waited.
+ * Reads the rows in a second statement. The statement that locks may have read the clock before it
+ * waited for the lock.
  */
 async function lockRows(change: KeyChange, ids: readonly string[]): Promise<ReadonlyMap<string, LockedKey>> {
   await lockIds(change, ids);

@@ -82,7 +82,10 @@ const open = (options: Partial<FeedOptions> = {}) =>
 
 const count = (purpose: RegExp) => server.asked.filter((each) => purpose.test(each)).length;
 
-/** Runs a session until so many heartbeats were sent and the last one was answered; what it failed with, if it did. */
+/**
+ * Runs a session until a number of heartbeats was sent and the last one was answered. Returns the
+ * error of the session, if it failed.
+ */
 async function beat(heartbeats: number, options: Partial<FeedOptions> = {}): Promise<unknown> {
   const session = await open(options);
   let failure: unknown = null;

@@ -176,7 +176,8 @@ export function firstOf(found: FoundKeys, digest: string, others: readonly strin
 }
 
 /**
- * A table that lost its unique index may have two rows of a key: which of them counts, nobody knows.
+ * A table without its unique index may have two rows of one key. Then the key has an error, because
+ * the rows can contradict each other.
  * @throws UnreadableValue if a digest cannot be read
  */
 function keysOf(rows: readonly Row[]): Map<string, StoredKey | Error> {

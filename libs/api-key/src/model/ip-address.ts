@@ -9,7 +9,10 @@ interface Block {
 /** An address and a zone, which is the name of an interface: together shorter than any key. */
 const SPELLED = /^([\da-f:.]{2,45})(?:%[\w.-]{1,15})?$/i;
 
-/** Whether text is an IP address: where a proxy is trusted too far, callers choose what is told as theirs. */
+/**
+ * Whether a text is an IP address. If the application trusts a proxy that it should not, callers can
+ * send any text as their address.
+ */
 export function isAddress(text: unknown): text is string {
   return typeof text === 'string' && isIP(SPELLED.exec(text)?.[1] ?? '') !== 0;
 }

@@ -1,6 +1,6 @@
 import { type ApiKeyOptions, resolveOptions } from './api-key.options';
 
-/** Options as a JavaScript caller or a configuration file may give them, unchecked by the compiler. */
+/** Options from JavaScript or a configuration file, which the compiler does not check. */
 const unchecked = (options: object) => options as ApiKeyOptions;
 
 function messageFor(options: object): string {

@@ -30,9 +30,8 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
 }
 
 /**
- * What a refused request is answered, in the form that its caller prefers; the headers that belong
- * to the answer are set, `Vary` as well (RFC 9110 section 12.5.5). None is if the answer has begun, as
- * when the application has run out of patience.
+ * Returns the answer to a refused request, in the form that the caller prefers. Sets the headers of
+ * the answer and `Vary` (RFC 9110 section 12.5.5), unless the application has begun to answer.
  * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {

@@ -10,9 +10,9 @@ export interface CountedLimits {
 
 /** Who a request comes from, as `ApiKeyGuard` found it. One belongs to one request. */
 export class Authentication {
-  /** What has counted the request: each limit counts it once, however many guards and routes it passes. */
+  /** The limits that have counted the request. Each counts it once, also if it passes several routes. */
   counted: CountedLimits | null = null;
-  /** The request that it hangs on: one that inherits or copies from another is not authenticated by that. */
+  /** The authenticated request. A request that inherits from it, or copies it, is not authenticated. */
   request: object | null = null;
 
   constructor(
