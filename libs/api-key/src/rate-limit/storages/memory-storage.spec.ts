@@ -9,21 +9,18 @@ it('keys are counted apart', () => {
   expect(storage.hit('b', POLICY, 1).passed).toBe(true);
 });
 
-it('of a million keys no more are kept than it may', () => {
+it('of a hundred thousand keys no more are kept than it may', () => {
   const storage = new MemoryThrottlerStorage(1_000, () => 0);
-  for (let i = 0; i < 1_000_000; i++) storage.hit(String(i), POLICY, 1);
+  for (let i = 0; i < 100_000; i++) storage.hit(String(i), POLICY, 1);
   expect(storage.size).toBe(1_000);
 });
 
 it('a key whose log is full takes 7 kilobytes of memory at most, however long it goes on', () => {
   let now = 0.5;
-  const [keys, policy] = [
-    Array.from({ length: 2_000 }, (_, i) => String(i)),
-    { limit: 256, windowMs: 1_000 },
-  ];
+  const [keys, policy] = [Array.from({ length: 500 }, (_, i) => String(i)), { limit: 256, windowMs: 1_000 }];
   const before = heapInUse();
   const storage = new MemoryThrottlerStorage(keys.length, () => now);
-  for (let i = 0; i < 1_000; i++, now += 4.1) for (const key of keys) storage.hit(key, policy, 1);
+  for (let i = 0; i < 600; i++, now += 4.1) for (const key of keys) storage.hit(key, policy, 1);
   expect((heapInUse() - before) / storage.size).toBeLessThan(7_500);
 });
 

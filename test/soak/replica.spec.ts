@@ -1,13 +1,13 @@
 import { Logger } from '@nestjs/common';
 import { ApiKeyHealthIndicator, type ApiKeyOptions } from 'nestjs-api-key';
-import { openDatabase } from '../src/database/open-database';
-import { bootApp, type TestApp } from './support/app';
-import { createUser, sql } from './support/database';
-import { layered } from './support/layered';
-import { type MovingAddress, movingAddress } from './support/moving-address';
-import { startSample } from './support/sample';
-import { type Replication, startReplication } from './support/standby';
-import { until } from './support/until';
+import { openDatabase } from '../../src/database/open-database';
+import { bootApp, type TestApp } from '../support/app';
+import { createUser, sql } from '../support/database';
+import { layered } from '../support/layered';
+import { type MovingAddress, movingAddress } from '../support/moving-address';
+import { startSample } from '../support/sample';
+import { type Replication, startReplication } from '../support/standby';
+import { until } from '../support/until';
 
 const LEASE: ApiKeyOptions = { cache: { leaseMs: 500, heartbeatMs: 50 } };
 
