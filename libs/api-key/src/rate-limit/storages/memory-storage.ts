@@ -1,4 +1,4 @@
-import { RecallCache } from '../../model/recall-cache';
+import { LRUCache } from 'lru-cache';
 import { type Hit, KEEP_MS, type LimitPolicy, SlidingWindow } from './sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
 
@@ -11,12 +11,11 @@ const LOOK_AT = 2;
  * earlier.
  */
 export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
-  private readonly windows: RecallCache<SlidingWindow>;
+  private readonly windows: LRUCache<string, SlidingWindow>;
 
   /**
    * @param maxKeys 1 or more. A key takes about half a kilobyte, 2 if it is used throughout an
-   *   hour, 7
-   * if it is used 256 times or more within its window. Default 100,000
+   *   hour, 7 if it is used 256 times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    * @param keepMs how long use is kept at least, for windows that become longer. Default: an hour
    */
@@ -26,12 +25,12 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     private readonly keepMs: number = KEEP_MS,
   ) {
     super();
-    this.windows = new RecallCache(maxKeys);
+    this.windows = new LRUCache({ max: maxKeys });
   }
 
   override hit(key: string, policy: LimitPolicy, cost: number): Hit {
     const now = this.now();
-    const known = this.windows.recall(key);
+    const known = this.windows.get(key);
     if (known) return known.hit(now, cost, policy);
     const window = new SlidingWindow(this.keepMs);
     const hit = window.hit(now, cost, policy);
@@ -56,7 +55,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   override refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
     const now = this.now();
     const refusals = buckets.map(
-      ({ key, policy }) => this.windows.recall(key)?.refusal(now, cost, policy) ?? null,
+      ({ key, policy }) => this.windows.get(key)?.refusal(now, cost, policy) ?? null,
     );
     return refusals.some((refusal) => refusal !== null) ? refusals : null;
   }
@@ -71,7 +70,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
 
   /** The use of a key within the window that ends now. */
   used(key: string, { windowMs }: LimitPolicy): number {
-    return this.windows.recall(key)?.usedIn(this.now(), windowMs) ?? 0;
+    return this.windows.get(key)?.usedIn(this.now(), windowMs) ?? 0;
   }
 
   /** How many keys are stored. */
@@ -80,13 +79,12 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   private windowOf(key: string): SlidingWindow {
-    return this.windows.recall(key) ?? new SlidingWindow(this.keepMs);
+    return this.windows.get(key) ?? new SlidingWindow(this.keepMs);
   }
 
   /**
    * Stores the window of a key. Call `keep` after the window has counted something, because an
-   * empty
-   * window is expired, and is evicted.
+   * empty window is expired, and is evicted.
    */
   private keep(key: string, window: SlidingWindow, now: number): void {
     if (this.windows.has(key)) return;
@@ -101,10 +99,10 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
    */
   private dropOver(now: number): void {
     let looked = 0;
-    for (const key of this.windows.oldest()) {
+    for (const key of this.windows.rkeys()) {
       if (++looked > LOOK_AT) return;
-      if (this.windows.recall(key)?.isOver(now)) this.windows.delete(key);
-      else this.windows.touch(key);
+      if (this.windows.peek(key)?.isOver(now)) this.windows.delete(key);
+      else this.windows.get(key);
     }
   }
 }
