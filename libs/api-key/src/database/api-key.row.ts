@@ -32,7 +32,6 @@ const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
   lastUsedAt: { name: 'last_used_at', asText: moment, read: dateOrNull },
   expiresAt: { name: 'expires_at', asText: asEnd, read: dateOrNull },
   revokedAt: { name: 'revoked_at', asText: moment, read: dateOrNull },
-  disabledAt: { name: 'disabled_at', asText: moment, read: dateOrNull },
   rateLimit: { name: 'rate_limit', asText, read: numberOrNull },
   rateLimitWindowSeconds: { name: 'rate_limit_window_seconds', asText, read: numberOrNull },
   quota: { name: 'quota', asText, read: numberOrNull },

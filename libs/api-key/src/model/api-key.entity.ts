@@ -178,10 +178,6 @@ export class ApiKey {
   @Column({ name: 'bucket_id', type: 'bigint', nullable: true, transformer: asTextOrNull })
   bucketId!: string | null;
 
-  /** Column `disabled_at`: since when the key is disabled; null: the key is not disabled. */
-  @Column({ name: 'disabled_at', type: 'timestamptz', nullable: true, transformer: asDate })
-  disabledAt!: Date | null;
-
   /** Column `created_at`. */
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()', transformer: asDate })
   createdAt!: Date;

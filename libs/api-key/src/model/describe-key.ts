@@ -16,7 +16,6 @@ export interface ApiKeyDescription
     | 'lastUsedAt'
     | 'expiresAt'
     | 'revokedAt'
-    | 'disabledAt'
     | 'allowedIps'
     | 'metadata'
     | 'ancestorIds'
@@ -30,8 +29,7 @@ export interface ApiKeyDescription
 
 /** Describes a key for REST, the command line and the pages of an application. */
 export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescription {
-  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt, disabledAt } =
-    apiKey;
+  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
   const { allowedIps, metadata, replacesId, ancestorIds } = apiKey;
   return {
     id,
@@ -44,7 +42,6 @@ export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescr
     lastUsedAt,
     expiresAt,
     revokedAt,
-    disabledAt,
     rateLimit: rateLimitOf(apiKey),
     quota: quotaOf(apiKey),
     allowedIps,
