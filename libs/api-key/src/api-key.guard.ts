@@ -8,8 +8,7 @@ import { NeedsKey } from './routes/scopes.decorator';
 import { answer } from './transport/answer-refusal';
 import { attachAuthentication, authenticationOf } from './transport/authenticated-request';
 import { callerNow, callerOf, headOf, requestOf } from './transport/http-exchange';
-import { type PresentedCredential, presentedCredential } from './transport/presented-credential';
-import type { RequestHead } from './transport/request-head';
+import { type PresentedCredential, presentedCredential, type RequestHead } from './transport/request-head';
 import { SecureTransport } from './transport/secure-transport';
 
 /** Accepts a request if its API key is valid. Sets `request.apiKey` and `request.user`. */

@@ -4,13 +4,12 @@ import { inTime } from '../database/deadline';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
-import { isAddress } from '../model/ip-address';
+import { addressList, isAddress, listHas } from '../model/ip-address';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { tellRefusal } from '../transport/answer-refusal';
 import { Authentication } from '../transport/authenticated-request';
 import { knownRequestId } from '../transport/http-exchange';
 import { KeyUses } from '../usage/key-uses';
-import { isAllowedFrom, requireAllowedAddress } from './allowed-address';
 import { KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
 import { RefusalDelay } from './refusal-delay';
@@ -106,6 +105,23 @@ export class ApiKeyAuthenticator {
     if (this.trail.hearsAccepted) this.trail.accepted(found.apiKey, from);
     return found;
   }
+}
+
+/**
+ * Whether a key may be used from the address of a caller. If the key has `allowedIps`, an unknown
+ * address is not allowed.
+ */
+function isAllowedFrom({ allowedIps }: ApiKey, from: Caller): boolean {
+  if (allowedIps === null) return true;
+  const { address } = from;
+  return address !== null && listHas(addressList(allowedIps), address);
+}
+
+/** @throws ApiKeyRefusal `IP_NOT_ALLOWED` if the key may not be used from this address */
+function requireAllowedAddress(apiKey: ApiKey, from: Caller): void {
+  if (isAllowedFrom(apiKey, from)) return;
+  const refused = { reason: 'address', apiKey, masked: apiKey.masked } as const;
+  throw new ApiKeyRefusal('IP_NOT_ALLOWED', { refused });
 }
 
 function callerFrom({ address, route, requestId = null }: PresentingCaller): Caller {
