@@ -1,4 +1,16 @@
-import { All, Controller, type ExecutionContext, Get, Next, Post, UseGuards } from '@nestjs/common';
+import {
+  All,
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  type ExceptionFilter,
+  type ExecutionContext,
+  Get,
+  Next,
+  Post,
+  UseFilters,
+  UseGuards,
+} from '@nestjs/common';
 import { SkipThrottle, Throttle, ThrottlerModule, type ThrottlerStorage } from '@nestjs/throttler';
 import {
   ApiKeyAuth,
@@ -142,6 +154,38 @@ class Passed {
   @Throttle({ default: { limit: 1, ttl: 60_000 } })
   own() {
     return 'own';
+  }
+  @Get('dear')
+  @Cost(3)
+  dear() {
+    return 'dear';
+  }
+}
+
+/** Passes refused requests on, as a filter of a web page does with paths that it does not know. */
+@Catch()
+class PassOn implements ExceptionFilter {
+  catch(_error: unknown, host: ArgumentsHost) {
+    host.switchToHttp().getNext<() => void>()();
+  }
+}
+
+@Controller('refused')
+@UseFilters(PassOn)
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard)
+class Refusing {
+  @Get('a')
+  a() {
+    return 'first';
+  }
+}
+
+@Controller('refused')
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard)
+class Refused {
+  @Get('a')
+  a() {
+    return 'second';
   }
 }
 
@@ -320,11 +364,30 @@ describe.each([
     expect(await statuses(app, Array(2).fill(`${path}/own`), key)).toEqual([200, 429]);
   });
 
+  it.each([
+    ['rate limit', { rateLimit: { limit: 5, windowSeconds: 60 } }],
+    ['quota', { quota: { limit: 5, period: 'day' } }],
+  ] as const)('costs on the %s of its key what the dearest of these routes costs', async (_, limit) => {
+    const app = await boot({ controllers: [Passing, Passed] });
+    const { key } = await keyWith(app, limit);
+    expect(await statuses(app, Array(3).fill(`${path}/dear`), key)).toEqual([200, 429, 429]);
+  });
+
   it('counts on the quota of its key once', async () => {
     const app = await boot({ controllers: [Passing, Passed] });
     const { key } = await keyWith(app, { quota: { limit: 2, period: 'day' } });
     expect(await statuses(app, Array(3).fill(`${path}/a`), key)).toEqual([200, 200, 429]);
   });
+});
+
+it.each([
+  ['rate limit', {}, { rateLimit: { limit: 2, windowSeconds: 60 } }],
+  ['rate limit in PostgreSQL', { storage: 'postgres' }, { rateLimit: { limit: 2, windowSeconds: 60 } }],
+  ['quota', {}, { quota: { limit: 2, period: 'day' } }],
+] as const)('a request that a %s refused is refused too on a route that a filter passes it on to', async (_, rateLimit, limit) => {
+  const app = await boot({ controllers: [Refusing, Refused], options: { rateLimit } });
+  const { key } = await keyWith(app, limit);
+  expect(await statuses(app, Array(4).fill('refused/a'), key)).toEqual([200, 200, 429, 429]);
 });
 
 it('what a hand wrote into the table limits no less: beyond the largest limit, and without a window', async () => {

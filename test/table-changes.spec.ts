@@ -169,6 +169,31 @@ describe('A revocation', () => {
       'times became text',
       'ALTER TABLE api_keys ALTER expires_at TYPE text, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE text',
     ],
+    [
+      'the times of its end and of its changes are computed',
+      `ALTER TABLE api_keys DROP expires_at, DROP updated_at;
+       ALTER TABLE api_keys ADD expires_at timestamptz GENERATED ALWAYS AS (created_at) STORED, ADD updated_at timestamptz GENERATED ALWAYS AS (revoked_at) STORED`,
+    ],
+    [
+      'the keys that made it became text',
+      `DROP INDEX index_api_keys_on_ancestor_ids; ALTER TABLE api_keys ALTER ancestor_ids DROP DEFAULT, ALTER ancestor_ids TYPE text USING 'none'`,
+    ],
+    [
+      'the keys that made it became JSON',
+      'ALTER TABLE api_keys ALTER ancestor_ids DROP DEFAULT, ALTER ancestor_ids TYPE jsonb USING to_jsonb(ancestor_ids)',
+    ],
+    [
+      'scopes became a composite',
+      `CREATE TYPE two AS (a text, b text); ALTER TABLE api_keys ALTER scopes DROP DEFAULT, ALTER scopes TYPE two USING NULL; UPDATE api_keys SET scopes = ROW('a', 'b')::two`,
+    ],
+    [
+      'metadata became bytes',
+      `ALTER TABLE api_keys ALTER metadata DROP DEFAULT, ALTER metadata TYPE bytea USING '\\x00ff'`,
+    ],
+    [
+      'its times are infinite',
+      `UPDATE api_keys SET created_at = 'infinity', expires_at = 'infinity', last_used_at = '-infinity'`,
+    ],
     ['addresses became text', 'ALTER TABLE api_keys ALTER allowed_ips TYPE text USING $$10.0.0.1$$'],
     [
       'a limit is no number',
@@ -191,6 +216,51 @@ describe('A revocation', () => {
       expect(await ground.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, userId } });
       expect(await ground.keys.revokeAll({ userId })).not.toEqual([]);
       expect(await sql(url, 'SELECT FROM api_keys WHERE revoked_at IS NULL')).toEqual([]);
+    } finally {
+      await ground.close();
+    }
+  });
+
+  it.each([
+    'timestamp',
+    'date',
+  ])('ends a key for others that read its end as %s in UTC, whatever the time zone of the session', async (type) => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, {
+      options: UNCACHED,
+      typeorm: { extra: { options: '-c TimeZone=UTC-14' } },
+    });
+    try {
+      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+      await sql(
+        url,
+        `ALTER TABLE api_keys ALTER expires_at TYPE ${type}, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE timestamp`,
+      );
+      const revoked = await ground.keys.revoke(apiKey.id);
+      expect(
+        await sql(
+          url,
+          `SELECT expires_at <= now() AT TIME ZONE 'UTC' AS ended, updated_at <= now() AT TIME ZONE 'UTC' AS changed FROM api_keys`,
+        ),
+      ).toEqual([{ ended: true, changed: true }]);
+      const [row] = await sql<{ ms: string }>(
+        url,
+        `SELECT (extract(epoch FROM date_trunc('milliseconds', expires_at)) * 1000)::bigint::text AS ms FROM api_keys`,
+      );
+      expect(revoked?.apiKey?.expiresAt).toEqual(new Date(Number(row?.ms)));
+    } finally {
+      await ground.close();
+    }
+  });
+
+  it('tells which keys made the ended one, also beyond the whole numbers of JavaScript', async () => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+      await sql(url, `UPDATE api_keys SET ancestor_ids = '{3,9007199254740993}'`);
+      const revoked = await ground.keys.revoke(apiKey.id);
+      expect(revoked?.apiKey?.ancestorIds).toEqual(['3', '9007199254740993']);
     } finally {
       await ground.close();
     }

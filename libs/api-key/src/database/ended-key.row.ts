@@ -2,7 +2,7 @@ import { ApiKey } from '../model/api-key.entity';
 import { type Column, FIELDS, type Field } from './api-key.row';
 import type { Row } from './as-text';
 import { text, textOrNull, UnreadableValue } from './fields';
-import { asJson } from './own-names';
+import { asJson, asText } from './own-names';
 
 /** A time of whatever type, as JSON writes it. */
 const asTime = (column: string) => `(pg_catalog.to_jsonb(${column}) OPERATOR(pg_catalog.#>>) '{}')`;
@@ -15,6 +15,7 @@ const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
   createdAt: TIME,
   updatedAt: TIME,
   allowedIps: { asText: asJson },
+  ancestorIds: { asText, read: (row, name) => textOrNull(row, name)?.match(/\d+/g) ?? [] },
 };
 /** The fields that must be readable: which key ended, its owner, and when. */
 const NEEDED: readonly Field[] = ['id', 'userId', 'revokedAt'];
@@ -61,6 +62,8 @@ function timeOrNull(row: Row, name: string): Date | null {
   return Number.isNaN(time.getTime()) ? null : time;
 }
 
+/** A time without a time zone is in UTC. */
 function timeOrInvalid(row: Row, name: string): Date {
-  return new Date(textOrNull(row, name) ?? Number.NaN);
+  const time = textOrNull(row, name) ?? '';
+  return new Date(/T[\d:.]+$/.test(time) ? `${time}Z` : time);
 }

@@ -15,17 +15,34 @@ export async function endedKeys(
   return rows.map(endedKeyFromRow);
 }
 
+/** Not by the name UTC, which a session may give to another zone: `TimeZone = 'UTC-14'`. */
+const UTC = "timezone(interval '0', now())";
+/**
+ * The present, by the type of the column that stores it. A time without a time zone is in UTC, as in
+ * Rails, whatever time zone the session has.
+ */
+const NOW: Readonly<Record<string, string>> = {
+  timestamptz: 'now()',
+  timestamp: UTC,
+  date: UTC,
+};
 /** Other columns that a revocation sets, for applications that read the table. */
-const ENDED = { expires_at: 'least(expires_at, now())', updated_at: 'now()' } as const;
+const ENDED: Readonly<Record<string, (now: string) => string>> = {
+  expires_at: (now) => `least(expires_at, ${now})`,
+  updated_at: (now) => now,
+};
 
-/** Returns the SET of a statement that ends keys, without columns that are missing or hold no time. */
+/** Returns the SET of a statement that ends keys, without columns that cannot be set to a time. */
 export async function endingOf({ session, table }: Pick<KeyChange, 'session' | 'table'>): Promise<string> {
   const rows = await session.rows(
-    `SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attname = ANY ($2) AND NOT attisdropped
-       AND atttypid = ANY ('{timestamptz,timestamp,date}'::regtype[])`,
-    [table, Object.keys(ENDED)],
+    `SELECT a.attname AS name, t.typname AS type FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+     WHERE a.attrelid = $1::regclass AND a.attname = ANY ($2) AND a.attgenerated = ''
+       AND t.oid = ANY ($3::regtype[]) ORDER BY a.attnum`,
+    [table, Object.keys(ENDED), Object.keys(NOW)],
   );
-  const names = rows.map((row) => text(row, 'attname'));
-  const others = Object.entries(ENDED).filter(([name]) => names.includes(name));
-  return ['revoked_at = now()', ...others.map(([name, value]) => `${name} = ${value}`)].join(', ');
+  const others = rows.map((row) => {
+    const [name, type] = [text(row, 'name'), text(row, 'type')];
+    return `${name} = ${ENDED[name]?.(NOW[type] ?? '')}`;
+  });
+  return ['revoked_at = now()', ...others].join(', ');
 }

@@ -10,7 +10,7 @@ import { type Authentication, authenticationOf } from '../transport/authenticate
 import { requestOf, setHeaders } from '../transport/http-exchange';
 import { UsageCounter } from '../usage/usage-counter';
 import { KeyLimits } from './key-limits';
-import { type Limit, type RequestLimits, takeUncounted } from './limit';
+import { dueOf, type Limit, type RequestLimits } from './limit';
 import { QuotaLimiter, RateLimiter } from './limiter';
 import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers';
 import type { Hit } from './storages/sliding-window';
@@ -46,28 +46,51 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     if (this.routes.of(context).isPublic) return true;
     const authentication = authenticationOf(requestOf(context));
     if (!authentication) return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
-    const { apiKey } = authentication;
-    const known = this.limits.known(apiKey, context);
-    if (known === null) return this.countComputed(authentication, context);
-    const limits = takeUncounted(known, authentication);
-    if (limits.quotas.length > 0) return this.count(limits, apiKey, context);
+    const limits = this.limits.known(authentication.apiKey, context);
+    if (limits === null) return this.countComputed(authentication, context);
+    if (authentication.counted.length > 0) return this.countRest(limits, authentication, context);
+    if (limits.quotas.length > 0) return this.count(limits, authentication, context);
     const hits = this.rates.hitInMemory(limits.rates, limits.cost);
-    return hits ? this.answer(limits.rates, hits, apiKey, context) : this.count(limits, apiKey, context);
+    return hits
+      ? this.answer(limits, { limits: limits.rates, hits }, authentication, context)
+      : this.count(limits, authentication, context);
   }
 
   /** What the route declares is computed first. */
   private async countComputed(authentication: Authentication, context: ExecutionContext): Promise<boolean> {
-    const { apiKey } = authentication;
     let limits: RequestLimits;
     try {
-      limits = takeUncounted(await this.limits.of(apiKey, context), authentication);
+      limits = await this.limits.of(authentication.apiKey, context);
     } catch (error) {
       return this.refuse(error, context);
     }
-    return this.count(limits, apiKey, context);
+    return this.countRest(limits, authentication, context);
   }
 
-  private async count(limits: RequestLimits, apiKey: ApiKey, context: ExecutionContext): Promise<boolean> {
+  /** Counts what no other guard, on this or another route, has counted of the request. */
+  private countRest(
+    limits: RequestLimits,
+    authentication: Authentication,
+    context: ExecutionContext,
+  ): boolean | Promise<boolean> {
+    const due = dueOf(limits, authentication.counted);
+    return due.length === 0 || this.countEach(due, authentication, context);
+  }
+
+  private async countEach(
+    due: readonly RequestLimits[],
+    authentication: Authentication,
+    context: ExecutionContext,
+  ): Promise<boolean> {
+    for (const limits of due) await this.count(limits, authentication, context);
+    return true;
+  }
+
+  private async count(
+    limits: RequestLimits,
+    authentication: Authentication,
+    context: ExecutionContext,
+  ): Promise<boolean> {
     let counted: Counted;
     try {
       const { rates, cost } = limits;
@@ -76,7 +99,7 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     } catch (error) {
       return this.refuse(error, context);
     }
-    return this.answer(counted.limits, counted.hits, apiKey, context);
+    return this.answer(limits, counted, authentication, context);
   }
 
   /**
@@ -95,14 +118,26 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     return { limits, hits: [...ofRates, ...(await this.quotas.hit(quotas, cost))] };
   }
 
-  private answer(limits: readonly Limit[], hits: Hits, apiKey: ApiKey, context: ExecutionContext): boolean {
-    if (hits.every((hit) => hit === null)) return true;
+  private answer(
+    asked: RequestLimits,
+    { limits, hits }: Counted,
+    authentication: Authentication,
+    context: ExecutionContext,
+  ): boolean {
+    if (hits.some((hit) => hit !== null)) this.setHeaders(limits, hits, context);
+    const refused = longest(hits);
+    if (refused !== undefined) {
+      const { apiKey } = authentication;
+      this.usage.noteLimited(apiKey.id);
+      return this.refuse(limited(hits[refused] as Hit, limits[refused] as Limit, apiKey), context);
+    }
+    authentication.counted = [...authentication.counted, asked];
+    return true;
+  }
+
+  private setHeaders(limits: readonly Limit[], hits: Hits, context: ExecutionContext): void {
     setHeaders(context, rateLimitHeaders(limits, hits));
     if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(limits, hits));
-    const refused = longest(hits);
-    if (refused === undefined) return true;
-    this.usage.noteLimited(apiKey.id);
-    return this.refuse(limited(hits[refused] as Hit, limits[refused] as Limit, apiKey), context);
   }
 
   private refuse(error: unknown, context: ExecutionContext): never {

@@ -17,24 +17,31 @@ export interface RequestLimits {
 }
 
 /**
- * The limits that have not counted a request yet; from now on they have. A handler may pass a
- * request on to another route, which has limits of its own.
+ * Returns what is still to be counted of a request, grouped by cost. A handler may pass a request on
+ * to another route, with another cost and other limits. Each limit then counts the highest cost.
  */
-export function takeUncounted(
-  limits: RequestLimits,
-  request: { counted: CountedLimits | null },
-): RequestLimits {
-  const { counted } = request;
-  if (counted === null) {
-    request.counted = limits;
-    return limits;
-  }
-  const rates = without(limits.rates, counted.rates);
-  const quotas = without(limits.quotas, counted.quotas);
-  request.counted = { rates: [...counted.rates, ...rates], quotas: [...counted.quotas, ...quotas] };
-  return { rates, quotas, cost: limits.cost };
+export function dueOf(limits: RequestLimits, counted: readonly CountedLimits[]): readonly RequestLimits[] {
+  const [rates, quotas] = [restOf(limits, counted, 'rates'), restOf(limits, counted, 'quotas')];
+  const costs = new Set([...rates, ...quotas].map(({ cost }) => cost).filter((cost) => cost > 0));
+  return [...costs].map((cost) => ({ rates: costing(rates, cost), quotas: costing(quotas, cost), cost }));
 }
 
-function without(limits: readonly Limit[], counted: CountedLimits['rates']): readonly Limit[] {
-  return limits.filter(({ key }) => !counted.some((other) => other.key === key));
+interface Rest {
+  readonly limit: Limit;
+  readonly cost: number;
+}
+
+function restOf(
+  limits: RequestLimits,
+  counted: readonly CountedLimits[],
+  kind: 'rates' | 'quotas',
+): readonly Rest[] {
+  return limits[kind].map((limit) => {
+    const by = counted.filter((other) => other[kind].some(({ key }) => key === limit.key));
+    return { limit, cost: by.reduce((rest, { cost }) => rest - cost, limits.cost) };
+  });
+}
+
+function costing(rests: readonly Rest[], cost: number): readonly Limit[] {
+  return rests.filter((rest) => rest.cost === cost).map(({ limit }) => limit);
 }

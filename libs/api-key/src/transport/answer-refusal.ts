@@ -2,7 +2,7 @@ import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/com
 import type { RequestTrail } from '../audit/request-trail';
 import { ApiKeyRefusal, asProblem } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
-import { areHeadersSent, callerOf, headerOf, requestOf, setHeaders } from './http-exchange';
+import { callerOf, hasAnswerBegun, headerOf, requestOf, setHeaders } from './http-exchange';
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
@@ -35,7 +35,7 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
  * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
-  if (areHeadersSent(host)) return refusal;
+  if (hasAnswerBegun(host)) return refusal;
   if (refusal instanceof ApiKeyRefusal) setHeaders(host, refusal.headers(realm));
   setHeaders(host, { Vary: variedBy('Accept', headerOf(host, 'Vary')) });
   if (!prefersProblem(requestOf(host))) return refusal;

@@ -2,16 +2,19 @@ import { types } from 'node:util';
 import type { ApiKey } from '../model/api-key.entity';
 import { nodeRequest, rawHeadersOf } from './http-exchange';
 
-/** The limits that have counted a request, by their buckets. */
+/** Limits that have counted a request, by their buckets. */
 export interface CountedLimits {
   readonly rates: readonly { readonly key: string }[];
   readonly quotas: readonly { readonly key: string }[];
+  readonly cost: number;
 }
+
+const NONE: readonly CountedLimits[] = [];
 
 /** Who a request comes from, as `ApiKeyGuard` found it. One belongs to one request. */
 export class Authentication {
-  /** The limits that have counted the request. Each counts it once, also if it passes several routes. */
-  counted: CountedLimits | null = null;
+  /** The limits that have counted the request and let it pass. */
+  counted: readonly CountedLimits[] = NONE;
   /** The authenticated request. A request that inherits from it, or copies it, is not authenticated. */
   request: object | null = null;
 

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '@nestjs/common';
-import { type ApiKeyRequest, addressOf, requestIdOf, requestOf } from './http-exchange';
+import { type ApiKeyRequest, addressOf, requestIdOf, requestOf, setHeaders } from './http-exchange';
 
 const contextOf = (type: string) =>
   ({
@@ -22,6 +22,18 @@ it.each([
   expect(() => requestOf(contextOf(type))).toThrow(
     `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`,
   );
+});
+
+it.each([
+  ['Express', { headersSent: true }],
+  ['Fastify', { raw: { headersSent: true } }],
+])('no header is set on an answer of %s that has begun, which would be an error', (_, response) => {
+  const setHeader = jest.fn();
+  const host = {
+    switchToHttp: () => ({ getResponse: () => ({ ...response, setHeader, header: setHeader }) }),
+  };
+  setHeaders(host as unknown as ExecutionContext, { RateLimit: '"key";r=1;t=1' });
+  expect(setHeader).not.toHaveBeenCalled();
 });
 
 it('the address of a caller is that of the framework, else that of the socket, else unknown', () => {

@@ -85,9 +85,13 @@ export function headOf(request: ApiKeyRequest): RequestHead {
   return rawHeadersOf(node) ? node : headFromFields(node);
 }
 
-/** Sets headers on the response of a context. */
+/**
+ * Sets headers on the response of a context, unless the answer has begun: the application may have
+ * answered during a look-up, or while a limit was counted.
+ */
 export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<string, string>>): void {
-  const response = context.switchToHttp().getResponse<HeaderWriter>();
+  const response = context.switchToHttp().getResponse<HeaderWriter & SentResponse>();
+  if (areHeadersSent(response)) return;
   for (const name in headers) {
     const value = headers[name] as string;
     if (response.setHeader) response.setHeader(name, value);
@@ -104,9 +108,12 @@ export function headerOf(host: ArgumentsHost, name: string): string {
   return [value ?? []].flat().join(', ');
 }
 
-/** Whether the answer has begun, so that no header can be set any more. */
-export function areHeadersSent(host: ArgumentsHost): boolean {
-  const response = host.switchToHttp().getResponse<SentResponse>();
+/** Whether the answer of a context has begun, so that no header can be set any more. */
+export function hasAnswerBegun(host: ArgumentsHost): boolean {
+  return areHeadersSent(host.switchToHttp().getResponse<SentResponse>());
+}
+
+function areHeadersSent(response: SentResponse): boolean {
   return (response.headersSent ?? response.raw?.headersSent) === true;
 }
 
