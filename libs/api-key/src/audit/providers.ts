@@ -1,6 +1,5 @@
 import type { Provider } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { Announcer } from './announcer';
 import { RequestTrail } from './request-trail';
@@ -10,7 +9,7 @@ export const AUDIT_PROVIDERS: readonly Provider[] = [
   Announcer,
   {
     provide: Trail,
-    inject: [API_KEY_DATABASE],
+    inject: [Database],
     useFactory: (database: Database) => new Trail(database),
   },
   {

@@ -3,8 +3,7 @@ import { Announcer } from '../audit/announcer';
 import { ChangeTrail } from '../audit/change-trail';
 import { Trail } from '../audit/trail';
 import { KeyDigests } from '../credential/digest';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { Verification } from '../lookup/verification';
 import { DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
@@ -26,7 +25,7 @@ export const KEYS_PROVIDERS: readonly Provider[] = [
   OwnerEviction,
   {
     provide: ChangeTrail,
-    inject: [API_KEY_DATABASE, Trail, Announcer, API_KEY_OPTIONS, Verification],
+    inject: [Database, Trail, Announcer, API_KEY_OPTIONS, Verification],
     useFactory: (
       database: Database,
       trail: Trail,
