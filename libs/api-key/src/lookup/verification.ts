@@ -2,6 +2,7 @@ import { Inject, Injectable, type OnApplicationShutdown, Optional } from '@nestj
 import { Database } from '../database/database';
 import { partOf } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
+import type { KeyEviction } from '../model/key-eviction';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
@@ -42,7 +43,7 @@ export interface VerificationStatus {
 
 /** Finds the key of a digest in the cache, or looks it up in the database. */
 @Injectable()
-export class Verification implements OnApplicationShutdown {
+export class Verification implements OnApplicationShutdown, KeyEviction {
   readonly owners: OwnerCache;
   private readonly lease: Lease;
   private readonly cache: KeyCache;
