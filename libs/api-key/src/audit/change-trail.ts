@@ -1,14 +1,16 @@
-import { Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { Access } from '../database/begin';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { despiteFullQueue } from '../database/full-queue';
 import type { Session } from '../database/session';
 import { type Acting, actorOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../model/api-key.event';
 import { wordsOf } from '../model/error-words';
-import { type Announcer, forward } from './announcer';
-import { subjectOf, type Trail } from './trail';
+import { KeyEviction } from '../model/key-eviction';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { Announcer, forward } from './announcer';
+import { subjectOf, Trail } from './trail';
 
 /** The result of a change, and the events to record in the trail. */
 export interface Change<Result> {
@@ -25,16 +27,20 @@ const UNFIT = /[\0\p{Cs}]/gu;
  * events are sent to listeners and to the sink. The transaction is READ COMMITTED, so that each
  * statement sees rows that were committed while the transaction waited for a lock.
  */
+@Injectable()
 export class ChangeTrail {
   private readonly logger = new Logger('ApiKeyModule');
+  private readonly sink: ApiKeyEventSink | null;
 
   constructor(
     private readonly database: Database,
     private readonly trail: Trail,
     private readonly announcer: Announcer,
-    private readonly sink: ApiKeyEventSink | null,
-    private readonly committed: (keyId: string) => void,
-  ) {}
+    private readonly cache: KeyEviction,
+    @Inject(API_KEY_OPTIONS) { audit }: Pick<ResolvedApiKeyOptions, 'audit'>,
+  ) {
+    this.sink = audit.changes;
+  }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
   make<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
@@ -62,7 +68,7 @@ export class ChangeTrail {
         return change;
       },
     );
-    for (const { keyId } of events) if (keyId !== null) this.committed(keyId);
+    for (const { keyId } of events) if (keyId !== null) this.cache.evict(keyId);
     for (const event of events) this.announcer.announce(event);
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);
     return result;

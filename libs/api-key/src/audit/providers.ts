@@ -1,22 +1,7 @@
 import type { Provider } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { Announcer } from './announcer';
+import { ChangeTrail } from './change-trail';
 import { RequestTrail } from './request-trail';
 import { Trail } from './trail';
 
-export const AUDIT_PROVIDERS: readonly Provider[] = [
-  Announcer,
-  {
-    provide: Trail,
-    inject: [API_KEY_DATABASE],
-    useFactory: (database: Database) => new Trail(database),
-  },
-  {
-    provide: RequestTrail,
-    inject: [API_KEY_OPTIONS, Trail, Announcer],
-    useFactory: ({ audit }: ResolvedApiKeyOptions, trail: Trail, announcer: Announcer) =>
-      new RequestTrail(audit, trail, announcer),
-  },
-];
+export const AUDIT_PROVIDERS: readonly Provider[] = [Announcer, Trail, RequestTrail, ChangeTrail];

@@ -15,7 +15,7 @@ function build({ queueSize = 10, isHeard = false } = {}) {
   };
   const announcer = { isHeard, announce: (event: RequestEvent) => announced.push(event) };
   const trail = new RequestTrail(
-    { refused: sink, accepted: 'off', changes: null, queueSize, flushIntervalMs: 1_000 },
+    { audit: { refused: sink, accepted: 'off', changes: null, queueSize, flushIntervalMs: 1_000 } },
     {} as Trail,
     announcer as unknown as Announcer,
   );

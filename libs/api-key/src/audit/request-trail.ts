@@ -1,13 +1,20 @@
-import { Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import type { ApiKey } from '../model/api-key.entity';
 import type { RefusedKey } from '../model/api-key.errors';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
 import type { Caller } from '../model/caller';
 import { wordsOf } from '../model/error-words';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { EventTarget, ResolvedAuditOptions } from '../options/audit';
-import type { Announcer } from './announcer';
+import { Announcer } from './announcer';
 import { EventQueue } from './event-queue';
-import { subjectOf, type Trail } from './trail';
+import { subjectOf, Trail } from './trail';
 
 /** Milliseconds between two warnings that keys cannot be verified. */
 const QUIET_MS = 10_000;
@@ -15,17 +22,20 @@ const QUIET_MS = 10_000;
 const NOBODY = { type: 'user', id: null } as const;
 
 /** Records refused and accepted requests, without I/O during the request. */
+@Injectable()
 export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('ApiKey');
+  private readonly options: ResolvedAuditOptions;
   private readonly refusals: EventQueue | null;
   private readonly acceptances: EventQueue | null;
   private quietUntil = 0;
 
   constructor(
-    private readonly options: ResolvedAuditOptions,
+    @Inject(API_KEY_OPTIONS) { audit: options }: Pick<ResolvedApiKeyOptions, 'audit'>,
     trail: Trail,
     private readonly announcer: Announcer,
   ) {
+    this.options = options;
     const queueFor = (target: EventTarget): EventQueue | null => {
       const sink = sinkOf(target, trail);
       return sink && new EventQueue(sink, options.queueSize, options.flushIntervalMs);

@@ -1,6 +1,7 @@
+import { Injectable } from '@nestjs/common';
 import type { Row } from '../database/as-text';
 import { briefTransaction } from '../database/brief-transaction';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { date, json, moment, text, textOrNull } from '../database/fields';
 import type { Session } from '../database/session';
 import type { ApiKey } from '../model/api-key.entity';
@@ -9,6 +10,7 @@ import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../model
 const BATCH = 10_000;
 
 /** Stores events in table `api_key_events`. Events stay when their key is deleted. */
+@Injectable()
 export class Trail implements ApiKeyEventSink {
   constructor(private readonly database: Database) {}
 

@@ -33,7 +33,7 @@ beforeEach(async () => {
   dataSource = await keysDataSource(database);
   const options = resolveOptions({ cache: { leaseMs: 60_000, lookUpTimeoutMs: 60_000 } });
   const door = new Database(dataSource);
-  verification = new Verification(door, new KeyStore(door, options.cache.lookUpTimeoutMs), options.cache);
+  verification = new Verification(door, new KeyStore(door, options), options);
   await verification.start();
   await until(() => verification.status.leaseHeld);
   [watched, noted] = [[], []];

@@ -1,6 +1,5 @@
 import type { Provider } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { Verification } from '../lookup/verification';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { SecureTransport } from '../transport/secure-transport';
@@ -26,7 +25,7 @@ export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   },
   {
     provide: DigestWriter,
-    inject: [API_KEY_DATABASE],
+    inject: [Database],
     useFactory: (database: Database) => new DigestWriter(database),
   },
   {

@@ -1,5 +1,2 @@
 /** Injection token of the TypeORM data source in which the keys are stored. */
 export const API_KEY_DATA_SOURCE = Symbol('API_KEY_DATA_SOURCE');
-
-/** Injection token of the `Database` on this data source. */
-export const API_KEY_DATABASE = Symbol('API_KEY_DATABASE');

@@ -1,9 +1,11 @@
+import { Inject, Injectable } from '@nestjs/common';
 import type { Client, Pool } from 'pg';
 import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
 import { type Access, type Beginning, begin } from './begin';
 import { type Borrowed, borrow, open, unconnected } from './borrow';
+import { API_KEY_DATA_SOURCE } from './data-source';
 import { isBroken, isInConflict, isOfOpenTransaction, isOfSession, withMissingRight } from './error-codes';
 import { schemaOf } from './locate';
 import { Session } from './session';
@@ -51,11 +53,12 @@ const ATTEMPTS = 5;
  * in READ COMMITTED on the primary, with time limits for locks and answers. It is retried if
  * PostgreSQL aborts it because of a conflict.
  */
+@Injectable()
 export class Database {
   private named: Tables | undefined;
   private isLocated = false;
 
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(@Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource) {}
 
   /** The table names. Read them only after the data source is connected. */
   get tables(): Tables {

@@ -2,7 +2,7 @@ import type { Provider } from '@nestjs/common';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
-import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from './data-source';
+import { API_KEY_DATA_SOURCE } from './data-source';
 import { Database } from './database';
 
 /**
@@ -18,11 +18,7 @@ export function databaseProviders(dataSource: DataSource | string | undefined): 
           inject: [getDataSourceToken(dataSource)],
           useFactory: withEntity,
         },
-    {
-      provide: API_KEY_DATABASE,
-      inject: [API_KEY_DATA_SOURCE],
-      useFactory: (source: DataSource) => new Database(source),
-    },
+    Database,
   ];
 }
 

@@ -1,8 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ChangeTrail } from '../audit/change-trail';
 import { Trail } from '../audit/trail';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import type { Acting } from '../model/acting';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
@@ -37,7 +36,7 @@ export type BulkActing = Omit<Acting, 'userId' | 'apiKey'>;
 @Injectable()
 export class BulkChanges {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly changes: ChangeTrail,
     private readonly trail: Trail,
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'pepper' | 'scopes'>,

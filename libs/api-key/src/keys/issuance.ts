@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { KeyDigests } from '../credential/digest';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { refuseMisfit, refuseUnavailable } from '../database/store-errors';
 import { type Acting, ownerOf } from '../model/acting';
 import { ApiKeyInputError } from '../model/api-key.errors';
@@ -39,7 +38,7 @@ export interface RotateOptions {
 @Injectable()
 export class Issuance {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly changes: KeyChanges,
     private readonly digests: KeyDigests,
     @Inject(API_KEY_OPTIONS)

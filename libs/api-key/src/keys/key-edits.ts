@@ -1,6 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { refuseMisfit, refuseUnavailable } from '../database/store-errors';
 import type { Acting } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
@@ -15,7 +14,7 @@ import { updateKey } from './update-key';
 @Injectable()
 export class KeyEdits {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly changes: KeyChanges,
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'scopes'>,
   ) {}

@@ -1,7 +1,6 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { Trail } from '../audit/trail';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { isUnfit, refuseUnavailable } from '../database/store-errors';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
@@ -32,7 +31,7 @@ const NO_OWNER = 'userId must be text; leave it out to list the keys of all owne
 @Injectable()
 export class KeyListings {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly trail: Trail,
   ) {}
 

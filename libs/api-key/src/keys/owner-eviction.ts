@@ -1,6 +1,5 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Injectable } from '@nestjs/common';
+import { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
 import { Verification } from '../lookup/verification';
 import { ownerAsStored } from './acting-as-stored';
@@ -9,7 +8,7 @@ import { ownerAsStored } from './acting-as-stored';
 @Injectable()
 export class OwnerEviction {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly verification: Verification,
   ) {}
 

@@ -1,6 +1,5 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Injectable } from '@nestjs/common';
+import { Database } from '../database/database';
 import { isUnfit, refuseUnavailable } from '../database/store-errors';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
@@ -41,7 +40,7 @@ export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhe
 @Injectable()
 export class Revocations {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly changes: KeyChanges,
     private readonly verification: Verification,
   ) {}

@@ -6,6 +6,7 @@ import { Database } from '../database/database';
 import { KeyStore, type StoredKey } from './key-store';
 
 const HOUR_MS = 3_600_000;
+const PATIENT = { cache: { lookUpTimeoutMs: 60_000 } };
 
 let database: string;
 let dataSource: DataSource;
@@ -14,7 +15,7 @@ let store: KeyStore;
 beforeAll(async () => {
   database = await createMigratedDatabase();
   dataSource = await keysDataSource(database);
-  store = new KeyStore(new Database(dataSource), 60_000);
+  store = new KeyStore(new Database(dataSource), PATIENT);
   const userId = await createUser(database);
   await sql(
     database,
@@ -45,7 +46,10 @@ it.each([
 
 it('the life of a key is a number, also where the application has its own parsers of types', async () => {
   const own = await keysDataSource(database, { extra: { types: { getTypeParser: () => String } } });
-  const found = await new KeyStore(new Database(own), 60_000).findAll(['hour', 'never', 'forever'], () => {});
+  const found = await new KeyStore(new Database(own), PATIENT).findAll(
+    ['hour', 'never', 'forever'],
+    () => {},
+  );
   await own.destroy();
   const lives = ['hour', 'never', 'forever'].map((digest) => (found.get(digest) as StoredKey).lifeMs);
   expect(Math.round(Number(lives[0]) / HOUR_MS)).toBe(1);
@@ -70,10 +74,10 @@ it('a look-up that is too late fails, and those that waited for a connection wit
   const busy = await keysDataSource(database, { poolSize: 1 });
   const runner = busy.createQueryRunner();
   await runner.connect();
-  await expect(new KeyStore(new Database(busy), 20).find('forever')).rejects.toThrow(
-    'PostgreSQL did not answer within 20 ms',
-  );
-  const patient = new KeyStore(new Database(busy), 60_000);
+  await expect(
+    new KeyStore(new Database(busy), { cache: { lookUpTimeoutMs: 20 } }).find('forever'),
+  ).rejects.toThrow('PostgreSQL did not answer within 20 ms');
+  const patient = new KeyStore(new Database(busy), PATIENT);
   const query = jest.spyOn(Client.prototype, 'query');
   const finding = Promise.all([
     patient.find('forever'),
@@ -91,7 +95,7 @@ it('a look-up that is too late fails, and those that waited for a connection wit
 });
 
 it('one or a hundred are found by the index, whether PostgreSQL plans anew or not', async () => {
-  const store = new KeyStore(new Database(dataSource), 60_000);
+  const store = new KeyStore(new Database(dataSource), PATIENT);
   const query = jest.spyOn(Client.prototype, 'query');
   const digests = Array.from({ length: 100 }, (_, i) => `digest ${i}`);
   for (const wanted of [['forever'], digests]) await store.findAll(wanted, () => {});
@@ -120,12 +124,12 @@ it('a table that is as it must be passes, also in a schema that the data source 
     'CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE api_keys INCLUDING ALL); CREATE TABLE tenant.api_key_silent_changes (LIKE api_key_silent_changes)',
   );
   const tenant = await keysDataSource(database, { schema: 'tenant' });
-  await new KeyStore(new Database(tenant), 60_000).check();
+  await new KeyStore(new Database(tenant), PATIENT).check();
   await sql(
     database,
     'ALTER TABLE tenant.api_keys ALTER last_used_at TYPE timestamp, ALTER updated_at TYPE timestamp',
   );
-  await expect(new KeyStore(new Database(tenant), 60_000).check()).rejects.toThrow(
+  await expect(new KeyStore(new Database(tenant), PATIENT).check()).rejects.toThrow(
     `last_used_at, updated_at must be timestamptz, or a key would expire hours off in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: SET TimeZone = 'UTC'; ALTER TABLE "tenant"."api_keys" ALTER COLUMN last_used_at TYPE timestamptz, ALTER COLUMN updated_at TYPE timestamptz`,
   );
   await tenant.destroy();

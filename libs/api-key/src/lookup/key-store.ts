@@ -1,6 +1,7 @@
+import { Inject, Injectable } from '@nestjs/common';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { codeOf, INSUFFICIENT_PRIVILEGE } from '../database/error-codes';
 import { flag, numberOrNull, text, UnreadableValue } from '../database/fields';
 import { asText, EQUALS } from '../database/own-names';
@@ -12,6 +13,8 @@ import { StatementCanceller } from '../database/statement-canceller';
 import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/utf8';
 import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
+import { API_KEY_OPTIONS } from '../options/api-key.options';
+import type { ResolvedCacheOptions } from '../options/cache';
 import { refuseVagueOwners, refuseZonelessTimes } from './column-types';
 
 /** A row of the table, judged by the database's clock. */
@@ -39,16 +42,17 @@ const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
  * Looks up keys by digest with one prepared, indexed SELECT on the primary, outside any
  * transaction. Look-ups that are sent together share the SELECT.
  */
+@Injectable()
 export class KeyStore {
   /** Whether the last look-up failed because a replica answered. */
   leadsToReplica = false;
   private readonly connections: SharedConnections<FoundKeys>;
 
-  /** @param deadlineMs milliseconds after which a look-up fails */
   constructor(
     private readonly database: Database,
-    deadlineMs: number,
+    @Inject(API_KEY_OPTIONS) { cache }: { readonly cache: Pick<ResolvedCacheOptions, 'lookUpTimeoutMs'> },
   ) {
+    const deadlineMs = cache.lookUpTimeoutMs;
     const one = this.select('nestjs_api_key', `key_digest ${EQUALS} $1`);
     const many = this.select('nestjs_api_keys', `key_digest ${EQUALS} ANY ($1)`);
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));

@@ -30,9 +30,9 @@ afterEach(async () => {
 });
 
 async function start(options: CacheOptions = {}): Promise<Verification> {
-  const resolved = resolveOptions({ cache: { lookUpTimeoutMs: 60_000, ...options } }).cache;
+  const resolved = resolveOptions({ cache: { lookUpTimeoutMs: 60_000, ...options } });
   const door = new Database(dataSource);
-  const store = new KeyStore(door, resolved.lookUpTimeoutMs);
+  const store = new KeyStore(door, resolved);
   const verification = new Verification(door, store, resolved);
   running.push(verification);
   await store.check();

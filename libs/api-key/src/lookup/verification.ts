@@ -1,7 +1,9 @@
-import type { OnApplicationShutdown } from '@nestjs/common';
-import type { Database } from '../database/database';
+import { Inject, Injectable, type OnApplicationShutdown, Optional } from '@nestjs/common';
+import { Database } from '../database/database';
 import { partOf } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
+import type { KeyEviction } from '../model/key-eviction';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type KnownKey, type LookUp, type LookUpWay } from './key-cache';
@@ -40,20 +42,23 @@ export interface VerificationStatus {
 }
 
 /** Finds the key of a digest in the cache, or looks it up in the database. */
-export class Verification implements OnApplicationShutdown {
+@Injectable()
+export class Verification implements OnApplicationShutdown, KeyEviction {
   readonly owners: OwnerCache;
   private readonly lease: Lease;
   private readonly cache: KeyCache;
   private readonly feed: RevocationFeed | null;
   private readonly batch: LookUpBatch;
+  private readonly options: ResolvedCacheOptions;
   private lookUps = 0;
 
   constructor(
     private readonly database: Database,
     private readonly store: KeyStore,
-    private readonly options: ResolvedCacheOptions,
-    clock: Clock = SYSTEM_CLOCK,
+    @Inject(API_KEY_OPTIONS) { cache: options }: Pick<ResolvedApiKeyOptions, 'cache'>,
+    @Optional() clock: Clock = SYSTEM_CLOCK,
   ) {
+    this.options = options;
     const { leaseMs, heartbeatMs, serveCachedForMs } = options;
     this.lease = new Lease(Math.max(leaseMs, serveCachedForMs), clock, leaseMs);
     this.cache = new KeyCache((digest, how) => this.lookUp(digest, how), this.lease, options, clock);

@@ -7,8 +7,8 @@ import {
   ThrottlerStorageService,
 } from '@nestjs/throttler';
 import type { DataSource } from 'typeorm';
-import { API_KEY_DATA_SOURCE, API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { API_KEY_DATA_SOURCE } from '../database/data-source';
+import { Database } from '../database/database';
 import { DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { RouteInventory } from '../routes/route-inventory';
@@ -30,7 +30,7 @@ export const RATE_LIMIT_PROVIDERS: readonly Provider[] = [
   },
   {
     provide: QuotaLimiter,
-    inject: [API_KEY_OPTIONS, API_KEY_DATABASE],
+    inject: [API_KEY_OPTIONS, Database],
     useFactory: ({ rateLimit }: ResolvedApiKeyOptions, database: Database) =>
       new QuotaLimiter(new QuotaStorage(database), rateLimit),
   },

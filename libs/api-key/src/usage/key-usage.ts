@@ -1,6 +1,5 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Injectable } from '@nestjs/common';
+import { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { type ApiKeyUsage, usageOf } from './report';
@@ -10,7 +9,7 @@ import { UsageCounter } from './usage-counter';
 @Injectable()
 export class KeyUsage {
   constructor(
-    @Inject(API_KEY_DATABASE) private readonly database: Database,
+    private readonly database: Database,
     private readonly counter: UsageCounter,
   ) {}
 

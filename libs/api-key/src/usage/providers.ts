@@ -1,6 +1,5 @@
 import type { Provider } from '@nestjs/common';
-import { API_KEY_DATABASE } from '../database/data-source';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { KeyUsage } from './key-usage';
 import { KeyUses } from './key-uses';
@@ -12,12 +11,12 @@ export const USAGE_PROVIDERS: readonly Provider[] = [
   KeyUsage,
   {
     provide: UsageCounter,
-    inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
+    inject: [Database, API_KEY_OPTIONS],
     useFactory: (database: Database, { usage }: ResolvedApiKeyOptions) => new UsageCounter(database, usage),
   },
   {
     provide: LastUsedWriter,
-    inject: [API_KEY_DATABASE, API_KEY_OPTIONS],
+    inject: [Database, API_KEY_OPTIONS],
     useFactory: (database: Database, { usage }: ResolvedApiKeyOptions) =>
       new LastUsedWriter(database, usage.lastUsedIntervalMs),
   },

@@ -1,0 +1,4 @@
+/** Evicts changed keys from the cache of this instance. This class is an injection token. */
+export abstract class KeyEviction {
+  abstract evict(keyId: string): void;
+}
