@@ -23,7 +23,7 @@ const keysHere = (...args: string[]) => runKeysHere(app, args);
 
 const CREATE = ['create', '--user', 'ops@example.com', '--name', 'ci', '--scopes', 'orders:read,orders:*'];
 
-it('create issues a key and makes the user; --json prints one document with the key and nothing else', async () => {
+it('create issues a key and creates the user; with --json it prints one document with the key and nothing else', async () => {
   const { code, stdout, stderr } = await keys(...CREATE, '--expires-in', '90d', '--json');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const created = JSON.parse(stdout);
@@ -39,7 +39,7 @@ it('create issues a key and makes the user; --json prints one document with the 
   ]);
 });
 
-it('two creations at once for a new address make one user', async () => {
+it('two simultaneous create commands for a new email address create one user', async () => {
   const both = await Promise.all(
     [1, 2].map(() =>
       keysHere('create', '--user', 'new@example.com', '--name', 'ci', '--scopes', 'orders:read', '--json'),
@@ -49,7 +49,7 @@ it('two creations at once for a new address make one user', async () => {
   expect(await sql(database, `SELECT FROM users WHERE email = 'new@example.com'`)).toHaveLength(1);
 });
 
-it('list, show and revoke tell keys without the key or its digest', async () => {
+it('list, show and revoke print neither the raw key nor its digest', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   const shown = await keysHere('show', created.id);
   expect(shown.stdout).toContain(created.masked);
@@ -75,35 +75,84 @@ it.each([
   ['a missing --user', ['create', '--name', 'x', '--scopes', 'orders:read']],
   ['a missing --name', ['create', '--user', 'x@example.com', '--scopes', 'orders:read']],
   ['a missing --scopes', ['create', '--user', 'x@example.com', '--name', 'x']],
-  ['a user that is no address', ['create', '--user', 'x', '--name', 'x', '--scopes', 'orders:read']],
-  ['a duration that is none', [...CREATE, '--expires-in', '90']],
+  ['a --user without an email address', ['create', '--user', 'x', '--name', 'x', '--scopes', 'orders:read']],
+  ['an invalid duration', [...CREATE, '--expires-in', '90']],
   [
     'a scope outside the catalogue',
     ['create', '--user', 'x@example.com', '--name', 'x', '--scopes', 'orders:delete'],
   ],
-  ['a limit that is none', [...CREATE, '--rate-limit', '100']],
-  ['a quota that is none', [...CREATE, '--quota', '100/week']],
-  ['an address that is none', [...CREATE, '--allow-ip', '10.0.0.256']],
-  ['an overlap that is none', ['rotate', '1', '--overlap', 'soon']],
+  ['an invalid rate limit', [...CREATE, '--rate-limit', '100']],
+  ['an invalid quota', [...CREATE, '--quota', '100/week']],
+  ['an invalid IP address', [...CREATE, '--allow-ip', '10.0.0.256']],
+  ['an invalid overlap', ['rotate', '1', '--overlap', 'soon']],
   ['an overlap of more than 30 days', ['rotate', '1', '--overlap', '31d']],
-  ['a state that is none', ['list', '--state', 'gone']],
-  ['a limit in a window that is none', [...CREATE, '--rate-limit', '100/60x']],
+  ['an unknown state', ['list', '--state', 'gone']],
+  ['a rate limit with an invalid window', [...CREATE, '--rate-limit', '100/60x']],
   ['an age in hours', ['prune', '--older-than', '5h']],
-  ['an age that is none', ['prune', '--older-than', 'long']],
+  ['an invalid age', ['prune', '--older-than', 'long']],
   ['an import without a file', ['import']],
-  ['an import of a file that is not there', ['import', '--file', '/nowhere/keys.jsonl']],
+  ['an import of a missing file', ['import', '--file', '/nowhere/keys.jsonl']],
   ['an empty name', ['create', '--user', 'x@example.com', '--name', '', '--scopes', 'orders:read']],
-])('%s is one clear line on stderr, nothing on stdout, and exit 2', async (_, args) => {
+])('%s prints one line that names the help on stderr, nothing on stdout, and exits with 2', async (_, args) => {
   const { code, stdout, stderr } = await keysHere(...args);
   expect({ code, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({
     code: 2,
     stdout: '',
     lines: 1,
   });
+  expect(stderr).toMatch(/^error: .*\. Help: keys( \w+)? --help\n$/);
   expect(stderr).not.toMatch(/\bat .*:\d+/);
 });
 
-it('a wrong call of create ends the program with 2, and makes no user', async () => {
+const COMMANDS = 'Commands: create, update, list, show, events, usage, rotate, revoke, prune, import.';
+
+it.each([
+  [[], `error: no command given. ${COMMANDS} Help: keys --help\n`],
+  [['crate', '--json'], `error: unknown command 'crate'. ${COMMANDS} Help: keys --help\n`],
+  [['a\nb'], `error: unknown command 'a b'. ${COMMANDS} Help: keys --help\n`],
+  [
+    ['--json', 'list'],
+    `error: '--json' is not a command. Options follow the command. ${COMMANDS} Help: keys --help\n`,
+  ],
+  [['list', '--a\nb'], "error: unknown option '--a b'. Help: keys list --help\n"],
+  [
+    ['create', '--user', 'x'],
+    "error: option '--user <email>' argument 'x' is invalid. Give an email address, such as ops@example.com. Help: keys create --help\n",
+  ],
+  [
+    [...CREATE, '--expires-in', '90'],
+    "error: option '--expires-in <duration>' argument '90' is invalid. Give a whole number and s, m, h, d or w, such as 90d; at most 100 years. Help: keys create --help\n",
+  ],
+  [
+    [...CREATE, '--rate-limit', '100'],
+    "error: option '--rate-limit <limit>' argument '100' is invalid. Give requests per window, such as 100/60s or 10000/1h. Help: keys create --help\n",
+  ],
+  [
+    [...CREATE, '--quota', '5'],
+    "error: option '--quota <quota>' argument '5' is invalid. Give requests per day or month, such as 10000/day. Help: keys create --help\n",
+  ],
+  [
+    ['rotate', '1', '--overlap', '31d'],
+    "error: option '--overlap <duration>' argument '31d' is invalid. Give a whole number and s, m, h, d or w, such as 24h; at most 30d. Help: keys rotate --help\n",
+  ],
+  [
+    ['prune', '--older-than', '5h'],
+    "error: option '--older-than <days>' argument '5h' is invalid. Give whole days or weeks, such as 90d or 12w. Help: keys prune --help\n",
+  ],
+  [
+    ['import', '--file', '/nowhere/keys.jsonl'],
+    'error: cannot read the file /nowhere/keys.jsonl (ENOENT). Help: keys import --help\n',
+  ],
+])('%j prints what is wrong, what to give, and the command that shows the help', async (args, stderr) => {
+  expect(await keysHere(...args)).toEqual({ code: 2, stdout: '', stderr });
+});
+
+it('a scope outside the catalogue is reported with the help of the command', async () => {
+  const { stderr } = await keysHere('create', '--user', 'x@example.com', '--name', 'x', '--scopes', 'bogus');
+  expect(stderr).toMatch(/^error: .*bogus.*\. Help: keys create --help\n$/);
+});
+
+it('create with an unknown scope exits with 2 and creates no user', async () => {
   const { code, stdout } = await keys(
     'create',
     '--user',
@@ -118,19 +167,15 @@ it('a wrong call of create ends the program with 2, and makes no user', async ()
 });
 
 it.each([
-  ['a key that is not there', ['show', '999999'], 'There is no key 999999.'],
-  ['an id that cannot be one', ['revoke', 'x'], 'There is no key x.'],
-  ['a key to rotate that is not there', ['rotate', '999999'], 'There is no key 999999.'],
-  [
-    'a user that is not there',
-    ['list', '--user', 'nobody@example.com'],
-    'There is no user nobody@example.com.',
-  ],
-])('%s is one line on stderr and exit 1', async (_, args, line) => {
+  ['a missing key', ['show', '999999'], 'There is no key 999999.'],
+  ['an invalid id', ['revoke', 'x'], 'There is no key x.'],
+  ['a missing key to rotate', ['rotate', '999999'], 'There is no key 999999.'],
+  ['a missing user', ['list', '--user', 'nobody@example.com'], 'There is no user nobody@example.com.'],
+])('%s prints one line on stderr and exits with 1', async (_, args, line) => {
   expect(await keysHere(...args)).toEqual({ code: 1, stdout: '', stderr: `${line}\n` });
 });
 
-it('create for an address that the application makes no user of is one line on stderr and exit 1', async () => {
+it('create prints one line on stderr and exits with 1 if the application does not create the missing user', async () => {
   expect(await runKeysHere(app, CREATE, async () => null)).toEqual({
     code: 1,
     stdout: '',
@@ -138,7 +183,7 @@ it('create for an address that the application makes no user of is one line on s
   });
 });
 
-it('a database that is not there is one line on stderr and exit 1', async () => {
+it('an unreachable database prints one line on stderr and exits with 1', async () => {
   const { code, stdout, stderr } = await runKeys(['list'], { DATABASE_URL: 'postgres://127.0.0.1:1/none' });
   expect({ code, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({
     code: 1,
@@ -152,7 +197,7 @@ it.each([
   [['create', '--help']],
   [['rotate', '--help']],
   [['import', '--help']],
-])('help for %j is on stdout, with exit 0', async (args) => {
+])('%j prints the help on stdout and exits with 0', async (args) => {
   const { code, stdout, stderr } = await keysHere(...args);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/^Usage: keys/);
@@ -162,11 +207,11 @@ it.each([
   ['rotate', '(default: 24h)'],
   ['prune', '(default: 90d)'],
   ['revoke', 'revoke everywhere'],
-])('the help of %s names its default: %s', async (command, words) => {
+])('the help of %s contains %j', async (command, words) => {
   expect((await keysHere(command, '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(words);
 });
 
-it('create takes a limit, a quota and addresses; usage tells how much a key is used', async () => {
+it('create accepts a rate limit, a quota and IP addresses; usage prints the requests of a key', async () => {
   const args = [
     ...CREATE,
     '--rate-limit',
@@ -202,7 +247,7 @@ it('create takes a limit, a quota and addresses; usage tells how much a key is u
   });
 });
 
-it('rotate issues the successor with its key, once; the trail names the command line', async () => {
+it('rotate issues one successor and prints its key; the audit event has the actor type cli', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   const rotated = JSON.parse((await keysHere('rotate', created.id, '--overlap', '1h', '--json')).stdout);
   expect(rotated).toMatchObject({
@@ -222,7 +267,7 @@ it('rotate issues the successor with its key, once; the trail names the command 
   expect(event).toEqual({ actor_type: 'cli', details: { successorId: rotated.id, overlapSeconds: 3_600 } });
 });
 
-it('rotate with an overlap of 0 ends the old key at once, and shows the new one to a person', async () => {
+it('rotate with an overlap of 0 ends the old key at once and prints the new key', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   const { stdout } = await keysHere('rotate', created.id, '--overlap', '0');
   expect(stdout).toMatch(/^key +acme_live_\w{49}$/m);
@@ -232,6 +277,9 @@ it('rotate with an overlap of 0 ends the old key at once, and shows the new one 
 });
 
 describe('revoke', () => {
+  const NO_KEY_NAMED =
+    'error: give either the id of one key, or --user <email> for all keys of a user. Help: keys revoke --help\n';
+
   async function family(email: string) {
     const created = JSON.parse(
       (await keysHere('create', '--user', email, '--name', 'ci', '--scopes', 'orders:*', '--json')).stdout,
@@ -242,11 +290,11 @@ describe('revoke', () => {
     return { root: created, child };
   }
 
-  it('of a key that made others says how many live on, and --descendants ends them', async () => {
+  it('prints how many keys that the key created are still accepted; --descendants revokes them', async () => {
     const { root, child } = await family('family@example.com');
     const plain = await keysHere('revoke', root.id);
     expect(plain.stdout).toContain(
-      `Keys that it made and that are still accepted: 1. To end them as well: revoke ${root.id} --descendants`,
+      `Keys created by this key that are still accepted: 1. To revoke them too: revoke ${root.id} --descendants`,
     );
     expect(await app.keys.verify(child.key)).toMatchObject({ ok: true });
     const { stdout } = await keysHere('revoke', root.id, '--descendants', '--json');
@@ -259,16 +307,16 @@ describe('revoke', () => {
     expect(await app.keys.verify(child.key)).toMatchObject({ reason: 'revoked' });
   });
 
-  it('--descendants ends what a key made whose row is gone', async () => {
+  it('with --descendants revokes the keys that a deleted key created', async () => {
     const { root, child } = await family('gone@example.com');
     await app.keys.delete(root.id);
     expect((await keysHere('revoke', root.id)).stderr).toBe(`There is no key ${root.id}.\n`);
     const { stdout } = await keysHere('revoke', root.id, '--descendants');
-    expect(stdout).toContain(`The row of key ${root.id} is gone.\n\nRevoked with it:\n`);
+    expect(stdout).toContain(`The row of key ${root.id} was deleted.\n\nAlso revoked:\n`);
     expect(stdout).toContain(child.apiKey.masked);
   });
 
-  it('--user ends all keys of a user and lists them', async () => {
+  it('with --user revokes all keys of a user and lists them', async () => {
     const { root, child } = await family('leaver@example.com');
     const { stdout } = await keysHere('revoke', '--user', 'leaver@example.com', '--reason', 'left', '--json');
     expect(
@@ -280,21 +328,18 @@ describe('revoke', () => {
   });
 
   it.each([
-    [['revoke'], 'error: name the id of one key, or --user <email> for all keys of a user\n'],
-    [
-      ['revoke', '1', '--user', 'a@b'],
-      'error: name the id of one key, or --user <email> for all keys of a user\n',
-    ],
+    [['revoke'], NO_KEY_NAMED],
+    [['revoke', '1', '--user', 'a@b'], NO_KEY_NAMED],
     [
       ['revoke', '--user', 'a@b', '--descendants'],
-      'error: --descendants goes with the id of a key; --user ends all keys\n',
+      'error: --descendants needs the id of a key. --user revokes all keys of the user anyway. Help: keys revoke --help\n',
     ],
-  ])('called wrongly says so and exits with 2: %j', async (args, stderr) => {
+  ])('prints what is missing and exits with 2: %j', async (args, stderr) => {
     expect(await keysHere(...args)).toEqual({ code: 2, stdout: '', stderr });
   });
 });
 
-it('update changes what is named, takes bounds away by a word, and leaves the rest', async () => {
+it('update changes the given fields, removes a limit by its word, and leaves other fields unchanged', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--quota', '5/day', '--json')).stdout);
   const bounds = ['--rate-limit', '5/60s', '--allow-ip', '10.0.0.0/8', '--expires-in', '1d'];
   const bound = JSON.parse((await keysHere('update', created.id, ...bounds, '--json')).stdout);
@@ -331,23 +376,24 @@ it('update changes what is named, takes bounds away by a word, and leaves the re
   expect(free).toMatchObject({ ...none, name: 'x', scopes: ['orders:read'] });
   expect(await keysHere('update', created.id)).toMatchObject({
     code: 2,
-    stderr: 'error: name what to change, such as --scopes or --expires-in; --help tells more\n',
+    stderr:
+      'error: nothing to change. Give at least one option, such as --scopes or --expires-in. Help: keys update --help\n',
   });
   expect((await keysHere('update', '999999', '--name', 'x')).stderr).toBe('There is no key 999999.\n');
 });
 
-it('events tells what happened to a key, newest first, also after it is gone', async () => {
+it('events prints the audit events of a key, newest first, also after the key was deleted', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await keysHere('update', created.id, '--name', 'x');
   await app.keys.delete(created.id);
-  const told = JSON.parse((await keysHere('events', created.id, '--json')).stdout);
-  expect(told.map(({ type }: { type: string }) => type)).toEqual(['deleted', 'updated', 'created']);
+  const events = JSON.parse((await keysHere('events', created.id, '--json')).stdout);
+  expect(events.map(({ type }: { type: string }) => type)).toEqual(['deleted', 'updated', 'created']);
   const { stdout } = await keysHere('events', created.id);
   expect(stdout).toMatch(/^TIME +EVENT +BY +ADDRESS +DETAILS\n\S+Z +deleted +system/);
   expect((await keysHere('events', '999999')).stderr).toBe('There is no key 999999.\n');
 });
 
-it('revoke tells the reason in the trail', async () => {
+it('revoke writes the reason to the audit trail', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await keysHere('revoke', created.id, '--reason', 'leaked in a log');
   expect(
@@ -357,7 +403,7 @@ it('revoke tells the reason in the trail', async () => {
   ).toEqual([{ details: { reason: 'leaked in a log', ancestorId: null } }]);
 });
 
-it('prune removes what ended long ago', async () => {
+it('prune deletes the keys that expired longer ago than --older-than', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await sql(database, `UPDATE api_keys SET expires_at = now() - interval '8 days' WHERE id = $1`, [
     created.id,
@@ -370,31 +416,31 @@ it('prune removes what ended long ago', async () => {
   expect((await keysHere('show', created.id)).code).toBe(1);
 });
 
-it('prune with an age of 0 removes whatever has ended', async () => {
+it('prune with an age of 0 deletes every expired key', async () => {
   const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await sql(database, `UPDATE api_keys SET expires_at = now() WHERE id = $1`, [id]);
   await keysHere('prune', '--older-than', '0');
   expect((await keysHere('show', id)).stderr).toBe(`There is no key ${id}.\n`);
 });
 
-it('a key lives as long as --expires-in says', async () => {
+it('create sets the expiry of the key from --expires-in', async () => {
   const { createdAt, expiresAt } = JSON.parse(
     (await keysHere(...CREATE, '--expires-in', '2w', '--json')).stdout,
   );
   expect(Math.round((Date.parse(expiresAt) - Date.parse(createdAt)) / 86_400_000)).toBe(14);
 });
 
-it('usage of a key without a quota says so', async () => {
+it('usage prints "Quota: none" for a key without a quota', async () => {
   const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   expect((await keysHere('usage', id)).stdout).toMatch(/^Quota: none\n/);
 });
 
-it('a quota may be of a day, and a person sees which', async () => {
+it('usage prints the period of a daily quota', async () => {
   const { id } = JSON.parse((await keysHere(...CREATE, '--quota', '5/day', '--json')).stdout);
   expect((await keysHere('usage', id)).stdout).toMatch(/^Quota: 0 of 5 this day/);
 });
 
-it('list of the keys of nobody in particular is a table of all, and of nobody who has any a sentence', async () => {
+it('list prints all keys, or "No keys." if the given user has no key', async () => {
   const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   expect((await keysHere('list')).stdout).toMatch(new RegExp(`^${id} `, 'm'));
   await sql(
@@ -404,7 +450,7 @@ it('list of the keys of nobody in particular is a table of all, and of nobody wh
   expect((await keysHere('list', '--user', 'idle@example.com')).stdout).toBe('No keys.\n');
 });
 
-it('list by state', async () => {
+it('list with --state prints only keys in that state', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   await keysHere('revoke', created.id);
   const listed = JSON.parse((await keysHere('list', '--state', 'revoked', '--json')).stdout);
@@ -412,11 +458,24 @@ it('list by state', async () => {
   expect(listed.every(({ state }: { state: string }) => state === 'revoked')).toBe(true);
 });
 
-it('the program of the package works on the data source of any app', async () => {
+it('the nestjs-api-key program works with the data source of any application', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   const shown = await runBin(['--data-source', 'dist/ormconfig.js', 'show', created.id, '--json'], database);
   expect(JSON.parse(shown.stdout)).toMatchObject({ id: created.id, masked: created.masked });
-  const wrong = await runBin(['--data-source', 'dist/ormconfig.js', 'bogus'], database);
-  expect([wrong.code, wrong.stdout]).toEqual([2, '']);
-  expect((await runBin(['list'], database)).code).toBe(2);
+  expect(await runBin(['--data-source', 'dist/ormconfig.js', 'bogus'], database)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `error: unknown command 'bogus'. ${COMMANDS} Help: nestjs-api-key --data-source <file> --help\n`,
+  });
+});
+
+it('the nestjs-api-key program prints one line that names its help if --data-source is missing', async () => {
+  expect(await runBin(['list'], database)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: "error: required option '--data-source <file>' not specified. Help: nestjs-api-key --help\n",
+  });
+  const { stdout } = await runBin(['--help'], database);
+  expect(stdout).toContain(COMMANDS.slice(0, -1));
+  expect(stdout).toContain('Help: nestjs-api-key --data-source <file> <command> --help');
 });

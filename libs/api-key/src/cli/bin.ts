@@ -4,13 +4,18 @@ import { NestFactory } from '@nestjs/core';
 import { Command, Option } from 'commander';
 import { DataSource } from 'typeorm';
 import { ApiKeyModule, ApiKeyService, type KeyFormat } from '../index';
-import { type KeysSession, runKeysCli } from './index';
+import { errorLine } from './failures';
+import { type KeysCliHost, type KeysSession, runKeysCli } from './index';
+import { namesOf, programFor } from './program';
 
 interface BinOptions {
   readonly dataSource: string;
   readonly prefix?: string;
   readonly format?: KeyFormat;
 }
+
+/** The start of each call, in usage and help. */
+const PROGRAM = 'nestjs-api-key --data-source <file>';
 
 /**
  * The command line for applications that do not write their own. It uses the DataSource that a file
@@ -21,23 +26,33 @@ function main(): void {
     .usage('--data-source <file> [--prefix <prefix>] [--format <format>] <command> [options]')
     .requiredOption(
       '--data-source <file>',
-      'JavaScript file that exports the DataSource, as dist/ormconfig.js',
+      'JavaScript file that exports the TypeORM DataSource, such as dist/ormconfig.js',
     )
-    .option('--prefix <prefix>', 'constant start of new keys')
-    .addOption(new Option('--format <format>', 'form of new keys').choices(['checksummed', 'hex']))
+    .option('--prefix <prefix>', 'prefix of new keys, such as acme_live')
+    .addOption(new Option('--format <format>', 'format of new keys').choices(['checksummed', 'hex']))
     .argument('[command...]')
     .enablePositionalOptions()
     .passThroughOptions()
     .showSuggestionAfterError(false)
+    .addHelpText('after', ({ command }) => commandsHelp(command.opts()))
     .action(async (args: string[], options: BinOptions) => {
-      const { stdout, stderr } = process;
-      const open = () => openSession(options);
-      process.exitCode = await runKeysCli(args, { program: 'nestjs-api-key', open, stdout, stderr });
+      process.exitCode = await runKeysCli(args, hostFor(options));
     });
-  program.configureOutput({ outputError: (text, write) => write(text) }).exitOverride((error) => {
-    process.exit(error.exitCode === 0 ? 0 : 2);
-  });
+  program
+    .configureOutput({ outputError: (text, write) => write(errorLine('nestjs-api-key --help', text)) })
+    .exitOverride((error) => {
+      process.exit(error.exitCode === 0 ? 0 : 2);
+    });
   void program.parseAsync();
+}
+
+function hostFor(options: BinOptions): KeysCliHost {
+  const { stdout, stderr } = process;
+  return { program: PROGRAM, open: () => openSession(options), stdout, stderr };
+}
+
+function commandsHelp(options: BinOptions): string {
+  return `\nCommands: ${namesOf(programFor(hostFor(options)))}\nHelp: ${PROGRAM} <command> --help`;
 }
 
 async function openSession({ dataSource: file, ...options }: BinOptions): Promise<KeysSession> {
@@ -60,7 +75,7 @@ async function openSession({ dataSource: file, ...options }: BinOptions): Promis
 function dataSourceOf(exported: object): DataSource {
   const found = Object.values(exported).find((value) => value instanceof DataSource);
   if (found) return found;
-  throw new Error('The file of --data-source exports no DataSource.');
+  throw new Error('The file of --data-source does not export a DataSource.');
 }
 
 /** Finds users by the column `email` of table `users`. Creates no users. */

@@ -66,7 +66,7 @@ export function createKey(host: KeysCliHost, options: CreateOptions): Promise<vo
 export function updateKey(host: KeysCliHost, id: string, options: UpdateOptions): Promise<void> {
   const changes = changesOf(options);
   if (Object.keys(changes).length === 0)
-    throw new WrongCall('error: name what to change, such as --scopes or --expires-in; --help tells more');
+    throw new WrongCall('nothing to change. Give at least one option, such as --scopes or --expires-in.');
   return inSession(host, async ({ keys }) => {
     const apiKey = await keys.update(id, changes, acting());
     if (!apiKey) throw noSuchKey(id);
@@ -97,10 +97,10 @@ export async function revoke(
 ): Promise<void> {
   const { user, descendants = false } = options;
   if ((id === undefined) === (user === undefined))
-    throw new WrongCall('error: name the id of one key, or --user <email> for all keys of a user');
+    throw new WrongCall('give either the id of one key, or --user <email> for all keys of a user.');
   if (id !== undefined) return revokeKey(host, id, options);
   if (descendants)
-    throw new WrongCall('error: --descendants goes with the id of a key; --user ends all keys');
+    throw new WrongCall('--descendants needs the id of a key. --user revokes all keys of the user anyway.');
   return revokeUser(host, String(user), options);
 }
 
@@ -149,7 +149,7 @@ export function pruneKeys(host: KeysCliHost, options: PruneOptions): Promise<voi
 
 export async function importKeys(host: KeysCliHost, options: ImportOptions): Promise<void> {
   const file = await openImportFile(options.file).catch((error: NodeJS.ErrnoException) => {
-    throw new WrongCall(`error: the file ${options.file} cannot be read (${error.code ?? error.message})`);
+    throw new WrongCall(`cannot read the file ${options.file} (${error.code ?? error.message}).`);
   });
   await inSession(host, async ({ keys }) => {
     const progress = progressOn(host.stderr, file.size, 'the file');

@@ -1,3 +1,5 @@
+import type { KeysCliHost } from './host';
+
 /** A command failed. The message is written for the user. */
 export class CommandFailed extends Error {}
 
@@ -7,4 +9,22 @@ export class WrongCall extends Error {}
 /** The error for an unknown key id. */
 export function noSuchKey(id: string): CommandFailed {
   return new CommandFailed(`There is no key ${id}.`);
+}
+
+/** The command that shows the help of a command, or of the whole program. */
+export function helpOf({ program = 'keys' }: KeysCliHost, command?: string): string {
+  return [program, command, '--help'].filter(Boolean).join(' ');
+}
+
+/**
+ * The line for a wrong call.
+ * @param help the command that shows the help
+ */
+export function errorLine(help: string, text: string): string {
+  return `${oneLine(text.trim()).replace(/[^.]$/, '$&.')} Help: ${help}\n`;
+}
+
+/** Joins the lines of a text with spaces. */
+export function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ');
 }

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { ApiKeyInputError } from '../index';
-import { WrongCall } from './failures';
+import { errorLine, helpOf, oneLine, WrongCall } from './failures';
 import type { KeysCliHost } from './host';
 import { programFor } from './program';
 
@@ -19,11 +19,15 @@ export async function runKeysCli(args: readonly string[], host: KeysCliHost): Pr
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    host.stderr.write(`${oneLine(error)}\n`);
-    return error instanceof ApiKeyInputError || error instanceof WrongCall ? 2 : 1;
+    const message = messageOf(error);
+    const isWrongCall = error instanceof ApiKeyInputError || error instanceof WrongCall;
+    host.stderr.write(
+      isWrongCall ? errorLine(helpOf(host, args[0]), `error: ${message}`) : `${oneLine(message)}\n`,
+    );
+    return isWrongCall ? 2 : 1;
   }
 }
 
-function oneLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, ' ');
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -19,7 +19,8 @@ export function parseList(text: string): string[] {
 
 /** @throws InvalidArgumentError if the text is not an email address */
 export function parseEmail(text: string): string {
-  if (!/^[^\s@]+@[^\s@]+$/.test(text)) throw new InvalidArgumentError('Give an email address.');
+  if (!/^[^\s@]+@[^\s@]+$/.test(text))
+    throw new InvalidArgumentError('Give an email address, such as ops@example.com.');
   return text;
 }
 
@@ -30,16 +31,20 @@ export function parseEmail(text: string): string {
 export function parseExpiry(text: string): number {
   const ms = parseDuration(text);
   if (ms === null)
-    throw new InvalidArgumentError('Give a whole number of s, m, h, d or w, up to 100 years, as 90d.');
+    throw new InvalidArgumentError(
+      'Give a whole number and s, m, h, d or w, such as 90d; at most 100 years.',
+    );
   return ms;
 }
 
 /**
- * @returns seconds, 0 or more
- * @throws InvalidArgumentError if the text is not a duration
+ * @returns seconds, from 0 to those of 30 days
+ * @throws InvalidArgumentError if the text is not such a duration
  */
 export function parseOverlap(text: string): number {
-  return /^0[smhdw]?$/.test(text) ? 0 : parseExpiry(text) / 1_000;
+  const ms = /^0[smhdw]?$/.test(text) ? 0 : (parseDuration(text) ?? Number.NaN);
+  if (ms >= 0 && ms <= 30 * DAY_MS) return ms / 1_000;
+  throw new InvalidArgumentError('Give a whole number and s, m, h, d or w, such as 24h; at most 30d.');
 }
 
 /**
@@ -49,7 +54,7 @@ export function parseOverlap(text: string): number {
 export function parseDays(text: string): number {
   const ms = /^0[dw]?$/.test(text) ? 0 : (parseDuration(text) ?? Number.NaN);
   if (!Number.isInteger(ms / DAY_MS))
-    throw new InvalidArgumentError('Give whole days or weeks, as 90d or 12w.');
+    throw new InvalidArgumentError('Give whole days or weeks, such as 90d or 12w.');
   return ms / DAY_MS;
 }
 
@@ -61,7 +66,7 @@ export function parseRateLimit(text: string): RateLimit {
   const [, limit, window] = /^([1-9]\d{0,9})\/(\w+)$/.exec(text) ?? [];
   const windowMs = parseDuration(window ?? '');
   if (limit === undefined || windowMs === null)
-    throw new InvalidArgumentError('Give requests and a window, as 100/60s or 10000/1h.');
+    throw new InvalidArgumentError('Give requests per window, such as 100/60s or 10000/1h.');
   return { limit: Number(limit), windowSeconds: windowMs / 1_000 };
 }
 
@@ -71,7 +76,8 @@ export function parseRateLimit(text: string): RateLimit {
  */
 export function parseQuota(text: string): Quota {
   const [, limit, period] = /^([1-9]\d{0,9})\/(day|month)$/.exec(text) ?? [];
-  if (limit === undefined) throw new InvalidArgumentError('Give requests and day or month, as 10000/day.');
+  if (limit === undefined)
+    throw new InvalidArgumentError('Give requests per day or month, such as 10000/day.');
   return { limit: Number(limit), period: period === 'day' ? 'day' : 'month' };
 }
 

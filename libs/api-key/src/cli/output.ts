@@ -9,7 +9,7 @@ export interface Output {
   readonly json?: boolean;
 }
 
-const SHOWN_ONCE = 'The key is shown this once; keep it safe.';
+const SHOWN_ONCE = 'The key is shown only once. Store it in a safe place.';
 
 /** Writes a result to stdout. */
 export function write(host: KeysCliHost, { json }: Output, value: unknown, render: () => string): void {
@@ -38,12 +38,12 @@ export function writeRevocation(
   const key = apiKey ? describeKey(apiKey, now) : { id, state: 'gone' as const };
   const ended = descendants.map((descendant) => describeKey(descendant, now));
   write(host, output, { ...key, descendants: ended, liveDescendants }, () => {
-    const shown = apiKey ? renderKey(describeKey(apiKey, now)) : `The row of key ${id} is gone.`;
+    const shown = apiKey ? renderKey(describeKey(apiKey, now)) : `The row of key ${id} was deleted.`;
     if (liveDescendants === null)
-      return `${shown}\n\nThe keys that it made could not be counted. To end them as well: revoke ${id} --descendants`;
+      return `${shown}\n\nThe keys that this key created could not be counted. To revoke them too: revoke ${id} --descendants`;
     if (liveDescendants > 0)
-      return `${shown}\n\nKeys that it made and that are still accepted: ${liveDescendants}. To end them as well: revoke ${id} --descendants`;
-    return ended.length === 0 ? shown : `${shown}\n\nRevoked with it:\n${renderTable(ended)}`;
+      return `${shown}\n\nKeys created by this key that are still accepted: ${liveDescendants}. To revoke them too: revoke ${id} --descendants`;
+    return ended.length === 0 ? shown : `${shown}\n\nAlso revoked:\n${renderTable(ended)}`;
   });
 }
 

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
 import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from './changing-commands';
+import { errorLine, helpOf } from './failures';
 import type { KeysCliHost } from './host';
 import {
   json,
@@ -20,7 +21,7 @@ const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 /** Defines the commands and their options. */
 export function programFor(host: KeysCliHost): Command {
   const program = new Command(host.program ?? 'keys')
-    .description('Issue, see, rotate, revoke and import API keys.')
+    .description('Create, show, rotate, revoke and import API keys.')
     .helpCommand(false)
     .showSuggestionAfterError(false)
     .exitOverride()
@@ -28,52 +29,74 @@ export function programFor(host: KeysCliHost): Command {
       writeOut: (text) => host.stdout.write(text),
       writeErr: (text) => host.stderr.write(text),
     });
-  program.action(() =>
-    program.error(
-      'error: name a command: create, list, show, usage, events, update, rotate, revoke, prune or import; --help tells more',
-    ),
-  );
   addCreate(program, host);
   addUpdate(program, host);
   addReading(program, host);
   addEnding(program, host);
   addMany(program, host);
-  program.allowExcessArguments(true);
+  for (const command of program.commands) writeOneLine(command, helpOf(host, command.name()));
+  writeOneLine(program, helpOf(host));
+  program
+    .allowExcessArguments()
+    .allowUnknownOption()
+    .action(() => program.error(wrongCommand(program)));
   return program;
+}
+
+/** Ends each error with the place of the help. */
+function writeOneLine(command: Command, help: string): void {
+  command.configureOutput({ outputError: (text, write) => write(errorLine(help, text)) });
+}
+
+function wrongCommand(program: Command): string {
+  const commands = `Commands: ${namesOf(program)}.`;
+  const [first] = program.args;
+  if (first === undefined) return `error: no command given. ${commands}`;
+  if (first.startsWith('-'))
+    return `error: '${first}' is not a command. Options follow the command. ${commands}`;
+  return `error: unknown command '${first}'. ${commands}`;
+}
+
+/** The names of all commands, for a message. */
+export function namesOf(program: Command): string {
+  return program.commands.map((command) => command.name()).join(', ');
 }
 
 function addCreate(program: Command, host: KeysCliHost): void {
   program
     .command('create')
-    .description('issue a key; it is shown this once')
-    .addOption(new Option('--user <email>', 'whose key it is').argParser(parseEmail).makeOptionMandatory())
-    .requiredOption('--name <name>', 'what people call it')
+    .description('create a key; the key is shown only once')
     .addOption(
-      new Option('--scopes <a,b>', 'what it may do; orders:* and * are wildcards')
+      new Option('--user <email>', 'email address of the owner').argParser(parseEmail).makeOptionMandatory(),
+    )
+    .requiredOption('--name <name>', 'name of the key, for people')
+    .addOption(
+      new Option('--scopes <a,b>', 'comma-separated scopes; orders:* and * are wildcards')
         .argParser(parseList)
         .makeOptionMandatory(),
     )
     .addOption(
-      new Option('--expires-in <duration>', 'when it ends, as 12h, 90d or 52w (default: never)').argParser(
-        parseExpiry,
-      ),
+      new Option(
+        '--expires-in <duration>',
+        'time until the key expires, such as 12h, 90d or 52w (default: never)',
+      ).argParser(parseExpiry),
     )
     .addOption(
       new Option(
         '--rate-limit <limit>',
-        'requests a window, as 100/60s (default: that of the app)',
+        'requests per window, such as 100/60s (default: the limit of the app)',
       ).argParser(parseRateLimit),
     )
     .addOption(
       new Option(
         '--quota <quota>',
-        'requests a day or month of UTC, as 10000/day (default: any number)',
+        'requests per day or month in UTC, such as 10000/day (default: none)',
       ).argParser(parseQuota),
     )
     .addOption(
       new Option(
         '--allow-ip <cidr,...>',
-        'addresses and blocks it works from (default: everywhere)',
+        'IP addresses and CIDR blocks that may use the key (default: all)',
       ).argParser(parseList),
     )
     .addOption(json())
@@ -83,28 +106,36 @@ function addCreate(program: Command, host: KeysCliHost): void {
 function addUpdate(program: Command, host: KeysCliHost): void {
   program
     .command('update <id>')
-    .description('change a key; what is left out stays as it is')
-    .option('--name <name>', 'what people call it')
-    .addOption(new Option('--scopes <a,b>', 'what it may do').argParser(parseList))
+    .description('change a key; a field without an option stays unchanged')
+    .option('--name <name>', 'name of the key, for people')
     .addOption(
-      new Option('--expires-in <duration>', 'when it ends, as 12h, 90d or never').argParser(
-        orNone('never', parseExpiry),
+      new Option('--scopes <a,b>', 'comma-separated scopes; replaces all scopes of the key').argParser(
+        parseList,
       ),
     )
     .addOption(
-      new Option('--rate-limit <limit>', 'requests a window, as 100/60s; default takes it away').argParser(
-        orNone('default', parseRateLimit),
-      ),
+      new Option(
+        '--expires-in <duration>',
+        'time until the key expires, such as 12h or 90d; or: never',
+      ).argParser(orNone('never', parseExpiry)),
     )
     .addOption(
-      new Option('--quota <quota>', 'requests a day or month, as 10000/day; none takes it away').argParser(
-        orNone('none', parseQuota),
-      ),
+      new Option(
+        '--rate-limit <limit>',
+        'requests per window, such as 100/60s; or: default, the limit of the app',
+      ).argParser(orNone('default', parseRateLimit)),
     )
     .addOption(
-      new Option('--allow-ip <cidr,...>', 'addresses and blocks it works from; everywhere for all').argParser(
-        orNone('everywhere', parseList),
-      ),
+      new Option(
+        '--quota <quota>',
+        'requests per day or month in UTC, such as 10000/day; or: none',
+      ).argParser(orNone('none', parseQuota)),
+    )
+    .addOption(
+      new Option(
+        '--allow-ip <cidr,...>',
+        'IP addresses and CIDR blocks that may use the key; or: everywhere',
+      ).argParser(orNone('everywhere', parseList)),
     )
     .addOption(json())
     .action((id, options) => updateKey(host, id, options));
@@ -114,9 +145,9 @@ function addReading(program: Command, host: KeysCliHost): void {
   program
     .command('list')
     .description('list keys, newest first')
-    .option('--user <email>', 'only those of one user (default: all)')
+    .option('--user <email>', 'only keys of this user (default: all users)')
     .addOption(
-      new Option('--state <state>', 'only those in one state (default: all)').choices(API_KEY_STATES),
+      new Option('--state <state>', 'only keys in this state (default: all states)').choices(API_KEY_STATES),
     )
     .addOption(json())
     .action((options) => listKeys(host, options));
@@ -127,12 +158,12 @@ function addReading(program: Command, host: KeysCliHost): void {
     .action((id, options) => showKey(host, id, options));
   program
     .command('events <id>')
-    .description('show what happened to a key, newest first, also after it is gone')
+    .description('show the audit events of a key, newest first, also after the key was deleted')
     .addOption(json())
     .action((id, options) => showEvents(host, id, options));
   program
     .command('usage <id>')
-    .description('show how much a key is used, by day and by hour of UTC, and what is left of its quota')
+    .description('show the requests of a key per day and per hour in UTC, and its quota')
     .addOption(json())
     .action((id, options) => showUsage(host, id, options));
 }
@@ -140,9 +171,9 @@ function addReading(program: Command, host: KeysCliHost): void {
 function addEnding(program: Command, host: KeysCliHost): void {
   program
     .command('rotate <id>')
-    .description('issue the successor of a key; it is shown this once')
+    .description('create the successor of a key; the new key is shown only once')
     .addOption(
-      new Option('--overlap <duration>', 'how long the old key still works, 0 to 30d')
+      new Option('--overlap <duration>', 'how long the old key is still accepted, 0 to 30d')
         .argParser(parseOverlap)
         .default(overlapSeconds, `${overlapSeconds / 3_600}h`),
     )
@@ -151,11 +182,11 @@ function addEnding(program: Command, host: KeysCliHost): void {
   program
     .command('revoke [id]')
     .description(
-      'end a key, or all keys of a user, for good; answers once no instance accepts it any more (revoke everywhere)',
+      'revoke a key, or all keys of a user; returns when no instance accepts them any more (revoke everywhere)',
     )
-    .option('--user <email>', 'all keys of a user instead of one key')
-    .option('--descendants', 'with the key all that it made or was rotated to')
-    .option('--reason <text>', 'why, for the trail')
+    .option('--user <email>', 'revoke all keys of this user instead of one key')
+    .option('--descendants', 'also revoke all keys that this key created, and its successors')
+    .option('--reason <text>', 'reason, for the audit trail')
     .addOption(json())
     .action((id, options) => revoke(host, id, options));
 }
@@ -163,14 +194,14 @@ function addEnding(program: Command, host: KeysCliHost): void {
 function addMany(program: Command, host: KeysCliHost): void {
   program
     .command('prune')
-    .description('remove keys that ended long ago, and old events of the trail')
+    .description('delete keys that ended long ago, and old audit events')
     .addOption(
-      new Option('--older-than <days>', 'keys that expired or were revoked so long ago')
+      new Option('--older-than <days>', 'delete keys that expired or were revoked at least this long ago')
         .argParser(parseDays)
         .default(pruneKeysDays, `${pruneKeysDays}d`),
     )
     .addOption(
-      new Option('--events-older-than <days>', 'events so old')
+      new Option('--events-older-than <days>', 'delete audit events that are at least this old')
         .argParser(parseDays)
         .default(pruneEventsDays, `${pruneEventsDays}d`),
     )
@@ -179,11 +210,11 @@ function addMany(program: Command, host: KeysCliHost): void {
   program
     .command('import')
     .description(
-      'take over keys of another system by their digests; each batch of 1,000 lines all or nothing',
+      'import keys of another system by their digests; a batch of 1,000 lines is stored as a whole or not at all',
     )
     .requiredOption(
       '--file <file>',
-      'lines of JSON with userId, name, keyDigest, keyPrefix, scopes, expiresAt; - is stdin',
+      'one JSON object per line: userId, name, keyDigest, keyPrefix, scopes, expiresAt; - is stdin',
     )
     .addOption(json())
     .action((options) => importKeys(host, options));

@@ -28,7 +28,7 @@ const apiKeyWith = (fields: Partial<ApiKey> = {}): ApiKey =>
 const described = (fields: Partial<ApiKey> = {}) => describeKey(apiKeyWith(fields), NOW);
 
 describe('the description of a key', () => {
-  it('tells what people may see', () => {
+  it('contains the public fields', () => {
     expect(described()).toEqual({
       id: '7',
       userId: '42',
@@ -49,7 +49,7 @@ describe('the description of a key', () => {
     });
   });
 
-  it('never tells the digest, even of a row that was read with it', () => {
+  it('never contains the digest, even if the row was read with its digest', () => {
     const digest = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
     const key = described({ keyDigest: digest });
     expect(JSON.stringify(key) + renderKey(key) + renderTable([key])).not.toContain(digest);
@@ -69,7 +69,7 @@ describe('the description of a key', () => {
 });
 
 describe('a table of keys', () => {
-  it('has a line for its head and one for each key, in columns', () => {
+  it('has one line for the head and one line for each key, in aligned columns', () => {
     const keys = [
       described(),
       described({
@@ -89,29 +89,29 @@ describe('a table of keys', () => {
     ]);
   });
 
-  it('has no blanks at the ends of its lines', () => {
+  it('has no spaces at the ends of its lines', () => {
     const lines = renderTable([described({ lastUsedAt: null }), described()]).split('\n');
     expect(lines).toEqual(lines.map((line) => line.trimEnd()));
   });
 
-  it('tells years beyond 9999 in full', () => {
+  it('prints years after 9999 in full', () => {
     const expiresAt = new Date('+012345-06-07T08:09:10.111Z');
     expect(renderTable([described({ expiresAt })])).toContain('  +012345-06-07 08:09Z  ');
   });
 
-  it('has a word for a date that is none, as of a year that JavaScript does not know', () => {
+  it('prints "invalid" for a date that JavaScript cannot represent', () => {
     const none = described({ expiresAt: new Date(Number.NaN), lastUsedAt: new Date(Number.NaN) });
     expect(renderTable([none])).toMatch(/ {2}invalid {2,}invalid$/);
     expect(renderKey(none)).toMatch(/^expiresAt {3}invalid$/m);
   });
 
-  it('is a sentence where there are no keys', () => {
+  it('is a sentence if there are no keys', () => {
     expect(renderTable([])).toBe('No keys.');
   });
 });
 
-describe('one key', () => {
-  it('has a line for each field', () => {
+describe('the text of one key', () => {
+  it('has one line for each field', () => {
     expect(renderKey(described()).split('\n')).toEqual([
       'id          7',
       'userId      42',
@@ -132,7 +132,7 @@ describe('one key', () => {
     ]);
   });
 
-  it('has a dash for what it lacks', () => {
+  it('has a dash for each missing value', () => {
     const lines = renderKey(described({ scopes: [], lastUsedAt: null, expiresAt: null })).split('\n');
     expect(lines.filter((line) => line.endsWith('  -'))).toEqual([
       'scopes      -',
@@ -143,7 +143,7 @@ describe('one key', () => {
     ]);
   });
 
-  it('tells its times in UTC', () => {
+  it('prints its times in UTC', () => {
     expect(renderKey(described({ expiresAt: new Date('2030-06-01T00:00:00+05:30') }))).toContain(
       'expiresAt   2030-05-31T18:30:00.000Z',
     );

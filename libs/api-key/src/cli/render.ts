@@ -26,7 +26,7 @@ export function renderKey(key: ApiKeyDescription): string {
 /** The use of a key: its quota, then one line for each day and for each hour. */
 export function renderUsage({ quota, hours, days }: ApiKeyUsage): string {
   const spent = quota
-    ? `Quota: ${quota.used} of ${quota.limit} this ${quota.period}, anew ${dateOr(quota.resetsAt, 'never')}`
+    ? `Quota: ${quota.used} of ${quota.limit} this ${quota.period}, resets ${dateOr(quota.resetsAt, 'never')}`
     : 'Quota: none';
   return [spent, renderPeriods('DAY', days), renderPeriods('HOUR', hours)].join('\n\n');
 }
@@ -46,7 +46,7 @@ export function renderEvents(events: readonly RecordedApiKeyEvent[]): string {
 function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
   if (periods.length === 0) return `No requests by ${title.toLowerCase()}.`;
   return columns([
-    [title, 'REQUESTS', 'OF THEM LIMITED'],
+    [title, 'REQUESTS', 'RATE LIMITED'],
     ...periods.map(({ startsAt, requests, limited }) => [
       dateOr(startsAt, ''),
       String(requests),
