@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { IntervalWriter } from '../database/interval-writer';
 import { writeInTime } from '../database/write-in-time';
-import type { ApiKeyEvent, ApiKeyEventSink } from '../model/api-key.event';
+import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
 
 const BATCH = 500;
 
@@ -20,11 +20,12 @@ export class EventQueue extends IntervalWriter {
   private reported = 0;
 
   constructor(
+    private readonly type: RequestEvent['type'],
     private readonly sink: ApiKeyEventSink,
     private readonly size: number,
     intervalMs: number,
   ) {
-    super('The trail of requests', intervalMs);
+    super(`The trail of ${type} requests`, intervalMs);
   }
 
   /** How many events were dropped since the start. */
@@ -52,7 +53,7 @@ export class EventQueue extends IntervalWriter {
     this.reported = this.droppedCount;
     if (dropped > 0)
       this.log.warn(
-        `${dropped} events of refused requests were dropped, because they came faster than they are written`,
+        `${dropped} events of ${this.type} requests were dropped, because they came faster than they are written`,
       );
   }
 }

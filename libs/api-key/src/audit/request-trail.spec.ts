@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { ApiKey } from '../model/api-key.entity';
 import type { RequestEvent } from '../model/api-key.event';
 import type { Announcer } from './announcer';
@@ -71,4 +72,29 @@ it('Where the application can listen, it hears of a refusal at once', () => {
   const { announced, refuse } = build({ isHeard: true });
   refuse();
   expect(announced).toMatchObject([{ type: 'refused', keyId: '7', details: { reason: 'revoked' } }]);
+});
+
+it.each([
+  'refused',
+  'accepted',
+] as const)('The log says that events of %s requests were dropped', async (type) => {
+  const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+  const sink = { record: async () => {} };
+  const trail = new RequestTrail(
+    { audit: { refused: sink, accepted: sink, changes: null, queueSize: 1, flushIntervalMs: 1_000 } },
+    {} as Trail,
+    { isHeard: false } as Announcer,
+  );
+  const apiKey = Object.assign(new ApiKey(), {
+    id: '7',
+    userId: '3',
+    keyPrefix: 'key_3fKd',
+    keySuffix: '9xQz',
+  });
+  for (let i = 0; i < 3; i++)
+    if (type === 'refused') trail.refused({ reason: 'revoked', apiKey, masked: 'key_3fKd...9xQz' }, CALLER);
+    else trail.accepted(apiKey, CALLER);
+  await trail.onApplicationShutdown();
+  expect(warn.mock.calls).toEqual([[expect.stringMatching(`^2 events of ${type} requests were dropped`)]]);
+  warn.mockRestore();
 });

@@ -36,12 +36,12 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly announcer: Announcer,
   ) {
     this.options = options;
-    const queueFor = (target: EventTarget): EventQueue | null => {
-      const sink = sinkOf(target, trail);
-      return sink && new EventQueue(sink, options.queueSize, options.flushIntervalMs);
+    const queueFor = (type: RequestEvent['type']): EventQueue | null => {
+      const sink = sinkOf(options[type], trail);
+      return sink && new EventQueue(type, sink, options.queueSize, options.flushIntervalMs);
     };
-    this.refusals = queueFor(options.refused);
-    this.acceptances = queueFor(options.accepted);
+    this.refusals = queueFor('refused');
+    this.acceptances = queueFor('accepted');
   }
 
   /** Number of request events that were dropped since the start, because the queue was full. */
