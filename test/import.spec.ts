@@ -125,3 +125,10 @@ it('the command line imports a file, names its bad lines, and keeps the good bat
   const again = await runKeysHere(app, ['import', '--file', file]);
   expect(again).toEqual({ code: 0, stdout: 'Imported 1000 of 1000 keys.\n', stderr: '' });
 });
+
+it('the command line imports a file that ends with blank lines', async () => {
+  const file = join(temporaryFolder(), 'keys.jsonl');
+  writeFileSync(file, `${JSON.stringify(line(1))}\n\n  \n`);
+  const imported = await runKeysHere(app, ['import', '--file', file]);
+  expect(imported).toEqual({ code: 0, stdout: 'Imported 1 of 1 keys.\n', stderr: '' });
+});

@@ -29,11 +29,19 @@ function importFile(input: NodeJS.ReadableStream, size: number, bytesRead: () =>
 
 /**
  * Creates the reader only when the iteration starts, because lines that are read earlier would be
- * lost.
+ * lost. Blank lines at the end of the file are not lines of the import.
  */
 async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<unknown> {
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-  for await (const line of lines) yield parse(line);
+  let blank = 0;
+  for await (const line of lines) {
+    if (line.trim() === '') {
+      blank += 1;
+      continue;
+    }
+    for (; blank > 0; blank--) yield undefined;
+    yield parse(line);
+  }
 }
 
 function parse(line: string): unknown {
