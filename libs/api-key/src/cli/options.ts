@@ -82,8 +82,8 @@ export function parseQuota(text: string): Quota {
 }
 
 /**
- * A parser that also accepts a word for "no value". The word becomes false, because Commander does
- * not keep null.
+ * A parser that also accepts a word for "no value", such as `never`. Returns false for this word,
+ * because Commander turns null into an empty text.
  */
 export function orNone<T>(word: string, parse: (text: string) => T): (text: string) => T | false {
   return (text) => (text === word ? false : parse(text));
