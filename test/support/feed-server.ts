@@ -29,6 +29,7 @@ export class FeedServer {
   usage = '0.125';
   standby = 'false';
   listens = 'true';
+  trustKnown = 'true';
   silent = '';
   /** The triggers of the table, and their states. */
   triggers = new Map(ALL_TRIGGERS as [string, string][]);
@@ -106,7 +107,7 @@ export class FeedServer {
       return [
         `heartbeat ${payload}`,
         () => {
-          const row = { ...state(), listens: this.listens };
+          const row = { ...state(), listens: this.listens, trust_known: this.trustKnown };
           this.notify(channel, payload);
           return [row];
         },

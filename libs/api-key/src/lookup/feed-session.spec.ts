@@ -235,6 +235,7 @@ describe('a heartbeat', () => {
       expect.stringMatching(/^nestjs_api_key_[0-9a-f]{24}$/),
       '1',
       '"public"."api_keys"',
+      OPTIONS.trustMs,
     ]);
   });
 
@@ -289,6 +290,19 @@ describe('a heartbeat', () => {
       isHopeless: false,
       message: 'table "public"."api_keys" was replaced by another one',
     });
+  });
+
+  it('ends the session, so that the next one raises the trust again, if the table of it was emptied or changed', async () => {
+    beforeHeartbeats(() => {
+      server.trustKnown = 'false';
+    });
+    const failure = await beat(2);
+    expect(failure).toBeInstanceOf(FeedMissing);
+    expect(failure).toMatchObject({
+      isHopeless: false,
+      message: 'table "public"."api_key_trust" was emptied or changed',
+    });
+    expect(server.statements.at(-1)?.values?.at(-1)).toBe(12_345);
   });
 
   it('ends the session if its connection does not listen any more, as behind a pooler', async () => {

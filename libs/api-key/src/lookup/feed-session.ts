@@ -8,6 +8,7 @@ import { FULL_QUEUE, isFullQueue } from '../database/full-queue';
 import { replica } from '../database/replica';
 import { NO_ROW_SECURITY } from '../database/row-security';
 import { Session } from '../database/session';
+import type { Tables } from '../database/tables';
 import { type Clock, momentOf } from './clock';
 import { type FeedListener, tell } from './feed-listener';
 import { checkFeedTriggers, FeedMissing } from './feed-missing';
@@ -18,7 +19,7 @@ import { Heartbeats } from './heartbeats';
 import type { Lease } from './lease';
 import type { QueueWatch } from './queue-watch';
 import { areManySilentChanges, forgetSilentChanges, readSilentChanges } from './silent-changes';
-import { raiseTrust } from './trust-bound';
+import { isTrustKnown, raiseTrust } from './trust-bound';
 
 /** Options of the feed. */
 export interface FeedOptions {
@@ -70,11 +71,11 @@ function beginning(silentChanges: string): string {
 }
 
 /**
- * The statement of a heartbeat. Its parameters are the channel, the heartbeat's number and the
- * table.
+ * The statement of a heartbeat. Its parameters are the channel, the heartbeat's number, the table and
+ * how long this instance trusts its cache.
  */
-function heartbeat(silentChanges: string): string {
-  return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid,
+function heartbeat({ silentChanges, trust }: Tables): string {
+  return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${isTrustKnown(trust, '$4')}::text AS trust_known,
     EXISTS (SELECT FROM pg_listening_channels() AS channel WHERE channel = $1)::text AS listens,
     ${readSilentChanges(silentChanges)} AS silent, ${QUEUE_USAGE} AS usage`;
 }
@@ -124,7 +125,8 @@ export class FeedSession {
 
   /**
    * Sends heartbeats. Stops with an error if a heartbeat does not come back in time, if the table
-   * was replaced, or if the session has ended.
+   * was replaced, if the table of the trust bound no longer allows for this instance, or if the session
+   * has ended.
    */
   async beat(): Promise<never> {
     const { clock, options } = this.context;
@@ -164,10 +166,11 @@ export class FeedSession {
    * continues to listen, and the lease ends by itself.
    */
   private async send(number: string): Promise<void> {
-    const { keys, silentChanges } = this.context.database.tables;
+    const { database, options } = this.context;
+    const { tables } = database;
     const answer = await this.statements
       .named('nestjs_api_key_beat')
-      .row(heartbeat(silentChanges), [this.heartbeatChannel, number, keys])
+      .row(heartbeat(tables), [this.heartbeatChannel, number, tables.keys, options.trustMs])
       .catch(nullIfFull);
     if (answer === null) this.skip(number);
     else await this.read(number, answer);
@@ -182,9 +185,10 @@ export class FeedSession {
 
   private async read(beat: string, answer: Row): Promise<void> {
     const { database, queue, report } = this.context;
-    const { keys, silentChanges } = database.tables;
+    const { keys, silentChanges, trust } = database.tables;
     if (textOrNull(answer, 'oid') !== this.oid)
       throw new FeedMissing(`table ${keys} was replaced by another one`, false);
+    if (!flag(answer, 'trust_known')) throw new FeedMissing(`table ${trust} was emptied or changed`, false);
     if (!flag(answer, 'listens')) throw lost();
     const silent = text(answer, 'silent');
     this.heartbeats.read(beat, silent);

@@ -182,6 +182,20 @@ it('where they are switched off while it listens it soon forgets all, and listen
   expect(said.slice(1)).toEqual(['The revocation feed is back: keys are cached again.']);
 });
 
+it.each([
+  ['emptied', 'TRUNCATE api_key_trust'],
+  ['emptied, and another instance has trusted for less', 'UPDATE api_key_trust SET trust_ms = 2000'],
+])('soon forgets all and raises the trust again if its table was %s', async (_, change) => {
+  listen();
+  await until(isHeld);
+  const { session } = lease;
+  heard = [];
+  await sql(database, change);
+  await until(() => lease.session !== null && lease.session !== session && isHeld());
+  expect(heard).toContain('anything');
+  expect(await sql(database, 'SELECT trust_ms::int AS ms FROM api_key_trust')).toEqual([{ ms: 12_345 }]);
+});
+
 it('a connection that leads to a replica is not listened on', async () => {
   await replaceFunction('pg_is_in_recovery()', `boolean LANGUAGE sql AS 'SELECT true'`);
   listen();

@@ -51,14 +51,31 @@ it('of two instances the one that trusts for longer is waited for', async () => 
   expect(await waited()).toBe(4_060);
 });
 
-it('waits as for the default lease if the table was never made', async () => {
-  await dataSource.query('DROP TABLE api_key_trust');
-  expect(await waited()).toBe(2_040);
+it('of two rows of a table without its key the longer time is waited for', async () => {
+  await dataSource.query(
+    'ALTER TABLE api_key_trust DROP CONSTRAINT api_key_trust_pkey; INSERT INTO api_key_trust (trust_ms) VALUES (60000), (500)',
+  );
+  expect(await waited()).toBe(60_620);
 });
 
-it('promises nothing if the row was deleted, because an instance may trust for longer than by default', async () => {
+it('a row that says nothing is raised too', async () => {
+  await dataSource.query(
+    'ALTER TABLE api_key_trust ALTER trust_ms DROP NOT NULL; UPDATE api_key_trust SET trust_ms = NULL',
+  );
+  await raise(3_000);
+  expect(await waited()).toBe(3_050);
+});
+
+it.each([
+  ['the row was deleted', 'TRUNCATE api_key_trust'],
+  ['the table was dropped', 'DROP TABLE api_key_trust'],
+  [
+    'the row says nothing',
+    'ALTER TABLE api_key_trust ALTER trust_ms DROP NOT NULL; UPDATE api_key_trust SET trust_ms = NULL',
+  ],
+])('promises nothing if %s, because an instance may trust for longer than by default', async (_, change) => {
   await raise(60_000);
-  await dataSource.query('TRUNCATE api_key_trust');
+  await dataSource.query(change);
   await expect(waited()).rejects.toMatchObject({
     code: 'NO_TRUST_BOUND',
     message: expect.stringMatching(/INSERT/),

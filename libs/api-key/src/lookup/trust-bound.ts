@@ -7,37 +7,43 @@ import { number } from '../database/fields';
 /** Tolerance for clocks with different speeds, and for the time between a check and its answer. */
 const CLOCK_TOLERANCE = 1.01;
 const MARGIN_MS = 20;
-const DEFAULT_TRUST_MS = 2_000;
+/** PostgreSQL's code for a missing table. */
+const UNDEFINED_TABLE = '42P01';
 
 /** SQL that raises the time that an instance may trust its cache. The time is never lowered. */
 export function raiseTrust(table: string): string {
   return `INSERT INTO ${table} AS t (trust_ms) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET trust_ms = EXCLUDED.trust_ms
-    WHERE t.trust_ms < EXCLUDED.trust_ms`;
+    WHERE (t.trust_ms >= EXCLUDED.trust_ms) IS NOT TRUE`;
+}
+
+/** SQL that checks whether the table still allows for an instance that trusts its cache for so long. */
+export function isTrustKnown(table: string, trustMs: string): string {
+  return `EXISTS (SELECT FROM ${table} WHERE trust_ms >= ${trustMs}::bigint)`;
 }
 
 /**
  * Waits until no instance trusts what it cached before the commit.
  * @param committedAt time of the commit, on the clock of `performance.now`
+ * @throws Error `NO_TRUST_BOUND` if the table is missing or empty
  */
 export async function outliveTrust(database: Database, committedAt: number): Promise<void> {
-  const rows = await database
-    .read((session) => session.rows(`SELECT trust_ms::text AS ms FROM ${session.tables.trust}`))
-    .catch(defaultIfNotMigrated);
-  const bound = longestTrust(rows) * CLOCK_TOLERANCE + MARGIN_MS;
+  const row = await database
+    .read((session) => session.row(`SELECT max(trust_ms)::text AS ms FROM ${session.tables.trust}`))
+    .catch(emptyIfMissing);
+  const bound = longestTrust(row) * CLOCK_TOLERANCE + MARGIN_MS;
   await delay(Math.max(0, committedAt + bound - performance.now()));
 }
 
-/** Without the table no instance remembers anything. */
-function defaultIfNotMigrated(error: unknown): readonly Row[] {
-  if (codeOf(error) === '42P01') return [{ ms: String(DEFAULT_TRUST_MS) }];
+function emptyIfMissing(error: unknown): Row {
+  if (codeOf(error) === UNDEFINED_TABLE) return { ms: null };
   throw error;
 }
 
-/** @throws Error if the table is empty: some instance may trust for longer than the default */
-function longestTrust([row]: readonly Row[]): number {
-  if (row) return number(row, 'ms');
+/** @throws Error if the table says nothing: some instance may trust for longer than the default */
+function longestTrust(row: Row): number {
+  if (row.ms !== null) return number(row, 'ms');
   const words =
-    'the row of table api_key_trust was deleted, so nothing says how long instances trust what they cached: INSERT the ' +
-    'largest of their cache.leaseMs, serveCachedForMs and staleForMs as trust_ms, or restart them all';
+    'table api_key_trust is missing or empty, so nothing says how long instances trust what they cached: run the ' +
+    'migrations, or INSERT the largest of their cache.leaseMs, serveCachedForMs and staleForMs as trust_ms';
   throw Object.assign(new Error(words), { code: 'NO_TRUST_BOUND' });
 }
