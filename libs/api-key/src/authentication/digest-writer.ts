@@ -1,5 +1,6 @@
+import { Injectable } from '@nestjs/common';
 import { briefTransaction } from '../database/brief-transaction';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { IntervalWriter } from '../database/interval-writer';
 import type { Session } from '../database/session';
 
@@ -17,6 +18,7 @@ interface Rewrite {
  * Replaces the digests of used keys by digests with the newest pepper, in the background. Replaces
  * a digest only if the row still has the digest that was read.
  */
+@Injectable()
 export class DigestWriter extends IntervalWriter {
   private readonly rewrites = new Map<string, Rewrite>();
 

@@ -14,7 +14,7 @@ beforeEach(() => {
 afterEach(() => jest.restoreAllMocks());
 
 function attemptsWith(options = {}): FailedAttempts {
-  return new FailedAttempts({ ...OPTIONS, ...options }, () => now);
+  return new FailedAttempts({ failedAttempts: { ...OPTIONS, ...options } }, () => now);
 }
 
 /** How the look-ups of so many requests of an address go out, one after the other. */

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
-import type { ResolvedFailedAttemptsOptions } from '../options/failed-attempts';
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { MemoryThrottlerStorage } from '../rate-limit/storages/memory-storage';
 import type { LimitPolicy } from '../rate-limit/storages/sliding-window';
 import { addressBlock } from './address-block';
@@ -9,6 +9,7 @@ import { addressBlock } from './address-block';
  * the database. A running look-up also counts, until it ends. No caller is blocked: if the limit is
  * reached, the look-ups of an address block are batched.
  */
+@Injectable()
 export class FailedAttempts {
   private readonly logger = new Logger('ApiKeyModule');
   private readonly failed: MemoryThrottlerStorage;
@@ -17,9 +18,10 @@ export class FailedAttempts {
   private quietUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
-    { limit, windowSeconds, maxAddresses }: ResolvedFailedAttemptsOptions,
-    private readonly now: () => number = () => performance.now(),
+    @Inject(API_KEY_OPTIONS) { failedAttempts }: Pick<ResolvedApiKeyOptions, 'failedAttempts'>,
+    @Optional() private readonly now: () => number = () => performance.now(),
   ) {
+    const { limit, windowSeconds, maxAddresses } = failedAttempts;
     this.failed = new MemoryThrottlerStorage(maxAddresses, now, 0);
     this.policy = limit === null ? null : { limit, windowMs: windowSeconds * 1_000 };
   }

@@ -66,7 +66,7 @@ interface Settings {
 function verifierWith({ peppers = UNPEPPERED, format = 'checksummed' }: Settings = {}): KeyVerifier {
   const writer = new DigestWriter(new Database(dataSource));
   jest.spyOn(writer, 'note').mockImplementation((...rewrite) => void noted.push(rewrite));
-  const attempts = new Watch({ limit: null, windowSeconds: 60, maxAddresses: 10 });
+  const attempts = new Watch({ failedAttempts: { limit: null, windowSeconds: 60, maxAddresses: 10 } });
   return new KeyVerifier(new KeyDigests(peppers), verification, attempts, writer, { format });
 }
 

@@ -12,7 +12,7 @@ const NO_MEMORY = {
 };
 
 const loaderOf = (loadUser: (userId: string) => unknown, maxLookUps = 10, patienceMs?: number) =>
-  new OwnerLoader({ loadUser, maxLookUps }, NO_MEMORY, patienceMs);
+  new OwnerLoader({ loadUser, cache: { maxLookUps } }, { owners: NO_MEMORY }, patienceMs);
 
 it('the user of a key is what loadUser answers, now or later', async () => {
   expect(await loaderOf((id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
@@ -27,7 +27,10 @@ it.each([null, undefined, false, 0, ''])('a key whose owner is %p is refused', a
 
 it('a user that is cached is not loaded again', async () => {
   const loadUser = jest.fn();
-  const loader = new OwnerLoader({ loadUser, maxLookUps: 1 }, { ...NO_MEMORY, recall: (id) => ({ id }) });
+  const loader = new OwnerLoader(
+    { loadUser, cache: { maxLookUps: 1 } },
+    { owners: { ...NO_MEMORY, recall: (id) => ({ id }) } },
+  );
   expect(loader.recall('42')).toEqual({ id: '42' });
   expect(await loader.load(apiKey)).toEqual({ id: '42' });
   expect(loadUser).not.toHaveBeenCalled();

@@ -1,7 +1,8 @@
-import { HttpException } from '@nestjs/common';
+import { HttpException, Inject, Injectable, Optional } from '@nestjs/common';
+import { Verification } from '../lookup/verification';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import type { ResolvedApiKeyOptions } from '../options/api-key.options';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 
 /** Milliseconds until a call of `loadUser` fails if it does not settle. */
@@ -13,16 +14,23 @@ interface OwnerMemory {
   find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown>;
 }
 
+interface OwnerOptions extends Pick<ResolvedApiKeyOptions, 'loadUser'> {
+  readonly cache: Pick<ResolvedCacheOptions, 'maxLookUps'>;
+}
+
 /** Loads the user of a request: calls option `loadUser` with the owner of the key. */
+@Injectable()
 export class OwnerLoader {
+  private readonly memory: OwnerMemory;
   private loads = 0;
 
   constructor(
-    private readonly options: Pick<ResolvedApiKeyOptions, 'loadUser'> &
-      Pick<ResolvedCacheOptions, 'maxLookUps'>,
-    private readonly memory: OwnerMemory,
-    private readonly patienceMs: number = PATIENCE_MS,
-  ) {}
+    @Inject(API_KEY_OPTIONS) private readonly options: OwnerOptions,
+    @Inject(Verification) { owners }: { readonly owners: OwnerMemory },
+    @Optional() private readonly patienceMs: number = PATIENCE_MS,
+  ) {
+    this.memory = owners;
+  }
 
   /** Returns the user of an owner if the user is cached. No I/O. */
   recall(userId: string): unknown {
@@ -50,7 +58,7 @@ export class OwnerLoader {
   }
 
   private readonly ask = async (userId: string): Promise<unknown> => {
-    if (this.loads >= this.options.maxLookUps) throw new Error('too many users are being loaded');
+    if (this.loads >= this.options.cache.maxLookUps) throw new Error('too many users are being loaded');
     const loading = this.options.loadUser(userId);
     return isThenable(loading) ? this.counted(loading) : loading;
   };

@@ -34,7 +34,7 @@ function expressRequest({ address, encrypted, listensOn = TCP, headers = {} }: F
 }
 
 function outcomeOf(request: ApiKeyRequest, options: HttpsOptions = {}): 'accepted' | RefusalCode {
-  return new SecureTransport(resolveOptions({ https: options }).https).accepts(nodeRequest(request))
+  return new SecureTransport(resolveOptions({ https: options })).accepts(nodeRequest(request))
     ? 'accepted'
     : 'HTTPS_REQUIRED';
 }
@@ -366,7 +366,7 @@ describe('allowInsecureHttp', () => {
 
 describe('what is refused is known to be plaintext', () => {
   const isSure = (request: FakeRequest, options: HttpsOptions) =>
-    new SecureTransport(resolveOptions({ https: options }).https).isSurelyPlaintext(
+    new SecureTransport(resolveOptions({ https: options })).isSurelyPlaintext(
       nodeRequest(expressRequest(request)),
     );
   const proxied: HttpsOptions = { trustProxy: ['192.0.2.10'] };

@@ -1,6 +1,8 @@
 import { type BlockList, type Server, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { Inject, Injectable } from '@nestjs/common';
 import { addressList, listHas } from '../model/ip-address';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedHttpsOptions } from '../options/https';
 import type { RequestHead } from './request-head';
 
@@ -14,7 +16,9 @@ const PROXY_HEADERS = new Set(['forwarded', 'x-real-ip', 'via']);
  * This class reads the socket and the headers itself, because frameworks interpret a list in
  * `X-Forwarded-Proto` in different ways.
  */
+@Injectable()
 export class SecureTransport {
+  private readonly options: ResolvedHttpsOptions;
   private readonly proxies: BlockList;
   private readonly plaintextPeers: BlockList;
   private readonly loopback = addressList(LOOPBACK);
@@ -24,14 +28,10 @@ export class SecureTransport {
    */
   private readonly trustedPeers = new WeakMap<AnySocket, boolean>();
 
-  constructor(
-    private readonly options: Pick<
-      ResolvedHttpsOptions,
-      'trustProxy' | 'allowInsecureHttp' | 'allowInsecureHttpFrom' | 'loopbackException'
-    >,
-  ) {
-    this.proxies = addressList(options.trustProxy);
-    this.plaintextPeers = addressList(options.allowInsecureHttpFrom);
+  constructor(@Inject(API_KEY_OPTIONS) { https }: Pick<ResolvedApiKeyOptions, 'https'>) {
+    this.options = https;
+    this.proxies = addressList(https.trustProxy);
+    this.plaintextPeers = addressList(https.allowInsecureHttpFrom);
   }
 
   /** Whether a key may be read from a request. */

@@ -20,7 +20,7 @@ beforeEach(async () => {
   dataSource = await keysDataSource(database);
   now = 10 * HOUR_MS;
   door = new Database(dataSource);
-  writer = new LastUsedWriter(door, HOUR_MS, () => now);
+  writer = new LastUsedWriter(door, { usage: { lastUsedIntervalMs: HOUR_MS } }, () => now);
   const userId = await createUser(database);
   const rows = await sql<{ id: string }>(
     database,

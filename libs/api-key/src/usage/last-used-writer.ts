@@ -1,8 +1,11 @@
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import { briefTransaction } from '../database/brief-transaction';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { text } from '../database/fields';
 import { IntervalWriter } from '../database/interval-writer';
 import type { Session } from '../database/session';
+import { API_KEY_OPTIONS } from '../options/api-key.options';
+import type { ResolvedUsageOptions } from '../options/usage';
 
 /** Milliseconds that never decrease, even if the wall clock is changed. */
 export type MonotonicClock = () => number;
@@ -12,15 +15,16 @@ export type MonotonicClock = () => number;
  * requests do not cost a million writes. Times are sent as ages, because the clock of this machine
  * may be wrong.
  */
+@Injectable()
 export class LastUsedWriter extends IntervalWriter {
   private uses = new Map<string, number>();
 
   constructor(
     private readonly database: Database,
-    intervalMs: number,
-    private readonly now: MonotonicClock = () => performance.now(),
+    @Inject(API_KEY_OPTIONS) { usage }: { readonly usage: Pick<ResolvedUsageOptions, 'lastUsedIntervalMs'> },
+    @Optional() private readonly now: MonotonicClock = () => performance.now(),
   ) {
-    super('last_used_at', intervalMs);
+    super('last_used_at', usage.lastUsedIntervalMs);
   }
 
   /** Records that a key was used now. No I/O. */

@@ -1,6 +1,8 @@
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import { briefTransaction } from '../database/brief-transaction';
-import type { Database } from '../database/database';
+import { Database } from '../database/database';
 import { IntervalWriter } from '../database/interval-writer';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedUsageOptions } from '../options/usage';
 import { removeOldUsage } from './report';
 
@@ -18,16 +20,19 @@ interface Uses {
  * and day. A request counts in the hour in which it is written. The database adds up the counts of
  * several instances.
  */
+@Injectable()
 export class UsageCounter extends IntervalWriter {
+  private readonly options: ResolvedUsageOptions;
   private uses = new Map<string, Uses>();
   private cleanedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly database: Database,
-    private readonly options: Pick<ResolvedUsageOptions, 'requests' | 'intervalMs'>,
-    private readonly now: () => number = () => performance.now(),
+    @Inject(API_KEY_OPTIONS) { usage }: Pick<ResolvedApiKeyOptions, 'usage'>,
+    @Optional() private readonly now: () => number = () => performance.now(),
   ) {
-    super('The usage of keys', options.intervalMs);
+    super('The usage of keys', usage.intervalMs);
+    this.options = usage;
   }
 
   /** Counts a request with a valid key. No I/O. */
