@@ -51,7 +51,7 @@ const withWrongChecksum = () => `acme_live_${randomBytes(25).toString('hex').sli
 const randomKey = (_: unknown, i: number) =>
   i % WELL_FORMED_EVERY === 0 ? mintKey('checksummed', 'acme_live') : withWrongChecksum();
 
-it('a million random keys leave no more behind than the caps allow, and one with a wrong checksum costs no statement', async () => {
+it('a million random keys leave at most as many cache entries as the caps allow, and a key with a wrong checksum costs no statement', async () => {
   const collect = garbageCollector();
   const statements = countStatements();
   const reasons = new Map<string, number>();

@@ -4,7 +4,7 @@ import { importKeys, misjudged } from '../../../test/support/generated-keys';
 import { until } from '../../../test/support/until';
 import { mintKey } from './credential/format';
 
-it('100,000 generated keys all authenticate, each as itself', async () => {
+it('100,000 generated keys all authenticate, each as its own row', async () => {
   const database = await createMigratedDatabase();
   const userId = await createUser(database);
   const app = await bootApp({ database, options: QUIET, connectTimeoutMs: 60_000 });

@@ -37,15 +37,15 @@ function changesOf(key: string): string[] {
   );
 }
 
-it('2,000 generated keys all authenticate, each as itself', async () => {
+it('2,000 generated keys all authenticate, each as its own row', async () => {
   const keys = Array.from({ length: 2_000 }, () => mintKey('checksummed', 'acme_live'));
   await importKeys(app, userId, keys);
   expect(await misjudged(app, keys)).toEqual([]);
 });
 
 it.each([
-  ['remembered', true],
-  ['not remembered', false],
+  ['cached', true],
+  ['not cached', false],
 ])('each single-character change of a key that is %s is refused without a query', async (_, isRemembered) => {
   const { key } = await app.keys.create({ userId, name: 'ci' });
   if (isRemembered) await app.keys.verify(key);

@@ -32,7 +32,7 @@ function build({ queueSize = 10, isHeard = false } = {}) {
   return { trail, told, announced, refuse, reads: () => reads };
 }
 
-it('A refusal reads nothing of the key: the event is put together when it is handed over, and has the time of the refusal', async () => {
+it('a refusal reads no field of the key: the event is built when it is handed over, and has the time of the refusal', async () => {
   const { trail, told, refuse, reads } = build();
   const before = Date.now();
   refuse();
@@ -56,7 +56,7 @@ it('A refusal reads nothing of the key: the event is put together when it is han
   expect(before <= at && at <= after).toBe(true);
 });
 
-it('An event that is dropped is never put together', async () => {
+it('a dropped event is never built', async () => {
   const { trail, told, refuse, reads } = build({ queueSize: 1 });
   refuse();
   await trail.onApplicationShutdown();
@@ -68,7 +68,7 @@ it('An event that is dropped is never put together', async () => {
   expect(reads()).toBe(2 * ofOne);
 });
 
-it('Where the application can listen, it hears of a refusal at once', () => {
+it('a refusal is announced at once if the application has an event emitter', () => {
   const { announced, refuse } = build({ isHeard: true });
   refuse();
   expect(announced).toMatchObject([{ type: 'refused', keyId: '7', details: { reason: 'revoked' } }]);

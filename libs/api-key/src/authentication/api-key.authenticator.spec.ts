@@ -68,7 +68,7 @@ async function outcomeOf(entering: Promise<unknown>) {
 beforeEach(() => jest.useFakeTimers());
 afterEach(() => jest.useRealTimers());
 
-it('recalls a cached key with its cached owner without a promise, and notes its use', () => {
+it('authenticates a cached key with its cached owner without a promise, and records its use', () => {
   const { authenticator, uses, trail } = build({ cachedKey: VALID, cachedUser: 'user' });
   expect(authenticator.recall('key', CALLER)).toMatchObject({ apiKey: VALID, user: 'user' });
   expect(uses.note).toHaveBeenCalledWith('7');
@@ -77,15 +77,15 @@ it('recalls a cached key with its cached owner without a promise, and notes its 
 
 it.each<[string, World]>([
   ['is not cached', { cachedUser: 'user' }],
-  ['is cached, of an owner who is not', { cachedKey: VALID }],
-  ['is cached, and may not be used from the address of the caller', { cachedKey: BOUND, cachedUser: 'user' }],
-])('recalls and records nothing of a key that %s', (_, world) => {
+  ['is cached, but whose owner is not cached', { cachedKey: VALID }],
+  ['is cached, but not allowed from the address of the caller', { cachedKey: BOUND, cachedUser: 'user' }],
+])('returns no cached result and records no use for a key that %s', (_, world) => {
   const { authenticator, uses, trail } = build(world);
   expect(authenticator.recall('key', CALLER)).toBeUndefined();
   for (const told of [uses.note, trail.accepted, trail.refused]) expect(told).not.toHaveBeenCalled();
 });
 
-it('refuses what is no key at once', async () => {
+it('refuses a malformed key at once', async () => {
   const outcome = await outcomeOf(lookUp({ verified: Promise.resolve(MALFORMED), loaded: never }));
   expect(outcome).toEqual([true, expect.objectContaining({ code: 'INVALID_API_KEY' })]);
 });
@@ -93,28 +93,31 @@ it('refuses what is no key at once', async () => {
 it.each<[string, World]>([
   ['cached', { cachedKey: VALID, loaded: user }],
   ['looked up', { verified: Promise.resolve(VALID), loaded: user }],
-])('lets in a valid key that is %s without waiting for a beat', async (_, world) => {
+])('accepts a valid key that is %s without waiting for a tick', async (_, world) => {
   expect(await outcomeOf(lookUp(world))).toEqual([true, expect.objectContaining({ user: 'user' })]);
 });
 
 it.each<[string, () => World]>([
   ['is revoked', () => ({ verified: Promise.resolve(REVOKED), loaded: never })],
-  ['is cached, of an owner who is gone', () => ({ cachedKey: VALID, loaded: () => Promise.reject(GONE) })],
   [
-    'is looked up, of an owner who is gone',
+    'is cached, but whose owner was deleted',
+    () => ({ cachedKey: VALID, loaded: () => Promise.reject(GONE) }),
+  ],
+  [
+    'is looked up, but whose owner was deleted',
     () => ({ verified: Promise.resolve(VALID), loaded: () => Promise.reject(GONE) }),
   ],
-])('refuses a key that %s with the beat', async (_, world) => {
+])('refuses a key that %s on a tick', async (_, world) => {
   const outcome = await outcomeOf(lookUp(world()));
   expect(outcome).toEqual([false, expect.objectContaining({ code: 'INVALID_API_KEY' })]);
 });
 
-it('refuses a valid key from an address that is not allowed without waiting for a beat', async () => {
+it('refuses a valid key from a forbidden address without waiting for a tick', async () => {
   const outcome = await outcomeOf(lookUp({ cachedKey: BOUND, loaded: never }));
   expect(outcome).toEqual([true, expect.objectContaining({ code: 'IP_NOT_ALLOWED' })]);
 });
 
-it('refuses a request whose key is not known with 503 after lookUpTimeoutMs, and not before', async () => {
+it('answers 503 after lookUpTimeoutMs, and not before, if the look-up of a key does not finish', async () => {
   let refused: unknown;
   const { authenticator, trail } = build({ verified: new Promise(() => {}) });
   authenticator.lookUp('key', CALLER).catch((error) => {
@@ -129,7 +132,7 @@ it('refuses a request whose key is not known with 503 after lookUpTimeoutMs, and
   );
 });
 
-it('notes no use of a key that is found after the deadline', async () => {
+it('records no use of a key that is found after the deadline', async () => {
   let find: (apiKey: ApiKey) => void = () => {};
   const verified = new Promise<ApiKey>((resolve) => {
     find = resolve;

@@ -38,7 +38,7 @@ async function keyUnder(digest: string): Promise<string> {
 const digestOf = async (id: string) =>
   (await sql(database, 'SELECT key_digest FROM api_keys WHERE id = $1', [id]))[0]?.key_digest;
 
-it('keys are stored anew in one statement, each once', async () => {
+it('new digests are stored in one statement, one for each key', async () => {
   const ids = [await keyUnder('a'), await keyUnder('b')];
   const statements = watchStatements();
   for (const [i, id] of ids.entries()) writer.note(id, 'ab'.charAt(i), `new ${i}`);
@@ -49,14 +49,14 @@ it('keys are stored anew in one statement, each once', async () => {
   expect(await Promise.all(ids.map(digestOf))).toEqual(['new 0', 'new 1']);
 });
 
-it('a key that is stored otherwise by now stays as it is', async () => {
+it('a key whose digest was changed in the meantime stays unchanged', async () => {
   const id = await keyUnder('newer');
   writer.note(id, 'old', 'new');
   await writer.flush();
   expect(await digestOf(id)).toBe('newer');
 });
 
-it('a digest that another key has already stands in the way of that key alone', async () => {
+it('a digest that another key already has blocks the update of one key only', async () => {
   const [id, other, third] = [await keyUnder('a'), await keyUnder('taken'), await keyUnder('c')];
   writer.note(id, 'a', 'taken');
   writer.note(third, 'c', 'new c');
@@ -64,7 +64,7 @@ it('a digest that another key has already stands in the way of that key alone', 
   expect(await Promise.all([id, other, third].map(digestOf))).toEqual(['a', 'taken', 'new c']);
 });
 
-it('a row that someone holds locked is left for the next use, and holds nobody up', async () => {
+it('a locked row is skipped until the next use of its key, and delays no other row', async () => {
   const [id, other] = [await keyUnder('a'), await keyUnder('b')];
   const holder = dataSource.createQueryRunner();
   await holder.startTransaction();
@@ -77,7 +77,7 @@ it('a row that someone holds locked is left for the next use, and holds nobody u
   expect(await Promise.all([id, other].map(digestOf))).toEqual(['a', 'new b']);
 });
 
-it('no more than ten thousand wait; the others are noted when they are used again', async () => {
+it('at most ten thousand keys wait; a later use of any other key adds it again', async () => {
   const ids = [await keyUnder('a'), await keyUnder('b')];
   writer.note(ids[0] ?? '', 'a', 'new a');
   for (let i = 1; i < 10_000; i++) writer.note(String(1_000_000 + i), 'x', 'y');
@@ -89,7 +89,7 @@ it('no more than ten thousand wait; the others are noted when they are used agai
   expect(await digestOf(ids[1] ?? '')).toBe('new b');
 });
 
-it('what cannot be written is told once and written the next time, with what was noted meanwhile', async () => {
+it('a failed write is logged once, and its keys are written next time together with new ones', async () => {
   const ids = [await keyUnder('a'), await keyUnder('b')];
   const warned = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
@@ -104,7 +104,7 @@ it('what cannot be written is told once and written the next time, with what was
   expect(await Promise.all(ids.map(digestOf))).toEqual(['new a', 'new b']);
 });
 
-it('what is noted while a write is under way is written the next time', async () => {
+it('a key that is added during a write is written next time', async () => {
   const ids = [await keyUnder('a'), await keyUnder('b')];
   writer.note(ids[0] ?? '', 'a', 'new a');
   const writing = writer.flush();

@@ -31,17 +31,17 @@ async function ways(attempts: FailedAttempts, address: string | null, count: num
 
 const ALONE_3 = ['alone', 'alone', 'alone'];
 
-it('so many refused look-ups of an address go out alone, and those after them together', async () => {
+it('the first refused look-ups of an address are sent alone, and later ones are batched', async () => {
   expect(await ways(attemptsWith(), '203.0.113.7', 5)).toEqual([...ALONE_3, 'together', 'together']);
 });
 
-it('look-ups that find a valid key do not count', async () => {
+it('look-ups that find a valid key are not counted', async () => {
   const attempts = attemptsWith();
   expect(await ways(attempts, '203.0.113.7', 50, false)).not.toContain('together');
   expect(await ways(attempts, '203.0.113.7', 4)).toEqual([...ALONE_3, 'together']);
 });
 
-it('addresses count apart, and those of one IPv6 network together', async () => {
+it('each IPv4 address has its own count, and an IPv6 network shares one', async () => {
   const attempts = attemptsWith();
   await ways(attempts, '203.0.113.7', 3);
   expect(await ways(attempts, '203.0.113.8', 3)).toEqual(ALONE_3);
@@ -50,19 +50,19 @@ it('addresses count apart, and those of one IPv6 network together', async () => 
   expect(await ways(attempts, '2001:db8:0:1::1', 1)).toEqual(['alone']);
 });
 
-it('requests whose address is unknown count together', async () => {
+it('requests with an unknown address share one count', async () => {
   const attempts = attemptsWith();
   expect(await ways(attempts, null, 4)).toEqual([...ALONE_3, 'together']);
 });
 
-it('they go out alone again once the window has passed', async () => {
+it('look-ups are sent alone again after the window', async () => {
   const attempts = attemptsWith();
   await ways(attempts, '203.0.113.7', 4);
   now = 60_000;
   expect(await ways(attempts, '203.0.113.7', 1)).toEqual(['alone']);
 });
 
-it('look-ups under way count until they have found a valid key, or have failed', async () => {
+it('a look-up counts while it is in flight, until it finds a valid key or fails', async () => {
   const attempts = attemptsWith();
   const found: string[] = [];
   const land: (() => void)[] = [];
@@ -82,11 +82,11 @@ it('look-ups under way count until they have found a valid key, or have failed',
   expect(await ways(attempts, '203.0.113.7', 1)).toEqual(['alone']);
 });
 
-it('without a limit all go out alone, and nothing is counted', async () => {
+it('without a limit each look-up is sent alone, and nothing is counted', async () => {
   expect(await ways(attemptsWith({ limit: null }), '203.0.113.7', 500)).not.toContain('together');
 });
 
-it('a flood is told once a window, by its address and without what was presented', async () => {
+it('a flood is logged once per window, with its address and without the presented text', async () => {
   const attempts = attemptsWith();
   await ways(attempts, '203.0.113.7', 50);
   await ways(attempts, null, 50);

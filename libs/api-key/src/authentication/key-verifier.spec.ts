@@ -106,7 +106,7 @@ it.each([
   expect(isInvalid(MALFORMED)).toBe(true);
 });
 
-it('a live key is looked up once, then recalled without a promise', async () => {
+it('a valid key is looked up once, and then verified from the cache without a promise', async () => {
   const key = await store();
   expect(recall(key)).toBeUndefined();
   const apiKey = await verify(key);
@@ -118,7 +118,7 @@ it('a live key is looked up once, then recalled without a promise', async () => 
   expect(find).not.toHaveBeenCalled();
 });
 
-it('of the keys that are cached only live ones are recalled', async () => {
+it('only valid keys are verified from the cache without a promise', async () => {
   const [unknown, revoked] = [mintKey('checksummed', 'test'), await store('revoked_at = now()')];
   for (const key of [unknown, revoked]) {
     await verify(key);
@@ -126,18 +126,18 @@ it('of the keys that are cached only live ones are recalled', async () => {
   }
 });
 
-it('a key counts once in the hit rate, whether it is recalled or refused from the cache', async () => {
+it('a request counts once in the hit rate, whether the cached key is accepted or refused', async () => {
   const [unknown, live] = [mintKey('checksummed', 'test'), await store()];
   for (const key of [unknown, live, unknown, live]) recall(key) ?? (await verify(key));
   expect(verification.status.hitRate).toBe(0.5);
 });
 
-it('the hex form is a key where the format is hex', async () => {
+it('a key in hex form is looked up if the format is hex', async () => {
   const key = mintKey('hex', '');
   expect(await verify(key, { format: 'hex' })).toMatchObject({ reason: 'unknown' });
 });
 
-it('an unknown key is told masked, and so it is once that is remembered', async () => {
+it('an unknown key is reported masked, also if that result is cached', async () => {
   const key = mintKey('checksummed', 'test');
   const told = { reason: 'unknown', apiKey: null, masked: masked(key) };
   expect(await verify(key)).toEqual(told);
@@ -148,13 +148,13 @@ it.each([
   ['revoked', 'revoked_at = now()'],
   ['revoked', "revoked_at = now(), expires_at = now() - interval '1 s'"],
   ['expired', "expires_at = now() - interval '1 s'"],
-])('a key that is %s is told with its row: %s', async (reason, sets) => {
+])('a key that is %s is refused together with its row: %s', async (reason, sets) => {
   const key = await store(sets);
   const found = await verify(key);
   expect(found).toEqual({ reason, apiKey: expect.any(ApiKey), masked: masked(key) });
 });
 
-it('a look-up for a request is watched, and counts where it finds no live key', async () => {
+it('a look-up for a request counts as a failed attempt if it finds no valid key', async () => {
   const from = { address: '203.0.113.7' };
   const { address } = from;
   const [live, unknown, expired] = [
@@ -176,7 +176,7 @@ it('a look-up for a request is watched, and counts where it finds no live key', 
 describe('a key that is stored under another pepper', () => {
   const under = (pepper: typeof OLD_PEPPER) => (key: string) => digestKey(key, pepper);
 
-  it('is noted to be rewritten under the newest, also when it is remembered', async () => {
+  it('is queued for a rewrite under the newest pepper, also on a cache hit', async () => {
     const key = await store('', under(OLD_PEPPER));
     const peppers = { known: [NEW_PEPPER, OLD_PEPPER], upcoming: null };
     const { id } = (await verify(key, { peppers })) as ApiKey;
@@ -184,7 +184,7 @@ describe('a key that is stored under another pepper', () => {
     expect(noted).toEqual(Array(2).fill([id, under(OLD_PEPPER)(key), under(NEW_PEPPER)(key)]));
   });
 
-  it('is not where that is the newest, or the one to come', async () => {
+  it('is not queued for a rewrite if that pepper is the newest or the next one', async () => {
     await verify(await store('', under(NEW_PEPPER)), {
       peppers: { known: [NEW_PEPPER, OLD_PEPPER], upcoming: null },
     });
@@ -195,7 +195,7 @@ describe('a key that is stored under another pepper', () => {
   });
 });
 
-it('where the database does not answer, that is no verdict', async () => {
+it('a database that does not answer is an error and not a refusal', async () => {
   await dataSource.destroy();
   await expect(verify(mintKey('checksummed', 'test'))).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',

@@ -14,7 +14,7 @@ const NO_MEMORY = {
 const loaderOf = (loadUser: (userId: string) => unknown, maxLookUps = 10, patienceMs?: number) =>
   new OwnerLoader({ loadUser, cache: { maxLookUps } }, { owners: NO_MEMORY }, patienceMs);
 
-it('the user of a key is what loadUser answers, now or later', async () => {
+it('the user of a key is the value of loadUser, or the value of its promise', async () => {
   expect(await loaderOf((id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
   expect(await loaderOf(async (id) => ({ id })).load(apiKey)).toEqual({ id: '42' });
 });
@@ -25,7 +25,7 @@ it.each([null, undefined, false, 0, ''])('a key whose owner is %p is refused', a
   await expect(loaderOf(() => nobody).load(apiKey)).rejects.toMatchObject(refused);
 });
 
-it('a user that is cached is not loaded again', async () => {
+it('a cached user is not loaded again', async () => {
   const loadUser = jest.fn();
   const loader = new OwnerLoader(
     { loadUser, cache: { maxLookUps: 1 } },
@@ -36,7 +36,7 @@ it('a user that is cached is not loaded again', async () => {
   expect(loadUser).not.toHaveBeenCalled();
 });
 
-it('loadUser that fails is a store that is away, whether it fails at once or later', async () => {
+it('a failure of loadUser means that the key store is unavailable, whether it throws or rejects', async () => {
   const cause = new Error('no users today');
   const away = { code: 'KEY_STORE_UNAVAILABLE', cause };
   await expect(loaderOf(() => Promise.reject(cause)).load(apiKey)).rejects.toMatchObject(away);
@@ -46,12 +46,12 @@ it('loadUser that fails is a store that is away, whether it fails at once or lat
   await expect(loaderOf(fails).load(apiKey)).rejects.toMatchObject(away);
 });
 
-it('an exception of HTTP that loadUser throws is the answer', async () => {
+it('an HttpException from loadUser is the answer', async () => {
   const suspended = new ForbiddenException('suspended');
   await expect(loaderOf(() => Promise.reject(suspended)).load(apiKey)).rejects.toBe(suspended);
 });
 
-it('no more users are loaded at once than may, and room is made by those that come or fail', async () => {
+it('at most the allowed number of users is loaded at once, and each load that ends makes room for the next', async () => {
   const loads: PromiseWithResolvers<unknown>[] = [];
   const loader = loaderOf(() => {
     const load = withResolvers();
@@ -72,7 +72,7 @@ it('no more users are loaded at once than may, and room is made by those that co
 
 const ofUser = (userId: string) => Object.assign(new ApiKey(), { userId });
 
-it('calls of loadUser that never settle give their places back', async () => {
+it('a call of loadUser that never settles gives its place back', async () => {
   const loadUser = (id: string) => (id === 'hangs' ? new Promise(() => {}) : Promise.resolve({ id }));
   const loader = loaderOf(loadUser, 2, 50);
   const load = async (id: string) => loader.load(ofUser(id));
@@ -85,7 +85,7 @@ it('calls of loadUser that never settle give their places back', async () => {
   await hang;
 });
 
-it('one that settles late gives its place back once', async () => {
+it('a call of loadUser that settles late gives its place back only once', async () => {
   const loads: PromiseWithResolvers<unknown>[] = [];
   const loader = loaderOf(
     () => {

@@ -35,7 +35,7 @@ const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
 beforeEach(() => jest.useFakeTimers());
 afterEach(() => jest.useRealTimers());
 
-it('what is let in, and what fails, does not wait', async () => {
+it('accepted requests and errors are not delayed', async () => {
   const { out, ask } = build();
   ask('in').letIn();
   ask('broken').fail();
@@ -43,7 +43,7 @@ it('what is let in, and what fails, does not wait', async () => {
   expect(out).toEqual(['in', 'broken: away']);
 });
 
-it('refusals that took different times go out with one beat, in the order in which they were asked', async () => {
+it('refusals that took different times are released on one tick, in the order of their requests', async () => {
   const { out, ask } = build();
   const [first, second, third] = [ask('first'), ask('second'), ask('third')];
   third.refuse();
@@ -56,7 +56,7 @@ it('refusals that took different times go out with one beat, in the order in whi
   expect(out).toEqual(['first', 'second', 'third']);
 });
 
-it('one that was asked just before a beat waits for the second after it, whatever the way to the asking took', async () => {
+it('a refusal just before a tick waits for the second tick after it, however long the request took before', async () => {
   const { out, ask } = build();
   const slow = ask('slow');
   await pass(BEAT_MS - 1);
@@ -76,7 +76,7 @@ it('one that was asked just before a beat waits for the second after it, whateve
   expect(out).toEqual(['late', 'later', 'slow']);
 });
 
-it('the beat ends where nothing is under way, and begins with the next', async () => {
+it('the timer stops if no refusal waits, and starts with the next refusal', async () => {
   const { out, ask } = build();
   ask('in').letIn();
   await pass(BEAT_MS);
@@ -88,9 +88,9 @@ it('the beat ends where nothing is under way, and begins with the next', async (
 });
 
 it.each<[string, Error]>([
-  ['a key that may not be used from here', new ApiKeyRefusal('IP_NOT_ALLOWED')],
+  ['a key that is not allowed from this address', new ApiKeyRefusal('IP_NOT_ALLOWED')],
   [
-    'what is no key',
+    'a malformed key',
     new ApiKeyRefusal('INVALID_API_KEY', { refused: { reason: 'malformed', apiKey: null, masked: null } }),
   ],
 ])('the refusal of %s is not delayed', async (_, refusal) => {
@@ -100,7 +100,7 @@ it.each<[string, Error]>([
   expect(out).toEqual([`refused: ${refusal.message}`]);
 });
 
-it('a beat is a part of a short deadline', async () => {
+it('the tick is shorter than a short deadline', async () => {
   const { out, ask } = build(20);
   ask('refused').refuse();
   await pass(9);

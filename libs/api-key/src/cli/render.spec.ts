@@ -63,7 +63,7 @@ describe('the description of a key', () => {
     ['revoked', 'it was revoked', { revokedAt: NOW }],
     ['revoked', 'it was revoked and has expired', { revokedAt: NOW, expiresAt: NOW }],
     ['revoked', 'it was revoked and never expires', { revokedAt: NOW, expiresAt: null }],
-  ])('calls it %s where %s', (state, _, fields) => {
+  ])('has the state %s if %s', (state, _, fields) => {
     expect(described(fields).state).toBe(state);
   });
 });

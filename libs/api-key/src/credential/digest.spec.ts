@@ -10,17 +10,20 @@ describe('the digest of a key', () => {
       'abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq',
       '248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1',
     ],
-  ])('of %j is the one that FIPS 180 gives', (text, digest) => {
+  ])('of %j equals the test vector of FIPS 180', (text, digest) => {
     expect(digestKey(text)).toBe(digest);
   });
 
-  it('of a Rails key is what its column key_digest holds', () => {
+  it('of a Rails key equals the value of its column key_digest', () => {
     expect(digestKey('604eae8c3be82e560fd189046e5430eeaf2688eaf3b43a30c26c2d2734f843a0')).toBe(
       'f07dd293bacf93b005147eefa0a5c75ae34c1b18a0b3770f910d05547c438b0e',
     );
   });
 
-  it.each(['checksummed', 'hex'] as const)('of the %s format is its SHA-256, whole, in hex', (format) => {
+  it.each([
+    'checksummed',
+    'hex',
+  ] as const)('of the %s format is the SHA-256 of the whole key in hex', (format) => {
     const key = mintKey(format, 'acme_live');
     expect(digestKey(key)).toBe(createHash('sha256').update(key).digest('hex'));
   });
@@ -29,11 +32,11 @@ describe('the digest of a key', () => {
     expect(digestKey(mintKey('checksummed', 'acme_live'))).toMatch(/^[0-9a-f]{64}$/);
   });
 
-  it('takes text as UTF-8', () => {
+  it('is computed over the UTF-8 bytes of the key', () => {
     expect(digestKey('clé')).toBe(createHash('sha256').update(Buffer.from('clé', 'utf8')).digest('hex'));
   });
 
-  it('is the same each time, and another for another key', () => {
+  it('is the same each time, and different for another key', () => {
     const key = mintKey('checksummed', 'acme_live');
     expect(digestKey(key)).toBe(digestKey(key));
     expect(digestKey(`${key} `)).not.toBe(digestKey(key));

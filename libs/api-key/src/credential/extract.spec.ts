@@ -24,12 +24,12 @@ describe('the Bearer token of Authorization is the credential', () => {
     expect(extract('Host', 'localhost', name, `Bearer ${KEY}`, 'Accept', '*/*')).toEqual(credential(KEY));
   });
 
-  it('also beside a key header, whatever that holds', () => {
+  it('also beside a key header of any content', () => {
     expect(extract('X-API-Key', OTHER_KEY, 'Authorization', `Bearer ${KEY}`)).toEqual(credential(KEY));
     expect(extract('X-API-Key', '', 'Authorization', `Bearer ${KEY}`)).toEqual(credential(KEY));
   });
 
-  it('also where it is no key of ours and a good one stands in the key header', () => {
+  it('also if it is not a key of this application and the key header has a valid key', () => {
     expect(extract('Authorization', 'Bearer eyJhbGciOiJub25lIn0.e30.', 'X-API-Key', KEY)).toEqual(
       credential('eyJhbGciOiJub25lIn0.e30.'),
     );
@@ -44,7 +44,7 @@ describe('the Bearer token of Authorization is the credential', () => {
     ['bytes that are not ASCII', 'clé\u0080\u00ff'],
     ['NUL', '\0'],
     ['16 KB', 'a'.repeat(16_384)],
-  ])('with all that follows the spaces, be it %s: nothing is mended', (_, value) => {
+  ])('with every character after the spaces, unchanged: %s', (_, value) => {
     expect(extract('Authorization', `Bearer ${value}`)).toEqual(credential(value));
   });
 });
@@ -54,9 +54,9 @@ describe('the key header is the credential', () => {
     ['there is no Authorization', []],
     ['Authorization is empty', ['Authorization', '']],
     ['Authorization is blank', ['Authorization', ' \t ']],
-    ['Bearer stands alone', ['Authorization', 'Bearer']],
-    ['Bearer stands before spaces', ['Authorization', 'Bearer   ']],
-    ['Bearer stands before a tab', ['Authorization', 'Bearer\t']],
+    ['Bearer has no key', ['Authorization', 'Bearer']],
+    ['Bearer is followed only by spaces', ['Authorization', 'Bearer   ']],
+    ['Bearer is followed by a tab', ['Authorization', 'Bearer\t']],
     ['the scheme is Basic', ['Authorization', 'Basic dXNlcjpwYXNz']],
     ['the scheme is Digest', ['Authorization', 'Digest username="a"']],
     ['the scheme only begins like Bearer', ['Authorization', `Bearers ${OTHER_KEY}`]],
@@ -66,14 +66,14 @@ describe('the key header is the credential', () => {
     ['Bearer is not the first word', ['Authorization', `Token Bearer ${OTHER_KEY}`]],
     ['the scheme is left out', ['Authorization', OTHER_KEY]],
     ['the scheme is one whose parameters need commas', ['Authorization', 'Digest realm="a", bearer=b']],
-  ])('where %s', (_, headers) => {
+  ])('if %s', (_, headers) => {
     expect(extract(...headers, 'X-API-Key', KEY)).toEqual(credential(KEY));
     expect(extract('X-API-Key', KEY, ...headers)).toEqual(credential(KEY));
   });
 
   it.each([
     ..."!#$%&'*+-.^_`|~09azAZ",
-  ])('where %s goes on from Bearer, for with it the scheme is another one', (character) => {
+  ])('if %s directly follows Bearer, because the scheme is then a different one', (character) => {
     expect(extract('Authorization', `Bearer${character} ${OTHER_KEY}`, 'X-API-Key', KEY)).toEqual(
       credential(KEY),
     );
@@ -83,7 +83,7 @@ describe('the key header is the credential', () => {
     expect(extract(name, KEY)).toEqual(credential(KEY));
   });
 
-  it('under the name that is configured, and no other', () => {
+  it('only under the configured name', () => {
     expect(extractCredential(['X-Service-Token', KEY], 'x-service-token')).toEqual(credential(KEY));
     expect(extractCredential(['X-API-Key', KEY], 'x-service-token')).toEqual(NONE);
   });
@@ -93,7 +93,7 @@ describe('the key header is the credential', () => {
     ['a joined list', `${KEY}, ${OTHER_KEY}`],
     ['blanks around it', ` ${KEY} `],
     ['bytes that are not ASCII', '\u00e9\u00ff'],
-  ])('as it stands, be it with %s: nothing is mended', (_, value) => {
+  ])('unchanged, also with %s', (_, value) => {
     expect(extract('X-API-Key', value)).toEqual(credential(value));
   });
 });
@@ -116,7 +116,7 @@ describe('there is no credential', () => {
   });
 });
 
-describe('what cannot be one credential is malformed:', () => {
+describe('a request without exactly one readable credential is malformed:', () => {
   it.each([
     ['two Authorization', ['Authorization', `Bearer ${KEY}`, 'Authorization', `Bearer ${OTHER_KEY}`]],
     ['two equal Authorization', ['Authorization', `Bearer ${KEY}`, 'Authorization', `Bearer ${KEY}`]],
@@ -150,10 +150,10 @@ describe('what cannot be one credential is malformed:', () => {
   });
 });
 
-describe('a header line whose value is a list, as some adapters give it,', () => {
+describe('a header with a list of values, as some adapters pass it,', () => {
   const lines = (...values: unknown[]) => values as string[];
 
-  it('is that value if there is one', () => {
+  it('is read if the list has one value', () => {
     expect(extract(...lines('Authorization', [`Bearer ${KEY}`]))).toEqual(credential(KEY));
     expect(extract(...lines('X-API-Key', [KEY]))).toEqual(credential(KEY));
   });
@@ -164,36 +164,36 @@ describe('a header line whose value is a list, as some adapters give it,', () =>
     ['a number', 1],
     ['an object', {}],
     ['null', null],
-  ])('is malformed with %s', (_, value) => {
+  ])('is malformed if the list has %s', (_, value) => {
     expect(extract(...lines('X-API-Key', value))).toEqual(MALFORMED);
     expect(extract(...lines('Authorization', value, 'X-API-Key', KEY))).toEqual(MALFORMED);
   });
 
-  it('is searched for keys that were sent', () => {
+  it('is searched for sent keys', () => {
     expect(keysSent(lines('X-API-Key', [KEY, OTHER_KEY]), 'x-api-key')).toEqual([KEY, OTHER_KEY]);
   });
 });
 
-describe('keys that were sent, whether or not they are one credential, are', () => {
+describe('the keys found in a request, with or without a valid credential,', () => {
   const HEX_KEY = 'a'.repeat(64);
   it.each<[string, string[], string[]]>([
     ['the Bearer token', ['Authorization', `Bearer ${KEY}`], [KEY]],
     ['the value of the key header', ['x-api-key', HEX_KEY], [HEX_KEY]],
     ['both', ['Authorization', `Bearer ${KEY}`, 'X-API-Key', OTHER_KEY], [KEY, OTHER_KEY]],
-    ['one that is there twice, once', ['X-API-Key', KEY, 'X-API-Key', KEY], [KEY]],
-    ['those of a list', ['X-API-Key', `"${KEY}",${OTHER_KEY}`], [KEY, OTHER_KEY]],
-    ['nothing that is no key', ['Authorization', `Bearer ${KEY}x`, 'X-API-Key', 'key'], []],
-    ['nothing of other headers', ['X-Note', KEY, 'Cookie', KEY], []],
-    ['nothing of a name without its value', ['X-API-Key'], []],
+    ['a repeated key once', ['X-API-Key', KEY, 'X-API-Key', KEY], [KEY]],
+    ['the keys of a list', ['X-API-Key', `"${KEY}",${OTHER_KEY}`], [KEY, OTHER_KEY]],
+    ['no malformed key', ['Authorization', `Bearer ${KEY}x`, 'X-API-Key', 'key'], []],
+    ['no value of other headers', ['X-Note', KEY, 'Cookie', KEY], []],
+    ['no value for a name without a value', ['X-API-Key'], []],
   ])('%s', (_, rawHeaders, keys) => {
     expect(keysSent(rawHeaders, 'x-api-key')).toEqual(keys);
   });
 
-  it('are none in a header without a letter', () => {
+  it('are none if the header has no letter', () => {
     expect(keysSent(['X-API-Key', '---'], 'x-api-key')).toEqual([]);
   });
 
-  it('no more than four, for each is a look-up', () => {
+  it('are at most four, because each one is looked up', () => {
     const many = Array.from({ length: 9 }, () => mintKey('checksummed', 'key'));
     expect(keysSent(['X-API-Key', many.join()], 'x-api-key')).toEqual(many.slice(0, 4));
   });

@@ -42,7 +42,7 @@ describe('a minted key', () => {
     'A1_b2',
     'a9_9_0z',
     'p'.repeat(32),
-  ])('with the prefix %s is the prefix, "_", 43 random characters and the CRC-32 of all before it in 6', (prefix) => {
+  ])('with the prefix %s consists of the prefix, "_", 43 random characters and 6 characters of the CRC-32 of all before them', (prefix) => {
     const key = mintKey('checksummed', prefix);
     expect(key).toMatch(new RegExp(`^${prefix}_[0-9A-Za-z]{49}$`));
     expect(key).toBe(sealed(key.slice(0, -6)));
@@ -98,12 +98,12 @@ describe('100,000 minted keys', () => {
 });
 
 describe('the checksum', () => {
-  it.each(KNOWN_KEYS)('of %s is the one that another implementation computed', (key) => {
+  it.each(KNOWN_KEYS)('of %s equals the value of another implementation', (key) => {
     expect(isWellFormedKey(key, false)).toBe(true);
     expect(sealed(key.slice(0, -6))).toBe(key);
   });
 
-  it.each(KNOWN_KEYS)('of %s is refused where it is one more or one less', (key) => {
+  it.each(KNOWN_KEYS)('of %s is refused if it is one too large or one too small', (key) => {
     const last = BASE62.indexOf(key.slice(-1));
     for (const other of [(last + 1) % 62, (last + 61) % 62]) {
       expect(isWellFormedKey(key.slice(0, -1) + BASE62.charAt(other), false)).toBe(false);
@@ -114,7 +114,7 @@ describe('the checksum', () => {
     expect(isWellFormedKey(KNOWN_KEY.replace('acme_live', 'acme_test'), false)).toBe(false);
   });
 
-  it('is the only thing asked of a prefix: a key of any prefix is well-formed', () => {
+  it('is valid for a key of any prefix', () => {
     expect(isWellFormedKey(sealed(`other_prefix_${RANDOM_43}`), false)).toBe(true);
   });
 });
@@ -142,12 +142,12 @@ describe('a single-character change of a valid key is refused:', () => {
     expect(changed.filter((other) => isWellFormedKey(other, true))).toEqual([]);
   });
 
-  it.each(KNOWN_KEYS)('every character of %s, left out', (key) => {
+  it.each(KNOWN_KEYS)('every character of %s, removed', (key) => {
     const changed = [...key].map((_, at) => key.slice(0, at) + key.slice(at + 1));
     expect(changed.filter((other) => isWellFormedKey(other, true))).toEqual([]);
   });
 
-  it.each(KNOWN_KEYS)('every character, put in before or after every one of %s', (key) => {
+  it.each(KNOWN_KEYS)('every character, inserted before or after every character of %s', (key) => {
     const changed = positionsOf(key).flatMap((at) =>
       [...`${BASE62}_- \t\n\0é`].map((other) => key.slice(0, at) + other + key.slice(at)),
     );
@@ -162,7 +162,7 @@ describe('a single-character change of a valid key is refused:', () => {
     expect(changed.filter((other) => isWellFormedKey(other, true))).toEqual([]);
   });
 
-  it.each(KNOWN_KEYS)('every two neighbours of %s, swapped', (key) => {
+  it.each(KNOWN_KEYS)('every two adjacent characters of %s, swapped', (key) => {
     const changed = [...key]
       .map((character, at) => key.slice(0, at) + key.charAt(at + 1) + character + key.slice(at + 2))
       .filter((other) => other !== key);
@@ -170,7 +170,7 @@ describe('a single-character change of a valid key is refused:', () => {
   });
 });
 
-describe('what is not a key is refused, whether hex is accepted or not:', () => {
+describe('a text in the wrong form is refused, whether hex is accepted or not:', () => {
   it.each([
     ['nothing', ''],
     ['a blank', ' '],
@@ -219,18 +219,18 @@ describe('what is not a key is refused, whether hex is accepted or not:', () => 
     ['"-" for "_" before the random part', `acme-${RANDOM_43}`],
     ['"+" among the random characters', `acme_+${RANDOM_43.slice(1)}`],
     ['"_" among the random characters', `acme_${RANDOM_43.slice(0, 20)}_${RANDOM_43.slice(21)}`],
-  ])('%s, though the checksum is right', (_, body) => {
+  ])('%s, with a correct checksum', (_, body) => {
     expect(isWellFormedKey(sealed(body), true)).toBe(false);
   });
 });
 
 describe('a hex key', () => {
-  it('is well-formed where hex is accepted, and only there', () => {
+  it('is well-formed only if hex is accepted', () => {
     expect(isWellFormedKey(HEX_KEY, true)).toBe(true);
     expect(isWellFormedKey(HEX_KEY, false)).toBe(false);
   });
 
-  it('does not shut out the checksummed form', () => {
+  it('does not exclude the checksummed form', () => {
     expect(isWellFormedKey(KNOWN_KEY, true)).toBe(true);
   });
 
@@ -282,7 +282,7 @@ describe('a key prefix', () => {
   });
 });
 
-describe('what a key may show', () => {
+describe('the visible part of a key', () => {
   it.each([
     ['acme_live_UHgX', KNOWN_KEY],
     ['key_51w3', 'key_51w3qwgWE5RyS7gR8YKudZAiu3ZAWq5PcQgcUUcOY1f2nRAul'],
@@ -332,11 +332,11 @@ describe('the pattern for secret scanners', () => {
     expect(keys.join('\n').match(apiKeyPattern('my_company_live'))).toEqual(keys);
   });
 
-  it('finds keys of the one prefix that is named', () => {
+  it('finds only keys of the given prefix', () => {
     expect(KNOWN_KEYS.join(' ').match(apiKeyPattern('key'))).toEqual([KNOWN_KEYS[3]]);
   });
 
-  it('does not check the checksum, for a mistyped key in a leak is worth a look', () => {
+  it('does not check the checksum, because a mistyped key can be part of a leak', () => {
     expect(`${KNOWN_KEY.slice(0, -1)}0`.match(apiKeyPattern())).toHaveLength(1);
   });
 
@@ -351,23 +351,18 @@ describe('the pattern for secret scanners', () => {
     expect(text.match(apiKeyPattern())).toBeNull();
   });
 
-  it('does not find a key of a prefix that only ends in the named one', () => {
+  it('does not find a key whose prefix only ends with the given one', () => {
     expect(`not${KNOWN_KEY}`.match(apiKeyPattern('acme_live'))).toBeNull();
   });
 
-  it('is a new expression each time, so that no one shares its lastIndex', () => {
+  it('is a new RegExp each time, so that no caller shares its lastIndex', () => {
     const pattern = apiKeyPattern('acme_live');
     expect(pattern.test(KNOWN_KEY)).toBe(true);
     expect(pattern.lastIndex).toBe(KNOWN_KEY.length);
     expect(apiKeyPattern('acme_live').test(KNOWN_KEY)).toBe(true);
   });
 
-  it.each([
-    '',
-    'a.*',
-    'key_',
-    'a'.repeat(33),
-  ])('is refused for %j, which no key can have as prefix', (prefix) => {
+  it.each(['', 'a.*', 'key_', 'a'.repeat(33)])('throws for %j, which is not a valid prefix', (prefix) => {
     expect(() => apiKeyPattern(prefix)).toThrow(RangeError);
   });
 });

@@ -77,7 +77,7 @@ describe('headers of any shape', () => {
   );
   const headers = fc.array(fc.tuple(name, value), { maxLength: 4 }).map((lines) => lines.flat());
 
-  it('bring a valid key exactly where it stands alone, once, and in the right place', () => {
+  it('contain a valid key only if it stands alone, once, and in the right header', () => {
     const outcomes = { brought: 0, refused: 0 };
     fc.assert(
       fc.property(headers, (shape) => {
@@ -90,7 +90,7 @@ describe('headers of any shape', () => {
     expect(Math.min(outcomes.brought, outcomes.refused)).toBeGreaterThan(RUNS / 100);
   });
 
-  it('are malformed where one of the two comes twice, whatever both hold', () => {
+  it('are malformed if one of the two headers is sent twice, with any content', () => {
     const twice = fc.constantFrom('authorization', 'x-api-key');
     fc.assert(
       fc.property(twice, headers, headers, headers, value, value, (which, before, between, after, a, b) => {

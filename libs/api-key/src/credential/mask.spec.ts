@@ -6,7 +6,7 @@ describe('a masked key', () => {
     expect(maskKey('acme_live_3fKd', '9xQz')).toBe('acme_live_3fKd...9xQz');
   });
 
-  it('of a Rails key, whose end is unknown, is its visible start and three dots', () => {
+  it('of a Rails key is its visible start and three dots, because its end is unknown', () => {
     expect(maskKey('604eae8c', null)).toBe('604eae8c...');
   });
 

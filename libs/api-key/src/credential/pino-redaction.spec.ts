@@ -38,8 +38,8 @@ function clientError(fields: object): Error {
 describe.each([
   ['a key', KEY],
   ['a hex key', HEX_KEY],
-  ['a token of others', FOREIGN],
-])('%s stays out of a line', (_, token) => {
+  ['a token of another issuer', FOREIGN],
+])('%s is not in a log line', (_, token) => {
   const authorization = `Bearer ${token}`;
 
   it.each<[string, (logger: pino.Logger) => void]>([
@@ -60,11 +60,11 @@ describe.each([
       (log) => log.error(new AggregateError([clientError({ headers: { authorization } })])),
     ],
     [
-      'what tells its own JSON',
+      'an object with toJSON',
       (log) => log.info({ call: { toJSON: () => ({ headers: { authorization } }) } }),
     ],
     [
-      'what is in itself',
+      'an object that contains itself',
       (log) => {
         const call: Record<string, unknown> = { headers: { authorization } };
         call.self = call;
@@ -79,7 +79,7 @@ describe.each([
     expect(line).not.toContain(token.slice(-12));
   });
 
-  it('of a request of Node, at the server and at the client', async () => {
+  it('of a Node request, on the server and on the client', async () => {
     const { sent, received } = await exchanged(authorization);
     const { rawHeaders } = received;
     const line = logged((log) => {
@@ -98,7 +98,7 @@ describe.each([
 
 it.each<[string, (logger: pino.Logger) => void]>([
   ['the message', (log) => log.info(`no such key: ${KEY}`)],
-  ['what is put into the message', (log) => log.info('no such key: %s', KEY)],
+  ['a value that is formatted into the message', (log) => log.info('no such key: %s', KEY)],
   ['a field', (log) => log.info({ given: KEY })],
   ['the name of a field', (log) => log.info({ attempts: { [KEY]: 3 } })],
   ['the message of an error', (log) => log.error(new Error(`no such key: ${KEY}`))],
@@ -109,7 +109,7 @@ it.each<[string, (logger: pino.Logger) => void]>([
   expect(line).not.toContain(KEY.slice(-12));
 });
 
-it('all else is written as it is', () => {
+it('other values are logged unchanged', () => {
   const fields = {
     at: new Date(0),
     url: new URL('http://localhost/a'),
@@ -129,7 +129,7 @@ it('all else is written as it is', () => {
   expect(write(pinoRedaction())).toBe(write(undefined));
 });
 
-it('a header of another name, and other fields, are left out where they are named', () => {
+it('a header with another name, and other fields, are removed if they are listed', () => {
   const fields = {
     Password: 'pw-1',
     req: { headers: { 'x-key': 'k-1', Cookie: 'c-1' }, body: { password: 'pw-2' } },
@@ -141,7 +141,7 @@ it('a header of another name, and other fields, are left out where they are name
   expect(line).not.toMatch(/pw-|k-1|c-1/);
 });
 
-it('a value that cannot be read is left out, and nothing is thrown', () => {
+it('a value whose getter throws is removed, and no error is thrown', () => {
   const broken = Object.defineProperty({}, 'a', {
     enumerable: true,
     get() {
@@ -151,7 +151,7 @@ it('a value that cannot be read is left out, and nothing is thrown', () => {
   expect(logged((log) => log.info({ broken }, 'yet told'))).toMatch(/"broken":"\[redacted\]".*yet told/);
 });
 
-it('what is too deep to be looked at is left out', () => {
+it('a value below the maximum depth is removed', () => {
   let deep: object = { authorization: FOREIGN };
   for (let i = 0; i < 10_000; i++) deep = { deep };
   expect(logged((log) => log.info({ deep }))).toContain('[redacted]');

@@ -6,7 +6,7 @@ import { redactApiKeys } from './redact';
 const prefixes = fc.constantFrom('key', 'acme_live', 'a', `${'p'.repeat(31)}1`);
 const around = fc.constantFrom('', ' ', '"', ',', '\n', '=', ':', '/', '.', '-', 'é', '_', 'Bearer ');
 
-it('no key stays whole, whatever stands around it', () => {
+it('no complete key is left, whatever text surrounds it', () => {
   fc.assert(
     fc.property(
       prefixes,
@@ -27,7 +27,7 @@ it('no key stays whole, whatever stands around it', () => {
 it.each([
   'checksummed',
   'hex',
-] as const)('nor does one of the %s form whose end is cut off, until too much is gone to be guessed', (format) => {
+] as const)('a truncated key of the %s form is redacted, unless too few characters are left to guess the rest', (format) => {
   fc.assert(
     fc.property(prefixes, around, fc.nat({ max: 16 }), (prefix, before, missing) => {
       const key = mintKey(format, prefix);
@@ -38,7 +38,7 @@ it.each([
   );
 });
 
-it('what is left shows which key it was', () => {
+it('the redacted text still identifies the key', () => {
   const key = mintKey('checksummed', 'acme_live');
   expect(redactApiKeys(`a=${key}; b=${key}`)).toBe(
     `a=${key.slice(0, 14)}...${key.slice(-4)}; b=${key.slice(0, 14)}...${key.slice(-4)}`,
@@ -47,14 +47,14 @@ it('what is left shows which key it was', () => {
   expect(redactApiKeys(`key ${hex}.`)).toBe(`key ${hex.slice(0, 8)}...${hex.slice(-4)}.`);
 });
 
-it('a key with something stuck to it goes with it', () => {
+it('a key is redacted together with the word characters next to it', () => {
   const key = mintKey('checksummed', 'key');
   expect(redactApiKeys(`${key}andmore`)).not.toContain(key.slice(5, 40));
 });
 
 it.each([
   '',
-  'nothing of that kind',
+  'text without a key',
   'a_b_c_d',
   'f'.repeat(47),
   '_'.repeat(1_000),
@@ -63,7 +63,7 @@ it.each([
   '0b5c3f64-9a43-4c53-8f5b-6a5d6f1f4f0e',
   `req_${'0b5c3f64-9a43-4c53-8f5b-6a5d6f1f4f0e'.replaceAll('-', '')}`,
   'key_tooshort',
-])('%j stays as it is', (text) => {
+])('%j stays unchanged', (text) => {
   expect(redactApiKeys(text)).toBe(text);
 });
 
@@ -74,7 +74,7 @@ it.each([
   ['hex digits', 'f'],
   ['hex digits that are a little too few', `${'f'.repeat(47)}.`],
   ['keys', 'key_'.padEnd(50, 'x')],
-])('two megabytes of %s are done with, which they would not be in quadratic time', (_, unit) => {
+])('two megabytes of %s are redacted in time that is not quadratic', (_, unit) => {
   const text = unit.repeat(2_000_000 / unit.length);
   expect(redactApiKeys(text).length).toBeLessThanOrEqual(text.length);
 });

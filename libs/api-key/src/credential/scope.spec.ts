@@ -107,27 +107,27 @@ describe('one held scope', () => {
 });
 
 describe('held scopes together', () => {
-  it('hold what any of them holds', () => {
+  it('hold every scope that any one of them holds', () => {
     expect(holdsScope(['users:read', 'orders:*'], 'orders:write')).toBe(true);
   });
 
-  it('hold nothing that none of them holds', () => {
+  it('do not hold a scope that none of them holds', () => {
     expect(holdsScope(['users:read', 'orders:read'], 'orders:write')).toBe(false);
   });
 
-  it('hold nothing where there are none', () => {
+  it('hold no scope if the list is empty', () => {
     expect(holdsScope([], 'orders:read')).toBe(false);
   });
 });
 
-describe('of what a route asks', () => {
+describe('of the scopes that a route requires', () => {
   const HELD = ['orders:read', 'users:*'];
 
   it.each([
-    ['nothing is asked', { all: [], any: [] }, []],
-    ['all is held', { all: ['orders:read', 'users:write'], any: [] }, []],
-    ['one of all is not held', { all: ['orders:read', 'orders:write'], any: [] }, ['orders:write']],
-    ['none of all is held', { all: ['b', 'a'], any: [] }, ['b', 'a']],
+    ['no scope is required', { all: [], any: [] }, []],
+    ['all scopes are held', { all: ['orders:read', 'users:write'], any: [] }, []],
+    ['one of all scopes is missing', { all: ['orders:read', 'orders:write'], any: [] }, ['orders:write']],
+    ['all scopes are missing', { all: ['b', 'a'], any: [] }, ['b', 'a']],
     ['one of a group is held', { all: [], any: [['orders:write', 'orders:read']] }, []],
     ['one of a group is held by a wildcard', { all: [], any: [['orders:write', 'users:read']] }, []],
     ['none of a group is held', { all: [], any: [['a', 'b']] }, ['a', 'b']],
@@ -142,17 +142,17 @@ describe('of what a route asks', () => {
       },
       ['b', 'c'],
     ],
-    ['all and a group are not held', { all: ['a'], any: [['b', 'c']] }, ['a', 'b', 'c']],
-    ['the same is asked twice', { all: ['a', 'a'], any: [['a', 'b'], ['b']] }, ['a', 'b']],
-  ])('where %s, what is missing is named once', (_, demand, missing) => {
+    ['all scopes and a group are missing', { all: ['a'], any: [['b', 'c']] }, ['a', 'b', 'c']],
+    ['a scope is required twice', { all: ['a', 'a'], any: [['a', 'b'], ['b']] }, ['a', 'b']],
+  ])('each missing one is listed once if %s', (_, demand, missing) => {
     expect(missingScopes(HELD, demand)).toEqual(missing);
   });
 
-  it('everything is missing where no scope is held', () => {
+  it('all are missing if no scope is held', () => {
     expect(missingScopes([], { all: ['a'], any: [['b', 'c']] })).toEqual(['a', 'b', 'c']);
   });
 
-  it('nothing is missing where * is held', () => {
+  it('none is missing if * is held', () => {
     expect(missingScopes(['*'], { all: ['a', 'b:c'], any: [['d'], ['e', 'f']] })).toEqual([]);
   });
 });
@@ -176,7 +176,7 @@ describe('a catalogue', () => {
     expect(isInCatalogue(CATALOGUE, scope)).toBe(false);
   });
 
-  it('that is empty knows nothing, not even *', () => {
+  it('without scopes knows no scope, not even *', () => {
     expect(isInCatalogue([], 'orders:read')).toBe(false);
     expect(isInCatalogue([], '*')).toBe(false);
   });

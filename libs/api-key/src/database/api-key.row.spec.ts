@@ -33,7 +33,7 @@ async function inserted(fields: Record<string, unknown>) {
   return { row, apiKey: apiKeyFromRow(returned) };
 }
 
-it('a key is what its row says, ids as text', async () => {
+it('a key has the values of its row, with ids as text', async () => {
   const { row, apiKey } = await inserted({
     key_suffix: 's',
     scopes: ['a', 'b:*'],
@@ -78,7 +78,7 @@ it('a key is what its row says, ids as text', async () => {
   });
 });
 
-it('what a row does not say is null, and no scopes are none', async () => {
+it('a missing value of a row is null, and missing scopes are an empty list', async () => {
   const { apiKey } = await inserted({ scopes: null });
   expect(apiKey).toMatchObject({
     keySuffix: null,
@@ -97,7 +97,7 @@ it('what a row does not say is null, and no scopes are none', async () => {
   });
 });
 
-it('a time beyond any date is the latest or the earliest date, and an end that never comes is none', async () => {
+it('a time outside the range of Date is the latest or the earliest date, and an infinite expiry is null', async () => {
   const { apiKey } = await inserted({
     created_at: 'infinity',
     last_used_at: '-infinity',
@@ -110,7 +110,7 @@ it('a time beyond any date is the latest or the earliest date, and an end that n
   expect(apiKey.expiresAt).toBeNull();
 });
 
-it('all that is ours has the schema of the data source, or else of its first connection', async () => {
+it('all tables of the library are in the schema of the data source, or else of its first connection', async () => {
   expect(Object.values(tablesOf(dataSource)).slice(2)).toEqual([
     '"public"."api_keys"',
     '"public"."api_key_events"',

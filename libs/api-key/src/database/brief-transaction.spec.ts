@@ -20,7 +20,7 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-it('waits a second for a lock, and PostgreSQL ends a statement before ten', async () => {
+it('waits one second for a lock, and PostgreSQL cancels its statements before ten seconds', async () => {
   const rows = await briefTransaction(database, (session) =>
     session.rows(
       `SELECT name, setting FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout') ORDER BY name`,
@@ -31,7 +31,7 @@ it('waits a second for a lock, and PostgreSQL ends a statement before ten', asyn
   expect(settings.get('statement_timeout')).toBeLessThanOrEqual(9_000);
 });
 
-it('what gets its connection only after it was given up is not written', async () => {
+it('writes nothing if it gets its connection after its deadline', async () => {
   const held = dataSource.createQueryRunner();
   await held.connect();
   const work = jest.fn();

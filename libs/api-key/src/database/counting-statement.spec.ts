@@ -20,7 +20,7 @@ function statementOf(text: string): CountingStatement {
   return new CountingStatement(database, 'test', () => `${text} AND ${IS_READ_COMMITTED}`);
 }
 
-it('a statement that a pooler has lost is sent again without a name, and so is each one after it', async () => {
+it('a prepared statement that a pooler lost is sent again without a name, and so is each later one', async () => {
   const statement = statementOf('SELECT $1::text AS found WHERE true');
   expect(await statement.ask(['a'], PATIENCE_MS)).toEqual({ found: 'a' });
   await pool.query('DEALLOCATE ALL');
@@ -30,19 +30,19 @@ it('a statement that a pooler has lost is sent again without a name, and so is e
   expect(rows).toEqual([]);
 });
 
-it('any other error is handed on', async () => {
+it('any other error is thrown', async () => {
   await expect(statementOf('SELECT 1 / $1::int AS found WHERE true').ask([0], PATIENCE_MS)).rejects.toThrow(
     'division by zero',
   );
 });
 
-it('no row is an error, for a hit that nobody counted must not pass', async () => {
+it('a result without a row is an error, because an uncounted hit must not pass', async () => {
   await expect(statementOf('SELECT 1 WHERE $1::bool').ask([false], PATIENCE_MS)).rejects.toThrow(
     'counted nothing',
   );
 });
 
-it('what PostgreSQL does not answer in time is an error', async () => {
+it('a statement that PostgreSQL does not answer in time is an error', async () => {
   await expect(statementOf('SELECT pg_sleep(600) WHERE $1::bool').ask([true], 50)).rejects.toThrow('timeout');
   await pool.query('SELECT').catch(() => {});
 });
@@ -50,7 +50,7 @@ it('what PostgreSQL does not answer in time is an error', async () => {
 it.each([
   'repeatable read',
   'serializable',
-])('a statement runs in READ COMMITTED and once, although sessions are %s by default', async (isolation) => {
+])('a statement runs once, and in READ COMMITTED even if the default of the session is %s', async (isolation) => {
   await pool.query(`SET default_transaction_isolation = '${isolation}'`);
   const counted = statementOf(
     "SELECT nextval('counted')::text AS count, current_setting('transaction_isolation') AS isolation WHERE true",

@@ -33,7 +33,7 @@ async function insertKeys(...digests: string[]): Promise<void> {
 }
 
 describe('a transaction', () => {
-  it('that PostgreSQL ends in a deadlock is made again as a whole', async () => {
+  it('is repeated as a whole if PostgreSQL ends it because of a deadlock', async () => {
     await insertKeys('a', 'b');
     let first = 0;
     const turns: (() => void)[] = [];
@@ -56,7 +56,7 @@ describe('a transaction', () => {
     expect(new Set(await names()).size).toBe(1);
   });
 
-  it('whose commit PostgreSQL turns into a rollback is an error', async () => {
+  it('throws if PostgreSQL turns its commit into a rollback', async () => {
     await insertKeys('a');
     const work = database.transaction(async (session) => {
       await session.run(rename, ['renamed', 'a']);
@@ -66,7 +66,7 @@ describe('a transaction', () => {
     expect(await names()).toEqual(['k']);
   });
 
-  it('that fails leaves its connection as it was, and undoes what it did', async () => {
+  it('is rolled back if it fails, and leaves its connection as it was', async () => {
     await insertKeys('a');
     const work = database.transaction(async (session) => {
       await session.run(rename, ['renamed', 'a']);
@@ -77,7 +77,7 @@ describe('a transaction', () => {
     expect(database.pool?.totalCount).toBe(1);
   });
 
-  it('that is a trial undoes all at its end', async () => {
+  it('is rolled back at its end if it is a trial', async () => {
     await insertKeys('a');
     expect(
       await database.transaction((session) => session.run(rename, ['renamed', 'a']), { isTrial: true }),
@@ -85,7 +85,7 @@ describe('a transaction', () => {
     expect(await names()).toEqual(['k']);
   });
 
-  it('that meets a plan from before an ALTER is made again on a new connection', async () => {
+  it('is repeated on a new connection if a cached plan is older than an ALTER', async () => {
     await sql(
       url,
       `CREATE FUNCTION first_scope() RETURNS text LANGUAGE plpgsql AS $$
@@ -99,7 +99,7 @@ describe('a transaction', () => {
     expect(await read()).toBe('k');
   });
 
-  it('that waits for a lock is given up after its time', async () => {
+  it('is abandoned after its deadline if it waits for a lock', async () => {
     await insertKeys('a');
     const holder = new Client({ connectionString: url });
     await holder.connect();
@@ -109,13 +109,13 @@ describe('a transaction', () => {
     await holder.end();
   });
 
-  it('of a closed data source is an error with a code', async () => {
+  it('throws an error with a code if the data source is closed', async () => {
     await database.locate();
     await dataSource.destroy();
     await expect(database.read(async () => 1)).rejects.toMatchObject({ code: 'ECONNECT' });
   });
 
-  it('is none on a replica', async () => {
+  it('is refused on a replica', async () => {
     await database.locate();
     const work = jest.fn();
     const query = Client.prototype.query;
@@ -135,7 +135,7 @@ describe('a transaction', () => {
     expect(work).not.toHaveBeenCalled();
   });
 
-  it('ends with its statement where that is not answered in time, and its connection is not used again', async () => {
+  it('ends if its statement is not answered in time, and its connection is not used again', async () => {
     await database.locate();
     const sleeping = database.transaction((session) => session.run('SELECT pg_sleep(600)'), {
       deadlineMs: 300,
@@ -147,13 +147,13 @@ describe('a transaction', () => {
   });
 });
 
-it('a column that is not text is an error, though the driver could read it', async () => {
+it('a column that is not text is an error, even if the driver can read it', async () => {
   await expect(database.read((session) => session.rows('SELECT now() AS at'))).rejects.toThrow(
     'cast it to text in the statement',
   );
 });
 
-it('a table of keys that a session finds in another schema than the first connection is warned of', async () => {
+it('a warning is logged if a session finds the key table in another schema than the first connection', async () => {
   await sql(url, 'CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE api_keys)');
   database.pool?.on('acquire', (client) => void client.query('SET search_path TO tenant'));
   await database.locate();
@@ -164,7 +164,7 @@ describe('a text with NUL', () => {
   it.each([
     ['alone', ['a\0b']],
     ['in a list', [['a', 'a\0b']]],
-  ])('is an error before it is sent, because pg-native would cut it there: %s', async (_, values) => {
+  ])('is an error before it is sent, because pg-native cuts the text at NUL: %s', async (_, values) => {
     const query = jest.spyOn(Client.prototype, 'query');
     const asking = database.read((session) => session.rows('SELECT $1::text[]::text AS all', values));
     await expect(asking).rejects.toMatchObject({ code: '22021' });
@@ -174,7 +174,7 @@ describe('a text with NUL', () => {
   });
 });
 
-it('takes a connection of a driver that cannot tell whether it is in a transaction', async () => {
+it('a connection is used if its driver cannot report whether it is in a transaction', async () => {
   const telling = jest.spyOn(Client.prototype, 'getTransactionStatus').mockImplementation(() => {
     throw new TypeError('this.native.getTransactionStatus is not a function');
   });

@@ -56,7 +56,7 @@ it.each([
   ['date', date, new Date()],
   ['dateOrNull', dateOrNull, undefined],
   ['dateOrNull', dateOrNull, ''],
-] as const)('%s takes %j for an error, and never for null', (_, read, value) => {
+] as const)('%s throws for %j and does not return null', (_, read, value) => {
   expect(() => (read as (row: object, column: string) => unknown)(row(value), 'column')).toThrow(
     UnreadableValue,
   );

@@ -24,7 +24,7 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-it('a write that never settles is given up after ten seconds, said once, and the next one goes on', async () => {
+it('a write that never settles is abandoned after ten seconds, logged once, and followed by the next write', async () => {
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   const writer = new Writer();
   void writer.flush();
@@ -40,7 +40,7 @@ it('a write that never settles is given up after ten seconds, said once, and the
   ]);
 });
 
-it('nor does it keep the application from its end', async () => {
+it('a write that never settles does not block the shutdown of the application', async () => {
   jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   const writer = new Writer();
   writer.onApplicationBootstrap();

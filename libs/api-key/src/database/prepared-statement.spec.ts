@@ -26,21 +26,21 @@ const preparedNames = async (on = client) =>
     ({ name }) => name,
   );
 
-it('a statement is prepared once a connection, and asked with each value', async () => {
+it('a statement is prepared once per connection, and executed with each value', async () => {
   const select = selectOf();
   expect(await ask(select, 'a')).toEqual([{ found: 'a' }]);
   expect(await ask(select, 'b')).toEqual([{ found: 'b' }]);
   expect(await preparedNames()).toEqual([nameOf(1)]);
 });
 
-it('those of another text have another name, so that a session that is shared answers neither for the other', async () => {
+it('statements with different texts have different names, so that a shared session never mixes them up', async () => {
   const other = "SELECT 'other' AS found WHERE $1 <> ''";
   await ask(selectOf(other), 'a');
   expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);
   expect(await preparedNames()).toEqual([nameOf(1), nameOf(1, other)].sort());
 });
 
-it('a statement whose types have changed is prepared anew, under another name', async () => {
+it('a statement whose types changed is prepared again under another name', async () => {
   await client.query('CREATE TEMPORARY TABLE named (name varchar)');
   await client.query(`INSERT INTO named VALUES ('a')`);
   const text = 'SELECT name AS found FROM named WHERE name = $1';
@@ -52,7 +52,7 @@ it('a statement whose types have changed is prepared anew, under another name', 
   expect(await preparedNames()).toEqual([nameOf(1, text), nameOf(2, text)]);
 });
 
-it('a statement that a pooler has taken away is asked without a name from then on', async () => {
+it('a statement that a pooler deallocated is sent without a name from then on', async () => {
   const select = selectOf();
   await ask(select, 'a');
   await client.query('DEALLOCATE ALL');
@@ -61,7 +61,7 @@ it('a statement that a pooler has taken away is asked without a name from then o
   expect(await preparedNames()).toEqual([]);
 });
 
-it('a statement whose name another has taken in the session is asked without one', async () => {
+it('a statement is sent without a name if its name is already used in the session', async () => {
   await client.query(`PREPARE ${nameOf(1)} AS SELECT 1`);
   expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);
   expect(await preparedNames()).toEqual([nameOf(1)]);
@@ -72,7 +72,7 @@ it.each([
   ['26000', 2],
   ['42P05', 2],
   ['22012', 1],
-])('a statement that fails with %s is asked %i times at most, and the session goes on', async (code, times) => {
+])('a statement that fails with %s is sent at most %i times, and the session stays usable', async (code, times) => {
   await client.query('CREATE TEMPORARY SEQUENCE IF NOT EXISTS asked');
   await client.query(
     `CREATE OR REPLACE FUNCTION pg_temp.fail() RETURNS text LANGUAGE plpgsql AS
@@ -88,7 +88,7 @@ it.each([
   expect(after).toEqual([{ times, pid: before[0].pid }]);
 });
 
-it('sessions that lost it at once each ask again, and all prepare it under one new name', async () => {
+it('sessions that lost a statement at the same time send it again, and all prepare it under one new name', async () => {
   const sessions = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 3 });
   const clients = await Promise.all([1, 2, 3].map(() => sessions.connect()));
   const text = 'SELECT name AS found FROM lost WHERE name = $1';

@@ -52,14 +52,14 @@ const ask = async (
   sent: () => void = noop,
 ) => connections.find(typeof values === 'string' ? [values] : values, sent);
 
-describe('where all connections are taken', () => {
+describe('if all connections are in use', () => {
   let taken: PoolClient;
 
   beforeEach(async () => {
     taken = await pool.connect();
   });
 
-  it('askings go out together on the next one, each value once, and each is told when', async () => {
+  it('look-ups are sent in one statement on the next free connection, each value once, and each caller is notified when', async () => {
     const connections = connectionsOf();
     const sent = jest.fn();
     const askings = ['a', ['b', 'c'], 'a'].map((values) => ask(connections, values, sent));
@@ -73,7 +73,7 @@ describe('where all connections are taken', () => {
     expect(sent).toHaveBeenCalledTimes(4);
   });
 
-  it('a hundred go out together, and the next ones on another', async () => {
+  it('a hundred look-ups are sent in one statement, and further ones on another connection', async () => {
     const connections = connectionsOf();
     const askings = Array.from({ length: 201 }, (_, i) => ask(connections, String(i)));
     await turn();
@@ -83,7 +83,7 @@ describe('where all connections are taken', () => {
     expect(statements.map(({ length }) => length)).toEqual([100, 100, 1]);
   });
 
-  it('one that comes while a statement is under way waits for the next', async () => {
+  it('a look-up that arrives while a statement runs waits for the next statement', async () => {
     const connections = connectionsOf();
     const first = ask(connections, 'a', () => askings.push(ask(connections, 'b')));
     const askings: Promise<readonly string[]>[] = [];
@@ -93,7 +93,7 @@ describe('where all connections are taken', () => {
     expect(statements).toEqual([['a'], ['b']]);
   });
 
-  it('those that are late leave the others, and their places to those that come', async () => {
+  it('look-ups that timed out are removed from the batch, and new ones take their places', async () => {
     const impatient = connectionsOf({ deadlineMs: 20 });
     for (let i = 0; i < 3; i++)
       await Promise.all(
@@ -107,7 +107,7 @@ describe('where all connections are taken', () => {
     expect([statements, pool.totalCount, pool.idleCount]).toEqual([[], 1, 1]);
   });
 
-  it('one that nobody waits for any more does not go out', async () => {
+  it('a look-up without a waiting caller is not sent', async () => {
     const sent = jest.fn();
     await expect(ask(connectionsOf({ deadlineMs: 20 }), 'a', sent)).rejects.toMatchObject({
       code: 'ETIMEDOUT',
@@ -117,7 +117,7 @@ describe('where all connections are taken', () => {
     expect(sent).not.toHaveBeenCalled();
   });
 
-  it('all that went out together are told of a failure', async () => {
+  it('a failure of the statement reaches every look-up in it', async () => {
     const connections = connectionsOf(PATIENT, 'SELECT 1 / 0 AS found WHERE $1 = $1');
     const askings = ['a', 'b'].map((value) => ask(connections, value));
     taken.release();
@@ -127,7 +127,7 @@ describe('where all connections are taken', () => {
   });
 });
 
-describe('where there are connections to have', () => {
+describe('if connections are free', () => {
   const CONNECTIONS = 5;
   const LOCK = process.pid;
   const LOCKED = `SELECT found FROM unnest($1::text[]) AS found, pg_advisory_xact_lock_shared(${LOCK})`;
@@ -154,14 +154,14 @@ describe('where there are connections to have', () => {
     return Promise.all(askings);
   }
 
-  it('those that come in one turn of the event loop go out together', async () => {
+  it('look-ups of one event-loop turn are sent in one statement', async () => {
     const connections = connectionsOf();
     const askings = ['a', 'b', 'c'].map((value) => ask(connections, value));
     expect(await Promise.all(askings)).toEqual(Array(3).fill(['a', 'b', 'c']));
     expect([statements.length, pool.totalCount]).toEqual([1, 1]);
   });
 
-  it('those that come one after the other have one each, whether it is idle or opened for it', async () => {
+  it('successive look-ups get one connection each, either an idle or a new one', async () => {
     const connections = connectionsOf(PATIENT, LOCKED);
     for (const count of [2, CONNECTIONS]) {
       statements = [];
@@ -172,7 +172,7 @@ describe('where there are connections to have', () => {
     }
   });
 
-  it('those that are too many wait for the first that is free', async () => {
+  it('look-ups beyond the number of connections wait for the first free one', async () => {
     const connections = connectionsOf(PATIENT, LOCKED);
     await askInTurns(connections, CONNECTIONS);
     statements = [];
@@ -180,7 +180,7 @@ describe('where there are connections to have', () => {
     expect(statements).toEqual([['0'], ['1'], ['2'], ['3'], ['4'], ['5', '6']]);
   });
 
-  it('behind a pooler that hands sessions around all whose prepared statement is gone are answered', async () => {
+  it('look-ups whose prepared statement was lost behind a pooler are answered', async () => {
     const connections = connectionsOf(PATIENT, LOCKED);
     await askInTurns(connections, CONNECTIONS);
     const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => pool.connect()));
@@ -191,7 +191,7 @@ describe('where there are connections to have', () => {
   });
 });
 
-it('a look-up that nobody waits for any more ends in PostgreSQL too, although the lock that it waits for is held on', async () => {
+it('a look-up without a waiting caller is cancelled in PostgreSQL too, even while it waits for a lock', async () => {
   const clients = [0, 1].map(() => new Client({ connectionString: process.env.TEST_POSTGRES_URL }));
   await Promise.all(clients.map((client) => client.connect()));
   const [locker, observer] = clients as [Client, Client];
@@ -221,7 +221,7 @@ it('a look-up that nobody waits for any more ends in PostgreSQL too, although th
 });
 
 describe('a connection', () => {
-  it('is listened to once for its end', async () => {
+  it('has one listener for its end', async () => {
     const connections = connectionsOf();
     await ask(connections, 'a');
     const client = await pool.connect();
@@ -233,7 +233,7 @@ describe('a connection', () => {
     again.release();
   });
 
-  it('to a server that is not there fails all that wait for it', async () => {
+  it('to an unreachable server fails every look-up that waits for it', async () => {
     const there = pool;
     pool = new Pool({ host: '127.0.0.1', port: 1, max: 1 });
     const connections = connectionsOf();
@@ -243,7 +243,7 @@ describe('a connection', () => {
     pool = there;
   });
 
-  it('that is being opened, and hangs, keeps no one who comes when another is free', async () => {
+  it('that hangs while it is opened does not delay a look-up if another connection is free', async () => {
     await pool.end();
     const silent = createServer().listen(0, '127.0.0.1');
     await once(silent, 'listening');
@@ -270,7 +270,7 @@ describe('a connection', () => {
     await hangs;
   });
 
-  it('of a data source that was closed and is open again serves none who waited for one of before', async () => {
+  it('of a reopened data source does not serve look-ups from before the close', async () => {
     const taken = await pool.connect();
     const driver = { master: pool };
     const connections = connectionsOf({ deadlineMs: 5_000 }, ECHO, driver);
@@ -291,7 +291,7 @@ describe('a connection', () => {
   it.each([
     'BEGIN ISOLATION LEVEL REPEATABLE READ',
     'BEGIN; SELECT 1 / 0',
-  ])('that was given back within a transaction is thrown away: %s', async (begin) => {
+  ])('that is released inside a transaction is destroyed: %s', async (begin) => {
     const forgetful = await pool.connect();
     await forgetful.query(begin).catch(() => {});
     await until(() => forgetful.getTransactionStatus() !== 'I');
@@ -301,7 +301,7 @@ describe('a connection', () => {
     expect(await ask(connections, 'a')).not.toEqual([String(processID)]);
   });
 
-  it('whose password the application cannot tell is a failure of the store', async () => {
+  it('whose password function fails makes the key store unavailable', async () => {
     const connect = (done: (error: Error) => void) => done(new Error('no credentials from any provider'));
     const master = { idleCount: 0, totalCount: 0, options: { max: 1 }, connect };
     await expect(ask(connectionsOf(PATIENT, ECHO, { master }), 'a')).rejects.toMatchObject({
@@ -310,7 +310,7 @@ describe('a connection', () => {
     });
   });
 
-  it('is none to have where the data source is closed, or is being closed', async () => {
+  it('is refused if the data source is closed or is being closed', async () => {
     const driver: { master: Pool | undefined } = { master: pool };
     const ofDriver = () => new SharedConnections(databaseOf(driver), PATIENT, () => fail('nothing goes out'));
     const closing = ofDriver().find(['a'], noop);
@@ -319,7 +319,7 @@ describe('a connection', () => {
     await expect(ofDriver().find(['a'], noop)).rejects.toThrow('the data source is closed');
   });
 
-  it('that PostgreSQL ends has its asking sent again, three times in all, and not the one that waits behind it', async () => {
+  it('that PostgreSQL ends has its look-up sent again, three times in total, but not the look-up that waits behind it', async () => {
     const connections = connectionsOf(
       PATIENT,
       `SELECT CASE WHEN 'end' = ANY ($1::text[]) THEN pg_terminate_backend(pg_backend_pid())::text END AS found`,
@@ -333,7 +333,7 @@ describe('a connection', () => {
     expect(statements.filter(([value]) => value === 'end')).toHaveLength(3);
   });
 
-  it('that breaks has its asking sent again on another one', async () => {
+  it('that breaks has its look-up sent again on another connection', async () => {
     const connections = connectionsOf();
     await ask(connections, 'a');
     for (const code of ['EPIPE', 'ECONNRESET']) {
@@ -351,7 +351,7 @@ describe('a connection', () => {
   });
 });
 
-describe('an asking that comes too late', () => {
+describe('a look-up that times out', () => {
   const PATIENCE_MS = 5_000;
   const turns = async () => {
     for (let i = 0; i < 5; i++) await new Promise(setImmediate);
@@ -391,7 +391,7 @@ describe('an asking that comes too late', () => {
     return holder;
   }
 
-  it('keeps its connection where the answer comes within five seconds more', async () => {
+  it('keeps its connection if the answer arrives within five more seconds', async () => {
     const holder = await lateAsking();
     const client = await clientInUse();
     jest.advanceTimersByTime(PATIENCE_MS - 1);
@@ -403,7 +403,7 @@ describe('an asking that comes too late', () => {
     expect(await clientInUse()).toBe(client);
   });
 
-  it('loses it where none comes, and others are asked on a new one', async () => {
+  it('loses its connection if no answer arrives, and other look-ups use a new one', async () => {
     const holder = await lateAsking();
     expect(pool.totalCount).toBe(1);
     jest.advanceTimersByTime(PATIENCE_MS);
@@ -413,7 +413,7 @@ describe('an asking that comes too late', () => {
     await until(() => pool.idleCount === 1);
   });
 
-  it('keeps its connection from all others until the cancellation is through, though the answer comes meanwhile', async () => {
+  it('blocks its connection until the cancellation is finished, even if the answer arrives earlier', async () => {
     let goOn = () => {};
     const before: number[] = [];
     const holder = await lateAsking(async (cancel) => {

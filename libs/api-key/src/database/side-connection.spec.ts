@@ -17,7 +17,7 @@ function clientOf(parts: object = {}) {
 
 const never = () => new AbortController().signal;
 
-it('opens the connection, and rejects as the driver does', async () => {
+it('opens the connection, or rejects with the error of the driver', async () => {
   const client = clientOf();
   await new SideConnection(client).connect();
   expect(client.events).toEqual(['connected']);
@@ -25,13 +25,13 @@ it('opens the connection, and rejects as the driver does', async () => {
   await expect(new SideConnection(refused).connect()).rejects.toThrow('refused');
 });
 
-it('hears errors of a connection that nobody waits for, so that they do not end the process', () => {
+it('handles errors of an idle connection, so that they do not end the process', () => {
   const client = clientOf();
   new SideConnection(client);
   expect(() => client.emit('error', new Error('reset'))).not.toThrow();
 });
 
-it('keeps a process alive until it is unreferenced, which a driver need not know', () => {
+it('keeps a process alive until it is unreferenced, also if the driver has no unref', () => {
   const unref = jest.fn();
   const connection = new SideConnection(clientOf({ unref }));
   expect(unref).not.toHaveBeenCalled();
@@ -41,28 +41,28 @@ it('keeps a process alive until it is unreferenced, which a driver need not know
 });
 
 describe('the failure of a connection', () => {
-  it('is that it ended', async () => {
+  it('is reported when the connection ends', async () => {
     const client = clientOf();
     const failure = new SideConnection(client).failure(never(), never());
     client.emit('end');
     await expect(failure).rejects.toThrow('the connection ended');
   });
 
-  it('is an error of the driver', async () => {
+  it('is reported when the driver emits an error', async () => {
     const client = clientOf();
     const failure = new SideConnection(client).failure(never(), never());
     client.emit('error', new Error('reset'));
     await expect(failure).rejects.toThrow('reset');
   });
 
-  it('is that the application ends', async () => {
+  it('is reported when the application ends', async () => {
     const stopped = new AbortController();
     const failure = new SideConnection(clientOf()).failure(stopped.signal, never());
     stopped.abort();
     await expect(failure).rejects.toThrow('the application ends');
   });
 
-  it('is not listened for once it is over, so that sessions do not add up on the signal', async () => {
+  it('has no listener after the session, so that listeners do not pile up on the abort signal', async () => {
     const [stopped, over] = [new AbortController(), new AbortController()];
     const rejected = jest.fn();
     new SideConnection(clientOf()).failure(stopped.signal, over.signal).catch(rejected);
@@ -73,8 +73,8 @@ describe('the failure of a connection', () => {
   });
 });
 
-describe('to close a connection', () => {
-  it('ends it, then destroys its socket, and hears no more notifications', async () => {
+describe('closing a connection', () => {
+  it('ends it, then destroys its socket, and receives no more notifications', async () => {
     const client = clientOf();
     const connection = new SideConnection(client);
     await connection.connect();
@@ -86,7 +86,7 @@ describe('to close a connection', () => {
     expect(client.events).toEqual(['connected', 'ended', 'destroyed']);
   });
 
-  it('does not wait for one that does not answer', async () => {
+  it('does not wait if the connection does not answer', async () => {
     const client = clientOf({ end: () => new Promise(() => {}) });
     const connection = new SideConnection(client);
     await connection.connect();
@@ -100,7 +100,7 @@ describe('to close a connection', () => {
       await expect(new SideConnection(clientOf(parts)).close()).resolves.toBeUndefined();
   });
 
-  it('ends one that is being made only once it is', async () => {
+  it('waits until the connection is established before it ends it', async () => {
     let connected = () => {};
     const connect = () =>
       new Promise<void>((resolve) => {
@@ -117,7 +117,7 @@ describe('to close a connection', () => {
     expect(client.events).toEqual(['destroyed', 'ended']);
   });
 
-  it('does not end one that could not be made', async () => {
+  it('does not end a connection that failed to open', async () => {
     const client = clientOf({ connect: () => Promise.reject(new Error('refused')) });
     const connection = new SideConnection(client);
     await connection.connect().catch(() => {});

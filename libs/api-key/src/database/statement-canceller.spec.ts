@@ -47,7 +47,7 @@ const cancellerTo = (connectionString: string | undefined) => {
   return { canceller, opened };
 };
 
-it('statements are cancelled, and no connection is left', async () => {
+it('cancels statements and leaves no connection open', async () => {
   const observer = await connect();
   const sleepers = [await sleeper(observer), await sleeper(observer)];
   const { canceller } = cancellerTo(process.env.TEST_POSTGRES_URL);
@@ -55,13 +55,13 @@ it('statements are cancelled, and no connection is left', async () => {
   expect(await Promise.all(sleepers.map(({ ended }) => ended))).toEqual(['57014', '57014']);
 });
 
-it('nothing is asked of the server for a connection that was never opened', async () => {
+it('sends no request for a connection that was never opened', async () => {
   const { canceller, opened } = cancellerTo(process.env.TEST_POSTGRES_URL);
   await canceller.cancel(new Client());
   expect(opened).toEqual([]);
 });
 
-it('a cancellation does not fail if no connection can be made, as once the application has ended', async () => {
+it('a cancellation does not fail if no connection can be opened, such as after the application ended', async () => {
   const client = await connect();
   const canceller = new StatementCanceller(() => {
     throw new TypeError('the data source is closed');

@@ -99,11 +99,11 @@ describe('the scopes of a new key', () => {
     ]);
   });
 
-  it('may be anything where there is no catalogue', () => {
+  it('may be any scopes if there is no catalogue', () => {
     expect(problemsOfKey({ scopes: ['anything'] }, null)).toEqual([]);
   });
 
-  it.each(['orders:read', 'orders:*', '*'])('may be %s under a catalogue that it fits', (scope) => {
+  it.each(['orders:read', 'orders:*', '*'])('may be %s if the catalogue contains it', (scope) => {
     expect(problemsOfKey({ scopes: [scope] }, CATALOGUE)).toEqual([]);
   });
 
@@ -112,13 +112,13 @@ describe('the scopes of a new key', () => {
     'orders:delete',
     'users:*',
     'Orders:read',
-  ])('may not be %s under a catalogue that lacks it, and the error tells what there is', (scope) => {
+  ])('may not be %s if the catalogue lacks it, and the error lists the catalogue', (scope) => {
     expect(problemsOfKey({ scopes: [scope] }, CATALOGUE)).toEqual([
       `scope "${scope}" is not in the catalogue: orders:read, orders:write`,
     ]);
   });
 
-  it('may be none under an empty catalogue, but not *', () => {
+  it('may be empty with an empty catalogue, but not *', () => {
     expect(problemsOfKey({ scopes: [] }, [])).toEqual([]);
     expect(problemsOfKey({ scopes: ['*'] }, [])).toHaveLength(1);
   });
@@ -171,7 +171,7 @@ describe('a page of keys', () => {
     { cursor: '17' },
     { userId: '42', limit: 50, cursor: '9223372036854775807' },
     { limit: undefined, cursor: undefined },
-  ])('may be asked for by %j', (input) => {
+  ])('may be requested with %j', (input) => {
     expect(problemsOfPage(input)).toEqual([]);
   });
 
@@ -180,7 +180,7 @@ describe('a page of keys', () => {
     ['null', null],
     ['an object', { $ne: '' }],
     ['a list', ['42']],
-  ])('is refused where its owner is %s, for that must not mean all owners', (_, userId) => {
+  ])('is refused if its owner is %s, because that must not mean all owners', (_, userId) => {
     expect(problemsOfPage({ userId })).toEqual([
       'userId must be text; leave it out to list the keys of all owners',
     ]);
@@ -195,7 +195,7 @@ describe('a page of keys', () => {
     Number.POSITIVE_INFINITY,
     '50',
     null,
-  ])('is refused where its limit is %p', (limit) => {
+  ])('is refused if its limit is %p', (limit) => {
     expect(problemsOfPage({ limit })).toEqual(['limit must be a whole number from 1 to 100']);
   });
 
@@ -208,11 +208,11 @@ describe('a page of keys', () => {
     '9223372036854775808',
     17,
     {},
-  ])('is refused where its cursor is %p', (cursor) => {
+  ])('is refused if its cursor is %p', (cursor) => {
     expect(problemsOfPage({ cursor })).toEqual(['cursor must be the nextCursor of another page']);
   });
 
-  it('with several faults is refused with a problem for each', () => {
+  it('is refused with one problem for each fault', () => {
     expect(problemsOfPage({ userId: undefined, limit: 0, cursor: '' })).toHaveLength(3);
   });
 });

@@ -13,7 +13,7 @@ const apiKey = Object.assign(new ApiKey(), {
 });
 const issued = new IssuedApiKey(key, apiKey);
 
-it('a key just made is given by its name', () => {
+it('a new key is returned under its field name', () => {
   const { key: raw, apiKey: row } = issued;
   expect([raw, row]).toEqual([key, apiKey]);
   expect(apiKey.keyDigest).toBe(digestKey(key));
@@ -34,7 +34,7 @@ it.each<[string, (value: object) => unknown]>([
   ['a structured clone', (value) => JSON.stringify(structuredClone(value))],
   ['an answer by class-transformer', (value) => JSON.stringify(instanceToPlain(value))],
   ['an error', (value) => inspect(new Error('failed', { cause: value }), { depth: null })],
-])('%s holds neither the key nor its digest', (_, written) => {
+])('%s contains neither the key nor its digest', (_, written) => {
   for (const value of [issued, apiKey, [issued], { issued }, new Map([['issued', issued]])]) {
     const text = String(written(value));
     expect(text).not.toContain(key.slice(-20));
@@ -42,7 +42,7 @@ it.each<[string, (value: object) => unknown]>([
   }
 });
 
-it('a log shows both as what they are, as deep as it shows anything', () => {
+it('a log shows the class names of key and digest at any depth', () => {
   expect(inspect(issued)).toMatch(/^IssuedApiKey \{\s+apiKey: ApiKey \{[^}]*keyPrefix: 'acme_live_aaaa'/);
   expect(inspect([[issued]])).toContain('apiKey: [ApiKey]');
 });

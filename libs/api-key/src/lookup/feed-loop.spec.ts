@@ -62,12 +62,12 @@ function begin(checkMs?: number): void {
 
 const sessions = () => server.clients.filter(({ name }) => name === 'nestjs-api-key feed');
 
-it('does nothing before the application has started, and says that it does not listen', () => {
+it('does nothing before the application has started, and reports that it does not listen', () => {
   feed = new RevocationFeed({} as Database, lease, { clear: () => {} } as never, {} as never, clock);
   expect([feed.queueUsage, server.clients]).toEqual([null, []]);
 });
 
-it('keeps no process alive, and says how full the queue is while it listens', async () => {
+it('does not keep the process alive, and reports the usage of the queue while it listens', async () => {
   begin();
   await until(() => lease.isHeld());
   expect(feed.queueUsage).toBe(0.125);
@@ -78,7 +78,7 @@ it('keeps no process alive, and says how full the queue is while it listens', as
   expect(said).toEqual([]);
 });
 
-it('begins a new session once the connection has ended, and clears at its beginning only', async () => {
+it('begins a new session after the connection ended, and clears the cache only at its beginning', async () => {
   begin();
   await until(() => lease.isHeld());
   const { session } = lease;
@@ -93,7 +93,7 @@ it('begins a new session once the connection has ended, and clears at its beginn
   ]);
 });
 
-it('ends a session by an error of its driver, and hears the old connection no more', async () => {
+it('ends a session on an error of its driver, and ignores the old connection from then on', async () => {
   begin();
   await until(() => lease.isHeld());
   const [first] = sessions();
@@ -106,7 +106,7 @@ it('ends a session by an error of its driver, and hears the old connection no mo
   expect(heard).toEqual([]);
 });
 
-it('tries again for as long as the database is away, and says so once', async () => {
+it('retries while the database is unreachable, and logs it once', async () => {
   server.before = () => {
     throw new Error('refused');
   };
@@ -117,7 +117,7 @@ it('tries again for as long as the database is away, and says so once', async ()
   expect([lease.session, heard]).toEqual([null, []]);
 });
 
-it('clears at once if changes are no longer notified, and looks again when the next check is due', async () => {
+it('clears the cache at once if changes are no longer notified, and checks again when the next check is due', async () => {
   begin(5);
   await until(() => lease.isHeld());
   server.triggers.clear();
@@ -127,7 +127,7 @@ it('clears at once if changes are no longer notified, and looks again when the n
   expect([held, heard]).toEqual([[], ['anything', 'anything']]);
 });
 
-it('waits for the next check if triggers were missing from the first, a minute by default', async () => {
+it('waits for the next check, one minute by default, if triggers were missing from the start', async () => {
   server.triggers.clear();
   begin();
   await until(() => said.length > 0);
@@ -138,7 +138,7 @@ it('waits for the next check if triggers were missing from the first, a minute b
   expect([sessions().length, held, heard]).toEqual([1, [], []]);
 });
 
-it('clears at once if the table was replaced, and begins a session on the new one by the back-off', async () => {
+it('clears the cache at once if the table was replaced, and begins a session on the new table after the back-off', async () => {
   begin();
   await until(() => lease.isHeld());
   server.oid = '18';
@@ -148,7 +148,7 @@ it('clears at once if the table was replaced, and begins a session on the new on
   expect([...(sessions()[1]?.channels ?? [])][0]).toBe('nestjs_api_key_feed_18');
 });
 
-it('ends while it waits for the next session', async () => {
+it('can be stopped while it waits for the next session', async () => {
   jest.spyOn(BackOff.prototype, 'next').mockReturnValue(60_000);
   server.before = () => {
     throw new Error('refused');

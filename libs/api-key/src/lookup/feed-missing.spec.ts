@@ -29,7 +29,7 @@ const check = () => new Database(dataSource).read(checkFeedTriggers);
 it.each([
   ['an ordinary table', 'SELECT'],
   ['a partitioned table with partitions of partitions', PARTITIONED],
-])('hears all changes of rows in %s', async (_, change) => {
+])('receives all changes of rows in %s', async (_, change) => {
   await sql(url, change);
   await expect(check()).resolves.toBeUndefined();
 });
@@ -37,7 +37,7 @@ it.each([
 it.each([
   ['a table that inherits', 'CREATE TABLE archive () INHERITS (api_keys)', 'archive'],
   [
-    'a table that inherits from one that inherits',
+    'a table that inherits from an inheriting table',
     'CREATE TABLE archive () INHERITS (api_keys); CREATE TABLE oldest () INHERITS (archive)',
     'archive, oldest',
   ],
@@ -57,7 +57,7 @@ it.each([
      CREATE FOREIGN TABLE api_keys (id bigint) SERVER elsewhere; ${TRIGGERS}`,
     'api_keys',
   ],
-])('caches nothing if keys may lie in %s, whose changes it would not hear', async (_, change, names) => {
+])('caches nothing if keys can be in %s, because their changes are not notified', async (_, change, names) => {
   await sql(url, change);
   await expect(check()).rejects.toMatchObject({
     isHopeless: true,

@@ -108,7 +108,7 @@ function beforeHeartbeats(run: (number: number) => void): void {
 }
 
 describe('the opening of a session', () => {
-  it('checks the triggers and raises the trust before it listens, and listens before it proves that notifications arrive', async () => {
+  it('checks the triggers and raises the trust bound before LISTEN, and sends LISTEN before it tests that notifications arrive', async () => {
     await open();
     expect(server.asked).toEqual([
       'own names',
@@ -124,7 +124,7 @@ describe('the opening of a session', () => {
     expect(changes).toEqual([[expect.stringContaining('trust_ms'), [12_345]]]);
   });
 
-  it('begins the lease with nothing cached, and nothing is trusted before the first heartbeat', async () => {
+  it('begins the lease with an empty cache, and trusts nothing before the first heartbeat', async () => {
     expect(lease.session).toBeNull();
     await open();
     expect([lease.session === null, lease.isHeld(), heard, queue.usage]).toEqual([
@@ -135,12 +135,12 @@ describe('the opening of a session', () => {
     ]);
   });
 
-  it('gives up a statement after five seconds', async () => {
+  it('abandons a statement after five seconds', async () => {
     await open();
     expect(new Set(server.statements.map(({ query_timeout }) => query_timeout))).toEqual(new Set([5_000]));
   });
 
-  it('fails on a replica before it looks at the triggers', async () => {
+  it('fails on a replica before it checks the triggers', async () => {
     server.standby = 'true';
     await expect(open()).rejects.toThrow('leads to a replica');
     expect([count(/triggers|LISTEN/), lease.session]).toEqual([0, null]);
@@ -154,7 +154,7 @@ describe('the opening of a session', () => {
     expect([lease.session, heard]).toEqual([null, []]);
   });
 
-  it('has a heartbeat channel of its own, which no other session hears', async () => {
+  it('has its own heartbeat channel, which no other session receives', async () => {
     await open();
     client = server.newClient('feed');
     await open();
@@ -164,7 +164,7 @@ describe('the opening of a session', () => {
     expect(new Set(channels).size).toBe(2);
   });
 
-  it('tells what a notification of the table means, and nothing of one to its heartbeat channel', async () => {
+  it('reports the meaning of a notification of the table, and ignores one on its heartbeat channel', async () => {
     await open();
     heard = [];
     server.notify('nestjs_api_key_feed_17', '42');
@@ -177,7 +177,7 @@ describe('the opening of a session', () => {
 describe('a missing trigger', () => {
   const failure = () => open().catch((error: unknown) => error);
 
-  it('is an error that no new session mends, and says how to create it', async () => {
+  it('is an error that a new session cannot fix, and the message says how to create the trigger', async () => {
     server.triggers.delete('nestjs_api_key_feed_insert');
     const error = await failure();
     expect(error).toBeInstanceOf(FeedMissing);
@@ -191,7 +191,7 @@ describe('a missing trigger', () => {
     });
   });
 
-  it('is told apart from those that are there and may not fire', async () => {
+  it('is reported differently from a trigger that exists and cannot fire', async () => {
     server.triggers.delete('nestjs_api_key_feed_insert');
     server.triggers.set('nestjs_api_key_feed_delete', 'O');
     server.triggers.set('of_the_application', 'D');
@@ -205,7 +205,7 @@ describe('a missing trigger', () => {
     ]);
   });
 
-  it('that may not fire is mended without the migrations', async () => {
+  it('that exists and cannot fire is fixed without the migrations', async () => {
     server.triggers.set('nestjs_api_key_feed_delete', 'D');
     server.triggers.set('nestjs_api_key_feed_update', 'R');
     expect(await failure()).toMatchObject({
@@ -218,7 +218,7 @@ describe('a missing trigger', () => {
 });
 
 describe('a heartbeat', () => {
-  it('renews the lease from when it was sent, not from when it came back', async () => {
+  it('renews the lease from its sending, not from its return', async () => {
     beforeHeartbeats(() => {
       now += LEASE_MS / 2;
     });
@@ -226,7 +226,7 @@ describe('a heartbeat', () => {
     expect([lease.isHeld(), lease.heartbeatAgeMs()]).toEqual([true, LEASE_MS / 2]);
   });
 
-  it('is one statement that is prepared once', async () => {
+  it('is one prepared statement, prepared once', async () => {
     await beat(3);
     const beats = server.statements.filter(({ text }) => text.includes('to_regclass'));
     expect(new Set(beats.map(({ name }) => name))).toEqual(new Set(['nestjs_api_key_beat']));
@@ -239,7 +239,7 @@ describe('a heartbeat', () => {
     ]);
   });
 
-  it('that arrives after the session is over renews nothing', async () => {
+  it('that arrives after the end of the session renews nothing', async () => {
     server.loses = (payload) => /^\d+$/.test(payload);
     await beat(1);
     const [channel] = server.statements
@@ -250,7 +250,7 @@ describe('a heartbeat', () => {
     expect(lease.heartbeatAgeMs()).toBeNull();
   });
 
-  it('tells how full the queue is', async () => {
+  it('reports the usage of the queue', async () => {
     server.before = (purpose) => {
       if (purpose === 'heartbeat 1') server.usage = '0.2';
     };
@@ -259,8 +259,12 @@ describe('a heartbeat', () => {
   });
 
   it.each([
-    ['goes on while the oldest that is under way is as old as a lease and a heartbeat', 0, null],
-    ['ends the session once the oldest that is under way is older', 1, 'heartbeats no longer come back'],
+    [
+      'does not end the session while the oldest heartbeat in flight is at most as old as a lease and a heartbeat',
+      0,
+      null,
+    ],
+    ['ends the session if the oldest heartbeat in flight is older', 1, 'heartbeats no longer come back'],
   ])('%s', async (_, more, message) => {
     server.loses = (payload) => /^\d+$/.test(payload);
     beforeHeartbeats((number) => {
@@ -270,7 +274,7 @@ describe('a heartbeat', () => {
     expect(failure === null ? null : (failure as Error).message).toBe(message);
   });
 
-  it('that came back is not waited for, however long ago that was', async () => {
+  it('that returned is no longer waited for, however long ago it was', async () => {
     beforeHeartbeats(() => {
       now += 10 * LEASE_MS;
     });
@@ -278,9 +282,9 @@ describe('a heartbeat', () => {
   });
 
   it.each([
-    ['is another one', '18'],
+    ['is another table', '18'],
     ['is gone', null],
-  ])('ends the session if the table %s, which a new session may mend', async (_, oid) => {
+  ])('ends the session if the table %s, because a new session can fix that', async (_, oid) => {
     beforeHeartbeats(() => {
       server.oid = oid;
     });
@@ -305,7 +309,7 @@ describe('a heartbeat', () => {
     expect(server.statements.at(-1)?.values?.at(-1)).toBe(12_345);
   });
 
-  it('ends the session if its connection does not listen any more, as behind a pooler', async () => {
+  it('ends the session if its connection does not listen any more, for example behind a pooler', async () => {
     beforeHeartbeats(() => {
       server.listens = 'false';
     });
@@ -323,7 +327,7 @@ describe('a heartbeat', () => {
     expect(await beat(2)).toMatchObject({ message: 'reset' });
   });
 
-  it('that finds the queue full is skipped: the session goes on, says so once, and says when it works again', async () => {
+  it('is skipped if the queue is full: the session continues, logs it once, and logs when it works again', async () => {
     beforeHeartbeats((number) => {
       now += LEASE_MS;
       if (number < 4) throw Object.assign(new Error('too many notifications'), { code: '54000' });
@@ -341,9 +345,9 @@ describe('a heartbeat', () => {
   });
 
   it.each([
-    ['every second one, if that is how often they are due', 4, 2, 5, 2],
-    ['every third one, if they are due between two', 5, 2, 6, 1],
-    ['every one, if heartbeats are rarer than checks', 1, 2, 4, 3],
+    ['every second heartbeat, if checks are that often due', 4, 2, 5, 2],
+    ['every third heartbeat, if checks are due between two heartbeats', 5, 2, 6, 1],
+    ['every heartbeat, if heartbeats are rarer than checks', 1, 2, 4, 3],
   ])('is followed by a check of the triggers after %s', async (_, checkMs, heartbeatMs, heartbeats, checks) => {
     await beat(heartbeats, { checkMs, heartbeatMs });
     const last = server.asked.indexOf(`heartbeat ${heartbeats}`);
@@ -351,18 +355,18 @@ describe('a heartbeat', () => {
     expect(before).toHaveLength(1 + checks);
   });
 
-  it('ends the session if a check finds rows in a table that it does not hear', async () => {
+  it('ends the session if a check finds rows in a table whose changes are not notified', async () => {
     beforeHeartbeats(() => server.unheard.push('archive'));
     expect(await beat(3, { checkMs: 1 })).toBeInstanceOf(FeedMissing);
   });
 
-  it('ends the session if a check finds the triggers off', async () => {
+  it('ends the session if a check finds disabled triggers', async () => {
     beforeHeartbeats(() => server.triggers.clear());
     expect(await beat(3, { checkMs: 1 })).toBeInstanceOf(FeedMissing);
     expect(count(/^heartbeat/)).toBe(1);
   });
 
-  it('that reads of a silent change clears everything, once', async () => {
+  it('clears the whole cache once if it reads a silent change', async () => {
     beforeHeartbeats((number) => {
       if (number === 2) server.silent = '7 1.5';
     });
@@ -370,15 +374,15 @@ describe('a heartbeat', () => {
     expect([heard, changes.length]).toEqual([['anything', 'anything'], 1]);
   });
 
-  it('knows the silent changes from before its session, and clears nothing for them', async () => {
+  it('ignores silent changes from before its session', async () => {
     server.silent = '7 1.5';
     await beat(2);
     expect(heard).toEqual(['anything']);
   });
 
   it.each([
-    ['leaves 64 silent changes as they are', 64, 0],
-    ['replaces 65 silent changes by one', 65, 1],
+    ['leaves 64 silent changes unchanged', 64, 0],
+    ['replaces 65 silent changes by one row', 65, 1],
   ])('%s', async (_, silent, replaced) => {
     beforeHeartbeats((number) => {
       const left = number === 1 ? silent : 1;

@@ -36,7 +36,7 @@ const prove = () => {
 
 const trial = () => server.clients[1];
 
-it('is proven by a notification of another connection, which is closed then', async () => {
+it('is proven by a notification of another connection, which is then closed', async () => {
   await prove();
   expect(trial()?.name).toBe('nestjs-api-key probe');
   await until(() => trial()?.events.includes('destroyed') === true);
@@ -58,7 +58,7 @@ it.each([
   expect(settled).not.toHaveBeenCalled();
 });
 
-it('fails if the notification has not arrived after two seconds, and says what to do', async () => {
+it('fails if the notification does not arrive within two seconds, and the message says what to do', async () => {
   server.loses = () => true;
   jest.useFakeTimers();
   try {
@@ -76,7 +76,7 @@ it('fails if the notification has not arrived after two seconds, and says what t
   }
 });
 
-it('fails if the other connection cannot be made, which is closed all the same', async () => {
+it('fails if the other connection cannot be opened, and closes it anyway', async () => {
   server.before = () => Promise.reject(new Error('refused'));
   await expect(prove()).rejects.toThrow('refused');
   await until(() => trial()?.events.includes('destroyed') === true);
@@ -100,7 +100,7 @@ it('closes the other connection at once if the session ends while it waits for a
   await expect(proving).rejects.toThrow('aborted');
 });
 
-it('waits no longer if the session ends before the notification has arrived', async () => {
+it('stops waiting if the session ends before the notification arrives', async () => {
   server.loses = () => true;
   const proving = prove();
   await until(() => server.answered.length > 0);

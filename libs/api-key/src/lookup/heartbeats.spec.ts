@@ -36,7 +36,7 @@ it('a silent change is handled before the lease is renewed, also if the notifica
   expect(done).toEqual(['clear', 'renew from 10']);
 });
 
-it('a silent change after the rows of a heartbeat is handled before the next one counts', () => {
+it('a silent change after the rows of a heartbeat is handled before the next heartbeat counts', () => {
   const first = heartbeats.begin(at(10));
   heartbeats.read(first, '');
   heartbeats.arrive(first);
@@ -47,26 +47,26 @@ it('a silent change after the rows of a heartbeat is handled before the next one
   expect(done).toEqual(['renew from 10', 'clear', 'renew from 20']);
 });
 
-it('silent changes that are known clear nothing again, and any other text does, also a shorter one', () => {
+it('known silent changes do not clear the cache again, and any other text does, also a shorter one', () => {
   for (const silentChanges of ['731', '731', '731,735', '740', '740'])
     heartbeats.read(heartbeats.begin(at(10)), silentChanges);
   expect(done).toEqual(['clear', 'clear', 'clear']);
 });
 
-it('the silent changes that a session begins with are no news', () => {
+it('silent changes from before a session do not clear the cache', () => {
   const began = new Heartbeats('731', { clear: () => void done.push('clear'), renew: () => {} });
   began.read(began.begin(at(10)), '731');
   expect(done).toEqual([]);
 });
 
-it('notifications may be behind by several heartbeats, each renews from its own moment', () => {
+it('notifications may arrive several heartbeats late, and each renews the lease from its own heartbeat', () => {
   const numbers = [10, 20, 30].map((moment) => heartbeats.begin(at(moment)));
   for (const number of numbers) heartbeats.read(number, '731');
   for (const number of numbers) heartbeats.arrive(number);
   expect(done).toEqual(['clear', 'renew from 10', 'renew from 20', 'renew from 30']);
 });
 
-it('a heartbeat that could not be sent renews nothing, and is not waited for', () => {
+it('a heartbeat that could not be sent renews nothing and is not waited for', () => {
   const failed = heartbeats.begin(at(10));
   heartbeats.fail(failed);
   expect(heartbeats.oldest).toBeUndefined();

@@ -7,7 +7,7 @@ import { Lease } from './lease';
 const BOUND_MS = 2_000;
 const CLOCK = { monotonic: () => 1_000, wall: () => 1_000 };
 
-it('a million random digests of no key leave no more behind than the caps allow', async () => {
+it('a million random unknown digests leave at most as many cache entries as the caps allow', async () => {
   const lease = new Lease(BOUND_MS, CLOCK);
   const cache = new KeyCache(async () => null, lease, { size: 10_000, staleForMs: 0 }, CLOCK);
   lease.begin();

@@ -64,7 +64,7 @@ function find(cache: KeyCache, digest: string) {
 
 const idOf = async (found: ReturnType<typeof find>) => (await found)?.apiKey.id ?? null;
 
-it('a key is looked up once, and then answered without a promise', async () => {
+it('a key is looked up once, and then returned without a promise', async () => {
   const { cache, asked } = build();
   const first = find(cache, 'd');
   await asked[0]?.answer(stored('1'));
@@ -74,7 +74,7 @@ it('a key is looked up once, and then answered without a promise', async () => {
   expect(cache.statistics).toEqual({ size: 1, hitRate: 0.5 });
 });
 
-it('a digest of no key is looked up once, until a key is inserted', async () => {
+it('an unknown digest is looked up only once until a key is inserted', async () => {
   const { cache, asked } = build();
   void find(cache, 'd');
   await asked[0]?.answer(null);
@@ -84,7 +84,7 @@ it('a digest of no key is looked up once, until a key is inserted', async () => 
   expect(asked).toHaveLength(2);
 });
 
-it('a thousand requests of one cold key make one look-up, and share its failure', async () => {
+it('a thousand requests with one uncached key cause one look-up and share its failure', async () => {
   const { cache, asked } = build();
   const waiting = Array.from({ length: 1_000 }, () => find(cache, 'd'));
   expect(asked).toHaveLength(1);
@@ -97,8 +97,8 @@ it('a thousand requests of one cold key make one look-up, and share its failure'
 
 it.each([
   ['there is no session', { session: false }],
-  ['nothing is remembered', { size: 0 }],
-])('also where %s, a look-up that waits for a connection may be joined, until it is sent', async (_, options) => {
+  ['nothing is cached', { size: 0 }],
+])('a look-up that waits for a connection can be joined until it is sent, also if %s', async (_, options) => {
   const { cache, asked } = build({ ...options, waits: true });
   const [first, second] = [find(cache, 'd'), find(cache, 'd')];
   expect(asked).toHaveLength(1);
@@ -112,9 +112,12 @@ it.each([
 
 it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   ['the eviction of a key', ({ cache }) => cache.evict('1')],
-  ['the eviction of another key, for the digest does not tell which it is', ({ cache }) => cache.evict('2')],
+  [
+    'the eviction of another key, because the digest does not identify the key',
+    ({ cache }) => cache.evict('2'),
+  ],
   ['an eviction of all', ({ cache }) => cache.clear()],
-])('a look-up that is overtaken by %s may not be joined, and its answer is not remembered', async (_, overtake) => {
+])('a look-up that is overtaken by %s cannot be joined, and its result is not cached', async (_, overtake) => {
   const parts = build();
   const { cache, asked } = parts;
   const before = find(cache, 'd');
@@ -128,7 +131,7 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   expect(find(cache, 'd')).toBeNull();
 });
 
-it('a look-up that is overtaken by an insert may not be joined; what it finds is remembered, that it finds none is not', async () => {
+it('a look-up that is overtaken by an insert cannot be joined; a found key is cached, a missing one is not', async () => {
   const { cache, asked } = build();
   void find(cache, 'none');
   void find(cache, 'some');
@@ -141,7 +144,7 @@ it('a look-up that is overtaken by an insert may not be joined; what it finds is
   expect(find(cache, 'none')).toBeInstanceOf(Promise);
 });
 
-it('a look-up that is overtaken by an insert and then by an eviction is not remembered', async () => {
+it('the result of a look-up that is overtaken by an insert and then by an eviction is not cached', async () => {
   const { cache, asked } = build();
   void find(cache, 'd');
   cache.evictUnknown();
@@ -150,7 +153,7 @@ it('a look-up that is overtaken by an insert and then by an eviction is not reme
   expect(find(cache, 'd')).toBeInstanceOf(Promise);
 });
 
-it('a look-up whose place another has taken is not remembered either where an eviction overtook it', async () => {
+it('the result of a replaced look-up is not cached if an eviction overtook it', async () => {
   const { cache, asked, lease, clock } = build({ staleForMs: 60_000 });
   void find(cache, 'd');
   clock.at += 60_000;
@@ -163,7 +166,7 @@ it('a look-up whose place another has taken is not remembered either where an ev
   expect(find(cache, 'd')).toBeInstanceOf(Promise);
 });
 
-it('a look-up of an earlier session is not remembered', async () => {
+it('the result of a look-up of an earlier session is not cached', async () => {
   const { cache, asked, lease, clock } = build();
   void find(cache, 'd');
   lease.lose();
@@ -174,7 +177,7 @@ it('a look-up of an earlier session is not remembered', async () => {
   expect(asked).toHaveLength(2);
 });
 
-it('a look-up asked before a session is not remembered in it, nor joined', async () => {
+it('a look-up from before a session is neither cached nor joined in that session', async () => {
   const { cache, asked, lease, clock } = build({ session: false });
   void find(cache, 'd');
   void find(cache, 'd');
@@ -187,7 +190,7 @@ it('a look-up asked before a session is not remembered in it, nor joined', async
   expect(asked).toHaveLength(3);
 });
 
-it('a look-up as old as a lease is neither joined nor remembered', async () => {
+it('a look-up as old as a lease is neither joined nor cached', async () => {
   const { cache, asked, lease, clock } = build();
   void find(cache, 'd');
   clock.at += BOUND_MS;
@@ -202,7 +205,7 @@ it('a look-up as old as a lease is neither joined nor remembered', async () => {
   expect(find(cache, 'd')).not.toBeInstanceOf(Promise);
 });
 
-it('what is remembered is used while the lease holds, and again once it is renewed', async () => {
+it('cache entries are used while the lease holds, and again after it is renewed', async () => {
   const { cache, asked, lease, clock } = build();
   void find(cache, 'd');
   await asked[0]?.answer(stored('1'));
@@ -212,7 +215,7 @@ it('what is remembered is used while the lease holds, and again once it is renew
   expect(find(cache, 'd')).not.toBeInstanceOf(Promise);
 });
 
-it('a key expires on the monotonic clock while it is remembered', async () => {
+it('a cached key expires by the monotonic clock', async () => {
   const { cache, asked, lease, clock } = build();
   void find(cache, 'd');
   clock.at += 10;
@@ -228,21 +231,21 @@ it('a key expires on the monotonic clock while it is remembered', async () => {
 it.each([
   ['now', 0],
   ['a while ago', -1_000],
-])('a key that expired %s is expired, also where it is remembered', async (_, lifeMs) => {
+])('a key that expired %s is expired, also on a cache hit', async (_, lifeMs) => {
   const { cache, asked } = build();
   const found = find(cache, 'd');
   await asked[0]?.answer(stored('1', lifeMs));
   expect([await found, cache.recall('d')]).toMatchObject([{ expired: true }, { expired: true }]);
 });
 
-it('a key that has a millisecond left is live', async () => {
+it('a key that expires in one millisecond is still valid', async () => {
   const { cache, asked } = build();
   const found = find(cache, 'd');
   await asked[0]?.answer(stored('1', 1));
   expect(await found).toMatchObject({ expired: false });
 });
 
-it('what is found after a session has ended takes no place of what is remembered', async () => {
+it('a result after the end of a session does not replace a cache entry', async () => {
   const { cache, asked, lease, clock } = build();
   void find(cache, 'd');
   lease.begin();
@@ -254,7 +257,7 @@ it('what is found after a session has ended takes no place of what is remembered
 it.each([
   [499, 1],
   [500, 0],
-])('what is found after %i ms without a session is remembered %i times under a staleForMs of 500', async (ms, size) => {
+])('a result after %i ms without a session is cached %i times with a staleForMs of 500', async (ms, size) => {
   const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
   void find(cache, 'd');
   clock.at += ms;
@@ -262,7 +265,7 @@ it.each([
   expect(cache.statistics.size).toBe(size);
 });
 
-it('of keys that fell out nothing is left behind', async () => {
+it('nothing is left of keys that were removed from a full cache', async () => {
   const { cache, asked } = build({ size: 3 });
   for (let i = 0; i < 100; i++) {
     void cache.find(`d${i}`, 'alone');
@@ -271,11 +274,11 @@ it('of keys that fell out nothing is left behind', async () => {
   expect((cache as unknown as { digests: Map<string, string> }).digests.size).toBe(3);
 });
 
-it('before the first look-up there is no rate of hits', () => {
+it('there is no hit rate before the first look-up', () => {
   expect(build().cache.statistics).toEqual({ size: 0, hitRate: null });
 });
 
-it('memory is bounded, and a key that fell out can still be evicted and looked up', async () => {
+it('memory is bounded, and a key that was removed from a full cache can still be evicted and looked up', async () => {
   const { cache, asked } = build({ size: 3 });
   for (let i = 0; i < 100; i++) {
     void cache.find(`d${i}`, 'alone');
@@ -287,14 +290,14 @@ it('memory is bounded, and a key that fell out can still be evicted and looked u
   expect(find(cache, 'd0')).toBeInstanceOf(Promise);
 });
 
-it('an eviction tells the owner of the key, where it was remembered', async () => {
+it('an eviction returns the owner of the key if the key was cached', async () => {
   const { cache, asked } = build();
   void find(cache, 'd');
   await asked[0]?.answer(stored('1', null, 'owner'));
   expect([cache.evict('2'), cache.evict('1'), cache.evict('1')]).toEqual([undefined, 'owner', undefined]);
 });
 
-it('nothing of a shared key can be changed by one request for the others', async () => {
+it('one request cannot change a shared key for the other requests', async () => {
   const { cache, asked } = build();
   const waiting = find(cache, 'd');
   await asked[0]?.answer(stored('1'));
@@ -305,7 +308,7 @@ it('nothing of a shared key can be changed by one request for the others', async
   expect(() => Object.assign(apiKey.metadata.deep as object, { a: 1 })).toThrow(TypeError);
 });
 
-it('a size of 0 remembers nothing and lets nobody wait for another', async () => {
+it('a cache of size 0 caches nothing and joins no look-ups', async () => {
   const { cache, asked } = build({ size: 0 });
   void find(cache, 'd');
   void find(cache, 'd');
@@ -314,7 +317,7 @@ it('a size of 0 remembers nothing and lets nobody wait for another', async () =>
   expect(asked).toHaveLength(3);
 });
 
-it('without a session, keys are trusted for staleForMs, and not longer', async () => {
+it('without a session, cached keys are trusted for staleForMs and no longer', async () => {
   const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
   void find(cache, 'd');
   await asked[0]?.answer(stored('1'));
@@ -324,7 +327,7 @@ it('without a session, keys are trusted for staleForMs, and not longer', async (
   expect(find(cache, 'd')).toBeInstanceOf(Promise);
 });
 
-it('so they are where the machine sleeps meanwhile', async () => {
+it('without a session, cached keys are trusted no longer than staleForMs even if the machine sleeps', async () => {
   const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
   void find(cache, 'd');
   void find(cache, 'unknown');
@@ -337,7 +340,7 @@ it('so they are where the machine sleeps meanwhile', async () => {
   expect(find(cache, 'unknown')).toBeInstanceOf(Promise);
 });
 
-it('what is found by a look-up during which the machine slept is not remembered', async () => {
+it('the result of a look-up during which the machine slept is not cached', async () => {
   const { cache, asked, clock } = build({ session: false, staleForMs: 500 });
   void find(cache, 'd');
   clock.slept = 500;
@@ -345,7 +348,7 @@ it('what is found by a look-up during which the machine slept is not remembered'
   expect(cache.statistics.size).toBe(0);
 });
 
-it('a full cache forgets a key that changed as any other does', async () => {
+it('a full cache evicts a changed key like any other cache', async () => {
   const { cache, asked } = build({ size: 3 });
   for (const id of ['1', '2', '3']) {
     void find(cache, `d${id}`);
@@ -358,9 +361,9 @@ it('a full cache forgets a key that changed as any other does', async () => {
 });
 
 it.each([
-  ['the new one is looked up before the note of the change has come', ['old', 'new']],
-  ['the old one lands last', ['new', 'old']],
-])('a key whose digest was changed is forgotten by either: %s', async (_, order) => {
+  ['the new digest is looked up before the notification of the change arrives', ['old', 'new']],
+  ['the look-up of the old digest ends last', ['new', 'old']],
+])('a key whose digest changed is evicted by the old and the new digest: %s', async (_, order) => {
   const { cache, asked } = build();
   for (const digest of order) {
     void cache.find(digest, 'alone');

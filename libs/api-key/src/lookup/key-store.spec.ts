@@ -32,19 +32,19 @@ it.each([
   ['no expiry', 'forever', null],
   ['an infinite expiry', 'infinite', null],
   ['an expiry before all times', 'never', 0],
-])('the life of a key with %s is known to the database', async (_, digest, lifeMs) => {
+])('the database reports the remaining life of a key with %s', async (_, digest, lifeMs) => {
   expect(await store.find(digest)).toMatchObject({ revoked: false, lifeMs });
 });
 
 it.each([
   ['an hour to come', 'hour', HOUR_MS],
   ['an hour ago', 'past', -HOUR_MS],
-])('the life of a key whose expiry is %s is told in milliseconds', async (_, digest, lifeMs) => {
+])('the remaining life of a key whose expiry is %s is in milliseconds', async (_, digest, lifeMs) => {
   const found = await store.find(digest);
   expect(Math.round(Number(found?.lifeMs) / HOUR_MS)).toBe(lifeMs / HOUR_MS);
 });
 
-it('the life of a key is a number, also where the application has its own parsers of types', async () => {
+it('the remaining life of a key is a number, also if the application has its own type parsers', async () => {
   const own = await keysDataSource(database, { extra: { types: { getTypeParser: () => String } } });
   const found = await new KeyStore(new Database(own), PATIENT).findAll(
     ['hour', 'never', 'forever'],
@@ -56,12 +56,12 @@ it('the life of a key is a number, also where the application has its own parser
   expect(lives.map((life) => typeof life)).toEqual(['number', 'number', 'object']);
 });
 
-it('a key that is revoked is told so, and one that is not there is none', async () => {
+it('a revoked key is reported as revoked, and a missing key as missing', async () => {
   expect(await store.find('revoked')).toMatchObject({ revoked: true });
   expect(await store.find('nothing')).toBeNull();
 });
 
-it('many are found by their digests in one statement, those that are there', async () => {
+it('many keys are found by their digests in one statement, without the missing ones', async () => {
   const sent = jest.fn();
   const found = await store.findAll(['forever', 'nothing', 'revoked'], sent);
   expect([...found.keys()].sort()).toEqual(['forever', 'revoked']);
@@ -70,7 +70,7 @@ it('many are found by their digests in one statement, those that are there', asy
   expect(sent).toHaveBeenCalledTimes(1);
 });
 
-it('a look-up that is too late fails, and those that waited for a connection with it find their own keys', async () => {
+it('a look-up that timed out fails, and the others that waited for the same connection find their own keys', async () => {
   const busy = await keysDataSource(database, { poolSize: 1 });
   const runner = busy.createQueryRunner();
   await runner.connect();
@@ -94,7 +94,7 @@ it('a look-up that is too late fails, and those that waited for a connection wit
   expect(found.map((stored) => stored?.digest)).toEqual(['forever', undefined, 'revoked', 'hour']);
 });
 
-it('one or a hundred are found by the index, whether PostgreSQL plans anew or not', async () => {
+it('one or a hundred keys are found by the index, with a generic plan and with a custom plan', async () => {
   const store = new KeyStore(new Database(dataSource), PATIENT);
   const query = jest.spyOn(Client.prototype, 'query');
   const digests = Array.from({ length: 100 }, (_, i) => `digest ${i}`);
@@ -117,7 +117,7 @@ it('one or a hundred are found by the index, whether PostgreSQL plans anew or no
     }
 });
 
-it('a table that is as it must be passes, also in a schema that the data source names', async () => {
+it('a correct table passes the check, also in a schema that the data source names', async () => {
   await store.check();
   await sql(
     database,
@@ -141,13 +141,13 @@ it.each([
   'revoked_at',
   'created_at',
   'updated_at',
-])('%s without a time zone does not pass', async (column) => {
+])('%s without a time zone does not pass the check', async (column) => {
   await sql(database, `ALTER TABLE api_keys ALTER ${column} TYPE timestamp`);
   await expect(store.check()).rejects.toThrow(`cannot be used: ${column} must be timestamptz`);
   await sql(database, `ALTER TABLE api_keys ALTER ${column} TYPE timestamptz`);
 });
 
-it('why a table cannot be used is the cause of what is said', async () => {
+it('the error of an unusable table has the reason as its cause', async () => {
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
   const refused = await store.check().catch((error: unknown) => error);
   await sql(database, 'ALTER TABLE elsewhere RENAME TO api_keys');
@@ -174,12 +174,12 @@ async function finding(digest: string, change: (text: string) => string): Promis
   }
 }
 
-it('a look-up that a replica answers fails, for the key may be revoked by now', async () => {
+it('a look-up that a replica answers fails, because the key may already be revoked', async () => {
   const asked = finding('forever', (text) => text.replace('pg_catalog.pg_is_in_recovery()', 'true'));
   await expect(asked).rejects.toMatchObject({ code: 'EREPLICA' });
 });
 
-it('a look-up whose answer cannot be read fails, and the next one is answered', async () => {
+it('a look-up with an unreadable result fails, and the next one succeeds', async () => {
   const asked = finding('hour', (text) =>
     text.replace(/CASE WHEN expires_at OPERATOR\(pg_catalog\.=\).*END AS life_ms/s, "'soon' AS life_ms"),
   );
@@ -187,7 +187,7 @@ it('a look-up whose answer cannot be read fails, and the next one is answered', 
   expect(await store.find('forever')).toMatchObject({ digest: 'forever' });
 });
 
-it('a row that cannot be read fails the look-up of its own key, and no other one of its statement', async () => {
+it('an unreadable row fails the look-up of its own key, and no other look-up of the statement', async () => {
   await sql(
     database,
     `ALTER TABLE api_keys ALTER rate_limit TYPE numeric; UPDATE api_keys SET rate_limit = 'NaN' WHERE key_digest = 'past'`,

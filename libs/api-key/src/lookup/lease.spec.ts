@@ -23,7 +23,7 @@ function heldLease() {
 const trusts = ({ clock, lease, session }: ReturnType<typeof heldLease>) =>
   lease.trusts(session, clock.monotonic());
 
-it('nothing is trusted before a session, nor before its first heartbeat came back', () => {
+it('nothing is trusted before a session, nor before the return of its first heartbeat', () => {
   const clock = new FakeClock();
   const lease = new Lease(BOUND_MS, clock);
   expect([lease.session, lease.isHeld()]).toEqual([null, false]);
@@ -35,7 +35,7 @@ it('nothing is trusted before a session, nor before its first heartbeat came bac
   expect(lease.isHeld()).toBe(true);
 });
 
-it('a lease counts from when the heartbeat was sent, and ends on the millisecond', () => {
+it('a lease counts from the sending of the heartbeat, and ends on the millisecond', () => {
   const held = heldLease();
   const sent = held.clock.moment();
   held.clock.at += 1_500;
@@ -46,7 +46,7 @@ it('a lease counts from when the heartbeat was sent, and ends on the millisecond
   expect(trusts(held)).toBe(false);
 });
 
-it('what was remembered under another session is not trusted', () => {
+it('a cache entry of another session is not trusted', () => {
   const held = heldLease();
   held.lease.lose();
   expect([trusts(held), held.lease.session]).toEqual([true, null]);
@@ -56,7 +56,7 @@ it('what was remembered under another session is not trusted', () => {
   expect(held.lease.isHeld()).toBe(true);
 });
 
-it('a heartbeat that comes back after the session was lost renews nothing', () => {
+it('a heartbeat that returns after the session was lost renews nothing', () => {
   const held = heldLease();
   held.lease.lose();
   held.clock.at += BOUND_MS;
@@ -65,7 +65,7 @@ it('a heartbeat that comes back after the session was lost renews nothing', () =
 });
 
 it.each([
-  ['forth ends the lease until the next heartbeat, and voids what was remembered', DAY_MS, false],
+  ['forward ends the lease until the next heartbeat, and voids cache entries', DAY_MS, false],
   ['back changes nothing', -DAY_MS, true],
 ])('the wall clock set a day %s', (_, offset, trusted) => {
   const held = heldLease();
@@ -75,7 +75,7 @@ it.each([
   expect([trusts(held), held.lease.isHeld()]).toEqual([trusted, true]);
 });
 
-it('a machine that slept, so that only the wall clock went on, trusts nothing from before', () => {
+it('a machine that slept, so that only the wall clock advanced, trusts no older cache entry', () => {
   const held = heldLease();
   held.clock.offset = 60_000;
   expect(held.lease.isHeld()).toBe(false);
@@ -91,7 +91,7 @@ it('a wall clock that was set back does not lengthen a lease', () => {
   expect(trusts(held)).toBe(false);
 });
 
-it('a wall clock that says that the bound is reached ends it, whatever the other one says', () => {
+it('the lease ends when the wall clock reaches the bound, whatever the monotonic clock says', () => {
   const held = heldLease();
   held.clock.offset = BOUND_MS;
   expect(trusts(held)).toBe(false);
@@ -99,7 +99,7 @@ it('a wall clock that says that the bound is reached ends it, whatever the other
   expect(trusts(held)).toBe(true);
 });
 
-it('a drift of the clocks of no more than the bound voids nothing, and one of more does, after however long', () => {
+it('a drift between the clocks up to the bound voids no entry, and a larger drift voids entries after any time', () => {
   const held = heldLease();
   held.clock.at += 30 * DAY_MS;
   held.clock.offset = BOUND_MS;
@@ -110,7 +110,7 @@ it('a drift of the clocks of no more than the bound voids nothing, and one of mo
   expect(trusts(held)).toBe(false);
 });
 
-it('a drift that may be less than the bound voids what is remembered, however long that is served', () => {
+it('a drift that is possibly less than the bound voids cache entries, however long they are served', () => {
   const clock = new FakeClock();
   const lease = new Lease(DAY_MS, clock, BOUND_MS);
   lease.begin();
@@ -123,7 +123,7 @@ it('a drift that may be less than the bound voids what is remembered, however lo
   }
 });
 
-it('the age of a heartbeat counts from when it was sent', () => {
+it('the age of a heartbeat counts from its sending', () => {
   const held = heldLease();
   held.clock.at += 300;
   expect(held.lease.heartbeatAgeMs()).toBe(300);

@@ -30,7 +30,7 @@ const nothing = () => {};
 beforeEach(() => jest.useFakeTimers());
 afterEach(() => jest.useRealTimers());
 
-it('look-ups of one moment go out in one statement, each digest once, and each is told its own', async () => {
+it('simultaneous look-ups are sent in one statement, each digest once, and each gets its own result', async () => {
   const { asked, batch } = batchOf();
   const found = Promise.all(['a', 'b', 'a'].map((digest) => batch.find(digest, [], nothing)));
   expect(asked).toHaveLength(0);
@@ -40,7 +40,7 @@ it('look-ups of one moment go out in one statement, each digest once, and each i
   expect(await found).toEqual([KEY, null, KEY]);
 });
 
-it('a statement that is slow does not hold up the next one, but no more than four are under way', async () => {
+it('a slow statement does not delay the next one, but at most four run at once', async () => {
   const { asked, batch } = batchOf();
   for (const digest of ['a', 'b', 'c', 'd', 'e', 'f']) {
     void batch.find(digest, [], nothing);
@@ -52,7 +52,7 @@ it('a statement that is slow does not hold up the next one, but no more than fou
   expect(asked[4]?.digests).toEqual(['e', 'f']);
 });
 
-it('each is told when it goes out', async () => {
+it('each look-up is notified when it is sent', async () => {
   const { asked, batch } = batchOf();
   const sent = jest.fn();
   void batch.find('a', [], sent);
@@ -63,7 +63,7 @@ it('each is told when it goes out', async () => {
   expect(sent).toHaveBeenCalledTimes(2);
 });
 
-it('a statement that fails fails those that wait for it, and no others', async () => {
+it('a failed statement fails only the look-ups that wait for it', async () => {
   const { asked, batch } = batchOf();
   const failed = expect(batch.find('a', [], nothing)).rejects.toThrow('away');
   await jest.advanceTimersByTimeAsync(WAIT_MS);
@@ -75,14 +75,14 @@ it('a statement that fails fails those that wait for it, and no others', async (
   expect(await found).toBe(KEY);
 });
 
-it('of a million no more than a thousand wait; the others are refused at once', async () => {
+it('of a million look-ups at most a thousand wait, and the others are refused at once', async () => {
   const { batch } = batchOf();
   const waiting = Array.from({ length: 1_000 }, (_, i) => batch.find(String(i), [], nothing));
   await expect(batch.find('one more', [], nothing)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
   expect(waiting).toHaveLength(1_000);
 });
 
-it('a key that is stored under another digest is found by that, and by its own first', async () => {
+it('a key is searched by its own digest first, and then by the other digest', async () => {
   const { asked, batch } = batchOf();
   const own = { ...KEY, digest: 'b' };
   const found = Promise.all([batch.find('new', ['a'], nothing), batch.find('b', ['a'], nothing)]);
@@ -97,7 +97,7 @@ it('a key that is stored under another digest is found by that, and by its own f
   expect(await found).toEqual([KEY, own]);
 });
 
-it('a key whose row cannot be read fails its own look-up, and no other one of its statement', async () => {
+it('an unreadable row fails the look-up of its own key, and no other look-up of the statement', async () => {
   const { asked, batch } = batchOf();
   const found = Promise.allSettled(['a', 'b'].map((digest) => batch.find(digest, [], nothing)));
   await jest.advanceTimersByTimeAsync(WAIT_MS);

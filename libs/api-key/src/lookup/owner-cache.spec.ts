@@ -30,7 +30,7 @@ function build(options: { size?: number; lookUpTimeoutMs?: number; userCacheMs?:
   return { cache, clock, lease, moment, asked, find };
 }
 
-it('a user is loaded once, and then remembered for its time', async () => {
+it('a user is loaded once, and then cached for the configured time', async () => {
   const { cache, clock, asked, find } = build();
   const found = find();
   await asked[0]?.answer('user');
@@ -41,7 +41,7 @@ it('a user is loaded once, and then remembered for its time', async () => {
   expect(cache.recall('u')).toBeUndefined();
 });
 
-it('who asks while a user is being loaded joins, and who asks for another does not', async () => {
+it('a request for a user that is being loaded joins the load, and a request for another user does not', async () => {
   const { asked, find } = build();
   const [first, second, other] = [find(), find(), find('other')];
   expect(asked).toHaveLength(2);
@@ -50,7 +50,7 @@ it('who asks while a user is being loaded joins, and who asks for another does n
   expect(await Promise.all([first, second, other])).toEqual(['user', 'user', 'other user']);
 });
 
-it('a load that takes longer than who asked it waits is not joined, so that one that hangs keeps nobody else out', async () => {
+it('a load that takes longer than its caller waits is not joined, so that a hanging load blocks no later request', async () => {
   const { clock, asked, find } = build({ lookUpTimeoutMs: DEADLINE_MS });
   void find();
   clock.at += DEADLINE_MS - 1;
@@ -62,7 +62,7 @@ it('a load that takes longer than who asked it waits is not joined, so that one 
   expect(await found).toBe('user');
 });
 
-it('a load as old as a user may be is not joined, and what it finds is not used', async () => {
+it('a load that is as old as a cache entry may be is not joined, and its result is not used', async () => {
   const { cache, clock, asked, find } = build();
   void find();
   clock.at += USER_CACHE_MS;
@@ -74,13 +74,13 @@ it('a load as old as a user may be is not joined, and what it finds is not used'
   expect(cache.recall('u')).toBe('new');
 });
 
-it('a user that is there at once is remembered', async () => {
+it('a user that loadUser returns synchronously is cached', async () => {
   const { cache } = build();
   expect(await cache.find('u', async (id) => ({ id }))).toEqual({ id: 'u' });
   expect(cache.recall('u')).toEqual({ id: 'u' });
 });
 
-it.each([null, undefined, false, 0, ''])('nobody, as %p, is not remembered', async (nobody) => {
+it.each([null, undefined, false, 0, ''])('a missing user, returned as %p, is not cached', async (nobody) => {
   const { cache, asked, find } = build();
   const found = find();
   await asked[0]?.answer(nobody);
@@ -90,7 +90,7 @@ it.each([null, undefined, false, 0, ''])('nobody, as %p, is not remembered', asy
   expect(asked).toHaveLength(2);
 });
 
-it('a load that fails fails those who wait, and the next one loads anew', async () => {
+it('a failed load fails all requests that wait for it, and the next request loads again', async () => {
   const { asked, find } = build();
   const failed = Promise.all([
     expect(find()).rejects.toThrow('away'),
@@ -106,7 +106,7 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   ['the eviction of the owner', ({ cache }) => cache.evict('u')],
   ['the eviction of a key, whose owner it may be', ({ cache }) => cache.closeLoads()],
   ['an eviction of all', ({ cache }) => cache.clear()],
-])('a load that is overtaken by %s is not joined, and what it finds is not remembered', async (_, overtake) => {
+])('a load that is overtaken by %s is not joined, and its result is not cached', async (_, overtake) => {
   const parts = build();
   const { cache, asked, find } = parts;
   const before = find();
@@ -119,7 +119,7 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   expect(cache.recall('u')).toBe('new');
 });
 
-it('an eviction forgets its owner and no other; one of all forgets all', async () => {
+it('an eviction removes only its own user, and an eviction of all removes all users', async () => {
   const { cache } = build();
   for (const id of ['u', 'v']) await cache.find(id, async () => id);
   cache.evict('u');
@@ -130,7 +130,7 @@ it('an eviction forgets its owner and no other; one of all forgets all', async (
   expect(cache.recall('v')).toBeUndefined();
 });
 
-it('a user is remembered no longer than the lease holds, and not in another session', async () => {
+it('a user is cached no longer than the lease holds, and not in another session', async () => {
   const { cache, clock, lease, moment } = build({ userCacheMs: 60_000 });
   await cache.find('u', async () => 'user');
   clock.at += BOUND_MS;
@@ -142,7 +142,7 @@ it('a user is remembered no longer than the lease holds, and not in another sess
   expect(cache.recall('u')).toBeUndefined();
 });
 
-it('what was asked in an earlier session is not remembered in the next', async () => {
+it('a load of an earlier session is not cached in the next session', async () => {
   const { cache, lease, moment, asked, find } = build();
   void find();
   lease.begin();
@@ -152,7 +152,7 @@ it('what was asked in an earlier session is not remembered in the next', async (
   expect([cache.recall('u'), asked.length]).toEqual([undefined, 2]);
 });
 
-it('without a session nothing is joined or remembered', async () => {
+it('without a session no load is joined or cached', async () => {
   const { cache, lease, asked, find } = build();
   lease.lose();
   void find();
@@ -163,7 +163,7 @@ it('without a session nothing is joined or remembered', async () => {
   expect([cache.recall('u'), cache.recall('v')]).toEqual([undefined, undefined]);
 });
 
-it('a time of 0 remembers nobody', async () => {
+it('a cache time of 0 caches no user', async () => {
   const { cache } = build({ userCacheMs: 0 });
   await cache.find('u', async () => 'user');
   expect(cache.recall('u')).toBeUndefined();
@@ -172,7 +172,7 @@ it('a time of 0 remembers nobody', async () => {
 it.each([
   [3, 3],
   [0, 1],
-])('of many users no more are remembered than a size of %p allows', async (size, kept) => {
+])('at most as many users are cached as a size of %p allows', async (size, kept) => {
   const { cache } = build({ size });
   const ids = Array.from({ length: 100 }, (_, i) => String(i));
   for (const id of ids) await cache.find(id, async () => id);

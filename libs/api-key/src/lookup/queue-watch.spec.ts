@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { QueueWatch } from './queue-watch';
 
-it('a queue is warned of from a quarter on, once until it falls below it again', () => {
+it('a warning is logged when the queue is a quarter full, once until it falls below a quarter again', () => {
   const logger = new Logger();
   const warned = jest.spyOn(logger, 'warn').mockImplementation();
   const queue = new QueueWatch(logger);
@@ -13,7 +13,7 @@ it('a queue is warned of from a quarter on, once until it falls below it again',
   expect(warned.mock.calls[0]?.[0]).toMatch(/^The notification queue of PostgreSQL is 25 % full;/);
 });
 
-it('its usage is that of the last look, and unknown while nobody looks, which warns of nothing anew', () => {
+it('the usage is that of the last check, and unknown while the feed does not listen, which causes no new warning', () => {
   const logger = new Logger();
   const warned = jest.spyOn(logger, 'warn').mockImplementation();
   const queue = new QueueWatch(logger);

@@ -96,7 +96,7 @@ const loseHeartbeats = () =>
     `void LANGUAGE sql AS $$ SELECT CASE WHEN $2 ~ '^[0-9]+$' THEN NULL ELSE pg_catalog.pg_notify($1, $2) END $$`,
   );
 
-it('a session begins with nothing remembered, and its heartbeats hold the lease for longer than one would', async () => {
+it('a session begins with an empty cache, and its heartbeats keep the lease longer than one heartbeat does', async () => {
   listen();
   await until(isHeld);
   const { session } = lease;
@@ -108,7 +108,7 @@ it('a session begins with nothing remembered, and its heartbeats hold the lease 
   expect(await sql(database, 'SELECT trust_ms::int AS ms FROM api_key_trust')).toEqual([{ ms: 12_345 }]);
 });
 
-it('it tells which key changed or went, that one was made, that all went, and which owner changed', async () => {
+it('the feed reports a changed or deleted key, an inserted key, a truncated table and a changed owner', async () => {
   const userId = await createUser(database);
   listen();
   await until(isHeld);
@@ -133,7 +133,7 @@ it('it tells which key changed or went, that one was made, that all went, and wh
 it.each([
   ['fits', 7_000, /^owner x{7000}$/],
   ['does not fit', 7_001, /^anything$/],
-])('of an owner whose id %s into a notification it tells as much as it can', async (_, length, told) => {
+])('the feed reports as much as possible of an owner whose id %s into a notification', async (_, length, told) => {
   listen();
   await until(isHeld);
   heard = [];
@@ -142,7 +142,7 @@ it.each([
   expect(heard).toEqual([expect.stringMatching(told)]);
 });
 
-it('a connection that ends is said once, and made again, with nothing remembered from before', async () => {
+it('a lost connection is logged once and opened again, with an empty cache', async () => {
   listen();
   await until(isHeld);
   const { session } = lease;
@@ -156,7 +156,7 @@ it('a connection that ends is said once, and made again, with nothing remembered
   ]);
 });
 
-it('where the triggers are off it does not listen, and says so', async () => {
+it('the feed does not listen if the triggers are disabled, and logs it', async () => {
   await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_update');
   listen();
   await until(() => said.length > 0);
@@ -167,7 +167,7 @@ it('where the triggers are off it does not listen, and says so', async () => {
   await until(async () => (await connections()) === 0);
 });
 
-it('where they are switched off while it listens it soon forgets all, and listens again once they are on', async () => {
+it('the feed soon clears the cache if the triggers are disabled while it listens, and listens again when they are enabled', async () => {
   listen(2 * HEARTBEAT_MS);
   await until(isHeld);
   heard = [];
@@ -196,7 +196,7 @@ it.each([
   expect(await sql(database, 'SELECT trust_ms::int AS ms FROM api_key_trust')).toEqual([{ ms: 12_345 }]);
 });
 
-it('a connection that leads to a replica is not listened on', async () => {
+it('the feed does not listen on a connection to a replica', async () => {
   await replaceFunction('pg_is_in_recovery()', `boolean LANGUAGE sql AS 'SELECT true'`);
   listen();
   await until(() => said.length > 0);
@@ -204,7 +204,7 @@ it('a connection that leads to a replica is not listened on', async () => {
   expect([lease.session, heard]).toEqual([null, []]);
 });
 
-it('where its heartbeats do not come back it trusts nothing, and goes on where they do again', async () => {
+it('the feed trusts nothing if its heartbeats do not return, and continues when they return again', async () => {
   await loseHeartbeats();
   listen();
   await until(() => said.length > 0);
@@ -214,14 +214,14 @@ it('where its heartbeats do not come back it trusts nothing, and goes on where t
   await until(isHeld);
 });
 
-it('so it does where what is remembered is served for much longer than a lease', async () => {
+it('the feed trusts nothing if its heartbeats do not return, even if cache entries are served for much longer than a lease', async () => {
   await loseHeartbeats();
   listen(undefined, new Lease(86_400_000, SYSTEM_CLOCK));
   await until(() => said.length > 0);
   expect(said).toEqual([expect.stringMatching(/heartbeats no longer come back/)]);
 });
 
-it('a session that follows one that was lost is held, whatever that one still does', async () => {
+it('a session after a lost session keeps its lease, whatever the lost session still does', async () => {
   listen();
   await until(() => isHeld() && Number(lease.heartbeatAgeMs()) < HEARTBEAT_MS);
   const beats = performance.now();
@@ -235,7 +235,7 @@ it('a session that follows one that was lost is held, whatever that one still do
   expect([lease.session, heard]).toEqual([next, ['anything', 'anything']]);
 });
 
-it('through a pooler that loses what comes while it is idle it does not listen, and says what to do', async () => {
+it('the feed does not listen through a pooler that loses notifications while idle, and logs what to do', async () => {
   const pooler = await lossyPooler(database);
   await dataSource.destroy();
   dataSource = await keysDataSource(pooler.url);
@@ -249,7 +249,7 @@ it('through a pooler that loses what comes while it is idle it does not listen, 
   await pooler.close();
 });
 
-it('it ends with the application, at once, and closes its connection', async () => {
+it('the feed ends at once with the application, and closes its connection', async () => {
   const feed = listen();
   await until(isHeld);
   await feed.onApplicationShutdown();
@@ -258,7 +258,7 @@ it('it ends with the application, at once, and closes its connection', async () 
   expect(said).toEqual([]);
 });
 
-it('it ends with the application also while the database is away', async () => {
+it('the feed ends with the application, also while the database is unreachable', async () => {
   const proxy = await flakyProxy(database);
   await dataSource.destroy();
   dataSource = await keysDataSource(proxy.url);
@@ -278,7 +278,7 @@ describe('a change that is not notified', () => {
   it.each([
     ['of a key', `UPDATE api_keys SET revoked_at = now()`],
     ['of an owner', `UPDATE users SET email = 'changed@example.com'`],
-  ])('%s makes it forget everything, once, in the same session', async (_, statement) => {
+  ])('%s clears the whole cache once, in the same session', async (_, statement) => {
     const userId = await createUser(database);
     await sql(
       database,
@@ -294,7 +294,7 @@ describe('a change that is not notified', () => {
     expect([heard, lease.session, said]).toEqual([['anything', 'anything'], session, []]);
   });
 
-  it('is noticed once it is committed, and not before', async () => {
+  it('is noticed when it is committed, and not before', async () => {
     await createUser(database);
     listen();
     await until(isHeld);
@@ -311,7 +311,7 @@ describe('a change that is not notified', () => {
     await changing.end();
   });
 
-  it('leaves a row, and many of them are replaced by one, whichever instance does that', async () => {
+  it('leaves one row, and any instance replaces many such rows by one', async () => {
     await createUser(database);
     for (let i = 0; i < 70; i++) await silently(`UPDATE users SET email = 'changed-${i}@example.com'`);
     expect(await sql(database, 'SELECT FROM api_key_silent_changes')).toHaveLength(70);
@@ -330,7 +330,7 @@ describe('a change that is not notified', () => {
   });
 });
 
-it('where the queue is full as it begins it trusts nothing, says so once, and begins anew by itself', async () => {
+it('the feed trusts nothing if the queue is full at its start, logs it once, and starts again by itself', async () => {
   listen();
   await until(isHeld);
   const { session } = lease;
@@ -351,7 +351,7 @@ it('where the queue is full as it begins it trusts nothing, says so once, and be
   expect(said.slice(2)).toEqual(['The revocation feed is back: keys are cached again.']);
 });
 
-it('ends a connection only once it was made, because pg-native ends the process otherwise', async () => {
+it('a connection is ended only after it was established, because pg-native ends the process otherwise', async () => {
   let connect = () => {};
   const connected = new Promise<void>((resolve) => {
     connect = resolve;

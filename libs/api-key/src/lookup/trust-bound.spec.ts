@@ -32,18 +32,18 @@ async function waited(sinceCommitMs = 0): Promise<number | undefined> {
 
 const raise = (trustMs: number) => dataSource.query(raiseTrust('api_key_trust'), [trustMs]);
 
-it('a commit is outlived by all that any instance trusts, and a little, for clocks differ', async () => {
+it('the wait after a commit is the longest trust of any instance plus a margin for different clocks', async () => {
   await raise(3_000);
   expect(await waited()).toBe(3_050);
 });
 
-it('the time since the commit counts', async () => {
+it('the time since the commit is part of the wait', async () => {
   await raise(3_000);
   expect(await waited(1_000)).toBe(2_050);
   expect(await waited(9_000)).toBe(0);
 });
 
-it('of two instances the one that trusts for longer is waited for', async () => {
+it('the wait is for the instance that trusts longest', async () => {
   await raise(3_000);
   await raise(1_000);
   expect(await waited()).toBe(3_050);
@@ -83,7 +83,7 @@ it.each([
   expect(delay).not.toHaveBeenCalled();
 });
 
-it('where it cannot be read, for whatever other reason, nothing is promised', async () => {
+it('the wait fails if the trust bound cannot be read for any other reason', async () => {
   await dataSource.query('ALTER TABLE api_key_trust RENAME trust_ms TO other');
   await expect(waited()).rejects.toThrow('trust_ms');
   expect(delay).not.toHaveBeenCalled();

@@ -72,7 +72,7 @@ async function whileLocked<T>(work: () => Promise<T>): Promise<T> {
 it.each([
   'alone',
   'together',
-] as const)('keys are looked up %s, remembered while the lease holds, and counted', async (way) => {
+] as const)('keys are looked up %s, cached while the lease holds, and counted', async (way) => {
   const id = await insert('d');
   const verification = await warm();
   expect(verification.recall('d')).toBeUndefined();
@@ -89,7 +89,7 @@ it.each([
   });
 });
 
-it('no more are looked up at once than may, and the next ones once these are done', async () => {
+it('at most the allowed number of look-ups runs at once, and the next ones start when these are done', async () => {
   await insert('d');
   const verification = await start({ maxLookUps: 2, size: 0 });
   const found = await whileLocked(async () => {
@@ -101,7 +101,7 @@ it('no more are looked up at once than may, and the next ones once these are don
   expect(await Promise.all([verification.find('f'), verification.find('g')])).toEqual([null, null]);
 });
 
-it('meanwhile a key that is remembered is found', async () => {
+it('a cached key is found while all look-ups are in use', async () => {
   await insert('d');
   const verification = await warm({ maxLookUps: 1 });
   await verification.find('d');
@@ -114,7 +114,7 @@ it('meanwhile a key that is remembered is found', async () => {
   expect(await under).toBeNull();
 });
 
-it('look-ups that go out together are none of those', async () => {
+it('batched look-ups do not count as look-ups that run at once', async () => {
   const verification = await start({ maxLookUps: 1, size: 0 });
   expect(await Promise.all(['a', 'b', 'c'].map((digest) => verification.find(digest, 'together')))).toEqual([
     null,
@@ -123,7 +123,7 @@ it('look-ups that go out together are none of those', async () => {
   ]);
 });
 
-it('a key that is evicted here is looked up again, and so is the user of its owner', async () => {
+it('a key that this instance evicts is looked up again, and its user is loaded again', async () => {
   const id = await insert('d');
   const verification = await warm({ userCacheMs: 60_000 });
   await verification.find('d');
@@ -134,7 +134,7 @@ it('a key that is evicted here is looked up again, and so is the user of its own
   expect(verification.owners.recall('other')).toBe('other user');
 });
 
-it('the user of a key that is evicted while it is loaded is not remembered, though nobody knows whose the key was', async () => {
+it('a user that is being loaded is not cached if its key is evicted, even if the owner of the key is unknown', async () => {
   const verification = await warm({ userCacheMs: 60_000 });
   const user = verification.owners.find(userId, async () => 'user');
   verification.evict('1');
@@ -142,7 +142,7 @@ it('the user of a key that is evicted while it is loaded is not remembered, thou
   expect(verification.owners.recall(userId)).toBeUndefined();
 });
 
-it('an owner that is evicted is forgotten here at once, and by the feed elsewhere', async () => {
+it('an evicted owner is removed at once on this instance, and by the feed on other instances', async () => {
   const [here, there] = [await warm({ userCacheMs: 60_000 }), await warm({ userCacheMs: 60_000 })];
   for (const { owners } of [here, there]) await owners.find(userId, async () => 'user');
   const evicting = here.evictOwner(userId);
@@ -151,7 +151,7 @@ it('an owner that is evicted is forgotten here at once, and by the feed elsewher
   await until(() => there.owners.recall(userId) === undefined);
 });
 
-it('a notification that anything may have changed forgets keys and users, and a new key what was of none', async () => {
+it('a notification that anything may have changed clears keys and users, and an inserted key clears unknown digests', async () => {
   await insert('d');
   const verification = await warm({ userCacheMs: 60_000 });
   await Promise.all([verification.find('d'), verification.find('none')]);
@@ -164,7 +164,7 @@ it('a notification that anything may have changed forgets keys and users, and a 
   expect(verification.owners.recall(userId)).toBeUndefined();
 });
 
-it('without a cache nobody listens, and nothing is remembered', async () => {
+it('without a cache the instance does not listen and caches nothing', async () => {
   await insert('d');
   const verification = await start({ size: 0 });
   await verification.find('d');
@@ -188,7 +188,7 @@ it.each<[CacheOptions, number]>([
   [{ leaseMs: 2_000, serveCachedForMs: 0 }, 2_000],
   [{ leaseMs: 2_000, serveCachedForMs: 5_000 }, 5_000],
   [{ leaseMs: 2_000, staleForMs: 9_000 }, 9_000],
-])('others are told for how long it trusts what it remembers: %j', async (options, ms) => {
+])('the instance stores for other instances how long it trusts its cache: %j', async (options, ms) => {
   await start(options);
   await until(async () => (await trusted()) === ms);
 });
@@ -196,7 +196,7 @@ it.each<[CacheOptions, number]>([
 it.each([
   [9_000, 9_000],
   [0, 2_000],
-])('a staleForMs of %i, which needs no feed, is told at the boot', async (staleForMs, ms) => {
+])('a staleForMs of %i without a feed is stored at boot', async (staleForMs, ms) => {
   await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_update');
   await insert('d');
   const verification = await start({ staleForMs, leaseMs: 5_000 });
@@ -205,7 +205,7 @@ it.each([
   expect(verification.recall('d') !== undefined).toBe(staleForMs > 0);
 });
 
-it('nobody listens any more once it has ended', async () => {
+it('the instance does not listen any more after it ended', async () => {
   const verification = await warm();
   await verification.onApplicationShutdown();
   expect(verification.status.leaseHeld).toBe(true);
@@ -220,7 +220,7 @@ it('nobody listens any more once it has ended', async () => {
   );
 });
 
-it('it can judge while the database answers, and while the lease holds', async () => {
+it('keys can be verified while the database answers, or while the lease holds', async () => {
   const [cold, held] = [await start({ size: 0 }), await warm()];
   expect([await cold.canJudge(), await held.canJudge()]).toEqual([true, true]);
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
@@ -229,7 +229,7 @@ it('it can judge while the database answers, and while the lease holds', async (
 
 it.each([
   [
-    'is not there',
+    'is missing',
     'DROP TABLE api_keys',
     /table api_keys cannot be used \(relation "public.api_keys" does not exist\).*apiKeyMigrations/,
   ],
@@ -239,7 +239,7 @@ it.each([
     /table api_keys cannot be used \(column "metadata" does not exist\)/,
   ],
   [
-    'has times without zone',
+    'has times without time zone',
     'ALTER TABLE api_keys ALTER created_at TYPE timestamp, ALTER revoked_at TYPE timestamp',
     /revoked_at, created_at must be timestamptz.*ALTER TABLE "api_keys" ALTER COLUMN revoked_at TYPE timestamptz, ALTER COLUMN created_at TYPE timestamptz$|created_at, revoked_at must be timestamptz/s,
   ],
@@ -248,7 +248,7 @@ it.each([
     'CREATE SCHEMA tenant; ALTER ROLE CURRENT_USER IN DATABASE :database SET search_path = tenant, public',
     /lies in schema public, and the search path begins with tenant/,
   ],
-])('a table that %s stops the boot, and nothing listens then', async (_, change, message) => {
+])('a table that %s stops the boot, and the instance does not listen', async (_, change, message) => {
   await sql(database, change.replace(':database', `"${new URL(database).pathname.slice(1)}"`));
   await dataSource.destroy();
   dataSource = await keysDataSource(database);

@@ -1,6 +1,6 @@
 import { filledIn } from './sql';
 
-it('SQL is given the values of its names, and braces of PostgreSQL stay as they are', () => {
+it('names in SQL are replaced by their values, and other braces stay unchanged', () => {
   const sql = `SELECT '{}', '{a}', '{{a,b}}' FROM {{table}} WHERE {{column}} IN (SELECT {{column}} FROM {{table}})`;
   expect(filledIn(sql, { table: 'public."$&"', column: '{{table}}' })).toBe(
     `SELECT '{}', '{a}', '{{a,b}}' FROM public."$&" WHERE {{table}} IN (SELECT {{table}} FROM public."$&")`,

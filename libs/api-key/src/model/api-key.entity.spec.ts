@@ -22,17 +22,17 @@ describe('a key', () => {
     expect(keyExpiringAt(EXPIRY).isExpired(new Date(EXPIRY.getTime() + 1))).toBe(true);
   });
 
-  it('never expires where it has no expiry', () => {
+  it('never expires if it has no expiry', () => {
     expect(keyExpiringAt(null).isExpired(new Date(8.64e15))).toBe(false);
   });
 
-  it('is judged by the clock where no moment is named', () => {
+  it('is checked against the current time if no time is given', () => {
     expect(keyExpiringAt(new Date(0)).isExpired()).toBe(true);
     expect(keyExpiringAt(new Date(8.64e15)).isExpired()).toBe(false);
     expect(keyExpiringAt(null).isExpired()).toBe(false);
   });
 
-  it('has expired where expiry or moment are no dates, for doubt must not let it in', () => {
+  it('has expired if its expiry or the given time is an invalid date', () => {
     const noDate = new Date(Number.NaN);
     expect(keyExpiringAt(noDate).isExpired(EXPIRY)).toBe(true);
     expect(keyExpiringAt(EXPIRY).isExpired(noDate)).toBe(true);
@@ -56,7 +56,7 @@ describe('a key', () => {
     expect(apiKeyWith({ keyPrefix: '604eae8c', keySuffix: null }).masked).toBe('604eae8c...');
   });
 
-  it('as JSON has no digest, for that is not selected', () => {
+  it('has no digest in JSON, because the digest is not selected', () => {
     expect(JSON.stringify(apiKeyWith({ id: '1', name: 'ci' }))).toBe('{"id":"1","name":"ci"}');
   });
 });
@@ -70,7 +70,7 @@ describe('the digest of a key', () => {
     ['made without its constructor, as entitySkipConstructor of TypeORM does', withoutConstructor],
     ['behind a Proxy', () => new Proxy(new ApiKey(), {})],
     ['that is frozen', () => Object.freeze(new ApiKey()) as ApiKey],
-  ])('is kept by a key %s, and shown by its name alone', (_, make) => {
+  ])('is readable on a key %s, and only by its name', (_, make) => {
     const apiKey = make();
     expect(apiKey.keyDigest).toBeUndefined();
     apiKey.keyDigest = digest;
@@ -81,7 +81,7 @@ describe('the digest of a key', () => {
     expect(apiKey.keyDigest).toBeUndefined();
   });
 
-  it('is undefined and no error on a Proxy of a key that has one, and on the prototype', () => {
+  it('is undefined, without an error, on a Proxy of a key and on the prototype', () => {
     const apiKey = apiKeyWith({ keyDigest: digest });
     expect(new Proxy(apiKey, {}).keyDigest).toBeUndefined();
     expect(ApiKey.prototype.keyDigest).toBeUndefined();
@@ -89,20 +89,20 @@ describe('the digest of a key', () => {
   });
 });
 
-describe('a time of the table', () => {
+describe('a time in the table', () => {
   it.each([
     ['NULL', null],
-    ['what is not selected', undefined],
+    ['not selected', undefined],
     ['infinity, as the driver gives it', Number.POSITIVE_INFINITY],
     ['infinity, as text', 'infinity'],
-  ])('that is %s is null', (_, value) => {
+  ])('is null if it is %s', (_, value) => {
     expect(dateOrNull(value)).toBeNull();
   });
 
   it.each([
     ['-infinity, as the driver gives it', Number.NEGATIVE_INFINITY],
     ['-infinity, as text', '-infinity'],
-  ])('that is %s is the earliest date there is, so that the key has expired', (_, value) => {
+  ])('that is %s becomes the earliest date, so that the key has expired', (_, value) => {
     const date = dateOrNull(value);
     expect(date).toEqual(new Date(-8.64e15));
     expect(keyExpiringAt(date).isExpired(new Date(0))).toBe(true);
@@ -128,13 +128,13 @@ describe('a time of the table', () => {
 
 describe('the scopes of a row', () => {
   it.each([
-    ['as they are', ['orders:read', '*'], ['orders:read', '*']],
+    ['unchanged for a list of text', ['orders:read', '*'], ['orders:read', '*']],
     ['none for {}', [], []],
     ['none for NULL', null, []],
     ['none for {NULL}', [null], []],
     ['without the NULL among them', ['a', null, 'b'], ['a', 'b']],
-    ['none for what is not selected', undefined, []],
-    ['none for text', '{orders:read}', []],
+    ['none if they are not selected', undefined, []],
+    ['none for a text', '{orders:read}', []],
     ['none for an object', { 0: '*', length: 1 }, []],
   ])('are %s', (_, value, scopes) => {
     expect(scopesOrNone(value)).toEqual(scopes);
@@ -142,12 +142,12 @@ describe('the scopes of a row', () => {
 });
 
 describe('the table of keys', () => {
-  it('is api_keys, which its migrations own: synchronize leaves it alone', () => {
+  it('is api_keys, which synchronize does not change because the migrations own it', () => {
     const tables = getMetadataArgsStorage().tables.filter(({ target }) => target === ApiKey);
     expect(tables).toEqual([expect.objectContaining({ name: 'api_keys', synchronize: false })]);
   });
 
-  it('has the columns of the Rails table and those that go beyond it', () => {
+  it('has the columns of the Rails table and the additional columns', () => {
     expect(columns.map(({ propertyName, options }) => options.name ?? propertyName).sort()).toEqual([
       'allowed_ips',
       'ancestor_ids',
@@ -174,7 +174,7 @@ describe('the table of keys', () => {
     ]);
   });
 
-  it('has the indexes of the Rails table, under their names, one for successors, one for lineage and one for pages of an owner', () => {
+  it('has the named indexes of the Rails table, and one each for successors, lineage and pages of an owner', () => {
     const indices = getMetadataArgsStorage().indices.filter(({ target }) => target === ApiKey);
     expect(indices.map(({ name, columns: of, unique }) => [name, of, unique ?? false])).toEqual([
       ['index_api_keys_on_user_id', ['userId'], false],
@@ -186,7 +186,7 @@ describe('the table of keys', () => {
     ]);
   });
 
-  it('does not give its digests unless asked by name', () => {
+  it('does not select its digests unless they are selected by name', () => {
     expect(optionsOf('keyDigest').select).toBe(false);
     expect(columns.filter(({ options }) => options.select === false)).toHaveLength(1);
   });
@@ -201,7 +201,7 @@ describe('the table of keys', () => {
     expect(optionsOf(property).type).toBe('timestamptz');
   });
 
-  it('may lack what a Rails table lacks, and what not every key has', () => {
+  it('may have null in columns that a Rails table lacks or that not every key needs', () => {
     const nullable = columns
       .filter(({ options }) => options.nullable)
       .map(({ propertyName }) => propertyName);
@@ -223,11 +223,11 @@ describe('the table of keys', () => {
     ]);
   });
 
-  it('has its scopes as a list of text', () => {
+  it('stores its scopes as a list of text', () => {
     expect(optionsOf('scopes')).toMatchObject({ type: 'text', array: true });
   });
 
-  it('reads an owner as text, whichever type the column has', () => {
+  it('reads an owner as text, for any type of the column', () => {
     const { from, to } = optionsOf('userId').transformer as ValueTransformer;
     expect([from('42'), from(42), from('3f2504e0-4f89-11d3-9a0c-0305e82c3301')]).toEqual([
       '42',

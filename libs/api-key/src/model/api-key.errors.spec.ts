@@ -44,7 +44,7 @@ describe.each(CODES)('the refusal %s', (code) => {
     expect(new ApiKeyRefusal(code, { cause }).getResponse()).toEqual(new ApiKeyRefusal(code).getResponse());
   });
 
-  it('keeps its cause for the application, and out of body, message and headers', () => {
+  it('keeps its cause for the application, but not in body, message or headers', () => {
     const cause = new Error('canary');
     const refusal = new ApiKeyRefusal(code, { cause });
     expect(refusal.cause).toBe(cause);
@@ -69,13 +69,13 @@ describe('the refusal INSUFFICIENT_SCOPE', () => {
     });
   });
 
-  it('names in its challenge all the scopes that the route asks for', () => {
+  it('lists in its challenge all scopes that the route requires', () => {
     expect(refusal.headers('api')).toEqual({
       'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:read orders:write"',
     });
   });
 
-  it('names it alone where the route asks for one scope', () => {
+  it('lists one scope in its challenge if the route requires only one', () => {
     const asked = ['orders:read'];
     expect(new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing: asked, asked }).headers('api')).toEqual({
       'WWW-Authenticate': 'Bearer realm="api", error="insufficient_scope", scope="orders:read"',
@@ -87,12 +87,12 @@ describe('the challenge of INSUFFICIENT_SCOPE', () => {
   const challengeOf = (asked: string[]) =>
     new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing: asked, asked }).headers('api')['WWW-Authenticate'];
 
-  it('names scopes of up to 1,024 characters together, the spaces between them included', () => {
+  it('lists scopes of at most 1,024 characters in total, including the spaces between them', () => {
     const asked = ['a'.repeat(255), 'b'.repeat(255), 'c'.repeat(255), 'd'.repeat(256)];
     expect(challengeOf(asked)).toContain(`, scope="${asked.join(' ')}"`);
   });
 
-  it('names none where they are longer, and is a challenge still', () => {
+  it('lists no scopes if they are longer, and is still a valid challenge', () => {
     const asked = ['a'.repeat(255), 'b'.repeat(255), 'c'.repeat(255), 'd'.repeat(257)];
     expect(challengeOf(asked)).toBe('Bearer realm="api", error="insufficient_scope"');
   });
@@ -105,7 +105,7 @@ describe('the challenge', () => {
     });
   });
 
-  it('has no error code where nothing was presented, as RFC 6750 section 3.1 asks', () => {
+  it('has no error code if no credential was sent (RFC 6750 section 3.1)', () => {
     expect(new ApiKeyRefusal('MISSING_API_KEY').headers('api')['WWW-Authenticate']).not.toContain('error');
   });
 });
@@ -122,13 +122,13 @@ describe('the message of HTTPS_REQUIRED', () => {
 });
 
 describe('an input error', () => {
-  it('lists its problems, and says them all in its message', () => {
+  it('lists its problems, and contains them all in its message', () => {
     const error = new ApiKeyInputError(['name must be text', 'limit must be a number']);
     expect(error.problems).toEqual(['name must be text', 'limit must be a number']);
     expect(error.message).toBe('name must be text; limit must be a number');
   });
 
-  it('goes by its name, and is no HttpException: what it means to a client is for the application to say', () => {
+  it('has its own name and is not an HttpException, because the application decides the answer to the client', () => {
     const error = new ApiKeyInputError(['x']);
     expect(error.name).toBe('ApiKeyInputError');
     expect(error).toBeInstanceOf(Error);

@@ -27,18 +27,22 @@ describe('an authority', () => {
     ['the same', {}, {}],
     ['fewer scopes', { scopes: ['orders:read'] }, { scopes: ['orders:*'] }],
     ['no scopes', { scopes: [] }, { scopes: [] }],
-    ['addresses within', { allowedIps: ['10.1.0.0/16', '::1'] }, { allowedIps: ['10.0.0.0/8', '::/0'] }],
+    [
+      'addresses within its blocks',
+      { allowedIps: ['10.1.0.0/16', '::1'] },
+      { allowedIps: ['10.0.0.0/8', '::/0'] },
+    ],
     ['an earlier end', { expiresAt: at(2030) }, { expiresAt: at(2031) }],
     ['the same end', { expiresAt: at(2030) }, { expiresAt: at(2030) }],
     ['a lower limit', { rateLimit: { ...PER_HOUR, limit: 99 } }, { rateLimit: PER_HOUR }],
     ['a smaller quota', { quota: { limit: 1, period: 'day' } }, { quota: { limit: 2, period: 'day' } }],
     [
-      'a quota of as many months',
+      'the same quota per month',
       { quota: { limit: 2, period: 'month' } },
       { quota: { limit: 2, period: 'day' } },
     ],
-    ['an end where there was none', { expiresAt: at(2030) }, {}],
-  ])('lies within another one: %s', (_, given, bound) => {
+    ['an expiry where the other has none', { expiresAt: at(2030) }, {}],
+  ])('is within another authority: %s', (_, given, bound) => {
     expect(problems(given, bound)).toEqual([]);
     expect(problems(given, bound, false)).toEqual([]);
   });
@@ -56,18 +60,18 @@ describe('an authority', () => {
     ['quota', { quota: { limit: 2, period: 'day' } }, { quota: { limit: 61, period: 'month' } }],
     ['rateLimit', {}, { sharedLimits: ownShare({ ...FREE, rateLimit: PER_HOUR }, '1') }],
     ['quota', {}, { sharedLimits: ownShare({ ...FREE, quota: { limit: 1, period: 'day' } }, '1') }],
-  ])('goes beyond another one in %s: %j beyond %j', (field, given, bound) => {
+  ])('exceeds another authority in %s: %j exceeds %j', (field, given, bound) => {
     expect(problems(given, bound)).toEqual([field]);
   });
 
-  it('names all that goes beyond, and the scopes that are missing', () => {
+  it('lists every excess and the missing scopes', () => {
     const bound = { ...FREE, scopes: ['a'], expiresAt: at(2030), rateLimit: PER_HOUR };
     const excess = excessOf({ ...FREE, scopes: ['a', 'b'] }, bound, { defaults: [], isShared: true });
     expect(excess.missing).toEqual(['b']);
     expect(excess.problems).toHaveLength(3);
   });
 
-  it('allows as much in the long run only if it counts on the limits of the bound as well', () => {
+  it('is within another authority only if it also counts on the limits of that authority', () => {
     const limits = [{ rateLimit: { limit: 1, windowSeconds: 36 } }, { rateLimit: PER_HOUR }] as const;
     const quotas = [
       { quota: { limit: 2, period: 'day' } },
@@ -79,7 +83,7 @@ describe('an authority', () => {
     }
   });
 
-  it('without a limit has the default ones, all of which bind', () => {
+  it('without its own limit has all default limits', () => {
     const defaults = [PER_HOUR, { limit: 10, windowSeconds: 60 }].map((rate) => ({
       ...rate,
       isConditional: false,
@@ -93,7 +97,7 @@ describe('an authority', () => {
     expect(problems({ rateLimit: { limit: 10, windowSeconds: 3_600 } }, {}, true, defaults)).toEqual([]);
   });
 
-  it('with a default that does not always count is bound by it, and it excuses no other limit', () => {
+  it('with a default that does not always count is limited by it, and that default replaces no other limit', () => {
     const defaults = [{ ...PER_HOUR, isConditional: true }] as never[];
     expect(problems({}, {}, true, defaults)).toEqual([]);
     expect(problems({}, { rateLimit: PER_HOUR }, true, defaults)).toEqual(['rateLimit']);

@@ -47,7 +47,7 @@ describe('an address or CIDR block', () => {
     ['a number of hops', 1],
     ['null', null],
     ['undefined', undefined],
-    ['a list of one', ['10.0.0.1']],
+    ['a list of one address', ['10.0.0.1']],
   ])('may not be %s', (_, value) => {
     expect(isCidr(value)).toBe(false);
   });
@@ -73,7 +73,7 @@ describe('a list of', () => {
     ['fe80::/10', 'fe80::1%2'],
     ['::ffff:127.0.0.0/104', '::ffff:127.0.0.1'],
     ['::ffff:127.0.0.0/104', '127.0.0.1'],
-  ])('%s has %s', (cidr, address) => {
+  ])('%s contains %s', (cidr, address) => {
     expect(listHas(addressList([cidr]), address)).toBe(true);
   });
 
@@ -94,7 +94,7 @@ describe('a list of', () => {
     ['2001:db8::/33', '2001:db8:8000::1'],
     ['127.0.0.0/8', '::1'],
     ['::ffff:127.0.0.0/104', '::ffff:128.0.0.1'],
-  ])('%s does not have %s', (cidr, address) => {
+  ])('%s does not contain %s', (cidr, address) => {
     expect(listHas(addressList([cidr]), address)).toBe(false);
   });
 
@@ -108,23 +108,23 @@ describe('a list of', () => {
     '/tmp/api.sock',
     '%eth0',
     'unknown',
-  ])('all addresses does not have %j, which is none', (text) => {
+  ])('all addresses does not contain %j, which is not an address', (text) => {
     expect(listHas(addressList(['0.0.0.0/0', '::/0']), text)).toBe(false);
   });
 
-  it('several blocks has what any of them has, of either version', () => {
+  it('several blocks contains each address of any of them, for IPv4 and IPv6', () => {
     const list = addressList(['10.0.0.0/8', '192.0.2.7', 'fd00::/8']);
     expect(['10.9.9.9', '192.0.2.7', 'fd12::1', '192.0.2.8', 'fe80::1'].map((a) => listHas(list, a))).toEqual(
       [true, true, true, false, false],
     );
   });
 
-  it('nothing has no address', () => {
+  it('no blocks contains no address', () => {
     expect(listHas(addressList([]), '127.0.0.1')).toBe(false);
     expect(listHas(addressList([]), '::1')).toBe(false);
   });
 
-  it('what is no block has no address', () => {
+  it('invalid blocks contains no address', () => {
     expect(listHas(addressList(['localhost', '10.0.0.0/33', '']), '10.0.0.0')).toBe(false);
   });
 });

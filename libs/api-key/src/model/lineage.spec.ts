@@ -9,25 +9,25 @@ const parentOf = (count: number) => [keyWith(count, ids(count - 1))];
 const ids = (count: number) => Array.from({ length: count }, (_, i) => String(i + 1));
 
 describe('ancestors', () => {
-  it('are those of each parent and the parents, oldest first, each once', () => {
+  it('are the parents and the ancestors of each parent, oldest first, each once', () => {
     const maker = { id: '3', ancestorIds: ['1', '2'] };
     const replaced = { id: '5', ancestorIds: ['1', '4'] };
     expect(ancestorsOf([maker, replaced])).toEqual(['1', '2', '3', '4', '5']);
     expect(ancestorsOf([])).toEqual([]);
   });
 
-  it('that fit stay as they are, ended or not', () => {
+  it('that fit stay in the list, ended or not', () => {
     expect(fitAncestors(parentOf(MAX_ANCESTORS), new Set(ids(5)), false)).toEqual(ids(MAX_ANCESTORS));
   });
 
-  it('that have ended go first, the oldest of them, and no more than must', () => {
+  it('that have ended are removed first, oldest first, and only as many as necessary', () => {
     const ended = new Set(['2', '4', '6']);
     expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), ended, false)).toEqual(
       ids(MAX_ANCESTORS + 2).filter((id) => id !== '2' && id !== '4'),
     );
   });
 
-  it('that are too many and live do not fit, unless they must', () => {
+  it('that are too many and still valid are refused, unless they must fit', () => {
     expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']), false)).toBeNull();
     expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']), true)).toEqual(
       ids(MAX_ANCESTORS + 2).filter((id) => id !== '7' && id !== '1'),
@@ -35,7 +35,7 @@ describe('ancestors', () => {
   });
 });
 
-it('parents never leave the list, even if one has ended: a revocation finds the new key by them', () => {
+it('parents are never removed from the list, even if one has ended, because a revocation finds the new key by them', () => {
   const live = Array.from({ length: MAX_ANCESTORS }, (_, i) => String(i + 100));
   const parents = [keyWith(200, live), keyWith(300, [])];
   const kept = fitAncestors(parents, new Set(['300']), true);
@@ -46,15 +46,15 @@ it('parents never leave the list, even if one has ended: a revocation finds the 
 describe('shared limits', () => {
   const share = (id: string, limit = 1) => ({ id, rateLimit: { limit, windowSeconds: 60 }, quota: null });
 
-  it('are one a bucket, in the order they came', () => {
+  it('are one per bucket, in the given order', () => {
     expect(mergeShares([share('1'), share('2'), share('1')], null)).toEqual([share('1'), share('2')]);
   });
 
-  it('leave out the bucket of the key itself', () => {
+  it('do not contain the bucket of the key itself', () => {
     expect(mergeShares([share('1'), share('2')], '1')).toEqual([share('2')]);
   });
 
-  it('are null where there are none', () => {
+  it('are null if there are none', () => {
     expect([mergeShares([], null), mergeShares([share('1')], '1')]).toEqual([null, null]);
   });
 });

@@ -13,8 +13,8 @@ function messageFor(options: object): string {
   throw new Error('These options were accepted');
 }
 
-describe('options that are left out', () => {
-  it('take their defaults, all of them safe', () => {
+describe('options that are not given', () => {
+  it('have safe defaults', () => {
     const { loadUser, ...others } = resolveOptions();
     expect(others).toEqual({
       prefix: 'key',
@@ -58,22 +58,22 @@ describe('options that are left out', () => {
     expect(loadUser('42')).toEqual({ id: '42' });
   });
 
-  it('take their defaults one by one: those that are given keep their value', () => {
+  it('have defaults one by one, and given options keep their value', () => {
     const options = resolveOptions({ prefix: 'acme_live', https: { loopbackException: false } });
     expect(options).toMatchObject({ prefix: 'acme_live', realm: 'api' });
     expect(options.https).toMatchObject({ loopbackException: false, onPlaintextKey: 'refuse' });
     expect(options.usage).toMatchObject({ lastUsedIntervalMs: 10_000 });
   });
 
-  it('may also be undefined', () => {
+  it('may also be given as undefined', () => {
     const nothing = Object.fromEntries(Object.keys(resolveOptions()).map((name) => [name, undefined]));
     const { loadUser, ...others } = resolveOptions(nothing);
     expect(others).toEqual({ ...resolveOptions(), loadUser: undefined });
   });
 });
 
-describe('the options that are resolved', () => {
-  it('are frozen, with all that they hold', () => {
+describe('the resolved options', () => {
+  it('are deeply frozen', () => {
     const options = resolveOptions(
       unchecked({ scopes: { 'orders:read': 'Read orders' }, https: { trustProxy: ['10.0.0.1'] } }),
     );
@@ -83,7 +83,7 @@ describe('the options that are resolved', () => {
       expect(Object.isFrozen(part)).toBe(true);
   });
 
-  it('are frozen with the defaults as well', () => {
+  it('are deeply frozen, including the defaults', () => {
     const { https } = resolveOptions();
     expect([https, https.trustProxy, https.allowInsecureHttpFrom].map(Object.isFrozen)).toEqual([
       true,
@@ -92,7 +92,7 @@ describe('the options that are resolved', () => {
     ]);
   });
 
-  it('do not change when the caller changes what was given', () => {
+  it('do not change if the caller changes the given object', () => {
     const scopes: Record<string, string> = { 'orders:read': 'Read orders' };
     const trustProxy = ['10.0.0.1'];
     const given = { prefix: 'acme', scopes, https: { trustProxy }, cache: { size: 1 } };
@@ -106,7 +106,7 @@ describe('the options that are resolved', () => {
     expect(Object.keys(options.scopes ?? {})).toEqual(['orders:read']);
   });
 
-  it('do not freeze what belongs to the caller', () => {
+  it('do not freeze objects of the caller', () => {
     const sink = { record: async () => {} };
     const given = unchecked({
       scopes: { 'orders:read': 'Read orders' },
@@ -118,12 +118,12 @@ describe('the options that are resolved', () => {
     expect(parts.map(Object.isFrozen)).toEqual(parts.map(() => false));
   });
 
-  it('do not hold the data source, which is wired elsewhere', () => {
+  it('do not contain the data source', () => {
     expect(resolveOptions(unchecked({ dataSource: 'keys' }))).not.toHaveProperty('dataSource');
   });
 });
 
-describe('accepted is', () => {
+describe('the options accept', () => {
   it.each([
     ['prefix', 'a'],
     ['prefix', 'my_company_live'],
@@ -140,7 +140,7 @@ describe('accepted is', () => {
   });
 });
 
-describe('the boot fails, naming the option, for', () => {
+describe('the boot fails with the name of the option for', () => {
   it.each([
     ['prefix', '', 'letters and digits'],
     ['prefix', 'acme-live', 'letters and digits'],
@@ -190,7 +190,7 @@ describe('the boot fails, naming the option, for', () => {
     'toString',
     'constructor',
     'hasOwnProperty',
-  ])('%s, which is no option, and tells which there are', (name) => {
+  ])('the unknown option %s, with a list of the known options', (name) => {
     const message = messageFor({ [name]: 'x' });
     expect(message).toContain(`there is no option "${name}"`);
     expect(message).toContain('prefix, format, scopes, loadUser');
@@ -212,7 +212,7 @@ describe('the boot fails, naming the option, for', () => {
     expect(message).not.toContain('"format"');
   });
 
-  it('a wrong value without repeating it, for it may be a secret in the wrong place', () => {
+  it('a wrong value without repeating it, because it may be a secret', () => {
     const secret = 'hunter2 hunter2';
     const names = Object.keys(resolveOptions());
     const fields = Object.keys(resolveOptions().https);
@@ -224,7 +224,7 @@ describe('the boot fails, naming the option, for', () => {
   });
 });
 
-describe('what only looks like the right kind of thing is refused', () => {
+describe('a value that only resembles the right type is refused:', () => {
   it.each<[string, object, RegExp]>([
     ['a catalogue that is a Map', { scopes: new Map() }, /option "scopes" must be an object of scopes/],
     [
@@ -254,7 +254,7 @@ describe('what only looks like the right kind of thing is refused', () => {
 describe('a pepper', () => {
   const secret = 'correct horse battery staple, twice';
 
-  it('is in no log, JSON or copy of the options', () => {
+  it('is not in a log, JSON or copy of the options', () => {
     const options = resolveOptions({ pepper: { secrets: [secret], upcoming: Buffer.from(`${secret}!`) } });
     const copies = [options, { ...options.pepper }, Object.entries(options.pepper ?? {})];
     for (const each of copies) {
@@ -270,7 +270,7 @@ describe('a pepper', () => {
     ['no secrets', {}],
     ['an empty list alone', { secrets: [] }],
     [
-      'an empty list, and a refusal of all that is stored without one',
+      'an empty list together with the refusal of keys without a pepper',
       { secrets: [], upcoming: secret, unpeppered: 'refuse' },
     ],
     ['a secret of less than 32 bytes', { secrets: ['too short'] }],
@@ -279,9 +279,9 @@ describe('a pepper', () => {
     ['a hole in the list', { secrets: Object.assign([], { 1: secret }) }],
     ['eleven secrets', { secrets: Array.from({ length: 11 }, (_, i) => `${secret} ${i}`) }],
     ['one secret twice, as text and as bytes', { secrets: [secret, Buffer.from(secret)] }],
-    ['one that comes next and is there already', { secrets: [secret], upcoming: secret }],
-    ['a word that is none', { secrets: [secret], unpeppered: 'keep' }],
-    ['a field that is none', { secrets: [secret], salt: secret }],
+    ['a next secret that is already in the list', { secrets: [secret], upcoming: secret }],
+    ['an unknown value of unpeppered', { secrets: [secret], unpeppered: 'keep' }],
+    ['an unknown field', { secrets: [secret], salt: secret }],
     ['"yes" for true', { secrets: [secret], lockOutRails: 'yes' }],
   ])('%s stops the boot, and is not repeated', (_, pepper) => {
     const message = messageFor({ pepper });

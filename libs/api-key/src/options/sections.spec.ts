@@ -157,7 +157,7 @@ describe('old flat names', () => {
     expect(messageFor({ [name]: value })).toBe(`ApiKeyModule: option "${name}" is now ${newName}`);
   });
 
-  it('stop the boot even if they are undefined, as from a variable that is set elsewhere only', () => {
+  it('stop the boot even if they are undefined', () => {
     expect(messageFor({ leaseMs: undefined })).toBe('ApiKeyModule: option "leaseMs" is now cache.leaseMs');
   });
 });
@@ -165,7 +165,7 @@ describe('old flat names', () => {
 describe('the heartbeat', () => {
   const tooSlow = 'ApiKeyModule: option "cache.heartbeatMs" must be at most half of "cache.leaseMs"';
 
-  it('must come twice within a lease, because one that is late would end it', () => {
+  it('must be sent twice within a lease, because otherwise one late heartbeat ends the lease', () => {
     expect(messageFor({ cache: { leaseMs: 1_000, heartbeatMs: 501 } })).toBe(tooSlow);
     expect(resolveOptions({ cache: { leaseMs: 1_000, heartbeatMs: 500 } }).cache.heartbeatMs).toBe(500);
   });
@@ -183,7 +183,7 @@ describe('the heartbeat', () => {
     );
   });
 
-  it('is not compared with a lease that is wrong itself', () => {
+  it('is not compared with an invalid lease', () => {
     expect(messageFor({ cache: { leaseMs: 'x' } })).not.toContain('heartbeatMs');
   });
 });

@@ -6,7 +6,7 @@ import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './storages/s
 const POLICY = { limit: 2, windowMs: 1_000 };
 const OPTIONS = { onStorageFailure: 'refuse', storageTimeoutMs: 100, maxKeys: 10 } as const;
 
-it('a memory of ours that is given as storage counts at once, as that of the limiter itself', () => {
+it('a MemoryStorage that is given as storage counts synchronously, like the limiter itself', () => {
   const storage = new MemoryThrottlerStorage(10, () => 0);
   const limiter = new RateLimiter(storage, OPTIONS, () => 0);
   expect([1, 2, 3].map(() => limiter.hitInMemory([{ key: 'a', policy: POLICY }], 1))).toMatchObject([
@@ -17,7 +17,7 @@ it('a memory of ours that is given as storage counts at once, as that of the lim
   expect(storage.hit('a', POLICY, 1)).toMatchObject({ passed: false });
 });
 
-it('a key of which too many hits wait already does not make its storage fail for others', async () => {
+it('too many waiting hits of one key do not make the storage count as failed for other keys', async () => {
   class Full extends SharedThrottlerStorage {
     protected take(): Promise<Taken> {
       throw new TooManyWaiting();
@@ -31,7 +31,7 @@ it('a key of which too many hits wait already does not make its storage fail for
   expect(ofOthers).not.toHaveBeenCalled();
 });
 
-it('a storage of ours waits as long as the limiter does', () => {
+it('a built-in storage waits as long as the limiter', () => {
   class Storage extends SharedThrottlerStorage {
     readonly waits: number[] = [];
     override waitAtLeast(ms: number): void {
@@ -46,7 +46,7 @@ it('a storage of ours waits as long as the limiter does', () => {
   expect(storage.waits).toEqual([3_000]);
 });
 
-it("a storage of somebody else's that answers at once does not keep this process from others, whatever a hit costs", async () => {
+it('a custom storage that answers at once does not block the process, whatever a hit costs', async () => {
   let hits = 0;
   const storage: ThrottlerStorage = {
     increment: async () => ({ totalHits: ++hits, timeToExpire: 1, isBlocked: false, timeToBlockExpire: 0 }),
@@ -59,7 +59,7 @@ it("a storage of somebody else's that answers at once does not keep this process
   expect(hits).toBeLessThan(1_000_000_000);
 });
 
-describe('while its storage fails', () => {
+describe('while its storage fails,', () => {
   const BUCKETS = [
     { key: 'a', policy: { limit: 5, windowMs: 60_000 } },
     { key: 'b', policy: { limit: 3, windowMs: 60_000 } },
@@ -80,13 +80,17 @@ describe('while its storage fails', () => {
   }
 
   it.each<[string, Taken, number]>([
-    ['what it said was used when a hit passed', { granted: 1, buckets: [stateOf(4), stateOf(1)] }, 1],
     [
-      'what it said was used when another bucket refused',
+      'the use that the storage reported when a hit passed',
+      { granted: 1, buckets: [stateOf(4), stateOf(1)] },
+      1,
+    ],
+    [
+      'the use that the storage reported when another bucket refused',
       { granted: 0, buckets: [stateOf(2), stateOf(0)] },
       0,
     ],
-  ])('the local count begins from %s', async (_, answer, passes) => {
+  ])('the local count starts from %s', async (_, answer, passes) => {
     const limiter = new RateLimiter(new Failing(answer), { ...OPTIONS, onStorageFailure: 'local' });
     await limiter.hit(BUCKETS, 1);
     let passed = 0;
@@ -95,7 +99,7 @@ describe('while its storage fails', () => {
   });
 });
 
-it("of a storage of somebody else's a bucket that refuses is the last one that is hit", async () => {
+it('a custom storage gets no further hit after a bucket that refuses', async () => {
   const asked: string[] = [];
   const storage: ThrottlerStorage = {
     increment: async (key) => {

@@ -9,11 +9,11 @@ jest.mock('@nestjs/swagger', () => {
 });
 
 describe('an application without @nestjs/swagger', () => {
-  it('is not asked for it', () => {
+  it('starts without loading it', () => {
     expect(optionalSwagger()).toBeNull();
   });
 
-  it('guards its routes all the same', () => {
+  it('still guards its routes', () => {
     class Orders {
       @ApiKeyAuth('orders:read')
       list() {}
@@ -27,7 +27,7 @@ describe('an application without @nestjs/swagger', () => {
     expect(routeAccess({ getClass: () => Orders, getHandler: () => handler }).all).toEqual(['orders:read']);
   });
 
-  it('manages keys over REST all the same', () => {
+  it('still manages keys over REST', () => {
     const { controllers = [] } = ApiKeyManagementModule.forRoot({ guards: 'open', path: 'keys' });
     expect(controllers.map((controller) => Reflect.getMetadata(PATH_METADATA, controller))).toEqual(['keys']);
   });

@@ -34,11 +34,11 @@ it('fails a request whose handler lost the guards that were declared', () => {
   );
 });
 
-it('fails a request whose handler is no method of its class', () => {
+it('fails a request whose handler is not a method of its class', () => {
   expect(() => guard.canActivate(contextOf(Orders, () => {}))).toThrow('loses the guards');
 });
 
-it('lets pass what is no HTTP request, and what reaches other controllers', () => {
+it('ignores contexts other than HTTP and requests to other controllers', () => {
   expect(guard.canActivate(contextOf(Orders, bare, 'rpc'))).toBe(true);
   expect(guard.canActivate(contextOf(Other, bare))).toBe(true);
 });

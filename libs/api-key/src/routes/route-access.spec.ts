@@ -15,7 +15,7 @@ function copyOf<T extends object>(from: object, to: T): T {
 }
 
 describe('a route that declares nothing', () => {
-  it('is not public and asks for no scope: it needs a valid key', () => {
+  it('is not public and requires no scope, so that it needs a valid key', () => {
     class Orders {
       handle() {}
     }
@@ -24,7 +24,7 @@ describe('a route that declares nothing', () => {
 });
 
 describe('@Scopes', () => {
-  it('asks for all of its scopes', () => {
+  it('requires all of its scopes', () => {
     class Orders {
       @Scopes('orders:read', 'orders:write')
       handle() {}
@@ -50,7 +50,7 @@ describe('@Scopes', () => {
     expect(new Set(accessOf(Orders).all)).toEqual(new Set(['orders:read', 'orders:write']));
   });
 
-  it('names a scope once, however often it is declared', () => {
+  it('lists a scope once, however often it is declared', () => {
     @Scopes('orders:read', 'orders:read')
     class Orders {
       @Scopes('orders:read')
@@ -59,7 +59,7 @@ describe('@Scopes', () => {
     expect(accessOf(Orders).all).toEqual(['orders:read']);
   });
 
-  it('on one method does not touch its neighbours', () => {
+  it('on one method does not affect other methods', () => {
     class Orders {
       @Scopes('orders:write')
       create() {}
@@ -68,7 +68,7 @@ describe('@Scopes', () => {
     expect(accessOf(Orders).all).toEqual([]);
   });
 
-  it('on a class holds for the classes that extend it, which may ask for more', () => {
+  it('on a class applies to its subclasses, which may require more', () => {
     @Scopes('orders:read')
     class Base {
       handle() {}
@@ -81,7 +81,7 @@ describe('@Scopes', () => {
     expect(accessOf(Base).all).toEqual(['orders:read']);
   });
 
-  it('on a method holds where the method is inherited', () => {
+  it('on a method applies to inherited methods', () => {
     class Base {
       @Scopes('orders:read')
       handle() {}
@@ -92,7 +92,7 @@ describe('@Scopes', () => {
 });
 
 describe('@AnyScope', () => {
-  it('asks for one of its scopes', () => {
+  it('requires one of its scopes', () => {
     class Orders {
       @AnyScope('orders:read', 'orders:write')
       handle() {}
@@ -100,7 +100,7 @@ describe('@AnyScope', () => {
     expect(accessOf(Orders)).toEqual({ isPublic: false, all: [], any: [['orders:read', 'orders:write']] });
   });
 
-  it('on class and method asks for one of each group', () => {
+  it('on class and method requires one scope of each group', () => {
     @AnyScope('orders:read', 'orders:write')
     class Orders {
       @AnyScope('api-keys:read', 'api-keys:write')
@@ -112,7 +112,7 @@ describe('@AnyScope', () => {
     ]);
   });
 
-  it('twice on one method asks for one of each group', () => {
+  it('twice on one method requires one scope of each group', () => {
     class Orders {
       @AnyScope('orders:read')
       @AnyScope('api-keys:read', 'api-keys:write')
@@ -123,7 +123,7 @@ describe('@AnyScope', () => {
     );
   });
 
-  it('beside @Scopes asks for both', () => {
+  it('together with @Scopes requires both', () => {
     class Orders {
       @AnyScope('api-keys:read', 'api-keys:write')
       @Scopes('orders:read')
@@ -138,7 +138,7 @@ describe('@AnyScope', () => {
 });
 
 describe('@Public', () => {
-  it('opens a route', () => {
+  it('makes a route public', () => {
     class Orders {
       @Public()
       handle() {}
@@ -146,7 +146,7 @@ describe('@Public', () => {
     expect(accessOf(Orders).isPublic).toBe(true);
   });
 
-  it('on a class opens its routes, also those of the classes that extend it', () => {
+  it('on a class makes its routes public, also those of its subclasses', () => {
     @Public()
     class Base {
       handle() {}
@@ -156,7 +156,7 @@ describe('@Public', () => {
     expect(accessOf(Heir).isPublic).toBe(true);
   });
 
-  it('on one method does not open its neighbours', () => {
+  it('on one method does not make other methods public', () => {
     class Orders {
       @Public()
       health() {}
@@ -183,7 +183,7 @@ describe('@Public', () => {
     expect(accessOf(Orders).isPublic).toBe(false);
   });
 
-  it('on a method opens it in a class that asks for scopes', () => {
+  it('on a method makes it public in a class that requires scopes', () => {
     @Scopes('orders:read')
     class Orders {
       @Public()
@@ -216,7 +216,7 @@ describe('@Public', () => {
     expect(accessOf(Orders).isPublic).toBe(false);
   });
 
-  it('on a class gives way to scopes of the class that it extends', () => {
+  it('on a class gives way to scopes of its base class', () => {
     @Scopes('orders:read')
     class Base {
       handle() {}
@@ -226,7 +226,7 @@ describe('@Public', () => {
     expect(accessOf(Heir)).toMatchObject({ isPublic: false, all: ['orders:read'] });
   });
 
-  it('on a class gives way to scopes of a class that extends it', () => {
+  it('on a class gives way to scopes of a subclass', () => {
     @Public()
     class Base {
       handle() {}
@@ -238,7 +238,7 @@ describe('@Public', () => {
   });
 });
 
-describe('@Public on a class, and a guard of ours', () => {
+describe('@Public on a class, with a guard of this library', () => {
   @NeedsKey()
   class Guard {
     canActivate() {
@@ -253,7 +253,7 @@ describe('@Public on a class, and a guard of ours', () => {
 
   const isPublic = (controller: new () => { handle(): void }) => accessOf(controller).isPublic;
 
-  it('on the method: needs a key, also if a wrapper has its metadata from the method that it wraps', () => {
+  it('on the method needs a key, also if a wrapper copies the metadata of the method', () => {
     const wrapped: MethodDecorator = (_target, _key, descriptor) => {
       descriptor.value = Object.setPrototypeOf(() => {}, descriptor.value as object);
     };
@@ -283,7 +283,7 @@ describe('@Public on a class, and a guard of ours', () => {
       () => copyOf(GuardedHeir, class extends GuardedHeir {}),
     ],
     ['as a Proxy that has copies of its metadata', () => copyOf(GuardedHeir, new Proxy(GuardedHeir, {}))],
-  ])('on a class that extends it: needs a key, %s', (_, controller) => {
+  ])('on a subclass needs a key, %s', (_, controller) => {
     expect(isPublic(controller())).toBe(false);
   });
 
@@ -305,7 +305,7 @@ describe('@Public on a class, and a guard of ours', () => {
     ['is public in a class that adds a guard that is not ours', true, () => HeirWithOtherGuard],
     ['is public in a copy', true, () => copyOf(OpenWithGuard, class extends OpenWithGuard {})],
     ['needs a key in a class that sets the guard again', false, () => HeirWithGuard],
-  ])('on the same class: %s', (_, open, controller) => {
+  ])('on the same class: the route %s', (_, open, controller) => {
     expect(isPublic(controller())).toBe(open);
   });
 });
@@ -316,7 +316,7 @@ describe.each([
 ])('%s', (name, decorator) => {
   const applyTo = (...scopes: unknown[]) => Reflect.apply(decorator, undefined, scopes);
 
-  it('that names no scope is refused where it is written, and points to @Public', () => {
+  it('without a scope throws where it is written, and the message points to @Public', () => {
     expect(() => applyTo()).toThrow(
       new TypeError(`${name}() names no scope; for a route open to all use @Public()`),
     );
@@ -329,19 +329,19 @@ describe.each([
     ['null', null],
     ['a list', ['orders:read']],
     ['a number', 1],
-  ])('that names %s is refused where it is written', (_, scope) => {
+  ])('with %s throws where it is written', (_, scope) => {
     expect(() => applyTo('orders:read', scope)).toThrow(
       new TypeError(`${name}: ${JSON.stringify(scope)} is not a scope (RFC 6749 section 3.3)`),
     );
   });
 });
 
-describe('what a class or method declares itself', () => {
-  it('is nothing where no decorator stands', () => {
+describe('the declaration of a class or method', () => {
+  it('is empty without a decorator', () => {
     expect(declaredAccess(class {})).toEqual({ isPublic: false, needsKey: false, all: [], any: [] });
   });
 
-  it('is kept from changes: a declaration does not alter an earlier one', () => {
+  it('is immutable: a declaration does not change an earlier one', () => {
     @Scopes('orders:read')
     class Base {}
     const earlier = declaredAccess(Base);
@@ -359,11 +359,11 @@ describe('a demand', () => {
     [true, { all: ['a'], any: [] }],
     [true, { all: [], any: [['a']] }],
     [true, { all: ['a'], any: [['b']] }],
-  ])('asks for scopes (%p) where %j', (asks, demand) => {
+  ])('requires scopes (%p) for %j', (asks, demand) => {
     expect(asksForScopes(demand)).toBe(asks);
   });
 
-  it('tells every scope that it names, each once', () => {
+  it('lists each of its scopes once', () => {
     expect(
       scopesAskedFor({
         all: ['a', 'b'],
@@ -380,6 +380,6 @@ describe('a demand', () => {
 it.each([
   ['@Scopes', Scopes],
   ['@AnyScope', AnyScope],
-])('%s refuses a scope that is undefined, as a mistyped property of a catalogue is', (_, decorator) => {
+])('%s throws for an undefined scope, such as a mistyped property of a catalogue', (_, decorator) => {
   expect(() => Reflect.apply(decorator, undefined, ['orders:read', undefined])).toThrow(TypeError);
 });

@@ -20,11 +20,11 @@ it.each([
   ['Origin, Accept-Encoding, Accept', ['Origin', 'Accept-Encoding']],
   ['origin, accept', 'origin, accept'],
   ['*', '*'],
-])('a refusal says that it varies by Accept: %s, where %j was said before', (after, before) => {
+])('a refusal sets Vary to Accept: %s, if Vary was %j before', (after, before) => {
   expect(varyAfter(before)).toBe(after);
 });
 
-it('a refusal that comes after the answer was sent is itself, and touches no header', () => {
+it('a refusal after the answer was sent is returned unchanged and sets no header', () => {
   const setHeader = jest.fn(() => {
     throw new Error('Cannot set headers after they are sent to the client');
   });

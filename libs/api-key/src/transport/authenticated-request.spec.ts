@@ -9,7 +9,7 @@ import {
 const apiKey = new ApiKey();
 const user = { id: '1' };
 
-it('a request that was authenticated says so, and to whom', () => {
+it('an authenticated request is marked as authenticated, with its key and user', () => {
   const request = {};
   attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(request)).toMatchObject({ apiKey, user });
@@ -17,39 +17,39 @@ it('a request that was authenticated says so, and to whom', () => {
 });
 
 it.each<[string, (request: object) => object]>([
-  ['inherits from it', (request) => Object.create(request)],
-  ['is a copy of it', (request) => ({ ...request })],
-  ['was assigned all of it', (request) => Object.assign({}, request)],
-])('one that %s is not authenticated by that', (_, derive) => {
+  ['inherits from an authenticated request', (request) => Object.create(request)],
+  ['is a copy of an authenticated request', (request) => ({ ...request })],
+  ['has all properties of an authenticated request', (request) => Object.assign({}, request)],
+])('a request that %s does not become authenticated by that', (_, derive) => {
   const request = {};
   attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(derive(request))).toBeUndefined();
 });
 
-it('neither is one that pretends to be, by what a body or a header can fill in', () => {
+it('a request does not become authenticated by data that a body or a header can set', () => {
   expect(authenticationOf(JSON.parse('{"apiKey":{},"user":{"id":1},"request":{}}'))).toBeUndefined();
 });
 
-it('a getter that the application put in the way is replaced', () => {
+it('a getter of the application on the request is replaced', () => {
   const request = Object.create(Object.defineProperty({}, 'user', { get: () => 'nobody' }));
   attachAuthentication(request, new Authentication(apiKey, user));
   expect(request.user).toBe(user);
 });
 
-it('a request without a prototype is authenticated as any', () => {
+it('a request without a prototype is authenticated like any other', () => {
   const request = Object.create(null);
   attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(request)).toMatchObject({ apiKey, user });
   expect([request.apiKey, request.user]).toEqual([apiKey, user]);
 });
 
-it('what stands there already and is right is left alone', () => {
+it('a correct existing property is left unchanged', () => {
   const request = Object.defineProperty({}, 'user', { value: user });
   attachAuthentication(request, new Authentication(apiKey, user));
   expect(request).toMatchObject({ apiKey, user });
 });
 
-it('requests read key and user through their prototype, where that is free', () => {
+it('requests read key and user through their prototype if it has no such properties', () => {
   const prototype = {};
   exposeThrough(prototype);
   const [request, other] = [Object.create(prototype), Object.create(prototype)];
@@ -61,7 +61,7 @@ it('requests read key and user through their prototype, where that is free', () 
 it.each([
   'apiKey',
   'user',
-])('a prototype that has %s of its own keeps it, and requests are given theirs', (name) => {
+])('a prototype that has its own %s keeps it, and requests get their own properties', (name) => {
   const prototype = { [name]: 'of the application' };
   exposeThrough(prototype);
   const request = Object.create(prototype);
@@ -74,7 +74,7 @@ const LINES = ['host', 'localhost'];
 
 it.each<[string, () => object]>([
   [
-    'is made anew for each who reads it',
+    'is created again on each read',
     () => ({
       get rawHeaders() {
         return [...LINES];
@@ -82,14 +82,14 @@ it.each<[string, () => object]>([
     }),
   ],
   ['is frozen', () => ({ rawHeaders: Object.freeze([...LINES]) })],
-])('a request whose list of header lines %s is authenticated as any', (_, make) => {
+])('a request whose list of header lines %s is authenticated like any other', (_, make) => {
   const request = make();
   attachAuthentication(request, new Authentication(apiKey, user));
   expect(authenticationOf(request)).toMatchObject({ apiKey, user });
   expect(authenticationOf(make())).toBeUndefined();
 });
 
-it('requests that share one list of header lines keep their keys apart', () => {
+it('requests that share one list of header lines keep separate keys', () => {
   const prototype = {};
   exposeThrough(prototype);
   const rawHeaders = [...LINES];
@@ -102,7 +102,7 @@ it('requests that share one list of header lines keep their keys apart', () => {
   expect(requests.map(({ it: request }) => request.user)).toEqual(['1', '2', '3']);
 });
 
-describe('a request that reads through its prototype, and whose list of header lines another one left', () => {
+describe('a request that reads through its prototype and reuses the header list of another request', () => {
   const prototype = {};
   exposeThrough(prototype);
   const rawHeaders = [...LINES];
@@ -111,16 +111,16 @@ describe('a request that reads through its prototype, and whose list of header l
   const before = make();
   attachAuthentication(before, new Authentication(apiKey, user));
 
-  it('is nobody', () => {
+  it('is not authenticated', () => {
     const { user: found, apiKey: key } = make();
     expect([found, key]).toEqual([undefined, undefined]);
   });
 
   it.each([
-    ['what inherits from the other', () => Object.create(before)],
-    ['a proxy of the other', () => new Proxy(before, {})],
-    ['what inherits from a proxy of the other', () => Object.create(new Proxy(before, {}))],
-  ])('%s reads as the other', (_, derive) => {
+    ['an object that inherits from the other request', () => Object.create(before)],
+    ['a proxy of the other request', () => new Proxy(before, {})],
+    ['an object that inherits from a proxy of the other request', () => Object.create(new Proxy(before, {}))],
+  ])('%s has the key and user of the other request', (_, derive) => {
     expect(derive()).toMatchObject({ user, apiKey });
   });
 });

@@ -10,15 +10,11 @@ const contextOf = (type: string) =>
 const nodeRequest = (fields: { address?: string; headers?: object }) =>
   ({ socket: { remoteAddress: fields.address }, headers: fields.headers ?? {} }) as unknown as ApiKeyRequest;
 
-it('the request of an HTTP context is what guards look at', () => {
+it('guards check the request of an HTTP context', () => {
   expect(requestOf(contextOf('http'))).toBe('the request');
 });
 
-it.each([
-  'rpc',
-  'ws',
-  'graphql',
-])('a guard that is asked about a context of %s lets nothing through', (type) => {
+it.each(['rpc', 'ws', 'graphql'])('a guard refuses every context of %s', (type) => {
   expect(() => requestOf(contextOf(type))).toThrow(
     `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`,
   );
@@ -36,14 +32,14 @@ it.each([
   expect(setHeader).not.toHaveBeenCalled();
 });
 
-it('the address of a caller is that of the framework, else that of the socket, else unknown', () => {
+it('the address of a caller comes from the framework, else from the socket, else it is unknown', () => {
   const request = nodeRequest({ address: '10.0.0.1' });
   expect(addressOf(Object.assign(Object.create(request), { ip: '192.0.2.1' }))).toBe('192.0.2.1');
   expect(addressOf(request)).toBe('10.0.0.1');
   expect(addressOf(nodeRequest({}))).toBeNull();
 });
 
-it('the address of a caller without a socket is unknown, and not asked of the framework', () => {
+it('the address of a caller without a socket is unknown, and the framework is not asked', () => {
   const express = { headers: {} };
   Object.setPrototypeOf(express, {
     get ip() {
@@ -56,7 +52,7 @@ it('the address of a caller without a socket is unknown, and not asked of the fr
   expect(addressOf(Object.assign(nodeRequest({ address: '192.0.2.1' }), { ip: '' }))).toBe('192.0.2.1');
 });
 
-it('the address of a caller is unknown if what the framework tells is none, whatever the socket tells', () => {
+it('the address of a caller is unknown if the framework returns an invalid one, whatever the socket has', () => {
   const request = nodeRequest({ address: '10.0.0.1' });
   expect(addressOf(Object.assign(request, { ip: 'written by the caller' }))).toBeNull();
 });
@@ -65,7 +61,7 @@ it.each([
   ['text', 'body'],
   ['bytes', Buffer.from('body')],
   ['null', null],
-])('what an application keeps as raw on a request is not taken for a request if it is %s', (_, raw) => {
+])('the property raw of a request is not used as the request if it is %s', (_, raw) => {
   const request = { raw, headers: { 'x-request-id': 'r-1' } } as unknown as ApiKeyRequest;
   expect(requestIdOf(request)).toBe('r-1');
 });
@@ -80,9 +76,9 @@ it.each([
 
 it.each([
   ['the header', { headers: { 'x-request-id': 'r-1' } }, 'r-1'],
-  ['nobody, where there is none', {}, null],
-  ['nobody, where it is long enough to be a key', { headers: { 'x-request-id': 'x'.repeat(49) } }, null],
-  ['nobody, where it holds what no id does', { headers: { 'x-request-id': 'a b' } }, null],
-])('the id of a request is told by %s', (_, fields, id) => {
+  ['nothing, if no id is sent', {}, null],
+  ['nothing, if the id is long enough to be a key', { headers: { 'x-request-id': 'x'.repeat(49) } }, null],
+  ['nothing, if the id contains invalid characters', { headers: { 'x-request-id': 'a b' } }, null],
+])('the id of a request comes from %s', (_, fields, id) => {
   expect(requestIdOf(nodeRequest(fields))).toBe(id);
 });

@@ -55,30 +55,30 @@ it.each<[string, object, string | undefined]>([
   ['a method that is overridden', Base.prototype.overridden, 'overridden'],
   ['a method whose name is a symbol', prototype[KEY], String(KEY)],
   ['a method without metadata', prototype.helper, 'helper'],
-  ['a wrapper with name and metadata', named('create', prototype.create), 'create'],
+  ['a wrapper with the name and the metadata', named('create', prototype.create), 'create'],
   ['a wrapper with the name alone', named('create'), 'create'],
   ['a Proxy', new Proxy(prototype.create, {}), 'create'],
   ['a wrapper with the metadata alone', named('', prototype.create), 'create'],
   ['a wrapper with a name of its own and the metadata', named('traced', prototype.create), 'create'],
   ['a wrapper of a method whose name is a symbol', named('[a]', prototype[KEY]), String(KEY)],
   ['a wrapper with the name of another method than its metadata', named('list', prototype.create), 'create'],
-  ['a function with neither', named('traced'), undefined],
+  ['a function with neither name nor metadata', named('traced'), undefined],
   ['a function without a name', named(''), undefined],
   ['a function with the name of a getter', named('list2'), undefined],
   ['a bound method', prototype.list.bind(null), undefined],
   ['a function named after the constructor', named('constructor'), undefined],
-  ['a function named after what all objects inherit', named('toString'), undefined],
-])('%s is told to be the method %s', (_, handler, method) => {
+  ['a function with the name of a property of all objects', named('toString'), undefined],
+])('%s is recognised as the method %s', (_, handler, method) => {
   expect(told(handler)).toBe(method);
 });
 
-it('a wrapper that says that it is public, and of a method that does not, is no method', () => {
+it('a wrapper that is public is not recognised as a method that is not public', () => {
   const handler = named('helper');
   Public()(class {}, 'helper', { value: handler } as never);
   expect(told(handler)).toBeUndefined();
 });
 
-it('a wrapper whose metadata are those of two methods is neither', () => {
+it('a wrapper with the metadata of two methods is recognised as neither', () => {
   class Routes {
     @Get()
     first() {}
@@ -90,7 +90,7 @@ it('a wrapper whose metadata are those of two methods is neither', () => {
   expect(told(named('second', Routes.prototype.first), Routes)).toBe('second');
 });
 
-it('a wrapper stands for a method of the class that the request reached, and of no other class of that method', () => {
+it('a wrapper is recognised only as a method of the class that the request reached', () => {
   class Invoices {
     @Get('invoices')
     list() {}
@@ -100,7 +100,7 @@ it('a wrapper stands for a method of the class that the request reached, and of 
   expect(told(handler, Orders)).toBeUndefined();
 });
 
-it('the name of a route is that of its class and method, and of the handler if it is unknown', () => {
+it('the name of a route is its class and method, or the handler if the method is unknown', () => {
   expect(routeName(contextOf(named('', prototype.create)))).toBe('Orders.create');
   expect(routeName(contextOf(named('traced')))).toBe('Orders.traced');
 });

@@ -46,31 +46,36 @@ describe('a TLS connection', () => {
     expect(outcome({ address, encrypted: true })).toBe('accepted');
   });
 
-  it.each(PROXY_HEADERS)('with %s: %s from a peer that is not trusted is accepted', (name, value) => {
+  it.each(PROXY_HEADERS)('with %s: %s from an untrusted peer is accepted', (name, value) => {
     expect(outcome({ address: '192.0.2.10', encrypted: true, headers: { [name]: value } })).toBe('accepted');
   });
 
-  it('is accepted where plaintext from loopback is not', () => {
+  it('is accepted if plaintext from loopback is refused', () => {
     expect(outcome({ address: '127.0.0.1', encrypted: true }, { loopbackException: false })).toBe('accepted');
   });
 
-  it('is accepted from a trusted proxy that says nothing of the way before it', () => {
+  it('is accepted from a trusted proxy without X-Forwarded-Proto', () => {
     expect(outcome({ address: '10.0.0.1', encrypted: true }, { trustProxy: ['10.0.0.1'] })).toBe('accepted');
   });
 
-  it('is refused from a trusted proxy that says that the client came in plaintext', () => {
+  it('is refused from a trusted proxy that reports a plaintext client', () => {
     const headers = { 'x-forwarded-proto': 'http' };
     expect(outcome({ address: '10.0.0.1', encrypted: true, headers }, { trustProxy: ['10.0.0.1'] })).toBe(
       'HTTPS_REQUIRED',
     );
   });
 
-  it('without an address is accepted on a unix socket, and refused where it has lost its peer', () => {
+  it('without an address is accepted on a unix socket, and refused if it has lost its peer', () => {
     expect(outcome({ encrypted: true, listensOn: '/run/app.sock' })).toBe('accepted');
     expect(outcome({ encrypted: true })).toBe('HTTPS_REQUIRED');
   });
 
-  it.each([undefined, false, 'true', 1])('is not what a socket has whose "encrypted" is %p', (encrypted) => {
+  it.each([
+    undefined,
+    false,
+    'true',
+    1,
+  ])('is not assumed for a socket whose "encrypted" is %p', (encrypted) => {
     const request = expressRequest({ address: '192.0.2.10', encrypted: encrypted as boolean });
     expect(outcomeOf(request)).toBe('HTTPS_REQUIRED');
   });
@@ -93,7 +98,7 @@ describe('plaintext from another machine', () => {
     ['upgrade-insecure-requests', '1'],
     ['host', 'localhost'],
     ['origin', 'https://localhost'],
-  ])('is refused whatever it says of itself: %s: %s', (name, value) => {
+  ])('is refused with any header: %s: %s', (name, value) => {
     expect(outcome({ address: '192.0.2.10', headers: { [name]: value } })).toBe('HTTPS_REQUIRED');
   });
 
@@ -105,17 +110,17 @@ describe('plaintext from another machine', () => {
     '::127.0.0.1',
     '0.0.0.0',
     '::',
-  ])('at %s, beside loopback, is refused', (address) => {
+  ])('from %s, an address near loopback, is refused', (address) => {
     expect(outcome({ address })).toBe('HTTPS_REQUIRED');
   });
 
-  it('is refused also where the server listens on a unix socket, for it has an address', () => {
+  it('is refused also if the server listens on a unix socket, because it has an address', () => {
     expect(outcome({ address: '192.0.2.10', listensOn: '/run/api.sock' })).toBe('HTTPS_REQUIRED');
   });
 });
 
 describe('plaintext from loopback', () => {
-  it.each(LOOPBACK)('%s is accepted where no proxy left a trace', (address) => {
+  it.each(LOOPBACK)('%s is accepted if no proxy header is present', (address) => {
     expect(outcome({ address })).toBe('accepted');
     expect(outcome({ address, headers: { accept: '*/*', 'user-agent': 'curl', 'x-api-key': 'k' } })).toBe(
       'accepted',
@@ -125,11 +130,11 @@ describe('plaintext from loopback', () => {
   describe.each(LOOPBACK)('%s', (address) => {
     it.each(
       PROXY_HEADERS,
-    )('is refused with %s: %s, for a proxy on this machine comes from there too', (name, value) => {
+    )('is refused with %s: %s, because a proxy on this machine also connects from loopback', (name, value) => {
       expect(outcome({ address, headers: { [name]: value } })).toBe('HTTPS_REQUIRED');
     });
 
-    it('is refused where loopbackException is false', () => {
+    it('is refused if loopbackException is false', () => {
       expect(outcome({ address }, { loopbackException: false })).toBe('HTTPS_REQUIRED');
     });
   });
@@ -140,7 +145,7 @@ describe('plaintext from loopback', () => {
     'viaduct',
     'x-via',
     'not-forwarded',
-  ])('is accepted with %s, which only resembles the trace of a proxy', (name) => {
+  ])('is accepted with %s, which only resembles a proxy header', (name) => {
     expect(outcome({ address: '127.0.0.1', headers: { [name]: 'x' } })).toBe('accepted');
   });
 });
@@ -152,7 +157,7 @@ describe('plaintext through our own unix socket', () => {
     listensOn,
     '\0abstract',
     '\\\\.\\pipe\\api',
-  ])('%j is accepted where no proxy left a trace', (path) => {
+  ])('%j is accepted if no proxy header is present', (path) => {
     expect(outcome({ listensOn: path })).toBe('accepted');
   });
 
@@ -160,11 +165,11 @@ describe('plaintext through our own unix socket', () => {
     expect(outcome({ listensOn, headers: { [name]: value } })).toBe('HTTPS_REQUIRED');
   });
 
-  it('is refused where loopbackException is false', () => {
+  it('is refused if loopbackException is false', () => {
     expect(outcome({ listensOn }, { loopbackException: false })).toBe('HTTPS_REQUIRED');
   });
 
-  it('does not make its peer a trusted proxy: it has no address that a list could name', () => {
+  it('does not make its peer a trusted proxy, because a unix socket has no address for the list', () => {
     const headers = { 'x-forwarded-proto': 'https' };
     expect(outcome({ listensOn, headers }, { trustProxy: ['0.0.0.0/0', '::/0'] })).toBe('HTTPS_REQUIRED');
   });
@@ -190,7 +195,12 @@ describe('plaintext from an unknown address', () => {
     expect(outcomeOf(request, EVERYONE)).toBe('HTTPS_REQUIRED');
   });
 
-  it.each(['', 'unknown', 'localhost', '127.0.0.1:80'])('%j is refused: it is no address', (address) => {
+  it.each([
+    '',
+    'unknown',
+    'localhost',
+    '127.0.0.1:80',
+  ])('from %j is refused, because it is not an address', (address) => {
     expect(outcome({ address }, EVERYONE)).toBe('HTTPS_REQUIRED');
   });
 });
@@ -212,32 +222,32 @@ describe('allowInsecureHttpFrom', () => {
     '::ffff:172.18.0.1',
     'fe80::1',
     '192.0.2.10',
-  ])('leaves plaintext from %s refused', (address) => {
+  ])('does not accept plaintext from %s', (address) => {
     expect(outcome({ address }, options)).toBe('HTTPS_REQUIRED');
   });
 
-  it('accepts loopback by name where loopbackException is false', () => {
+  it('accepts a listed loopback address if loopbackException is false', () => {
     const named = { allowInsecureHttpFrom: ['127.0.0.1'], loopbackException: false };
     expect(outcome({ address: '127.0.0.1' }, named)).toBe('accepted');
     expect(outcome({ address: '::ffff:127.0.0.1' }, named)).toBe('accepted');
     expect(outcome({ address: '127.0.0.2' }, named)).toBe('HTTPS_REQUIRED');
   });
 
-  it('leaves the loopback exception as it is', () => {
+  it('does not change the loopback exception', () => {
     expect(outcome({ address: '127.0.0.1' }, options)).toBe('accepted');
     expect(outcome({ address: '127.0.0.1' }, { ...options, loopbackException: false })).toBe(
       'HTTPS_REQUIRED',
     );
   });
 
-  it('does not make a proxy of its peers: their X-Forwarded-Proto counts for nothing', () => {
+  it('does not make its peers trusted proxies: their X-Forwarded-Proto is ignored', () => {
     const headers = { 'x-forwarded-proto': 'https' };
     const other = { ...options, trustProxy: ['10.0.0.1'] };
     expect(outcome({ address: '192.0.2.10', headers }, other)).toBe('HTTPS_REQUIRED');
   });
 });
 
-describe('from a proxy that trustProxy names', () => {
+describe('from a proxy in trustProxy', () => {
   const options = { trustProxy: ['10.0.0.0/8', '127.0.0.1', 'fd00::/8'] };
   const PROXIES = ['10.0.0.1', '::ffff:10.0.0.1', '127.0.0.1', '::ffff:127.0.0.1', 'fd00::1', 'fd00::1%eth0'];
   const from = (address: string, proto: string) =>
@@ -292,7 +302,7 @@ describe('from a proxy that trustProxy names', () => {
     ['x-forwarded-ssl', 'on'],
     ['x-forwarded-scheme', 'https'],
     ['x-forwarded-protocol', 'https'],
-  ])('%s: %s is not X-Forwarded-Proto, and refused', (name, value) => {
+  ])('%s: %s is refused, because it is not X-Forwarded-Proto', (name, value) => {
     expect(outcome({ address: '10.0.0.1', headers: { [name]: value } }, options)).toBe('HTTPS_REQUIRED');
   });
 
@@ -303,7 +313,7 @@ describe('from a proxy that trustProxy names', () => {
     );
   });
 
-  it('which may send plaintext as well, X-Forwarded-Proto: http is refused all the same', () => {
+  it('and in allowInsecureHttpFrom, X-Forwarded-Proto: http is still refused', () => {
     const both = { ...options, allowInsecureHttpFrom: ['10.0.0.0/8'] };
     expect(outcome({ address: '10.0.0.1', headers: { 'x-forwarded-proto': 'http' } }, both)).toBe(
       'HTTPS_REQUIRED',
@@ -311,7 +321,7 @@ describe('from a proxy that trustProxy names', () => {
   });
 });
 
-describe('from a peer that trustProxy does not name', () => {
+describe('from a peer outside trustProxy', () => {
   it.each([
     '192.0.2.10',
     '11.0.0.1',
@@ -324,7 +334,7 @@ describe('from a peer that trustProxy does not name', () => {
     expect(outcome({ address, headers }, { trustProxy: ['10.0.0.0/8', 'fd00::/8'] })).toBe('HTTPS_REQUIRED');
   });
 
-  it('X-Forwarded-For does not lend it the address of one', () => {
+  it('X-Forwarded-For does not give it the address of a trusted proxy', () => {
     const headers = { 'x-forwarded-for': '10.0.0.1', 'x-forwarded-proto': 'https' };
     expect(outcome({ address: '192.0.2.10', headers }, { trustProxy: ['10.0.0.0/8'] })).toBe(
       'HTTPS_REQUIRED',
@@ -332,8 +342,8 @@ describe('from a peer that trustProxy does not name', () => {
   });
 });
 
-describe("a request of Fastify's", () => {
-  it('is judged by the request of Node that it wraps, and by nothing that it says itself', () => {
+describe('a request of Fastify', () => {
+  it('is checked by the Node request that it wraps, and not by its own properties', () => {
     const raw = expressRequest({ address: '192.0.2.10' });
     const wrapped = { raw, protocol: 'https', ip: '127.0.0.1', headers: {}, socket: { encrypted: true } };
     expect(outcomeOf(wrapped as unknown as ApiKeyRequest)).toBe('HTTPS_REQUIRED');
@@ -341,8 +351,8 @@ describe("a request of Fastify's", () => {
   });
 });
 
-describe("a request of Express's", () => {
-  it('is judged by its socket, and by nothing that "trust proxy" made of it', () => {
+describe('a request of Express', () => {
+  it('is checked by its socket, and not by values of "trust proxy"', () => {
     const request = Object.assign(expressRequest({ address: '192.0.2.10' }), {
       secure: true,
       protocol: 'https',
@@ -357,14 +367,14 @@ describe('allowInsecureHttp', () => {
     ...REMOTE,
     ...LOOPBACK,
     undefined,
-  ])('accepts plaintext from %s, whatever a proxy says', (address) => {
+  ])('accepts plaintext from %s, whatever headers a proxy sends', (address) => {
     const options = { allowInsecureHttp: true, loopbackException: false };
     for (const [name, value] of PROXY_HEADERS)
       expect(outcome({ address, headers: { [name]: value } }, options)).toBe('accepted');
   });
 });
 
-describe('what is refused is known to be plaintext', () => {
+describe('the refusal reports whether plaintext is proven', () => {
   const isSure = (request: FakeRequest, options: HttpsOptions) =>
     new SecureTransport(resolveOptions({ https: options })).isSurelyPlaintext(
       nodeRequest(expressRequest(request)),
@@ -372,19 +382,19 @@ describe('what is refused is known to be plaintext', () => {
   const proxied: HttpsOptions = { trustProxy: ['192.0.2.10'] };
 
   it.each<[boolean, string, FakeRequest, HttpsOptions]>([
-    [true, 'from another machine, without a trace of a proxy', { address: '192.0.2.10' }, {}],
-    [false, 'from a trusted proxy that says nothing', { address: '192.0.2.10' }, proxied],
+    [true, 'from another machine without proxy headers', { address: '192.0.2.10' }, {}],
+    [false, 'from a trusted proxy without X-Forwarded-Proto', { address: '192.0.2.10' }, proxied],
     [false, 'from this machine', { address: '127.0.0.1' }, { loopbackException: false }],
     [false, 'from this machine by IPv6', { address: '::1' }, { loopbackException: false }],
     [
       false,
-      'from this machine in the clothes of IPv6',
+      'from this machine as an IPv4-mapped IPv6 address',
       { address: '::ffff:127.0.0.1' },
       { loopbackException: false },
     ],
     [
       true,
-      'where a trusted proxy says so',
+      'if a trusted proxy reports plaintext',
       { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'http' } },
       proxied,
     ],
@@ -392,25 +402,25 @@ describe('what is refused is known to be plaintext', () => {
     [false, 'from a socket without address', {}, {}],
     [
       false,
-      'where another one says so',
+      'if an untrusted proxy reports plaintext',
       { address: '192.0.2.11', headers: { 'x-forwarded-proto': 'http' } },
       proxied,
     ],
     [
       false,
-      'where a trusted proxy says two things',
+      'if a trusted proxy sends two values',
       { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'http, https' } },
       proxied,
     ],
     [
       false,
-      'where a trusted proxy says something else',
+      'if a trusted proxy sends an unknown value',
       { address: '192.0.2.10', headers: { 'x-forwarded-proto': 'HTTP' } },
       proxied,
     ],
     [
       false,
-      'where a proxy says nothing of it',
+      'if a proxy does not send X-Forwarded-Proto',
       { address: '192.0.2.10', headers: { via: '1.1 proxy' } },
       proxied,
     ],

@@ -40,7 +40,7 @@ const hours = async () =>
   ).map((row) => row.hours);
 const key = (i: number) => keys[i] as string;
 
-it('a use is written as long ago as it was, in one statement with the others', async () => {
+it('a use is written with its age, in one statement with other uses', async () => {
   writer.note(key(0));
   now += 2 * HOUR_MS;
   writer.note(key(1));
@@ -51,7 +51,7 @@ it('a use is written as long ago as it was, in one statement with the others', a
   expect(transaction).toHaveBeenCalledTimes(1);
 });
 
-it('of several uses the last one counts', async () => {
+it('the last of several uses is written', async () => {
   writer.note(key(0));
   now += 2 * HOUR_MS;
   writer.note(key(0));
@@ -60,7 +60,7 @@ it('of several uses the last one counts', async () => {
   expect(await hours()).toEqual([1, null, null]);
 });
 
-it('what is written is written once, and where nothing was used no statement is sent', async () => {
+it('each use is written once, and no statement is sent without uses', async () => {
   const transaction = jest.spyOn(door, 'transaction');
   await writer.flush();
   expect(transaction).not.toHaveBeenCalled();
@@ -70,7 +70,7 @@ it('what is written is written once, and where nothing was used no statement is 
   expect(transaction).toHaveBeenCalledTimes(1);
 });
 
-it('a later use that another instance has written stays', async () => {
+it('a later use written by another instance is kept', async () => {
   writer.note(key(0));
   now += 2 * HOUR_MS;
   await sql(database, `UPDATE api_keys SET last_used_at = now() - interval '1 hour'`);
@@ -78,7 +78,7 @@ it('a later use that another instance has written stays', async () => {
   expect((await hours())[0]).toBe(1);
 });
 
-it('a key that is gone is forgotten', async () => {
+it('the use of a deleted key is dropped', async () => {
   await sql(database, `DELETE FROM api_keys WHERE id = ${key(0)}`);
   writer.note(key(0));
   await writer.flush();
@@ -87,7 +87,7 @@ it('a key that is gone is forgotten', async () => {
   expect(transaction).not.toHaveBeenCalled();
 });
 
-describe('where someone holds a row locked', () => {
+describe('if a row is locked,', () => {
   let holder: Client;
 
   beforeEach(async () => {
@@ -98,7 +98,7 @@ describe('where someone holds a row locked', () => {
   });
   afterEach(() => holder.end());
 
-  it('the others are written, and it is the next time, as long ago as it was', async () => {
+  it('other rows are written, and the locked row is written next time with its age', async () => {
     for (const id of keys) writer.note(id);
     await writer.flush();
     expect(await hours()).toEqual([null, 0, 0]);
@@ -108,7 +108,7 @@ describe('where someone holds a row locked', () => {
     expect(await hours()).toEqual([3, 0, 0]);
   });
 
-  it('a use that comes meanwhile counts, and not the one that waits', async () => {
+  it('a later use replaces the use that waits', async () => {
     writer.note(key(0));
     const writing = writer.flush();
     await Promise.resolve();
@@ -122,14 +122,14 @@ describe('where someone holds a row locked', () => {
   });
 });
 
-describe('where a write fails', () => {
+describe('if a write fails,', () => {
   const away = (away: boolean) =>
     sql(
       database,
       away ? 'ALTER TABLE api_keys RENAME TO elsewhere' : 'ALTER TABLE elsewhere RENAME TO api_keys',
     );
 
-  it('it is said once, and all is written once it can be', async () => {
+  it('it is logged once, and all uses are written as soon as possible', async () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
     writer.note(key(0));
     writer.note(key(2));
@@ -145,7 +145,7 @@ describe('where a write fails', () => {
   });
 });
 
-it('a table that someone holds locked is waited for a second, and no longer', async () => {
+it('the writer waits at most one second for a locked table', async () => {
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   const holder = new Client({ connectionString: database });
   await holder.connect();
@@ -157,7 +157,7 @@ it('a table that someone holds locked is waited for a second, and no longer', as
   warn.mockRestore();
 });
 
-it('uses whose write is never answered are given up after ten seconds, and written the next time', async () => {
+it('a write without an answer is abandoned after ten seconds, and its uses are written next time', async () => {
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
   jest.spyOn(door, 'transaction').mockReturnValueOnce(new Promise(() => {}));
   writer.note(key(0));

@@ -7,10 +7,7 @@ const policy = (period: 'day' | 'month', limit = 3) => ({ limit, windowMs: DAY_M
 const hitIn = (storage: MemoryQuotaStorage, key: string, of: ReturnType<typeof policy>, cost: number) =>
   storage.hitAll([{ key, policy: of }], cost)[0] as Hit;
 
-it.each([
-  'day',
-  'month',
-] as const)('what was used comes back all at once, when the %s of UTC ends', (period) => {
+it.each(['day', 'month'] as const)('the whole quota is available again when the %s in UTC ends', (period) => {
   let now = NOON;
   const storage = new MemoryQuotaStorage(10, () => now);
   const hit = () => hitIn(storage, 'a', policy(period), 2);
@@ -22,7 +19,7 @@ it.each([
   expect(hit().passed).toBe(true);
 });
 
-it('what was used counts in the day and in the month, under whichever it was used', () => {
+it('use counts in the day and in the month, whichever period the quota had', () => {
   let now = NOON - DAY_MS;
   const storage = new MemoryQuotaStorage(10, () => now);
   expect(hitIn(storage, 'a', policy('day'), 3).passed).toBe(true);
@@ -33,7 +30,7 @@ it('what was used counts in the day and in the month, under whichever it was use
   expect(hitIn(storage, 'a', policy('day'), 3).passed).toBe(true);
 });
 
-it('a hit on several quotas is counted in all of them, or in none', () => {
+it('a hit on several quotas counts in all of them or in none', () => {
   const storage = new MemoryQuotaStorage(10, () => NOON);
   const buckets = [
     { key: 'a', policy: policy('day') },
@@ -47,7 +44,7 @@ it('a hit on several quotas is counted in all of them, or in none', () => {
   expect(hitIn(storage, 'a', policy('day'), 2).passed).toBe(true);
 });
 
-it('of many keys no more are kept than it may', () => {
+it('at most the allowed number of keys is kept', () => {
   const storage = new MemoryQuotaStorage(10, () => NOON);
   for (let i = 0; i < 11; i++) hitIn(storage, String(i), policy('day'), 1);
   expect(hitIn(storage, '0', policy('day'), 1).remaining).toBe(2);

@@ -3,19 +3,19 @@ import { MemoryThrottlerStorage } from './memory-storage';
 
 const POLICY = { limit: 2, windowMs: 1_000 };
 
-it('keys are counted apart', () => {
+it('each key has its own count', () => {
   const storage = new MemoryThrottlerStorage(10, () => 0);
   expect([1, 2, 3].map(() => storage.hit('a', POLICY, 1).passed)).toEqual([true, true, false]);
   expect(storage.hit('b', POLICY, 1).passed).toBe(true);
 });
 
-it('of a hundred thousand keys no more are kept than it may', () => {
+it('of a hundred thousand keys at most the allowed number is kept', () => {
   const storage = new MemoryThrottlerStorage(1_000, () => 0);
   for (let i = 0; i < 100_000; i++) storage.hit(String(i), POLICY, 1);
   expect(storage.size).toBe(1_000);
 });
 
-it('a key whose log is full takes 7 kilobytes of memory at most, however long it goes on', () => {
+it('a key with a full log takes at most 7 kilobytes of memory, however long it is used', () => {
   let now = 0.5;
   const [keys, policy] = [Array.from({ length: 500 }, (_, i) => String(i)), { limit: 256, windowMs: 1_000 }];
   const before = heapInUse();
@@ -24,7 +24,7 @@ it('a key whose log is full takes 7 kilobytes of memory at most, however long it
   expect((heapInUse() - before) / storage.size).toBeLessThan(7_500);
 });
 
-it('of a limit that is used up the refusal is known beforehand, and asking for it uses nothing', () => {
+it('the refusal of a used-up limit is known in advance, and the check uses no request', () => {
   let now = 0;
   const storage = new MemoryThrottlerStorage(10, () => now);
   expect(storage.refusalOf([{ key: 'a', policy: POLICY }], 1)).toBeNull();
@@ -35,7 +35,7 @@ it('of a limit that is used up the refusal is known beforehand, and asking for i
   expect(storage.hit('a', POLICY, 2).passed).toBe(true);
 });
 
-it('keys whose use counts no more make room for those that come', () => {
+it('keys with expired use make room for new keys', () => {
   let now = 0;
   const storage = new MemoryThrottlerStorage(100_000, () => now);
   for (let i = 0; i < 1_000; i++) storage.hit(`old ${i}`, POLICY, 1);
@@ -44,7 +44,7 @@ it('keys whose use counts no more make room for those that come', () => {
   expect(storage.size).toBe(1_000);
 });
 
-it('it answers the guard of @nestjs/throttler in seconds', async () => {
+it('the guard of @nestjs/throttler gets its times in seconds', async () => {
   let now = 0;
   const storage = new MemoryThrottlerStorage(10, () => now);
   const increment = () => storage.increment('a', 60_000, 2, 60_000, 'default');
@@ -64,7 +64,7 @@ it('it answers the guard of @nestjs/throttler in seconds', async () => {
   });
 });
 
-it('a hit on several buckets is counted in all of them, or in none', () => {
+it('a hit on several buckets counts in all of them or in none', () => {
   const storage = new MemoryThrottlerStorage(10, () => 0);
   const buckets = [
     { key: 'a', policy: { limit: 5, windowMs: 1_000 } },

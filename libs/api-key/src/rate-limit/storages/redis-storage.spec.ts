@@ -2,7 +2,7 @@ import { type IoredisClient, RedisThrottlerStorage } from './redis-storage';
 
 const POLICY = { limit: 1, windowMs: 1_000 };
 
-it('names the prefix that a Redis Cluster needs when buckets of one request lie in several slots', async () => {
+it('the error names the prefix that a Redis Cluster needs if buckets of one request are in several slots', async () => {
   const refuse = () => Promise.reject(new Error("CROSSSLOT Keys in request don't hash to the same slot"));
   const client: IoredisClient = { evalsha: refuse, eval: refuse };
   const storage = new RedisThrottlerStorage(client);

@@ -31,7 +31,7 @@ const hitsOf = (storage: Storage, ...hits: readonly (readonly [LimitPolicy, numb
 const refusalIn = (storage: Storage, policy: LimitPolicy, cost: number): Hit | null =>
   storage.refusalOf([{ key: 'a', policy }], cost)?.[0] ?? null;
 
-it('hits that come while one is under way are asked for together, each policy and each cost apart', async () => {
+it('hits that arrive during a statement are sent in one batch per policy and cost', async () => {
   const storage = new Storage();
   const hits = hitsOf(storage, [POLICY, 1], [POLICY, 1], [POLICY, 2], [OTHER, 1], [POLICY, 1]);
   const questions = [
@@ -49,7 +49,7 @@ it('hits that come while one is under way are asked for together, each policy an
   expect(storage.asked).toHaveLength(4);
 });
 
-it('each that passed is told what was left then, and each that did not when its cost would fit', async () => {
+it('each accepted hit gets its remaining limit, and each refused hit the time when its cost fits', async () => {
   const storage = new Storage();
   const [first, ...hits] = hitsOf(storage, [POLICY, 1], [POLICY, 3], [POLICY, 3], [POLICY, 3]);
   storage.asked[0]?.answer(taken(1, 9));
@@ -74,7 +74,7 @@ describe('several buckets of one hit', () => {
   ];
   const stateOf = (remaining: number) => ({ remaining, resetMs: 5, retryAfterMs: remaining > 0 ? 0 : 7_000 });
 
-  it('are asked for in order of their keys, and answered in their own', async () => {
+  it('are sent in the order of their keys, and returned in their own order', async () => {
     const storage = new Storage();
     const hits = storage.hitAll(BUCKETS, 1);
     expect(storage.asked[0]?.buckets.map(({ key }) => key)).toEqual(['a', 'b', 'c']);
@@ -86,7 +86,7 @@ describe('several buckets of one hit', () => {
     ]);
   });
 
-  it('know together what one of them is known to refuse, for other hits on it too', async () => {
+  it('are refused together if one of them is known to refuse, also for other hits on it', async () => {
     const storage = new Storage();
     const hits = storage.hitAll(BUCKETS, 1);
     storage.asked[0]?.answer({ granted: 0, buckets: [stateOf(1), stateOf(0), stateOf(3)] });
@@ -97,7 +97,7 @@ describe('several buckets of one hit', () => {
     expect(storage.asked).toHaveLength(1);
   });
 
-  it('stand in one line with others that share the last one', async () => {
+  it('wait in one queue with other hits that share the last bucket', async () => {
     const storage = new Storage();
     const [first, second] = ['x', 'y'].map(async (key) =>
       storage.hitAll([{ key, policy: POLICY }, ...BUCKETS], 1),
@@ -112,14 +112,14 @@ describe('several buckets of one hit', () => {
     expect(await second).toHaveLength(4);
   });
 
-  it('of which there is none need no question', async () => {
+  it('need no statement if the list is empty', async () => {
     const storage = new Storage();
     expect(await storage.hitAll([], 1)).toEqual([]);
     expect(storage.asked).toHaveLength(0);
   });
 });
 
-it('a refusal that is remembered tells nobody to come back before the one that was refused', async () => {
+it('a cached refusal never allows a retry earlier than the original refusal', async () => {
   const storage = new Storage();
   const hit = storage.hit('a', POLICY, 1);
   await turn();
@@ -132,7 +132,7 @@ it('a refusal that is remembered tells nobody to come back before the one that w
   expect(now + resetMs).toBeGreaterThanOrEqual(answeredAt + 59_000);
 });
 
-it('no more than ten thousand hits of a key wait, and those of another key are not kept from it', async () => {
+it('at most ten thousand hits of a key wait, and hits of another key are not affected', async () => {
   const storage = new Storage();
   storage.waitAtLeast(60_000);
   const waiting = hitsOf(storage, ...Array(10_001).fill([POLICY, 1]));
@@ -153,7 +153,7 @@ describe('a database that does not answer', () => {
   it.each([
     [10, 500],
     [2_000, 2_000],
-  ])('is given up when a guard that waits %i ms has done so, and not within half a second: after %i', async (waits, expected) => {
+  ])('is abandoned when a guard that waits %i ms stops waiting, but not within half a second: after %i', async (waits, expected) => {
     const storage = new Storage();
     storage.waitAtLeast(waits);
     const fails = jest.fn();
@@ -165,7 +165,7 @@ describe('a database that does not answer', () => {
   });
 });
 
-it('a database that fails fails those that it was asked for, and is asked anew for those behind them', async () => {
+it('a failed statement fails its own hits, and the hits behind them are sent again', async () => {
   const storage = new Storage();
   const [first, second] = [storage.hit('a', POLICY, 1), storage.hit('a', POLICY, 1)];
   const failed = expect(first).rejects.toThrow('away');

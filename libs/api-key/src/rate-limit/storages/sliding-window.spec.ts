@@ -37,7 +37,7 @@ const hits = fc.array(
   },
 );
 
-it('whatever comes when, no window holds more than the limit, wherever it begins', () => {
+it('no window at any start contains more accepted hits than the limit, for any traffic', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 600 }),
@@ -52,7 +52,7 @@ it('whatever comes when, no window holds more than the limit, wherever it begins
   );
 });
 
-it('up to 256 it passes exactly what fits into the window that ends now', () => {
+it('a limit up to 256 accepts exactly the hits that fit into the window that ends now', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 256 }),
@@ -74,7 +74,7 @@ it('up to 256 it passes exactly what fits into the window that ends now', () => 
   );
 });
 
-it('of steady overload of a large limit, more than 99 % of it passes in each window', () => {
+it('under steady overload more than 99 % of a large limit is accepted in each window', () => {
   const policy = { limit: 10_000, windowMs: 1_000 };
   const passed = passedOf(
     policy,
@@ -95,7 +95,7 @@ it('steady traffic under the limit is never refused', () => {
   }
 });
 
-it('a refused hit passes when it was told to come back, and not a moment before', () => {
+it('a refused hit is accepted at its retry time, and not earlier', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 600 }),
@@ -121,14 +121,14 @@ it('a refused hit passes when it was told to come back, and not a moment before'
   );
 });
 
-it('refused hits use nothing up', () => {
+it('refused hits use nothing of the limit', () => {
   const window = new SlidingWindow();
   const policy = { limit: 2, windowMs: 1_000 };
   const outcomes = [0, 1, 2, 500, 999, 1_000, 1_000.5, 1_001].map((at) => window.hit(at, 1, policy).passed);
   expect(outcomes).toEqual([true, true, false, false, false, true, false, true]);
 });
 
-it('what costs more than the limit never passes, and is told to wait a window', () => {
+it('a hit that costs more than the limit never passes, and its retry time is one window', () => {
   expect(new SlidingWindow().hit(0, 3, { limit: 2, windowMs: 1_000 })).toEqual({
     passed: false,
     remaining: 2,
@@ -137,14 +137,14 @@ it('what costs more than the limit never passes, and is told to wait a window', 
   });
 });
 
-it('a limit that was lowered counts what was used under the higher one', () => {
+it('a lowered limit counts the use under the higher limit', () => {
   const window = new SlidingWindow();
   for (let i = 0; i < 10; i++) window.hit(i, 1, { limit: 10, windowMs: 1_000 });
   expect(window.hit(10, 1, { limit: 5, windowMs: 1_000 })).toMatchObject({ passed: false, remaining: 0 });
   expect(window.hit(1_005, 1, { limit: 5, windowMs: 1_000 }).passed).toBe(true);
 });
 
-it('what comes back, and when a refused hit would fit, is never further away than the window, at any time of a clock with fractions', () => {
+it('the reset and retry times are never longer than the window, for any fraction of a millisecond', () => {
   fc.assert(
     fc.property(
       fc.double({ min: 0, max: 1e9, noNaN: true }),
@@ -171,7 +171,7 @@ describe('a limit and window that change', () => {
     { minLength: 1, maxLength: 300 },
   );
 
-  it('pass no more than one who remembers every hit lets pass, and refuse only what a bit longer window refuses', () => {
+  it('accept no more than an exact log of all hits, and refuse only hits that a slightly longer window refuses', () => {
     fc.assert(
       fc.property(steps, (some) => {
         const window = new SlidingWindow();
@@ -195,7 +195,7 @@ describe('a limit and window that change', () => {
     );
   });
 
-  it('leave a log of bounded length, however often they change', () => {
+  it('keep the log at a bounded length, however often they change', () => {
     const window = new SlidingWindow();
     let [now, most] = [0, 0];
     for (let i = 0; i < 100_000; i++) {
@@ -207,7 +207,7 @@ describe('a limit and window that change', () => {
     expect(most).toBeLessThanOrEqual(512 + 65 + 32);
   });
 
-  it('count at least as much as is said to be used', () => {
+  it('count at least the use that is reported', () => {
     const window = new SlidingWindow();
     const policy = { limit: 5, windowMs: 1_000 };
     window.hit(0, 2, policy);
@@ -218,7 +218,7 @@ describe('a limit and window that change', () => {
     expect(window.usedIn(1_000, 1_000)).toBe(2);
   });
 
-  it('are over when the longest of them is, and an hour has passed', () => {
+  it('are forgotten after the longest window and one hour', () => {
     const window = new SlidingWindow();
     expect(window.isOver(0)).toBe(true);
     window.hit(0, 1, { limit: 1, windowMs: 1_000 });
