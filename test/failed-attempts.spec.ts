@@ -58,8 +58,10 @@ const ask = async (key: string, headers: Record<string, string> = {}) =>
 async function flood(headersOf: (i: number) => Record<string, string> = () => ({})) {
   const { master } = app.app.get(DataSource).driver as unknown as { master: { connect: () => unknown } };
   const connects = jest.spyOn(master, 'connect');
-  const { verification } = app.keys as unknown as { verification: { find: (...how: unknown[]) => unknown } };
-  const finds = jest.spyOn(verification, 'find');
+  const { verification } = app.keys as unknown as {
+    verification: { keys: { find: (...how: unknown[]) => unknown } };
+  };
+  const finds = jest.spyOn(verification.keys, 'find');
   const statuses = new Set(await Promise.all(unknown.map((key, i) => ask(key, headersOf(i)))));
   const statements = connects.mock.calls.length;
   const alone = finds.mock.calls.filter(([, way]) => way === 'alone').length;

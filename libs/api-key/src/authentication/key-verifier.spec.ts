@@ -99,7 +99,7 @@ it.each([
   ['a key of the other form', mintKey('hex', '')],
   ['a text that is too long', `${'a'.repeat(MAX_KEY_LENGTH)}_`],
 ])('%s is malformed, without I/O', async (_, key) => {
-  const find = jest.spyOn(verification, 'find');
+  const find = jest.spyOn(verification.keys, 'find');
   expect(recall(key)).toBeUndefined();
   expect(await verify(key)).toBe(MALFORMED);
   expect(find).not.toHaveBeenCalled();
@@ -113,7 +113,7 @@ it('a valid key is looked up once, and then verified from the cache without a pr
   expect(apiKey).toBeInstanceOf(ApiKey);
   expect(isInvalid(apiKey)).toBe(false);
   expect(recall(key)).toBe(apiKey);
-  const find = jest.spyOn(verification, 'find');
+  const find = jest.spyOn(verification.keys, 'find');
   expect(await verify(key)).toBe(apiKey);
   expect(find).not.toHaveBeenCalled();
 });

@@ -44,7 +44,7 @@ export class KeyVerifier {
   recall(key: unknown): ApiKey | undefined {
     if (!mayBeKey(key)) return undefined;
     const digest = this.digests.newest(key);
-    const known = this.verification.recall(digest);
+    const known = this.verification.keys.recall(digest);
     return isLive(known) ? this.accepted(key, digest, known) : undefined;
   }
 
@@ -57,7 +57,7 @@ export class KeyVerifier {
   async verify(key: unknown, from: Pick<Caller, 'address'> | null): Promise<ApiKey | InvalidKey> {
     if (!mayBeKey(key)) return MALFORMED;
     const digest = this.digests.newest(key);
-    let known = this.verification.peek(digest);
+    let known = this.verification.keys.peek(digest);
     if (known === undefined) {
       if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
       known = await this.lookUp(key, digest, from);
@@ -86,7 +86,7 @@ export class KeyVerifier {
     from: Pick<Caller, 'address'> | null,
   ): Promise<KnownKey | null> {
     const others = this.digests.othersOf(key);
-    const find = (way: LookUpWay) => this.verification.find(digest, way, others);
+    const find = (way: LookUpWay) => this.verification.keys.find(digest, way, others);
     try {
       if (from === null) return await find('alone');
       return await this.attempts.watch(from.address, find, (found) => !isLive(found));

@@ -100,8 +100,12 @@ export class KeyCache {
     return unknown && this.trusts(unknown, now) ? null : undefined;
   }
 
-  /** Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists. */
-  find(digest: string, way: LookUpWay, others: readonly string[] = []): Promise<KnownKey | null> {
+  /**
+   * Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists.
+   * @param others other digests under which the same key may be stored
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way
+   */
+  find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
     const now = this.clock.monotonic();
     this.misses += 1;
     const flight = this.flights.get(digest);

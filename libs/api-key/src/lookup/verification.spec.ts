@@ -75,11 +75,11 @@ it.each([
 ] as const)('keys are looked up %s, cached while the lease holds, and counted', async (way) => {
   const id = await insert('d');
   const verification = await warm();
-  expect(verification.recall('d')).toBeUndefined();
-  const found = await Promise.all([verification.find('d', way), verification.find('other', way)]);
+  expect(verification.keys.recall('d')).toBeUndefined();
+  const found = await Promise.all([verification.keys.find('d', way), verification.keys.find('other', way)]);
   expect(found).toMatchObject([{ apiKey: { id, userId } }, null]);
-  expect(verification.recall('d')).toMatchObject({ apiKey: { id }, revoked: false, expired: false });
-  expect(verification.recall('other')).toBeNull();
+  expect(verification.keys.recall('d')).toMatchObject({ apiKey: { id }, revoked: false, expired: false });
+  expect(verification.keys.recall('other')).toBeNull();
   expect(verification.status).toEqual({
     leaseHeld: true,
     heartbeatAgeMs: expect.any(Number),
@@ -93,22 +93,22 @@ it('at most the allowed number of look-ups runs at once, and the next ones start
   await insert('d');
   const verification = await start({ maxLookUps: 2, size: 0 });
   const found = await whileLocked(async () => {
-    const under = Promise.all([verification.find('d'), verification.find('e')]);
-    await expect(verification.find('f')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    const under = Promise.all([verification.keys.find('d'), verification.keys.find('e')]);
+    await expect(verification.keys.find('f')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
     return { under };
   });
   expect(await found.under).toMatchObject([{ apiKey: { userId } }, null]);
-  expect(await Promise.all([verification.find('f'), verification.find('g')])).toEqual([null, null]);
+  expect(await Promise.all([verification.keys.find('f'), verification.keys.find('g')])).toEqual([null, null]);
 });
 
 it('a cached key is found while all look-ups are in use', async () => {
   await insert('d');
   const verification = await warm({ maxLookUps: 1 });
-  await verification.find('d');
+  await verification.keys.find('d');
   const { under } = await whileLocked(async () => {
-    const e = verification.find('e');
-    await expect(verification.find('f')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
-    expect(verification.recall('d')).toMatchObject({ apiKey: { userId } });
+    const e = verification.keys.find('e');
+    await expect(verification.keys.find('f')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    expect(verification.keys.recall('d')).toMatchObject({ apiKey: { userId } });
     return { under: e };
   });
   expect(await under).toBeNull();
@@ -116,21 +116,19 @@ it('a cached key is found while all look-ups are in use', async () => {
 
 it('batched look-ups do not count as look-ups that run at once', async () => {
   const verification = await start({ maxLookUps: 1, size: 0 });
-  expect(await Promise.all(['a', 'b', 'c'].map((digest) => verification.find(digest, 'together')))).toEqual([
-    null,
-    null,
-    null,
-  ]);
+  expect(
+    await Promise.all(['a', 'b', 'c'].map((digest) => verification.keys.find(digest, 'together'))),
+  ).toEqual([null, null, null]);
 });
 
 it('a key that this instance evicts is looked up again, and its user is loaded again', async () => {
   const id = await insert('d');
   const verification = await warm({ userCacheMs: 60_000 });
-  await verification.find('d');
+  await verification.keys.find('d');
   await verification.owners.find(userId, async () => 'user');
   await verification.owners.find('other', async () => 'other user');
   verification.evict(id);
-  expect([verification.recall('d'), verification.owners.recall(userId)]).toEqual([undefined, undefined]);
+  expect([verification.keys.recall('d'), verification.owners.recall(userId)]).toEqual([undefined, undefined]);
   expect(verification.owners.recall('other')).toBe('other user');
 });
 
@@ -154,21 +152,21 @@ it('an evicted owner is removed at once on this instance, and by the feed on oth
 it('a notification that anything may have changed clears keys and users, and an inserted key clears unknown digests', async () => {
   await insert('d');
   const verification = await warm({ userCacheMs: 60_000 });
-  await Promise.all([verification.find('d'), verification.find('none')]);
+  await Promise.all([verification.keys.find('d'), verification.keys.find('none')]);
   await verification.owners.find(userId, async () => 'user');
   await insert('e');
-  await until(() => verification.recall('none') === undefined);
-  expect(verification.recall('d')).toBeDefined();
+  await until(() => verification.keys.recall('none') === undefined);
+  expect(verification.keys.recall('d')).toBeDefined();
   await sql(database, 'TRUNCATE api_keys');
-  await until(() => verification.recall('d') === undefined);
+  await until(() => verification.keys.recall('d') === undefined);
   expect(verification.owners.recall(userId)).toBeUndefined();
 });
 
 it('without a cache the instance does not listen and caches nothing', async () => {
   await insert('d');
   const verification = await start({ size: 0 });
-  await verification.find('d');
-  expect(verification.recall('d')).toBeUndefined();
+  await verification.keys.find('d');
+  expect(verification.keys.recall('d')).toBeUndefined();
   expect(verification.status).toEqual({
     leaseHeld: false,
     heartbeatAgeMs: null,
@@ -201,8 +199,8 @@ it.each([
   await insert('d');
   const verification = await start({ staleForMs, leaseMs: 5_000 });
   expect(await trusted()).toBe(ms);
-  await verification.find('d');
-  expect(verification.recall('d') !== undefined).toBe(staleForMs > 0);
+  await verification.keys.find('d');
+  expect(verification.keys.recall('d') !== undefined).toBe(staleForMs > 0);
 });
 
 it('the instance does not listen any more after it ended', async () => {

@@ -6,7 +6,7 @@ import type { KeyEviction } from '../model/key-eviction';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
-import { KeyCache, type KnownKey, type LookUp, type LookUpWay } from './key-cache';
+import { KeyCache, type LookUp } from './key-cache';
 import { KeyStore, type StoredKey } from './key-store';
 import { Lease } from './lease';
 import { LookUpBatch } from './look-up-batch';
@@ -41,12 +41,12 @@ export interface VerificationStatus {
   readonly notificationQueueUsage: number | null;
 }
 
-/** Finds the key of a digest in the cache, or looks it up in the database. */
+/** Wires the caches of keys and owners, the look-ups and the feed that evicts what changed. */
 @Injectable()
 export class Verification implements OnApplicationShutdown, KeyEviction {
+  readonly keys: KeyCache;
   readonly owners: OwnerCache;
   private readonly lease: Lease;
-  private readonly cache: KeyCache;
   private readonly feed: RevocationFeed | null;
   private readonly batch: LookUpBatch;
   private readonly options: ResolvedCacheOptions;
@@ -61,7 +61,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
     this.options = options;
     const { leaseMs, heartbeatMs, serveCachedForMs } = options;
     this.lease = new Lease(Math.max(leaseMs, serveCachedForMs), clock, leaseMs);
-    this.cache = new KeyCache((digest, how) => this.lookUp(digest, how), this.lease, options, clock);
+    this.keys = new KeyCache((digest, how) => this.lookUp(digest, how), this.lease, options, clock);
     this.batch = new LookUpBatch(
       (digests, sent) => store.findAll(digests, sent),
       Math.min(TOGETHER_MS, partOf(options.lookUpTimeoutMs)),
@@ -77,31 +77,6 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
             { heartbeatMs, leaseMs, trustMs: this.trustMs },
             clock,
           );
-  }
-
-  /**
-   * The key of a digest, without I/O; null if the digest is cached without a key; undefined if not
-   * cached.
-   */
-  recall(digest: string): KnownKey | null | undefined {
-    return this.cache.recall(digest);
-  }
-
-  /**
-   * Same as `recall`, but not counted in the hit rate. For a look-up that has called `recall`
-   * before.
-   */
-  peek(digest: string): KnownKey | null | undefined {
-    return this.cache.peek(digest);
-  }
-
-  /**
-   * Looks up a digest that is not cached; null if no key exists.
-   * @param others other digests under which the same key may be stored
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way
-   */
-  find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
-    return this.cache.find(digest, way, others);
   }
 
   /** Removes a key from the cache of this instance. The feed evicts it in the other instances. */
@@ -130,7 +105,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
   }
 
   get status(): VerificationStatus {
-    const { size, hitRate } = this.cache.statistics;
+    const { size, hitRate } = this.keys.statistics;
     return {
       leaseHeld: this.lease.isHeld(),
       heartbeatAgeMs: this.lease.heartbeatAgeMs(),
@@ -159,17 +134,17 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
   }
 
   private listener() {
-    const { cache, owners } = this;
+    const { keys, owners } = this;
     return {
       evict: (id: string) => {
-        const owner = cache.evict(id);
+        const owner = keys.evict(id);
         if (owner !== undefined) owners.evict(owner);
         owners.closeLoads();
       },
-      evictUnknown: () => cache.evictUnknown(),
+      evictUnknown: () => keys.evictUnknown(),
       evictOwner: (userId: string) => owners.evict(userId),
       clear: () => {
-        cache.clear();
+        keys.clear();
         owners.clear();
       },
     };
