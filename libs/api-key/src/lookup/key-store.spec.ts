@@ -201,3 +201,25 @@ it('an unreadable row fails the look-up of its own key, and no other look-up of 
   expect(other).toMatchObject({ value: { digest: 'forever' } });
   expect(none).toMatchObject({ value: null });
 });
+
+it('a key is unknown if it was deleted before the look-up was sent again in UTF-8', async () => {
+  await sql(
+    database,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) SELECT user_id, 'ci', 'brief', 'p' FROM api_keys LIMIT 1`,
+  );
+  const own = await keysDataSource(database, { poolSize: 1 });
+  await own.query(`SET client_encoding TO 'LATIN1'`);
+  const { query } = Client.prototype;
+  const sends = jest.spyOn(Client.prototype, 'query').mockImplementation(function (
+    this: Client,
+    ...args: unknown[]
+  ) {
+    const send = () => Reflect.apply(query, this, args);
+    if (!String(args[0]).startsWith('BEGIN; SET LOCAL client_encoding')) return send();
+    void sql(database, `DELETE FROM api_keys WHERE key_digest = 'brief'`).then(send);
+  });
+  expect(await new KeyStore(new Database(own), PATIENT).find('brief')).toBeNull();
+  expect(sends.mock.calls.filter(([text]) => String(text).startsWith('BEGIN; SET LOCAL'))).toHaveLength(1);
+  sends.mockRestore();
+  await own.destroy();
+});

@@ -59,6 +59,11 @@ export class KeyStore {
     this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
       const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
       const told: Told = (error, rows = []) => {
+        if (!error && rows.length === 0)
+          return askWhoAnswers(client, database.tables.keys, (wrong) => {
+            this.leadsToReplica = codeOf(wrong) === REPLICA;
+            answered(wrong, NONE);
+          });
         const wrong = error ?? replicaOf(rows);
         this.leadsToReplica = codeOf(wrong) === REPLICA;
         if (wrong) answered(wrong);
@@ -67,12 +72,7 @@ export class KeyStore {
       const ask: Ask = (heard) => select.send(client, value, heard);
       ask((error, rows = []) => {
         if (isGarbled(error, rows)) inUtf8(client, ask, told);
-        else if (error || rows.length > 0) told(error, rows);
-        else
-          askWhoAnswers(client, database.tables.keys, (wrong) => {
-            this.leadsToReplica = codeOf(wrong) === REPLICA;
-            answered(wrong, NONE);
-          });
+        else told(error, rows);
       });
       return () => canceller.cancel(client);
     });
