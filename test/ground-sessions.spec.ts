@@ -142,6 +142,12 @@ describe('a pooled connection', () => {
     expect(await accepts(key)).toBe(false);
   });
 
+  it('authenticates though an application is still to fail in a transaction on it', async () => {
+    const { key } = await create();
+    await leaveRunning('BEGIN; SELECT 1/0');
+    expect(await ground.keys.verify(key)).toMatchObject({ ok: true });
+  });
+
   it('authenticates though an application left a role on it that may read nothing', async () => {
     const role = new URL(database).pathname.slice(1);
     const { key, apiKey } = await create();
@@ -234,6 +240,38 @@ describe('a limit that PostgreSQL counts', () => {
       await leave(statement);
     }
     expect(statuses).toEqual([200, 200, 429, 429]);
+  });
+});
+
+describe.each([
+  'read committed',
+  'repeatable read',
+])('a limit that PostgreSQL counts in sessions whose default is %s', (isolation) => {
+  beforeAll(async () => {
+    const options = `-c default_transaction_isolation=${isolation.replace(' ', '\\ ')}`;
+    ground = await bootOn(database, {
+      typeorm: { extra: { max: 1, options } },
+      controllers: [Routes],
+      options: { rateLimit: { storage: 'postgres', storageTimeoutMs: 10_000, onStorageFailure: 'refuse' } },
+    });
+    await untilCached(ground);
+  });
+  afterAll(() => ground.close());
+
+  it.each([
+    ['fail in a transaction', 'BEGIN; SELECT 1/0'],
+    ['begin a transaction', 'BEGIN; SELECT 1'],
+  ])('is counted by PostgreSQL though an application is still to %s', async (_, statements) => {
+    const rateLimit = { limit: 2, windowSeconds: 3_600 };
+    const { key } = await ground.keys.create({ userId, name: 'ci', rateLimit });
+    await ground.keys.verify(key);
+    const statuses: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      await leaveRunning(statements);
+      statuses.push(await statusOf(ground.url, key));
+      await leave('ROLLBACK');
+    }
+    expect(statuses).toEqual([200, 200, 429]);
   });
 });
 

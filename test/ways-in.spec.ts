@@ -1,4 +1,4 @@
-import { Controller, Get, Injectable, Scope, UseGuards } from '@nestjs/common';
+import { Controller, Get, Injectable, Req, Res, Scope, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
@@ -403,4 +403,38 @@ it.each<[string, () => unknown]>([
   ['a getter', () => Public()(class {} as never, 'info', { get: () => 1 } as never)],
 ])('%s is refused where it is written', (_, write) => {
   expect(write).toThrow(TypeError);
+});
+
+it.each([
+  ['a database of its own', true, {}],
+  ['the same database, and other users,', false, { loadUser: () => null }],
+])('an app with %s does not take the word of another one that passes a request on to it', async (_, isApart, options) => {
+  @Controller('inner')
+  @UseGuards(ApiKeyGuard)
+  class Inner {
+    @Get()
+    get() {
+      return 'inner';
+    }
+  }
+  const inner = await bootApp({
+    database: isApart ? await createMigratedDatabase() : database,
+    controllers: [Inner],
+    options,
+  });
+  @Controller('inner')
+  @UseGuards(ApiKeyGuard)
+  class Outer {
+    @Get()
+    get(@Req() request: unknown, @Res() response: unknown) {
+      inner.app.getHttpAdapter().getInstance()(request, response);
+    }
+  }
+  try {
+    const outer = await boot({ controllers: [Outer] });
+    const { status, body } = await rawGet(outer.port, '/inner', [await bearer(outer)]);
+    expect([status, body]).toEqual([401, expect.not.stringContaining('inner')]);
+  } finally {
+    await inner.close();
+  }
 });

@@ -6,7 +6,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './options/api-key.o
 import { RouteAccesses } from './routes/route-access';
 import { NeedsKey } from './routes/scopes.decorator';
 import { answer } from './transport/answer-refusal';
-import { attachAuthentication, authenticationOf } from './transport/authenticated-request';
+import { attachAuthentication, authenticationBy } from './transport/authenticated-request';
 import { callerNow, callerOf, headOf, requestOf } from './transport/http-exchange';
 import { type PresentedCredential, presentedCredential, type RequestHead } from './transport/request-head';
 import { SecureTransport } from './transport/secure-transport';
@@ -26,7 +26,7 @@ export class ApiKeyGuard implements CanActivate {
 
   /** Synchronous if the key and its user are cached. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    if (this.routes.of(context).isPublic || authenticationOf(requestOf(context))) return true;
+    if (this.routes.of(context).isPublic || authenticationBy(this.options, requestOf(context))) return true;
     const head = headOf(requestOf(context));
     const presented = presentedCredential(head, this.options.headerName);
     if (presented.kind !== 'credential' || !this.transport.accepts(head))

@@ -74,7 +74,7 @@ export class ApiKeyAuthenticator {
     const apiKey = this.keys.recall(key);
     if (apiKey === undefined || !isAllowedFrom(apiKey, from)) return undefined;
     const user = this.owners.recall(apiKey.userId);
-    return user ? this.accept(new Authentication(apiKey, user), from) : undefined;
+    return user ? this.accept(new Authentication(apiKey, user, this.options), from) : undefined;
   }
 
   /**
@@ -97,7 +97,7 @@ export class ApiKeyAuthenticator {
   private async find(key: unknown, from: Caller): Promise<Authentication> {
     const apiKey = await this.keys.requireValid(key, from);
     requireAllowedAddress(apiKey, from);
-    return new Authentication(apiKey, await this.owners.load(apiKey));
+    return new Authentication(apiKey, await this.owners.load(apiKey), this.options);
   }
 
   private accept(found: Authentication, from: Caller): Authentication {

@@ -36,10 +36,13 @@ export function isInConflict(error: unknown): boolean {
 
 /**
  * Whether a new session may succeed after this session failed. This session may have a stale plan,
- * may be read-only, or may have been left with another role.
+ * may be read-only, or may have been left with another role or in a transaction.
  */
 export function isOfSession(error: unknown): boolean {
-  return [...STALE_PLANS, READ_ONLY_TRANSACTION, INSUFFICIENT_PRIVILEGE].includes(codeOf(error));
+  const isOfSettings = [...STALE_PLANS, READ_ONLY_TRANSACTION, INSUFFICIENT_PRIVILEGE].includes(
+    codeOf(error),
+  );
+  return isOfSettings || isOfOpenTransaction(error);
 }
 
 /**

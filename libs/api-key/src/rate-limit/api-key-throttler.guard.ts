@@ -6,7 +6,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { RouteAccesses } from '../routes/route-access';
 import { NeedsKey } from '../routes/scopes.decorator';
 import { refuse } from '../transport/answer-refusal';
-import { type Authentication, authenticationOf } from '../transport/authenticated-request';
+import { type Authentication, authenticationBy } from '../transport/authenticated-request';
 import { requestOf, setHeaders } from '../transport/http-exchange';
 import { UsageCounter } from '../usage/usage-counter';
 import { KeyLimits } from './key-limits';
@@ -44,7 +44,7 @@ export class ApiKeyThrottlerGuard implements CanActivate {
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic) return true;
-    const authentication = authenticationOf(requestOf(context));
+    const authentication = authenticationBy(this.options, requestOf(context));
     if (!authentication) return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
     const limits = this.limits.known(authentication.apiKey, context);
     if (limits === null) return this.countComputed(authentication, context);

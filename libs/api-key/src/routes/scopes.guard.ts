@@ -4,7 +4,7 @@ import { missingScopes } from '../credential/scope';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { refuse } from '../transport/answer-refusal';
-import { authenticationOf } from '../transport/authenticated-request';
+import { authenticationBy } from '../transport/authenticated-request';
 import { requestOf } from '../transport/http-exchange';
 import { routeName } from '../transport/route-method';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
@@ -35,7 +35,7 @@ export class ScopesGuard implements CanActivate {
   }
 
   private refusalFor(context: ExecutionContext, access: RouteAccess): ApiKeyRefusal | null {
-    const authentication = authenticationOf(requestOf(context));
+    const authentication = authenticationBy(this.options, requestOf(context));
     if (!authentication) return this.unauthenticated(context);
     const { apiKey } = authentication;
     const missing = missingScopes(apiKey.scopes, access);

@@ -21,6 +21,8 @@ export class Authentication {
   constructor(
     readonly apiKey: ApiKey,
     readonly user: unknown,
+    /** The options of the application that authenticated the request. */
+    readonly by: object | null = null,
   ) {}
 }
 
@@ -36,7 +38,17 @@ const EXPOSES = Symbol('nestjs-api-key exposes');
 /** The authentications of requests whose list of header lines cannot store them. */
 const apart = new WeakMap<object, Authentication>();
 
-/** What the guard found; undefined if the guard did not run, or refused the request. */
+/**
+ * What the guard of an application found. Another application in this process may have passed the
+ * request on, whose keys are valid there only.
+ * @param by the options of the application
+ */
+export function authenticationBy(by: object, request: object): Authentication | undefined {
+  const found = authenticationOf(request);
+  return found?.by === by ? found : undefined;
+}
+
+/** What a guard found; undefined if no guard ran, or it refused the request. */
 export function authenticationOf(request: object): Authentication | undefined {
   const found = carrierOf(request)[AUTHENTICATION];
   return found?.request === request ? found : apart.get(request);
