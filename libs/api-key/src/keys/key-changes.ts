@@ -1,22 +1,29 @@
-import type { Change, ChangeTrail } from '../audit/change-trail';
+import { Inject, Injectable } from '@nestjs/common';
+import { type Change, ChangeTrail } from '../audit/change-trail';
 import type { Session } from '../database/session';
 import type { Acting } from '../model/acting';
-import type { DefaultRate } from '../model/authority';
+import { type DefaultRate, DefaultRates } from '../model/authority';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
 /** Makes changes of keys. A change and its events are written in one transaction. */
+@Injectable()
 export class KeyChanges {
-  /**
-   * @param defaults limits of a key without a rate limit of its own
-   * @param windowSeconds window of a rate limit without a window
-   */
+  /** Limits of a key without a rate limit of its own. */
+  private readonly defaults: readonly DefaultRate[];
+  /** Window of a rate limit without a window. */
+  private readonly windowSeconds: number;
+
   constructor(
     private readonly trail: ChangeTrail,
-    private readonly defaults: readonly DefaultRate[],
-    private readonly windowSeconds: number,
-  ) {}
+    { rates }: DefaultRates,
+    @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
+  ) {
+    this.defaults = rates;
+    this.windowSeconds = rateLimit.windowSeconds;
+  }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
   make<Result>(acting: Acting, work: Work<Result>): Promise<Result> {

@@ -1,7 +1,5 @@
 import type { Provider } from '@nestjs/common';
-import { ChangeTrail } from '../audit/change-trail';
 import { KeyDigests } from '../credential/digest';
-import { DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { UNPEPPERED } from '../options/pepper';
 import { BulkChanges } from './bulk-changes';
@@ -19,12 +17,7 @@ export const KEYS_PROVIDERS: readonly Provider[] = [
   KeyListings,
   BulkChanges,
   OwnerEviction,
-  {
-    provide: KeyChanges,
-    inject: [ChangeTrail, DefaultRates, API_KEY_OPTIONS],
-    useFactory: (changes: ChangeTrail, { rates }: DefaultRates, { rateLimit }: ResolvedApiKeyOptions) =>
-      new KeyChanges(changes, rates, rateLimit.windowSeconds),
-  },
+  KeyChanges,
   {
     provide: KeyDigests,
     inject: [API_KEY_OPTIONS],

@@ -1,7 +1,8 @@
-import type { ExecutionContext } from '@nestjs/common';
-import type { ThrottlerModuleOptions } from '@nestjs/throttler';
+import { type ExecutionContext, Inject, Injectable, Optional } from '@nestjs/common';
+import { getOptionsToken, type ThrottlerModuleOptions } from '@nestjs/throttler';
 import type { DefaultRate, DefaultRates } from '../model/authority';
 import { MAX_LIMIT } from '../model/limits';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { LimitPolicy } from './storages/sliding-window';
 
 /** A limit for keys without a limit of their own. */
@@ -16,8 +17,17 @@ export interface DefaultLimit {
  * The limits of a key without a limit of its own. All of them apply.
  * If there are none, such a key is not limited.
  */
+@Injectable()
 export class DefaultLimits implements DefaultRates {
-  constructor(readonly limits: readonly DefaultLimit[]) {}
+  readonly limits: readonly DefaultLimit[];
+
+  /** @param throttlers the options of `ThrottlerModule`; null: the application has none */
+  constructor(
+    @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
+    @Optional() @Inject(getOptionsToken()) throttlers: ThrottlerModuleOptions | null = null,
+  ) {
+    this.limits = defaultLimits(rateLimit, throttlers);
+  }
 
   /** The default rates. They decide which limit a caller may give to a key. */
   get rates(): readonly DefaultRate[] {
@@ -30,7 +40,7 @@ export class DefaultLimits implements DefaultRates {
 }
 
 /** The limit of this module or, if it is null, the throttlers of `ThrottlerModule`. */
-export function defaultLimits(
+function defaultLimits(
   own: { readonly limit: number | null; readonly windowSeconds: number },
   throttlers: ThrottlerModuleOptions | null,
 ): readonly DefaultLimit[] {

@@ -1,11 +1,13 @@
-import type { ExecutionContext } from '@nestjs/common';
+import { type ExecutionContext, Inject, Injectable, Optional } from '@nestjs/common';
 import type { ApiKey } from '../model/api-key.entity';
 import { quotaOf } from '../model/authority';
 import { MAX_LIMIT, type Quota, type SharedLimit } from '../model/limits';
 import { bucketOf } from '../model/lineage';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { RouteInventory } from '../routes/route-inventory';
 import { routeMethod } from '../transport/route-method';
 import { periodAt } from '../usage/calendar';
-import type { DefaultLimit } from './default-limits';
+import { type DefaultLimit, DefaultLimits } from './default-limits';
 import type { Limit, RequestLimits } from './limit';
 import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
@@ -27,6 +29,7 @@ const OVER_ANY_LIMIT = MAX_LIMIT + 1;
  * Rates: the limit of the key or else the default limits, the limits of the route, and the limits
  * that the key shares with the keys that made it. Quotas: the quota of the key and shared quotas.
  */
+@Injectable()
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
   /**
@@ -34,21 +37,20 @@ export class KeyLimits {
    * declares nothing.
    */
   private readonly plain = new WeakMap<ApiKey, RequestLimits>();
+  private readonly windowSeconds: number;
+  private readonly defaults: readonly DefaultLimit[];
   private readonly hasConditions: boolean;
   private classNames: ReadonlyMap<object, string> | null = null;
 
-  /**
-   * @param nameClasses returns the name of each class by its prototype. Names are unique, even if
-   *   two
-   * classes have the same name. Called once, at the first request
-   */
   constructor(
-    private readonly own: { readonly windowSeconds: number },
-    private readonly defaults: readonly DefaultLimit[],
-    private readonly nameClasses: () => ReadonlyMap<object, string>,
-    private readonly now: () => number = () => Date.now(),
+    @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
+    { limits }: DefaultLimits,
+    private readonly inventory: RouteInventory,
+    @Optional() private readonly now: () => number = () => Date.now(),
   ) {
-    this.hasConditions = defaults.some(({ skipIf }) => skipIf !== undefined);
+    this.windowSeconds = rateLimit.windowSeconds;
+    this.defaults = limits;
+    this.hasConditions = limits.some(({ skipIf }) => skipIf !== undefined);
   }
 
   /**
@@ -107,7 +109,7 @@ export class KeyLimits {
     const bucket = bucketOf(apiKey);
     const { rateLimit, rateLimitWindowSeconds } = apiKey;
     if (rateLimit !== null) {
-      const seconds = Math.max(0, rateLimitWindowSeconds ?? 0) || this.own.windowSeconds;
+      const seconds = Math.max(0, rateLimitWindowSeconds ?? 0) || this.windowSeconds;
       return [limitOf('key', bucket, { limit: rateLimit, windowMs: seconds * 1_000 })];
     }
     const [first] = this.defaults;
@@ -168,7 +170,7 @@ export class KeyLimits {
   }
 
   private nameOf(owner: { readonly name: string; readonly prototype: object }): string {
-    this.classNames ??= this.nameClasses();
+    this.classNames ??= this.inventory.classNames();
     return this.classNames.get(owner.prototype) ?? owner.name;
   }
 }

@@ -1,4 +1,5 @@
 import type { ThrottlerStorage } from '@nestjs/throttler';
+import type { DataSource } from 'typeorm';
 import { RateLimiter } from './limiter';
 import { MemoryThrottlerStorage } from './storages/memory-storage';
 import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './storages/shared-storage';
@@ -6,9 +7,14 @@ import { SharedThrottlerStorage, type Taken, TooManyWaiting } from './storages/s
 const POLICY = { limit: 2, windowMs: 1_000 };
 const OPTIONS = { onStorageFailure: 'refuse', storageTimeoutMs: 100, maxKeys: 10 } as const;
 
+/** A limiter that counts in a storage. */
+function limiterOf(storage: ThrottlerStorage, options = {}, now?: () => number): RateLimiter {
+  return new RateLimiter({ rateLimit: { ...OPTIONS, ...options, storage } }, {} as DataSource, null, now);
+}
+
 it('a MemoryStorage that is given as storage counts synchronously, like the limiter itself', () => {
   const storage = new MemoryThrottlerStorage(10, () => 0);
-  const limiter = new RateLimiter(storage, OPTIONS, () => 0);
+  const limiter = limiterOf(storage, {}, () => 0);
   expect([1, 2, 3].map(() => limiter.hitInMemory([{ key: 'a', policy: POLICY }], 1))).toMatchObject([
     [{ passed: true }],
     [{ passed: true }],
@@ -23,7 +29,7 @@ it('too many waiting hits of one key do not make the storage count as failed for
       throw new TooManyWaiting();
     }
   }
-  const limiter = new RateLimiter(new Full(), OPTIONS);
+  const limiter = limiterOf(new Full());
   const ofOthers = jest.spyOn(limiter, 'failed' as never);
   await expect(limiter.hit([{ key: 'a', policy: POLICY }], 1)).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',
@@ -42,7 +48,7 @@ it('a built-in storage waits as long as the limiter', () => {
     }
   }
   const storage = new Storage();
-  new RateLimiter(storage, { ...OPTIONS, storageTimeoutMs: 3_000 });
+  limiterOf(storage, { storageTimeoutMs: 3_000 });
   expect(storage.waits).toEqual([3_000]);
 });
 
@@ -51,7 +57,7 @@ it('a custom storage that answers at once does not block the process, whatever a
   const storage: ThrottlerStorage = {
     increment: async () => ({ totalHits: ++hits, timeToExpire: 1, isBlocked: false, timeToBlockExpire: 0 }),
   };
-  const limiter = new RateLimiter(storage, OPTIONS);
+  const limiter = limiterOf(storage);
   const policy = { limit: 1_000_000_000, windowMs: 1_000 };
   await expect(limiter.hit([{ key: 'a', policy }], 1_000_000_000)).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',
@@ -91,7 +97,7 @@ describe('while its storage fails,', () => {
       0,
     ],
   ])('the local count starts from %s', async (_, answer, passes) => {
-    const limiter = new RateLimiter(new Failing(answer), { ...OPTIONS, onStorageFailure: 'local' });
+    const limiter = limiterOf(new Failing(answer), { onStorageFailure: 'local' });
     await limiter.hit(BUCKETS, 1);
     let passed = 0;
     for (let i = 0; i < 5; i++) if ((await limiter.hit(BUCKETS, 1)).every((hit) => hit?.passed)) passed += 1;
@@ -107,7 +113,7 @@ it('a custom storage gets no further hit after a bucket that refuses', async () 
       return { totalHits: 1, timeToExpire: 1, isBlocked: key === 'b', timeToBlockExpire: 1 };
     },
   };
-  const limiter = new RateLimiter(storage, OPTIONS);
+  const limiter = limiterOf(storage);
   const hits = await limiter.hit(
     ['a', 'b', 'c'].map((key) => ({ key, policy: POLICY })),
     1,

@@ -1,25 +1,26 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import type { ThrottlerStorage } from '@nestjs/throttler';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, Optional } from '@nestjs/common';
+import { getStorageToken, type ThrottlerStorage } from '@nestjs/throttler';
+import type { DataSource } from 'typeorm';
+import { API_KEY_DATA_SOURCE } from '../database/data-source';
+import { Database } from '../database/database';
 import { inTime } from '../database/deadline';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { wordsOf } from '../model/error-words';
-import type { StorageFailurePolicy } from '../options/rate-limit';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import type { ResolvedRateLimitOptions } from '../options/rate-limit';
+import { chosenStorage } from './storages/chosen-storage';
 import { MemoryQuotaStorage } from './storages/memory-quota-storage';
 import { MemoryThrottlerStorage } from './storages/memory-storage';
-import type { QuotaStorage } from './storages/quota-storage';
+import { QuotaStorage } from './storages/quota-storage';
 import { SharedThrottlerStorage, TooManyWaiting } from './storages/shared-storage';
 import type { Hit } from './storages/sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storages/storage';
 
 /** How the limiter uses its storage. */
-export interface LimiterOptions {
-  readonly onStorageFailure: StorageFailurePolicy;
-  /** Deadline of one call to the storage, in milliseconds. */
-  readonly storageTimeoutMs: number;
-  /** How many keys are counted in memory at most. */
-  readonly maxKeys: number;
-}
+type LimiterOptions = Pick<ResolvedRateLimitOptions, 'onStorageFailure' | 'storageTimeoutMs' | 'maxKeys'>;
+
+type RateLimiterOptions = LimiterOptions & Pick<ResolvedRateLimitOptions, 'storage'>;
 
 /** A storage in memory: it counts synchronously. */
 interface LocalStorage extends ApiKeyThrottlerStorage {
@@ -205,27 +206,36 @@ async function hitOneByOne(storage: ThrottlerStorage, { key, policy }: Bucket, a
 }
 
 /** Counts the rate limits of keys and routes, in the storage of the application. */
+@Injectable()
 export class RateLimiter extends Limiter {
-  /** @param storage null if hits are counted in memory */
-  constructor(storage: ThrottlerStorage | null, options: LimiterOptions, now?: () => number) {
+  /** @param throttlers the storage of `ThrottlerModule`; null: the application has none */
+  constructor(
+    @Inject(API_KEY_OPTIONS) { rateLimit }: { readonly rateLimit: RateLimiterOptions },
+    @Inject(API_KEY_DATA_SOURCE) dataSource: DataSource,
+    @Optional() @Inject(getStorageToken()) throttlers: ThrottlerStorage | null = null,
+    @Optional() now?: () => number,
+  ) {
+    const storage = chosenStorage(rateLimit.storage, dataSource, throttlers);
     const own = storage instanceof MemoryThrottlerStorage ? storage : null;
     super(
       'Rate limits',
       own ? null : storage,
-      own ?? new MemoryThrottlerStorage(options.maxKeys, now),
-      options,
+      own ?? new MemoryThrottlerStorage(rateLimit.maxKeys, now),
+      rateLimit,
       now,
     );
   }
 }
 
 /** Counts the quotas of keys, in PostgreSQL. */
+@Injectable()
 export class QuotaLimiter extends Limiter {
   constructor(
-    storage: QuotaStorage,
-    options: LimiterOptions & { readonly onQuotaFailure: StorageFailurePolicy },
+    @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
+    database: Database,
   ) {
-    const local = new MemoryQuotaStorage(options.maxKeys);
-    super('Quotas', storage, local, { ...options, onStorageFailure: options.onQuotaFailure });
+    const local = new MemoryQuotaStorage(rateLimit.maxKeys);
+    const options = { ...rateLimit, onStorageFailure: rateLimit.onQuotaFailure };
+    super('Quotas', new QuotaStorage(database), local, options);
   }
 }
