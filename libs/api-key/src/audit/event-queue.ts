@@ -24,7 +24,7 @@ export class EventQueue extends IntervalWriter {
     private readonly size: number,
     intervalMs: number,
   ) {
-    super('The trail of requests', intervalMs);
+    super('The audit trail of requests', intervalMs);
   }
 
   /** How many events were dropped since the start. */
@@ -52,7 +52,7 @@ export class EventQueue extends IntervalWriter {
     this.reported = this.droppedCount;
     if (dropped > 0)
       this.log.warn(
-        `${dropped} events of refused requests were dropped, because they came faster than they are written`,
+        `${dropped} events of refused requests were dropped, because they arrived faster than they could be written`,
       );
   }
 }

@@ -134,7 +134,7 @@ export class FeedSession {
       const moment = momentOf(clock);
       const oldest = this.heartbeats.oldest ?? moment;
       if (moment.monotonic - oldest.monotonic > leaseMs + heartbeatMs)
-        throw new Error('heartbeats no longer come back');
+        throw new Error('heartbeats no longer return');
       await this.send(this.heartbeats.begin(moment));
       this.over.throwIfAborted();
       if (n % everyChecks === 0) await checkFeedTriggers(this.statements);
@@ -184,7 +184,7 @@ export class FeedSession {
     const { database, queue, report } = this.context;
     const { keys, silentChanges } = database.tables;
     if (textOrNull(answer, 'oid') !== this.oid)
-      throw new FeedMissing(`table ${keys} was replaced by another one`, false);
+      throw new FeedMissing(`table ${keys} was replaced by another table`, false);
     if (!flag(answer, 'listens')) throw lost();
     const silent = text(answer, 'silent');
     this.heartbeats.read(beat, silent);

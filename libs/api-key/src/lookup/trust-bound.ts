@@ -37,7 +37,7 @@ function defaultIfNotMigrated(error: unknown): readonly Row[] {
 function longestTrust([row]: readonly Row[]): number {
   if (row) return number(row, 'ms');
   const words =
-    'the row of table api_key_trust was deleted, so nothing says how long instances trust what they cached: INSERT the ' +
-    'largest of their cache.leaseMs, serveCachedForMs and staleForMs as trust_ms, or restart them all';
+    'the row of table api_key_trust was deleted, so that nothing says how long instances trust their caches: INSERT the ' +
+    'largest of their cache.leaseMs, serveCachedForMs and staleForMs as trust_ms, or restart all instances';
   throw Object.assign(new Error(words), { code: 'NO_TRUST_BOUND' });
 }

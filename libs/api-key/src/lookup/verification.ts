@@ -93,7 +93,7 @@ export class Verification implements OnApplicationShutdown {
   /**
    * Looks up a digest that is not cached; null if no key exists.
    * @param others other digests under which the same key may be stored
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight
    */
   find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
     return this.cache.find(digest, way, others);
@@ -170,12 +170,12 @@ export class Verification implements OnApplicationShutdown {
     };
   }
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way */
+  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight */
   private async lookUp(digest: string, { way, others, sent }: LookUp): Promise<StoredKey | null> {
     if (way === 'together') return this.batch.find(digest, others, sent);
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
-        cause: new Error('too many look-ups are under way'),
+        cause: new Error('too many look-ups are in flight'),
       });
     this.lookUps += 1;
     try {
