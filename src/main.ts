@@ -27,7 +27,7 @@ function announce(listeningOn: string, demoKey: string | null): void {
   const url = listeningOn.replace('[::1]', 'localhost').replace(/\[::\]|0\.0\.0\.0/, '127.0.0.1');
   print(`Listening on ${url}`);
   if (!demoKey) return;
-  print('The database was empty, so here is a key to try. It is shown this once:');
+  print('The database was empty, so here is a key to try. It is shown only once:');
   print(`  ${demoKey}`);
   print(`  curl -H 'Authorization: Bearer ${demoKey}' ${url}/orders`);
 }

@@ -67,7 +67,7 @@ it('the boot stops with the problems of all its checks in one message', async ()
   expect(
     await bootOf({ database: empty, controllers: [OrdersController], options: { scopes: READ_ONLY } }),
   ).toMatch(
-    /^ApiKeyModule: OrdersController\.list asks for the scope "orders:write", .*; table api_keys cannot be used/,
+    /^ApiKeyModule: OrdersController\.list requires the scope "orders:write", .*; table api_keys cannot be used/,
   );
 });
 
@@ -81,7 +81,7 @@ describe('the boot stops, and says why, where', () => {
       get() {}
     }
     expect(await bootOf({ controllers: [Routes], options: { scopes: READ_ONLY } })).toMatch(
-      /Routes\.get asks for the scope "orders:write", which is not in the catalogue/,
+      /Routes\.get requires the scope "orders:write", which is not in the catalogue/,
     );
   });
 
@@ -93,7 +93,7 @@ describe('the boot stops, and says why, where', () => {
       get() {}
     }
     expect(await bootOf({ controllers: [Routes], options: { scopes: READ_ONLY } })).toMatch(
-      /Routes\.get asks for the scope "orders:write"/,
+      /Routes\.get requires the scope "orders:write"/,
     );
   });
 
@@ -106,7 +106,7 @@ describe('the boot stops, and says why, where', () => {
       get() {}
     }
     expect(await bootOf({ controllers: [Routes] })).toMatch(
-      /Routes\.get asks for scopes that no guard checks: add @UseGuards/,
+      /Routes\.get requires scopes that no guard checks: add @UseGuards/,
     );
   });
 
@@ -118,7 +118,7 @@ describe('the boot stops, and says why, where', () => {
       get() {}
     }
     expect(await bootOf({ controllers: [Routes] })).toMatch(
-      /Routes\.get asks for scopes that no guard checks/,
+      /Routes\.get requires scopes that no guard checks/,
     );
   });
 
@@ -226,7 +226,7 @@ describe('strict mode', () => {
   }
   const controllers = [Bare, Keyed];
   const stops = (name: string) =>
-    new RegExp(`${name} does not say who may use it \\(option "strict"\\): give it`);
+    new RegExp(`${name} does not declare who may use it \\(option "strict"\\): add`);
 
   it('is off by itself', async () => {
     expect(await bootOf({ controllers })).toBe('booted');

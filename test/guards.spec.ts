@@ -91,7 +91,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     context.setType(type);
     for (const Guard of [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard])
       expect(() => app.app.get<CanActivate>(Guard).canActivate(context)).toThrow(
-        `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}`,
+        `nestjs-api-key guards only HTTP routes, but is used on ${type}`,
       );
   });
 

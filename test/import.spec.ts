@@ -73,17 +73,17 @@ it('a batch is imported whole or not at all, and a bad line is named by its numb
 it.each<[string, unknown, RegExp]>([
   ['is no object', 'text', /not a JSON object/],
   ['is no JSON', undefined, /not a JSON object/],
-  ['breaks a rule of the table', { name: 'forbidden' }, /breaks a rule that the table sets/],
-  ['has an owner that is not there', { userId: '999999' }, /userId names no owner/],
-  ['has an owner of another type', { userId: 'x' }, /userId names no owner/],
-  ['has a digest that is there already', { keyDigest: digestOf('raw 1') }, /keyDigest is there already/],
+  ['breaks a rule of the table', { name: 'forbidden' }, /violates a constraint of table api_keys/],
+  ['has an owner that is not there', { userId: '999999' }, /no owner with this userId/],
+  ['has an owner of another type', { userId: 'x' }, /no owner with this userId/],
+  ['has a digest that is there already', { keyDigest: digestOf('raw 1') }, /keyDigest already exists/],
   ['has a digest in upper case', { keyDigest: 'A'.repeat(64) }, /64 lower-case hex digits/],
   [
     'has the whole key as prefix',
     { keyPrefix: 'a-short-key', keyDigest: digestOf('a-short-key') },
     /whole key/,
   ],
-  ['has a field that is not known', { key: 'secret' }, /"key" is no field/],
+  ['has a field that is not known', { key: 'secret' }, /"key" is not a field/],
   ['has a scope that is none', { scopes: ['a b'] }, /scopes must be/],
   ['has an expiry without zone', { expiresAt: '2030-01-01T00:00:00' }, /with its zone/],
   ['has no name', { name: '' }, /name must have/],
@@ -117,7 +117,7 @@ it('the command line imports a file, names its bad lines, and keeps the good bat
   expect(code).toBe(1);
   expect(JSON.parse(stdout)).toMatchObject({ lines: 2_500, imported: 1_500 });
   expect(stderr).toBe(
-    'line 1201: it is not a JSON object\nline 1301: it is not a JSON object\n1000 lines were not imported: their batches were rolled back.\n',
+    'line 1201: the line is not a JSON object\nline 1301: the line is not a JSON object\n1000 lines were not imported: their batches were rolled back.\n',
   );
   rows[1_200] = JSON.stringify(line(9_001));
   rows[1_300] = JSON.stringify(line(9_002));

@@ -22,7 +22,7 @@ it.each([
   { guards: [] },
   { guards: 'none' },
 ])('the module refuses to start with %j', (options) => {
-  expect(() => ApiKeyManagementModule.forRoot(options as never)).toThrow(/name the "guards" of its routes/);
+  expect(() => ApiKeyManagementModule.forRoot(options as never)).toThrow(/set the option "guards"/);
 });
 
 describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
@@ -663,7 +663,7 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
         () => ask(app, 'POST', '', { name: 'x', expiresAt: null }, PROBLEM),
         403,
         'Forbidden',
-        { detail: 'expiresAt goes beyond that of the key that acts' },
+        { detail: 'expiresAt exceeds that of the acting key' },
       ],
       [
         'INVALID_REQUEST',

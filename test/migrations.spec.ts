@@ -364,7 +364,7 @@ describe('on the table of a Rails app', () => {
     [
       'a column of our name',
       'ALTER TABLE api_keys ADD COLUMN revoked_at timestamp',
-      /a column key_suffix or revoked_at of someone else/,
+      /a column key_suffix or revoked_at that this library did not create/,
     ],
   ])('is refused for %s, and nothing is changed', async (_, change, message) => {
     const url = await createRailsDatabase();
@@ -546,7 +546,7 @@ it.each([
   const url = await createRailsDatabase();
   await sql(url, take);
   const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
-  await expect(migrate(url)).rejects.toThrow(`nestjs-api-key: ${name} of someone else is there already`);
+  await expect(migrate(url)).rejects.toThrow(`nestjs-api-key: ${name} already exists`);
   typeormsOwnWords.mockRestore();
   await sql(url, give);
   expect(await migrate(url)).toEqual(MIGRATIONS.slice(1));
@@ -558,7 +558,9 @@ it('down of a table that is gone says so', async () => {
   await withDataSource(libraryDataSource(url, {}, { migrations: [create] }), async (dataSource) => {
     await dataSource.runMigrations();
     await dataSource.query('DROP TABLE api_keys');
-    await expect(dataSource.undoLastMigration()).rejects.toThrow(/there is no table api_keys for down/);
+    await expect(dataSource.undoLastMigration()).rejects.toThrow(
+      /there is no table api_keys that down can remove/,
+    );
   });
 });
 
@@ -583,7 +585,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
     const url = await databaseOfTwo();
     const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
     await expect(migrate(url, {}, ofTenant)).rejects.toThrow(
-      /table api_keys lies in schema public, and the search path begins with tenant: set "schema"/,
+      /table api_keys is in schema public, but the search path begins with tenant: set "schema"/,
     );
     typeormsOwnWords.mockRestore();
   });
@@ -594,7 +596,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
       const module = await Test.createTestingModule({
         imports: [ApiKeyModule.forRoot({ dataSource })],
       }).compile();
-      await expect(module.createNestApplication().init()).rejects.toThrow(/lies in schema public/);
+      await expect(module.createNestApplication().init()).rejects.toThrow(/is in schema public/);
     });
   });
 
@@ -603,7 +605,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
     await sql(url, 'CREATE TABLE tenant.migrations AS TABLE public.migrations');
     await expect(
       withDataSource(libraryDataSource(url, {}, ofTenant), (dataSource) => dataSource.undoLastMigration()),
-    ).rejects.toThrow(/lies in schema public/);
+    ).rejects.toThrow(/is in schema public/);
     expect(await sql(url, 'SELECT FROM public.api_keys')).toEqual([]);
   });
 

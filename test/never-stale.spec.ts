@@ -291,7 +291,7 @@ describe('of keys in partitions by digest', () => {
   });
 });
 
-it('a table that was replaced by another one is noticed at once, and what becomes of its keys is heard', async () => {
+it('a table that was replaced by another table is noticed at once, and what becomes of its keys is heard', async () => {
   const [app, other] = [await instance(), await instance()];
   const { key, apiKey } = await issue(other);
   expect(await accepts(app, key)).toBe(true);

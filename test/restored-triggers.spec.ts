@@ -123,7 +123,8 @@ describe('The log of a running instance', () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
     const ground = await bootOn(url);
     try {
-      const line = () => warn.mock.calls.flat().find((said) => /^No revocation feed/.test(said)) as string;
+      const line = () =>
+        warn.mock.calls.flat().find((said) => /^The revocation feed does not work/.test(said)) as string;
       await until(() => line() !== undefined);
       expect(line()).toMatch(words);
       await sql(url, line().replace(/^.*as the owner of the table: /, ''));

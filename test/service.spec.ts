@@ -370,7 +370,7 @@ describe('what does not fit is told as such, and never as a store that is away',
   it('a key that breaks a CHECK of the application', async () => {
     await sql(database, `ALTER TABLE api_keys ADD CONSTRAINT no_tests CHECK (name <> 'test')`);
     await expect(create('test')).rejects.toThrow(
-      new ApiKeyInputError(['the key breaks a rule that the table sets']),
+      new ApiKeyInputError(['the key violates a constraint of table api_keys']),
     );
   });
 });

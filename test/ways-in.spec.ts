@@ -180,7 +180,7 @@ it('a guard in the wrong order is told once a route, however many requests it re
   app.app.useLogger({ log() {}, warn() {}, error: line });
   for (let i = 0; i < 3; i++) expect((await rawGet(app.port, '/')).status).toBe(401);
   expect(lines).toEqual([
-    expect.stringMatching(/^Routes\.get is refused to everyone, for no ApiKeyGuard ran/),
+    expect.stringMatching(/^Routes\.get refuses every request, because no ApiKeyGuard ran/),
   ]);
 });
 
@@ -198,7 +198,7 @@ describe('the boot stops where', () => {
       @declared
       get() {}
     }
-    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get lost what @Scopes/);
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get lost its @Scopes/);
   });
 
   it('a class overrides a route and drops its scopes', async () => {
@@ -214,7 +214,7 @@ describe('the boot stops where', () => {
       @Get()
       override get() {}
     }
-    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get lost what @Scopes/);
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get lost its @Scopes/);
   });
 
   it.each(['forRootAsync', 'dataSource'])('a request-scoped provider reaches %s', async (where) => {
@@ -339,7 +339,7 @@ describe('the boot stops where what a controller declares would be lost on its i
       @ApiKeyAuth('orders:write')
       get() {}
     }
-    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('a mixin gives it the constructor of another class', async () => {
@@ -353,7 +353,7 @@ describe('the boot stops where what a controller declares would be lost on its i
       get() {}
     }
     Object.defineProperty(Routes.prototype, 'constructor', { value: Health });
-    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('it overrides a route and drops its guards', async () => {

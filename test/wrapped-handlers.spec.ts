@@ -266,7 +266,7 @@ it('a handler that is wrapped for each request is told about once', async () => 
   const lines: string[] = [];
   app.app.useLogger({ log() {}, warn() {}, error: (message: string) => lines.push(message) });
   for (let i = 0; i < 3; i++) expect(await statusOf(app, '/')).toBe(401);
-  expect(lines).toEqual([expect.stringMatching(/^Routes\.get is refused to everyone/)]);
+  expect(lines).toEqual([expect.stringMatching(/^Routes\.get refuses every request/)]);
 });
 
 describe('a wrapper that keeps the name of the handler alone, as a Proxy does,', () => {
@@ -351,13 +351,17 @@ describe('a wrapper that keeps neither name nor metadata of the handler', () => 
       @Get()
       get() {}
     }
-    expect(await bootError(Static)).toMatch(/Static\.get is wrapped, and cannot be told by name or metadata/);
+    expect(await bootError(Static)).toMatch(
+      /Static\.get is wrapped, and cannot be identified by name or metadata/,
+    );
   });
 
   it('stops the boot if all wrappers have the name of one public method', async () => {
     instrument((handler) => Object.defineProperty(anonymous(handler), 'name', { value: 'open' }));
     const booted = boot({ controllers: [Routes], providers: [PerRequest] });
-    await expect(booted).rejects.toThrow(/Routes\.write is wrapped, and cannot be told by name or metadata/);
+    await expect(booted).rejects.toThrow(
+      /Routes\.write is wrapped, and cannot be identified by name or metadata/,
+    );
   });
 
   it('lets nobody in if it comes after the boot', async () => {
@@ -381,7 +385,9 @@ it('a wrapper that fails before it asks Nest stops the boot, because what it doe
     return create.call(this as RouterExecutionContext, instance, wrapped, ...rest);
   };
   RouterExecutionContext.prototype.create = patched as typeof create;
-  expect(await bootError(Orders)).toMatch(/Orders\.list is wrapped, and cannot be told by name or metadata/);
+  expect(await bootError(Orders)).toMatch(
+    /Orders\.list is wrapped, and cannot be identified by name or metadata/,
+  );
 });
 
 describe('a controller that is made for each request lets nobody in if its constructor', () => {
@@ -434,7 +440,7 @@ describe('a controller that is made for each request lets nobody in if its const
     const errors: string[] = [];
     app.app.useLogger({ log() {}, warn() {}, error: (error: unknown) => errors.push(String(error)) });
     expect(await statusOf(app, '/replaced')).toBe(500);
-    expect(errors).toEqual([expect.stringMatching(/Routes\.get loses the guards that were declared on it/)]);
+    expect(errors).toEqual([expect.stringMatching(/Routes\.get loses its guards/)]);
     expect(await statusOf(app, '/replaced', key)).toBe(500);
     expect(await statusOf(app, '/orders')).toBe(401);
   });
@@ -472,7 +478,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     class Routes extends Guarded {
       override get = () => 'replaced';
     }
-    expect(await bootError(Routes)).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('by a function of the same name in its constructor', async () => {
@@ -485,7 +491,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
         };
       }
     }
-    expect(await bootError(Routes)).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('by another of its methods, which is public', async () => {
@@ -500,7 +506,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
       @Public()
       open() {}
     }
-    expect(await bootError(Routes)).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('by a function with the metadata of another of its methods', async () => {
@@ -515,7 +521,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
       @Public()
       open() {}
     }
-    expect(await bootError(Routes)).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('by binding it, even if only guards of the whole application ask for a key', async () => {
@@ -530,7 +536,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     }
     const providers = [{ provide: APP_GUARD, useClass: ApiKeyGuard }];
     await expect(boot({ controllers: [Routes], providers })).rejects.toThrow(
-      /Routes\.get loses what was declared on it/,
+      /Routes\.get loses its decorators/,
     );
   });
 
@@ -545,7 +551,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     Routes.prototype.get = function replaced() {};
     Reflect.defineMetadata('path', Reflect.getMetadata('path', get), Routes.prototype.get);
     Reflect.defineMetadata('method', Reflect.getMetadata('method', get), Routes.prototype.get);
-    expect(await bootError(Routes)).toMatch(/Routes\.get lost what @Scopes/);
+    expect(await bootError(Routes)).toMatch(/Routes\.get lost its @Scopes/);
   });
 
   it('through a Proxy of its instance whose functions have no metadata', async () => {
@@ -562,7 +568,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
         });
       }
     }
-    expect(await bootError(Routes)).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
   it('through a Proxy of its class that has the metadata of the class, which the class itself has not', async () => {
@@ -573,7 +579,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     const Traced = new Proxy(Routes, {});
     Controller()(Traced);
     ApiKeyAuth()(Traced);
-    expect(await bootError(Traced)).toMatch(/Routes\.get loses what was declared on it/);
+    expect(await bootError(Traced)).toMatch(/Routes\.get loses its decorators/);
   });
 });
 
@@ -599,7 +605,7 @@ it('the boot stops if a mixin that copies "constructor" makes a controller pass 
   }
   const providers = [{ provide: APP_GUARD, useClass: AnyCredential }];
   await expect(boot({ controllers: [Routes], providers })).rejects.toThrow(
-    /Routes\.get loses what was declared on it, for its controller .* passes for another class/,
+    /Routes\.get loses its decorators, because its controller .* stands in for another class/,
   );
 });
 
@@ -636,7 +642,9 @@ it('@ApiKeyAuth on what is no method, as a decorator that binds leaves it, says 
       get() {}
     }
     return Routes;
-  }).toThrow(/get is no method: @Scopes, @AnyScope, @ApiKeyAuth and @Public stand on classes and methods/);
+  }).toThrow(
+    /get is not a method: use @Scopes, @AnyScope, @ApiKeyAuth and @Public only on classes and methods/,
+  );
 });
 
 describe('the boot goes on, and nothing is lost,', () => {

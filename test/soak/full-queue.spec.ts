@@ -179,8 +179,8 @@ describe('while the notification queue', () => {
     const beganAt = performance.now();
     await until(() => performance.now() - beganAt > 2 * LEASE.cache.leaseMs);
     expect(warnings.map((line) => line.slice(0, 40)).sort()).toEqual([
-      'No revocation feed, so keys are looked u',
       'The notification queue of PostgreSQL is ',
+      'The revocation feed does not work, so ke',
     ]);
     expect(warnings.join()).toMatch(/: the notification queue of PostgreSQL is full: end the session/);
     await stuck?.end();
@@ -197,7 +197,9 @@ describe('while the notification queue', () => {
     running.push(app);
     const { key } = await issue(app);
     expect(await accepts(app, key)).toBe(true);
-    await until(() => warnings.some((line) => /^No revocation feed, .*PostgreSQL is full/.test(line)));
+    await until(() =>
+      warnings.some((line) => /^The revocation feed does not work, .*PostgreSQL is full/.test(line)),
+    );
     await stuck?.end();
     stuck = undefined;
     await until(() => app.keys.verificationStatus.leaseHeld);

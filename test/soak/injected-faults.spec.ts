@@ -126,7 +126,7 @@ describe('a disk that is full for the trail', () => {
     const told = logged.mock.calls.flat().join('\n');
     logged.mockRestore();
     expect(told).toContain(
-      `No space left on device), and lacks: revoked ${warm.apiKey.id} (${warm.apiKey.masked})`,
+      `No space left on device). Missing events: revoked ${warm.apiKey.id} (${warm.apiKey.masked})`,
     );
     expect(await statusOf(app.url, warm.key)).toBe(401);
     expect(await statusOf(app.url, cold.key)).toBe(200);

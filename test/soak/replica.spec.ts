@@ -86,7 +86,9 @@ it.each<[string, ApiKeyOptions]>([
   );
   expect(await health(app)).toBe('down');
   if (options.cache?.size !== 0)
-    await until(() => warnings.some((line) => /^No revocation feed.* leads to a replica/.test(line)));
+    await until(() =>
+      warnings.some((line) => /^The revocation feed does not work.* is to a replica/.test(line)),
+    );
   await sql(servers.standby.url, 'SELECT pg_wal_replay_resume()');
   address.moveTo(servers.primary.url);
   await until(async () => (await outcome(app, other.key)) === 'accepted');

@@ -84,7 +84,7 @@ export class ChangeTrail {
       const keys = events.map(({ type, keyId, masked }) => `${type} ${keyId} (${masked})`).join(', ');
       const { actor } = events[0] as ChangeEvent;
       this.logger.error(
-        `The trail could not be written (${wordsOf(error)}), and lacks: ${keys}, by ${actor.type} ${actor.id ?? 'unknown'}.`,
+        `The audit trail could not be written (${wordsOf(error)}). Missing events: ${keys}, by ${actor.type} ${actor.id ?? 'unknown'}.`,
       );
     }
   }

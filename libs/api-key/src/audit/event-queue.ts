@@ -25,7 +25,7 @@ export class EventQueue extends IntervalWriter {
     private readonly size: number,
     intervalMs: number,
   ) {
-    super(`The trail of ${type} requests`, intervalMs);
+    super(`The audit trail of ${type} requests`, intervalMs);
   }
 
   /** How many events were dropped since the start. */
@@ -53,7 +53,7 @@ export class EventQueue extends IntervalWriter {
     this.reported = this.droppedCount;
     if (dropped > 0)
       this.log.warn(
-        `${dropped} events of ${this.type} requests were dropped, because they came faster than they are written`,
+        `${dropped} events of ${this.type} requests were dropped, because they arrived faster than they could be written`,
       );
   }
 }

@@ -90,7 +90,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     const now = performance.now();
     if (now < this.quietUntil) return;
     this.quietUntil = now + QUIET_MS;
-    this.logger.warn(`Requests are answered 503, because keys cannot be judged: ${wordsOf(cause)}`);
+    this.logger.warn(`Requests are answered with 503, because keys cannot be verified: ${wordsOf(cause)}`);
   }
 
   onApplicationBootstrap(): void {

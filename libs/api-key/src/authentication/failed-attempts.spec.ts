@@ -92,7 +92,7 @@ it('a flood is logged once per window, with its address and without the presente
   await ways(attempts, null, 50);
   expect(warnings).toHaveBeenCalledTimes(1);
   expect(warnings).toHaveBeenCalledWith(
-    expect.stringMatching(/^203\.0\.113\.7\S* presents many keys that are unknown or have ended \(/),
+    expect.stringMatching(/^203\.0\.113\.7\S* sent many keys that are unknown, expired or revoked \(/),
   );
   now = 60_000;
   await ways(attempts, null, 50);

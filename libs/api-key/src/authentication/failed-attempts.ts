@@ -68,8 +68,8 @@ export class FailedAttempts {
     if (now < this.quietUntil) return;
     this.quietUntil = now + windowMs;
     this.logger.warn(
-      `${block || 'An unknown address'} presents many keys that are unknown or have ended (failedAttempts: ${limit} in ${windowMs / 1_000} s): ` +
-        'its look-ups go out together, so that they cost little; no key is blocked.',
+      `${block || 'An unknown address'} sent many keys that are unknown, expired or revoked (failedAttempts: ${limit} in ${windowMs / 1_000} s): ` +
+        'its look-ups are now batched to limit their cost; no key is blocked.',
     );
   }
 }

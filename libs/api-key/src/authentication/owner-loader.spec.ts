@@ -78,7 +78,7 @@ it('a call of loadUser that never settles gives its place back', async () => {
   const load = async (id: string) => loader.load(ofUser(id));
   const hang = expect(Promise.all([load('hangs'), load('hangs')])).rejects.toMatchObject({
     code: 'KEY_STORE_UNAVAILABLE',
-    cause: new Error('loadUser has not settled within 50 ms'),
+    cause: new Error('loadUser did not settle within 50 ms'),
   });
   await expect(load('fine')).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
   await until(async () => (await load('fine').catch(() => null)) !== null);

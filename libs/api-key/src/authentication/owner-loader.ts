@@ -58,7 +58,8 @@ export class OwnerLoader {
   }
 
   private readonly ask = async (userId: string): Promise<unknown> => {
-    if (this.loads >= this.options.cache.maxLookUps) throw new Error('too many users are being loaded');
+    if (this.loads >= this.options.cache.maxLookUps)
+      throw new Error('too many calls of loadUser are in flight');
     const loading = this.options.loadUser(userId);
     return isThenable(loading) ? this.counted(loading) : loading;
   };
@@ -71,7 +72,7 @@ export class OwnerLoader {
     this.loads += 1;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      const error = new Error(`loadUser has not settled within ${this.patienceMs} ms`);
+      const error = new Error(`loadUser did not settle within ${this.patienceMs} ms`);
       timer = setTimeout(() => reject(error), this.patienceMs).unref();
     });
     try {

@@ -36,7 +36,7 @@ export class PlaintextKeys implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     if (this.options.https.allowInsecureHttp)
       this.logger.warn(
-        'https.allowInsecureHttp is on: API keys are accepted over plaintext HTTP from everywhere, and whoever listens on the way can use them.',
+        'https.allowInsecureHttp is on: API keys are accepted over plaintext HTTP from every address, and anyone who can read the network traffic can use them.',
       );
   }
 
@@ -59,9 +59,9 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     if (this.isAdapterReported || !isOfAdapter(socket)) return;
     this.isAdapterReported = true;
     this.logger.error(
-      'A request that comes from an adapter and not from a connection is refused with HTTPS_REQUIRED. Its address is ' +
-        `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set https.allowInsecureHttp: true; else let the adapter set ` +
-        'request.socket.remoteAddress, and list it in https.trustProxy if its X-Forwarded-Proto is true (docs/https-and-proxies.md, "Serverless")',
+      'A request without a network connection, as a serverless adapter creates it, was refused with HTTPS_REQUIRED. Its address is ' +
+        `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set https.allowInsecureHttp: true. Otherwise let the adapter set ` +
+        'request.socket.remoteAddress, and list that address in https.trustProxy if its X-Forwarded-Proto can be trusted (docs/https-and-proxies.md, "Serverless")',
     );
   }
 

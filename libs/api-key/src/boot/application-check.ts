@@ -12,11 +12,11 @@ export function requireUsableModule(core: object, modules: ModulesContainer, mod
   const imported = [...modules.values()].filter(({ metatype }) => metatype === core);
   if (imported.length > 1)
     throw new Error(
-      'ApiKeyModule: it is imported twice with different options; import it once, in the root module.',
+      'ApiKeyModule: it is imported twice with different options. Import it once, in the root module.',
     );
   if (moduleRef.introspect(ApiKeyGuard).scope !== Scope.DEFAULT)
     throw new Error(
-      'ApiKeyModule: what "inject" names depends on a request-scoped provider. Inject providers of the default scope only; ' +
-        'loadUser may look up others itself.',
+      'ApiKeyModule: a provider in "inject" depends on a request-scoped provider. Inject only providers of the default scope; ' +
+        'loadUser can resolve request-scoped providers itself.',
     );
 }

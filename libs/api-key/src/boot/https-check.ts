@@ -10,8 +10,8 @@ export class HttpsCheck implements BootCheck {
   warnings(): readonly string[] {
     if (!this.options.https.loopbackException || process.env.NODE_ENV !== 'production') return [];
     return [
-      'Plaintext from this machine is accepted: a proxy here that adds no header cannot be told from a local caller. ' +
-        'If there is one, set https.loopbackException: false',
+      'Plaintext from this machine is accepted, but a proxy on this machine that adds no header looks like a local caller. ' +
+        'If there is such a proxy, set https.loopbackException: false',
     ];
   }
 }

@@ -24,8 +24,8 @@ export class PoolCheck implements BootCheck {
     const { connectionTimeoutMillis, query_timeout: queryTimeout } = master?.options ?? {};
     if (connectionTimeoutMillis && queryTimeout) return [];
     return [
-      'The data source has no deadlines, so that keys may be refused with 503 for minutes after a silent database is back: ' +
-        'give it connectTimeoutMS: 5_000 and extra: { query_timeout: 15_000 }',
+      'The data source has no timeouts, so that requests may be answered with 503 for minutes after an outage of the database: ' +
+        'set connectTimeoutMS: 5_000 and extra: { query_timeout: 15_000 }',
     ];
   }
 }

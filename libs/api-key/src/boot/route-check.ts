@@ -69,7 +69,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     const missing =
       strict === 'scopes' ? '@Scopes, @AnyScope or @Public' : 'a guard, @Scopes, @AnyScope or @Public';
     return names.map(
-      ({ name }) => `${name} does not say who may use it (option "strict"): give it ${missing}`,
+      ({ name }) => `${name} does not declare who may use it (option "strict"): add ${missing}`,
     );
   }
 
@@ -80,7 +80,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
       (scope) => isWildcard(scope) || (catalogue && !isInCatalogue(catalogue, scope)),
     );
     return unknown.map(
-      (scope) => `${name} asks for the scope "${scope}", which is not in the catalogue of option "scopes"`,
+      (scope) => `${name} requires the scope "${scope}", which is not in the catalogue of option "scopes"`,
     );
   }
 
@@ -91,7 +91,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     return checked
       ? []
       : [
-          `${name} asks for scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; a guard of yours that does it must extend ScopesGuard`,
+          `${name} requires scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; your own guard for scopes must extend ScopesGuard`,
         ];
   }
 
@@ -106,8 +106,8 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     return keepsAll(route)
       ? this.wrappedHandler(route)
       : [
-          `${name} loses what was declared on it, for its controller replaces the method or passes for another class: ` +
-            'do not, or copy name and metadata',
+          `${name} loses its decorators, because its controller replaces the method or stands in for another class: ` +
+            'do not do that, or copy name and metadata',
         ];
   }
 
@@ -121,10 +121,10 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     if (!Reflect.hasMetadata(PATH_METADATA, handler)) return [];
     const known = handlerKnownToNest(instanceOf(route), calledOf(route) as object, method);
     if (!known || !isTold(route, known))
-      return [`${name} is wrapped, and cannot be told by name or metadata: let the wrapper copy both`];
+      return [`${name} is wrapped, and cannot be identified by name or metadata: let the wrapper copy both`];
     const left = this.inventory.guardsOf({ ...route, handler: known });
     const losesGuards = this.inventory.guardsOf(route).some((guard) => !left.includes(guard));
-    return losesGuards ? [`${name} is wrapped and loses its guards: let the wrapper copy metadata`] : [];
+    return losesGuards ? [`${name} is wrapped and loses its guards: let the wrapper copy the metadata`] : [];
   }
 
   private droppedGuards(route: Route): string[] {
@@ -154,12 +154,12 @@ function lostAccess({ name, owner, method, handler }: Route): string[] {
   const problems: string[] = [];
   if (isAccessLost(owner, declared))
     problems.push(
-      `${name} lost what @Scopes, @AnyScope, @ApiKeyAuth or @Public declared, for its function was replaced by another decorator ` +
+      `${name} lost its @Scopes, @AnyScope, @ApiKeyAuth or @Public, because its function was replaced by another decorator ` +
         'or overridden: put them above that decorator, and repeat them on the override',
     );
   if (isCostLost(owner.prototype, declared))
     problems.push(
-      `${name} lost its @Cost, for another decorator replaced its function: put it above that decorator`,
+      `${name} lost its @Cost, because another decorator replaced its function: put it above that decorator`,
     );
   return problems;
 }

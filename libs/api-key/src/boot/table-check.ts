@@ -21,7 +21,7 @@ export class TableCheck implements BootCheck {
     if (pepper === null || pepper.lockOutRails || !(await adoptedFromRails(this.dataSource))) return [];
     return [
       'table api_keys is shared with a Rails app, which cannot check keys that are stored under a pepper. ' +
-        'Leave option "pepper" out, or set pepper.lockOutRails: true once no Rails app authenticates by it any more.',
+        'Remove the option "pepper", or set pepper.lockOutRails: true when no Rails app authenticates with this table any more.',
     ];
   }
 }

@@ -18,7 +18,7 @@ export async function borrow(pool: Pool, deadlineMs: number): Promise<Borrowed> 
   for (;;) {
     const client = await connectInTime(pool, deadlineMs);
     if (!isInTransaction(client)) return lent(client);
-    client.release(new Error('given back within a transaction'));
+    client.release(new Error('released inside an open transaction'));
   }
 }
 

@@ -98,7 +98,7 @@ export class CountingStatement {
       if (!isPlain) await send({ text: BEGIN });
       const { rows } = await send({ name: isNamed ? name : undefined, text, values: values.map(parameter) });
       if (isPlain && isInTransaction(client))
-        throw new OfAnother('counted in the transaction of another borrower');
+        throw new OfAnother('counted inside a transaction of other code');
       if (!isPlain && rows.length === 0) throw uncounted(this.database.tables);
       if (!isPlain) await send({ text: 'COMMIT' });
       giveBack(null);

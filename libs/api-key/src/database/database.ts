@@ -176,7 +176,7 @@ function mayBeRetried(error: unknown, isNew: boolean): boolean {
 
 /** @returns why the connection must be closed; null: the connection can be used again */
 async function undo(session: Session, failure: unknown): Promise<Error | null> {
-  const broken = () => new Error('the connection is of no use any more', { cause: failure });
+  const broken = () => new Error('the connection is broken', { cause: failure });
   if (!session.isUsable || isOfSession(failure)) return broken();
   try {
     await session.run('ROLLBACK');

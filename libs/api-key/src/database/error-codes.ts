@@ -82,9 +82,9 @@ const LEFT_BEHIND =
  */
 export function rowSecurityWords(where: string): string {
   return (
-    `row security is active ${where}, and a hidden key would pass for one that does not exist. ` +
+    `row security is active ${where}, so that a hidden key looks like a missing key. ` +
     'ALTER ROLE … BYPASSRLS for the role of the data source, or ALTER TABLE … DISABLE ROW LEVEL SECURITY; ' +
-    `for a table that a trigger of yours uses: ALTER FUNCTION … SET row_security = on. ${LEFT_BEHIND}`
+    `for a table that one of your triggers uses: ALTER FUNCTION … SET row_security = on. ${LEFT_BEHIND}`
   );
 }
 

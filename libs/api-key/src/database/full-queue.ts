@@ -5,7 +5,7 @@ const PROGRAM_LIMIT_EXCEEDED = '54000';
 
 /** The message for people if the queue is full. */
 export const FULL_QUEUE =
-  'the notification queue of PostgreSQL is full: end the session that listens in an open transaction, with the oldest xact_start in pg_stat_activity';
+  'the notification queue of PostgreSQL is full: end the session that listens inside an open transaction; it has the oldest xact_start in pg_stat_activity';
 
 /** Whether a commit failed because PostgreSQL's notification queue is full. */
 export function isFullQueue(error: unknown): boolean {

@@ -36,7 +36,7 @@ it('a write that never settles is abandoned after ten seconds, logged once, and 
   writer.writes[1]?.();
   await next;
   expect(warn.mock.calls.flat()).toEqual([
-    'What a test notes could not be written and is tried again: no answer within 10000 ms',
+    'What a test notes could not be written and will be retried: no answer within 10000 ms',
   ]);
 });
 

@@ -49,7 +49,7 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
       this.failing = false;
     } catch (error) {
       if (!this.failing)
-        this.logger.warn(`${this.what} could not be written and is tried again: ${wordsOf(error)}`);
+        this.logger.warn(`${this.what} could not be written and will be retried: ${wordsOf(error)}`);
       this.failing = true;
     } finally {
       this.underWay -= 1;

@@ -35,6 +35,6 @@ export async function schemaOf(
 function warnOfAnother(first: string, found: string): void {
   new Logger('ApiKeyModule').warn(
     `The first connection of the data source finds table api_keys in schema ${first}, and a later session in ${found}: ` +
-      `${first} is used. Set "schema" in the options of the data source to the one that is meant.`,
+      `${first} is used. Set "schema" in the options of the data source to the intended schema.`,
   );
 }

@@ -55,7 +55,7 @@ export function quoteLiteral(text: string): string {
 /** The error message if the search path finds the table in another schema than its first. */
 export function foreignSchema(schema: string, own: string | null): string {
   return (
-    `nestjs-api-key: table api_keys lies in schema ${schema}, and the search path begins with ${own ?? 'none that exists'}: ` +
-    'set "schema" in the options of the data source to the one that is meant'
+    `nestjs-api-key: table api_keys is in schema ${schema}, but the search path begins with ${own ?? 'no existing schema'}: ` +
+    'set "schema" in the options of the data source to the intended schema'
   );
 }

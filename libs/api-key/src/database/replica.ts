@@ -10,7 +10,7 @@ export const IS_STANDBY = `${asText('pg_catalog.pg_is_in_recovery()')} AS standb
 /** The error for a connection that leads to a replica. */
 export function replica(): Error {
   return Object.assign(
-    new Error('the connection leads to a replica, which hears of a revocation late: connect to the primary'),
+    new Error('the connection is to a replica, which receives revocations late: connect to the primary'),
     { code: REPLICA },
   );
 }

@@ -138,7 +138,7 @@ export class SharedConnections<Found> {
   /** A transaction that was left open would return old rows, or fail. */
   private boardAnother(pool: Pool, group: Group<Found>, client: PoolClient): void {
     this.hear(client);
-    client.release(new Error('given back within a transaction'));
+    client.release(new Error('released inside an open transaction'));
     this.board(pool, group);
   }
 
@@ -199,7 +199,7 @@ class OfAnother extends Error {
  * Returns an error if another borrower gave the connection back while its BEGIN was still under way.
  */
 function ofAnother(client: PoolClient): Error | null {
-  return isInTransaction(client) ? new OfAnother('answered in the transaction of another borrower') : null;
+  return isInTransaction(client) ? new OfAnother('answered inside a transaction of other code') : null;
 }
 
 /** Gives its connection back, with an error to be thrown away. */

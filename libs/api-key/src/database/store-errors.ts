@@ -20,7 +20,7 @@ const UNIQUE_VIOLATION = '23505';
 const RULE_VIOLATION = /^23/;
 
 /** The message if the database does not know the owner. */
-export const NO_OWNER = 'userId names no owner there is';
+export const NO_OWNER = 'no owner with this userId exists';
 /** The message if a value does not fit into its column. */
 export const TOO_MUCH = 'a field is longer or larger than its column in table api_keys';
 
@@ -51,12 +51,12 @@ export function isUntranslatable(error: unknown): boolean {
 export function refuseMisfit(error: unknown): never {
   if (isUntranslatable(error))
     throw new ApiKeyInputError([
-      'name, scopes and metadata must have no NUL, and no character that the encoding of the database lacks',
+      'name, scopes and metadata must not contain NUL, or a character that the encoding of the database lacks',
     ]);
   if (codeOf(error) === FOREIGN_KEY_VIOLATION) throw new ApiKeyInputError([NO_OWNER]);
   if (isTooMuch(error) || isUnfit(error)) throw new ApiKeyInputError([TOO_MUCH]);
   if (RULE_VIOLATION.test(codeOf(error)) && codeOf(error) !== UNIQUE_VIOLATION)
-    throw new ApiKeyInputError(['the key breaks a rule that the table sets']);
+    throw new ApiKeyInputError(['the key violates a constraint of table api_keys']);
   return refuseUnavailable(error);
 }
 

@@ -4,7 +4,7 @@ import { storedOwner } from '../database/stored-owner';
 import { type Acting, ownerOf } from '../model/acting';
 import { ownerIdOf } from './input';
 
-const NO_ACTOR = 'the acting owner or key must be named; leave it out to act for nobody';
+const NO_ACTOR = 'the acting owner or key is missing; omit the argument to act as the application itself';
 
 /**
  * Converts the acting owner to the spelling that column `user_id` stores.

@@ -67,7 +67,7 @@ export class BulkChanges {
     const catalogue = catalogueOf(this.options);
     if (this.options.pepper?.refusesUnpeppered)
       throw new ApiKeyInputError([
-        'imported digests are without a pepper, and would not work: set pepper.unpeppered to "adopt" until each was used once',
+        'imported digests have no pepper and would be refused: set pepper.unpeppered to "adopt" until each key was used once',
       ]);
     const importer = { database: this.database, changes: this.changes, catalogue, acting };
     return importInBatches(lines, options, importer);

@@ -27,7 +27,7 @@ export async function createKey(
     throw isUnfit(error) ? new ApiKeyInputError([NO_OWNER]) : error;
   });
   if (acting.apiKey && owner !== acting.apiKey.userId)
-    throw new ApiKeyInputError(['userId names another owner than the one who acts']);
+    throw new ApiKeyInputError(['userId must be the acting owner']);
   const maker = await lockActor(change, owner);
   const { name, metadata = {} } = input;
   const authority = authorityFor(input, maker, change);
@@ -65,7 +65,7 @@ async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
   const ancestorIds = fitAncestors([maker], ended, false);
   if (!ancestorIds)
     throw new ApiKeyConflictError(
-      `key ${maker.id} has as many ancestors as a key can have: let an older key make this one`,
+      `key ${maker.id} has the maximum number of ancestors: use an older key to create this one`,
     );
   const sharedLimits = mergeShares(sharesOf(maker, change), null);
   refuseTooManyLimits(sharedLimits?.length ?? 0, change);

@@ -10,7 +10,7 @@ const MAX_SCOPES = 100;
 const MAX_ALLOWED_IPS = 100;
 const MAX_METADATA_BYTES = 16_384;
 const MAX_METADATA_LEVELS = 32;
-const NAME_RULE = `name must have 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`;
+const NAME_RULE = `name must have 1 to ${MAX_NAME_LENGTH} characters and no control characters`;
 /** Escapes that JSON allows and PostgreSQL's jsonb cannot store: NUL and lone surrogates. */
 const UNFIT_ESCAPE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 /** Control characters, and lone surrogates, because UTF-8 cannot encode lone surrogates. */
@@ -48,7 +48,7 @@ export function fieldProblems(
     ),
     ...problem(
       allowedIps === null || isAddressList(allowedIps),
-      `allowedIps must be a list of 1 to ${MAX_ALLOWED_IPS} addresses or CIDR blocks, or null for everywhere`,
+      `allowedIps must be a list of 1 to ${MAX_ALLOWED_IPS} addresses or CIDR blocks, or null for all addresses`,
     ),
     ...problem(
       metadata === undefined || isMetadata(metadata),
@@ -65,7 +65,7 @@ export function nameProblems(name: unknown): string[] {
 /** Returns the problems of a list of scopes; empty if the list is valid. */
 export function scopesProblems(scopes: unknown, catalogue: readonly string[] | null): string[] {
   if (!Array.isArray(scopes) || scopes.length > MAX_SCOPES)
-    return [`scopes must be a list of at most ${MAX_SCOPES}`];
+    return [`scopes must be a list of at most ${MAX_SCOPES} scopes`];
   return Array.from(scopes).flatMap((scope) => scopeProblem(scope, catalogue));
 }
 

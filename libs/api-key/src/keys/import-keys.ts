@@ -37,7 +37,7 @@ const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\
 
 /** Returns the problems of a line; empty if the line is valid. */
 export function importProblems(line: unknown, catalogue: readonly string[] | null): string[] {
-  if (Object.prototype.toString.call(line) !== '[object Object]') return ['it is not a JSON object'];
+  if (Object.prototype.toString.call(line) !== '[object Object]') return ['the line is not a JSON object'];
   const {
     userId,
     name,
@@ -48,10 +48,10 @@ export function importProblems(line: unknown, catalogue: readonly string[] | nul
   } = line as Record<string, unknown>;
   const unknown = Object.keys(line as object).filter((field) => !FIELDS.includes(field));
   return [
-    ...unknown.map((field) => `${JSON.stringify(field)} is no field; the fields are ${FIELDS.join(', ')}`),
+    ...unknown.map((field) => `${JSON.stringify(field)} is not a field; the fields are ${FIELDS.join(', ')}`),
     ...when(
       typeof userId !== 'string' || userId.trim() !== userId || userId === '',
-      'userId must be text that names the owner',
+      'userId must be the id of the owner, as text',
     ),
     ...nameProblems(name),
     ...when(
@@ -126,10 +126,10 @@ export async function linesRefused(
 /** The message of PostgreSQL is not returned, because it may contain the digest. */
 function reasonOf(error: unknown): string {
   const code = codeOf(error);
-  if (code === '23505') return 'a key with this keyDigest is there already';
+  if (code === '23505') return 'a key with this keyDigest already exists';
   if (code === '23503' || NO_SUCH_VALUE.includes(code)) return NO_OWNER;
   if (isTooMuch(error)) return TOO_MUCH;
-  return 'it breaks a rule that the table sets';
+  return 'it violates a constraint of table api_keys';
 }
 
 function when(holds: boolean, text: string): string[] {

@@ -55,9 +55,7 @@ describe('the name of a new key', () => {
     ['an object', { toString: () => 'ci' }],
     ['a String object', Object('ci')],
   ])('may not be %s', (_, name) => {
-    expect(problemsOfKey({ name })).toEqual([
-      'name must have 1 to 255 characters, none of them a control character',
-    ]);
+    expect(problemsOfKey({ name })).toEqual(['name must have 1 to 255 characters and no control characters']);
   });
 });
 
@@ -79,7 +77,7 @@ describe('the scopes of a new key', () => {
     ['a set', new Set(['orders:read'])],
     ['101', Array.from({ length: 101 }, (_, i) => `scope:${i}`)],
   ])('may not be %s', (_, scopes) => {
-    expect(problemsOfKey({ scopes })).toEqual(['scopes must be a list of at most 100']);
+    expect(problemsOfKey({ scopes })).toEqual(['scopes must be a list of at most 100 scopes']);
   });
 
   it.each([
@@ -153,7 +151,7 @@ describe('the expiry of a new key', () => {
 describe('a new key with several faults', () => {
   it('is refused with each problem once', () => {
     expect(problemsOfKey({ name: '', scopes: ['', ' ', 'users:read'], expiresAt: NOW }, CATALOGUE)).toEqual([
-      'name must have 1 to 255 characters, none of them a control character',
+      'name must have 1 to 255 characters and no control characters',
       'scopes must be texts of printable ASCII without spaces, quotation marks and backslashes',
       'scope "users:read" is not in the catalogue: orders:read, orders:write',
       'expiresAt must be a date in the future, up to 9999-12-31T23:59:59.999Z, or null',
@@ -182,7 +180,7 @@ describe('a page of keys', () => {
     ['a list', ['42']],
   ])('is refused if its owner is %s, because that must not mean all owners', (_, userId) => {
     expect(problemsOfPage({ userId })).toEqual([
-      'userId must be text; leave it out to list the keys of all owners',
+      'userId must be text; omit it to list the keys of all owners',
     ]);
   });
 

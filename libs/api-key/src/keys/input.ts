@@ -84,7 +84,7 @@ export function checkPage(input: ListApiKeysInput): void {
   throwIfAny([
     ...problem(
       !ofOneOwner || ['string', 'number', 'bigint'].includes(typeof input.userId),
-      'userId must be text; leave it out to list the keys of all owners',
+      'userId must be text; omit it to list the keys of all owners',
     ),
     ...problem(
       input.state === undefined || API_KEY_STATES.includes(input.state),

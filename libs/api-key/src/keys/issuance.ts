@@ -51,8 +51,7 @@ export class Issuance {
     const by = await actingAsStored(this.database, acting);
     const owner = ownerOf(by);
     const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
-    if (owner !== null && userId !== owner)
-      throw new ApiKeyInputError(['userId names another owner than the one who acts']);
+    if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
     return this.changes
       .make(by, (change) => createKey(change, { ...input, userId }, this.mint))
       .catch(refuseMisfit);

@@ -31,7 +31,7 @@ export function sharesOf(apiKey: ApiKey, defaults: Defaults) {
 export function refuseTooManyLimits(shared: number, { acting }: Pick<KeyChange, 'acting'>): void {
   if (!acting.apiKey || shared <= MAX_SHARED_LIMITS) return;
   throw new ApiKeyConflictError(
-    `a key shares at most ${MAX_SHARED_LIMITS} limits with the keys that made it: let an older key do this`,
+    `a key shares at most ${MAX_SHARED_LIMITS} limits with the keys that created it: use an older key for this change`,
   );
 }
 

@@ -25,7 +25,7 @@ export type EventPage = Page<RecordedApiKeyEvent>;
 /** Input of `ApiKeyService.events`. */
 export type EventsInput = Pick<ListApiKeysInput, 'limit' | 'cursor'>;
 
-const NO_OWNER = 'userId must be text; leave it out to list the keys of all owners';
+const NO_OWNER = 'userId must be text; omit it to list the keys of all owners';
 
 /** Reads keys and their events. */
 @Injectable()

@@ -7,8 +7,8 @@ export class KeyNotWritten extends Error {
 
   constructor(does: 'revokes' | 'deletes' | 'ends' | 'changes' | 'inserts') {
     super(
-      `PostgreSQL ${does} no such key: a row security policy, a rule or a trigger on api_keys suppressed it. ` +
-        'Let the role of the data source change all rows of api_keys.',
+      `The statement that ${does} the key changed no row: a row security policy, a rule or a trigger on api_keys suppressed it. ` +
+        'Allow the role of the data source to change all rows of api_keys.',
     );
   }
 }

@@ -86,7 +86,7 @@ async function lockWithOwner<Locked>(
     if (found === null) return null;
     if (found.userId === owner) return found.locked;
   }
-  throw new Error(`key ${id} gets another owner all the time`);
+  throw new Error(`the owner of key ${id} keeps changing: try again`);
 }
 
 /**

@@ -108,5 +108,5 @@ export class Revocations {
 function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
   if (reason === undefined) return null;
   if (typeof reason === 'string' && /^\P{Cc}{1,255}$/u.test(reason)) return reason;
-  throw new ApiKeyInputError(['reason must have 1 to 255 characters, none of them a control character']);
+  throw new ApiKeyInputError(['reason must have 1 to 255 characters and no control characters']);
 }

@@ -58,7 +58,7 @@ function refuseRevival({ apiKey, expired, successorId }: LockedKey, { expiresAt 
     throw new ApiKeyConflictError(`key ${apiKey.id} has expired and cannot be revived: create a new one`);
   if (successorId !== null)
     throw new ApiKeyConflictError(
-      `key ${apiKey.id} was rotated and cannot live longer: use its successor ${successorId}`,
+      `key ${apiKey.id} was rotated, and its expiry cannot be extended: use its successor ${successorId}`,
     );
 }
 

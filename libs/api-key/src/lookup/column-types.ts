@@ -40,8 +40,8 @@ export async function refuseVagueOwners(session: Session): Promise<void> {
 function refuseZoneless(table: string, columns: readonly string[]): never {
   const changes = columns.map((column) => `ALTER COLUMN ${column} TYPE timestamptz`).join(', ');
   throw new Error(
-    `ApiKeyModule: table api_keys cannot be used: ${columns.join(', ')} must be timestamptz, or a key would expire hours off ` +
-      'in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: ' +
+    `ApiKeyModule: table api_keys cannot be used: ${columns.join(', ')} must be timestamptz, or a key would expire hours early or late ` +
+      'in a session of another time zone. Run the migrations of apiKeyMigrations(); if they have already run: ' +
       `SET TimeZone = 'UTC'; ALTER TABLE ${table} ${changes}`,
   );
 }

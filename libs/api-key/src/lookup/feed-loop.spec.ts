@@ -88,8 +88,8 @@ it('begins a new session after the connection ended, and clears the cache only a
   expect([held, heard]).toEqual([[7_000], ['anything', 'anything']]);
   await until(() => said.length > 1);
   expect(said).toEqual([
-    'No revocation feed, so keys are looked up at each request: the connection ended',
-    'The revocation feed is back: keys are cached again.',
+    'The revocation feed does not work, so keys are looked up at each request: the connection ended',
+    'The revocation feed works again: keys are cached again.',
   ]);
 });
 
@@ -112,7 +112,7 @@ it('retries while the database is unreachable, and logs it once', async () => {
   };
   begin();
   await until(() => held.length >= 3);
-  expect(said).toEqual(['No revocation feed, so keys are looked up at each request: refused']);
+  expect(said).toEqual(['The revocation feed does not work, so keys are looked up at each request: refused']);
   expect([...contexts]).toEqual(['ApiKeyModule']);
   expect([lease.session, heard]).toEqual([null, []]);
 });

@@ -61,6 +61,6 @@ it.each([
   await sql(url, change);
   await expect(check()).rejects.toMatchObject({
     isHopeless: true,
-    message: expect.stringContaining(`lie in ${names}, whose changes are not notified`),
+    message: expect.stringContaining(`are in ${names}, whose changes are not notified`),
   });
 });

@@ -43,7 +43,7 @@ export async function checkFeedTriggers(session: Session): Promise<void> {
   if (unheard.length === 0) return;
   const names = unheard.map((row) => text(row, 'name')).join(', ');
   throw new FeedMissing(
-    `rows of ${session.tables.keys} lie in ${names}, whose changes are not notified: use an ordinary table, or one ` +
+    `rows of ${session.tables.keys} are in ${names}, whose changes are not notified: use an ordinary table, or one ` +
       'with PARTITION BY whose triggers are all ENABLE ALWAYS',
     true,
   );
@@ -57,9 +57,7 @@ async function checkOwnTriggers(session: Session): Promise<void> {
   if (wrong.length === 0) return;
   const missing = wrong.filter((name) => !states.has(name));
   const call =
-    missing.length > 0
-      ? 'call runMigrations(dataSource), which creates those that are missing, or run'
-      : 'run';
+    missing.length > 0 ? 'call runMigrations(dataSource), which creates missing triggers, or run' : 'run';
   const statement = [
     ...missing.map((name) => createFeedTrigger(name, tables.keys, tables.beside(FEED_FUNCTION))),
     ...wrong.map((name) => enableAlways(name, tables.keys)),

@@ -13,13 +13,13 @@ export class FeedReport {
     const words = isFullQueue(error) ? FULL_QUEUE : wordsOf(error);
     if (words === this.reported) return;
     this.reported = words;
-    this.logger.warn(`No revocation feed, so keys are looked up at each request: ${words}`);
+    this.logger.warn(`The revocation feed does not work, so keys are looked up at each request: ${words}`);
   }
 
   /** Logs that the feed works again. Called after a heartbeat was sent. */
   works(): void {
     if (this.reported === '') return;
     this.reported = '';
-    this.logger.log('The revocation feed is back: keys are cached again.');
+    this.logger.log('The revocation feed works again: keys are cached again.');
   }
 }

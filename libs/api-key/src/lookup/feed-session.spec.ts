@@ -142,7 +142,7 @@ describe('the opening of a session', () => {
 
   it('fails on a replica before it checks the triggers', async () => {
     server.standby = 'true';
-    await expect(open()).rejects.toThrow('leads to a replica');
+    await expect(open()).rejects.toThrow('is to a replica');
     expect([count(/triggers|LISTEN/), lease.session]).toEqual([0, null]);
   });
 
@@ -185,7 +185,7 @@ describe('a missing trigger', () => {
       isHopeless: true,
       message:
         'triggers nestjs_api_key_feed_insert are missing or not ENABLE ALWAYS: ' +
-        'call runMigrations(dataSource), which creates those that are missing, or run as the owner of the table: ' +
+        'call runMigrations(dataSource), which creates missing triggers, or run as the owner of the table: ' +
         'CREATE TRIGGER nestjs_api_key_feed_insert AFTER INSERT ON "public"."api_keys" FOR EACH STATEMENT EXECUTE FUNCTION "public"."nestjs_api_key_feed"(); ' +
         'ALTER TABLE "public"."api_keys" ENABLE ALWAYS TRIGGER nestjs_api_key_feed_insert',
     });
@@ -264,7 +264,7 @@ describe('a heartbeat', () => {
       0,
       null,
     ],
-    ['ends the session if the oldest heartbeat in flight is older', 1, 'heartbeats no longer come back'],
+    ['ends the session if the oldest heartbeat in flight is older', 1, 'heartbeats no longer return'],
   ])('%s', async (_, more, message) => {
     server.loses = (payload) => /^\d+$/.test(payload);
     beforeHeartbeats((number) => {
@@ -292,7 +292,7 @@ describe('a heartbeat', () => {
     expect(failure).toBeInstanceOf(FeedMissing);
     expect(failure).toMatchObject({
       isHopeless: false,
-      message: 'table "public"."api_keys" was replaced by another one',
+      message: 'table "public"."api_keys" was replaced by another table',
     });
   });
 
@@ -315,7 +315,7 @@ describe('a heartbeat', () => {
     });
     expect(await beat(2)).toMatchObject({
       message: expect.stringMatching(
-        /^notes of others do not arrive, .* give the library a data source that goes past it$/,
+        /^notifications of other connections do not arrive, .* give the library a data source that bypasses the pooler$/,
       ),
     });
   });
@@ -338,9 +338,9 @@ describe('a heartbeat', () => {
     expect(full.slice(0, 4)).toEqual([0.125, 1, 1, 1]);
     expect(said).toEqual([
       expect.stringMatching(
-        /^No revocation feed, so keys are looked up at each request: the notification queue of PostgreSQL is full: /,
+        /^The revocation feed does not work, so keys are looked up at each request: the notification queue of PostgreSQL is full: /,
       ),
-      'The revocation feed is back: keys are cached again.',
+      'The revocation feed works again: keys are cached again.',
     ]);
   });
 

@@ -136,7 +136,7 @@ export class FeedSession {
       const moment = momentOf(clock);
       const oldest = this.heartbeats.oldest ?? moment;
       if (moment.monotonic - oldest.monotonic > leaseMs + heartbeatMs)
-        throw new Error('heartbeats no longer come back');
+        throw new Error('heartbeats no longer return');
       await this.send(this.heartbeats.begin(moment));
       this.over.throwIfAborted();
       if (n % everyChecks === 0) await checkFeedTriggers(this.statements);
@@ -187,7 +187,7 @@ export class FeedSession {
     const { database, queue, report } = this.context;
     const { keys, silentChanges, trust } = database.tables;
     if (textOrNull(answer, 'oid') !== this.oid)
-      throw new FeedMissing(`table ${keys} was replaced by another one`, false);
+      throw new FeedMissing(`table ${keys} was replaced by another table`, false);
     if (!flag(answer, 'trust_known')) throw new FeedMissing(`table ${trust} was emptied or changed`, false);
     if (!flag(answer, 'listens')) throw lost();
     const silent = text(answer, 'silent');

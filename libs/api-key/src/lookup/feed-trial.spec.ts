@@ -69,7 +69,7 @@ it('fails if the notification does not arrive within two seconds, and the messag
     expect(settled).not.toHaveBeenCalled();
     await jest.advanceTimersByTimeAsync(200);
     expect(await outcome).toBe(
-      'notes of others do not arrive, as behind a pooler in transaction mode: give the library a data source that goes past it',
+      'notifications of other connections do not arrive, for example behind a pooler in transaction mode: give the library a data source that bypasses the pooler',
     );
   } finally {
     jest.useRealTimers();

@@ -41,7 +41,7 @@ export async function proveArrival(
 /** The error if notifications do not arrive. */
 export function lost(): Error {
   return new Error(
-    'notes of others do not arrive, as behind a pooler in transaction mode: give the library a data source that goes past it',
+    'notifications of other connections do not arrive, for example behind a pooler in transaction mode: give the library a data source that bypasses the pooler',
   );
 }
 

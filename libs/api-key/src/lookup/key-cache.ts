@@ -103,7 +103,7 @@ export class KeyCache {
   /**
    * Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists.
    * @param others other digests under which the same key may be stored
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight
    */
   find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
     const now = this.clock.monotonic();

@@ -130,7 +130,7 @@ it('a correct table passes the check, also in a schema that the data source name
     'ALTER TABLE tenant.api_keys ALTER last_used_at TYPE timestamp, ALTER updated_at TYPE timestamp',
   );
   await expect(new KeyStore(new Database(tenant), PATIENT).check()).rejects.toThrow(
-    `last_used_at, updated_at must be timestamptz, or a key would expire hours off in a session of another time zone. Run the migrations of apiKeyMigrations(); where they have run already: SET TimeZone = 'UTC'; ALTER TABLE "tenant"."api_keys" ALTER COLUMN last_used_at TYPE timestamptz, ALTER COLUMN updated_at TYPE timestamptz`,
+    `last_used_at, updated_at must be timestamptz, or a key would expire hours early or late in a session of another time zone. Run the migrations of apiKeyMigrations(); if they have already run: SET TimeZone = 'UTC'; ALTER TABLE "tenant"."api_keys" ALTER COLUMN last_used_at TYPE timestamptz, ALTER COLUMN updated_at TYPE timestamptz`,
   );
   await tenant.destroy();
 });

@@ -153,7 +153,7 @@ function refuseUnusable(error: unknown): never {
   if (code === 'undefined') throw error;
   if (code === REPLICA)
     throw new Error(
-      `ApiKeyModule: ${wordsOf(error)}. Give the library a data source that leads to the primary.`,
+      `ApiKeyModule: ${wordsOf(error)}. Give the library a data source that connects to the primary.`,
       { cause: error },
     );
   const whole = `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). `;
@@ -161,7 +161,7 @@ function refuseUnusable(error: unknown): never {
   throw new Error(
     whole +
       'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts. ' +
-      'If they have run, set "schema" in the options of the data source to that of the table.',
+      'If they have run, set "schema" in the options of the data source to the schema of the table.',
     { cause: error },
   );
 }

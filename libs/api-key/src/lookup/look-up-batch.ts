@@ -35,7 +35,7 @@ export class LookUpBatch {
   /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many wait */
   async find(digest: string, others: readonly string[], sent: () => void): Promise<StoredKey | null> {
     if (this.waiting.length >= MAX_WAITING) {
-      const cause = new Error('too many look-ups wait for one statement');
+      const cause = new Error('too many look-ups wait in one batch');
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
     }
     return new Promise((resolve, reject) => {

@@ -29,7 +29,7 @@ export class QueueWatch {
   private warn(usage: number): void {
     this.logger.warn(
       `The notification queue of PostgreSQL is ${Math.floor(usage * 100)} % full; once it is full, keys are looked up at each request. ` +
-        'End the session that listens in an open transaction, with the oldest xact_start in pg_stat_activity.',
+        'End the session that listens inside an open transaction; it has the oldest xact_start in pg_stat_activity.',
     );
   }
 }

@@ -43,7 +43,7 @@ function emptyIfMissing(error: unknown): Row {
 function longestTrust(row: Row): number {
   if (row.ms !== null) return number(row, 'ms');
   const words =
-    'table api_key_trust is missing or empty, so nothing says how long instances trust what they cached: run the ' +
+    'table api_key_trust is missing or empty, so that nothing says how long instances trust their caches: run the ' +
     'migrations, or INSERT the largest of their cache.leaseMs, serveCachedForMs and staleForMs as trust_ms';
   throw Object.assign(new Error(words), { code: 'NO_TRUST_BOUND' });
 }

@@ -244,7 +244,7 @@ it.each([
   [
     'is in another schema than the first of the search path',
     'CREATE SCHEMA tenant; ALTER ROLE CURRENT_USER IN DATABASE :database SET search_path = tenant, public',
-    /lies in schema public, and the search path begins with tenant/,
+    /is in schema public, but the search path begins with tenant/,
   ],
 ])('a table that %s stops the boot, and the instance does not listen', async (_, change, message) => {
   await sql(database, change.replace(':database', `"${new URL(database).pathname.slice(1)}"`));

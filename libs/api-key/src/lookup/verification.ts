@@ -150,12 +150,12 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
     };
   }
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are under way */
+  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight */
   private async lookUp(digest: string, { way, others, sent }: LookUp): Promise<StoredKey | null> {
     if (way === 'together') return this.batch.find(digest, others, sent);
     if (this.lookUps >= this.options.maxLookUps)
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', {
-        cause: new Error('too many look-ups are under way'),
+        cause: new Error('too many look-ups are in flight'),
       });
     this.lookUps += 1;
     try {

@@ -70,7 +70,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Post()
     @Writes()
-    @marked('Issue a key; it is shown this once')
+    @marked('Create a key; the key is shown only once')
     @Header('Cache-Control', 'no-store')
     async create(@Changer() actor: Acting, @Body() body: CreateApiKeyBody) {
       const userId = actor.apiKey?.userId ?? actor.userId ?? '';
@@ -101,7 +101,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Post(':id/rotate')
     @Writes()
-    @marked('Issue the successor of a key; it is shown this once')
+    @marked('Create the successor of a key; the new key is shown only once')
     @Header('Cache-Control', 'no-store')
     async rotate(@Changer() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
       return presentIssued(found(await this.keys.rotate(id, { ...body }, actor)));
@@ -109,7 +109,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Delete(':id')
     @Writes()
-    @marked('Revoke a key, with all that it made if descendants=true')
+    @marked('Revoke a key, and all keys that it created if descendants=true')
     @HttpCode(HttpStatus.NO_CONTENT)
     async revoke(
       @Changer() actor: Acting,
@@ -121,7 +121,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Get(':id/events')
     @Reads()
-    @marked('See what happened to a key')
+    @marked('List the audit events of a key')
     async events(@Actor() actor: Acting, @Param('id') id: string, @Query() query: EventsQuery) {
       const { items, nextCursor } = found(await this.keys.events(id, { ...query }, actor));
       return { items: items.map(presentEvent), nextCursor };
@@ -129,7 +129,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Get(':id/usage')
     @Reads()
-    @marked('See how much a key is used')
+    @marked('Show the usage of a key')
     async usage(@Actor() actor: Acting, @Param('id') id: string) {
       return found(await this.keys.usage(id, actor));
     }

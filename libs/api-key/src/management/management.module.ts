@@ -43,7 +43,7 @@ export class ApiKeyManagementModule {
     const open = guards === 'open';
     if (!open && !(Array.isArray(guards) && guards.length > 0))
       throw new Error(
-        'ApiKeyManagementModule: name the "guards" of its routes, such as [ApiKeyGuard, ScopesGuard], or say guards: \'open\'',
+        'ApiKeyManagementModule: set the option "guards", such as guards: [ApiKeyGuard, ScopesGuard], or guards: \'open\'',
       );
     const { path = 'api-keys', scopes = open ? null : DEFAULT_SCOPES, acting } = options;
     const actor = acting ?? (open ? actingOf : actingKeyOf);

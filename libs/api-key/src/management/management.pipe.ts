@@ -78,5 +78,5 @@ function sentences(errors: readonly ValidationError[], path = ''): string[] {
 }
 
 function unknownField(name: string): string {
-  return FIELD_NAME.test(name) ? `${name} cannot be set` : 'there is a field that cannot be set';
+  return FIELD_NAME.test(name) ? `${name} cannot be set` : 'the body has a field that cannot be set';
 }

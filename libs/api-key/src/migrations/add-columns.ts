@@ -49,7 +49,7 @@ export async function dropColumns(runner: QueryRunner, table: string, columns: C
 
 function refuse(present: readonly string[]): never {
   throw new Error(
-    `nestjs-api-key: ${present.join(', ')} of someone else is there already, so the table cannot be extended. ` +
+    `nestjs-api-key: ${present.join(', ')} already exists and was not created by this library, so the table cannot be extended. ` +
       'Rename it, and migrate again; nothing was changed.',
   );
 }

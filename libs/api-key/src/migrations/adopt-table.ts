@@ -170,7 +170,7 @@ function refuseMisfits(columns: readonly Column[]): void {
 
 function refuseOwnColumns(columns: readonly Column[]): void {
   if (columns.some(({ name }) => name in OWN_COLUMNS))
-    refuse('it has a column key_suffix or revoked_at of someone else');
+    refuse('it has a column key_suffix or revoked_at that this library did not create');
 }
 
 /**
@@ -225,5 +225,5 @@ async function refuseViews(runner: QueryRunner, table: string, columns: readonly
 }
 
 function refuse(why: string): never {
-  throw new Error(`nestjs-api-key: table api_keys cannot be adopted, ${why}. Nothing was changed.`);
+  throw new Error(`nestjs-api-key: table api_keys cannot be adopted: ${why}. Nothing was changed.`);
 }

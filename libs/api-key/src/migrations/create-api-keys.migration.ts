@@ -41,7 +41,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)
-    throw new RangeError('apiKeyMigrations: watchUsers needs usersTable, which it watches');
+    throw new RangeError('apiKeyMigrations: watchUsers needs usersTable, the table to watch');
   return [...migrations, watchUsers(usersTable, watched === true ? {} : watched)];
 }
 
@@ -75,12 +75,12 @@ async function createOrAdopt(
 
 async function dropOrRelease(runner: QueryRunner, table: string): Promise<void> {
   if (!(await existsInOwnSchema(runner, table)))
-    throw new Error('nestjs-api-key: there is no table api_keys for down to take away');
+    throw new Error('nestjs-api-key: there is no table api_keys that down can remove');
   const note = await readNote(await sessionOf(runner), table);
   if (!note) {
     throw new Error(
-      'nestjs-api-key: the comment of table api_keys no longer says whether it was created or adopted, so nothing is taken ' +
-        "away. COMMENT ON TABLE api_keys IS '[nestjs-api-key: created]' lets down drop the table.",
+      'nestjs-api-key: the comment of table api_keys no longer says whether it was created or adopted, so nothing was ' +
+        "removed. COMMENT ON TABLE api_keys IS '[nestjs-api-key: created]' allows down to drop the table.",
     );
   }
   if (note.origin === 'created') await run(runner, `DROP TABLE ${table}`);

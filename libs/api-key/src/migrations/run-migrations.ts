@@ -69,7 +69,7 @@ function refuseUnquotable({ options }: DataSource): void {
   if (!schema || !/[."]/.test(schema)) return;
   throw new Error(
     `ApiKeyModule: TypeORM cannot run migrations in a schema whose name has a dot or a double quote (${schema}): ` +
-      'leave "schema" out of the options of the data source that migrates, and set the search_path of its role to that schema.',
+      'remove "schema" from the options of the data source for migrations, and set the search_path of its role to that schema.',
   );
 }
 

@@ -38,9 +38,11 @@ export interface Acting {
 export function ownerOf(acting: Acting): string | null {
   const { userId, apiKey } = acting;
   if (('userId' in acting && typeof userId !== 'string') || ('apiKey' in acting && !apiKey))
-    throw new ApiKeyInputError(['the acting owner or key must be named; leave it out to act for nobody']);
+    throw new ApiKeyInputError([
+      'the acting owner or key is missing; omit the argument to act as the application itself',
+    ]);
   if (userId !== undefined && apiKey && userId !== apiKey.userId)
-    throw new ApiKeyInputError(['the acting key is of another owner']);
+    throw new ApiKeyInputError(['the acting key belongs to another owner']);
   return apiKey?.userId ?? userId ?? null;
 }
 

@@ -50,8 +50,7 @@ const REFUSALS = {
   },
   INVALID_API_KEY: {
     status: 401,
-    message:
-      'The API key is not valid. Check that it is complete, that it has not expired and was not revoked.',
+    message: 'The API key is not valid. Check that it is complete, has not expired and was not revoked.',
     challenge: ', error="invalid_token"',
   },
   INSUFFICIENT_SCOPE: {
@@ -62,20 +61,20 @@ const REFUSALS = {
   HTTPS_REQUIRED: {
     status: 403,
     message:
-      'API keys are accepted over HTTPS only. Call the https:// URL. For operators: behind a TLS-terminating proxy, list ' +
+      'API keys are accepted only over HTTPS. Call the https:// URL. For operators: behind a TLS-terminating proxy, list ' +
       'its address in https.trustProxy and let it send "X-Forwarded-Proto: https"; for a private network, list it in https.allowInsecureHttpFrom; on a serverless platform, see the log.',
   },
   IP_NOT_ALLOWED: {
     status: 403,
-    message: 'The API key may not be used from this address.',
+    message: 'The API key is not allowed from this IP address.',
   },
   RATE_LIMITED: {
     status: 429,
-    message: 'The API key has used up its rate limit. Wait as many seconds as Retry-After says.',
+    message: 'The API key has reached its rate limit. Try again after the number of seconds in Retry-After.',
   },
   QUOTA_EXCEEDED: {
     status: 429,
-    message: 'The API key has used up its quota. It begins anew after as many seconds as Retry-After says.',
+    message: 'The API key has used up its quota. Try again after the number of seconds in Retry-After.',
   },
   KEY_STORE_UNAVAILABLE: {
     status: 503,

@@ -91,17 +91,14 @@ export function ownShare({ rateLimit, quota }: Authority, bucket: string): reado
 export function excessOf(given: Authority, bound: Authority, comparison: Comparison): Excess {
   const missing = given.scopes.filter((scope) => !holdsScope(bound.scopes, scope));
   const problems = [
-    ...beyond(missing.length === 0, `scopes go beyond those of the key that acts: ${missing.join(', ')}`),
+    ...beyond(missing.length === 0, `scopes exceed those of the acting key: ${missing.join(', ')}`),
     ...beyond(
       areAddressesWithin(given.allowedIps, bound.allowedIps),
-      'allowedIps go beyond those of the key that acts',
+      'allowedIps exceed those of the acting key',
     ),
-    ...beyond(
-      isExpiryWithin(given.expiresAt, bound.expiresAt),
-      'expiresAt goes beyond that of the key that acts',
-    ),
-    ...beyond(areLimitsWithin(given, bound, comparison), 'rateLimit goes beyond that of the key that acts'),
-    ...beyond(areQuotasWithin(given, bound, comparison), 'quota goes beyond that of the key that acts'),
+    ...beyond(isExpiryWithin(given.expiresAt, bound.expiresAt), 'expiresAt exceeds that of the acting key'),
+    ...beyond(areLimitsWithin(given, bound, comparison), 'rateLimit exceeds that of the acting key'),
+    ...beyond(areQuotasWithin(given, bound, comparison), 'quota exceeds that of the acting key'),
   ];
   return { problems, missing };
 }

@@ -62,8 +62,8 @@ const checkFields = section<PepperOptions>({
 
 const checkTogether = rule(
   (value) => isConsistent(value as PepperOptions),
-  'an object with a list { secrets } and in it, or in { upcoming }, one secret at least and none twice; ' +
-    'unpeppered: "refuse" needs one in { secrets }',
+  'an object with a list { secrets }; secrets and upcoming together need at least one secret and no duplicates; ' +
+    'unpeppered: "refuse" needs a secret in { secrets }',
 );
 
 export const checkPepper: Check = (value, name) => {

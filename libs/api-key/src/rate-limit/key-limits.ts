@@ -214,5 +214,5 @@ function limitOf(name: string, key: string, declared: LimitPolicy): Limit {
 
 function whole(value: number, what: string): number {
   if (Number.isInteger(value) && value >= 1) return value;
-  throw new Error(`a rate limit's ${what} must be a whole number, 1 or more, and is ${value}`);
+  throw new Error(`the ${what} of a rate limit must be a whole number of at least 1, but is ${value}`);
 }

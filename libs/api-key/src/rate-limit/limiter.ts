@@ -124,7 +124,7 @@ class Limiter implements OnApplicationBootstrap {
 
   private counted(hits: Hits, buckets: readonly Bucket[]): void {
     this.answeredAt = this.now();
-    if (this.failing) this.logger.log(`${this.what} are counted by their storage again.`);
+    if (this.failing) this.logger.log(`${this.what}: the storage works again.`);
     this.failing = false;
     for (const [at, bucket] of buckets.entries()) {
       const hit = hits[at];
@@ -139,9 +139,7 @@ class Limiter implements OnApplicationBootstrap {
 
   private failed(error: unknown): void {
     if (!this.failing)
-      this.logger.warn(
-        `${this.what} are not counted by their storage (${this.meanwhile()}): ${wordsOf(error)}`,
-      );
+      this.logger.warn(`${this.what}: the storage does not work (${this.meanwhile()}): ${wordsOf(error)}`);
     this.failing = true;
     this.retryAt = this.now() + RETRY_MS;
   }
@@ -149,7 +147,7 @@ class Limiter implements OnApplicationBootstrap {
   private withoutStorage(buckets: readonly Bucket[], cost: number): Hits {
     const { onStorageFailure } = this.options;
     if (onStorageFailure === 'refuse') {
-      const cause = new Error(`${this.what} are not counted by their storage`);
+      const cause = new Error(`${this.what}: the storage does not work`);
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause });
     }
     return onStorageFailure === 'open' ? buckets.map(() => null) : this.local.hitAll(buckets, cost);
@@ -157,9 +155,11 @@ class Limiter implements OnApplicationBootstrap {
 
   private meanwhile(): string {
     const { onStorageFailure } = this.options;
-    return { local: 'this instance counts in memory', open: 'nothing is limited', refuse: '503' }[
-      onStorageFailure
-    ];
+    return {
+      local: 'this instance counts in memory',
+      open: 'nothing is limited',
+      refuse: 'requests are answered with 503',
+    }[onStorageFailure];
   }
 }
 

@@ -19,7 +19,7 @@ export type RateLimitCost = Resolvable<number>;
  */
 export function Cost(cost: RateLimitCost): MethodDecorator & ClassDecorator {
   if (typeof cost === 'number' && !isWhole(cost, 1, MAX_LIMIT))
-    throw new TypeError(`@Cost: what a request costs must be a whole number from 1 to ${MAX_LIMIT}`);
+    throw new TypeError(`@Cost: the cost of a request must be a whole number from 1 to ${MAX_LIMIT}`);
   return applyDecorators(SetMetadata(COST, cost), costByName(cost));
 }
 

@@ -24,7 +24,7 @@ interface Operation {
 const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
 
 const REFUSED: Readonly<Record<string, string>> = {
-  401: 'MISSING_API_KEY: no API key. INVALID_API_KEY: one that is not valid, or its header sent twice',
+  401: 'MISSING_API_KEY: no API key was sent. INVALID_API_KEY: the API key is not valid, or its header was sent twice',
   403: 'INSUFFICIENT_SCOPE, HTTPS_REQUIRED or IP_NOT_ALLOWED',
   429: 'RATE_LIMITED or QUOTA_EXCEEDED: try again after Retry-After',
   503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
@@ -113,7 +113,7 @@ function withSchemes(components: object = {}, headerName: string): object {
           missing: {
             type: 'array',
             items: { type: 'string' },
-            description: 'INSUFFICIENT_SCOPE: what the key lacks',
+            description: 'INSUFFICIENT_SCOPE: the scopes that the key lacks',
           },
         },
       },

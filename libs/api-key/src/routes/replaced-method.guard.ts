@@ -16,8 +16,8 @@ export class ReplacedMethodGuard implements CanActivate {
     if (context.getType() !== 'http' || !this.prototypes.has(context.getClass().prototype)) return true;
     if (keepsGuards(context)) return true;
     throw new Error(
-      `${routeName(context)} loses the guards that were declared on it, for its controller replaces the method: ` +
-        'do not, or copy name and metadata',
+      `${routeName(context)} loses its guards, because its controller replaces the method: ` +
+        'do not do that, or copy name and metadata',
     );
   }
 }

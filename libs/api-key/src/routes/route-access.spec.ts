@@ -318,7 +318,7 @@ describe.each([
 
   it('without a scope throws where it is written, and the message points to @Public', () => {
     expect(() => applyTo()).toThrow(
-      new TypeError(`${name}() names no scope; for a route open to all use @Public()`),
+      new TypeError(`${name}() has no scopes; for a public route use @Public()`),
     );
   });
 

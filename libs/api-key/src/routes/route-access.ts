@@ -92,7 +92,7 @@ export class RouteAccesses {
 
 function unknownHandler(controller: string): string {
   return (
-    `A handler of ${controller} is none of its methods, by name or by metadata, so what was declared on it is unknown: ` +
+    `A handler of ${controller} is not a method of that class, by name or by metadata, so its decorators are unknown: ` +
     'do not rebind methods, and let wrappers copy their name and metadata'
   );
 }

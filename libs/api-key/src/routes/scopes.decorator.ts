@@ -67,7 +67,7 @@ function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Dec
   return ((target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
     if (key !== undefined && typeof descriptor?.value !== 'function')
       throw new TypeError(
-        `${String(key)} is no method: @Scopes, @AnyScope, @ApiKeyAuth and @Public stand on classes and methods`,
+        `${String(key)} is not a method: use @Scopes, @AnyScope, @ApiKeyAuth and @Public only on classes and methods`,
       );
     const declared: object = descriptor?.value ?? target;
     Reflect.defineMetadata(ROUTE_ACCESS, extend(declaredAccess(declared)), declared);
@@ -79,7 +79,7 @@ function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Dec
 
 function requireScopes(decorator: string, scopes: readonly string[]): void {
   if (scopes.length === 0)
-    throw new TypeError(`${decorator}() names no scope; for a route open to all use @Public()`);
+    throw new TypeError(`${decorator}() has no scopes; for a public route use @Public()`);
   const wrong = scopes.findIndex((scope) => !isScope(scope));
   if (wrong < 0) return;
   throw new TypeError(`${decorator}: ${JSON.stringify(scopes[wrong])} is not a scope (RFC 6749 section 3.3)`);

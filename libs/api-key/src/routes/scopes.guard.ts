@@ -54,7 +54,7 @@ export class ScopesGuard implements CanActivate {
     if (this.reported.has(route)) return;
     this.reported.add(route);
     this.logger.error(
-      `${route} is refused to everyone, for no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
+      `${route} refuses every request, because no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
         'or mark the route @Public()',
     );
   }

@@ -16,7 +16,7 @@ it('guards check the request of an HTTP context', () => {
 
 it.each(['rpc', 'ws', 'graphql'])('a guard refuses every context of %s', (type) => {
   expect(() => requestOf(contextOf(type))).toThrow(
-    `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`,
+    `nestjs-api-key guards only HTTP routes, but is used on ${type}: remove the guard there`,
   );
 });
 

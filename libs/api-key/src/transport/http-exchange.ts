@@ -46,9 +46,7 @@ interface SentResponse {
 export function requestOf(context: ArgumentsHost): ApiKeyRequest {
   const type = context.getType<string>();
   if (type === 'http') return context.switchToHttp().getRequest<ApiKeyRequest>();
-  throw new Error(
-    `nestjs-api-key guards HTTP routes only, and was asked to guard ${type}: remove the guard there`,
-  );
+  throw new Error(`nestjs-api-key guards only HTTP routes, but is used on ${type}: remove the guard there`);
 }
 
 /**

@@ -145,7 +145,7 @@ function stateOf([remaining = 0, reset = 0, retry = 0]: readonly number[]): Buck
 
 function inSeveralSlots(prefix: string, cause: unknown): Error {
   return new Error(
-    `the keys of "${prefix}" lie in several slots of the Redis Cluster, and limits that keys share must lie in one: ` +
+    `the keys of "${prefix}" are in several slots of the Redis Cluster, but shared limits must be in one slot: ` +
       'give RedisThrottlerStorage a prefix with a hash tag, such as "{nestjs-api-key}:rate:"',
     { cause },
   );
