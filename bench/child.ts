@@ -3,7 +3,7 @@ import { once } from 'node:events';
 
 /**
  * A forked process and its messages. The process sends one message when it is ready, and one answer
- * to each question. It ends when its parent ends, for any reason.
+ * to each question. The process also ends if its parent is killed.
  */
 export class Child<Ready, Question extends object = object> {
   private readonly ended: Promise<never>;

@@ -14,7 +14,7 @@ interface Asked {
   readonly seed: number;
 }
 
-/** Compares the library of this checkout with that of another revision. */
+/** Compares the library of this checkout with the library of another revision. */
 async function main({ revision, plan, seed }: Asked): Promise<void> {
   const start = performance.now();
   report(`Building ${revision} ...`);

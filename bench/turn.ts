@@ -44,16 +44,16 @@ export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly
 }
 
 /**
- * If the server waits for PostgreSQL, the load must sleep. Otherwise the load would take the
- * processor of PostgreSQL.
+ * If the server waits for PostgreSQL or Redis, the load must sleep. Otherwise the load would take
+ * the processor of the database.
  */
 function isAwake({ variant }: Subject): boolean {
   return !WAITING.includes(variant as VariantName);
 }
 
 /**
- * Checks that the guard refuses a request without a key. A guard that accepts every request would
- * be fast.
+ * Checks that a guarded route refuses a request without a key, because a broken guard would look
+ * fast.
  */
 async function requireGuarded({ variant }: Subject, port: number): Promise<void> {
   const wanted = OPEN.includes(variant as VariantName) ? 200 : 401;

@@ -8,7 +8,10 @@ import type { Call } from './call';
 const POLL_MS = 20;
 const PATIENCE_MS = 60_000;
 
-/** `ApiKeyService.verify` with the default options, warm. */
+/**
+ * Calls `ApiKeyService.verify` with the default options. After the warm-up, every key is a cache
+ * hit.
+ */
 export async function ourVerify(databaseUrl: string, keys: readonly string[]): Promise<Call> {
   const service = (await ourContext(ours(databaseUrl))).get(ApiKeyService);
   let next = 0;

@@ -84,10 +84,7 @@ async function measureRequests(
   return { pairs, allocations: null };
 }
 
-/**
- * Checks that the guard refuses a request without a key. A guard that accepts every request would
- * be fast.
- */
+/** Checks that a request without a key is refused, because a broken guard would look fast. */
 async function requireGuarded(port: number): Promise<void> {
   const status = await statusWithoutKey(port);
   if (status !== 401) throw new Error(`A request without a key was answered with ${status} instead of 401`);

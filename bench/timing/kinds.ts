@@ -2,7 +2,6 @@
 export const KINDS = ['unknown', 'revoked', 'expired', 'ownerless'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Keys of each kind. */
 export type KeysOfKinds = Readonly<Record<Kind, readonly string[]>>;
 
 /** Keys of each kind, and the `loadUser` option that makes some keys ownerless. */

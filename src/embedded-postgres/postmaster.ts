@@ -48,9 +48,9 @@ export async function runningPostmaster(cluster: string): Promise<Postmaster | n
 
 /**
  * Starts a server on 127.0.0.1 and a free port. The server runs in a separate process group,
- * because Ctrl-C must reach only the app. The app stops the server at its end. Returns null if the
- * server ended at once, for example because another start was faster. If this process exits before
- * the server is ready, the server is stopped.
+ * because Ctrl-C must reach only the app. The app stops the server when the app ends. Returns null
+ * if the server ended at once, for example because another start was faster. If this process exits
+ * before the server is ready, the server is stopped.
  */
 export async function startPostmaster({
   folder,

@@ -47,8 +47,7 @@ export interface Hostility {
 
 const asIs = (text: string) => text;
 /**
- * A schema with tables that have the names of the library's tables, and with clock functions that
- * always return the same time.
+ * A schema with copies of the library's tables. Its clock functions always return the same time.
  */
 const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.api_keys);
   CREATE TABLE tenant.api_key_events (LIKE public.api_key_events); CREATE TABLE tenant.api_key_trust (LIKE public.api_key_trust);
