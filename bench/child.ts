@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * A forked process, as its parent sees it. It sends one message when it is ready, and one answer
- * to each question. It ends with its parent, whatever ends that.
+ * A forked process and its messages. The process sends one message when it is ready, and one answer
+ * to each question. The process also ends if its parent is killed.
  */
 export class Child<Ready, Question extends object = object> {
   private readonly ended: Promise<never>;
@@ -17,7 +17,9 @@ export class Child<Ready, Question extends object = object> {
     for (const promise of [this.ended, this.ready]) promise.catch(() => {});
   }
 
-  /** Forks a script, out of reach of a Ctrl-C in the terminal: the parent ends it. */
+  /**
+   * Forks a script. The child does not receive Ctrl-C from the terminal: the parent ends the child.
+   */
   static fork<Ready, Question extends object = object>(
     script: string,
     order: object,
@@ -35,7 +37,7 @@ export class Child<Ready, Question extends object = object> {
     return answer;
   }
 
-  /** Ends it at once: it has nothing to keep. */
+  /** Kills the process at once, because it has nothing to save. */
   async stop(): Promise<void> {
     this.child.kill('SIGKILL');
     await this.ended.catch(() => {});

@@ -14,7 +14,7 @@ interface Asked {
   readonly seed: number;
 }
 
-/** Compares the library of this checkout with that of another revision. */
+/** Compares the library of this checkout with the library of another revision. */
 async function main({ revision, plan, seed }: Asked): Promise<void> {
   const start = performance.now();
   report(`Building ${revision} ...`);
@@ -72,13 +72,14 @@ function asked(): Asked {
   return { revision, plan: quick ? QUICK_COMPARE_PLAN : FULL_COMPARE_PLAN, seed: Number(seed) };
 }
 
-/** Beside the table, so that it can be piped. */
+/** Writes to stderr, so that stdout contains only the table. */
 function report(line: string): void {
   console.error(line);
 }
 
 /**
- * A signal ends the process by `exit`, which removes the database and the folder of the revisions.
+ * A signal must end the process by `exit`. The `exit` handlers remove the database and the folder
+ * of the revisions.
  */
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(name, () => process.exit(128 + constants.signals[name]));

@@ -2,15 +2,18 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** Seen from the compiled file. */
+/** The path is relative to the compiled file. */
 const compared = createRequire(join(__dirname, '../../bench/package.json'));
 
-/** A package of `bench/package.json`, which is installed apart from those of the project, and so without its types. */
+/**
+ * Imports a package of `bench/package.json`. These packages are installed apart from the packages
+ * of the project. Therefore their types are missing.
+ */
 export async function importCompared<Face>(name: string): Promise<Face> {
   return import(pathToFileURL(compared.resolve(name)).href);
 }
 
-/** The version of such a package. */
+/** Returns the version of a package of `bench/package.json`. */
 export function comparedVersion(name: string): string {
   return compared(`./node_modules/${name}/package.json`).version;
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type EmbeddedPostgres, useEmbeddedPostgres } from '../src/embedded-postgres';
 
-/** A PostgreSQL of the benchmark's own, in a temporary folder. */
+/** A PostgreSQL server for the benchmark only, in a temporary folder. */
 interface BenchDatabase {
   /** Connection string. */
   readonly url: string;
@@ -11,7 +11,10 @@ interface BenchDatabase {
   remove(): Promise<void>;
 }
 
-/** Starts a PostgreSQL with its default settings; where the process ends without `remove`, it is removed all the same. */
+/**
+ * Starts a PostgreSQL server with its default settings. If the process ends without `remove`, the
+ * server is removed on `exit`.
+ */
 export async function startDatabase(): Promise<BenchDatabase> {
   const folder = mkdtempSync(join(tmpdir(), 'nestjs-api-key-bench-'));
   chmodSync(folder, 0o755);
@@ -43,7 +46,10 @@ function removable(server: EmbeddedPostgres, folder: string): BenchDatabase {
   };
 }
 
-/** The server's files lie outside of the folder, where a link leads, if its account may not enter the folder. */
+/**
+ * The server's account may have no access to the folder. Then the cluster lies outside, and the
+ * folder contains a link to the cluster.
+ */
 function removeFiles(folder: string): void {
   const cluster = join(folder, 'postgres');
   const homes = existsSync(cluster) ? [dirname(realpathSync(cluster)), folder] : [folder];

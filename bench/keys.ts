@@ -5,7 +5,9 @@ import { ours } from './variants/ours';
 
 const DAY_MS = 86_400_000;
 
-/** Migrates a database and answers new keys, each of a user of its own, that live for a day. */
+/**
+ * Migrates a database and returns new keys. Each key has its own user and expires after one day.
+ */
 export async function createKeys(databaseUrl: string, count: number): Promise<string[]> {
   const userIds = await createUsers(databaseUrl, count);
   const app = await NestFactory.createApplicationContext(ours(databaseUrl), { logger: ['error'] });
@@ -23,7 +25,7 @@ function keyOf(userId: string) {
   return { userId, name: 'bench', scopes: ['orders:read'], expiresAt } as const;
 }
 
-/** Migrates a database and answers the ids of new users. */
+/** Migrates a database and returns the ids of new users. */
 export async function createUsers(databaseUrl: string, count: number): Promise<string[]> {
   const dataSource = await openDatabase(databaseUrl);
   try {

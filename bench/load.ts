@@ -2,21 +2,21 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { ROUTE } from './variants/route';
 
-/** Open connections to a server: their number is that of requests in flight at a time. */
+/** Open connections to a server. Their number is the number of requests in flight at a time. */
 export type Connections = readonly Connection[];
 
-/** How a number of requests went. */
+/** The result of a number of requests. */
 interface Load {
-  /** From the first request to the last answer. */
+  /** Time from the first request to the last answer. */
   readonly seconds: number;
-  /** Of each request, from sending it to the end of its answer. */
+  /** Time of each request, from sending the request to the end of its answer. */
   readonly latenciesMs: readonly number[];
 }
 
 const TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 0.1;
 
-/** Does something with connections of its own to a port. */
+/** Opens `count` connections to a port, runs `use` with them, and closes them. */
 export async function withConnections<T>(
   port: number,
   count: number,
@@ -31,9 +31,10 @@ export async function withConnections<T>(
 }
 
 /**
- * Sends requests with the keys in turn, as many at a time as there are connections.
- * @param isAwake whether to look for answers without ever sleeping
- * @throws Error where any of them is not answered with 200
+ * Sends `count` requests, each with the next key. The number of connections limits the requests in
+ * flight.
+ * @param isAwake whether to poll for answers without sleeping
+ * @throws Error if a request is not answered with 200
  */
 export async function sendRequests(
   connections: Connections,
@@ -60,8 +61,9 @@ export async function sendRequests(
 }
 
 /**
- * Looks for answers ten times a millisecond, and never sleeps meanwhile: a server that had to wake its client would be charged for
- * that, and a fast one more often than a slow one.
+ * Polls for answers ten times a millisecond and never sleeps. If the client slept, the CPU time of
+ * waking it would count for the server. A fast server would wake the client more often than a slow
+ * server.
  */
 async function awake<T>(work: Promise<T>): Promise<T> {
   let busy = true;
@@ -78,7 +80,7 @@ async function awake<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** The status of the answer to one request without a key. */
+/** Returns the status of the answer to one request without a key. */
 export async function statusWithoutKey(port: number): Promise<number> {
   return withConnections(port, 1, async ([connection]) => connection?.send(requestWith('')) ?? 0);
 }
@@ -88,8 +90,9 @@ function requestWith(headers: string): Buffer {
 }
 
 /**
- * One request at a time on a socket of its own. It costs far less than any server: where the load is slower than what it
- * measures, a fast server is charged less for each write, for it finds the reader awake, and the comparison is false.
+ * Sends one request at a time on one socket. It must cost much less CPU time than any server. If
+ * the load were slower than the server, a fast server would find its reader awake. Then each write
+ * would cost the fast server less, and the comparison would be wrong.
  */
 class Connection {
   private received = '';
@@ -110,7 +113,7 @@ class Connection {
     return new Connection(socket);
   }
 
-  /** The status of the answer, once it is there to its end. */
+  /** Resolves to the status when the answer is complete. */
   send(request: Buffer): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.socket.destroyed) throw new Error('The server closed the connection while it was idle');
@@ -134,7 +137,7 @@ class Connection {
   }
 }
 
-/** Whether an answer with a Content-Length is there to its end. */
+/** Returns whether an answer with a Content-Length is complete. */
 function isWhole(answer: string): boolean {
   const end = answer.indexOf('\r\n\r\n');
   if (end < 0) return false;

@@ -33,7 +33,9 @@ async function measureOn(databaseUrl: string, redisUrl: string | null, plan: Pla
   return measure(plan, { databaseUrl, redisUrl, keys, report, signal });
 }
 
-/** With a Redis where the plan asks for one, and there is a `REDIS_URL` or a `redis-server`. */
+/**
+ * Runs `work` with a Redis if the plan is not quick and there is a `REDIS_URL` or a `redis-server`.
+ */
 async function withRedis<T>({ quick }: Plan, work: (url: string | null) => Promise<T>): Promise<T> {
   if (quick) return work(null);
   if (!hasRedis)
@@ -52,7 +54,10 @@ async function showScale(serverUrl: string): Promise<void> {
   report(`Saved as ${saveScale(scales)}.`);
 }
 
-/** Aborted at the first signal to end; the process lives on to clean up. */
+/**
+ * The signal is aborted at the first SIGINT, SIGTERM or SIGHUP. The process continues, so that it
+ * can clean up.
+ */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -64,7 +69,7 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-/** Beside the results, so that these can be piped. */
+/** Writes to stderr, so that stdout contains only the results. */
 function report(line: string): void {
   console.error(line);
 }

@@ -2,28 +2,28 @@ import { nameOf, type Plan, type Subject, subjectsOf } from './plan';
 import { ServerProcess } from './server-process';
 import { type Turn, takeTurn, warmUp } from './turn';
 
-/** All turns of a subject, one a round. */
+/** All turns of a subject, one for each round. */
 export interface Measurement {
   readonly subject: Subject;
   readonly turns: readonly Turn[];
 }
 
-/** What a measurement needs beside its plan. */
+/** The input of a measurement beside its plan. */
 interface Surroundings {
-  /** Connection string of a database that holds the keys. */
+  /** Connection string of a database that contains the keys. */
   readonly databaseUrl: string;
-  /** Connection string of a Redis; null: what needs one is not measured. */
+  /** Connection string of a Redis. Null: variants that need Redis are not measured. */
   readonly redisUrl: string | null;
   readonly keys: readonly string[];
-  /** Told how far it is. */
+  /** Receives progress messages. */
   readonly report: (line: string) => void;
-  /** Ends the servers, and with them the measurement. */
+  /** Stops the servers when it is aborted. Then the measurement fails. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Measures all subjects, each in a process of its own.
- * @throws Error where any request fails, or a guarded route answers a request without a key
+ * Measures all subjects, each in a separate process.
+ * @throws Error if a request fails, or if a guarded route accepts a request without a key
  */
 export async function measure(plan: Plan, surroundings: Surroundings): Promise<Measurement[]> {
   const { databaseUrl, redisUrl, keys, signal } = surroundings;
@@ -40,7 +40,7 @@ export async function measure(plan: Plan, surroundings: Surroundings): Promise<M
   }
 }
 
-/** Round after round with all subjects in each, so that a noisy machine hurts all alike. */
+/** Runs all subjects in every round, so that noise of the machine affects all subjects alike. */
 async function measureInTurn(
   servers: readonly ServerProcess[],
   plan: Plan,
@@ -59,7 +59,7 @@ async function measureInTurn(
   return measurements.map(({ server, turns }) => ({ subject: server.subject, turns }));
 }
 
-/** Says of an error which subject it is about. */
+/** Adds the name of the subject to an error. */
 async function naming<T>({ subject }: ServerProcess, work: Promise<T>): Promise<T> {
   try {
     return await work;

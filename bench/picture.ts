@@ -12,7 +12,10 @@ const STYLE = `text { font: 13px system-ui, sans-serif; fill: #333 }
 .title { font-weight: 600 } .bar { fill: #9aa5b1 } .ours { fill: #2f7d5b }
 @media (prefers-color-scheme: dark) { text { fill: #ddd } .bar { fill: #687480 } .ours { fill: #57b78c } }`;
 
-/** CPU time of a request as bars, one block an adapter, all on one scale: an SVG for the README. */
+/**
+ * Draws the CPU time of a request as bars in an SVG for the README. Each adapter has one block. All
+ * blocks have the same scale.
+ */
 export function picture(summaries: readonly Summary[]): string {
   const blocks = ADAPTERS.map((adapter) => ({
     adapter,

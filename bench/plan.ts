@@ -4,19 +4,19 @@ import { ON_REDIS, SLOW_TO_TELL, VARIANTS, type VariantName, WAITING } from './v
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
 
-/** One variant on one adapter, in a server process of its own. */
+/** One variant on one adapter, in a separate server process. */
 export interface Route {
   readonly variant: VariantName;
   readonly adapter: Adapter;
 }
 
-/** One call without a server, in a process of its own. */
+/** One call without a server, in a separate process. */
 export interface InProcess {
   readonly variant: CallName;
   readonly adapter: null;
 }
 
-/** What is measured together with others. */
+/** A route or a call that is measured. */
 export type Subject = Route | InProcess;
 
 const SUBJECTS: readonly Subject[] = [
@@ -26,24 +26,27 @@ const SUBJECTS: readonly Subject[] = [
   ...(Object.keys(CALLS) as CallName[]).map((variant) => ({ variant, adapter: null })),
 ];
 
-/** What a plan measures. */
+/** Returns the subjects of a plan. */
 export function subjectsOf({ quick }: Plan, hasRedis: boolean): readonly Subject[] {
   const left = [...(quick ? SLOW_TO_TELL : []), ...(hasRedis ? [] : ON_REDIS)];
   return SUBJECTS.filter(({ variant }) => !left.includes(variant as VariantName));
 }
 
-/** How much is measured. */
+/** The size of a measurement. */
 export interface Plan {
   readonly quick: boolean;
-  /** Rounds in which every subject has its turn. */
+  /** Rounds. In each round, every subject has one turn. */
   readonly rounds: number;
-  /** Measured requests of one turn. */
+  /** Measured requests per turn. */
   readonly requests: number;
-  /** The same, of a variant that waits for PostgreSQL at each request. */
+  /** Measured requests per turn of a variant in `WAITING`. */
   readonly waitingRequests: number;
-  /** Turns of `requests` to each server before the first round, not measured. */
+  /** Unmeasured turns for each subject before the first round. */
   readonly warmUpTurns: number;
-  /** Keys, used in turn; each is used once more, not measured, at the start of a turn. */
+  /**
+   * Number of keys. Requests use the keys in turn. Each turn starts with unmeasured requests that
+   * use every key.
+   */
   readonly keys: number;
   /** Requests in flight at a time. */
   readonly concurrency: number;
@@ -68,13 +71,13 @@ export const FULL_PLAN: Plan = {
   warmUpTurns: 3,
 };
 
-/** Measured requests, or calls, of one turn of a subject. */
+/** Measured requests or calls per turn of a subject. */
 export function countOf(plan: Plan, { variant, adapter }: Subject): number {
   if (adapter === null) return Math.ceil(plan.requests * CALLS[variant].share);
   return WAITING.includes(variant) ? plan.waitingRequests : plan.requests;
 }
 
-/** As it is called in tables and messages. */
+/** The name of a subject in tables and messages. */
 export function nameOf({ variant, adapter }: Subject): string {
   return `${variant} ${adapter === null ? 'in process' : `on ${adapter}`}`;
 }

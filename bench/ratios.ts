@@ -2,21 +2,24 @@ import { ADAPTERS, type Adapter, type Subject } from './plan';
 import { type Estimate, estimateOf } from './statistics';
 import type { Summary } from './summary';
 
-/** CPU time of one subject over that of another, round by round. */
+/** The ratio of the CPU times of two subjects, over all rounds. */
 export interface Ratio extends Estimate {
   readonly of: string;
   readonly over: string;
-  /** Null: in process. */
+  /** Null: the subjects run in process. */
   readonly adapter: Adapter | null;
-  /** What we want it to be at most, or at least. */
+  /** The upper or lower bound for the median. */
   readonly wanted: Bound;
-  /** Whether the median keeps the bound. */
+  /** Whether the median meets the bound. */
   readonly kept: boolean;
 }
 
 type Bound = { readonly atMost: number } | { readonly atLeast: number };
 
-/** Over the CPU time of a call, it is how many of them a core does in a second. */
+/**
+ * A second of CPU time. Divided by the CPU time of one call, it gives the calls per second of one
+ * core.
+ */
 const A_SECOND = 'a second';
 const A_SECOND_MICROS = 1_000_000;
 
@@ -44,7 +47,10 @@ const WANTED: readonly Wanted[] = [
   { of: A_SECOND, over: 'verify()', adapter: null, wanted: { atLeast: 500_000 } },
 ];
 
-/** The ratios that the library is held to, each the median of the ratios of the rounds: both turns of a round share its noise. */
+/**
+ * Returns the ratios for which the library has a bound. Each ratio is the median of the ratios of
+ * the rounds, because the turns of one round share the same noise.
+ */
 export function ratiosOf(summaries: readonly Summary[]): Ratio[] {
   return WANTED.map((wish) => {
     const over = turnsOf(summaries, wish.over, wish.adapter);

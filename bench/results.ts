@@ -9,7 +9,7 @@ import type { Ratio } from './ratios';
 import type { Scale } from './scale';
 import type { Summary } from './summary';
 
-/** The checkout, seen from the compiled file. */
+/** The root of the checkout, relative to the compiled file. */
 const ROOT = join(__dirname, '../..');
 const FILE = join(ROOT, 'bench/results.json');
 const PICTURE = join(ROOT, 'bench/results.svg');
@@ -35,19 +35,25 @@ const COMPARED = [
   'passport-headerapikey',
 ];
 
-/** Writes what was measured, and where, in the shape that bench/README.md describes; answers the file's place in the checkout. */
+/**
+ * Writes the results in the format of bench/README.md. Returns the path of the file in the
+ * checkout.
+ */
 export function saveResults(plan: Plan, summaries: readonly Summary[], ratios: readonly Ratio[]): string {
   const { scales } = savedResults();
   return save({ ...circumstances(), plan, summaries, ratios, scales });
 }
 
-/** Draws what was measured; answers the picture's place in the checkout. */
+/** Draws the results. Returns the path of the picture in the checkout. */
 export function savePicture(summaries: readonly Summary[]): string {
   writeFileSync(PICTURE, picture(summaries));
   return relative(ROOT, PICTURE);
 }
 
-/** Writes what was measured of tables of several sizes, beside what the last run without them left. */
+/**
+ * Writes the results of `--scale` and keeps the other results in the file. Returns the path of the
+ * file in the checkout.
+ */
 export function saveScale(measured: readonly Scale[]): string {
   return save({ ...savedResults(), scales: { ...circumstances(), sizes: measured } });
 }
@@ -88,7 +94,7 @@ function versionOf(name: string): string {
   return JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version;
 }
 
-/** Both null outside of a git checkout. */
+/** Both fields are null outside a git checkout. */
 function commit(): { commit: string | null; uncommittedChanges: boolean | null } {
   const id = git('rev-parse', 'HEAD');
   const changes = git('status', '--porcelain');

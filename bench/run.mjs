@@ -12,7 +12,7 @@ const binary = asked === null ? process.execPath : await fetched(asked);
 if (binary === process.execPath) await runHere(others);
 else runOn(binary, others);
 
-/** The version that `--node` asks for, or null, and the other arguments. */
+/** Returns the version after `--node`, or null, and the other arguments. */
 function withoutNode(args) {
   const at = args.findIndex((argument) => /^--node($|=)/.test(argument));
   if (at === -1) return [null, args];
@@ -31,8 +31,8 @@ async function fetched(version) {
 }
 
 /**
- * Passes signals on, so that the measurement removes its database. Exits with the code of the
- * measurement.
+ * Runs the measurement on another Node and exits with its exit code. Passes signals on, so that the
+ * measurement removes its database.
  */
 function runOn(node, args) {
   const child = spawn(node, [fileURLToPath(import.meta.url), ...args], { stdio: 'inherit' });

@@ -16,7 +16,10 @@ const PAGES = 20;
 const BATCH = 100_000;
 const OWNERS = 100;
 
-/** A table of so many keys, and what using it takes; times are medians over the rounds, in microseconds. */
+/**
+ * The results for a table with this number of keys. Times are medians over the rounds, in
+ * microseconds.
+ */
 export interface Scale {
   readonly keys: number;
   readonly coldMicros: Estimate;
@@ -26,7 +29,7 @@ export interface Scale {
   readonly indexBytes: number;
 }
 
-/** A database of one size, and the services on it. */
+/** A database with this number of keys, and the services on this database. */
 interface Site {
   readonly keys: number;
   readonly url: string;
@@ -36,7 +39,10 @@ interface Site {
   close(): Promise<void>;
 }
 
-/** Measures look-ups and lists with more and more keys, a database each on one server, all of them in every round. */
+/**
+ * Measures look-ups and lists in tables of different sizes. Each size has its own database on one
+ * server. Every round measures all sizes.
+ */
 export async function measureScale(serverUrl: string, report: (line: string) => void): Promise<Scale[]> {
   const sites: Site[] = [];
   try {
@@ -66,7 +72,7 @@ export async function measureScale(serverUrl: string, report: (line: string) => 
   }
 }
 
-/** As Markdown. */
+/** Formats the results as a Markdown table. */
 export function scaleTable(scales: readonly Scale[]): string {
   const cell = ({ median, low, high }: Estimate) =>
     `${median.toFixed(1)} (${low.toFixed(1)}–${high.toFixed(1)})`;
@@ -103,7 +109,7 @@ async function measureSite({
   };
 }
 
-/** The median of a call's time, one after the other. */
+/** Runs calls one after the other. Returns the median time of one call, in microseconds. */
 async function eachMicros(times: number, call: (i: number) => Promise<unknown>): Promise<number> {
   const micros: number[] = [];
   for (let i = 0; i < times; i++) {
@@ -132,7 +138,10 @@ async function createSite(serverUrl: string, keys: number): Promise<Site> {
   return { keys, url, cold, warm, owner: owners[0] ?? '', close };
 }
 
-/** Indexes are built at the end: row by row they take an hour. */
+/**
+ * Drops the indexes and creates them again after the inserts. With indexes in place, the inserts
+ * take an hour.
+ */
 async function fill(client: Client, keys: number, owners: readonly string[]): Promise<void> {
   const { rows: indexes } = await client.query<{ name: string; definition: string }>(
     `SELECT indexname AS name, indexdef AS definition FROM pg_indexes WHERE tablename = 'api_keys' AND indexname <> 'api_keys_pkey'`,
@@ -145,7 +154,7 @@ async function fill(client: Client, keys: number, owners: readonly string[]): Pr
   await client.query('VACUUM ANALYZE api_keys');
 }
 
-/** Keys whose raw form follows from their number, so that none has to be kept. */
+/** The raw key is a hash of its number. Therefore no raw key has to be stored. */
 const INSERT = `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, created_at, updated_at)
   SELECT ($3::bigint[])[1 + n % ${OWNERS}], 'bench', encode(sha256(raw::bytea), 'hex'), left(raw, 8), right(raw, 4), '{orders:read}', now() + interval '1 day', now(), now()
   FROM (SELECT n, encode(sha256(n::text::bytea), 'hex') AS raw FROM generate_series($1::int, $2::int) n) AS numbered`;

@@ -2,7 +2,7 @@ import { Child } from './child';
 import type { Subject } from './plan';
 import type { Order, Question } from './server';
 
-/** A subject in a process of its own, as its parent sees it. */
+/** A process that runs one subject. */
 export class ServerProcess {
   private constructor(
     private readonly child: Child<number | null, Question>,
@@ -13,17 +13,23 @@ export class ServerProcess {
     return new ServerProcess(Child.fork(require.resolve('./server'), order), order.subject);
   }
 
-  /** The port that it listens on, once it does; null once it can be called. */
+  /**
+   * Resolves when the process is ready: to the port of the server, or to null if there is no
+   * server.
+   */
   port(): Promise<number | null> {
     return this.child.ready;
   }
 
-  /** CPU microseconds that the whole process has used so far, in user and system mode, after so many calls. */
+  /**
+   * Runs `calls` calls. Then returns the CPU microseconds that the whole process has used so far,
+   * in user and system mode.
+   */
   async cpuMicros(calls = 0): Promise<number> {
     return Number(await this.child.ask({ calls }));
   }
 
-  /** Ends it at once: it has nothing to keep. */
+  /** Kills the process at once, because it has nothing to save. */
   stop(): Promise<void> {
     return this.child.stop();
   }

@@ -5,21 +5,27 @@ import type { Call } from './calls/call';
 import type { InProcess, Route, Subject } from './plan';
 import { VARIANTS } from './variants';
 
-/** What the parent process gives a process to do. */
+/** The order that the parent process gives. */
 export interface Order {
   readonly subject: Subject;
   readonly databaseUrl: string;
-  /** Null: there is none. */
+  /** Null: there is no Redis. */
   readonly redisUrl: string | null;
   readonly keys: readonly string[];
 }
 
-/** What a process is asked: its CPU microseconds, after so many calls where it is one that calls. */
+/**
+ * Asks for the CPU microseconds of the process. A process without a server first makes `calls`
+ * calls.
+ */
 export interface Question {
   readonly calls: number;
 }
 
-/** Says its port, or null; then answers each question with its CPU microseconds; ends with its parent. */
+/**
+ * Sends its port or null. Then answers each question with its CPU microseconds. Exits when the
+ * parent disconnects.
+ */
 async function serve({ subject, databaseUrl, redisUrl, keys }: Order): Promise<void> {
   process.on('disconnect', () => process.exit());
   const { port, call } = isRoute(subject)
@@ -61,7 +67,7 @@ async function repeat(call: Call | null, times: number): Promise<void> {
   if (call) for (let i = 0; i < times; i++) await call();
 }
 
-/** Of the whole process so far, in user and system mode. */
+/** CPU microseconds of the whole process so far, in user and system mode. */
 function cpuMicros(): number {
   const { user, system } = process.cpuUsage();
   return user + system;

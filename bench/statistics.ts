@@ -1,11 +1,11 @@
-/** The middle of several measurements, and how far they lie apart. */
+/** The median and the range of several measurements. */
 export interface Spread {
   readonly median: number;
   readonly min: number;
   readonly max: number;
 }
 
-/** @throws Error where there is no value */
+/** @throws Error if `values` is empty */
 export function spreadOf(values: readonly number[]): Spread {
   return {
     median: percentile(values, 0.5),
@@ -15,9 +15,9 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /**
- * The value that a share of the others does not exceed, between two values by linear interpolation.
+ * Returns a percentile of the values. Interpolates linearly between two values.
  * @param share from 0 to 1
- * @throws Error where there is no value
+ * @throws Error if `values` is empty
  */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -28,7 +28,7 @@ export function percentile(values: readonly number[], share: number): number {
   return below + (above - below) * (rank - Math.floor(rank));
 }
 
-/** A median, and the interval in which that of all possible rounds lies with a confidence of 95 %. */
+/** A median, and the interval that contains the true median with a confidence of 95 %. */
 export interface Estimate {
   readonly median: number;
   readonly low: number;
@@ -36,9 +36,9 @@ export interface Estimate {
 }
 
 /**
- * The median with its distribution-free interval from order statistics: with fewer than six values it is their whole spread,
- * whose confidence is lower.
- * @throws Error where there is no value
+ * Returns the median and its distribution-free interval from order statistics. With fewer than six
+ * values the interval is the range of all values, and its confidence is below 95 %.
+ * @throws Error if `values` is empty
  */
 export function estimateOf(values: readonly number[]): Estimate {
   const sorted = values.toSorted((a, b) => a - b);
@@ -48,7 +48,10 @@ export function estimateOf(values: readonly number[]): Estimate {
   return { median: percentile(sorted, 0.5), low, high };
 }
 
-/** How many values may be left out at each end, so that the tails of Binomial(n, 1/2) stay below 2.5 % each. */
+/**
+ * Returns how many values the interval omits at each end. Each tail of Binomial(n, 1/2) must stay
+ * below 2.5 %.
+ */
 function lowestRank(n: number): number {
   let term = 0.5 ** n;
   let tail = term;

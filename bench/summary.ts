@@ -3,21 +3,21 @@ import type { Adapter, Subject } from './plan';
 import { type Spread, spreadOf } from './statistics';
 import type { Turn } from './turn';
 
-/** What all turns of a subject say together; each spread is over its turns. */
+/** The results of all turns of a subject. Each spread is taken over these turns. */
 export interface Summary {
   readonly variant: Subject['variant'];
-  /** Null: called in process, without a server. */
+  /** Null: the subject is called in process, without a server. */
   readonly adapter: Adapter | null;
   readonly cpuMicrosPerRequest: Spread;
   readonly requestsPerSecond: Spread;
-  /** Null: not timed one by one. */
+  /** Null: the calls are not timed individually. */
   readonly p99Ms: Spread | null;
-  /** Median CPU time over that of `bare` on the same adapter. */
+  /** Median CPU time divided by the median CPU time of `bare` on the same adapter. */
   readonly ratioToBare: number | null;
   readonly turns: readonly Turn[];
 }
 
-/** The summaries, in the order of the measurements. */
+/** Returns the summaries in the order of the measurements. */
 export function summarize(measurements: readonly Measurement[]): Summary[] {
   return measurements.map(({ subject: { variant, adapter }, turns }) => {
     const bare = measurements.find((m) => m.subject.variant === 'bare' && m.subject.adapter === adapter);

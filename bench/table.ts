@@ -1,7 +1,10 @@
 import type { Ratio } from './ratios';
 import type { Summary } from './summary';
 
-/** Rows as a Markdown table; so many columns, from the first on, are text and stand on the left. */
+/**
+ * Formats rows as a Markdown table. The first `textColumns` columns contain text and are aligned to
+ * the left.
+ */
 export function markdown(rows: readonly (readonly string[])[], textColumns: number): string {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)),
@@ -14,13 +17,13 @@ export function markdown(rows: readonly (readonly string[])[], textColumns: numb
   return [head, line(rule), ...body].join('\n');
 }
 
-/** All but the spread are medians over the rounds. */
+/** Every column except min–max shows a median over the rounds. */
 export function summaryTable(summaries: readonly Summary[]): string {
   const head = ['variant', 'adapter', 'CPU µs/request', 'min–max', 'requests/s', 'p99 ms', 'ratio to bare'];
   return markdown([head, ...summaries.map(summaryCells)], 2);
 }
 
-/** The ratios that the library is held to. */
+/** Formats the ratios for which the library has a bound. */
 export function ratioTable(ratios: readonly Ratio[]): string {
   const head = ['CPU time of', 'over', 'adapter', 'median', '95 % interval', 'wanted', 'kept'];
   return markdown([head, ...ratios.map(ratioCells)], 3);

@@ -12,10 +12,13 @@ import { coldGuard, type Way, warmGuard, warmHttp } from './timing/ways';
 const KEYS_OF_A_KIND = 2_000;
 const LEAK = { kind: 'revoked', micros: 50 } as const;
 
-/** How often each way is measured, in all: two of four kinds, which are compared, are a million of two. */
+/**
+ * Measurements of each way, for all four kinds together. A comparison uses two kinds, which makes
+ * one million measurements.
+ */
 const COUNTS = { warm: '2000000', cold: '2000000', http: '2000000' };
 
-/** Shows whether the time of an answer tells why a key is refused; fails where it does. */
+/** Shows whether the time of an answer reveals why a key is refused. Exits with 1 if it does. */
 async function main(): Promise<void> {
   const { counts, leak, seed } = asked();
   const database = await startDatabase();
@@ -35,7 +38,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Nothing where it is to be measured not once. */
+/** Returns no comparison if `plan.count` is 0. */
 async function measure(
   open: () => Promise<Way>,
   plan: Omit<SamplePlan, 'way'>,
@@ -70,12 +73,12 @@ function whole(text: string): number {
   return Number(text);
 }
 
-/** Beside the table, so that it can be piped. */
+/** Writes to stderr, so that stdout contains only the table. */
 function report(line: string): void {
   console.error(line);
 }
 
-/** A signal ends the process by `exit`, which removes the database. */
+/** A signal must end the process by `exit`. The `exit` handler removes the database. */
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(name, () => process.exit(128 + constants.signals[name]));
 

@@ -4,19 +4,24 @@ import type { ServerProcess } from './server-process';
 import { percentile } from './statistics';
 import { OPEN, type VariantName, WAITING } from './variants';
 
-/** How often each key is used at the beginning of a turn: the machine did something else since the last one. */
+/**
+ * Unmeasured uses of each key at the start of a turn, because other subjects ran before this turn.
+ */
 const TURN_WARM_UP = 3;
 
-/** What one turn of a subject showed. */
+/** The result of one turn of a subject. */
 export interface Turn {
-  /** CPU microseconds of the whole process, in user and system mode, for one request or call. */
+  /** CPU microseconds of the whole process per request or call, in user and system mode. */
   readonly cpuMicrosPerRequest: number;
   readonly requestsPerSecond: number;
-  /** Milliseconds that 99 of 100 requests stayed below; null for calls, which are not timed one by one. */
+  /**
+   * 99th percentile of the latency, in milliseconds. Null for calls, because calls are not timed
+   * individually.
+   */
   readonly p99Ms: number | null;
 }
 
-/** Lets a subject compile what it needs, with every key. */
+/** Warms a subject up with every key, so that V8 compiles the code. */
 export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly string[]): Promise<void> {
   const port = await server.port();
   const count = plan.warmUpTurns * countOf(plan, server.subject);
@@ -27,7 +32,7 @@ export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly s
   );
 }
 
-/** Uses each key once, which also opens the connections, and then measures. */
+/** Opens connections and uses each key TURN_WARM_UP times, unmeasured. Then measures the turn. */
 export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly string[]): Promise<Turn> {
   const port = await server.port();
   const count = countOf(plan, server.subject);
@@ -38,12 +43,18 @@ export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly
   });
 }
 
-/** Where the server waits for PostgreSQL, a load that never sleeps would take its processor. */
+/**
+ * If the server waits for PostgreSQL or Redis, the load must sleep. Otherwise the load would take
+ * the processor of the database.
+ */
 function isAwake({ variant }: Subject): boolean {
   return !WAITING.includes(variant as VariantName);
 }
 
-/** A guard that lets everyone in would measure well. */
+/**
+ * Checks that a guarded route refuses a request without a key, because a broken guard would look
+ * fast.
+ */
 async function requireGuarded({ variant }: Subject, port: number): Promise<void> {
   const wanted = OPEN.includes(variant as VariantName) ? 200 : 401;
   const status = await statusWithoutKey(port);

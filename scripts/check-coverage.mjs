@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
-/** What must be covered in every branch: the pure core and the guards. */
+/** Files in which every branch must be covered: the folder `credential` and the guards. */
 const COMPLETE = /libs\/api-key\/src\/(credential\/[^/]+|([^/]+\/)?[^/]+\.guard)\.ts$/;
-/** Of all branches of the library, in percent. */
+/** Minimum coverage of all branches of the library, in percent. */
 const LEAST = 98;
 
 const summary = JSON.parse(readFileSync(process.argv[2], 'utf8'));

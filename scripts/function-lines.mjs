@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import ts from 'typescript';
 
 /**
- * Counts the lines of each function of the library, and fails if one has more than MOST. A class
- * that a function makes does not count as lines of it: the methods of the class are counted.
+ * Counts the lines of each function of the library. Fails if a function has more than MOST lines.
+ * The lines of a class inside a function do not count for the function, because the methods of the
+ * class are counted separately.
  */
 const FOLDER = 'libs/api-key/src';
 const MOST = 40;
@@ -14,7 +15,10 @@ const files = readdirSync(FOLDER, { recursive: true })
   .filter((file) => /(?<!\.spec|\.d)\.ts$/.test(file))
   .map((file) => join(FOLDER, file));
 
-/** The functions of a file with a block: declarations, methods, constructors, accessors, arrows. */
+/**
+ * Returns the functions of a file that have a block: declarations, methods, constructors,
+ * accessors, arrow functions.
+ */
 function functionsOf(file) {
   const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
   const lineOf = (position) => source.getLineAndCharacterOfPosition(position).line + 1;
@@ -31,7 +35,7 @@ function functionsOf(file) {
   return found;
 }
 
-/** The outermost classes within a node. */
+/** Returns the outermost classes within a node. */
 function classesIn(node) {
   const found = [];
   const visit = (inner) => {
@@ -42,7 +46,7 @@ function classesIn(node) {
   return found;
 }
 
-/** Its own name, or that of what it is assigned to. */
+/** Returns the name of a function, or the name of its variable or property. */
 function nameOf(node) {
   if (ts.isConstructorDeclaration(node)) return 'constructor';
   return (node.name ?? node.parent.name)?.getText() ?? 'without a name';

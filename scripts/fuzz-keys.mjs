@@ -1,5 +1,6 @@
-// Presents ten million keys that are valid ones but for a change, on a real database; prints what became of them, and fails where one
-// is accepted. One in a thousand gets a right checksum again, so that the database is asked for it. Takes a minute.
+// Presents ten million changed copies of valid keys, on a real database. Prints the results, and
+// fails if a changed key is accepted. One key in a thousand gets a correct checksum, so that the
+// key is looked up in the database. Takes a minute.
 import { randomInt } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { ApiKeyService } from 'nestjs-api-key';
@@ -13,7 +14,10 @@ const WITH_CHECKSUM = 1_000;
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const SEED = randomInt(2 ** 31);
 
-/** The same numbers from 0 up to 1 for the same seed (mulberry32): what fails can be found again. */
+/**
+ * Returns a generator of numbers from 0 (inclusive) to 1 (exclusive), mulberry32. The same seed
+ * gives the same numbers, so that a failure can be repeated.
+ */
 function randomFrom(seed) {
   let state = seed;
   return () => {

@@ -2,10 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import ts from 'typescript';
 
-/** Fails if files of one of these folders import each other in a circle, types counted. */
+/** Fails if files of one folder import each other in a circle. Type imports count. */
 const FOLDERS = process.argv.length > 2 ? process.argv.slice(2) : ['libs/api-key/src', 'bench'];
 
-/** The files of a folder, each with those of the folder that it imports. */
+/**
+ * Returns the files of a folder. Each file has a list of the files that it imports from the same
+ * folder.
+ */
 function graphOf(folder) {
   const files = readdirSync(folder, { recursive: true })
     .filter((file) => /(?<!\.spec|\.d)\.ts$/.test(file) && !file.includes('node_modules'))
@@ -21,7 +24,8 @@ function graphOf(folder) {
 }
 
 /**
- * A circle of a graph, as a path that ends where it begins; null if there is none.
+ * Returns a circle of a graph, as a path that starts and ends at the same file. Returns null if
+ * there is no circle.
  * @param {ReadonlyMap<string, readonly string[]>} graph
  */
 function circleOf(graph) {

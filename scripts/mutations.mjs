@@ -1,7 +1,7 @@
-// Takes each rule of "never stale" out of the code, and shows that the test of the rule then fails.
-// Prints a table. Fails if a test passes without its rule. Takes about ten minutes, and restores the
-// code. An argument limits the run to the tests whose names contain it. --check runs no test: it
-// fails if a rule can no longer be found in the code.
+// Removes each rule of "never stale" from the code and checks that the test of the rule then fails.
+// Prints a table. Fails if a test passes without its rule. Takes about ten minutes and restores the
+// code. An argument limits the run to tests whose names contain the argument. --check runs no test:
+// it fails if the code of a rule is not found.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -142,7 +142,7 @@ const UNKNOWN_BEGINNING = {
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: "if (silentChanges !== this.silentChanges && this.silentChanges !== '') this.listener.clear();",
 };
-/** What the value of a sequence would do: everyone sees it before the commit. */
+/** Simulates a counter in a sequence: all sessions see the new value before the commit. */
 const SEQUENCE = {
   rule: 'a silent change shows when it commits, not before',
   file: SILENT_MIGRATION,
@@ -250,7 +250,7 @@ const FULL_QUEUE = 'test/soak/full-queue.spec.ts';
 const FEED = `${LOOKUP}/revocation-feed.spec.ts`;
 const HEARTBEATS = `${LOOKUP}/heartbeats.spec.ts`;
 
-/** Which test shows which rule; in `test/soak/fleet.spec.ts` where no other file is named. */
+/** The test of each rule. The default file is `test/soak/fleet.spec.ts`. */
 const SHOWN = [
   [NO_EVICTION, 'where nothing fails, five hundred times'],
   [NO_LEASE, 'although their listening connections are killed'],
@@ -308,7 +308,7 @@ const run = (...args) =>
   spawnSync('npx', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: Number.POSITIVE_INFINITY });
 const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-/** What Jest says of the one test: passed, failed, or nothing where it did not run. */
+/** Runs one test and returns `passes`, `fails`, or `not found` if the test did not run. */
 function outcomeOf(test, file = 'test/soak/fleet.spec.ts') {
   const config = file.startsWith('test/soak/') ? 'jest.soak.config.js' : 'jest.config.js';
   const { stdout } = run('jest', '--config', config, file, '--json', '-t', literal(test));
@@ -338,7 +338,7 @@ function edited({ file, from, to }, work) {
   }
 }
 
-/** What the code no longer says, so that a rule could not be taken out. */
+/** Returns an error for each rule whose code is not found exactly once. */
 function problems() {
   const found = [];
   for (const [mutation] of SHOWN)

@@ -5,16 +5,20 @@ import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
 
-/** Emptied by `npm ci`, so that a version is at most as old as what is installed. */
+/**
+ * `npm ci` empties this cache. Therefore a cached version is never older than the installed
+ * packages.
+ */
 const CACHE = join(import.meta.dirname, '../node_modules/.cache/node-binaries');
 const FETCH_TIMEOUT_MS = 300_000;
 
 /**
- * The path of a Node binary. It is `process.execPath` if this process runs on that version; others
- * are fetched from the npm registry once and cached.
- * @param version a major version such as `24`, or a longer one such as `24.1` or `24.1.0`
- * @param cache the folder in which binaries are cached
- * @throws Error if `version` is not a version, or the binary cannot be fetched or does not run here
+ * Returns the path of a Node binary. If this process runs on that version, the path is
+ * `process.execPath`. Other binaries are fetched from the npm registry once and cached.
+ * @param version a major version such as `24`, or a longer version such as `24.1` or `24.1.0`
+ * @param cache the folder of the cached binaries
+ * @throws Error if `version` is not a version, or if the binary cannot be fetched or does not run
+ *   here
  */
 export async function nodeBinary(version, cache = CACHE) {
   if (!/^\d+(\.\d+){0,2}$/.test(version))
@@ -27,7 +31,10 @@ export async function nodeBinary(version, cache = CACHE) {
   return binary;
 }
 
-/** The package that npm's `node` installs by a script; asked for by name, it needs no script. */
+/**
+ * Returns the package with the binary for this platform. npm's `node` installs this package by a
+ * script. A direct install needs no script.
+ */
 function platformPackage() {
   const { platform, arch } = process;
   const prefix = platform === 'darwin' && arch === 'arm64' ? 'node-bin' : 'node';
@@ -38,7 +45,10 @@ function binaryName() {
   return process.platform === 'win32' ? 'node.exe' : 'node';
 }
 
-/** Installed beside its place and renamed, so that no other process sees half of it. */
+/**
+ * Installs into a temporary folder and renames the folder, so that no other process sees a partial
+ * installation.
+ */
 async function fetchInto(place, cache, version) {
   mkdirSync(cache, { recursive: true });
   const fresh = mkdtempSync(join(cache, 'fetching-'));

@@ -13,12 +13,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeBinary } from './node-binaries.mjs';
 
-/** The versions of Node on which the application runs, beside the present one. */
+/** Versions of Node on which the application runs, in addition to the current version. */
 const VERSIONS = ['22', '24', '26'];
 
 /**
- * Packs the library, unpacks the tarball into a fresh application of both module kinds, and loads
- * it there as a stranger would.
+ * Packs the library and unpacks the tarball into a new application. Loads the library there as
+ * CommonJS and as an ES module, as a user would.
  */
 const root = join(import.meta.dirname, '..');
 const work = mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-'));
@@ -55,7 +55,7 @@ function unpackInto(app, tarball) {
   }
 }
 
-/** The binaries of this Node and of VERSIONS, each once. */
+/** Returns the binaries of this Node and of VERSIONS, without duplicates. */
 async function binaries() {
   return new Set([process.execPath, ...(await Promise.all(VERSIONS.map((version) => nodeBinary(version))))]);
 }
@@ -70,7 +70,7 @@ function useOn(binary, app) {
 }
 
 const fetching = binaries();
-fetching.catch(() => {}); // reported once the package is built
+fetching.catch(() => {}); // the error is reported after the build
 try {
   run('npm', ['run', '-s', 'build']);
   cpSync(join(root, 'libs/api-key'), join(work, 'library'), { recursive: true });

@@ -1,5 +1,6 @@
-// Mutates the code of each room of `stryker.rooms.js`, or of those that are named, and fails where the tests notice too little of it.
-// All mutants share one PostgreSQL. What follows `--` goes to Stryker: `npm run stryker credential -- --mutate '**/scope.ts'`.
+// Mutates the code of all rooms of `stryker.rooms.js`, or only of the named rooms. Fails if the
+// tests kill too few mutants. All mutants share one PostgreSQL server. Options after `--` go to
+// Stryker: `npm run stryker credential -- --mutate '**/scope.ts'`.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -10,10 +11,10 @@ import { openDatabase } from '../dist/src/database/open-database.js';
 import { useEmbeddedPostgres } from '../dist/src/embedded-postgres/index.js';
 import { ROOMS } from '../stryker.rooms.js';
 
-/** Of a hundred mutants so many must be noticed. */
+/** Minimum percentage of killed mutants over all rooms. */
 const LEAST = 85;
 const TEMPLATE = 'migrated_template';
-/** No spec runs for longer. */
+/** Maximum duration of a spec, in milliseconds. */
 const SPEC_MS = 120_000;
 const SETTINGS = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300'];
 
@@ -31,7 +32,10 @@ async function createTemplate(server) {
   await (await openDatabase(url.href)).destroy();
 }
 
-/** Drops the databases that specs have left behind: those that were there the last time as well. */
+/**
+ * Drops databases that specs left behind. A database is dropped if the previous run of this timer
+ * saw it too.
+ */
 function dropLeftBehind(server) {
   const pool = new pg.Pool({ connectionString: server, max: 1 });
   let before = new Set();

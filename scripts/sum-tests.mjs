@@ -1,4 +1,5 @@
-// Prints one line that sums the reports that Jest wrote with --json: `N passed, N failed, N skipped`.
+// Sums Jest reports from --json and prints one line: `N passed, N failed, N skipped`. Omits the
+// last part if no test was skipped.
 import { readFileSync } from 'node:fs';
 
 const reports = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')));

@@ -8,7 +8,7 @@ import type { Environment } from './environment';
 import { noSuchAddress } from './invalid-request';
 import { closeAfterBody } from './lingering-close';
 
-/** The app on Express or Fastify, not yet listening. */
+/** Creates the app on Express or Fastify. The app does not listen yet. */
 export async function createApp(
   settings: AppSettings & Pick<Environment, 'logLevels'>,
   httpAdapter: Environment['httpAdapter'],
@@ -29,7 +29,7 @@ function expressAdapter({ trustProxy }: AppSettings) {
   return adapter;
 }
 
-/** Fastify, but for ids that are none: of any length and any bytes they are not found, as on Express. */
+/** Configures Fastify to answer 404 to invalid ids of any length and any bytes, as Express does. */
 async function fastifyAdapter({ trustProxy }: AppSettings) {
   const { FastifyAdapter } = await import('@nestjs/platform-fastify');
   return new FastifyAdapter({

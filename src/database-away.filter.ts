@@ -1,12 +1,18 @@
 import { type ArgumentsHost, Catch, HttpException, HttpStatus } from '@nestjs/common';
 import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 
-/** Codes of sockets that find nobody, and SQLSTATE classes 08 (connection) and 57 (shut down, cancelled). */
+/**
+ * Error codes of failed connections, and SQLSTATE classes 08 (connection) and 57 (shut down,
+ * cancelled).
+ */
 const AWAY = /^(?:ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|08|57)/;
-/** What `pg` says without a code. */
+/** Messages of `pg` errors without a code. */
 const AWAY_IN_WORDS = /connection terminated|timeout|query_wait|client has encountered a connection error/i;
 
-/** Says 503 where the database of a handler is away: that is no fault of the request, and it may come again. */
+/**
+ * Answers 503 if the database of a handler is unavailable. The request is correct, so the client
+ * may retry.
+ */
 @Catch()
 export class DatabaseAwayFilter extends BaseExceptionFilter {
   constructor(adapterHost: HttpAdapterHost) {

@@ -6,7 +6,10 @@ import { UsersService } from './users/users.service';
 
 const DEMO_LOCK = 7_160_212;
 
-/** On a database without users and keys, makes a user with two orders and answers a key of theirs; else null. */
+/**
+ * If the database has no users and no keys, creates a user with two orders and a key. Returns the
+ * raw key, or null if the database is in use.
+ */
 export async function createDemoKey(app: INestApplicationContext): Promise<string | null> {
   return app.get(DataSource).transaction(async (manager) => {
     await manager.query('SELECT pg_advisory_xact_lock($1)', [DEMO_LOCK]);

@@ -2,7 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { documentApiKeys } from 'nestjs-api-key';
 
-/** Serves the OpenAPI document at /openapi.json, and a page to try it at /docs. */
+/** Serves the OpenAPI document at /openapi.json, and Swagger UI at /docs. */
 export function serveDocumentation(app: INestApplication): void {
   const config = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')

@@ -2,22 +2,25 @@ import { BlockList, isIP } from 'node:net';
 import type { LogLevel } from '@nestjs/common';
 import type { KeyFormat, RateLimit } from 'nestjs-api-key';
 
-/** What the environment tells the app. */
+/** The settings of the app from environment variables. */
 export interface Environment {
   readonly port: number;
   readonly host: string;
   readonly databaseUrl: string | undefined;
   readonly dataDir: string;
   readonly httpAdapter: 'express' | 'fastify';
-  /** Undefined: the Rails form on a table that Rails made, the checksummed one elsewhere. */
+  /** Undefined: `hex` on a table that Rails created, otherwise `checksummed`. */
   readonly keyFormat: KeyFormat | undefined;
   readonly trustProxy: readonly string[];
   readonly redisUrl: string | undefined;
-  /** By default `redis` where there is a `REDIS_URL`, else `memory`. */
+  /** Default: `redis` if `REDIS_URL` is set, otherwise `memory`. */
   readonly rateLimitStorage: 'memory' | 'postgres' | 'redis';
-  /** Of keys without a limit of their own, from `RATE_LIMIT` as `600/60s`; null: none. */
+  /**
+   * Rate limit of keys without their own limit, from `RATE_LIMIT`, for example `600/60s`. Null: no
+   * rate limit.
+   */
   readonly rateLimit: RateLimit | null;
-  /** From `LOG_LEVEL`: `log` by default; `debug` tells each request that was let in as well. */
+  /** From `LOG_LEVEL`. Default: `log`. `debug` also logs each accepted request. */
   readonly logLevels: readonly LogLevel[];
 }
 
@@ -25,7 +28,7 @@ const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
 const MAX_WINDOW_SECONDS = 366 * SECONDS.d;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const satisfies LogLevel[];
 
-/** @throws Error that names each variable that is wrong, and what it must be */
+/** @throws Error that names each invalid variable and the values that it may have */
 export function environment(env: NodeJS.ProcessEnv): Environment {
   const problems: string[] = [];
   const oneOf = <T extends string>(name: string, choices: readonly T[]): T | undefined => {
@@ -65,7 +68,7 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
   return result;
 }
 
-/** Null if it is not set, or is no limit. */
+/** Returns null if the text is missing or invalid. */
 function rateLimitOf(text: string | undefined): RateLimit | null {
   const [, requests, length, unit] = /^([1-9]\d{0,8})\/([1-9]\d{0,7})([smhd])$/.exec(text ?? '') ?? [];
   const windowSeconds = Number(length) * SECONDS[unit as keyof typeof SECONDS];

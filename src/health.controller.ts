@@ -3,7 +3,7 @@ import { Controller, Get, HttpStatus, ServiceUnavailableException } from '@nestj
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 
-/** A database that says nothing is as much away as one that refuses. */
+/** A database without an answer within this time is unavailable. */
 const DEADLINE_MS = 1_000;
 
 @Controller('health')

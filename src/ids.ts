@@ -1,6 +1,6 @@
 const MAX_BIGINT = 9_223_372_036_854_775_807n;
 
-/** Whether text can be the id of a row; any other is the id of none. */
+/** Returns whether a text can be the id of a row. No row has any other text as its id. */
 export function isId(text: string): boolean {
   return /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= MAX_BIGINT;
 }

@@ -14,14 +14,15 @@ import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 
 const UNREADABLE =
   'The body cannot be read: send JSON that is complete, of the length and encoding that the headers tell.';
-/** A name that a person may have mistyped, and too short for a key. */
+/** Matches a name that a person may have mistyped. The name is too short to be a key. */
 const FIELD_NAME = /^[A-Za-z_]\w{0,30}$/;
 const ODD_SHAPE = 'It nests too deep, or has a field with a name that every object has.';
 const MAX_DEPTH = 20;
 
 /**
- * Says of every request that does not fit, whichever part of it, `{ statusCode, error: "INVALID_REQUEST", message: […] }`.
- * Sentences of the framework, which may repeat a piece of what was sent, stay inside.
+ * Answers every invalid request with `{ statusCode, error: "INVALID_REQUEST", message: […] }`.
+ * Messages of the framework may contain a part of the request. Therefore the answer omits these
+ * messages.
  */
 @Catch(HttpException)
 export class InvalidRequestFilter extends BaseExceptionFilter<HttpException> {
@@ -40,7 +41,7 @@ export function noSuchAddress(): HttpException {
   return new NotFoundException('There is nothing at this address.');
 }
 
-/** Bodies and queries hold the fields of their class and no others. */
+/** The body and the query of a request may contain only the fields of their class. */
 export function validationPipe(): ValidationPipe {
   return new ShapePipe({
     transform: true,
@@ -51,7 +52,10 @@ export function validationPipe(): ValidationPipe {
   });
 }
 
-/** Validation of what has an ordinary shape: on any other it overflows the stack, or leaves fields out unseen. */
+/**
+ * Validates only values with an ordinary shape. On other values the validation overflows the stack
+ * or misses fields.
+ */
 class ShapePipe extends ValidationPipe {
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     if (metadata.type !== 'custom' && !hasOrdinaryShape(value)) throw new BadRequestException(ODD_SHAPE);
@@ -68,7 +72,10 @@ function hasOrdinaryShape(value: unknown, depth = MAX_DEPTH): boolean {
   );
 }
 
-/** What is wrong, where, in words that repeat nothing of what was sent but the name of a field. */
+/**
+ * Returns what is wrong and in which field. The text repeats nothing of the request except field
+ * names.
+ */
 function sentences(errors: readonly ValidationError[], path = ''): string[] {
   return errors.flatMap(({ property, constraints = {}, children = [] }) => [
     ...Object.entries(constraints).map(([rule, sentence]) =>

@@ -7,7 +7,10 @@ import { useEmbeddedPostgres } from './embedded-postgres';
 import { environment } from './environment';
 import { UsersService } from './users/users.service';
 
-/** Opens the database of `npm start`, also while that runs, and the services on it. */
+/**
+ * Opens the database of `npm start` and the services of the app. Works also if `npm start` is
+ * running.
+ */
 async function open(): Promise<KeysSession> {
   const env = environment(process.env);
   const embedded = env.databaseUrl ? null : await useEmbeddedPostgres({ dataDir: env.dataDir, report });
@@ -31,7 +34,7 @@ async function open(): Promise<KeysSession> {
   }
 }
 
-/** What takes a while is said to a person, and left out where stderr is read by a program. */
+/** Reports slow steps to a person. Writes nothing if a program reads stderr. */
 function report(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`${line}\n`);
 }

@@ -1,16 +1,16 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 
-/** As long as nginx waits (lingering_time). */
+/** The default of nginx (lingering_time). */
 const LINGER_MS = 30_000;
 
 /**
- * Lets a caller read its answer although it is still sending its body. A socket that is closed
- * while bytes arrive sends a reset, on which the caller loses an answer that it has not read (RFC
- * 9112 section 9.6): a body that is too long would end in EPIPE and not in 413. So what is left of
- * the body is read and dropped, whatever adapter answered, and the connection is closed after it.
- * @param lingerMs milliseconds after the answer when the connection is closed, even if the body has
- *   not ended. Default: 30 s
+ * Lets a client read its answer if the client is still sending its body. If a socket is closed
+ * while bytes arrive, the socket sends a reset. After the reset, the client loses an unread answer
+ * (RFC 9112 section 9.6). Then a body that is too long would end in EPIPE and not in 413. Therefore
+ * the rest of the body is read and dropped, with any adapter. Then the connection is closed.
+ * @param lingerMs milliseconds after the answer until the connection is closed, even if the body
+ *   has not ended. Default: 30 s
  */
 export function closeAfterBody(server: Server, lingerMs = LINGER_MS): void {
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {

@@ -5,7 +5,7 @@ import type { Environment } from './environment';
 
 const RECONNECT_MS = 200;
 
-/** Where the limits of keys are counted, for the options of the library. */
+/** The storage of the rate limits, for the options of the library. */
 export class RateLimits implements OnApplicationShutdown {
   private readonly logger = new Logger('App');
   private readonly redis: Redis | null;
@@ -20,7 +20,10 @@ export class RateLimits implements OnApplicationShutdown {
     this.redis?.disconnect();
   }
 
-  /** Fails at once while Redis is away, and tries again often: the library counts in memory meanwhile. */
+  /**
+   * Commands fail at once if Redis is unavailable, and the client reconnects often. Meanwhile the
+   * library counts in memory.
+   */
   private connect(url: string): Redis {
     const redis = new Redis(url, {
       enableOfflineQueue: false,

@@ -1,4 +1,4 @@
-/** What keys may be allowed to do here, and what each scope means. */
+/** All scopes of the app, each with its description. */
 export const SCOPES = {
   'orders:read': 'Read orders',
   'orders:write': 'Create orders',

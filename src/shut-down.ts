@@ -2,21 +2,24 @@ import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type INestApplication, Logger } from '@nestjs/common';
 
-/** What an app is ended with: its database, where that is its own. */
+/** The database of the app. `stop` does nothing if the app did not start the database. */
 export interface Stoppable {
   stop(): Promise<void>;
 }
 
 const IDLE_CHECK_MS = 50;
-/** Since the signal: connections are closed, then the app is given up while its database can still be stopped. */
+/**
+ * Milliseconds since the signal. After DRAIN_MS all connections are closed. After CLOSE_MS the app
+ * is abandoned, so that its database can still be stopped.
+ */
 const DRAIN_MS = 3_500;
 const CLOSE_MS = 4_000;
-/** The process has ended by then, milliseconds since the signal. */
+/** Milliseconds from the signal to the end of the process, at most. */
 export const SHUT_DOWN_MS = 4_500;
 
 /**
- * Ends the app, then its database, then this process, whatever hangs.
- * @throws Error where the start failed; the database is stopped by then
+ * Stops the app, then its database, then this process, even if a step hangs.
+ * @throws Error if the start failed; the database is stopped before
  */
 export async function shutDown(
   starting: Promise<INestApplication>,
@@ -56,7 +59,9 @@ async function close(app: INestApplication, cut: () => void): Promise<void> {
   drained.end();
 }
 
-/** Lets requests in flight be answered, closes connections as soon as they are idle, and all of them at last. */
+/**
+ * Waits for requests in flight and closes idle connections. Closes all connections at the deadline.
+ */
 function drain(server: Server, cut: () => void): { end(): void } {
   const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
   const deadline = setTimeout(() => {

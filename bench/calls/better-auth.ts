@@ -6,7 +6,7 @@ import type { Call } from './call';
 const SCHEMA = 'better_auth';
 const KEYS = 100;
 
-/** What we use of `better-auth` and `@better-auth/api-key`. */
+/** The parts of `better-auth` and `@better-auth/api-key` that the benchmark uses. */
 interface BetterAuth {
   betterAuth(options: object): {
     readonly options: object;
@@ -24,7 +24,10 @@ interface Migrations {
   getMigrations(options: object): Promise<{ runMigrations(): Promise<void> }>;
 }
 
-/** `verifyApiKey` with its database storage. Its rate limit is on as by default, and so large that it never ends a key. */
+/**
+ * Calls `verifyApiKey` with its database storage. The rate limit is on, as it is by default. The
+ * limit is so large that no key reaches it.
+ */
 export async function betterAuthVerify(databaseUrl: string): Promise<Call> {
   const { betterAuth } = await importCompared<BetterAuth>('better-auth');
   const { apiKey } = await importCompared<ApiKeyPlugin>('@better-auth/api-key');
@@ -48,7 +51,7 @@ export async function betterAuthVerify(databaseUrl: string): Promise<Call> {
   };
 }
 
-/** Tables of its own in a schema of its own. */
+/** A pool whose tables lie in a separate schema. */
 async function poolOf(databaseUrl: string): Promise<Pool> {
   const pool = new Pool({
     connectionString: databaseUrl,

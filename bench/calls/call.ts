@@ -1,2 +1,2 @@
-/** Verifies one key after the other; rejects where one is refused. */
+/** Verifies one key on each call. Rejects if the key is refused. */
 export type Call = () => Promise<void>;

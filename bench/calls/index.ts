@@ -2,7 +2,7 @@ import { betterAuthVerify } from './better-auth';
 import type { Call } from './call';
 import { ourVerify } from './ours';
 
-/** What is measured without a server: one call in a process, given a connection string and keys. */
+/** The calls that are measured in process, without a server. */
 export const CALLS = {
   'verify()': { prepare: ourVerify, share: 100 },
   'better-auth verify': { prepare: betterAuthVerify, share: 0.25 },
@@ -10,7 +10,7 @@ export const CALLS = {
 
 interface CallVariant {
   prepare(databaseUrl: string, keys: readonly string[]): Promise<Call>;
-  /** Calls of one turn, in requests of one turn of a server. */
+  /** Calls per turn, as a multiple of the plan's `requests`. */
   readonly share: number;
 }
 

@@ -8,7 +8,10 @@ import type { Call } from './call';
 const POLL_MS = 20;
 const PATIENCE_MS = 60_000;
 
-/** `ApiKeyService.verify` with the default options, warm. */
+/**
+ * Calls `ApiKeyService.verify` with the default options. After the warm-up, every key is a cache
+ * hit.
+ */
 export async function ourVerify(databaseUrl: string, keys: readonly string[]): Promise<Call> {
   const service = (await ourContext(ours(databaseUrl))).get(ApiKeyService);
   let next = 0;
@@ -18,14 +21,14 @@ export async function ourVerify(databaseUrl: string, keys: readonly string[]): P
   };
 }
 
-/** An application without a server, once its lease is held. */
+/** Starts an application without a server and waits until the instance has its lease. */
 export async function ourContext(module: DynamicModule): Promise<INestApplicationContext> {
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'] });
   await untilLeased(context);
   return context;
 }
 
-/** The service of an application, once its lease is held. */
+/** Returns the service of an application when the instance has its lease. */
 export async function untilLeased(context: INestApplicationContext): Promise<ApiKeyService> {
   const service = context.get(ApiKeyService);
   const deadline = performance.now() + PATIENCE_MS;

@@ -4,28 +4,28 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** The checkout, seen from the compiled file. */
+/** The root of the checkout, relative to the compiled file. */
 const ROOT = join(__dirname, '../../..');
 const LIBRARY = 'libs/api-key';
 const COMPILER = join(ROOT, 'node_modules/typescript/bin/tsc');
 
-/** Two revisions of the library, side by side in a temporary folder. */
+/** Two revisions of the library in one temporary folder. */
 export interface Checkouts {
-  /** The folder of the revision that was asked for. */
+  /** The folder of the revision to compare with. */
   readonly old: string;
-  /** The folder of this checkout's library, with what is not committed. */
+  /** The folder of this checkout's library, with uncommitted changes. */
   readonly new: string;
-  /** The commit of the old one, as people read it. */
+  /** Short hash and subject of the old commit. */
   readonly commit: string;
   remove(): void;
 }
 
 /**
- * Checks a revision out and builds it with the installed dependencies of this checkout; copies the
- * built library of this checkout. Both get the same layout and the same compiled bench, so that
- * only the library differs. If the process ends without `remove`, the folder is removed all the
- * same.
- * @throws Error if git does not know the revision, or it does not compile
+ * Extracts a revision and builds it with the installed dependencies of this checkout. Copies the
+ * built library of this checkout. Both revisions have the same layout and the same compiled bench,
+ * so that only the library differs. If the process ends without `remove`, the folder is removed on
+ * `exit`.
+ * @throws Error if git does not know the revision, or if the revision does not compile
  */
 export async function checkOut(revision: string): Promise<Checkouts> {
   const commit = await commitOf(revision);
@@ -71,7 +71,8 @@ async function extract(commit: string, folder: string): Promise<void> {
 }
 
 /**
- * The nearest `node_modules` has the revision's library; all else is found one folder further up.
+ * Links the revision's library into the nearest `node_modules`. Node finds all other packages in
+ * the `node_modules` of the parent folder.
  */
 function furnish(folder: string): void {
   const library = join(folder, LIBRARY);
@@ -98,7 +99,10 @@ function symlink(target: string, path: string): void {
   symlinkSync(target, path, 'junction');
 }
 
-/** What a command writes, without the last line break. It ends with this process. */
+/**
+ * Returns the output of a command without the last line break. The command is killed when this
+ * process exits.
+ */
 async function run(command: string, args: readonly string[]): Promise<string> {
   const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   const kill = () => void child.kill('SIGKILL');

@@ -10,19 +10,20 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { percentile } from '../statistics';
 import { GUARDS, ScopedController } from '../variants/ours';
 
-/** Of allocations: calls of one batch, and batches of which the median is taken. */
+/** For the allocations: calls per batch, and the number of batches for the median. */
 const BATCH = 256;
 const HEAP_BATCHES = 31;
 
-/** What one guarded call allocates, without the request itself. */
+/** The allocations of one guarded call, without the request. */
 export interface Allocations {
   readonly bytes: number;
   readonly promises: number;
 }
 
 /**
- * Calls of the guards as Nest makes them, without a server: each with a request and a response of
- * Node's own that no guard has seen, on one real connection. Making those is not measured.
+ * Calls the guards in the same way that Nest does, without a server. Each call gets a new Node
+ * request and response on one real connection. The time to create the requests and responses is not
+ * measured.
  */
 export class GuardedCalls {
   private readonly guards: readonly CanActivate[];
@@ -39,7 +40,9 @@ export class GuardedCalls {
     return new GuardedCalls(app, await openConnection());
   }
 
-  /** CPU microseconds of one of so many calls, in user and system mode. */
+  /**
+   * Makes `count` calls. Returns the mean CPU microseconds of one call, in user and system mode.
+   */
   async cpuMicros(keys: readonly string[], count: number): Promise<number> {
     const contexts = this.batch(keys, count);
     await turn();
@@ -102,7 +105,7 @@ export class GuardedCalls {
   }
 }
 
-/** The server's end of a connection to a server that never times out. */
+/** Returns the server's end of a connection. The server never times out. */
 async function openConnection(): Promise<Socket> {
   const server = createServer({ requestTimeout: 0, headersTimeout: 0 }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -112,7 +115,7 @@ async function openConnection(): Promise<Socket> {
   return socket;
 }
 
-/** V8's own, without a flag on the command line. */
+/** Returns V8's `gc` function. No command-line flag is needed. */
 function garbageCollection(): () => void {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc');

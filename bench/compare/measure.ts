@@ -10,22 +10,22 @@ import type { Launch, LaunchOrder, PreparedRevision, Revision, WorkerOrder } fro
 
 const WORKER = join(__dirname, 'worker.js');
 
-/** What was measured of a subject. */
+/** The results for one subject. */
 export interface Compared {
   readonly subject: CompareSubject;
   readonly ratio: RevisionRatio;
-  /** Of one guarded call; null over HTTP. */
+  /** Allocations of one guarded call. Null over HTTP. */
   readonly allocations: Both<Allocations> | null;
 }
 
-/** What a measurement needs beside its revisions. */
+/** The input of a measurement beside its revisions. */
 interface Surroundings {
   readonly plan: ComparePlan;
   readonly seed: number;
   readonly report: (line: string) => void;
 }
 
-/** Lets a revision migrate its empty database and issue keys, `count` of each kind. */
+/** Lets a revision migrate its empty database and issue `count` keys of each kind. */
 export async function prepareRevision(revision: Revision, count: number): Promise<PreparedRevision> {
   const keys = await withWorker(
     { step: 'prepare', revision, count },
@@ -35,9 +35,9 @@ export async function prepareRevision(revision: Revision, count: number): Promis
 }
 
 /**
- * Measures both revisions, launch after launch with both ways in each, so that a noisy machine
- * hurts all alike.
- * @throws Error if a request fails, or a request without a key gets in
+ * Measures both revisions. Each launch measures both ways, so that noise of the machine affects all
+ * subjects alike.
+ * @throws Error if a request fails, or if a request without a key is accepted
  */
 export async function compareRevisions(
   revisions: Both<PreparedRevision>,
@@ -84,7 +84,7 @@ async function measureRequests(
   return { pairs, allocations: null };
 }
 
-/** A guard that lets everyone in would measure well. */
+/** Checks that a request without a key is refused, because a broken guard would look fast. */
 async function requireGuarded(port: number): Promise<void> {
   const status = await statusWithoutKey(port);
   if (status !== 401) throw new Error(`A request without a key was answered with ${status} instead of 401`);
@@ -96,7 +96,8 @@ async function withWorker<Ready, T>(
 ): Promise<T> {
   const worker = Child.fork<Ready>(WORKER, order);
   const stopNow = () => void worker.stop();
-  // Before the folder is removed that it may still be loading modules from.
+  // Stop the worker before another `exit` handler removes the folder. The worker may still load
+  // modules from the folder.
   process.prependOnceListener('exit', stopNow);
   try {
     return await use(worker);

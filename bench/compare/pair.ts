@@ -1,22 +1,22 @@
-/** Something of both revisions. */
+/** A value for each revision. */
 export interface Both<T> {
   readonly old: T;
   readonly new: T;
 }
 
-/** `limit`: the key has a rate limit of its own, counted in memory. */
+/** `limit`: the key has its own rate limit, counted in memory. */
 export const KEY_KINDS = ['no limit', 'limit'] as const;
 export type KeyKind = (typeof KEY_KINDS)[number];
 
-/** Something of each kind of key. */
+/** A value for each kind of key. */
 export type OfKinds<T> = Readonly<Record<KeyKind, T>>;
 
-/** What one call or request took on each revision, in CPU microseconds. */
+/** CPU microseconds of one call or request on each revision. */
 export type Pair = Both<number>;
 
-/** How many pairs of each kind of key are taken in one launch. */
+/** The number of pairs for each kind of key in one launch. */
 export interface PairPlan {
-  /** Pairs at the start that are not kept. */
+  /** Pairs at the start that are discarded. */
   readonly warmUpPairs: number;
   readonly pairs: number;
   /** Turns of each revision in one pair. */
@@ -24,11 +24,12 @@ export interface PairPlan {
 }
 
 /**
- * Lets both revisions work in short turns, one after the other, and returns the mean of each. Which
- * comes first is drawn each time, so that what the first turn does to the second hits both alike.
- * @param turns of each revision
- * @param random from 0 up to 1
- * @param cpuMicros works one turn; returns the CPU microseconds of one call or request
+ * Runs both revisions in short alternating turns and returns the mean of each revision. The order
+ * is random in each turn. Therefore the effect of the first turn on the second turn is the same for
+ * both revisions.
+ * @param turns turns of each revision
+ * @param random returns a number from 0 (inclusive) to 1 (exclusive)
+ * @param cpuMicros runs one turn and returns the CPU microseconds of one call or request
  */
 export async function takePair(
   turns: number,
@@ -44,7 +45,9 @@ export async function takePair(
   return { old: sum.old / turns, new: sum.new / turns };
 }
 
-/** As many pairs of each kind of key as the plan wants, in turn, after the warm-up. */
+/**
+ * Takes the planned number of pairs for each kind of key, after the warm-up. The kinds alternate.
+ */
 export async function takePairs(
   { turns, pairs: wanted, warmUpPairs }: PairPlan,
   random: () => number,

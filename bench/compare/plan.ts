@@ -1,6 +1,6 @@
 import type { KeyKind, PairPlan } from './pair';
 
-/** How the guards are reached, and with which keys. */
+/** A way to call the guards, and a kind of key. */
 export interface CompareSubject {
   readonly way: Way;
   readonly kind: KeyKind;
@@ -10,30 +10,31 @@ export interface CompareSubject {
 export const WAYS = ['guards', 'HTTP'] as const;
 export type Way = (typeof WAYS)[number];
 
-/** The ratio of CPU time that a change may reach. */
+/** The largest ratio of CPU time that a change may cause. */
 export const MAX_RATIO = 1.02;
 
-/** How much is measured. */
+/** The size of a comparison. */
 export interface ComparePlan {
-  /** Fresh processes for each way. */
+  /** Number of launches for each way. Each launch is a new process. */
   readonly launches: number;
   readonly ways: Readonly<Record<Way, TurnPlan>>;
-  /** Keys of each kind, used in turn. */
+  /** Number of keys of each kind. Calls use the keys in turn. */
   readonly keys: number;
   /** Requests in flight at a time. */
   readonly concurrency: number;
 }
 
 interface TurnPlan extends PairPlan {
-  /** Calls or requests of one turn. */
+  /** Calls or requests per turn. */
   readonly count: number;
 }
 
 /**
- * Short turns, because noise changes within milliseconds; several in a pair, so that each has its
- * share of garbage collection. Few pairs, because the launches of one revision differ by more. The
- * warm-up takes longer than V8 takes to compile what a request runs: after 4 pairs over HTTP, code
- * that had grown looked 3 % slower, and after 24 the difference was gone.
+ * Turns are short because noise changes within milliseconds. A pair has several turns, so that each
+ * pair contains some garbage collection. A launch has few pairs because the launches of one
+ * revision differ more than the pairs. The warm-up takes longer than V8 takes to compile the code
+ * of a request. After 4 warm-up pairs over HTTP, a longer function looked 3 % slower. After 24
+ * pairs, the difference was gone.
  */
 const TURNS = {
   guards: { turns: 16, count: 256, warmUpPairs: 12, pairs: 20 },
@@ -44,7 +45,7 @@ const COMMON = { ways: TURNS, keys: 100, concurrency: 16 };
 export const QUICK_COMPARE_PLAN: ComparePlan = { ...COMMON, launches: 8 };
 export const FULL_COMPARE_PLAN: ComparePlan = { ...COMMON, launches: 24 };
 
-/** As a subject is called in tables and messages. */
+/** The name of a subject in tables and messages. */
 export function nameOf({ way, kind }: CompareSubject): string {
   return `${way}, ${kind}`;
 }

@@ -2,16 +2,17 @@ import { type Estimate, estimateOf, percentile } from '../statistics';
 import type { Allocations } from './guarded-calls';
 import type { Both, Pair } from './pair';
 
-/** New over old, and the median of each, in CPU microseconds. */
+/** The ratio new/old, and the median CPU microseconds of each revision. */
 export interface RevisionRatio extends Estimate {
   readonly micros: Pair;
 }
 
 /**
- * The median ratio of the launches, each the median ratio of its pairs. A launch is a process of
- * its own. Its pairs share what V8 compiled and where it put things, so they are not independent;
- * launches are, and the interval is taken over launches.
- * @throws Error if there is no launch, or one without a pair
+ * Returns the median ratio of the launches. The ratio of a launch is the median ratio of its pairs.
+ * Each launch is a separate process. The pairs of one launch share compiled code and memory layout,
+ * so they are not independent. Launches are independent. Therefore the interval is taken over
+ * launches.
+ * @throws Error if there is no launch, or if a launch has no pair
  */
 export function ratioOf(launches: readonly (readonly Pair[])[]): RevisionRatio {
   const ratios = launches.map((pairs) => median(pairs.map((pair) => pair.new / pair.old)));
@@ -20,7 +21,7 @@ export function ratioOf(launches: readonly (readonly Pair[])[]): RevisionRatio {
   return { ...estimateOf(ratios), micros };
 }
 
-/** The medians of the launches; null if none measured it. */
+/** Returns the medians over the launches. Returns null if no launch measured allocations. */
 export function medianAllocations(launches: readonly Both<Allocations>[]): Both<Allocations> | null {
   if (launches.length === 0) return null;
   const of = (side: keyof Pair) => ({

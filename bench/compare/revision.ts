@@ -12,13 +12,13 @@ const DAY_MS = 86_400_000;
 const LOGGER: { logger: 'error'[] } = { logger: ['error'] };
 
 /**
- * A copy of this file stands in the folder of each revision, where `nestjs-api-key` is the library
- * of that revision. So it uses public names only, and only those that older revisions have as well.
+ * A copy of this file lies in the folder of each revision. There, `nestjs-api-key` is the library
+ * of that revision. Therefore this file uses only public names that older revisions also have.
  */
 export const revision = { prepare, openCalls, listen };
 export type RevisionUnderTest = typeof revision;
 
-/** Migrates an empty database, and returns new keys, each of an owner of its own. */
+/** Migrates an empty database and returns new keys. Each key has its own owner. */
 async function prepare(databaseUrl: string, count: number): Promise<OfKinds<string[]>> {
   requireOwnLibrary();
   await migrate(databaseUrl);
@@ -38,8 +38,8 @@ async function prepare(databaseUrl: string, count: number): Promise<OfKinds<stri
 }
 
 /**
- * @throws Error if Node found the library of another folder, which would compare a revision with
- *   itself
+ * @throws Error if Node found the library of another folder, because then a revision would be
+ *   compared with itself
  */
 function requireOwnLibrary(): void {
   const folder = join(__dirname, '../../..');
@@ -68,14 +68,17 @@ function keyOf(owner: number) {
   return { userId: String(owner), name: 'bench', scopes: ['orders:read'], expiresAt } as const;
 }
 
-/** The guards of an application without a server. */
+/** Returns the guarded calls of an application without a server. */
 async function openCalls(databaseUrl: string): Promise<GuardedCalls> {
   const app = await NestFactory.createApplicationContext(oursScoped(databaseUrl), LOGGER);
   await untilLeased(app);
   return GuardedCalls.of(app);
 }
 
-/** Starts a server on Fastify, which costs least beside the guards, and returns its port. */
+/**
+ * Starts a server and returns its port. The server uses Fastify, because Fastify adds the least CPU
+ * time to the guards.
+ */
 async function listen(databaseUrl: string): Promise<number> {
   const app = await NestFactory.create(oursScoped(databaseUrl), new FastifyAdapter(), LOGGER);
   await app.listen(0, '127.0.0.1');

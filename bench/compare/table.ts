@@ -2,13 +2,13 @@ import { markdown } from '../table';
 import type { Compared } from './measure';
 import { MAX_RATIO, nameOf } from './plan';
 
-/** The ratios, each with its bound beside it. */
+/** Formats the ratios, each with its bound. */
 export function ratioTable(compared: readonly Compared[]): string {
   const head = ['CPU time of', 'old µs', 'new µs', 'new/old', '95 % interval', 'wanted', 'kept'];
   return markdown([head, ...compared.map(ratioCells)], 1);
 }
 
-/** What one guarded call allocates, where that was measured. */
+/** Formats the allocations of one guarded call. Omits subjects without a measurement. */
 export function allocationTable(compared: readonly Compared[]): string {
   const head = ['allocated by', 'old bytes', 'new bytes', 'old promises', 'new promises'];
   return markdown([head, ...compared.flatMap(allocationCells)], 1);

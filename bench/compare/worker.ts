@@ -5,21 +5,21 @@ import { type Both, type OfKinds, type Pair, takePairs } from './pair';
 import type { ComparePlan, Way } from './plan';
 import type { RevisionUnderTest } from './revision';
 
-/** A revision: the folder that it was built in, and a database of its own. */
+/** A revision: the folder of its build, and its own database. */
 export interface Revision {
   readonly folder: string;
   readonly databaseUrl: string;
 }
 
-/** A revision that migrated its database, and keys that it issued. */
+/** A revision with a migrated database, and the keys that the revision issued. */
 export type PreparedRevision = Revision & { readonly keys: OfKinds<readonly string[]> };
 
-/** What the parent process gives a worker to do. */
+/** The order that the parent process gives to a worker. */
 export type WorkerOrder =
   | { readonly step: 'prepare'; readonly revision: Revision; readonly count: number }
   | ({ readonly step: 'measure' } & LaunchOrder);
 
-/** One way, measured in a fresh process. */
+/** An order to measure one way in a new process. */
 export interface LaunchOrder {
   readonly revisions: Both<PreparedRevision>;
   readonly way: Way;
@@ -27,14 +27,16 @@ export interface LaunchOrder {
   readonly seed: number;
 }
 
-/** What was measured in one launch. */
+/** The results of one launch. */
 export interface Launch {
   readonly pairs: OfKinds<readonly Pair[]>;
-  /** Of one guarded call; null over HTTP. */
+  /** Allocations of one guarded call. Null over HTTP. */
   readonly allocations: OfKinds<Both<Allocations>> | null;
 }
 
-/** Both revisions in one process: they share the processor, its caches and its noise. */
+/**
+ * Both revisions run in one process, so that they share the processor, its caches and its noise.
+ */
 async function work(order: WorkerOrder): Promise<void> {
   process.on('disconnect', () => process.exit());
   if (order.step === 'prepare') return send(await prepare(order.revision, order.count));
@@ -71,7 +73,7 @@ async function allocationsOf(
   return { 'no limit': await of('no limit'), limit: await of('limit') };
 }
 
-/** Which revision is loaded first differs from launch to launch. */
+/** The revision that is loaded first differs from launch to launch. */
 async function both<T>(
   { revisions, seed }: LaunchOrder,
   open: (revision: Revision) => Promise<T>,

@@ -2,23 +2,23 @@ import { type Estimate, estimateOf, percentile } from '../statistics';
 import { type Block, KINDS, type Kind } from './kinds';
 import { type CroppedT, largestCroppedT, welchT } from './welch';
 
-/** The threshold of dudect (Reparaz et al. 2017), and how many measurements it is asked of. */
+/** The threshold of dudect (Reparaz et al. 2017), and the least number of measurements for it. */
 const MAX_T = 4.5;
 const ENOUGH = 1_000_000;
 
-/** So far apart, two medians are the same to a caller. */
+/** A caller cannot see a difference between two medians below this limit, in microseconds. */
 const MAX_MICROS = 1;
 
-/** Why the times of two kinds pass, or that they do not. */
+/** The result of a comparison. Only `TOLD APART` means that the two kinds differ. */
 export type Verdict = 'no difference' | 'below 1 µs' | 'too few to say' | 'TOLD APART';
 
-/** The times of two kinds of keys beside each other, in microseconds. */
+/** The comparison of two kinds of keys. Times are in microseconds. */
 export interface Comparison {
   readonly kinds: readonly [Kind, Kind];
-  /** Of both kinds together. */
+  /** Measurements of both kinds together. */
   readonly measurements: number;
   readonly medians: readonly [number, number];
-  /** The median of the first less that of the second. */
+  /** The median of the first kind minus the median of the second kind. */
   readonly difference: Estimate;
   readonly t: number;
   readonly cropped: CroppedT;
@@ -27,7 +27,7 @@ export interface Comparison {
 
 const PAIRS = KINDS.flatMap((first, at) => KINDS.slice(at + 1).map((second) => [first, second] as const));
 
-/** Each kind beside each other one. */
+/** Compares each pair of kinds. */
 export function compare(blocks: readonly Block[]): Comparison[] {
   const all = joined(blocks);
   return PAIRS.map(([first, second]) => {
@@ -47,8 +47,9 @@ export function compare(blocks: readonly Block[]): Comparison[] {
 }
 
 /**
- * How far the medians of two samples lie apart, taken within each block, for both share its noise; the interval is that of the median
- * of the blocks.
+ * Returns the difference of the medians of two samples. The difference is taken within each block,
+ * because both samples of a block share the same noise. The result is the median over the blocks,
+ * with its interval.
  */
 export function medianDifference(
   a: readonly (readonly number[])[],
@@ -57,7 +58,10 @@ export function medianDifference(
   return estimateOf(a.map((block, i) => percentile(block, 0.5) - percentile(b[i] ?? [], 0.5)));
 }
 
-/** That t is small says something only of many measurements; that the medians lie close together, of any that make the interval narrow. */
+/**
+ * A small t proves nothing without many measurements. A small difference of the medians counts with
+ * any number of measurements, if its interval is narrow.
+ */
 export function verdictOn({
   measurements,
   difference,

@@ -6,8 +6,9 @@ import { ours } from '../variants/ours';
 import { KINDS, type RefusedKeys } from './kinds';
 
 /**
- * Migrates a database and answers so many keys of each kind. All are issued alike, those of a kind to one owner; then the rows are
- * written anew, so that no row is longer to find for what happened to it.
+ * Migrates a database and returns `count` keys of each kind. All keys are issued in the same way.
+ * The keys of one kind have one owner. At the end all rows are rewritten, so that an earlier UPDATE
+ * or DELETE makes no look-up slower.
  */
 export async function createRefusedKeys(databaseUrl: string, count: number): Promise<RefusedKeys> {
   const owners = await createUsers(databaseUrl, KINDS.length);

@@ -2,34 +2,37 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type Block, type KeysOfKinds, KINDS, type Kind } from './kinds';
 import { AT_ONCE, type Way } from './ways';
 
-/** Medians are compared block by block. */
+/** The measurements are split into blocks. Medians are compared within each block. */
 const BLOCKS = 100;
 
-/** What is measured, and how often. */
+/** The plan of one sample. */
 export interface SamplePlan {
   readonly way: Way;
   readonly keys: KeysOfKinds;
-  /** In all, of every kind as many. */
+  /** Measurements of all kinds together. Each kind gets the same number. */
   readonly count: number;
-  /** From 0 up to 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number;
-  /** What one kind is made to take longer; null: nothing, as it should be. */
+  /** An artificial delay for one kind. Null: no delay. */
   readonly leak: Leak | null;
 }
 
-/** What is measured, one after the other. */
+/** A plan and the state of its sampling. */
 interface Sampling extends SamplePlan {
-  /** Waits for a turn of the event loop that no other begins in: look-ups of one turn go out together, which would hide how they differ. */
+  /**
+   * Waits for a turn of the event loop in which no other measurement starts. Look-ups of one turn
+   * are sent in one statement. A shared statement would hide their differences.
+   */
   readonly ownTurn: () => Promise<void>;
 }
 
-/** Time that is wasted on one kind, to show that it would be found. */
+/** An artificial delay for one kind. It shows that the test finds a leak. */
 export interface Leak {
   readonly kind: Kind;
   readonly micros: number;
 }
 
-/** Times of all kinds in random order, so many at a time, after one block that is not kept. */
+/** Measures all kinds in random order, `AT_ONCE` at a time. Discards the first block. */
 export async function takeSample(plan: SamplePlan): Promise<Block[]> {
   const each = Math.ceil(plan.count / BLOCKS / KINDS.length);
   const sampling = { ...plan, ownTurn: turns() };
@@ -82,7 +85,7 @@ function repeated<T>(values: readonly T[], times: number): T[] {
   return Array.from({ length: times }, () => values).flat();
 }
 
-/** Fisher and Yates. */
+/** Fisher–Yates shuffle, in place. */
 function shuffled<T>(values: T[], random: () => number): T[] {
   for (let last = values.length - 1; last > 0; last--) {
     const other = Math.floor(random() * (last + 1));

@@ -1,7 +1,7 @@
 import { markdown } from '../table';
 import type { Comparison } from './comparison';
 
-/** Comparisons, each with the name of the way that it was measured on; times are in microseconds. */
+/** Formats comparisons, each with the name of its way. Times are in microseconds. */
 export function comparisonTable(rows: readonly (readonly [string, Comparison])[]): string {
   const head = ['asked', 'kinds', 'measurements', 'medians µs', 'difference µs', '95 % interval', 't'];
   return markdown([[...head, 'largest cropped t', 'verdict'], ...rows.map(cells)], 2);

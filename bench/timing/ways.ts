@@ -10,29 +10,32 @@ import { oursColdAlone, oursLoading } from '../variants/ours';
 import { ROUTE } from '../variants/route';
 import { type KeysOfKinds, KINDS, type RefusedKeys } from './kinds';
 
-/** Presents a key that is refused, and fails where it is not. */
+/** Presents a key that must be refused. Rejects if the key is accepted. */
 type Ask = () => Promise<void>;
 
-/** How many are asked at a time: a refusal waits for a beat, so that one by one they would take hours. */
+/**
+ * Refusals in flight at a time. Each refusal waits for a timer tick, so that one at a time would
+ * take hours.
+ */
 export const AT_ONCE = 128;
 
 /** One way to present a key. */
 export interface Way {
-  /** As the table calls it. */
+  /** The name in the table. */
   readonly name: string;
-  /** What need not be measured. */
+  /** Does the unmeasured part of the work. */
   prepare(key: string): Ask;
   close(): Promise<void>;
 }
 
-/** The guard with its default options, every key remembered. */
+/** Calls the guard with its default options. Every key is a cache hit. */
 export async function warmGuard(databaseUrl: string, { keys, loadUser }: RefusedKeys): Promise<Way> {
   const context = await ourContext(oursLoading(databaseUrl, { loadUser }));
   await remember(context, keys);
   return guardWay('guard, warm', context);
 }
 
-/** The guard that remembers nothing: each key is looked up. */
+/** Calls the guard without a cache. Every key is looked up. */
 export async function coldGuard(databaseUrl: string, { loadUser }: RefusedKeys): Promise<Way> {
   const context = await NestFactory.createApplicationContext(oursColdAlone(databaseUrl, { loadUser }), {
     logger: ['error'],
@@ -40,7 +43,7 @@ export async function coldGuard(databaseUrl: string, { loadUser }: RefusedKeys):
   return guardWay('guard, cold', context);
 }
 
-/** Whole requests to a server in this process, every key remembered. */
+/** Sends whole requests to a server in this process. Every key is a cache hit. */
 export async function warmHttp(databaseUrl: string, { keys, loadUser }: RefusedKeys): Promise<Way> {
   const module = oursLoading(databaseUrl, { loadUser });
   const app = await NestFactory.create(module, new FastifyAdapter(), { logger: ['error'] });
@@ -67,7 +70,11 @@ function guardWay(name: string, context: INestApplicationContext): Way {
   return { name, prepare, close: () => context.close() };
 }
 
-/** @throws Error where a key is not what it should be: of those without owner the key itself is valid */
+/**
+ * Verifies all keys, so that they are cached. An ownerless key is valid here, because `verify` does
+ * not load the owner.
+ * @throws Error if a key is not of its kind
+ */
 async function remember(context: INestApplicationContext, keys: KeysOfKinds): Promise<void> {
   const service = await untilLeased(context);
   for (const kind of KINDS)
@@ -82,7 +89,10 @@ class TimedController {
   answer() {}
 }
 
-/** What Nest hands to a guard, with as much of a request from this machine as the guard looks at. */
+/**
+ * The execution context that Nest gives to a guard. The request has only the fields that the guard
+ * reads.
+ */
 function contextOf(key: string): ExecutionContextHost {
   const authorization = `Bearer ${key}`;
   const request = {

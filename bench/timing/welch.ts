@@ -1,18 +1,21 @@
 import { percentile } from '../statistics';
 
-/** Shares of the fastest measurements that are kept: slow ones are the machine's own more often than the code's. */
+/**
+ * Shares of the fastest measurements to keep. Slow measurements come more often from the machine
+ * than from the code.
+ */
 const CROPS = [0.999, 0.99, 0.95, 0.9, 0.75, 0.5] as const;
 
-/** A t statistic, and the share of the fastest measurements that it is of. */
+/** A t statistic of the fastest measurements, and the share of the measurements that were kept. */
 export interface CroppedT {
   readonly t: number;
   readonly share: number;
 }
 
 /**
- * Welch's t of two samples, whose variances may differ: how many standard errors their means lie apart. Positive where the first mean
- * is the larger one.
- * @throws Error where a sample has less than two values
+ * Returns Welch's t of two samples with possibly different variances. It is the difference of the
+ * means in standard errors. It is positive if the first mean is larger.
+ * @throws Error if a sample has fewer than two values
  */
 export function welchT(a: readonly number[], b: readonly number[]): number {
   const [ofA, ofB] = [momentsOf(a), momentsOf(b)];
@@ -20,7 +23,10 @@ export function welchT(a: readonly number[], b: readonly number[]): number {
   return difference === 0 ? 0 : difference / Math.sqrt(ofA.variance / a.length + ofB.variance / b.length);
 }
 
-/** The t farthest from 0 of those that keep only what does not exceed a percentile of both samples together. */
+/**
+ * Computes t for each share in CROPS, from the values up to that percentile of both samples
+ * together. Returns the t with the largest absolute value.
+ */
 export function largestCroppedT(a: readonly number[], b: readonly number[]): CroppedT {
   const together = [...a, ...b].toSorted((x, y) => x - y);
   const cropped = CROPS.map((share) => {

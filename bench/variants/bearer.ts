@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** The digest of the Bearer token, or null without one. */
+/** Returns the digest of the Bearer token, or null if there is no Bearer token. */
 export function presentedDigest({ headers }: { readonly headers: IncomingHttpHeaders }): string | null {
   const { authorization } = headers;
   if (!authorization?.startsWith('Bearer ')) return null;

@@ -1,7 +1,10 @@
-/** Connections of one process: all of them together must stay below the 100 that PostgreSQL allows by default. */
+/**
+ * Connections of one process. All processes together must stay below 100, the default limit of
+ * PostgreSQL.
+ */
 export const POOL_SIZE = 5;
 
-/** How every variant with TypeORM connects. */
+/** The TypeORM connection options of every variant. */
 export function connection(databaseUrl: string) {
   return { type: 'postgres', url: databaseUrl, poolSize: POOL_SIZE, retryAttempts: 0 } as const;
 }

@@ -27,7 +27,7 @@ class FindOneByGuard implements CanActivate {
 @Module({})
 class FindOneByModule {}
 
-/** One look-up through TypeORM's repository, and nothing is checked of what it brings. */
+/** Makes one look-up through TypeORM's repository. Checks no field of the row. */
 export function findOneBy(databaseUrl: string): DynamicModule {
   return {
     module: FindOneByModule,

@@ -1,7 +1,7 @@
 import { type CanActivate, Controller, Get, type Type, UseGuards } from '@nestjs/common';
 import { ANSWER, ROUTE } from './route';
 
-/** The one route, behind guards. */
+/** The common route, behind the given guards. */
 export function guardedRoute(...guards: Type<CanActivate>[]): Type {
   @Controller(ROUTE)
   @UseGuards(...guards)

@@ -16,7 +16,7 @@ import { rawSelect } from './raw-select';
 
 type Variant = (databaseUrl: string, redisUrl: string | null) => DynamicModule | Promise<DynamicModule>;
 
-/** Each variant as a Nest module on a database and a Redis, given by their connection strings. */
+/** Each variant builds a Nest module from the connection strings of a database and a Redis. */
 export const VARIANTS = {
   bare,
   'idle guard': idleGuard,
@@ -34,10 +34,13 @@ export const VARIANTS = {
 
 export type VariantName = keyof typeof VARIANTS;
 
-/** Those that let everyone in. */
+/** Variants that accept requests without a key. */
 export const OPEN: readonly VariantName[] = ['bare', 'idle guard'];
 
-/** Those that wait for PostgreSQL at each request: slower, so that fewer requests tell as much. */
+/**
+ * Variants that wait for PostgreSQL or Redis at each request. They are slower. Fewer requests give
+ * the same precision.
+ */
 export const WAITING: readonly VariantName[] = [
   'ours, cold',
   'raw SELECT',
@@ -48,7 +51,7 @@ export const WAITING: readonly VariantName[] = [
   'ours, redis limit',
 ];
 
-/** Left out of `--quick`. */
+/** Variants that `--quick` omits. */
 export const SLOW_TO_TELL: readonly VariantName[] = [
   'findOneBy',
   'passport',
@@ -57,5 +60,5 @@ export const SLOW_TO_TELL: readonly VariantName[] = [
   'ours, redis limit',
 ];
 
-/** Left out where there is no Redis. */
+/** Variants that are omitted if there is no Redis. */
 export const ON_REDIS: readonly VariantName[] = ['ours, redis limit'];

@@ -16,13 +16,16 @@ import { connection } from './connection';
 import { guardedRoute } from './guarded-route';
 import { ANSWER, ROUTE } from './route';
 
-/** A machine that compiles twenty servers at once answers no look-up within the default of 200 ms; it costs a request nothing. */
+/**
+ * If twenty servers compile at once, a look-up takes longer than the default timeout of 200 ms. A
+ * longer timeout costs a request nothing.
+ */
 const LOOK_UP_TIMEOUT_MS = 5_000;
 
 /** A limit that no key reaches. */
 export const UNREACHED = { limit: 1_000_000_000, windowSeconds: 1 };
 
-/** All three guards, in the order of a request. */
+/** All three guards, in the order in which they run. */
 export const GUARDS = [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard] as const;
 
 @Controller(ROUTE)
@@ -38,57 +41,65 @@ export class ScopedController {
 @Module({})
 class OursModule {}
 
-/** The route behind the guard of the library, with its default options: a warm request costs no I/O. */
+/** The route behind `ApiKeyGuard` with the default options. A cache hit needs no I/O. */
 export function ours(databaseUrl: string): DynamicModule {
   return oursLoading(databaseUrl, {});
 }
 
-/** The same, with users of one's own. */
+/** As `ours`, with the given `loadUser` option. */
 export function oursLoading(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), options);
 }
 
-/** Behind all three guards, with no limit other than that of the key. */
+/** The route behind all three guards. Only keys with their own rate limit are limited. */
 export function oursScoped(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController);
 }
 
-/** Behind all three guards, with a limit that no key reaches, counted in memory. */
+/**
+ * The route behind all three guards. The rate limit is counted in memory, and no key reaches it.
+ */
 export function oursWithLimit(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController, { rateLimit: UNREACHED });
 }
 
-/** The same, counted in PostgreSQL: one statement a request. */
+/** As `oursWithLimit`, with the rate limit counted in PostgreSQL: one statement per request. */
 export function oursWithPostgresLimit(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController, { rateLimit: { ...UNREACHED, storage: 'postgres' } });
 }
 
-/** The same, counted in Redis: one script a request. @throws Error where there is no Redis */
+/**
+ * As `oursWithLimit`, with the rate limit counted in Redis: one script per request.
+ * @throws Error if there is no Redis
+ */
 export function oursWithRedisLimit(databaseUrl: string, redisUrl: string | null): DynamicModule {
   if (redisUrl === null) throw new Error('there is no Redis');
   const storage = new RedisThrottlerStorage(new Redis(redisUrl));
   return wired(databaseUrl, ScopedController, { rateLimit: { ...UNREACHED, storage } });
 }
 
-/** Behind ours and the guard of `@nestjs/throttler`, with its own storage. */
+/**
+ * The route behind `ApiKeyGuard` and the `ThrottlerGuard` of `@nestjs/throttler` with its own
+ * storage.
+ */
 export function oursWithThrottler(databaseUrl: string): DynamicModule {
   const { limit, windowSeconds } = UNREACHED;
   const throttler = ThrottlerModule.forRoot([{ limit, ttl: windowSeconds * 1_000 }]);
   return wired(databaseUrl, guardedRoute(ApiKeyGuard, ThrottlerGuard), {}, [throttler]);
 }
 
-/** With nothing remembered: every request looks its key up. */
+/** As `ours`, without a cache: every request makes a look-up. */
 export function oursCold(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cache: { size: 0 } });
 }
 
-/** The same, and however many of them find no valid key, each look-up is a statement of its own. */
+/** As `oursCold`, with `failedAttempts` off, so that failed look-ups are not batched. */
 export function oursColdAlone(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
   const alone = { ...options, cache: { size: 0 }, failedAttempts: { limit: null } };
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), alone);
 }
 
-/** On a table of keys as Rails mints them, remembering so many. */
+/** As `ours`, with keys in the format of Rails and the given cache size. */
 export function oursOfSize(databaseUrl: string, cacheSize: number): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cache: { size: cacheSize } });
 }

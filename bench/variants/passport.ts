@@ -7,7 +7,7 @@ import { importCompared } from '../compared';
 import { connection } from './connection';
 import { guardedRoute } from './guarded-route';
 
-/** What we use of `@nestjs/passport` and `passport-headerapikey`. */
+/** The parts of `@nestjs/passport` and `passport-headerapikey` that the benchmark uses. */
 interface NestPassport {
   PassportStrategy(strategy: Type): new (options: object, passRequest: boolean) => object;
   AuthGuard(name: string): Type<CanActivate>;
@@ -20,7 +20,10 @@ interface HeaderApiKey {
 @Module({})
 class PassportRouteModule {}
 
-/** As the documentation of both packages shows it: the strategy finds the key by TypeORM's repository, and checks its expiry. */
+/**
+ * Follows the documentation of both packages. The strategy finds the key through TypeORM's
+ * repository and checks the expiry.
+ */
 export async function passport(databaseUrl: string): Promise<DynamicModule> {
   const { PassportStrategy, AuthGuard, PassportModule } =
     await importCompared<NestPassport>('@nestjs/passport');

@@ -32,7 +32,10 @@ class RawSelectGuard implements CanActivate {
 @Module({})
 class RawSelectModule {}
 
-/** The least that a look-up in PostgreSQL costs: one prepared SELECT by digest, and nothing is checked of what it brings. */
+/**
+ * The minimum cost of a look-up in PostgreSQL: one prepared SELECT by digest, without any check of
+ * the row.
+ */
 export function rawSelect(databaseUrl: string): DynamicModule {
   const pool = { provide: Pool, useValue: new Pool({ connectionString: databaseUrl, max: POOL_SIZE }) };
   return { module: RawSelectModule, providers: [pool], controllers: [guardedRoute(RawSelectGuard)] };

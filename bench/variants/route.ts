@@ -1,5 +1,5 @@
-/** The one route of every variant. */
+/** The path of the route in every variant. */
 export const ROUTE = 'bench';
 
-/** What the route answers in every variant. */
+/** The answer of the route in every variant. */
 export const ANSWER = { items: [], nextCursor: null };

@@ -1,6 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** The table of users as Rails makes it; one that a Rails app made stays as it is. */
+/**
+ * Creates the table of users with the columns of Rails. An existing table of a Rails app stays
+ * unchanged.
+ */
 export class CreateUsers1763855940000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
@@ -12,7 +15,7 @@ export class CreateUsers1763855940000 implements MigrationInterface {
       )`);
   }
 
-  /** Nothing: the table may be that of a Rails app. */
+  /** Does nothing, because the table may belong to a Rails app. */
   async down(): Promise<void> {}
 }
 

@@ -3,8 +3,9 @@ import type { DataSource } from 'typeorm';
 import { AppDataSource } from '../../ormconfig';
 
 /**
- * Connects to a database and brings it up to date; any number of instances may do so at once.
- * @param report told when migrations were run
+ * Connects to a database and runs the pending migrations. Any number of instances may call this at
+ * once.
+ * @param report is called if migrations were run
  */
 export async function openDatabase(
   url: string,

@@ -2,8 +2,9 @@ import { runningEmbeddedPostgres } from '../embedded-postgres';
 import { environment } from '../environment';
 
 /**
- * The connection string of the database in use: `DATABASE_URL`, or that of the embedded one while the app runs.
- * @throws Error that says what to do where there is neither
+ * Returns the connection string of `DATABASE_URL`, or of the embedded database if the app is
+ * running.
+ * @throws Error with instructions if there is no database
  */
 export async function runningDatabaseUrl(): Promise<string> {
   const { databaseUrl, dataDir } = environment(process.env);

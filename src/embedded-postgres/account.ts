@@ -1,15 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** Whom the server runs as; PostgreSQL refuses root. */
+/** The account that runs the server. PostgreSQL refuses to run as root. */
 export interface Account {
   readonly uid: number;
   readonly gid: number;
 }
 
 /**
- * The account for the server where this process is root: `postgres`, else `nobody`. Undefined where it is not.
- * @throws Error where root finds neither
+ * Returns the account for the server if this process runs as root: `postgres`, else `nobody`.
+ * Returns undefined if this process does not run as root.
+ * @throws Error if this process runs as root and neither account exists
  */
 export function serverAccount(): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;
@@ -22,7 +23,10 @@ export function serverAccount(): Account | undefined {
   );
 }
 
-/** Whether the account may enter a folder; without an account, this process itself has to. */
+/**
+ * Returns whether the account may enter a folder. Without an account the server runs as this
+ * process, so the result is true.
+ */
 export function canEnter(folder: string, account: Account | undefined): boolean {
   return (
     account === undefined ||

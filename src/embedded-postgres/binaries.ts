@@ -24,9 +24,10 @@ export function binariesIn(bin: string): Binaries {
 }
 
 /**
- * PostgreSQL's programs from npm, as the account can run them: where they lie, or else a copy of them in `home` (for a checkout
- * that others may not enter, and for an installation without links, where npm ran no scripts).
- * @throws Error where there is no package for this platform
+ * Returns PostgreSQL's programs from npm. If the account cannot run them in place, uses a copy in
+ * `home`. A copy is needed in two cases: the account may not enter the checkout, or npm ran no
+ * scripts and the links are missing.
+ * @throws Error if there is no package for this platform
  */
 export function embeddedBinaries(account: Account | undefined, home: string): Binaries {
   const native = nativeFolder();
@@ -63,7 +64,10 @@ function versionOf(native: string): string {
   return JSON.parse(readFileSync(join(native, '..', 'package.json'), 'utf8')).version;
 }
 
-/** Copies aside and moves into place; where another start was faster its copy stays, for its server may be running from it. */
+/**
+ * Copies the programs to a temporary folder and renames the folder. If another start was faster,
+ * its copy stays, because its server may be using the copy.
+ */
 function copyPrograms(native: string, copy: string): void {
   const staging = mkdtempSync(`${copy}-`);
   chmodSync(staging, 0o755);
@@ -77,7 +81,10 @@ function copyPrograms(native: string, copy: string): void {
   }
 }
 
-/** Makes the links that npm packages cannot hold: the list beside the programs names them from the package's folder. */
+/**
+ * Creates the links that an npm package cannot contain. The file `pg-symlinks.json` lists the links
+ * relative to the package's folder.
+ */
 function linkLibraries(folder: string): void {
   const list = join(folder, 'pg-symlinks.json');
   if (!existsSync(list)) return;

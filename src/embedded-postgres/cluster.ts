@@ -13,26 +13,32 @@ import { dirname, join } from 'node:path';
 import { type Account, canEnter } from './account';
 import { type Binaries, embeddedBinaries } from './binaries';
 
-/** A folder of data, and the programs that serve it. */
+/** A folder of data, and the programs of its server. */
 export interface Cluster {
   readonly folder: string;
   readonly binaries: Binaries;
 }
 
-/** Where a cluster goes that the server's account could not reach inside the data folder. Survives a restart of the machine. */
+/**
+ * Location of a cluster if the server's account cannot enter the data folder. The folder survives a
+ * restart of the machine.
+ */
 const OUTSIDE = '/var/tmp/nestjs-api-key-';
 
 const INITDB = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'];
 
-/** The folder of the cluster of a data folder; where that is a link, the cluster lies elsewhere. */
+/**
+ * Returns the folder of the cluster. Inside the data folder there may be only a link to the
+ * cluster.
+ */
 export function clusterFolder(dataDir: string): string {
   const folder = join(dataDir, 'postgres');
   return existsSync(folder) ? realpathSync(folder) : folder;
 }
 
 /**
- * The cluster of a data folder, made where there is none.
- * @throws Error with what initdb said
+ * Returns the cluster of a data folder. Creates the cluster if it is missing.
+ * @throws Error with the output of initdb
  */
 export function ensureCluster(
   dataDir: string,
@@ -45,7 +51,10 @@ export function ensureCluster(
   return { folder, binaries: given ?? embeddedBinaries(account, dirname(folder)) };
 }
 
-/** Built aside and moved into place at once, so that two starts, or a kill, leave no half of one. */
+/**
+ * Creates the cluster in a temporary folder and renames the folder. Therefore two starts, or a
+ * kill, leave no partial cluster.
+ */
 function createCluster(
   dataDir: string,
   account: Account | undefined,

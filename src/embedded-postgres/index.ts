@@ -7,36 +7,42 @@ import type { Binaries } from './binaries';
 import { clusterFolder, ensureCluster } from './cluster';
 import { type Postmaster, runningPostmaster, startPostmaster, stopPostmaster } from './postmaster';
 
-/** A PostgreSQL that this process shares with the others on the same data folder. */
+/** A PostgreSQL server that all processes with the same data folder share. */
 export interface EmbeddedPostgres {
-  /** Connection string; the server listens on 127.0.0.1 alone and asks for no password: for trying out only. */
+  /**
+   * Connection string. The server listens only on 127.0.0.1 and requires no password: use it only
+   * for trials.
+   */
   readonly url: string;
-  /** Lets go of the server, and stops it where no other process uses it. */
+  /** Releases the server. Stops the server if no other process uses it. */
   stop(): Promise<void>;
-  /** Ends the server without waiting, for an `exit` handler, whoever else uses it. */
+  /** Stops the server without waiting, even if other processes use it. For an `exit` handler. */
   stopNow(): void;
 }
 
-/** What to run, and how. */
+/** Options of the embedded server. */
 export interface EmbeddedPostgresOptions {
-  /** Folder of everything that is kept; made where it is missing. */
+  /** Folder of all stored data. Created if it is missing. */
   readonly dataDir: string;
-  /** Told what takes a while. */
+  /** Receives a message before each slow step. */
   readonly report?: (line: string) => void;
   /** Settings of the server as `name=value`. */
   readonly settings?: readonly string[];
-  /** The programs to run. Default: those from npm. */
+  /** The PostgreSQL programs. Default: the programs from npm. */
   readonly binaries?: Binaries;
 }
 
-/** Key of the advisory lock that each user of the server holds shared, and that its last one takes alone to stop it. */
+/**
+ * Key of an advisory lock. Each user of the server has a shared lock. The last user takes an
+ * exclusive lock to stop the server.
+ */
 const TENANCY = 7_160_211;
 const ATTEMPTS = 20;
 const RETRY_MS = 250;
 
 /**
- * Uses the server of a data folder: the one that runs, or one that it starts.
- * @throws Error that says what to do where it cannot start
+ * Uses the running server of a data folder, or starts a server.
+ * @throws Error with the end of the server's log if the server does not start
  */
 export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const dataDir = resolve(options.dataDir);
@@ -58,7 +64,7 @@ export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Pro
   );
 }
 
-/** The connection string of the server that runs on a data folder now, or null. */
+/** Returns the connection string of the running server of a data folder, or null. */
 export async function runningEmbeddedPostgres(dataDir: string): Promise<string | null> {
   const postmaster = await runningPostmaster(clusterFolder(resolve(dataDir)));
   return postmaster && urlOf(postmaster);
@@ -76,7 +82,9 @@ async function findOrStart(
   return startPostmaster({ ...cluster, account, log: logOf(dataDir), settings });
 }
 
-/** Takes part in the server; null where it is just going down. */
+/**
+ * Connects to the server and takes the shared lock. Returns null if the server is shutting down.
+ */
 async function enter(postmaster: Postmaster): Promise<Client | null> {
   const client = new Client({
     connectionString: urlOf(postmaster),
@@ -101,7 +109,7 @@ async function leave(tenancy: Client, postmaster: Postmaster): Promise<void> {
     ]);
     if (rows[0]?.last) await stopPostmaster(postmaster);
   } catch {
-    // The server is gone already, so there is nothing to let go of.
+    // The server is already gone, so there is no lock to release.
   } finally {
     await tenancy.end().catch(() => {});
   }

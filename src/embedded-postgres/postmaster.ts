@@ -6,16 +6,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Account } from './account';
 import type { Cluster } from './cluster';
 
-/** A running server, as its own file `postmaster.pid` tells. */
+/** A running server, read from its file `postmaster.pid`. */
 export interface Postmaster {
   readonly pid: number;
   readonly port: number;
 }
 
-/** What a server is started with. */
+/** The settings to start a server with. */
 export interface ServerSettings extends Cluster {
   readonly account: Account | undefined;
-  /** File that the server's own log goes to. */
+  /** Log file of the server. */
   readonly log: string;
   /** Further settings as `name=value`. */
   readonly settings?: readonly string[];
@@ -25,7 +25,10 @@ const POLL_MS = 20;
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 
-/** The server of a cluster, also one that another process started or that was left behind by a kill; null where none runs. */
+/**
+ * Returns the running server of a cluster, or null. The server may be a server of another process,
+ * or of a process that was killed.
+ */
 export async function runningPostmaster(cluster: string): Promise<Postmaster | null> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline) {
@@ -44,9 +47,10 @@ export async function runningPostmaster(cluster: string): Promise<Postmaster | n
 }
 
 /**
- * Starts a server on 127.0.0.1 and a free port, in a process group of its own: Ctrl-C is for the app, which stops the server when
- * it is done with it. Null where it ended at once, as it does when another start was faster. A process that ends before the
- * server is ready ends it.
+ * Starts a server on 127.0.0.1 and a free port. The server runs in a separate process group,
+ * because Ctrl-C must reach only the app. The app stops the server when the app ends. Returns null
+ * if the server ended at once, for example because another start was faster. If this process exits
+ * before the server is ready, the server is stopped.
  */
 export async function startPostmaster({
   folder,
@@ -83,7 +87,7 @@ export async function startPostmaster({
   return Promise.race([ended, becomesReady(folder, child.pid)]).finally(() => process.off('exit', giveUp));
 }
 
-/** Stops a server: open connections are ended, everything committed is kept. */
+/** Stops a server. Open connections are closed. Committed data is kept. */
 export async function stopPostmaster({ pid }: Postmaster): Promise<void> {
   process.kill(pid, 'SIGINT');
   const deadline = performance.now() + STOP_TIMEOUT_MS;
@@ -100,7 +104,10 @@ async function becomesReady(cluster: string, pid: number | undefined): Promise<P
   return null;
 }
 
-/** Lines of `postmaster.pid`: 1 is the process, 4 the port, 8 the state (PostgreSQL: miscinit.h, LOCK_FILE_LINE_*). */
+/**
+ * Lines of `postmaster.pid`: 1 is the process id, 4 the port, 8 the state (PostgreSQL: miscinit.h,
+ * LOCK_FILE_LINE_*).
+ */
 function readPidFile(cluster: string): (Postmaster & { ready: boolean }) | null {
   try {
     const lines = readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n');
@@ -120,12 +127,15 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** A server whose parent has not yet collected it still has a process number. */
+/** A server that has ended still has a process id until its parent reads the exit status. */
 function isZombie(pid: number): boolean {
   return /^State:\s+Z/m.test(procFile(pid, 'status') ?? '');
 }
 
-/** After a restart of a machine or container the number in an old `postmaster.pid` may be someone else's. */
+/**
+ * After a restart of a machine or container, another process may have the process id of an old
+ * `postmaster.pid`.
+ */
 function isPostgres(pid: number): boolean {
   return procFile(pid, 'cmdline')?.split('\0')[0]?.endsWith('postgres') ?? true;
 }

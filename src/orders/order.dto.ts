@@ -50,7 +50,7 @@ export class PageQuery {
   cursor?: string;
 }
 
-/** An order as its owner sees it. */
+/** The fields of an order that its owner sees. */
 export function presentOrder({ id, item, quantity, createdAt }: Order) {
   return { id, item, quantity, createdAt };
 }

@@ -1,7 +1,7 @@
 import { Column, Entity, Index, JoinColumn, ManyToOne, type ValueTransformer, VirtualColumn } from 'typeorm';
 import { User } from '../users/user.entity';
 
-/** Ids are text, whatever the driver makes of a bigint. */
+/** Converts ids to text, because a driver may parse bigint as a number. */
 const asText: ValueTransformer = { to: (value) => value, from: String };
 
 @Entity({ name: 'orders' })
@@ -32,7 +32,7 @@ export class Order {
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()', select: false })
   madeAt?: Date;
 
-  /** ISO 8601 in UTC, whatever date style the database has. */
+  /** ISO 8601 in UTC, independent of the date style of the database. */
   @VirtualColumn({
     type: 'text',
     query: (order) => `to_char(${order}.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,

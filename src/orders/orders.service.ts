@@ -7,12 +7,12 @@ import { Order } from './order.entity';
 
 const DEFAULT_LIMIT = 50;
 
-/** Orders, always those of one user. */
+/** Reads and creates the orders of one user. */
 @Injectable()
 export class OrdersService {
   constructor(@InjectRepository(Order) private readonly orders: Repository<Order>) {}
 
-  /** A page of orders, newest first. */
+  /** Returns a page of orders, newest first. */
   async list(userId: string, { limit = DEFAULT_LIMIT, cursor }: PageQuery) {
     const where = { userId, ...(cursor && { id: LessThan(cursor) }) };
     const found = await this.orders.find({ where, order: { id: 'DESC' }, take: limit + 1 });

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** A user as Rails has it; the app needs no more than the address. */
+/** A user in the table of Rails. The app needs only the id and the email address. */
 @Entity({ name: 'users', synchronize: false })
 export class User {
   @PrimaryGeneratedColumn({ type: 'bigint' })

@@ -4,26 +4,29 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { isId } from '../ids';
 import { User } from './user.entity';
 
-/** Rails keeps its times in UTC, without time zone. */
+/** Rails stores times in UTC, without a time zone. */
 const NOW_AS_RAILS = () => "now() AT TIME ZONE 'UTC'";
 
 @Injectable()
 export class UsersService {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
 
-  /** The user of an id, or null. */
+  /** Returns the user with this id, or null. */
   async find(id: string): Promise<User | null> {
     if (!isId(id)) return null;
     const [user] = await usersWhere(this.dataSource.manager, 'id = $1', id);
     return user ?? null;
   }
 
-  /** The first user of an address, or null. */
+  /** Returns the oldest user with this email address, or null. */
   findByEmail(email: string): Promise<User | null> {
     return oldestOf(this.dataSource.manager, email);
   }
 
-  /** The user of an address, made where there is none; of two calls at once only one makes it. */
+  /**
+   * Returns the user with this email address. Creates the user if there is none. Concurrent calls
+   * create only one user.
+   */
   findOrCreate(email: string): Promise<User> {
     return this.dataSource.transaction(async (manager) => {
       await manager.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [email]);
@@ -38,8 +41,8 @@ async function oldestOf(manager: EntityManager, email: string): Promise<User | n
 }
 
 /**
- * Ids as text, whatever the driver makes of a bigint: as a number, a large one is that of another
- * user.
+ * Reads ids as text, because a driver may parse bigint as a number. A large id that is rounded as a
+ * number is the id of another user.
  */
 function usersWhere(manager: EntityManager, condition: string, value: string): Promise<User[]> {
   return manager.query(

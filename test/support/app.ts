@@ -11,7 +11,7 @@ import { layered } from './layered';
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
 
-/** An app under test: the controllers of one scenario, guarded by the library. */
+/** An app under test. It has the controllers of one scenario, guarded by the library. */
 export interface TestApp {
   readonly app: INestApplication;
   readonly keys: ApiKeyService;
@@ -29,26 +29,29 @@ export interface TestAppSettings {
   readonly imports?: ModuleMetadata['imports'];
   /** Address to listen on. Default: 127.0.0.1. */
   readonly host?: string;
-  /** Milliseconds that a statement may wait for a connection. Default: as of the sample. */
+  /**
+   * Milliseconds that a statement may wait for a connection. Default: the value of the sample app.
+   */
   readonly connectTimeoutMs?: number;
   /** Whether ApiKeyModule is imported before TypeOrmModule. */
   readonly apiKeyModuleFirst?: boolean;
 }
 
 /**
- * Of a machine that is busy with other tests: PostgreSQL may answer late. Counters have room for few
- * keys, because they are reserved at each boot: for the default of 100,000 that is half of its CPU.
+ * Options for a machine that is busy with other tests. PostgreSQL may answer late, so the look-up
+ * timeout is long. The rate-limit counters have room for few keys, because each boot reserves them.
+ * With the default of 100,000, the counters take half of the CPU time of a boot.
  */
 const MODEST: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 }, rateLimit: { maxKeys: 1_000 } };
 
-/** Sends no statement by itself, for tests that count those of others. */
+/** Options without statements in the background, for tests that count statements. */
 export const QUIET: ApiKeyOptions = {
   audit: { refused: 'off' },
   usage: { lastUsedIntervalMs: 3_600_000, intervalMs: 3_600_000 },
   cache: { leaseMs: 60_000, heartbeatMs: 30_000, lookUpTimeoutMs: 60_000 },
 };
 
-/** TypeORM and the library on a database of a test. */
+/** Returns the modules of TypeORM and of the library for a test database. */
 export function libraryModules(
   database: string,
   options: ApiKeyOptions = {},
@@ -71,7 +74,7 @@ export function libraryModules(
   ];
 }
 
-/** Boots an app on a free port. */
+/** Starts an app on a free port. */
 export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
   const { database, adapter = 'express', options, controllers = [], providers = [], imports = [] } = settings;
   const library = libraryModules(database, options, settings.connectTimeoutMs);

@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
 import { sql } from './database';
 
-/** A limit of so many in so many seconds. */
+/** A rate limit. */
 interface Rate {
   readonly limit: number;
   readonly windowSeconds: number;
@@ -12,7 +12,7 @@ interface Quota {
   readonly period: 'day' | 'month';
 }
 
-/** A row as PostgreSQL has it: the model reads nothing through the library. */
+/** A row as PostgreSQL stores it. The model never reads through the library. */
 export interface Row {
   readonly id: string;
   readonly xmin: string;
@@ -33,7 +33,7 @@ export interface Row {
   readonly replaces: string | null;
 }
 
-/** What limits a key without a limit of its own, in these tests. */
+/** The rate limit of keys without their own limit, in these tests. */
 export const DEFAULT_RATE: Rate = { limit: 10, windowSeconds: 60 };
 
 const COLUMNS = `id::text, xmin::text, scopes, coalesce(extract(epoch FROM expires_at) * 1000, 'infinity')::float8 AS expires,
@@ -43,7 +43,7 @@ const COLUMNS = `id::text, xmin::text, scopes, coalesce(extract(epoch FROM expir
   allowed_ips::text[] AS ips, coalesce(ancestor_ids, '{}')::text[] AS ancestors, coalesce(shared_limits, '[]') AS shared,
   coalesce(bucket_id, id)::text AS bucket, replaces_id::text AS replaces`;
 
-/** All keys of an owner by id. */
+/** Returns all keys of an owner by id. */
 export async function rowsOf(database: string, userId: string): Promise<Map<string, Row>> {
   const rows = await sql<Row>(
     database,
@@ -53,7 +53,7 @@ export async function rowsOf(database: string, userId: string): Promise<Map<stri
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** Deletes a row as psql does; what it last was. */
+/** Deletes a row with SQL and returns its last state. */
 export async function deleteRow(database: string, id: string): Promise<Row | undefined> {
   const [row] = await sql<Row>(database, `DELETE FROM api_keys WHERE id = $1 RETURNING ${COLUMNS}`, [id]);
   return row;
@@ -64,7 +64,10 @@ const ADDRESSES = ['10.1.2.3', '10.2.0.1', '192.0.2.1'];
 const TIMES = ['2098-01-01', '2099-01-01', '2999-01-01'].map((date) => Date.parse(date));
 const WINDOWS = [1, 10, 59, 60, 61, 600, 3_600];
 
-/** What a key may do beyond all of some others together, in words; empty: nothing. */
+/**
+ * Returns descriptions of every right of a key that none of the other keys has. Empty if there is
+ * no such right.
+ */
 export function beyond(key: Row, others: readonly Row[]): string[] {
   const problems: string[] = [];
   for (const scope of SCOPES)
@@ -99,7 +102,7 @@ function isAmong(address: string, blocks: readonly string[]): boolean {
   return list.check(address);
 }
 
-/** How many requests any so many seconds let through. */
+/** Returns the largest number of requests in any interval of this length. */
 function rateIn({ rate, shared }: Row, seconds: number): number {
   const limits = [rate ?? DEFAULT_RATE, ...shared.flatMap(({ rateLimit }) => rateLimit ?? [])];
   return Math.min(...limits.map(({ limit, windowSeconds }) => limit * Math.ceil(seconds / windowSeconds)));
@@ -110,14 +113,14 @@ function quotaIn({ quota, shared }: Row, days: number): number {
   return Math.min(...quotas.map(({ limit, period }) => (period === 'day' ? limit * days : limit)));
 }
 
-/** The ancestors that a new key must have: those of its makers and they themselves. */
+/** Returns the ancestors that a new key must have: its makers and their ancestors. */
 export function ancestorsOf(makers: readonly Row[]): string[] {
   return [...new Set(makers.flatMap(({ id, ancestors }) => [...ancestors, id]))];
 }
 
 /**
- * What is wrong with the shared limits of a key, as those say that ever had the bucket of one of
- * its ancestors.
+ * Checks the shared limits of a key against its ancestors and returns the problems. A shared limit
+ * must be the limit of a key that uses the same bucket.
  */
 export function sharesAmiss(key: Row, everyone: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];

@@ -5,16 +5,19 @@ import type { TestApp } from './app';
 import { ancestorsOf, beyond, deleteRow, type Row, rowsOf, sharesAmiss } from './authority-model';
 import { createUser, sql } from './database';
 
-/** Apps on one database that take turns. */
+/** A database and its apps. The steps use the apps in turn. */
 export interface Place {
   readonly database: string;
   readonly apps: readonly TestApp[];
 }
 
-/** One thing that someone does. Keys are counted in order of their making, round and round. */
+/**
+ * One operation. A number selects a key by its position in creation order, modulo the number of
+ * keys.
+ */
 interface Step {
   readonly at: number;
-  /** Which key acts; null: the application. */
+  /** Number of the acting key. Null: the application acts. */
   readonly by: number | null;
   readonly does: 'create' | 'update' | 'rotate' | 'revoke' | 'revokeAll' | 'delete' | 'expire';
   readonly to: number;
@@ -73,8 +76,8 @@ const TOGETHER = [
 ] as const;
 
 /**
- * After each step of any sequence, nobody has more than the makers had, and all else is as the
- * model says.
+ * Property: after each step of any sequence, no key has more rights than its makers had. All other
+ * state matches the model.
  */
 export function sequences({ database, apps }: Place) {
   const steps = fc.array(step(ALONE), { minLength: 3, maxLength: 12 });
@@ -127,7 +130,7 @@ function wrongBirth(row: Row, { does }: Step, target: Row, actor: Row | null): s
   return isRight ? [] : [`${row.id} has ancestors ${row.ancestors} instead of ${expected}`];
 }
 
-/** What keys got from a step of a key that they may not have. */
+/** Returns the forbidden rights that keys gained from a step of the acting key. */
 function gains(
   { does }: Step,
   moment: {
@@ -155,8 +158,9 @@ function gains(
 }
 
 /**
- * Of a new key who made it; of a changed one itself and who changed it; a descendant's limits
- * follow the changed key's.
+ * Returns the keys that limit the rights of a row. For a new key: its makers. For a changed key:
+ * its old state and the acting key. For a descendant: its old state and the limits of the changed
+ * key.
  */
 function makersOf(
   row: Row,
@@ -168,7 +172,8 @@ function makersOf(
 }
 
 /**
- * Whatever is done at once, each key got at most what its makers had then, as the trail tells it.
+ * Property: with concurrent operations, each key gets at most the rights that its makers had then.
+ * The event trail shows these rights.
  */
 export function interleavings({ database, apps }: Place) {
   const rounds = fc.array(fc.array(step(TOGETHER), { minLength: 2, maxLength: 6 }), {
@@ -218,7 +223,7 @@ async function stepTogether(
 }
 
 /**
- * Within a transaction PostgreSQL shows sessions as they were first seen, unless it forgets that.
+ * PostgreSQL caches `pg_stat_activity` within a transaction. Therefore the cache is cleared first.
  */
 async function isSomeoneWaiting(client: Client): Promise<boolean> {
   await client.query('SELECT pg_stat_clear_snapshot()');
@@ -239,7 +244,10 @@ interface Told {
   };
 }
 
-/** Reads the trail backwards, and so knows what each key was when another one acted. */
+/**
+ * Reads the event trail backwards. Therefore it knows the state of each key at the time of each
+ * event.
+ */
 async function historyAmiss(
   database: string,
   userId: string,
@@ -270,8 +278,8 @@ async function historyAmiss(
 }
 
 /**
- * Expiries are left out of the history: a rotation shortens one, and the trail does not say what it
- * was.
+ * Ignores expiries. A rotation shortens an expiry, and the event trail does not contain the old
+ * value.
  */
 function beyondForEver(after: Row, makers: readonly Row[]): string[] {
   const forever = (row: Row): Row => ({ ...row, expires: Number.POSITIVE_INFINITY });
@@ -291,8 +299,8 @@ function undone(row: Row, changes: Readonly<Record<string, { readonly old: unkno
 }
 
 /**
- * Who changed something after its end, and what lives on though all that its ancestor made was
- * ended. The trail is newest first.
+ * Finds two kinds of problems: a key that changed something after its revocation, and a key that is
+ * valid after all descendants of its ancestor were revoked. The trail is newest first.
  */
 function survivors(trail: readonly Told[], present: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];

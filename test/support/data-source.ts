@@ -1,7 +1,7 @@
 import { ApiKey } from 'nestjs-api-key';
 import { DataSource } from 'typeorm';
 
-/** The data source of an application that has keys and nothing else, connected. */
+/** Returns the connected data source of an application that has only keys. */
 export function keysDataSource(url: string, more: object = {}): Promise<DataSource> {
   return new DataSource({
     type: 'postgres',

@@ -3,14 +3,14 @@ import { Client } from 'pg';
 import { hostileStatements, TRUSTED_CLIENT } from './hostile';
 import { until } from './until';
 
-/** Runs statements on a database and answers the rows of the last one. */
+/** Runs statements on a database and returns the rows of the last statement. */
 export async function sql<Row = Record<string, unknown>>(
   url: string,
   text: string,
   values?: unknown[],
 ): Promise<Row[]> {
   const client = new Client({ connectionString: url, ...TRUSTED_CLIENT });
-  client.on('error', () => {}); // a server that is ended says so once more, after the answer
+  client.on('error', () => {}); // a server that is stopped sends an error after the answer
   await client.connect();
   try {
     const result = await client.query(text, values);
@@ -20,13 +20,13 @@ export async function sql<Row = Record<string, unknown>>(
   }
 }
 
-/** A new database without tables; its connection string. */
+/** Creates a database without tables and returns its connection string. */
 export async function createEmptyDatabase(name = uniqueName()): Promise<string> {
   await createDatabase(name);
   return urlOf(name);
 }
 
-/** A new database as the migrations leave it; its connection string. */
+/** Creates a database with all migrations and returns its connection string. */
 export async function createMigratedDatabase(): Promise<string> {
   const name = uniqueName();
   await createDatabase(name, 'migrated_template');
@@ -34,7 +34,7 @@ export async function createMigratedDatabase(): Promise<string> {
   return urlOf(name);
 }
 
-/** A user of a migrated database; its id. */
+/** Creates a user in a migrated database and returns the id. */
 export async function createUser(url: string, email = `${uniqueName()}@example.com`): Promise<string> {
   const [user] = await sql<{ id: string }>(
     url,
@@ -45,7 +45,7 @@ export async function createUser(url: string, email = `${uniqueName()}@example.c
   return user.id;
 }
 
-/** Waits until PostgreSQL has ended what the connections of others, dead ones too, were at. */
+/** Waits until PostgreSQL has closed all other client connections, including dead connections. */
 export async function untilAlone(url: string): Promise<void> {
   await until(async () => {
     const others = await sql(
@@ -56,7 +56,10 @@ export async function untilAlone(url: string): Promise<void> {
   });
 }
 
-/** Copies files, for half of the CPU that copying through the log takes, which is the default. */
+/**
+ * Creates a database with `STRATEGY FILE_COPY`. It takes half of the CPU time of the default
+ * `WAL_LOG`.
+ */
 async function createDatabase(name: string, template = 'template1'): Promise<void> {
   cleared ??= dropDatabasesOfFormerFiles();
   await cleared;
@@ -65,7 +68,10 @@ async function createDatabase(name: string, template = 'template1'): Promise<voi
 
 let cleared: Promise<void> | undefined;
 
-/** Of this process of Jest, because hundreds would fill memory. What a session still uses stays. */
+/**
+ * Drops databases that this Jest process created before, because hundreds of databases would fill
+ * the memory. Skips databases with open sessions.
+ */
 async function dropDatabasesOfFormerFiles(): Promise<void> {
   const unused = await sql<{ name: string }>(
     serverUrl(),

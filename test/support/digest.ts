@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** What the database is asked for where a key is looked up. */
+/** Returns the digest that a look-up of the key uses. */
 export function digestOf(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }

@@ -4,16 +4,16 @@ import { join } from 'node:path';
 import { removeFolder, temporaryFolder } from './folder';
 import { type Sample, startSample } from './sample';
 
-/** A folder for data, and the samples that were started on it. */
+/** A folder for data, and the sample apps that were started on it. */
 export interface Place {
   readonly dataDir: string;
   start(): Promise<Sample>;
-  /** Process number of the server, as its file says; null where none runs. */
+  /** Process id of the server from its pid file. Null if the pid file is missing. */
   serverPid(): number | null;
   pidFile(): string;
 }
 
-/** Does something in a folder of its own, in which nothing runs afterwards. */
+/** Runs `work` in a new folder. Afterwards no process runs in the folder. */
 export function inPlace(work: (place: Place) => Promise<void>, folder = temporaryFolder) {
   return async () => {
     const dataDir = join(folder(), 'data');
@@ -35,7 +35,7 @@ export function inPlace(work: (place: Place) => Promise<void>, folder = temporar
   };
 }
 
-/** Of a request for orders. */
+/** Returns the status of a request for orders. */
 export const status = async (sample: Sample, key: string) =>
   (await fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } })).status;
 

@@ -1,14 +1,14 @@
 const open: (() => Promise<unknown>)[] = [];
 
 /**
- * Ends what a test file opened, the latest first, also where a test failed before it did so itself:
- * a server or a process that stays open keeps the worker of Jest from exiting.
+ * Calls `end` after all tests of a file, in reverse order, even if a test failed. An open server or
+ * process would keep the Jest worker from exiting.
  */
 export function endWithFile(end: () => Promise<unknown>): void {
   open.push(end);
 }
 
-/** What is done once, however often it is asked for. */
+/** Returns a function that does the work once. Later calls return the same promise. */
 export function once<T>(work: () => Promise<T>): () => Promise<T> {
   let done: Promise<T> | undefined;
   return () => {

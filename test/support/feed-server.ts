@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Client, Notification } from 'pg';
 
-/** What the driver is given of a statement. */
+/** The part of a statement that the driver receives. */
 interface Asked {
   readonly name?: string;
   readonly text: string;
@@ -15,14 +15,14 @@ const ALL_TRIGGERS = ['insert', 'update', 'delete', 'truncate'].map((event) => [
 ]);
 
 /**
- * What the revocation feed sees of PostgreSQL, in this process: answers to its statements, and
- * notifications to the connections that listen. A statement that it does not know is an error.
+ * Simulates PostgreSQL for the revocation feed, in this process. Answers the statements of the feed
+ * and sends notifications to connections that listen. An unknown statement is an error.
  */
 export class FeedServer {
   readonly clients: FeedClient[] = [];
-  /** What was asked: the purpose of each statement, in order. */
+  /** The purpose of each received statement, in order. */
   readonly asked: string[] = [];
-  /** The purpose of each that was answered. */
+  /** The purpose of each answered statement. */
   readonly answered: string[] = [];
   readonly statements: Asked[] = [];
   oid: string | null = '17';
@@ -31,16 +31,16 @@ export class FeedServer {
   listens = 'true';
   trustKnown = 'true';
   silent = '';
-  /** The triggers of the table, and their states. */
+  /** The triggers of the table, with their states. */
   triggers = new Map(ALL_TRIGGERS as [string, string][]);
-  /** Tables that have rows of the table, and none of its triggers. */
+  /** Tables that contain rows of the table but have no trigger of the feed. */
   unheard: string[] = [];
-  /** Whether a payload is lost on its way. */
+  /** Whether a notification with this payload is lost. */
   loses: (payload: string) => boolean = () => false;
-  /** Runs before a statement is answered; it may throw. */
+  /** Runs before each statement is answered. It may throw. */
   before: (purpose: string) => void | Promise<void> = () => {};
 
-  /** A connection, not yet opened. */
+  /** Creates a connection that is not open yet. */
   newClient(name: string): Client {
     const client = new FeedClient(this, name);
     this.clients.push(client);

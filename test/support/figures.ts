@@ -1,13 +1,13 @@
 /**
- * What a soak run measured, for a person to read: a line with the bound beside it. Nothing fails by
- * it.
+ * Prints a measurement of a soak run with its bound, for a person. A value above the bound fails no
+ * test.
  */
 export function printFigure(what: string, value: number, unit: string, bound?: number): void {
   const beside = bound === undefined ? '' : ` (bound ${bound})`;
   process.stdout.write(`${what} ${value.toFixed(value < 100 ? 1 : 0)} ${unit}${beside}\n`);
 }
 
-/** Prints how milliseconds spread; the bound is that of the 99th percentile. */
+/** Prints the distribution of times in milliseconds. The bound applies to the 99th percentile. */
 export function printSpread(what: string, ms: readonly number[], bound?: number): void {
   const sorted = ms.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.ceil(sorted.length * share) - 1] ?? 0;

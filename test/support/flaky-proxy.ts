@@ -3,39 +3,45 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { endWithFile } from './end-with-file';
 import { until } from './until';
 
-/** A way to a database that can be cut, silenced and mended. */
+/** A proxy to a database. A test can cut, silence and restore its connections. */
 export interface FlakyProxy {
   /** Connection string through the proxy. */
   readonly url: string;
-  /** Ends all connections and takes no more. */
+  /** Closes all connections and accepts no new connection. */
   cut(): Promise<void>;
-  /** Takes connections again, and delivers what was kept back. */
+  /** Accepts connections again and delivers the delayed data. */
   mend(): Promise<void>;
-  /** Keeps connections open, takes new ones, and lets nothing through any more: of the feed alone, or of all. */
+  /**
+   * Delays all data of the feed, or of all connections. Connections stay open, and new connections
+   * are accepted.
+   */
   silence(which: 'feed' | 'all'): void;
-  /** As `silence` of all, and what is sent meanwhile is lost: connections of that time are of no use ever after. */
+  /**
+   * Drops all data. Connections stay open, and new connections are accepted. Connections that were
+   * open in this time never work again.
+   */
   swallow(): void;
-  /** Ends the feed, with what was kept back of it, and lets it connect again. */
+  /** Closes the connections of the feed and drops their delayed data. The feed may reconnect. */
   cutFeed(): void;
-  /** Keeps back the answer to the next statement that names a text. */
+  /** Delays the answer to the next statement that contains this text. */
   holdAnswerTo(text: string): HeldAnswer;
-  /** How often a digest was looked up so far. */
+  /** Number of look-ups of a digest so far. */
   lookUpsOf(digest: string): number;
 }
 
-/** An answer of the database that is on its way. */
+/** A delayed answer of the database. */
 export interface HeldAnswer {
-  /** Resolves once the database has given it. */
+  /** Resolves when the database has answered. */
   readonly given: Promise<void>;
-  /** Delivers it. */
+  /** Delivers the answer. */
   release(): void;
 }
 
-/** The application name of the feed, in the first message of its connection. */
+/** Application name of the feed. The first message of a connection contains this name. */
 const FEED = 'nestjs-api-key feed';
 const DIGEST = /\b[0-9a-f]{64}\b/g;
 
-/** One connection: both directions, and what is kept back of each. */
+/** One proxied connection with its delayed data in both directions. */
 class Link {
   private readonly upstream: Socket;
   private readonly keptBack: (() => void)[] = [];
@@ -69,7 +75,7 @@ class Link {
       socket.on('error', () => {}).on('close', () => this.destroy());
   }
 
-  /** Keeps answers back from now on; calls back at each. */
+  /** Delays all answers from now on. Calls `given` at each answer. */
   hold(given: () => void): void {
     this.held = given;
   }
@@ -113,7 +119,7 @@ class Link {
   }
 }
 
-/** Puts a proxy before a database, as if that were a machine that can go away. */
+/** Starts a proxy to a database. The proxy simulates a machine that can become unavailable. */
 export async function flakyProxy(database: string): Promise<FlakyProxy> {
   const url = new URL(database);
   const target = Number(url.port);
@@ -194,7 +200,7 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
   };
 }
 
-/** Listens on a port that it had before; false where a passing connection of another process has it. */
+/** Listens on its former port. Returns false if another process uses the port at the moment. */
 async function listens(server: Server, port: number): Promise<boolean> {
   server.listen(port, '127.0.0.1');
   return once(server, 'listening').then(

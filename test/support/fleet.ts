@@ -7,23 +7,28 @@ import { call } from './load';
 import { type Sample, startSample } from './sample';
 import { until } from './until';
 
-/** One instance of the sample app, in a process of its own, on a way of its own to the database. */
+/** One instance of the sample app in a separate process, with its own proxy to the database. */
 export interface Member {
   readonly sample: Sample;
   readonly proxy: FlakyProxy;
 }
 
-/** How one instance differs from the sample. */
+/** The settings of one instance. */
 export interface MemberSettings {
   readonly adapter: Adapter;
   readonly options?: ApiKeyOptions;
-  /** Whether it reaches the database without a proxy, which lives in the busy process of the test. Default false. */
+  /**
+   * Whether the instance connects to the database without a proxy. The proxy runs in the busy
+   * process of the test. Default: false.
+   */
   readonly isDirect?: boolean;
-  /** Of the process, beside what every member has. */
+  /** Additional environment variables of the process. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Instances of the sample app over one database, and one more, here, that manages the keys. */
+/**
+ * Instances of the sample app on one database. One more instance in this process manages the keys.
+ */
 export class Fleet {
   private constructor(
     readonly database: string,
@@ -61,13 +66,13 @@ export class Fleet {
     return member;
   }
 
-  /** Makes keys of one new user. */
+  /** Creates keys of one new user. */
   async issue(count: number, fields: Partial<CreateApiKeyInput> = {}): Promise<IssuedApiKey[]> {
     const input = { userId: await createUser(this.database), name: 'ci', ...fields };
     return Promise.all(Array.from({ length: count }, () => this.keys.create(input)));
   }
 
-  /** Waits until each instance has accepted each key without asking the database. */
+  /** Waits until each instance accepts each key without a look-up. */
   async warm(keys: readonly string[]): Promise<void> {
     for (const key of keys) await Promise.all(this.urls.map((_, at) => this.warmOne(at, key)));
   }

@@ -5,17 +5,17 @@ import { Client } from 'pg';
 import { openDatabase } from '../../src/database/open-database';
 import { useEmbeddedPostgres } from '../../src/embedded-postgres';
 
-/** The fewest that PostgreSQL takes, of 8 KB each. */
+/** The minimum of `max_notify_queue_pages` in PostgreSQL. A page has 8 KB. */
 const QUEUE_PAGES = 64;
 const LONGEST_PAYLOAD = 7_999;
 const QUEUE_FULL = '54000';
 
 /**
- * A PostgreSQL of its own with a short notification queue, so that filling that of other tests is
- * no concern.
+ * A separate PostgreSQL server with a short notification queue. Filling this queue does not affect
+ * other tests.
  */
 export interface QueueServer {
-  /** Of a migrated database. */
+  /** Connection string of a migrated database. */
   readonly url: string;
   stop(): Promise<void>;
 }
@@ -37,7 +37,9 @@ export async function startQueueServer(): Promise<QueueServer> {
   };
 }
 
-/** A session that listens in an open transaction, so that no notification leaves the queue. */
+/**
+ * A session that listens and has an open transaction. Therefore no notification leaves the queue.
+ */
 export class StuckListener {
   private constructor(
     private readonly listener: Client,
@@ -52,7 +54,9 @@ export class StuckListener {
     return new StuckListener(listener, url);
   }
 
-  /** Adds notifications until this part of the queue is used, or until PostgreSQL takes no more. */
+  /**
+   * Adds notifications until `part` of the queue is used (from 0 to 1), or until the queue is full.
+   */
   async fill(part = Number.POSITIVE_INFINITY): Promise<void> {
     const filler = await connect(this.url);
     try {
@@ -66,7 +70,7 @@ export class StuckListener {
     }
   }
 
-  /** Ends the session, so that the queue empties. */
+  /** Closes the session, so that the queue becomes empty. */
   async end(): Promise<void> {
     await this.listener.end();
   }

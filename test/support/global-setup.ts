@@ -9,11 +9,14 @@ const MEMORY = '/dev/shm';
 const ROOM_BYTES = 8 * 1024 ** 3;
 
 declare global {
-  /** Ends what the set-up of all tests began; called by their tear-down. */
+  /** Undoes the global set-up. The global tear-down calls it. */
   var endTestServer: (() => Promise<void>) | undefined;
 }
 
-/** One PostgreSQL for all tests, and in it a database that is migrated once and copied by each test file. */
+/**
+ * Starts one PostgreSQL server for all tests. Migrates a template database once. Each test file
+ * copies the template.
+ */
 export default async function globalSetup(): Promise<void> {
   const dataDir = mkdtempSync(join(roomyMemory() ?? tmpdir(), 'nestjs-api-key-test-'));
   chmodSync(dataDir, 0o755);
@@ -25,7 +28,7 @@ export default async function globalSetup(): Promise<void> {
       'synchronous_commit=off',
       'max_connections=300',
       'max_wal_size=256MB',
-      // With hundreds of databases its launcher would start a worker many times a second.
+      // With hundreds of databases, autovacuum would start a worker many times a second.
       'autovacuum=off',
     ];
     const server = await useEmbeddedPostgres({
@@ -50,7 +53,10 @@ export default async function globalSetup(): Promise<void> {
   }
 }
 
-/** A file system in memory with room for the databases of a run, of 8 MB and 300 files each. */
+/**
+ * Returns a file system in memory if it has room for the databases of a run. Each database has 8 MB
+ * and 300 files.
+ */
 function roomyMemory(): string | undefined {
   if (!existsSync(MEMORY)) return undefined;
   const { bavail, bsize } = statfsSync(MEMORY);

@@ -8,9 +8,7 @@ import { endWithFile, once } from './end-with-file';
 import { layered } from './layered';
 import { until } from './until';
 
-/**
- * An application on ground that is not ours: a database, a pool and a driver that others have set.
- */
+/** An application with its own settings of the database, the pool and the driver. */
 export interface Ground {
   readonly app: INestApplication;
   readonly keys: ApiKeyService;
@@ -20,25 +18,26 @@ export interface Ground {
 }
 
 export interface GroundSettings {
-  /** What the application says to TypeORM beside the connection string. */
+  /** Options of TypeORM in addition to the connection string. */
   readonly typeorm?: object;
-  /** What the application does with its data source before the library sees it. */
+  /** Prepares the data source before the library receives it. */
   readonly prepare?: (dataSource: DataSource) => unknown;
   readonly options?: ApiKeyOptions;
   readonly controllers?: Type[];
   readonly imports?: DynamicModule[];
-  /** What the application does with itself before it listens. */
+  /** Prepares the application before it listens. */
   readonly setUp?: (app: INestApplication) => unknown;
 }
 
-/** That of a busy machine. */
+/** Options for a busy machine. */
 const PATIENT: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 } };
 
-/** One connection for all statements, so that a test knows which one the library gets. */
+/** One connection for all statements, so that a test knows which connection the library uses. */
 export const ONE_CONNECTION = { extra: { max: 1 } };
 
 /**
- * Neither caches nor writes by itself, so that a test sees each statement where it was asked for.
+ * Options without a cache and without writes in the background. Therefore a test sees each
+ * statement at the call that sends it.
  */
 export const UNCACHED: ApiKeyOptions = {
   cache: { size: 0 },
@@ -46,7 +45,7 @@ export const UNCACHED: ApiKeyOptions = {
   usage: { requests: false, lastUsedIntervalMs: 3_600_000 },
 };
 
-/** Boots the library on ground that is not ours. */
+/** Starts an application with its own database settings and the library. */
 export async function bootOn(database: string, settings: GroundSettings = {}): Promise<Ground> {
   const { typeorm = {}, prepare = () => {}, options = {}, controllers = [], imports = [] } = settings;
   const dataSourceFactory = async () => {
@@ -85,12 +84,12 @@ export async function bootOn(database: string, settings: GroundSettings = {}): P
   return { app, keys: app.get(ApiKeyService), dataSource: app.get(DataSource), url, close };
 }
 
-/** The pool that TypeORM made. */
+/** Returns the pool that TypeORM created. */
 export function poolOf(dataSource: DataSource): Pool {
   return (dataSource.driver as unknown as { readonly master: Pool }).master;
 }
 
-/** Sets parameters for every later session of a database. */
+/** Sets parameters for all later sessions of a database. */
 export async function alterDatabase(url: string, settings: Readonly<Record<string, string>>): Promise<void> {
   const name = new URL(url).pathname.slice(1);
   const client = new Client({ connectionString: url });
@@ -103,12 +102,12 @@ export async function alterDatabase(url: string, settings: Readonly<Record<strin
   }
 }
 
-/** Waits until an instance trusts what it remembers. */
+/** Waits until an instance has its lease and may use its cache. */
 export async function untilCached({ keys }: Pick<Ground, 'keys'>): Promise<void> {
   await until(() => keys.verificationStatus.leaseHeld);
 }
 
-/** The status of a request with a key. */
+/** Sends a request with a key and returns the status. */
 export async function statusOf(url: string, key?: string): Promise<number> {
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
   const response = await fetch(url, { headers });

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Bytes that are in use on the heap, once what nobody needs is gone. */
+/** Runs the garbage collector and returns the used bytes of the heap. */
 export function heapInUse(): number {
   setFlagsFromString('--expose-gc');
   runInNewContext('gc')();

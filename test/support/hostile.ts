@@ -1,12 +1,12 @@
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 
-/** `pg` has more types than it names. */
+/** The typings of `pg` name only some type oids. Therefore these functions accept any number. */
 const types = pgTypes as unknown as {
   getTypeParser(oid: number, format?: string): unknown;
   setTypeParser(oid: number, parse: (text: string) => unknown): void;
 };
 
-/** Oids of the types whose values applications have their own parsers for. */
+/** Oids of types for which applications often set their own parsers. */
 const OIDS = {
   boolean: 16,
   bytea: 17,
@@ -28,22 +28,27 @@ const OIDS = {
   jsonb: 3802,
 } as const;
 
-/** What a database, a session, a pool and a process of an application can be set to. */
+/** Unusual settings of a database, a session, a pool and a process. */
 export interface Hostility {
-  /** Of the database, as `ALTER DATABASE … SET` takes them. */
+  /** Settings of the database, for `ALTER DATABASE … SET`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** The process's parsers, by type. */
+  /** Type parsers of the process, by type. */
   readonly parsers?: Readonly<Partial<Record<keyof typeof OIDS, (text: string) => unknown>>>;
-  /** What another borrower of each connection leaves behind. */
+  /** Statements that another user of each connection ran before. */
   readonly leftBehind?: string;
-  /** The message of all errors of the server. Few builds of PostgreSQL translate by `lc_messages`. */
+  /**
+   * The message of all errors of the server. Few builds of PostgreSQL translate messages by
+   * `lc_messages`.
+   */
   readonly language?: string;
   /** Options of the data source. */
   readonly dataSource?: object;
 }
 
 const asIs = (text: string) => text;
-/** Tables of a tenant that have our names, and a clock of its own, which stands still. */
+/**
+ * A schema with copies of the library's tables. Its clock functions always return the same time.
+ */
 const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.api_keys);
   CREATE TABLE tenant.api_key_events (LIKE public.api_key_events); CREATE TABLE tenant.api_key_trust (LIKE public.api_key_trust);
   CREATE TABLE tenant.api_key_quotas (LIKE public.api_key_quotas); CREATE TABLE tenant.api_key_usage (LIKE public.api_key_usage);
@@ -52,7 +57,7 @@ const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.
   CREATE FUNCTION tenant.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2001-01-01'::timestamptz $$`;
 const DATES = { IntervalStyle: 'sql_standard', TimeZone: 'Pacific/Chatham', bytea_output: 'escape' };
 
-/** Each kind that the library is tried with. */
+/** All kinds of settings that the tests use. */
 export const HOSTILITIES = {
   'German dates': { settings: { ...DATES, DateStyle: 'German, DMY' } },
   'dates of SQL': { settings: { ...DATES, DateStyle: 'SQL, DMY', extra_float_digits: '-15' } },
@@ -116,7 +121,7 @@ export const HOSTILITIES = {
 const TRUSTED = Object.fromEntries(Object.values(OIDS).map((oid) => [oid, types.getTypeParser(oid)]));
 let present: Hostility = {};
 
-/** From now on, databases of tests and this process are as hostile as that. */
+/** Applies hostile settings to this process, and to all test databases that are created later. */
 export function beHostile(hostility: Hostility): void {
   present = hostility;
   for (const [type, parse] of Object.entries(hostility.parsers ?? {}))
@@ -124,7 +129,7 @@ export function beHostile(hostility: Hostility): void {
   if (hostility.language !== undefined) translateErrors(hostility.language);
 }
 
-/** Each client of `pg` hears errors of the server in other words. */
+/** Replaces the message of every server error in every `pg` client. */
 function translateErrors(words: string): void {
   const { prototype } = Client as unknown as { prototype: Record<string, (error: Error) => void> };
   for (const name of ['_handleErrorMessage', '_handleErrorWhileConnecting']) {
@@ -136,7 +141,7 @@ function translateErrors(words: string): void {
   }
 }
 
-/** For the tests' own statements: sessions and parsers as they are without hostility. */
+/** Client settings for statements of the tests: the usual session settings and parsers. */
 export const TRUSTED_CLIENT: ClientConfig = {
   options:
     '-c DateStyle=ISO,MDY -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed',
@@ -145,7 +150,7 @@ export const TRUSTED_CLIENT: ClientConfig = {
   } as CustomTypesConfig,
 };
 
-/** The statements that make a database hostile; empty: it stays as it is. */
+/** Returns the statements that make a database hostile. Empty if the database stays unchanged. */
 export function hostileStatements(name: string): string[] {
   const { settings = {}, leftBehind = '' } = present;
   return [
@@ -156,19 +161,19 @@ export function hostileStatements(name: string): string[] {
   ];
 }
 
-/** Options of a data source under test. */
+/** Returns the options of a data source under test. */
 export function hostileOptions(): object {
   return present.dataSource ?? {};
 }
 
-/** Has each borrowed connection of a pool be as another borrower left it. */
+/** Runs the `leftBehind` statements on each connection that returns to the pool. */
 export function leaveBehind(pool: unknown): void {
   const { leftBehind } = present;
   if (leftBehind === undefined || !(pool instanceof Pool)) return;
   pool.on('release', (_, client) => void (client as unknown as Client).query(leftBehind).catch(() => {}));
 }
 
-/** Runs the tests of some specs of `test/` on hostile ground: each file has ground of one kind. */
+/** Runs specs of `test/` with one kind of hostile settings. A file may use only one kind. */
 export function runOnHostileGround(kind: keyof typeof HOSTILITIES, specs: readonly string[]): void {
   beHostile(HOSTILITIES[kind]);
   describe(`with ${kind},`, () => {

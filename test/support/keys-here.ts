@@ -5,14 +5,17 @@ import { DataSource } from 'typeorm';
 import { UsersService } from '../../src/users/users.service';
 import type { TestApp } from './app';
 
-/** Who an email address stands for, as in the sample app. */
+/** Returns a function that finds the owner with an email address, as the sample app does. */
 function ownersOf(app: TestApp): KeysSession['findOwner'] {
   const users = new UsersService(app.app.get(DataSource));
   return async (email, { create }) =>
     (await (create ? users.findOrCreate(email) : users.findByEmail(email)))?.id ?? null;
 }
 
-/** Runs the command line of the library on the keys of an app, in this process, to its end. */
+/**
+ * Runs the command line of the library in this process, on the keys of an app. Resolves when the
+ * command ends.
+ */
 export async function runKeysHere(app: TestApp, args: readonly string[], findOwner = ownersOf(app)) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const open = async () => ({ keys: app.keys, findOwner, close: async () => {} });

@@ -2,15 +2,15 @@ import fc from 'fast-check';
 import { bootApp, type TestApp } from './app';
 import { createUser, sql } from './database';
 
-/** How many keys are changed at once. */
+/** Number of keys that are changed at the same time. */
 const KEYS = 100;
 const ONE_HOUR_MS = 3_600_000;
-/** A hundred keys at once wait for ten connections, on a machine that is busy on purpose. */
+/** A hundred keys wait for ten connections, on a machine that is busy on purpose. */
 const PATIENCE_MS = 60_000;
 
 /**
- * What happens to one key in a round, in this order; each step starts when the one before it has
- * ended, or at once.
+ * The steps for one key in a round, in order. A step starts at once, or when the previous step has
+ * ended.
  */
 const SCHEDULE = fc.record({
   steps: fc.shuffledSubarray(
@@ -29,20 +29,20 @@ interface State {
   readonly name: string;
 }
 
-/** How often what happened in the schedules of a run. */
+/** Number of keys that were revoked, updated and used in a run. */
 export interface Outcome {
   revoked: number;
   updated: number;
   used: number;
 }
 
-/** An instance that writes last uses when it is told to, or so often. */
+/** Starts an instance that writes last uses at this interval, or when `flush` is called. */
 export function lastUsedInstance(database: string, lastUsedIntervalMs = ONE_HOUR_MS): Promise<TestApp> {
   const options = { usage: { lastUsedIntervalMs }, cache: { lookUpTimeoutMs: PATIENCE_MS } };
   return bootApp({ database, options, connectTimeoutMs: PATIENCE_MS });
 }
 
-/** Writes what an instance noted, as its timer does. */
+/** Writes the pending last uses of an instance, as its timer does. */
 export function flush(app: TestApp): Promise<void> {
   return (app.keys as unknown as { uses: { lastUsed: { flush(): Promise<void> } } }).uses.lastUsed.flush();
 }
@@ -60,14 +60,14 @@ async function clockOf(database: string): Promise<Date> {
   return row?.at ?? new Date();
 }
 
-/** What one key met in a round. */
+/** The events of one key in a round. */
 interface Played {
   used: boolean;
   revoked: boolean;
   name: string | null;
 }
 
-/** Lets the steps of a schedule happen to a key of two instances. */
+/** Runs the steps of a schedule for one key on two instances. */
 async function play(
   [one, other]: readonly [TestApp, TestApp],
   key: string,
@@ -103,8 +103,7 @@ async function play(
 }
 
 /**
- * Plays so many rounds of random schedules, a hundred keys each; fails where one loses or undoes a
- * change.
+ * Runs rounds of random schedules with a hundred keys each. Fails if a change is lost or undone.
  */
 export async function playSchedules(database: string, rounds: number): Promise<Outcome> {
   const userId = await createUser(database);

@@ -2,7 +2,7 @@ import type { ApiKeyOptions } from 'nestjs-api-key';
 
 const SECTIONS = ['https', 'cache', 'usage', 'audit', 'rateLimit', 'failedAttempts'] as const;
 
-/** Options of which the later ones win, field by field in their sections as well. */
+/** Merges options. Later options override earlier options, also field by field within a section. */
 export function layered(...layers: readonly ApiKeyOptions[]): ApiKeyOptions {
   const merged: ApiKeyOptions = Object.assign({}, ...layers);
   for (const name of SECTIONS) {
@@ -13,7 +13,10 @@ export function layered(...layers: readonly ApiKeyOptions[]): ApiKeyOptions {
   return merged;
 }
 
-/** What a test of a wrong option gives stays as it is. */
+/**
+ * Returns whether a value is a section. Other values stay unchanged, because some tests pass wrong
+ * options.
+ */
 function isSection(value: unknown): boolean {
   return typeof value === 'object' && value !== null;
 }

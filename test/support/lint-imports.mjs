@@ -1,6 +1,9 @@
 import { ESLint } from 'eslint';
 
-/** Reads `[file, source]` pairs as JSON from its first argument; prints, for each, whether importing that source there fails the lint. */
+/**
+ * Reads `[file, source]` pairs as JSON from the first argument. Prints a JSON array with a boolean
+ * for each pair: whether the import of the source in the file fails the lint.
+ */
 const pairs = JSON.parse(process.argv[2]);
 const eslint = new ESLint();
 const verdicts = [];

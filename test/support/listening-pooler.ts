@@ -7,14 +7,15 @@ const QUERY = 'Q'.charCodeAt(0);
 const NOTIFICATION = 'A'.charCodeAt(0);
 
 /**
- * A way to a database as through a pooler that supports LISTEN although it hands sessions around.
+ * A proxy that behaves like a pooler with support for LISTEN. The pooler shares sessions between
+ * clients.
  */
 export interface ListeningPooler {
-  /** Connection string through it. */
+  /** Connection string through the proxy. */
   readonly url: string;
-  /** Whether a client has asked to listen. */
+  /** Whether a client has sent LISTEN. */
   readonly isAsked: boolean;
-  /** Loses the connection that it listens on: its clients do not hear of that. */
+  /** Closes the connection on which the proxy listens. Clients do not notice. */
   stopListening(): Promise<void>;
   /** Listens on a new connection. */
   listenAgain(): Promise<void>;
@@ -22,8 +23,8 @@ export interface ListeningPooler {
 }
 
 /**
- * Listens on one connection of its own for all clients, and hands them what it hears, as PgDog does
- * in transaction mode.
+ * Starts a proxy that listens on one connection for all clients. The proxy forwards each
+ * notification to the clients, as PgDog does in transaction mode.
  */
 export async function listeningPooler(database: string): Promise<ListeningPooler> {
   const url = new URL(database);
@@ -44,7 +45,7 @@ export async function listeningPooler(database: string): Promise<ListeningPooler
   const listenFor = (socket: Socket, text: string) => {
     for (const [, channel = ''] of text.matchAll(/LISTEN (\w+)/g)) {
       listeners.set(channel, (listeners.get(channel) ?? new Set()).add(socket));
-      // Rejects if the database went away meanwhile: `connect` listens again.
+      // Rejects if the database is unavailable. `listenAgain` listens to the channel later.
       own?.query(`LISTEN ${channel}`).catch(() => {});
     }
   };
@@ -97,7 +98,7 @@ export async function listeningPooler(database: string): Promise<ListeningPooler
   };
 }
 
-/** A message of PostgreSQL: its letter, its length, its content. */
+/** Encodes a PostgreSQL message: type letter, length, content. */
 function message(letter: number, content: Buffer): Buffer {
   const header = Buffer.alloc(5);
   header.writeUInt8(letter);
@@ -109,7 +110,7 @@ function query(text: string): Buffer {
   return message(QUERY, Buffer.from(`${text}\0`));
 }
 
-/** The process id is that of nobody. */
+/** Encodes a notification. The process id is 0. */
 function notification(channel: string, payload: string): Buffer {
   return message(NOTIFICATION, Buffer.concat([Buffer.alloc(4), Buffer.from(`${channel}\0${payload}\0`)]));
 }

@@ -1,22 +1,28 @@
 import { Agent, get } from 'node:http';
 
-/** One request of a load, on the clock of `performance.now`. */
+/** One request of a load. Times come from `performance.now`. */
 export interface Call {
-  /** Number of the instance that was asked. */
+  /** Number of the instance that received the request. */
   readonly at: number;
   readonly key: string;
   readonly startedAt: number;
   readonly endedAt: number;
-  /** Of the answer; 0 where the connection broke. */
+  /** Status of the answer. 0 if the connection broke. */
   readonly status: number;
 }
 
 const TICK_MS = 5;
-/** Less than the servers keep an idle connection, so that none is closed just as it is used. */
+/**
+ * Less than the keep-alive timeout of the servers, so that no connection is closed at the moment of
+ * its next use.
+ */
 const IDLE_MS = 3_000;
 const MOST_IN_FLIGHT = 128;
 
-/** Asks each instance so many times a second, whatever the answers, with the key that `pick` names. */
+/**
+ * Sends requests to each instance at a fixed rate, independent of the answers. `pick` selects the
+ * key.
+ */
 export class Load {
   readonly calls: Call[] = [];
   private readonly agents: readonly Agent[];
@@ -38,7 +44,7 @@ export class Load {
     }, TICK_MS);
   }
 
-  /** Ends it, and waits for the answers that are due. */
+  /** Stops the load and waits for the outstanding answers. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     await Promise.all(this.inFlight.flatMap((calls) => [...calls]));
@@ -56,7 +62,7 @@ export class Load {
   }
 }
 
-/** One request with a key. */
+/** Sends one request with a key. */
 export function call(urls: readonly string[], at: number, key: string, agent?: Agent): Promise<Call> {
   const startedAt = performance.now();
   return new Promise((resolve) => {
@@ -70,7 +76,10 @@ export function call(urls: readonly string[], at: number, key: string, agent?: A
 
 const CONNECTIONS = 32;
 
-/** So many requests with a key at once, shared out between the instances, on a few connections each. */
+/**
+ * Sends `count` requests with a key at once. The requests are spread over the instances, with a few
+ * connections to each instance.
+ */
 export async function barrage(urls: readonly string[], key: string, count: number): Promise<Call[]> {
   const agents = urls.map(() => new Agent({ keepAlive: true, maxSockets: CONNECTIONS }));
   const calls = await Promise.all(

@@ -1,21 +1,21 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 
-/** Bytes of a message of PostgreSQL before its content: a letter, and a length that counts itself. */
+/** Header bytes of a PostgreSQL message: a letter, and a length that includes its own 4 bytes. */
 const HEADER = 5;
 const NOTIFICATION = 'A';
 const READY = 'Z';
 
-/** A way to a database as through a pooler in transaction mode. */
+/** A proxy that behaves like a pooler in transaction mode. */
 export interface LossyPooler {
-  /** Connection string through it. */
+  /** Connection string through the proxy. */
   readonly url: string;
   close(): Promise<void>;
 }
 
 /**
- * Loses what the database says to a client that asks nothing just now, as a pooler does that has lent the session to another client by
- * then. What it says within a statement arrives.
+ * Starts a proxy that drops notifications to an idle client. A pooler also loses them, because it
+ * has lent the session to another client. Notifications during a statement arrive.
  */
 export async function lossyPooler(database: string): Promise<LossyPooler> {
   const url = new URL(database);
@@ -59,7 +59,7 @@ export async function lossyPooler(database: string): Promise<LossyPooler> {
   };
 }
 
-/** Puts the chunks of a stream together to messages. */
+/** Joins the chunks of a stream and calls `each` with every complete message. */
 export function messagesOf(each: (message: Buffer) => void): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0);
   return (chunk) => {

@@ -2,7 +2,7 @@ import { randomFrom } from './random';
 
 const SEED = 20_261_125;
 
-/** What credentials are spoilt with. */
+/** Texts that are inserted into credentials to make them malformed. */
 export const PIECES = [
   'Bearer',
   'bearer',
@@ -32,7 +32,7 @@ export const PIECES = [
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_ -.~+/=\t\0ÿ';
 const NAMES = ['Authorization', 'X-API-Key', 'authorization', 'x-api-key', 'AUTHORIZATION', 'X-Api-Key'];
 
-/** Names and values in turn. */
+/** Alternating names and values of headers. */
 export type Headers = readonly string[];
 
 function valuesOf(headers: Headers, name: string): string[] {
@@ -40,9 +40,9 @@ function valuesOf(headers: Headers, name: string): string[] {
 }
 
 /**
- * Whether these headers may bring this key: neither header twice, and it is the whole Bearer token,
- * or the whole key header where there is no such token. As the documentation has it, written apart
- * from the code under test.
+ * Returns whether these headers may present this key. Neither header may occur twice. The key must
+ * be the whole Bearer token. If there is no Bearer token, the key must be the whole key header.
+ * This follows the documentation and is independent of the code under test.
  */
 export function mayBring(headers: Headers, key: string): boolean {
   const [authorizations, keyHeaders] = [valuesOf(headers, 'authorization'), valuesOf(headers, 'x-api-key')];
@@ -54,23 +54,21 @@ export function mayBring(headers: Headers, key: string): boolean {
   return rest.endsWith(key) && /^ +$/.test(rest.slice(0, -key.length));
 }
 
-/** What is made of headers: the key that is looked up, if any, and the kind of the credential. */
+/** The code under test: the key that is looked up, or null, and the kind of the credential. */
 export interface Judge {
   lookedUp(headers: Headers): string | null;
   kindOf(headers: Headers): 'none' | 'malformed' | 'credential';
 }
 
-/** What came of many malformed credentials. */
+/** The result for many malformed credentials. */
 export interface Judged {
-  /**
-   * Headers that brought a key which they may not bring, or did not bring the one that they may.
-   */
+  /** Headers for which the code under test and `mayBring` disagree. */
   readonly misjudged: readonly Headers[];
-  /** How many brought a key as they may, and how many were of each kind else. */
+  /** Number of valid credentials (`good`), and number of the others by kind. */
   readonly counts: Readonly<Record<'good' | 'none' | 'malformed' | 'credential', number>>;
 }
 
-/** Has so many malformed credentials judged, made of these valid keys. */
+/** Makes `cases` malformed credentials from valid keys and passes each to `judge`. */
 export function judgeMalformed(keys: readonly string[], cases: number, judge: Judge): Judged {
   const random = randomFrom(SEED);
   const below = (n: number) => Math.floor(random() * n);

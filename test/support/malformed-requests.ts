@@ -3,12 +3,14 @@ import { randomFrom } from './random';
 
 const TOGETHER = 50;
 const SEED = 20_261_125;
-/** What Node answers by itself, before any guard: it is no HTTP, or too much of it. */
+/**
+ * Statuses that Node itself sends, before any guard: the request is not HTTP, or it is too large.
+ */
 export const BY_NODE = [400, 431];
 
 /**
- * The statuses of answers to requests sent one after the other without waiting, as far as the
- * server answers. Node 24 resets a connection that it answers before it has read all of a request.
+ * Sends requests without waiting for answers and returns the statuses that arrive. Node 24 may
+ * answer before it has read a whole request. Then Node 24 resets the connection.
  */
 export async function statusesOf(port: number, requests: readonly string[]): Promise<number[]> {
   const socket = connect(port, '127.0.0.1');
@@ -20,11 +22,14 @@ export async function statusesOf(port: number, requests: readonly string[]): Pro
   return [...answers.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
 }
 
-/** A GET with these header lines, as it goes over the wire. */
+/** Returns a GET request with these header lines, in HTTP/1.1 syntax. */
 export const requestOf = (lines: readonly string[], isLast: boolean) =>
   ['GET / HTTP/1.1', 'Host: a', ...(isLast ? ['Connection: close'] : []), ...lines, '', ''].join('\r\n');
 
-/** Sends so many malformed credentials; how often each status came. */
+/**
+ * Sends malformed credentials until `cases` answers have arrived. Returns the number of answers by
+ * status.
+ */
 export async function sendMalformed(port: number, key: string, cases: number): Promise<Map<number, number>> {
   const random = randomFrom(SEED);
   const counts = new Map<number, number>();
@@ -43,7 +48,7 @@ export async function sendMalformed(port: number, key: string, cases: number): P
 
 const CHARACTERS = '0123456789ABCDEFabcdefghijklmnopqrstuvwxyz_-.~+/= \t",;\x80ÿ';
 
-/** A key that is valid, in header lines that must not bring it. */
+/** Header lines that contain a valid key but must not authenticate. */
 const SPOILT: readonly ((key: string) => string[])[] = [
   (key) => [`Authorization: Bearer ${key}`, `authorization: Bearer ${key}`],
   (key) => [`Authorization: Bearer ${key}`, 'Authorization:'],
@@ -66,8 +71,8 @@ const SPOILT: readonly ((key: string) => string[])[] = [
 ];
 
 /**
- * Header lines with a key that is none any more, or with a valid one in a shape that is none; now
- * and then a byte that HTTP forbids.
+ * Returns header lines with a broken key, or with a valid key in an invalid form. Some lines
+ * contain a byte that HTTP forbids.
  */
 function malformedLines(key: string, random: () => number): string[] {
   const below = (n: number) => Math.floor(random() * n);

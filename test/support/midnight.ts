@@ -1,10 +1,10 @@
 import { until } from './until';
 
 const DAY_MS = 86_400_000;
-/** Less than `until` waits, and more than a test takes. */
+/** Shorter than the timeout of `until`, and longer than a test. */
 const NEAR_MS = 20_000;
 
-/** Waits where a new day of UTC is about to begin, which would begin each quota anew. */
+/** Waits if a new UTC day is about to begin, because each quota starts anew at midnight. */
 export function awayFromMidnight(): Promise<void> {
   return until(() => DAY_MS - (Date.now() % DAY_MS) > NEAR_MS);
 }

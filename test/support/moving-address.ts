@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { endWithFile } from './end-with-file';
 
-/** An address that leads to one server, and later to another. */
+/** An address that can be moved from one server to another. */
 export interface MovingAddress {
-  /** Connection string through it. */
+  /** Connection string with this address. */
   readonly url: string;
-  /** Leads to another server from now on, and ends the connections that there are. */
+  /** Moves the address to another server and closes all open connections. */
   moveTo(database: string): void;
-  /** As `moveTo`, for new connections alone. */
+  /** Moves the address to another server for new connections only. */
   moveNewTo(database: string): void;
 }
 

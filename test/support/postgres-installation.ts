@@ -4,7 +4,10 @@ import { delimiter, join } from 'node:path';
 
 const DEBIAN = '/usr/lib/postgresql';
 
-/** The `bin` folder of a PostgreSQL on this machine that has both a server and `pg_dump`, or undefined: npm's has no `pg_dump`. */
+/**
+ * Returns the `bin` folder of a PostgreSQL on this machine with a server and `pg_dump`, or
+ * undefined. The PostgreSQL from npm has no `pg_dump`.
+ */
 export function postgresInstallation(): string | undefined {
   const debian = existsSync(DEBIAN) ? readdirSync(DEBIAN).map((version) => join(DEBIAN, version, 'bin')) : [];
   const folders = [...debian.reverse(), ...(process.env.PATH ?? '').split(delimiter)];
@@ -13,7 +16,7 @@ export function postgresInstallation(): string | undefined {
   );
 }
 
-/** The schema of a database as `pg_dump` writes it, without the tables that TypeORM keeps its migrations in. */
+/** Returns the schema of a database from `pg_dump`, without the migration tables of TypeORM. */
 export function dumpSchema(bin: string, url: string): string {
   const program = join(bin, 'pg_dump');
   const fixedKey = spawnSync(program, ['--help'], { encoding: 'utf8' }).stdout.includes('--restrict-key')

@@ -13,7 +13,10 @@ interface Me {
   };
 }
 
-/** Inserts a key as Rails does: times in UTC as text without a zone, and none of our columns. */
+/**
+ * Inserts a key as Rails does. Times are UTC texts without a zone. Columns of this library are not
+ * set.
+ */
 async function insertAsRails(client: Client, columns: Readonly<Record<string, string>>): Promise<string> {
   const key = randomBytes(32).toString('hex');
   const row = {
@@ -31,7 +34,7 @@ async function insertAsRails(client: Client, columns: Readonly<Record<string, st
   return key;
 }
 
-/** The wall clock of UTC, as Rails writes it. */
+/** Returns a UTC time in the format of Rails. */
 function railsTime(offsetMs: number): string {
   return `'${new Date(Date.now() + offsetMs).toISOString().slice(0, 19).replace('T', ' ')}'`;
 }
@@ -42,7 +45,7 @@ function digest(key: string): string {
 
 const HOUR_MS = 3_600_000;
 
-/** What holds after a process in a time zone has adopted the database of a Rails app. */
+/** Tests of a process in this time zone that has adopted the database of a Rails app. */
 export const adoptsRails = (zone: string) => () => {
   let database: string;
   let sample: Sample;

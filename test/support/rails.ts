@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { createEmptyDatabase } from './database';
 
-/** A raw key of the Rails database, and what it could do there. */
+/** A raw key of the Rails database, and its rights there. */
 export interface RailsKey {
   readonly id: string;
   readonly key: string;
@@ -15,21 +15,21 @@ export interface RailsKey {
 
 const FOLDER = join(__dirname, '../fixtures/rails');
 
-/** The database as Rails leaves it, as plain SQL. */
+/** The database of a Rails app, as plain SQL. */
 export const RAILS_DUMP = readFileSync(join(FOLDER, 'api_keys.sql'), 'utf8');
 
 export const RAILS_KEYS: readonly RailsKey[] = JSON.parse(
   readFileSync(join(FOLDER, 'api_keys.keys.json'), 'utf8'),
 );
 
-/** A new database as a Rails app leaves it; its connection string. */
+/** Creates a database from the Rails dump and returns its connection string. */
 export async function createRailsDatabase(): Promise<string> {
   const url = await createEmptyDatabase();
   await asRails(url, (client) => client.query(RAILS_DUMP));
   return url;
 }
 
-/** Does something on a connection as a Rails app with `default_timezone = :utc` sets it up. */
+/** Runs `work` on a connection with the settings of a Rails app with `default_timezone = :utc`. */
 export async function asRails<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: url });
   client.on('error', () => {});
@@ -43,8 +43,8 @@ export async function asRails<T>(url: string, work: (client: Client) => Promise<
 }
 
 /**
- * What `authenticate` of the Rails app answers on the table: blank is nobody, unknown is nobody, expired is nobody.
- * Rails reads its times as UTC, whether or not the column has a time zone.
+ * Returns whether `authenticate` of the Rails app accepts the digest. It refuses blank, unknown and
+ * expired keys. Rails reads times as UTC, even if the column has no time zone.
  */
 export async function railsAuthenticates(client: Client, digest: string): Promise<boolean> {
   const { rows } = await client.query(

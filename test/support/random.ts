@@ -1,4 +1,7 @@
-/** The same numbers from 0 up to 1 for the same seed (mulberry32): what fails can be found again. */
+/**
+ * Returns a generator of numbers from 0 (inclusive) to 1 (exclusive), mulberry32. The same seed
+ * gives the same numbers, so that a failure can be repeated.
+ */
 export function randomFrom(seed: number): () => number {
   let state = seed;
   return () => {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 
-/** A response as it came over the wire. */
+/** A response, parsed from its bytes. */
 export interface RawResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -8,7 +8,7 @@ export interface RawResponse {
   readonly json: Record<string, unknown>;
 }
 
-/** Sends header lines as they are, bytes and all, where a client library would tidy them up. */
+/** Sends header lines unchanged, byte by byte. A client library would normalize them. */
 export async function rawGet(
   port: number,
   path: string,
@@ -19,7 +19,7 @@ export async function rawGet(
   return parse(await exchange(port, Buffer.concat([bytes, Buffer.from('\r\n')])));
 }
 
-/** Sends bytes, and answers all that comes back until the server ends the connection. */
+/** Sends bytes and returns all received data when the server closes the connection. */
 export function exchange(port: number, request: Buffer | string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

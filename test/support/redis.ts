@@ -10,33 +10,36 @@ const PROGRAM = (process.env.PATH ?? '')
   .map((folder) => join(folder, 'redis-server'))
   .find(isExecutable);
 
-/** A port that is free may be another's a moment later. */
+/** Number of attempts. Another process may take a free port before Redis uses it. */
 const TRIES = 5;
 
-/** Redis parts run against `REDIS_URL`, else against a `redis-server` of this machine, else they are skipped. */
+/**
+ * Tests with Redis use `REDIS_URL`, or a `redis-server` of this machine. They are skipped if
+ * neither exists.
+ */
 export const hasRedis = Boolean(process.env.REDIS_URL) || PROGRAM !== undefined;
 
-/** Whether a test may start and stop a Redis of its own. */
+/** Whether a test can start and stop a separate Redis. */
 export const hasRedisServer = PROGRAM !== undefined;
 
-/** A Redis that a test may use. */
+/** A Redis for a test. */
 export interface TestRedis {
   readonly url: string;
   stop(): Promise<void>;
 }
 
-/** A Redis of a test's own, which it may end and start again. */
+/** A separate Redis that a test may stop and start again. */
 export interface OwnRedis extends TestRedis {
   start(): Promise<void>;
 }
 
-/** That of `REDIS_URL`, else one of the test's own. */
+/** Returns the Redis of `REDIS_URL`, or starts a separate Redis. */
 export async function testRedis(): Promise<TestRedis> {
   const url = process.env.REDIS_URL;
   return url ? { url, stop: async () => {} } : ownRedis();
 }
 
-/** Starts a `redis-server` on a free port that keeps nothing on disk. */
+/** Starts a `redis-server` on a free port. It stores nothing on disk. */
 export async function ownRedis(): Promise<OwnRedis> {
   if (PROGRAM === undefined) throw new Error('there is no redis-server on the PATH');
   let port = await freePort();

@@ -7,25 +7,28 @@ import { until } from './until';
 const ROOT = join(__dirname, '../..');
 const FIXTURES = join(__dirname, '../fixtures');
 
-/** The sample app in a process of its own, as `npm start` runs it. */
+/** The sample app in a separate process, started in the same way as by `npm start`. */
 export interface Sample {
   readonly url: string;
   readonly port: number;
   readonly process: ChildProcess;
-  /** What it has printed so far. */
+  /** Returns the output so far. */
   output(): string;
-  /** Sends SIGTERM and waits for the end and all of the output; the exit code. */
+  /** Sends SIGTERM and waits for the end of the process and its output. Returns the exit code. */
   stop(): Promise<number | null>;
 }
 
-/** What a finished program left behind. */
+/** The exit code and the output of a finished program. */
 export interface Finished {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Starts the built app on a free port; fails with its output where it ends before it listens. */
+/**
+ * Starts the built app on a free port. If the app ends before it listens, the error contains its
+ * output.
+ */
 export async function startSample(env: Readonly<Record<string, string>>): Promise<Sample> {
   const child = spawn(process.execPath, ['dist/src/main.js'], {
     cwd: ROOT,
@@ -55,7 +58,7 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
     return child.exitCode;
   };
   endWithFile(() => {
-    child.kill('SIGCONT'); // a process that a test froze does not hear SIGTERM
+    child.kill('SIGCONT'); // a frozen process does not receive SIGTERM
     return stop();
   });
   return {
@@ -67,18 +70,21 @@ export async function startSample(env: Readonly<Record<string, string>>): Promis
   };
 }
 
-/** The key that an app on an empty database prints, which comes after the line that it listens. */
+/**
+ * Returns the demo key that an app on an empty database prints. The app prints the key after the
+ * line with its address.
+ */
 export async function demoKey(sample: Sample): Promise<string> {
   await until(() => sample.output().includes('curl -H'));
   return /acme_live_\w+/.exec(sample.output())?.[0] ?? '';
 }
 
-/** Runs the command line of the built app to its end. */
+/** Runs the command line of the built app until it ends. */
 export function runKeys(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Finished> {
   return run(['dist/src/keys.js', ...args], env);
 }
 
-/** Runs the program of the built package to its end. */
+/** Runs the program of the built package until it ends. */
 export function runBin(args: readonly string[], database: string): Promise<Finished> {
   return run(['node_modules/nestjs-api-key/dist/cli/bin.js', ...args], { DATABASE_URL: database });
 }
@@ -93,7 +99,7 @@ async function run(args: readonly string[], env: Readonly<Record<string, string>
   return { code, stdout, stderr };
 }
 
-/** The environment without what would lead the app elsewhere. */
+/** The environment without variables that would change the settings of the app. */
 function cleanEnv(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const {
     DATABASE_URL,

@@ -1,8 +1,9 @@
 import { sql } from './database';
 
 /**
- * Every table of the schema `public`, but those that TypeORM keeps its migrations in, as lines: columns with types, precisions and defaults, constraints, indexes, triggers,
- * comments, owners and rights, read from PostgreSQL's catalogue.
+ * Describes every table of the schema `public`, as lines from PostgreSQL's catalogue. The lines
+ * contain columns with types, precisions and defaults, constraints, indexes, triggers, comments,
+ * owners and privileges. The migration tables of TypeORM are omitted.
  */
 export async function schemaOf(url: string): Promise<string[]> {
   const rows = await sql<{ line: string }>(

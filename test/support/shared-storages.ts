@@ -3,13 +3,15 @@ import { type ApiKeyThrottlerStorage, PostgresThrottlerStorage, RedisThrottlerSt
 import { createClient } from 'redis';
 import { AppDataSource } from '../../ormconfig';
 
-/** A storage, as one of several instances that share a database has it. */
+/** The storage of one instance. Several instances share a database. */
 export interface Instance {
   readonly storage: ApiKeyThrottlerStorage;
   close(): Promise<unknown> | unknown;
 }
 
-/** That of a busy machine: a hit that is given up is counted by the database all the same. */
+/**
+ * Sets a long timeout for a busy machine, because the database also counts a hit that timed out.
+ */
 export function patient<Storage extends PostgresThrottlerStorage | RedisThrottlerStorage>(
   storage: Storage,
 ): Storage {

@@ -4,18 +4,18 @@ import ts from 'typescript';
 
 const ROOT = join(__dirname, '..', '..');
 
-/** A fenced block of a page. */
+/** A fenced code block of a page. */
 export interface Snippet {
   /** Path of the page in the checkout. */
   readonly page: string;
-  /** Line of the page on which the code begins, from 1. */
+  /** First line of the code on the page, from 1. */
   readonly line: number;
-  /** What follows the backticks: the language, then marks. */
+  /** The text after the backticks: the language, then marks. */
   readonly info: string;
   readonly code: string;
 }
 
-/** All pages of the documentation, as paths in the checkout. */
+/** Returns the paths of all documentation pages in the checkout. */
 export function documentationPages(): string[] {
   const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' });
   const pages = docs.filter((name) => name.endsWith('.md')).map((name) => join('docs', name));
@@ -26,7 +26,7 @@ export function readPage(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8');
 }
 
-/** The fenced blocks of a page, in order. */
+/** Returns the fenced code blocks of a page, in order. */
 export function snippetsOf(page: string): Snippet[] {
   const text = readPage(page);
   return [...text.matchAll(/^```([^\n`]+)\n([\s\S]*?)^```$/gm)].map((match) => ({
@@ -37,14 +37,14 @@ export function snippetsOf(page: string): Snippet[] {
   }));
 }
 
-/** Blocks that are compiled and run: their info string is `ts run`. */
+/** Returns the code blocks that are compiled and run. Their info string is `ts run`. */
 export function runnableSnippets(): Snippet[] {
   return documentationPages()
     .flatMap(snippetsOf)
     .filter(({ info }) => info === 'ts run');
 }
 
-/** What the test gives each snippet, beside what it imports. */
+/** Declarations that each snippet can use without an import. */
 const GIVEN = `
 declare var app: import('@nestjs/common').INestApplication;
 declare var apiKeyService: import('nestjs-api-key').ApiKeyService;
@@ -75,7 +75,7 @@ const OPTIONS: ts.CompilerOptions = {
 };
 
 /**
- * Compiles texts against the source of the library, each a module of its own.
+ * Compiles texts against the source of the library. Each text is a separate module.
  * @param texts by file name
  */
 export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
@@ -93,7 +93,7 @@ export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
   return ts.createProgram([...texts.keys()], OPTIONS, host);
 }
 
-/** What the compiler says of snippets, by page and line; empty if nothing. */
+/** Returns compiler errors of snippets with page and line. Empty if there is no error. */
 export function compileErrors(snippets: readonly Snippet[]): string[] {
   const names = new Map(snippets.map((snippet) => [virtualName(snippet), snippet]));
   const given = join(ROOT, 'test', 'given-to-snippets.d.ts');
@@ -115,14 +115,17 @@ function describe({ file, start = 0, messageText }: ts.Diagnostic, snippet: Snip
   return `${snippet.page}:${line}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;
 }
 
-/** A snippet as CommonJS, for a function that awaits. */
+/** Compiles a snippet to CommonJS, as the body of an async function. */
 export function asCommonJs({ code }: Snippet): string {
   return ts.transpileModule(code, {
     compilerOptions: { ...OPTIONS, module: ts.ModuleKind.CommonJS, inlineSourceMap: false },
   }).outputText;
 }
 
-/** Links of a page to files of the checkout, as paths in it, with their anchors. */
+/**
+ * Returns the links of a page to files of the checkout, as paths in the checkout, with their
+ * anchors.
+ */
 export function linksOf(page: string): { readonly target: string; readonly anchor: string | undefined }[] {
   const links = [...readPage(page).matchAll(/\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)/g)];
   return links.map(([, path = '', anchor]) => ({
@@ -131,7 +134,7 @@ export function linksOf(page: string): { readonly target: string; readonly ancho
   }));
 }
 
-/** The anchors that GitHub gives the headings of a page. */
+/** Returns the anchors that GitHub creates for the headings of a page. */
 export function anchorsOf(page: string): string[] {
   const headings = [...readPage(page).matchAll(/^#{1,6} (.+)$/gm)];
   return headings.map(([, heading = '']) =>

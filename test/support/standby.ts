@@ -7,14 +7,14 @@ import { removeFolder, temporaryFolder } from './folder';
 
 const SETTINGS = ['fsync=off', 'synchronous_commit=off'];
 
-/** A server and its streaming standby, both of their own. */
+/** A server and its streaming standby. No other test uses them. */
 export interface Replication {
   readonly primary: EmbeddedPostgres;
   readonly standby: EmbeddedPostgres;
   stop(): Promise<void>;
 }
 
-/** @param prepare what is done on the primary before the standby is made */
+/** @param prepare runs on the primary before the standby is created */
 export async function startReplication(prepare: (url: string) => Promise<unknown>): Promise<Replication> {
   const folder = temporaryFolder();
   const started: EmbeddedPostgres[] = [];
@@ -36,7 +36,9 @@ export async function startReplication(prepare: (url: string) => Promise<unknown
   }
 }
 
-/** A base backup without `pg_basebackup`, which npm's PostgreSQL does not have. */
+/**
+ * Makes a base backup without `pg_basebackup`, because the PostgreSQL from npm does not include it.
+ */
 async function copyServer(url: string, from: string, to: string): Promise<void> {
   const client = new Client({ connectionString: url });
   await client.connect();
@@ -58,7 +60,9 @@ async function copyServer(url: string, from: string, to: string): Promise<void> 
   giveTo(to, statSync(from));
 }
 
-/** As PostgreSQL wants it: of its own account, and closed to others. */
+/**
+ * Sets the owner and the mode that PostgreSQL requires: its own account, without access for others.
+ */
 function giveTo(folder: string, { uid, gid, mode }: Stats): void {
   if (process.getuid?.() === 0) spawnSync('chown', ['-R', `${uid}:${gid}`, folder]);
   chmodSync(folder, mode);

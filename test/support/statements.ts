@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 
-/** Collects the texts of all statements that this process sends, until it is restored. */
+/** Collects the texts of all statements of this process until `restore` is called. */
 export function watchStatements(): { readonly texts: () => string[]; readonly restore: () => void } {
   const query = jest.spyOn(Client.prototype, 'query');
   return {

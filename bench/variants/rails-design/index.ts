@@ -19,7 +19,7 @@ class RailsDesignController {
 @Module({})
 class RailsDesignModule {}
 
-/** The route behind the Rails design, ported as it stands. */
+/** The route behind an unchanged port of the Rails design. */
 export function railsDesign(databaseUrl: string): DynamicModule {
   const entities = [RailsApiKey, RailsUser];
   return {

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** The Rails model: the columns of the Rails table, `expired?` and `has_scope?`. */
+/** The model of the Rails app: the columns of the Rails table, `expired?` and `has_scope?`. */
 @Entity({ name: 'api_keys', synchronize: false })
 export class RailsApiKey {
   @PrimaryGeneratedColumn({ type: 'bigint' })

@@ -13,7 +13,7 @@ import { Repository } from 'typeorm';
 import { RailsApiKey } from './rails-api-key.entity';
 import { RailsUser } from './rails-user.entity';
 
-/** The one scope that a route asks for. */
+/** The scope that a route requires. */
 export const RequireScope = Reflector.createDecorator<string>();
 
 interface RailsRequest {
@@ -22,7 +22,7 @@ interface RailsRequest {
   user?: RailsUser | null;
 }
 
-/** The Rails controller's `before_action`: authenticate, then the scope. */
+/** The `before_action` of the Rails controller: authenticates, then checks the scope. */
 @Injectable()
 export class RailsDesignGuard implements CanActivate {
   constructor(
@@ -56,7 +56,7 @@ export class RailsDesignGuard implements CanActivate {
     return apiKey;
   }
 
-  /** As `touch(:last_used_at)` does in Rails, which sets `updated_at` too. */
+  /** Does the same as `touch(:last_used_at)` in Rails, which also sets `updated_at`. */
   private async touch(apiKey: RailsApiKey): Promise<void> {
     const now = new Date();
     await this.keys.update({ id: apiKey.id }, { lastUsedAt: now, updatedAt: now });

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** The Rails model that a key belongs to, as far as a request needs it. */
+/** The owner of a key in the Rails app, with only the columns that a request needs. */
 @Entity({ name: 'users', synchronize: false })
 export class RailsUser {
   @PrimaryGeneratedColumn({ type: 'bigint' })
