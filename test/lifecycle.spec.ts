@@ -30,6 +30,16 @@ beforeAll(async () => {
 
 afterAll(() => app.close());
 
+/** Tries again while the database is too busy, like a caller who gets 503. */
+async function untilAnswered<Result>(change: () => Promise<Result>): Promise<Result> {
+  for (;;)
+    try {
+      return await change();
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'KEY_STORE_UNAVAILABLE') throw error;
+    }
+}
+
 /** Scopes of these tests are no part of the sample's catalogue. */
 type Fields = Omit<Partial<CreateApiKeyInput>, 'scopes'> & { scopes?: readonly string[] };
 
@@ -214,10 +224,11 @@ describe('rotate', () => {
 
   it('200 times at once makes one successor, and 199 conflicts', async () => {
     const { apiKey } = await issue();
-    const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => keys.rotate(apiKey.id)));
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 200 }, () => untilAnswered(() => keys.rotate(apiKey.id))),
+    );
     const lost = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
-    expect(lost).toHaveLength(199);
-    expect(lost.every(({ reason }) => reason instanceof ApiKeyConflictError)).toBe(true);
+    expect(lost.map(({ reason }) => reason.constructor)).toEqual(Array(199).fill(ApiKeyConflictError));
     expect(await sql(database, `SELECT id FROM api_keys WHERE replaces_id = ${apiKey.id}`)).toHaveLength(1);
   });
 });

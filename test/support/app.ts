@@ -38,6 +38,12 @@ export interface TestAppSettings {
 }
 
 /**
+ * Connections that may wait for the server, more than any test opens at once. Beyond Node's default
+ * of 511, Linux resets connections if the server is too busy to accept them.
+ */
+const BACKLOG = 4_096;
+
+/**
  * Options for a machine that is busy with other tests. PostgreSQL may answer late, so the look-up
  * timeout is long. The rate-limit counters have room for few keys, because each boot reserves them.
  * With the default of 100,000, the counters take half of the CPU time of a boot.
@@ -90,7 +96,8 @@ export async function bootApp(settings: TestAppSettings): Promise<TestApp> {
       : module.createNestApplication();
   app.useLogger(false);
   try {
-    await app.listen(0, settings.host ?? '127.0.0.1');
+    const address = { port: 0, host: settings.host ?? '127.0.0.1', backlog: BACKLOG };
+    await app.listen(address as unknown as number);
   } catch (error) {
     await app.close();
     throw error;
