@@ -74,7 +74,7 @@ function textOf(title: ts.Expression | undefined): string[] {
 const isTitle = (text: string, file: string) =>
   titlesIn(read(file)).some((title) => title.startsWith(text) || title.endsWith(text));
 
-it('a comment, a row of a table, a text and a test that is skipped are no titles', () => {
+it('a comment, a table row, a string and a skipped test are not titles', () => {
   // A text that is read and never run: what it skips is no test of ours.
   const source = `
     // it('a')
@@ -90,7 +90,7 @@ it('a comment, a row of a table, a text and a test that is skipped are no titles
   expect(titlesIn(source)).toEqual(['e', 'g %s', 'i', 'k %s l', 'm', 'o %s']);
 });
 
-it('The pages of docs/security name a test for each claim', () => {
+it('the pages of docs/security name a test for each claim', () => {
   expect(CITED.length).toBeGreaterThan(190);
   expect(new Set(CITED.map(({ page }) => page))).toEqual(new Set(PAGES));
 });

@@ -28,7 +28,7 @@ async function boot(options: ApiKeyOptions = {}) {
 
 const loadUser = async (id: string) => ({ id, name: 'Ada' });
 
-it('a valid key is let in with its user, cold and warm, and its use is noted', async () => {
+it('a valid key is accepted with its user, cached or not, and its use is recorded', async () => {
   const { keys, authenticator } = await boot({ loadUser, usage: { lastUsedIntervalMs: 1_000 } });
   const { key, apiKey } = await keys.create({ userId, name: 'ci' });
   for (let i = 0; i < 3; i++)
@@ -49,7 +49,7 @@ it.each<[string, unknown]>([
   await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject({ code: 'INVALID_API_KEY' });
 });
 
-it('so is one that was revoked, and one whose owner is gone, and the trail tells why and where', async () => {
+it('a revoked key and a key of a deleted owner are INVALID_API_KEY, and the audit trail has the reason and the address', async () => {
   const users = new Set([userId]);
   const { keys, authenticator } = await boot({
     loadUser: (id) => (users.has(id) ? { id } : null),
@@ -80,7 +80,7 @@ it('so is one that was revoked, and one whose owner is gone, and the trail tells
   );
 });
 
-it('a key that is bound to addresses is refused from others, and where the address is not known', async () => {
+it('a key with allowed addresses is refused from other addresses, and if the address is unknown', async () => {
   const { keys, authenticator } = await boot();
   const { key } = await keys.create({ userId, name: 'ci', allowedIps: ['192.0.2.0/24'] });
   await authenticator.authenticate(key, GATEWAY);
@@ -90,7 +90,7 @@ it('a key that is bound to addresses is refused from others, and where the addre
     });
 });
 
-it('while nobody can say who the user is, it is KEY_STORE_UNAVAILABLE, in time', async () => {
+it('a request is KEY_STORE_UNAVAILABLE before its deadline if the user cannot be loaded', async () => {
   const { keys, authenticator } = await boot({
     loadUser: () => new Promise(() => {}),
     cache: { lookUpTimeoutMs: 200 },
@@ -101,7 +101,7 @@ it('while nobody can say who the user is, it is KEY_STORE_UNAVAILABLE, in time',
   });
 });
 
-it('a flood of keys of nobody from nowhere costs few statements', async () => {
+it('a flood of unknown keys without an address costs few statements', async () => {
   const { authenticator } = await boot({ format: 'hex', failedAttempts: { limit: 5 } });
   const { master } = (app as TestApp).app.get(DataSource).driver as unknown as {
     master: { connect(): unknown };

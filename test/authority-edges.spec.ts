@@ -62,7 +62,7 @@ const xminOf = async (id: string) =>
   (await sql<{ xmin: string }>(database, 'SELECT xmin::text FROM api_keys WHERE id = $1', [id]))[0]?.xmin;
 
 describe('lineage', () => {
-  it('of two long lines that meet in a rotation is cut, and a revocation still finds the successor', async () => {
+  it('of two long lines that meet in a rotation is truncated, and a revocation still finds the successor', async () => {
     const root = await made();
     const [one, other] = [await chainFrom(root, 17), await chainFrom(root, 17)];
     const successor = await rotated(other.id, one);
@@ -72,7 +72,7 @@ describe('lineage', () => {
     expect((await present(successor.id)).revokedAt).not.toBeNull();
   });
 
-  it('of a key that another one rotates each day is cut, and a revocation of either finds the last', async () => {
+  it('of a key that another key rotates each day is truncated, and a revocation of either key finds the last successor', async () => {
     const [manager, first] = [await made(), await made()];
     let last = first;
     for (let i = 0; i < 40; i++) last = await rotated(last.id, manager);
@@ -84,7 +84,7 @@ describe('lineage', () => {
     expect(revocation?.descendants.map(({ id }) => id)).toEqual(expect.arrayContaining([last.id, child.id]));
   });
 
-  it.each(['{NULL}', '{7,NULL}'])('of %s, as a hand may write, has no NULL', async (ids) => {
+  it.each(['{NULL}', '{7,NULL}'])('of %s, written by hand, has no NULL', async (ids) => {
     const key = await made();
     const edited = await byHand(key.id, `ancestor_ids = '${ids}'`);
     const child = await made({}, edited);
@@ -93,7 +93,7 @@ describe('lineage', () => {
 });
 
 describe('limits', () => {
-  it('of an ancestor do not excuse one that a key sets for itself', async () => {
+  it('of an ancestor do not replace a limit that a key sets for itself', async () => {
     const root = await made({ rateLimit: HOURLY(1), quota: { limit: 1, period: 'day' } });
     const child = await made({}, root);
     await keys.update(child.id, { rateLimit: HOURLY(5), quota: { limit: 5, period: 'day' } });
@@ -103,7 +103,7 @@ describe('limits', () => {
     await expect(made({ rateLimit: UNBOUND }, acting.apiKey)).rejects.toThrow(ApiKeyAuthorityError);
   });
 
-  it('that a successor is given first reach what its predecessor made, also if that is gone', async () => {
+  it('that are first set on a successor apply to keys that its predecessor created, also if the predecessor was deleted', async () => {
     const first = await made();
     const child = await made({}, first);
     const second = await rotated(first.id);
@@ -114,7 +114,7 @@ describe('limits', () => {
     ]);
   });
 
-  it.each(['NULL', '0', '-7'])('with a window of %s bind in the default window', async (seconds) => {
+  it.each(['NULL', '0', '-7'])('with a window of %s use the default window', async (seconds) => {
     const key = await made();
     const edited = await byHand(key.id, `rate_limit = 5, rate_limit_window_seconds = ${seconds}`);
     await expect(made({ rateLimit: { limit: 5, windowSeconds: 59 } }, edited)).rejects.toThrow(
@@ -134,7 +134,7 @@ describe('limits', () => {
     '[null]',
     '[{"id":7}]',
     '[{"id":"7","rateLimit":{"limit":"x"},"quota":null}]',
-  ])('that cannot be read, such as %s, allow nothing, and stay', async (json) => {
+  ])('that are unreadable, such as %s, allow no request, and stay stored', async (json) => {
     const root = await made();
     const child = await made({}, root);
     const nothing = expect.objectContaining({ rateLimit: expect.objectContaining({ limit: 0 }) });
@@ -180,13 +180,13 @@ async function whileHeld(
   return Promise.all(outcomes);
 }
 
-it('A key that expires while its change waits for a row is refused', async () => {
+it('A key that expires while its change waits for a locked row is refused', async () => {
   const key = await made({ expiresAt: new Date(Date.now() + 1_500) });
   const outcomes = await whileHeld(key.id, [() => made({}, key)], 'k.expires_at < clock_timestamp()');
   expect(outcomes).toEqual([expect.objectContaining(ENDED)]);
 });
 
-it('A key that is being made while all keys of its owner end ends with them', async () => {
+it('A key that is created while all keys of its owner are revoked is revoked with them', async () => {
   const maker = await made();
   await whileHeld(maker.id, [() => made({}, maker), () => keys.revokeAll({ userId })]);
   const live = await sql(database, 'SELECT FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL', [
@@ -195,7 +195,7 @@ it('A key that is being made while all keys of its owner end ends with them', as
   expect(live).toEqual([]);
 });
 
-it('A key that is being made while all that its ancestor made ends, whose row is gone, ends with it', async () => {
+it('A key that is created during a revocation of the descendants of a deleted ancestor is revoked with them', async () => {
   const root = await made();
   const maker = await made({}, root);
   await keys.delete(root.id);
@@ -206,20 +206,23 @@ it('A key that is being made while all that its ancestor made ends, whose row is
   expect(await present((child as ApiKey).id)).toMatchObject({ revokedAt: expect.any(Date) });
 });
 
-it('A key is judged by what it has now, not by what it had when its request came in', async () => {
+it('A key is judged by its present authority, not by its authority when its request arrived', async () => {
   const key = await made();
   await keys.update(key.id, { scopes: [] });
   await expect(made({ scopes: ['*'] }, key)).rejects.toThrow(ApiKeyAuthorityError);
 });
 
-it('A key that widens one bound of another must have all that the other has then', async () => {
+it('A key that widens one field of another key must have all that the other key has afterwards', async () => {
   const [weak, strong] = [await made({ scopes: ['a'] }), await made({ allowedIps: ['10.0.0.0/8'] })];
   await expect(keys.update(strong.id, { allowedIps: null }, { apiKey: weak })).rejects.toThrow(
     ApiKeyAuthorityError,
   );
 });
 
-it.each(['has expired', 'was rotated'])('What %s lives no longer by a key', async (how) => {
+it.each([
+  'has expired',
+  'was rotated',
+])('The expiry of a key that %s is not extended by a key', async (how) => {
   const [actor, key] = [await made(), await made()];
   if (how === 'has expired') await byHand(key.id, `expires_at = now() - interval '1 s'`);
   else await keys.rotate(key.id);
@@ -231,7 +234,7 @@ it.each(['has expired', 'was rotated'])('What %s lives no longer by a key', asyn
 it.each([
   ['with microseconds', `date_trunc('second', now()) + interval '1 hour 123456 microseconds'`],
   ['that never comes', `'infinity'`],
-])('An expiry %s that is set to what it shows writes nothing', async (_, expiry) => {
+])('An expiry %s that is set to its own value writes nothing', async (_, expiry) => {
   const key = await made();
   const { expiresAt } = await byHand(key.id, `expires_at = ${expiry}`);
   const before = await xminOf(key.id);
@@ -239,7 +242,7 @@ it.each([
   expect(await xminOf(key.id)).toBe(before);
 });
 
-it('A key that has ended is refused as invalid, whatever it asks for', async () => {
+it('An expired or revoked key is refused as invalid, whatever it requests', async () => {
   const [actor, target] = [await made(), await made()];
   for (const { id } of [target, actor]) await keys.revoke(id);
   const acting = { apiKey: actor };
@@ -254,7 +257,7 @@ it('A key that has ended is refused as invalid, whatever it asks for', async () 
     await expect(change()).rejects.toMatchObject(ENDED);
 });
 
-it('A second rotation, after the row of the first successor is gone, writes no end that the key has already', async () => {
+it('A second rotation after the first successor was deleted does not write the same expiry again', async () => {
   const key = await made();
   const overlapSeconds = 3_600;
   const successor = await keys.rotate(key.id, { overlapSeconds });

@@ -13,10 +13,10 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all(place.apps.map((app) => app.close())));
 
-it('No key has more than its makers had, after each step of random sequences', async () => {
+it('No key has more than the keys that created it had, after each step of random sequences', async () => {
   await fc.assert(sequences(place), { numRuns: 12 });
 });
 
-it('No key has more than its makers had, whatever two applications do at once', async () => {
+it('No key has more than the keys that created it had, whatever two applications do at the same time', async () => {
   await fc.assert(interleavings(place), { numRuns: 15 });
 });

@@ -72,12 +72,12 @@ async function waiting(): Promise<number> {
 const rows = () =>
   sql(database, `SELECT k.*, k.xmin FROM api_keys k WHERE user_id = $1 ORDER BY id`, [userId]);
 
-describe('a change that waited for another one', () => {
+describe('a change that waited for another change', () => {
   it.each<[string, (own: IssuedApiKey, acting: Acting) => Promise<unknown>]>([
     ['update of itself', ({ apiKey: { id } }, acting) => update(id, { scopes: MANAGES }, acting)],
     ['create', (_, acting) => issue({ scopes: ['orders:write'] }, acting)],
     ['rotate of itself', ({ apiKey }, acting) => keys.rotate(apiKey.id, {}, acting).then(notWider)],
-  ])('is judged by what the key has then: %s', async (_, change) => {
+  ])('is judged by the authority that the key has afterwards: %s', async (_, change) => {
     const own = await issue();
     const narrow = `UPDATE api_keys SET scopes = '{api-keys:write,orders:read}' WHERE id = ${own.apiKey.id}`;
     const outcome = await whileHeld(narrow, () => change(own, { apiKey: own.apiKey }));
@@ -109,7 +109,7 @@ describe('a change that waited for another one', () => {
   ];
   it.each(
     ENDS.flatMap(([end, text]) => CHANGES.map(([name, change]) => ({ end, text, name, change }))),
-  )('is refused if the key that acts was $end meanwhile: $name', async ({ text, change }) => {
+  )('is refused if the acting key was $end during the wait: $name', async ({ text, change }) => {
     const [actor, target] = [await issue(), await issue()];
     const others = async () => (await rows()).filter(({ id }) => id !== actor.apiKey.id);
     const before = await others();
@@ -120,7 +120,7 @@ describe('a change that waited for another one', () => {
     expect(await others()).toEqual(before);
   });
 
-  it('is refused if the key that acts lost the scope that the change needs meanwhile', async () => {
+  it('is refused if the acting key lost the required scope during the wait', async () => {
     const [actor, target] = [await issue(), await issue()];
     const narrow = `UPDATE api_keys SET scopes = '{orders:read}' WHERE id = ${actor.apiKey.id}`;
     const acting = { apiKey: actor.apiKey, needs: ['api-keys:write'] };
@@ -129,7 +129,7 @@ describe('a change that waited for another one', () => {
     expect(await keys.verify(target.key)).toMatchObject({ ok: true });
   });
 
-  it('is made again as a whole if PostgreSQL ends it because of a deadlock', async () => {
+  it('is repeated as a whole if PostgreSQL ends it because of a deadlock', async () => {
     const [actor, target] = [await issue({ scopes: ['*'] }), await issue()];
     const rename = (id: string) => `UPDATE api_keys SET name = 'by hand' WHERE id = ${id}`;
     const session = new Client({ connectionString: database });
@@ -146,7 +146,7 @@ describe('a change that waited for another one', () => {
     expect((await keys.events(target.apiKey.id))?.items).toHaveLength(2);
   });
 
-  it('leaves an operator his narrowing, though the key asks for what it has in a loop of two connections', async () => {
+  it('does not undo a restriction by an operator, even if the key requests its old fields in a loop on two connections', async () => {
     for (let round = 0; round < 8; round++) {
       const { apiKey } = await issue();
       const loops = [app, other].map(async (each) => {
@@ -162,7 +162,7 @@ describe('a change that waited for another one', () => {
   });
 });
 
-it('a change that changes nothing writes nothing and tells nothing', async () => {
+it('a change without an effect writes nothing and records no event', async () => {
   const fields = {
     name: 'ci',
     scopes: MANAGES,
@@ -189,7 +189,7 @@ describe('a weak key that may manage keys', () => {
     ['quota', { quota: { limit: 5, period: 'day' } }, { quota: null }],
     ['scopes', { scopes: ['*'] }, { scopes: ['*', 'orders:read'], expiresAt: null }],
   ];
-  it.each(BOUNDS)('widens no bound of a stronger one: %s', async (_, bound, wider) => {
+  it.each(BOUNDS)('does not widen a field of a stronger key: %s', async (_, bound, wider) => {
     const weak = await issue({ scopes: ['api-keys:write'] });
     const strong = await issue({ scopes: ['*'], expiresAt: new Date(Date.now() + HOUR_MS), ...bound });
     const before = await rows();
@@ -199,7 +199,7 @@ describe('a weak key that may manage keys', () => {
     expect(await rows()).toEqual(before);
   });
 
-  it('may name and narrow it within what it has itself', async () => {
+  it('may rename a stronger key and narrow it to its own authority', async () => {
     const weak = await issue({ scopes: ['api-keys:write'] });
     const strong = await issue({ scopes: ['*'] });
     const acting = { apiKey: weak.apiKey };
@@ -208,7 +208,7 @@ describe('a weak key that may manage keys', () => {
     expect(await update(strong.apiKey.id, narrowed, acting)).toMatchObject(narrowed);
   });
 
-  it('widens a bound if all that the key has then lies within its own', async () => {
+  it('widens a field if the other key then has no more than its own authority', async () => {
     const weak = await issue({ scopes: ['api-keys:*'] });
     const target = await issue({ scopes: ['api-keys:read'], allowedIps: ['10.0.0.0/8'] });
     const changed = await update(target.apiKey.id, { allowedIps: null }, { apiKey: weak.apiKey });
@@ -216,12 +216,12 @@ describe('a weak key that may manage keys', () => {
   });
 });
 
-describe('what is over', () => {
+describe('an expired or rotated key', () => {
   const LATER: [string, Date | null][] = [
     ['for ever', null],
     ['until later', new Date(Date.now() + 2 * HOUR_MS)],
   ];
-  it.each(LATER)('no key has an expired key live %s', async (_, expiresAt) => {
+  it.each(LATER)('is not extended by a key after it expired: %s', async (_, expiresAt) => {
     const [manager, { apiKey }] = [await issue({ scopes: ['*'] }), await issue()];
     await sql(database, `UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE id = ${apiKey.id}`);
     await expect(update(apiKey.id, { expiresAt }, { apiKey: manager.apiKey })).rejects.toThrow(
@@ -231,7 +231,7 @@ describe('what is over', () => {
     expect(await update(apiKey.id, { expiresAt })).toMatchObject({ expiresAt });
   });
 
-  it.each(LATER)('no key has a rotated key live %s', async (_, expiresAt) => {
+  it.each(LATER)('is not extended by a key after it was rotated: %s', async (_, expiresAt) => {
     const [manager, { apiKey }] = [await issue({ scopes: ['*'] }), await issue()];
     await keys.rotate(apiKey.id, { overlapSeconds: 60 });
     for (const actor of [manager.apiKey, apiKey])
@@ -248,14 +248,14 @@ describe('a key without a limit of its own', () => {
     ['more in a window', { limit: 101, windowSeconds: 60 }],
     ['the largest limit', { limit: 1_000_000_000, windowSeconds: 1 }],
     ['more in the long run', { limit: 100, windowSeconds: 59 }],
-  ])('is bound by the default: it gives neither itself nor a child %s', async (_, rateLimit) => {
+  ])('has the default limit: it gives neither itself nor a child %s', async (_, rateLimit) => {
     const { apiKey } = await issue();
     await expect(update(apiKey.id, { rateLimit }, { apiKey })).rejects.toThrow(ApiKeyAuthorityError);
     await expect(issue({ rateLimit }, { apiKey })).rejects.toThrow(ApiKeyAuthorityError);
     expect(await issue({}, { apiKey })).toMatchObject({ apiKey: { rateLimit: null } });
   });
 
-  it('narrows itself below the default, and not back to it', async () => {
+  it('can narrow itself below the default, and not widen itself back to it', async () => {
     const { apiKey } = await issue();
     const narrow = { limit: 50, windowSeconds: 60 };
     expect(await update(apiKey.id, { rateLimit: narrow }, { apiKey })).toMatchObject({ rateLimit: 50 });
@@ -275,14 +275,14 @@ describe('a key that changes its own window or period', () => {
       { quota: { limit: 62, period: 'month' } },
       { quota: { limit: 2, period: 'day' } },
     ],
-  ])('is not given %s, which would begin anew what it has used', async (_, present, wanted) => {
+  ])('is not given %s, because that would reset its use', async (_, present, wanted) => {
     const { apiKey } = await issue(present);
     await expect(update(apiKey.id, wanted, { apiKey })).rejects.toThrow(ApiKeyAuthorityError);
     expect(await keys.get(apiKey.id)).toEqual(apiKey);
     expect(await update(apiKey.id, wanted)).not.toEqual(apiKey);
   });
 
-  it('may have less of it', async () => {
+  it('may be given a lower limit', async () => {
     const { apiKey } = await issue({
       rateLimit: { limit: 100, windowSeconds: 60 },
       quota: { limit: 62, period: 'day' },
@@ -297,7 +297,7 @@ describe('a limited key', () => {
     apiKey: (await keys.get(apiKey.id)) as ApiKey,
   });
 
-  it('does not take its limit away for the default, which would free what it made', async () => {
+  it('cannot replace its limit with the default, because that would free the keys that it created', async () => {
     const own = await issue({ rateLimit: { limit: 200, windowSeconds: 60 } });
     const child = await issue({}, await acting(own));
     await expect(update(own.apiKey.id, { rateLimit: null }, await acting(own))).rejects.toThrow(
@@ -309,7 +309,7 @@ describe('a limited key', () => {
     });
   });
 
-  it('does not take the limit of another one away either, unless that counts on its own', async () => {
+  it('cannot remove the limit of another key, unless that key counts on the limit of the acting key', async () => {
     const [limited, other] = [
       await issue({ rateLimit: { limit: 200, windowSeconds: 60 } }),
       await issue({ rateLimit: { limit: 200, windowSeconds: 60 } }),
@@ -329,7 +329,7 @@ describe('a limited key', () => {
       { rateLimit: { limit: 1, windowSeconds: 60 } },
     ],
     ['period', { quota: { limit: 62, period: 'month' } }, { quota: { limit: 2, period: 'day' } }],
-  ])('does not give its successor a shorter %s, which would begin anew what both have used', async (_, fields, shorter) => {
+  ])('does not give its successor a shorter %s, because that would reset the use of both', async (_, fields, shorter) => {
     const old = await issue(fields);
     const successor = (await keys.rotate(old.apiKey.id, {}, await acting(old))) as IssuedApiKey;
     const child = await issue({}, await acting(successor));
@@ -345,7 +345,7 @@ describe('a limited key', () => {
   });
 });
 
-it('who acts is refused in the words of an invalid key, which tell the caller nothing else', async () => {
+it('an ended acting key is refused with the message of an invalid key, which reveals nothing else', async () => {
   const { apiKey } = await issue();
   await keys.revoke(apiKey.id);
   const refused = await issue({ scopes: [] }, { apiKey }).catch((error: unknown) => error);

@@ -40,7 +40,7 @@ it.each([
   ['production', true, true],
   ['production', false, false],
   ['development', true, false],
-])('in %s with loopbackException %s it warns of a proxy that adds no header: %s', async (environment, loopbackException, warns) => {
+])('in %s with loopbackException %s the boot logs a warning about proxies that add no header: %s', async (environment, loopbackException, warns) => {
   const before = process.env.NODE_ENV;
   const warned = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   process.env.NODE_ENV = environment;
@@ -71,7 +71,7 @@ it('the boot stops with the problems of all its checks in one message', async ()
   );
 });
 
-describe('the boot stops, and says why, where', () => {
+describe('the boot stops with a reason if', () => {
   it('a scope on a method is not in the catalogue', async () => {
     @Controller()
     @ApiKeyAuth()
@@ -97,7 +97,7 @@ describe('the boot stops, and says why, where', () => {
     );
   });
 
-  it('a route asks for scopes and nobody checks them', async () => {
+  it('a route requires scopes and no guard checks them', async () => {
     @Controller()
     class Routes {
       @Get()
@@ -110,7 +110,7 @@ describe('the boot stops, and says why, where', () => {
     );
   });
 
-  it('a route asks for scopes and has no guard at all', async () => {
+  it('a route requires scopes and has no guard', async () => {
     @Controller()
     @Scopes('orders:read')
     class Routes {
@@ -157,7 +157,7 @@ describe('the boot stops, and says why, where', () => {
   });
 });
 
-describe('the boot goes on where', () => {
+describe('the boot succeeds if', () => {
   it.each<[string, Omit<TestAppSettings, 'database' | 'controllers'>]>([
     [
       'ScopesGuard is an APP_GUARD',
@@ -193,7 +193,7 @@ describe('the boot goes on where', () => {
     );
   });
 
-  it('all scopes of routes are in the catalogue, and a method that is no route is left alone', async () => {
+  it('all scopes of routes are in the catalogue, and ignores methods that are not routes', async () => {
     @Controller()
     @ApiKeyAuth('orders:read')
     class Routes {
@@ -228,7 +228,7 @@ describe('strict mode', () => {
   const stops = (name: string) =>
     new RegExp(`${name} does not declare who may use it \\(option "strict"\\): add`);
 
-  it('is off by itself', async () => {
+  it('is off by default', async () => {
     expect(await bootOf({ controllers })).toBe('booted');
   });
 
@@ -238,14 +238,14 @@ describe('strict mode', () => {
     expect(message).not.toMatch(/Bare\.open|Keyed\./);
   });
 
-  it("with 'scopes' it refuses a guard alone, too", async () => {
+  it("also refuses a guard without scopes if it is 'scopes'", async () => {
     const message = await bootOf({ controllers, options: { strict: 'scopes' } });
     expect(message).toMatch(stops('Bare.get'));
     expect(message).toMatch(stops('Keyed.any'));
     expect(message).not.toMatch(/Bare\.open|Keyed\.scoped/);
   });
 
-  it('a guard for the whole application is a guard', async () => {
+  it('accepts a guard for the whole application', async () => {
     const providers = [{ provide: APP_GUARD, useClass: ApiKeyGuard }];
     expect(await bootOf({ controllers, providers, options: { strict: true } })).toBe('booted');
   });
@@ -367,7 +367,7 @@ it.each<[string, (url: string, opened: DataSource[]) => Promise<object[]>]>([
       return [ApiKeyModule.forRoot({ dataSource, cache: { lookUpTimeoutMs: 10_000 } })];
     },
   ],
-])('the option dataSource takes the keys from elsewhere, %s', async (_, imports) => {
+])('the option dataSource sets the source of the keys, %s', async (_, imports) => {
   const opened: DataSource[] = [];
   const found = (await imports(database, opened)) as never[];
   const module = await Test.createTestingModule({ imports: found }).compile();
@@ -379,7 +379,7 @@ it.each<[string, (url: string, opened: DataSource[]) => Promise<object[]>]>([
   for (const dataSource of opened) await dataSource.destroy();
 });
 
-describe('the exception for loopback is warned of at boot', () => {
+describe('the boot logs a warning about the loopback exception', () => {
   const { NODE_ENV } = process.env;
   afterEach(() => {
     process.env.NODE_ENV = NODE_ENV;
@@ -405,7 +405,7 @@ it.each([
   [1, { connectTimeoutMS: 5_000 }],
   [1, { extra: { query_timeout: 15_000 } }],
   [0, { connectTimeoutMS: 5_000, extra: { query_timeout: 15_000 } }],
-])('a data source without deadlines is said at boot: %i times for %j', async (times, settings) => {
+])('the boot logs a data source without timeouts: %i times for %j', async (times, settings) => {
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
   const dataSource = await new DataSource({
     type: 'postgres',

@@ -23,7 +23,7 @@ async function textOf(database: string, table: string): Promise<string> {
 
 it.each(
   ADAPTERS,
-)('on %s a raw key is in the world once: in the answer of create or rotate; in no table, log line, event or other answer, and its digest only in the table of keys', async (adapter) => {
+)('on %s a raw key is only in the answer of create or rotate, and in no table, log line, event or other answer; its digest is only in the table of keys', async (adapter) => {
   const database = await createEmptyDatabase();
   const sample = await startSample({
     DATABASE_URL: database,

@@ -145,7 +145,7 @@ describe('A snippet of the documentation', () => {
 });
 
 describe('README.md', () => {
-  it('shows the answers as they are', async () => {
+  it('shows the real answers', async () => {
     const shown = [...readPage('README.md').matchAll(/^\| `(\d{3}) (\{.+\})` \|/gm)];
     const [module] = SNIPPETS.filter(({ page }) => page === 'README.md');
     const { AppModule } = await run(module as Snippet, {}, await createEmptyDatabase());
@@ -194,7 +194,7 @@ describe('The documentation', () => {
     ...documentationPages(),
     'CHANGELOG.md',
     'bench/README.md',
-  ])('has no link that leads nowhere on %s', (page) => {
+  ])('has no broken link on %s', (page) => {
     const broken = linksOf(page).filter(
       ({ target, anchor }) =>
         !existsSync(join(ROOT, target)) ||

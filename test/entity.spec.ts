@@ -34,7 +34,7 @@ describe('with entitySkipConstructor, TypeORM', () => {
     expect(found.masked).toBe(apiKey.masked);
   });
 
-  it('reads the digest of a key that asks for it, and no text of the key shows it', async () => {
+  it('reads the digest of a key if it is selected, and no text of the key contains it', async () => {
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
     const select = dataSource.getRepository(ApiKey).createQueryBuilder('k').addSelect('k.keyDigest');
     const found = await select.where({ id: apiKey.id }).getOneOrFail();

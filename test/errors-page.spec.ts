@@ -52,7 +52,7 @@ describe('docs/errors.md', () => {
     expect(rows.map(({ code, status }) => [code, status])).toEqual(statuses);
   });
 
-  it('says of each refusal what it means, what the caller does and what the operator does', () => {
+  it('describes for each refusal its meaning, the action of the caller and the action of the operator', () => {
     const rows = ROWS.filter(({ code }) => refusals.includes(code));
     expect(rows.map(({ cells }) => cells.length)).toEqual(rows.map(() => 3));
     expect(rows.flatMap(({ cells }) => cells).filter((cell) => cell.trim() === '')).toEqual([]);

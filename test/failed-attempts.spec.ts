@@ -78,19 +78,19 @@ const spoofed = (i: number) => ({
 });
 
 describe.each(ADAPTERS)('on %s', (adapter) => {
-  it('a flood of well-formed unknown keys of one address costs few statements, and each is refused', async () => {
+  it('a flood of well-formed unknown keys from one address costs few statements, and each key is refused', async () => {
     app = await boot(adapter, { limit: LIMIT });
     const { statuses, statements, alone } = await flood();
     expect(statuses).toEqual([401]);
     expect([statements < FLOOD / 2, alone]).toEqual([true, LIMIT]);
   });
 
-  it('what the caller says of its address and itself has no effect', async () => {
+  it('headers of the caller about its address or identity have no effect', async () => {
     app = await boot(adapter, { limit: LIMIT });
     expect((await flood(spoofed)).alone).toBe(LIMIT);
   });
 
-  it('keys that are valid pass from the same address meanwhile, remembered or not', async () => {
+  it('valid keys from the same address are accepted during a flood, cached or not', async () => {
     app = await boot(adapter, { limit: LIMIT });
     const issued = await Promise.all(
       Array.from({ length: 20 }, () => app.keys.create({ userId, name: 'office' })),
@@ -112,13 +112,13 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     await until(async () => (await ask(key)) === 401);
   });
 
-  it('with a limit of null no look-up has to wait for others', async () => {
+  it('with a limit of null no look-up is batched', async () => {
     app = await boot(adapter, { limit: null });
     expect((await flood()).alone).toBe(FLOOD);
   });
 });
 
-it('behind a proxy that the framework trusts, callers count apart', async () => {
+it('behind a proxy that the framework trusts, each caller has its own count', async () => {
   app = await boot('express', { limit: LIMIT });
   app.app.getHttpAdapter().getInstance().set('trust proxy', 'loopback');
   const apart = (i: number) => ({

@@ -6,7 +6,7 @@ import { until } from './support/until';
 
 const LEASE_MS = 500;
 
-it('while the notification queue is full, a revocation and a DELETE typed into psql succeed, and no instance accepts the keys once the lease is over', async () => {
+it('while the notification queue is full, a revocation and a DELETE in psql succeed, and no instance accepts the keys after the lease', async () => {
   const server = await startQueueServer();
   const running: TestApp[] = [];
   jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});

@@ -74,12 +74,12 @@ async function statusesBehind(comment: (text: string) => string): Promise<number
 }
 
 describe('a key', () => {
-  it('works as ever behind an agent that writes its service before each statement', async () => {
+  it('works behind an agent that writes its service before each statement', async () => {
     const statuses = await statusesBehind((text) => `/*dddbs='pg',ddps='app'*/ ${text}`);
     expect(statuses).toEqual([200, 200, 429, 429, 401]);
   });
 
-  it('works as ever behind an agent that writes its trace behind each statement', async () => {
+  it('works behind an agent that writes its trace after each statement', async () => {
     let trace = 0;
     const statuses = await statusesBehind((text) => `${text} /*traceparent='00-${trace++}-01'*/`);
     expect(statuses).toEqual([200, 200, 429, 429, 401]);

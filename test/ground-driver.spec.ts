@@ -85,7 +85,7 @@ async function bounded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-describe('an application with parsers of its own', () => {
+describe('an application with its own type parsers', () => {
   beforeAll(async () => {
     ground = await bootOn(database, { controllers: [Routes], options });
   });
@@ -93,7 +93,7 @@ describe('an application with parsers of its own', () => {
 
   it.each([
     ['BigInt', (text: string) => text.slice(1, -1).split(',').filter(Boolean).map(BigInt)],
-  ])('ends what a key made by way of another one where bigint[] is given as %s', async (_, int8s) => {
+  ])('revokes the keys that a key created through another key if bigint[] is given as %s', async (_, int8s) => {
     const [root, child, grandchild] = await parsing({ int8s }, async () => {
       const first = await create();
       const second = await create({}, first.apiKey);
@@ -106,7 +106,7 @@ describe('an application with parsers of its own', () => {
 
   it.each([
     ['text', asText],
-  ])('ends what a key made by way of another one where bigint[] is given as %s', async (_, int8s) => {
+  ])('revokes the keys that a key created through another key if bigint[] is given as %s', async (_, int8s) => {
     const [root, child, grandchild] = await parsing({ int8s }, async () => {
       const first = await create();
       const second = await create({}, first.apiKey);
@@ -120,7 +120,7 @@ describe('an application with parsers of its own', () => {
   it.each([
     ['text', asText],
     ['BigInt', BigInt],
-  ])('lets no key rotate one with a wider limit where integers are given as %s', async (_, int4) => {
+  ])('lets no key rotate a key with a wider limit if integers are given as %s', async (_, int4) => {
     const narrow = await create({ rateLimit: { limit: 9, windowSeconds: 60 } });
     const wide = await create({ rateLimit: { limit: 100, windowSeconds: 60 } });
     await parsing({ int4 }, () =>
@@ -130,7 +130,7 @@ describe('an application with parsers of its own', () => {
     );
   });
 
-  it.each([['text', asText]])('limits as the key says where integers are given as %s', async (_, int4) => {
+  it.each([['text', asText]])('applies the limit of the key if integers are given as %s', async (_, int4) => {
     const { key } = await create({ rateLimit: { limit: 2, windowSeconds: 3_600 } });
     const statuses: number[] = [];
     await parsing({ int4 }, async () => {
@@ -139,7 +139,9 @@ describe('an application with parsers of its own', () => {
     expect(statuses).toEqual([200, 200, 429, 429]);
   });
 
-  it.each([['BigInt', BigInt]])('limits as the key says where integers are given as %s', async (_, int4) => {
+  it.each([
+    ['BigInt', BigInt],
+  ])('applies the limit of the key if integers are given as %s', async (_, int4) => {
     const { key } = await create({ rateLimit: { limit: 2, windowSeconds: 3_600 } });
     const statuses: number[] = [];
     await parsing({ int4 }, async () => {
@@ -154,7 +156,7 @@ describe('an application with parsers of its own', () => {
       'objects with BigInt',
       (text: string) => JSON.parse(text, (_, value) => (Number.isInteger(value) ? BigInt(value) : value)),
     ],
-  ])('limits what a limited key made where jsonb is given as %s', async (_, jsonb) => {
+  ])('limits the keys that a limited key created if jsonb is given as %s', async (_, jsonb) => {
     const maker = await create({ rateLimit: { limit: 2, windowSeconds: 3_600 } });
     const { key } = await create({ rateLimit: { limit: 2, windowSeconds: 3_600 } }, maker.apiKey);
     const statuses: number[] = [];
@@ -164,14 +166,14 @@ describe('an application with parsers of its own', () => {
     expect(statuses).toEqual([200, 200, 429]);
   });
 
-  it('knows the scopes of a key where text[] is given as text', async () => {
+  it('reads the scopes of a key if text[] is given as text', async () => {
     const { key } = await create({ scopes: ['orders:read'] });
     await parsing({ texts: asText }, async () =>
       expect(await ground.keys.verify(key)).toMatchObject({ ok: true, apiKey: { scopes: ['orders:read'] } }),
     );
   });
 
-  it('knows the addresses of a key where cidr[] is given as text', async () => {
+  it('reads the addresses of a key if cidr[] is given as text', async () => {
     const { key } = await create({ allowedIps: ['127.0.0.0/8'] });
     const { key: foreign } = await create({ allowedIps: ['10.0.0.0/8'] });
     await parsing({ cidrs: asText }, async () =>
@@ -181,7 +183,7 @@ describe('an application with parsers of its own', () => {
 
   it.each([
     ['numbers', (text: string) => (text === 't' ? 1 : 0)],
-  ])('lets a key change another one where booleans are given as %s', async (_, bool) => {
+  ])('lets a key change another key if booleans are given as %s', async (_, bool) => {
     const { apiKey } = await create();
     const other = await create();
     await parsing({ bool }, async () => {
@@ -192,7 +194,7 @@ describe('an application with parsers of its own', () => {
 
   it.each([
     ['text', asText],
-  ])('lets a key change another one where booleans are given as %s', async (_, bool) => {
+  ])('lets a key change another key if booleans are given as %s', async (_, bool) => {
     const { apiKey } = await create();
     const other = await create();
     await parsing({ bool }, async () => {
@@ -201,7 +203,7 @@ describe('an application with parsers of its own', () => {
     });
   });
 
-  it('revokes a key whose owner is beyond what a number holds where bigint is given as number', async () => {
+  it('revokes a key whose owner id is too large for a number if bigint is given as number', async () => {
     const owner = '9007199254740993';
     await sql(
       database,
@@ -213,7 +215,7 @@ describe('an application with parsers of its own', () => {
     expect(await accepts(key)).toBe(false);
   });
 
-  it('stores the end of a key as given where pg writes dates in UTC', async () => {
+  it('stores the given expiry of a key if pg writes dates in UTC', async () => {
     const expiresAt = new Date(Date.now() + 3_600_000);
     defaults.parseInputDatesAsUTC = true;
     try {
@@ -230,7 +232,7 @@ describe('an application with parsers of its own', () => {
     }
   });
 
-  it('refuses a key at its end where double precision is given as text', async () => {
+  it('refuses a key at its expiry if double precision is given as text', async () => {
     const { key } = await create({ expiresAt: new Date(Date.now() + 3_600_000) });
     await parsing({ float8: asText }, async () => expect(await accepts(key)).toBe(true));
   });
@@ -242,7 +244,7 @@ describe('an application that asks pg for binary results', () => {
   });
   afterAll(() => ground.close());
 
-  it('knows owner, scopes, addresses, limits and end of a key where pg gives binary results', async () => {
+  it('reads owner, scopes, addresses, limits and expiry of a key if pg gives binary results', async () => {
     const fields = {
       scopes: ['orders:read'],
       expiresAt: new Date(Date.now() + 3_600_000),
@@ -257,12 +259,12 @@ describe('an application that asks pg for binary results', () => {
     expect(await statusOf(ground.url, key)).toBe(200);
   });
 
-  it('refuses a key from a foreign address where pg gives binary results', async () => {
+  it('refuses a key from a foreign address if pg gives binary results', async () => {
     const { key } = await create({ allowedIps: ['10.0.0.0/8'] });
     expect(await statusOf(ground.url, key)).toBe(403);
   });
 
-  it('ends a key with all that it made where pg gives binary results', async () => {
+  it('revokes a key with all keys that it created if pg gives binary results', async () => {
     const first = await create();
     const second = await create({}, first.apiKey);
     const third = await create({}, second.apiKey);
@@ -293,7 +295,7 @@ describe('an application that has pg rename columns', () => {
     await ground.close();
   });
 
-  it('refuses to read keys where pg renames columns, and takes no column for null', async () => {
+  it('refuses to read keys if pg renames columns, and treats no missing column as null', async () => {
     await expect(create()).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
     await expect(ground.keys.list()).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
   });

@@ -54,7 +54,7 @@ it.each([
   await useKeys();
 });
 
-it('reads keys although the session has prepared statements of the names that the library uses', async () => {
+it('reads keys even if the session has prepared statements with the names that the library uses', async () => {
   const { keys, dataSource } = ground;
   const { key } = await keys.create({ userId, name: 'ci' });
   await keys.verify(key);
@@ -68,7 +68,7 @@ it('reads keys although the session has prepared statements of the names that th
   expect(await keys.verify(key)).toMatchObject({ ok: true });
 });
 
-it('a change waits for no other session that has advisory locks of the application', async () => {
+it('a change does not wait for sessions that hold advisory locks of the application', async () => {
   const other = await bootOn(database, { typeorm: ONE_CONNECTION, options: UNCACHED });
   try {
     await leave(

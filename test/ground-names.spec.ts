@@ -44,13 +44,13 @@ const FROZEN_FIRST = 'SET search_path = frozen, public, pg_catalog';
 describe('a search path that names the schema of PostgreSQL last', () => {
   beforeEach(() => sql(database, FROZEN));
 
-  it('refuses an expired key though the application has a clock of its own that stands still', async () => {
+  it('refuses an expired key even if the application defines a clock that stands still', async () => {
     const { key } = await expiredKey();
     await leave(FROZEN_FIRST);
     expect(await ground.keys.verify(key)).toEqual({ ok: false, reason: 'expired' });
   });
 
-  it('shows the end of a key though the application compares times in its own way', async () => {
+  it('shows the expiry of a key even if the application defines a comparison of times', async () => {
     await sql(database, EQUAL);
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci', expiresAt: inAnHour() });
     await leave(FROZEN_FIRST);
@@ -58,7 +58,7 @@ describe('a search path that names the schema of PostgreSQL last', () => {
     expect(await ground.keys.get(apiKey.id)).toMatchObject({ expiresAt: apiKey.expiresAt });
   });
 
-  it('lets no expired key act though the application has a clock of its own that stands still', async () => {
+  it('lets no expired key act even if the application defines a clock that stands still', async () => {
     const { apiKey } = await expiredKey();
     await leave(FROZEN_FIRST);
     const creating = ground.keys.create({ userId, name: 'next' }, { apiKey });
@@ -87,7 +87,7 @@ describe('a search path that names the schema of PostgreSQL last', () => {
 });
 
 describe('functions and operators of an application in its own schema', () => {
-  it('refuses an unknown key though the application has an operator that finds all texts equal', async () => {
+  it('refuses an unknown key even if the application defines an operator that treats all texts as equal', async () => {
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
     await ground.keys.create({ userId, name: 'another' });
     await sql(
@@ -99,7 +99,7 @@ describe('functions and operators of an application in its own schema', () => {
     expect(await ground.keys.verify(key)).toEqual({ ok: false, reason: 'unknown' });
   });
 
-  it('gives a key the scopes that it has though the application has a function to_json of its own', async () => {
+  it('reads the scopes of a key even if the application defines a function to_json', async () => {
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci', scopes: ['a'] as never });
     await sql(
       database,
@@ -109,7 +109,7 @@ describe('functions and operators of an application in its own schema', () => {
     expect(await ground.keys.get(apiKey.id)).toMatchObject({ scopes: ['a'] });
   });
 
-  it('issues, rotates and ends keys though the application made all types texts by implicit casts', async () => {
+  it('issues, rotates and ends keys even if the application defines implicit casts of all types to text', async () => {
     await sql(
       database,
       ['bigint', 'integer', 'oid', 'numeric', 'double precision', 'timestamptz']
@@ -130,7 +130,7 @@ describe('temporary tables of an application', () => {
   const TYPES = ['text', 'jsonb', 'timestamptz', 'regclass', 'oid', 'float8', 'inet'];
   const NAMED_AS_TYPES = TYPES.map((type) => `CREATE TEMP TABLE "${type}" (a int)`);
 
-  it('authenticates, limits, changes and ends keys though tables have the names of types', async () => {
+  it('authenticates, limits, changes and ends keys even if tables have the names of types', async () => {
     const storage = patient(new PostgresThrottlerStorage(ground.dataSource));
     const { key, apiKey } = await ground.keys.create({ userId, name: 'ci', allowedIps: ['10.0.0.0/8'] });
     await leave(...NAMED_AS_TYPES);
@@ -144,7 +144,7 @@ describe('temporary tables of an application', () => {
 });
 
 describe('another encoding that an application set on a connection', () => {
-  it('knows the name of a key by its look-up', async () => {
+  it('reads the name of a key in a look-up', async () => {
     const name = 'Zürich \u20ac';
     const { key } = await ground.keys.create({ userId, name });
     await leave(`SET client_encoding TO 'LATIN1'`);

@@ -33,7 +33,7 @@ function endSessionsUnheard(url: string): void {
 }
 
 describe('a process that was frozen while its connections were closed', () => {
-  it('authenticates by its first look-up after its connections were closed unheard', async () => {
+  it('authenticates with its first look-up after its connections were closed unnoticed', async () => {
     const { keys } = await boot({ options: UNCACHED });
     const { key } = await keys.create({ userId, name: 'ci' });
     expect(await keys.verify(key)).toMatchObject({ ok: true });
@@ -41,7 +41,7 @@ describe('a process that was frozen while its connections were closed', () => {
     expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
-  it('ends a key by its first revocation after its connections were closed unheard', async () => {
+  it('revokes a key with its first revocation after its connections were closed unnoticed', async () => {
     const { keys } = await boot({ options: UNCACHED });
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
     endSessionsUnheard(database);
@@ -51,7 +51,7 @@ describe('a process that was frozen while its connections were closed', () => {
 });
 
 describe('behind a pooler that listens in place of its clients', () => {
-  it('lets no revoked key in after a pooler that listens for it lost a notification', async () => {
+  it('accepts no revoked key after a pooler that listens for it lost a notification', async () => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
     const pooler = await listeningPooler(database);
     try {
@@ -84,7 +84,7 @@ it('authenticates after a statement was prepared in a transaction that was rolle
   for (let i = 0; i < 3; i++) expect(await keys.verify(key)).toMatchObject({ ok: true });
 });
 
-it('caches keys where the application opens the sockets of pg itself', async () => {
+it('caches keys if the application opens the sockets of pg itself', async () => {
   const url = new URL(database);
   const port = Number(url.port);
   url.hostname = 'database.invalid';

@@ -74,7 +74,7 @@ describe('a pooled connection', () => {
     expect(await accepts(key)).toBe(false);
   });
 
-  it('ends a revoked key for good though a temporary table of an application has its name', async () => {
+  it('ends a revoked key permanently even if a temporary table of an application has its name', async () => {
     const { key, apiKey } = await create();
     await leave('CREATE TEMP TABLE api_keys AS SELECT * FROM public.api_keys');
     await ground.keys.revoke(apiKey.id);
@@ -82,7 +82,7 @@ describe('a pooled connection', () => {
     expect(await accepts(key)).toBe(false);
   });
 
-  it('revokes a key for good though an application left a transaction open on it', async () => {
+  it('revokes a key permanently even if an application left a transaction open on it', async () => {
     const { key, apiKey } = await create();
     await leave('BEGIN', 'SELECT 1');
     await ground.keys.revoke(apiKey.id);
@@ -90,21 +90,21 @@ describe('a pooled connection', () => {
     expect(await accepts(key)).toBe(false);
   });
 
-  it('creates a key for good though an application left a transaction open on it', async () => {
+  it('creates a key permanently even if an application left a transaction open on it', async () => {
     await leave('BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1');
     const { key } = await create();
     await leave('ROLLBACK');
     expect(await accepts(key)).toBe(true);
   });
 
-  it('shows a key as revoked though an application left an old snapshot open on it', async () => {
+  it('shows a key as revoked even if an application left an old snapshot open on it', async () => {
     const { apiKey } = await create();
     await leave('BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT FROM api_keys');
     await sql(database, 'UPDATE api_keys SET revoked_at = now() WHERE id = $1', [apiKey.id]);
     expect((await ground.keys.get(apiKey.id))?.revokedAt).toBeInstanceOf(Date);
   });
 
-  it('lists, changes and revokes keys though an application left an aborted transaction on it', async () => {
+  it('lists, changes and revokes keys even if an application left an aborted transaction on it', async () => {
     const { apiKey } = await create();
     await leaveAborted();
     expect(await ground.keys.get(apiKey.id)).toMatchObject({ id: apiKey.id });
@@ -114,7 +114,7 @@ describe('a pooled connection', () => {
     expect(await ground.keys.revoke(apiKey.id)).not.toBeNull();
   });
 
-  it('refuses a revoked key though an application is still to begin a transaction with an old snapshot on it', async () => {
+  it('refuses a revoked key even if an application is still to begin a transaction with an old snapshot on it', async () => {
     const { key, apiKey } = await create();
     const lock = `nestjs_api_key_test_${apiKey.id}`;
     const other = new Client({ connectionString: database });
@@ -134,7 +134,7 @@ describe('a pooled connection', () => {
   it.each([
     ['begin a transaction', 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1'],
     ['fail in a transaction', 'BEGIN; SELECT 1/0'],
-  ])('revokes a key for good though an application is still to %s on it', async (_, statements) => {
+  ])('revokes a key permanently even if an application is still to %s on it', async (_, statements) => {
     const { key, apiKey } = await create();
     await leaveRunning(statements);
     await ground.keys.revoke(apiKey.id);
@@ -148,7 +148,7 @@ describe('a pooled connection', () => {
     expect(await ground.keys.verify(key)).toMatchObject({ ok: true });
   });
 
-  it('authenticates though an application left a role on it that may read nothing', async () => {
+  it('authenticates even if an application left a role on it that cannot read any table', async () => {
     const role = new URL(database).pathname.slice(1);
     const { key, apiKey } = await create();
     await sql(database, `CREATE ROLE "${role}"`);
@@ -163,7 +163,7 @@ describe('a pooled connection', () => {
     }
   });
 
-  it('revokes a key though it is read-only since a failover', async () => {
+  it('revokes a key even if it is read-only after a failover', async () => {
     const { key, apiKey } = await create();
     await leave('SET default_transaction_read_only = on');
     await ground.keys.revoke(apiKey.id);
@@ -179,7 +179,7 @@ describe('a pooled connection', () => {
     expect(await accepts(key)).toBe(true);
   });
 
-  it('stores a name as it was given though an application set another encoding on it', async () => {
+  it('stores a name unchanged even if an application set another encoding on it', async () => {
     await leave("SET client_encoding TO 'LATIN1'");
     const { apiKey } = await create('Schlüssel');
     await leave('RESET client_encoding');
@@ -205,7 +205,7 @@ describe('a limit that PostgreSQL counts', () => {
   it.each([
     ['rate limit', { rateLimit: { limit: 2, windowSeconds: 3_600 } }],
     ['quota', { quota: { limit: 2, period: 'day' } }],
-  ] as const)('a limit holds as a %s though an application left a transaction open that is rolled back later', async (_, limit) => {
+  ] as const)('a limit holds as a %s even if an application left a transaction open that is rolled back later', async (_, limit) => {
     const { key } = await ground.keys.create({ userId, name: 'ci', ...limit });
     await ground.keys.verify(key);
     const statuses: number[] = [];
@@ -220,7 +220,7 @@ describe('a limit that PostgreSQL counts', () => {
   it.each([
     ['rate limit', { rateLimit: { limit: 2, windowSeconds: 3_600 } }],
     ['quota', { quota: { limit: 2, period: 'day' } }],
-  ] as const)('a limit holds as a %s though an application is still to begin a transaction that is rolled back later', async (_, limit) => {
+  ] as const)('a limit holds as a %s even if an application is still to begin a transaction that is rolled back later', async (_, limit) => {
     const { key } = await ground.keys.create({ userId, name: 'ci', ...limit });
     await ground.keys.verify(key);
     const statuses: number[] = [];
@@ -291,7 +291,7 @@ async function databaseOfTenant(): Promise<string> {
 }
 
 describe('a limit that PostgreSQL counts beside tables of a tenant', () => {
-  it('a limit holds though an application changes the search_path between requests', async () => {
+  it('a limit holds even if an application changes the search_path between requests', async () => {
     const url = await databaseOfTenant();
     ground = await bootOn(url, {
       typeorm: ONE_CONNECTION,
@@ -326,7 +326,7 @@ describe('a pool that sets its search_path on each connection', () => {
       ' and only that schema has the tables',
       'DROP TABLE public.api_keys, public.api_key_silent_changes CASCADE',
     ],
-  ])('lets no revoked key in on an instance whose pool sets its search_path%s', async (_, before) => {
+  ])('accepts no revoked key on an instance whose pool sets its search_path%s', async (_, before) => {
     const url = await databaseOfTenant();
     const userId = await createUser(url);
     await sql(url, before);

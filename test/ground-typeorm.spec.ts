@@ -82,15 +82,15 @@ describe('a life of a key', () => {
   it.each([
     ['names columns that have no name', ShoutingColumns],
     ['names all columns anew', PrefixedColumns],
-  ])('is as ever where a naming strategy %s', async (_, Strategy) => {
+  ])('works if a naming strategy %s', async (_, Strategy) => {
     expect(await life(await boot({ typeorm: { namingStrategy: new Strategy() } }))).toEqual(LIFE);
   });
 
-  it('is as ever where a subscriber of the application fails for entities that are not its own', async () => {
+  it('works if a subscriber of the application fails for entities that are not its own', async () => {
     expect(await life(await boot({ typeorm: { subscribers: [Everything] } }))).toEqual(LIFE);
   });
 
-  it('is as ever on a pool of one connection', async () => {
+  it('works on a pool of one connection', async () => {
     expect(
       await life(await boot({ typeorm: { extra: { max: 1, connectionTimeoutMillis: 2_000 } } })),
     ).toEqual(LIFE);
@@ -99,31 +99,27 @@ describe('a life of a key', () => {
   it.each([
     'REPEATABLE READ',
     'SERIALIZABLE',
-  ])('is as ever where the data source says isolationLevel %s', async (isolationLevel) => {
+  ])('works if the data source says isolationLevel %s', async (isolationLevel) => {
     expect(await life(await boot({ typeorm: { isolationLevel } }))).toEqual(LIFE);
   });
 
-  it('is as ever on a pool that closes each idle connection at once', async () => {
+  it('works on a pool that closes each idle connection at once', async () => {
     const extra = { max: 1, idleTimeoutMillis: 1, maxUses: 2, maxLifetimeSeconds: 1, allowExitOnIdle: true };
     expect(await life(await boot({ typeorm: { extra } }))).toEqual(LIFE);
   });
 
-  it.each([
-    'throw',
-    'ignore',
-    'sql-null',
-  ])('is as ever where invalidWhereValuesBehavior is %s', async (way) => {
+  it.each(['throw', 'ignore', 'sql-null'])('works if invalidWhereValuesBehavior is %s', async (way) => {
     const invalidWhereValuesBehavior = { null: way, undefined: way === 'sql-null' ? 'ignore' : way };
     expect(await life(await boot({ typeorm: { invalidWhereValuesBehavior } }))).toEqual(LIFE);
   });
 
-  it('is as ever where relationLoadStrategy and isolateWhereStatements are set', async () => {
+  it('works if relationLoadStrategy and isolateWhereStatements are set', async () => {
     const typeorm = { relationLoadStrategy: 'query', isolateWhereStatements: true, installExtensions: false };
     expect(await life(await boot({ typeorm }))).toEqual(LIFE);
   });
 });
 
-it('leaves the tables as they are where the application synchronizes its schema', async () => {
+it('leaves the tables unchanged if the application synchronizes its schema', async () => {
   const before = await schemaOf(database);
   await boot({ typeorm: { synchronize: true } });
   expect(await schemaOf(database)).toEqual(before);
@@ -145,7 +141,7 @@ class Listening implements Logger {
 const digestOf = (key: string) => createHash('sha256').update(key).digest('hex');
 
 describe('the digest of a key', () => {
-  it('the digest of a key is in no line that the logger of the data source gets', async () => {
+  it('is in no line of the data source logger', async () => {
     const logger = new Listening();
     const { keys } = await boot({ typeorm: { logger, logging: 'all', maxQueryExecutionTime: 1 } });
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
@@ -155,7 +151,7 @@ describe('the digest of a key', () => {
     expect(logger.said.join('\n')).not.toContain(digestOf(key));
   });
 
-  it('the digest of a key is in no error of a key that could not be stored', async () => {
+  it('is in no error of a key that could not be stored', async () => {
     const { keys } = await boot({});
     await sql(database, `ALTER TABLE api_keys ADD CONSTRAINT never CHECK (name <> 'never')`);
     const error = await keys.create({ userId, name: 'never' }).catch((reason: unknown) => reason);
@@ -206,15 +202,15 @@ async function rolledBack(
   }
 }
 
-describe('within a transaction of the application that asynchronous context carries', () => {
-  it('revokes for good although the transaction of the application is rolled back', async () => {
+describe('inside a transaction of the application in the asynchronous context', () => {
+  it('revokes permanently even if the transaction of the application is rolled back', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
     await rolledBack(dataSource, () => keys.revoke(apiKey.id));
     expect(await keys.verify(key)).toMatchObject({ ok: false });
   });
 
-  it('shows a key as revoked although the transaction of the application began before', async () => {
+  it('shows a key as revoked even if the transaction of the application began before', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await rolledBack(dataSource, async () => {
@@ -223,7 +219,7 @@ describe('within a transaction of the application that asynchronous context carr
     });
   });
 
-  it('tells what became of a key although the transaction of the application began before', async () => {
+  it('returns the events of a key even if the transaction of the application began before', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await rolledBack(dataSource, async () => {
@@ -232,7 +228,7 @@ describe('within a transaction of the application that asynchronous context carr
     });
   });
 
-  it('prunes for good although the transaction of the application is rolled back', async () => {
+  it('prunes permanently even if the transaction of the application is rolled back', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await sql(
@@ -244,7 +240,7 @@ describe('within a transaction of the application that asynchronous context carr
     expect(await sql(database, 'SELECT FROM api_key_events WHERE key_id = $1', [apiKey.id])).toEqual([]);
   });
 
-  it('leaves the transaction of the application usable when one of its own statements fails', async () => {
+  it('leaves the transaction of the application usable if a statement of the library fails', async () => {
     const { keys, dataSource } = await boot({ prepare: followTransactions });
     await rolledBack(dataSource, async (manager) => {
       await keys.list({ userId: 'not a number' }).catch(() => {});

@@ -31,13 +31,13 @@ describe('a value that PostgreSQL cannot store', () => {
     await expect(ground.keys.create({ userId, name: 'a\ud83d' })).rejects.toThrow(ApiKeyInputError);
   });
 
-  it('keeps no key from being created where it is in the request id', async () => {
+  it('does not prevent the creation of a key if it is in the request id', async () => {
     const { apiKey } = await ground.keys.create({ userId, name: 'ci' }, { requestId: 'a\0b\ud83d' });
     const [row] = await sql(database, 'SELECT type FROM api_key_events WHERE key_id = $1', [apiKey.id]);
     expect(row).toEqual({ type: 'created' });
   });
 
-  it('names no key and no owner that there is', async () => {
+  it('matches no existing key and no existing owner', async () => {
     expect(await ground.keys.get('1\0')).toBeNull();
     expect((await ground.keys.list({ userId: '1\0' }).catch(() => ({ items: [] }))).items).toEqual([]);
     expect(await ground.keys.verify('\0')).toMatchObject({ ok: false });
@@ -53,7 +53,7 @@ it.each([
   "a'b",
   '$1',
   'a"b,c',
-])('stores the name %p as given', async (name) => {
+])('stores the name %p unchanged', async (name) => {
   const { apiKey } = await ground.keys.create({ userId, name, metadata: { name } });
   expect([apiKey.name, apiKey.metadata]).toEqual([name, { name }]);
 });
@@ -86,7 +86,7 @@ describe('a database in LATIN1', () => {
   });
   afterAll(() => latin.close());
 
-  it('stores as given what LATIN1 can say', async () => {
+  it('stores characters of LATIN1 unchanged', async () => {
     const { key, apiKey } = await latin.keys.create({
       userId: owner,
       name: 'Schlüssel',
@@ -99,7 +99,7 @@ describe('a database in LATIN1', () => {
   it.each([
     ['name', { name: '鍵' }],
     ['metadata', { metadata: { a: '鍵' } }],
-  ])('refuses what LATIN1 cannot say by the field: %s', async (field, wrong) => {
+  ])('refuses characters outside LATIN1 with the name of the field: %s', async (field, wrong) => {
     await expect(latin.keys.create({ userId: owner, name: 'ci', ...wrong })).rejects.toThrow(
       new RegExp(`\\b${field}\\b`),
     );

@@ -63,7 +63,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     return (await fetch(app.url + path, { headers })).status;
   }
 
-  it('a guarded route without @Scopes needs a valid key and no more', async () => {
+  it('a guarded route without @Scopes needs only a valid key', async () => {
     @Controller()
     @UseGuards(ApiKeyGuard, ScopesGuard)
     class Routes {
@@ -79,7 +79,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     'rpc',
     'ws',
     'graphql',
-  ])('in a context of %s every guard refuses, for it does not know how the request came', async (type) => {
+  ])('every guard refuses in a context of %s, because the transport of the request is unknown', async (type) => {
     @Controller()
     @ApiKeyAuth()
     class Routes {
@@ -95,7 +95,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       );
   });
 
-  it('a key that is bound to addresses works from these, and from no others', async () => {
+  it('a key with allowed addresses is accepted only from those addresses', async () => {
     @Controller()
     @UseGuards(ApiKeyGuard)
     class Routes {
@@ -146,7 +146,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     },
   );
 
-  it('scopes of class and method add up, and all are needed', async () => {
+  it('all scopes of class and method are required', async () => {
     @Controller()
     @UseGuards(ApiKeyGuard, ScopesGuard)
     @Scopes('orders:read')
@@ -182,7 +182,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(missing.sort()).toEqual(['api-keys:read', 'api-keys:write']);
   });
 
-  it('@AnyScope needs one of each group', async () => {
+  it('@AnyScope requires one scope of each group', async () => {
     @Controller()
     @UseGuards(ApiKeyGuard, ScopesGuard)
     @AnyScope('orders:read', 'orders:write')
@@ -223,7 +223,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusOf(app, '/scoped', await keyWith(app, ['orders:read']))).toBe(200);
   });
 
-  it('global guards close every route but those that @Public opens', async () => {
+  it('global guards protect every route except those with @Public', async () => {
     @Controller()
     class Routes {
       @Get('plain')
@@ -267,7 +267,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     ]);
   });
 
-  it('@Public on a method opens it in a guarded class; beside @Scopes on the same method it does not', async () => {
+  it('@Public on a method makes it public in a guarded class, but not together with @Scopes on the same method', async () => {
     @Controller()
     @ApiKeyAuth('orders:read')
     class Routes {
@@ -300,7 +300,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusOf(app, '/inherited', await keyWith(app, ['orders:*']))).toBe(200);
   });
 
-  it('ScopesGuard refuses a valid key where ApiKeyGuard was forgotten', async () => {
+  it('ScopesGuard refuses a valid key if ApiKeyGuard is missing', async () => {
     @Controller()
     @UseGuards(ScopesGuard)
     @Scopes('orders:read')
@@ -312,7 +312,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusOf(app, '/', await keyWith(app, ['*']))).toBe(401);
   });
 
-  it('ScopesGuard refuses a valid key where it stands before ApiKeyGuard', async () => {
+  it('ScopesGuard refuses a valid key if it runs before ApiKeyGuard', async () => {
     @Controller()
     @UseGuards(ScopesGuard, ApiKeyGuard)
     @Scopes('orders:read')
@@ -324,7 +324,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusOf(app, '/', await keyWith(app, ['*']))).toBe(401);
   });
 
-  it('a guard that sets request.user and request.apiKey by hand does not pass for ApiKeyGuard', async () => {
+  it('a guard that sets request.user and request.apiKey itself does not replace ApiKeyGuard', async () => {
     @Injectable()
     class Impostor implements CanActivate {
       canActivate(context: ExecutionContext) {
@@ -347,7 +347,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusOf(app, '/')).toBe(401);
   });
 
-  it('key and user hang on the request and reach the handler through the decorators', async () => {
+  it('key and user are on the request and reach the handler through the decorators', async () => {
     @Controller()
     @ApiKeyAuth()
     class Routes {
@@ -433,12 +433,12 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       ['0', 0],
       ['an empty text', ''],
       ['NaN', Number.NaN],
-    ])('that answers %s refuses the key', async (_, nobody) => {
+    ])('refuses the key if it returns %s', async (_, nobody) => {
       const app = await boot({ controllers: [Routes], options: { loadUser: async () => nobody } });
       expect(await statusOf(app, '/', await keyWith(app, []))).toBe(401);
     });
 
-    it('that fails is 503, never 500 and never let through', async () => {
+    it('causes a 503 if it fails, never a 500 and never an accepted request', async () => {
       const app = await boot({
         controllers: [Routes],
         options: { loadUser: () => Promise.reject(new Error('away')) },
@@ -448,7 +448,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       expect(await response.json()).toMatchObject({ error: 'KEY_STORE_UNAVAILABLE' });
     });
 
-    it('decides what request.user is, also without a promise', async () => {
+    it('sets request.user, also without a promise', async () => {
       const app = await boot({
         controllers: [Routes],
         options: { loadUser: (id) => ({ id, plan: 'gold' }) },
@@ -458,7 +458,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     });
   });
 
-  it('what a middleware calls the raw request decides neither credential nor HTTPS, and breaks nothing', async () => {
+  it('a property raw that a middleware sets on the request affects neither the credential nor HTTPS', async () => {
     let raw: unknown;
     @Controller()
     @ApiKeyAuth()

@@ -125,7 +125,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     },
   );
 
-  it('TLS of our own is enough, the exception being off', async () => {
+  it('TLS of the server itself is accepted with loopbackException false', async () => {
     const app = await bootOn(adapter, { tls: true }, NO_EXCEPTION);
     const { port } = app.getHttpServer().address();
     const { key } = await app.get(ApiKeyService).create({ userId, name: 'ci' });
@@ -136,7 +136,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(status).toBe(200);
   });
 
-  it('a unix socket of our own counts as loopback, and the exception turns it off too', async () => {
+  it('a unix socket of the server counts as loopback, and loopbackException false refuses it too', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nestjs-api-key-'));
     const statuses: (number | undefined)[] = [];
     const cases: [ApiKeyOptions, Record<string, string>][] = [

@@ -35,7 +35,7 @@ const lines = (count: number) => Array.from({ length: count }, (_, i) => line(i 
 const names = async () =>
   (await sql<{ name: string }>(database, 'SELECT name FROM api_keys ORDER BY id')).map(({ name }) => name);
 
-it('a key of another system works here, by its digest alone', async () => {
+it('an imported key of another system is accepted with only its digest stored', async () => {
   const raw = 'a1'.repeat(32);
   const report = await app.keys.import([
     line(1, { keyDigest: digestOf(raw), expiresAt: '2999-01-01T00:00:00+02:00' }),
@@ -57,7 +57,7 @@ it('a key of another system works here, by its digest alone', async () => {
   ]);
 });
 
-it('a batch is imported whole or not at all, and a bad line is named by its number', async () => {
+it('a batch is imported completely or not at all, and an invalid line is reported by its number', async () => {
   const given: unknown[] = lines(12);
   given[4] = line(5, { keyDigest: 'short' });
   const report = await app.keys.import(given, { batchSize: 4 });
@@ -96,16 +96,16 @@ it.each<[string, unknown, RegExp]>([
   expect(await names()).toEqual([]);
 });
 
-it('a database that fails ends the import, for it says nothing of the lines', async () => {
+it('a database failure ends the import and is not reported as an invalid line', async () => {
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
   await expect(app.keys.import([line(1)])).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
 });
 
-it('a batch size that is none is an error', async () => {
+it('an invalid batch size is an error', async () => {
   await expect(app.keys.import([], { batchSize: 0 })).rejects.toThrow(ApiKeyInputError);
 });
 
-it('the command line imports a file, names its bad lines, and keeps the good batches', async () => {
+it('the command line imports a file, reports its invalid lines, and keeps the valid batches', async () => {
   const file = join(temporaryFolder(), 'keys.jsonl');
   const rows = lines(2_500).map((row) => JSON.stringify(row));
   rows[1_200] = '{"broken';

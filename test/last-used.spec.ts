@@ -27,7 +27,7 @@ async function lastUsed(id: string): Promise<Date | null> {
   return row?.at ?? null;
 }
 
-it('a thousand uses of ten keys send no statement on the way, and one at shutdown', async () => {
+it('a thousand uses of ten keys send no statement during the requests, and one at shutdown', async () => {
   const app = await boot();
   const issued = await Promise.all(Array.from({ length: 10 }, () => issue(app)));
   const statements = watchStatements();
@@ -59,7 +59,7 @@ it('verify is not a use', async () => {
   expect(await lastUsed(apiKey.id)).toBeNull();
 });
 
-it('the time only moves forward', async () => {
+it('the last-used time only moves forward', async () => {
   const app = await boot();
   const { key, apiKey } = await issue(app);
   await sql(database, `UPDATE api_keys SET last_used_at = '2100-01-01T00:00:00Z'`);
@@ -68,7 +68,7 @@ it('the time only moves forward', async () => {
   expect(await lastUsed(apiKey.id)).toEqual(new Date('2100-01-01T00:00:00Z'));
 });
 
-it('the time of use is that of the database, and updated_at stays', async () => {
+it('the last-used time comes from the clock of the database, and updated_at stays unchanged', async () => {
   const app = await boot();
   const { key, apiKey } = await issue(app);
   const [before] = await sql(database, 'SELECT updated_at, clock_timestamp() AS now FROM api_keys');
@@ -81,7 +81,7 @@ it('the time of use is that of the database, and updated_at stays', async () => 
   expect(Number(at)).toBeLessThanOrEqual(Number(after?.now));
 });
 
-it('a row that someone holds locked waits for the next time and holds nobody up', async () => {
+it('a locked row waits for the next write and delays no other row', async () => {
   const app = await boot(100);
   const [locked, free] = [await issue(app), await issue(app)];
   const holder = new Client({ connectionString: database });
@@ -98,7 +98,7 @@ it('a row that someone holds locked waits for the next time and holds nobody up'
   await app.close();
 });
 
-it('a revocation between use and write stands', async () => {
+it('a revocation between a use and its write is kept', async () => {
   const app = await boot();
   const { key, apiKey } = await issue(app);
   await app.keys.authenticate(key);
@@ -109,7 +109,7 @@ it('a revocation between use and write stands', async () => {
   expect(await lastUsed(apiKey.id)).not.toBeNull();
 });
 
-it('a deleted key is forgotten', async () => {
+it('the use of a deleted key is dropped', async () => {
   const app = await boot();
   const { key, apiKey } = await issue(app);
   await app.keys.authenticate(key);
@@ -118,7 +118,7 @@ it('a deleted key is forgotten', async () => {
   expect(await sql(database, 'SELECT FROM api_keys')).toHaveLength(0);
 });
 
-it('what could not be written is written when the database allows it again', async () => {
+it('uses that could not be written are written when the database accepts writes again', async () => {
   const app = await boot(100);
   const { key, apiKey } = await issue(app);
   await sql(database, 'ALTER TABLE api_keys ADD CONSTRAINT unwritable CHECK (last_used_at IS NULL)');
@@ -134,7 +134,7 @@ it('what could not be written is written when the database allows it again', asy
 it.each([
   'before',
   'after',
-])('none is lost at shutdown where TypeOrmModule is imported %s ApiKeyModule', async (order) => {
+])('no use is lost at shutdown if TypeOrmModule is imported %s ApiKeyModule', async (order) => {
   const app = await bootApp({
     database,
     options: { usage: { lastUsedIntervalMs: ONE_HOUR_MS } },
@@ -146,7 +146,7 @@ it.each([
   expect(await lastUsed(apiKey.id)).not.toBeNull();
 });
 
-it('a shutdown does not wait for a table that someone holds locked', async () => {
+it('a shutdown does not wait for a locked table', async () => {
   const app = await boot();
   const { key } = await issue(app);
   await app.keys.authenticate(key);

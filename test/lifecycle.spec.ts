@@ -50,7 +50,7 @@ const ended = async (key: string) => (await keys.verify(key)).ok === false;
 const inFuture = (ms: number) => new Date(Date.now() + ms);
 
 describe('update', () => {
-  it('changes what is given, and nothing else', async () => {
+  it('changes only the given fields', async () => {
     const { apiKey } = await issue({ scopes: ['a'], metadata: { team: 'x' } });
     const expiresAt = inFuture(DAY_MS);
     const changes = {
@@ -129,7 +129,7 @@ describe('update', () => {
     expect(await keys.get(apiKey.id)).toEqual(apiKey);
   });
 
-  it('of a revoked key is a conflict, for nothing may revive it', async () => {
+  it('of a revoked key is a conflict, because a revoked key must stay revoked', async () => {
     const { key, apiKey } = await issue();
     await keys.revoke(apiKey.id);
     await expect(keys.update(apiKey.id, { expiresAt: null })).rejects.toThrow(ApiKeyConflictError);
@@ -144,7 +144,7 @@ function selfReferring(): object {
 }
 
 describe('rotate', () => {
-  it('hands name, scopes, limit, addresses and metadata on, and points back', async () => {
+  it('copies name, scopes, limit, addresses and metadata, and refers to the old key', async () => {
     const given = {
       name: 'old name',
       scopes: ['a', 'b:*'],
@@ -173,7 +173,7 @@ describe('rotate', () => {
   it.each([
     ['the end of the overlap', DAY_MS, 3_600, 3_600 * SECOND_MS],
     ['its own, where that comes first', 60 * SECOND_MS, 3_600, 60 * SECOND_MS],
-  ])('leaves the old key an expiry that is %s', async (_, life, overlapSeconds, left) => {
+  ])('gives the old key an expiry that is %s', async (_, life, overlapSeconds, left) => {
     const old = await issue({ expiresAt: inFuture(life) });
     const before = Date.now();
     await keys.rotate(old.apiKey.id, { overlapSeconds });
@@ -188,7 +188,7 @@ describe('rotate', () => {
     expect(await keys.verify(old.key)).toEqual({ ok: false, reason: 'expired' });
   });
 
-  it('gives the new key as long a life as the old one was given, or the one that is asked for', async () => {
+  it('gives the new key the same lifetime as the old key, or the requested one', async () => {
     const old = await issue({ expiresAt: inFuture(DAY_MS) });
     const again = await keys.rotate(old.apiKey.id);
     const life = (again?.apiKey.expiresAt?.getTime() ?? 0) - (again?.apiKey.createdAt.getTime() ?? 0);
@@ -222,7 +222,7 @@ describe('rotate', () => {
     await expect(keys.rotate(apiKey.id)).rejects.toThrow(ApiKeyConflictError);
   });
 
-  it('200 times at once makes one successor, and 199 conflicts', async () => {
+  it('200 times at once creates one successor and 199 conflicts', async () => {
     const { apiKey } = await issue();
     const outcomes = await Promise.allSettled(
       Array.from({ length: 200 }, () => untilAnswered(() => keys.rotate(apiKey.id))),
@@ -233,7 +233,7 @@ describe('rotate', () => {
   });
 });
 
-describe('ids that are of no key, and keys of another owner, are not found', () => {
+describe('unknown ids and keys of another owner are not found', () => {
   const calls: [string, (id: string, acting?: Acting) => Promise<unknown>][] = [
     ['get', (id, acting) => keys.get(id, acting)],
     ['update', (id, acting) => keys.update(id, { name: 'taken' }, acting)],
@@ -273,7 +273,7 @@ describe('ids that are of no key, and keys of another owner, are not found', () 
     expect((await keys.list({}, { userId })).items.every((found) => found.userId === userId)).toBe(true);
   });
 
-  it('for an owner or key that is named and undefined, which must not mean all', async () => {
+  it('for an owner or key given as undefined, which must not mean all', async () => {
     const { apiKey } = await issue();
     for (const acting of [
       { userId: undefined },
@@ -286,12 +286,12 @@ describe('ids that are of no key, and keys of another owner, are not found', () 
     }
   });
 
-  it('nor is a key made for another owner than the one who acts', async () => {
+  it('and no key is created for another owner than the acting owner', async () => {
     await expect(keys.create({ userId: otherId, name: 'x' }, { userId })).rejects.toThrow(ApiKeyInputError);
   });
 });
 
-describe('a key that acts gives nothing beyond itself', () => {
+describe('an acting key gives no more than its own authority', () => {
   const SCOPES = ['*', 'a:*', 'a:b', 'a:b:*', 'a:b:c', 'b', 'b:*', 'b:c'];
   const ATOMS = ['a:b', 'a:b:c', 'a:x', 'b', 'b:c', 'b:x:y', 'z'];
   const scopesOf = fc.subarray(SCOPES);
@@ -395,7 +395,7 @@ describe('a key that acts gives nothing beyond itself', () => {
     });
   });
 
-  it('and hands its own bounds on where none are asked for', async () => {
+  it('and copies its own limits if none are requested', async () => {
     const expiresAt = inFuture(DAY_MS);
     const { apiKey } = await issue({
       expiresAt,
@@ -413,7 +413,7 @@ describe('a key that acts gives nothing beyond itself', () => {
     expect(rotated?.apiKey.expiresAt).toEqual(expiresAt);
   });
 
-  it('and a rotation gives a key its own life again where that ends before the key that acts', async () => {
+  it('and a rotation repeats the lifetime of a key if it ends before the acting key expires', async () => {
     const { apiKey } = await issue({ expiresAt: inFuture(DAY_MS) });
     const brief = await issue({ expiresAt: inFuture(3_600 * SECOND_MS) });
     const rotated = await keys.rotate(brief.apiKey.id, {}, { apiKey });
@@ -423,7 +423,7 @@ describe('a key that acts gives nothing beyond itself', () => {
 });
 
 describe('revoking', () => {
-  it('all keys of an owner ends them and no others, once', async () => {
+  it('all keys of an owner revokes only those keys, once', async () => {
     const owner = await createUser(database);
     const own = await Promise.all([1, 2, 3].map(() => keys.create({ userId: owner, name: 'x' })));
     const foreign = await issue();
@@ -443,7 +443,7 @@ describe('revoking', () => {
   });
 });
 
-it('prune removes what ended long ago, and nothing that lives or ended lately', async () => {
+it('prune deletes keys that ended long ago, and no valid or recently ended key', async () => {
   const url = await createMigratedDatabase();
   const owner = await createUser(url);
   const pruned = await bootApp({ database: url });
@@ -478,7 +478,7 @@ it('prune removes what ended long ago, and nothing that lives or ended lately', 
 });
 
 describe('list', () => {
-  it('by state', async () => {
+  it('can filter by state', async () => {
     const owner = await createUser(database);
     const make = async () => (await keys.create({ userId: owner, name: 'x' })).apiKey.id;
     const [active, expired, revoked] = [await make(), await make(), await make()];
@@ -494,7 +494,7 @@ describe('list', () => {
     await expect(keys.list({ state: 'gone' as never })).rejects.toThrow(ApiKeyInputError);
   });
 
-  it('is stable under inserts: every key that was there comes once', async () => {
+  it('is stable under inserts: every existing key is listed once', async () => {
     const owner = await createUser(database);
     const made: string[] = [];
     for (let i = 0; i < 10; i++) made.push((await keys.create({ userId: owner, name: 'x' })).apiKey.id);

@@ -194,7 +194,7 @@ describe.each(STORAGES)('A limit that changes, counted in %s', (_, open) => {
     }
   });
 
-  it('lets no more pass in any window than one who remembers every hit', async () => {
+  it('accepts no more in any window than an exact log of all hits', async () => {
     let run = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(anyStep, { minLength: 1, maxLength: 40 }), async (steps) => {
@@ -285,7 +285,7 @@ describe('A key whose limits are changed', () => {
     return passed;
   }
 
-  it('has spent of a quota of a day what it spent of one of a month', async () => {
+  it('counts its use of a monthly quota in a daily quota', async () => {
     const app = await boot();
     const { key, apiKey } = await app.keys.create({
       userId,
@@ -303,7 +303,7 @@ describe('A key whose limits are changed', () => {
   it.each([
     'memory',
     'postgres',
-  ] as const)('finds what it used in a window that is narrowed and given back, counted in %s', async (storage) => {
+  ] as const)('keeps its use if a window is narrowed and restored, counted in %s', async (storage) => {
     const app = await boot({ storage });
     const rateLimit = { limit: 5, windowSeconds: 3_600 };
     const { key, apiKey } = await app.keys.create({ userId, name: 'ci', rateLimit });
@@ -314,7 +314,7 @@ describe('A key whose limits are changed', () => {
     expect(await passes(app, key, 5)).toBe(0);
   });
 
-  it('does not begin anew when a key without a limit of its own is given one', async () => {
+  it('keeps its use if a key without its own limit gets one', async () => {
     const app = await boot({ limit: 10, windowSeconds: 3_600 });
     const { key, apiKey } = await app.keys.create({ userId, name: 'ci' });
     expect(await passes(app, key, 4)).toBe(4);
@@ -327,7 +327,7 @@ describe('A key whose limits are changed', () => {
   it.each([
     [{}, 503],
     [{ onQuotaFailure: 'local' }, 429],
-  ] as const)('spends nothing more of a used up quota while its owner keeps the pool busy: %j answers %i', async (more, expected) => {
+  ] as const)('uses nothing more of a used-up quota while its owner keeps the pool busy: %j answers %i', async (more, expected) => {
     const [app, other] = [await boot({ storageTimeoutMs: 2_000, ...more }), await boot()];
     const { key } = await app.keys.create({ userId, name: 'ci', quota: { limit: 12, period: 'day' } });
     const { key: busy } = await app.keys.create({ userId, name: 'busy' });
@@ -354,7 +354,7 @@ describe('A key whose limits are changed', () => {
 describe('A database that is migrated', () => {
   const PRESENT = `date_trunc(period, now(), 'UTC')`;
 
-  it('counts what is used of a quota in its present period in the other one too', async () => {
+  it('counts the use of a quota in its present period in the other period too', async () => {
     const url = await createMigratedDatabase();
     const dataSource = await new AppDataSource(url).initialize();
     const migration = new (
@@ -387,7 +387,7 @@ describe('A database that is migrated', () => {
     await dataSource.destroy();
   });
 
-  it('counts windows in the same rows for instances of the version before', async () => {
+  it('counts windows in the same rows as instances of the previous version', async () => {
     const dataSource = await new AppDataSource(database).initialize();
     const storage = patient(new PostgresThrottlerStorage(dataSource));
     const takeAsBefore = async () => {

@@ -63,11 +63,11 @@ async function chainOf(length: number): Promise<IssuedApiKey[]> {
 }
 
 describe('the ancestors of a key', () => {
-  it('are none where no key made it', async () => {
+  it('are empty if no key created it', async () => {
     expect((await issue()).apiKey.ancestorIds).toEqual([]);
   });
 
-  it('are the path of its maker and the maker; a successor adds the key that it replaces', async () => {
+  it('are its creator and the ancestors of the creator; a successor adds the key that it replaces', async () => {
     const [root, child, grandchild] = (await chainOf(3)) as [IssuedApiKey, IssuedApiKey, IssuedApiKey];
     expect(grandchild.apiKey.ancestorIds).toEqual(idsOf([root, child]));
     const successor = await rotate(grandchild);
@@ -76,13 +76,13 @@ describe('the ancestors of a key', () => {
     expect(ofSuccessor.apiKey.ancestorIds).toEqual(idsOf([root, child, grandchild, successor]));
   });
 
-  it('of a successor are those of the key that had it made as well, for that one has seen it', async () => {
+  it('of a successor include the acting key of the rotation, because that key has seen it', async () => {
     const [manager, worker] = [await issue(), await issue()];
     const successor = await rotate(worker, { apiKey: manager.apiKey });
     expect(successor.apiKey.ancestorIds).toEqual(idsOf([manager, worker]));
   });
 
-  it('are in the trail, as are those whose end they brought', async () => {
+  it('are in the audit trail, and so are the descendants that were revoked with them', async () => {
     const [root, child] = (await chainOf(2)) as [IssuedApiKey, IssuedApiKey];
     await keys.revoke(root.apiKey.id, { descendants: true, reason: 'leaked' });
     expect((await keys.events(child.apiKey.id))?.items).toMatchObject([
@@ -91,7 +91,7 @@ describe('the ancestors of a key', () => {
     ]);
   });
 
-  it('are at most 32: a key with as many live ones makes no other', async () => {
+  it('are at most 32: a key with 32 valid ancestors cannot create a key', async () => {
     const chain = await chainOf(33);
     const last = chain.at(-1) as IssuedApiKey;
     expect(last.apiKey.ancestorIds).toEqual(idsOf(chain.slice(0, 32)));
@@ -101,7 +101,7 @@ describe('the ancestors of a key', () => {
     expect(child.apiKey.ancestorIds).toEqual(idsOf(chain.filter((_, i) => i !== 5)));
   });
 
-  it('leave room for rotations without end, which a revocation follows to the last one', async () => {
+  it('allow endless rotations, and a revocation follows them to the last key', async () => {
     const first = await issue();
     let last = first;
     for (let i = 0; i < 70; i++) last = await rotate(last);
@@ -115,7 +115,7 @@ describe('the ancestors of a key', () => {
 });
 
 describe('revoke with descendants', () => {
-  it('ends a key with all that it made, rotated or had made, and nothing else', async () => {
+  it('revokes a key and all keys that it created, rotated or had created, and no others', async () => {
     const root = await issue();
     const [child, bystander] = [await issue(root), await issue()];
     const grandchild = await issue(child);
@@ -131,7 +131,7 @@ describe('revoke with descendants', () => {
     expect(await stateOf(bystander)).toBe('active');
   });
 
-  it('without it says how many live on', async () => {
+  it('returns how many descendants are still valid if they are not revoked', async () => {
     const [root, , grandchild] = (await chainOf(3)) as [IssuedApiKey, IssuedApiKey, IssuedApiKey];
     await keys.revoke(grandchild.apiKey.id);
     expect(await keys.revoke(root.apiKey.id)).toMatchObject({ descendants: [], liveDescendants: 1 });
@@ -144,7 +144,7 @@ describe('revoke with descendants', () => {
   it.each<[string, (id: string) => Promise<unknown>]>([
     ['delete', (id) => keys.delete(id)],
     ['SQL', (id) => sql(database, 'DELETE FROM api_keys WHERE id = $1', [id])],
-  ])('works after the row of the key is gone by %s', async (_, remove) => {
+  ])('works after the row of the key was deleted by %s', async (_, remove) => {
     const [root, child] = (await chainOf(2)) as [IssuedApiKey, IssuedApiKey];
     await remove(root.apiKey.id);
     expect(await keys.revoke(root.apiKey.id)).toBeNull();
@@ -158,7 +158,7 @@ describe('revoke with descendants', () => {
     expect(await keys.revoke(root.apiKey.id, { descendants: true })).toMatchObject({ descendants: [] });
   });
 
-  it('of another owner waits for nobody, and holds nobody up', async () => {
+  it('of another owner waits for no other change, and delays none', async () => {
     const [stranger, foreign] = [await issue(), await createUser(database)];
     await issue(stranger);
     const acting = { apiKey: (await keys.create({ userId: foreign, name: 'ci' })).apiKey };
@@ -177,11 +177,11 @@ describe('revoke with descendants', () => {
     expect(await stateOf(stranger)).toBe('active');
   });
 
-  it('is null for a key that never was', async () => {
+  it('returns null for a key that never existed', async () => {
     expect(await keys.revoke('999999999', { descendants: true })).toBeNull();
   });
 
-  it('follows a key that was given to another owner by hand', async () => {
+  it('follows a key whose owner was changed by hand', async () => {
     const [root, child] = (await chainOf(2)) as [IssuedApiKey, IssuedApiKey];
     await sql(database, 'UPDATE api_keys SET user_id = $1 WHERE id = $2', [
       await createUser(database),
@@ -191,7 +191,7 @@ describe('revoke with descendants', () => {
     expect(await stateOf(child)).toBe('revoked');
   });
 
-  it('ends also what is being minted meanwhile, in both instances', async () => {
+  it('also revokes keys that are created at the same time, in both instances', async () => {
     const [root, child] = (await chainOf(2)) as [IssuedApiKey, IssuedApiKey];
     const minted: IssuedApiKey[] = [];
     const mint = async (through: TestApp, maker: IssuedApiKey) => {
@@ -220,7 +220,7 @@ describe('revokeAll', () => {
   it.each<[string, (through: TestApp, maker: IssuedApiKey) => Promise<unknown>]>([
     ['a key', (through, maker) => through.keys.create(minted(), { apiKey: maker.apiKey })],
     ['the application', (through) => through.keys.create(minted())],
-  ])('leaves no key of a loop of mints by %s that began before it', async (_, mint) => {
+  ])('revokes every key of an earlier started loop of creations by %s', async (_, mint) => {
     for (let round = 0; round < 4; round++) {
       const maker = await issue();
       const begun: Promise<unknown>[] = [];
@@ -241,7 +241,7 @@ describe('revokeAll', () => {
 
   const minted = () => ({ userId, name: 'x', scopes: ['*'] }) as CreateApiKeyInput;
 
-  it('waits for a mint under way, and ends what it made', async () => {
+  it('waits for a creation in flight, and revokes its key', async () => {
     const maker = await issue();
     const session = new Client({ connectionString: database });
     await session.connect();
@@ -257,7 +257,7 @@ describe('revokeAll', () => {
     expect(await stateOf(child)).toBe('revoked');
   });
 
-  it('refuses a mint that waited for it, though it was acknowledged everywhere meanwhile', async () => {
+  it('refuses a creation that waited for it, even if the revocation was acknowledged everywhere in the meantime', async () => {
     const maker = await issue();
     const session = new Client({ connectionString: database });
     await session.connect();
@@ -272,7 +272,7 @@ describe('revokeAll', () => {
     await Promise.all([revoking, refused]);
   });
 
-  it('waits for an import under way, and ends what it brought', async () => {
+  it('waits for an import in flight, and revokes the imported keys', async () => {
     const session = new Client({ connectionString: database });
     await session.connect();
     await session.query('BEGIN; LOCK TABLE api_key_events');
@@ -297,7 +297,7 @@ describe('revokeAll', () => {
     });
 });
 
-describe('a key that made six thousand', () => {
+describe('a key that created six thousand keys', () => {
   let root: IssuedApiKey;
   let children: readonly string[];
 
@@ -340,7 +340,7 @@ describe('a key that made six thousand', () => {
   it.each<[string, () => Promise<unknown>]>([
     ['its revocation with descendants', () => keys.revoke(root.apiKey.id, { descendants: true })],
     ['a revocation of all keys of its owner', () => keys.revokeAll({ userId })],
-  ])('ends with all of them in %s, by statements that are short', async (_, end) => {
+  ])('is revoked with all of them in %s, by short statements', async (_, end) => {
     await end();
     expect(await count('revoked_at IS NOT NULL')).toBe(6_000);
     const told = await sql(database, `SELECT FROM api_key_events WHERE type = 'revoked' AND user_id = $1`, [
@@ -349,7 +349,7 @@ describe('a key that made six thousand', () => {
     expect(told).toHaveLength(6_001);
   });
 
-  it('shares a limit with them by statements that are short', async () => {
+  it('shares a limit with them by short statements', async () => {
     await update(root.apiKey.id, { rateLimit: { limit: 5, windowSeconds: 3_600 } });
     expect(await count('shared_limits IS NOT NULL')).toBe(6_000);
   });
@@ -360,7 +360,7 @@ describe('the limits of a key', () => {
   const quota = { limit: 50, period: 'day' };
   const sharesOf = async ({ apiKey }: IssuedApiKey) => (await keys.get(apiKey.id))?.sharedLimits;
 
-  it('are shared by all that it makes; a key without any shares none', async () => {
+  it('are shared by all keys that it creates; a key without limits shares none', async () => {
     const root = await issue(undefined, { rateLimit, quota });
     const child = await issue(root, { quota: { limit: 10, period: 'day' } });
     const grandchild = await issue(child, { rateLimit: { limit: 1, windowSeconds: 3_600 } });
@@ -388,7 +388,7 @@ describe('the limits of a key', () => {
     ]);
   });
 
-  it('bind the successor that a limited key has made of another one', async () => {
+  it('apply to a successor that a limited key created by rotating another key', async () => {
     const [manager, worker] = [
       await issue(undefined, { rateLimit }),
       await issue(undefined, { rateLimit: { limit: 1, windowSeconds: 3_600 } }),
@@ -400,7 +400,7 @@ describe('the limits of a key', () => {
     });
   });
 
-  it('that change, or come first, change for all that it made, and go again', async () => {
+  it('that are set, changed or removed, change for all keys that it created', async () => {
     const root = await issue();
     const [child, stranger] = [await issue(root), await issue()];
     const grandchild = await issue(child, { rateLimit: { limit: 1, windowSeconds: 3_600 } });
@@ -414,7 +414,7 @@ describe('the limits of a key', () => {
     for (const each of [root, child, grandchild, stranger]) expect(await sharesOf(each)).toBeNull();
   });
 
-  it('of a successor that change, change also for what the key before it made', async () => {
+  it('of a successor that change, also change for keys that its predecessor created', async () => {
     const root = await issue(undefined, { rateLimit });
     const child = await issue(root);
     const heir = await rotate(root);
@@ -425,7 +425,7 @@ describe('the limits of a key', () => {
     expect(await sharesOf(child)).toEqual([{ id: root.apiKey.id, rateLimit: raised, quota: null }]);
   });
 
-  it('of a key rotated for months change also for what it made, though the first rows are gone', async () => {
+  it('of a key that was rotated for months also change for keys that it created, even if the first rows were deleted', async () => {
     let last = await issue(undefined, { rateLimit });
     const early = await issue(last);
     for (let i = 0; i < 40; i++) {
@@ -444,7 +444,7 @@ describe('the limits of a key', () => {
     expect(await sharesOf(stranger)).toBeNull();
   });
 
-  it('are at most 32: a key makes, rotates or limits none that would share more', async () => {
+  it('are at most 32: a key cannot create, rotate or limit a key that would share more', async () => {
     let last = await issue(undefined, { rateLimit });
     for (let i = 0; i < 32; i++) {
       const child = await issue(last);
@@ -459,7 +459,7 @@ describe('the limits of a key', () => {
     expect(successor.apiKey.sharedLimits).toHaveLength(32);
   });
 
-  it('are no way around 32 for a key that gives them to the makers afterwards', async () => {
+  it('cannot exceed 32 by being set on the ancestors afterwards', async () => {
     const manager = await issue();
     const chain: IssuedApiKey[] = [await issue(manager)];
     for (let i = 0; i < 33; i++) {
@@ -478,7 +478,7 @@ describe('the limits of a key', () => {
   it.each<[string, (id: string) => Promise<unknown>]>([
     ['revoked', (id) => keys.revoke(id)],
     ['deleted', (id) => keys.delete(id)],
-  ])('still bind what it made once it is %s', async (_, end) => {
+  ])('still apply to keys that it created after it is %s', async (_, end) => {
     const root = await issue(undefined, { rateLimit });
     const child = await issue(root);
     await end(root.apiKey.id);

@@ -60,7 +60,7 @@ describe.each(ADAPTERS)('on %s, a caller that sends all of a long body before it
     ['of another type, in chunks', [401, 415], '/orders', `${OTHER_TYPE}\r\n${CHUNKED}`, CHUNK],
     ['to an address where nothing is', [404, 413], '/nowhere', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
     ['to an address that is none', [404, 413], '/%zz', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
-  ])('%s is answered with one of %j and no reset, whether or not it asks for the end of the connection', async (_, statuses, path, headers, body) => {
+  ])('%s is answered with one of %j and no reset, with or without Connection: close', async (_, statuses, path, headers, body) => {
     for (const connection of ['close', 'keep-alive']) {
       const head = [`POST ${path} HTTP/1.1`, 'Host: a', `Connection: ${connection}`, headers];
       const { answer, error } = await sendThenRead(sample.port, head, body);
@@ -73,7 +73,7 @@ describe.each(ADAPTERS)('on %s, a caller that sends all of a long body before it
   });
 });
 
-it('a caller that never ends its body is cut off after its answer', async () => {
+it('a caller that never ends its body is disconnected after its answer', async () => {
   const server = createServer((_, response) => response.writeHead(413, { connection: 'close' }).end());
   closeAfterBody(server, 50);
   server.listen(0, '127.0.0.1');

@@ -92,7 +92,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       `SELECT (SELECT jsonb_agg(to_jsonb(k) - 'last_used_at' ORDER BY id) FROM api_keys k) AS keys, (SELECT count(*) FROM api_key_events) AS events`,
     );
 
-  it("POST issues a key, once, for the caller's owner", async () => {
+  it("POST creates a key, shown once, for the caller's owner", async () => {
     const expiresAt = new Date(Date.now() + DAY_MS).toISOString();
     const { status, headers, json } = await call(manager, 'POST', '', {
       name: 'worker',
@@ -173,7 +173,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect((await call(manager, 'PATCH', `/${apiKey.id}`, {})).status).toBe(200);
   });
 
-  it('POST rotate issues the successor; a second time is 409', async () => {
+  it('POST rotate creates the successor; a second rotation is 409', async () => {
     const old = await issue(userId, ['orders:read'], { expiresAt: new Date(Date.now() + DAY_MS) });
     const before = Date.now();
     const { status, headers, json } = await call(manager, 'POST', `/${old.apiKey.id}/rotate`, {
@@ -197,7 +197,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect((await call(self, 'POST', '', { name: 'late' })).status).toBe(401);
   });
 
-  it('DELETE revokes, again without effect, and events tell all of it', async () => {
+  it('DELETE revokes, a second DELETE has no effect, and the events list all changes', async () => {
     const { key, apiKey } = await issue(userId, []);
     expect((await call(manager, 'DELETE', `/${apiKey.id}`)).status).toBe(204);
     expect((await call(manager, 'DELETE', `/${apiKey.id}`)).status).toBe(204);
@@ -219,7 +219,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect((await call(manager, 'PATCH', `/${apiKey.id}`, { name: 'x' })).status).toBe(409);
   });
 
-  it('DELETE with descendants ends what a key made, also once its row is gone, and keeps the reason', async () => {
+  it('DELETE with descendants revokes the keys that a key created, also after its row was deleted, and stores the reason', async () => {
     const root = await issue(userId, ['api-keys:*', 'orders:*']);
     const child = (await call(root, 'POST', '', { name: 'x', scopes: ['api-keys:write'] })).json;
     const heir = (await call(root, 'POST', `/${child.id}/rotate`)).json;
@@ -253,14 +253,14 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     'reason=a&reason=b',
     `reason=${'x'.repeat(256)}`,
     'cascade=true',
-  ])('DELETE with ?%s is 400 INVALID_REQUEST and ends nothing', async (query) => {
+  ])('DELETE with ?%s is 400 INVALID_REQUEST and revokes nothing', async (query) => {
     const { key, apiKey } = await issue(userId, []);
     const { status, json } = await call(manager, 'DELETE', `/${apiKey.id}?${query}`);
     expect([status, json.error]).toEqual([400, 'INVALID_REQUEST']);
     expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
-  it('what a key would have beyond the one that acts, or keep beyond it, is EXCEEDS_API_KEY', async () => {
+  it('a change that would give or leave a key more than the acting key has is EXCEEDS_API_KEY', async () => {
     const strong = await issue(userId, ['*'], { expiresAt: new Date(Date.now() + DAY_MS) });
     const weak = await issue(userId, ['api-keys:*'], { rateLimit: { limit: 5, windowSeconds: 60 } });
     const to = `/${strong.apiKey.id}`;
@@ -280,7 +280,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect([revival.status, revival.json.error]).toEqual([409, 'CONFLICT']);
   });
 
-  it('GET usage tells how much a key is used, and what is left of its quota', async () => {
+  it('GET usage returns the requests of a key and its remaining quota', async () => {
     const used = await issue(userId, ['api-keys:read'], { quota: { limit: 9, period: 'month' } });
     for (let i = 0; i < 2; i++) await call(used, 'GET', '');
     const { status, json } = await call(used, 'GET', `/${used.apiKey.id}/usage`);
@@ -310,7 +310,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     const to = (id: string) => path.replace(':id', id);
     const other = needs === 'read' ? 'api-keys:write' : 'api-keys:read';
 
-    it('is refused to nobody, and to an own key without the scope, and changes nothing', async () => {
+    it('is refused without a key and with an own key without the scope, and changes nothing', async () => {
       const target = await issue(userId, []);
       const without = await issue(userId, [other, 'orders:*']);
       const before = await everything();
@@ -325,7 +325,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       expect(await everything()).toEqual(before);
     });
 
-    it('shows and changes nothing of another user', async () => {
+    it('neither shows nor changes a key of another user', async () => {
       const target = await issue(userId, []);
       const before = await everything();
       const answer = await call(stranger, method, to(target.apiKey.id), body);
@@ -335,7 +335,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       expect(await everything()).toEqual(before);
     });
 
-    it('is allowed to an own key with the scope', async () => {
+    it('is allowed for an own key with the scope', async () => {
       const target = await issue(userId, []);
       const holder = await issue(userId, [`api-keys:${needs}`]);
       expect((await call(holder, method, to(target.apiKey.id), body)).status).toBe(allowed);
@@ -352,7 +352,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['scopes', { scopes: ['users:read'] }],
     ['a wildcard', { scopes: ['*'] }],
     ['scopes beside its own', { scopes: ['orders:read', 'users:read'] }],
-  ])('a caller gives no %s beyond its own', async (_, fields) => {
+  ])('a caller cannot give more %s than its own', async (_, fields) => {
     const target = await issue(userId, []);
     const before = await everything();
     const answers = [
@@ -367,7 +367,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect(await everything()).toEqual(before);
   });
 
-  it('nor rotates a key that has more, nor gives what it is bounded in', async () => {
+  it('a caller cannot rotate a key that has more, and cannot give fields in which it is limited', async () => {
     const strong = await issue(userId, ['*']);
     expect((await call(manager, 'POST', `/${strong.apiKey.id}/rotate`, {})).status).toBe(403);
     const bounded = await issue(userId, ['api-keys:*'], { expiresAt: new Date(Date.now() + DAY_MS) });
@@ -492,7 +492,7 @@ describe('keys over REST', () => {
       body: JSON.stringify({ name: 'ci' }),
     });
 
-  it('behind no guard are those of all owners, and are made for the owner that the application names', async () => {
+  it('without a guard list the keys of all owners, and create keys for the owner that the application gives', async () => {
     const { url, keys } = await boot({ guards: 'open', path: 'all', acting: () => ({ userId }) });
     const made = await post(`${url}/all`);
     expect(made.status).toBe(201);
@@ -502,14 +502,14 @@ describe('keys over REST', () => {
     });
   });
 
-  it('behind no guard cannot be made for nobody', async () => {
+  it('without a guard cannot be created without an owner', async () => {
     const { url, keys } = await boot({ guards: 'open' });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     expect((await fetch(`${url}/api-keys/${apiKey.id}`)).status).toBe(200);
     expect(await (await post(`${url}/api-keys`)).json()).toMatchObject({ error: 'INVALID_REQUEST' });
   });
 
-  it('behind guards of the application are refused to a request that no key came with', async () => {
+  it('behind guards of the application are refused for a request without a key', async () => {
     const letsAllIn = { canActivate: () => true };
     const { url, keys } = await boot({ guards: [letsAllIn], scopes: null });
     const before = await keys.list();
@@ -521,13 +521,13 @@ describe('keys over REST', () => {
     expect(await keys.list()).toEqual(before);
   });
 
-  it('take no scope where none is asked for', async () => {
+  it('get no scopes if none are requested', async () => {
     const { url, keys } = await boot({ guards: [ApiKeyGuard, ScopesGuard], scopes: null });
     const { key } = await keys.create({ userId, name: 'ci' });
     expect((await post(`${url}/api-keys`, { authorization: `Bearer ${key}` })).status).toBe(201);
   });
 
-  it('say when the store is away, and when to come back', async () => {
+  it('answer 503 with Retry-After if the key store is unavailable', async () => {
     const { url } = await boot({ guards: 'open' });
     await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
     const answer = await fetch(`${url}/api-keys`);
@@ -535,7 +535,7 @@ describe('keys over REST', () => {
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)]);
   });
 
-  it('rotate without a body, with the usual overlap', async () => {
+  it('rotate with the default overlap if there is no body', async () => {
     const { url, keys } = await boot({ guards: 'open', acting: () => ({ userId }) });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     const answer = await fetch(`${url}/api-keys/${apiKey.id}/rotate`, { method: 'POST' });
@@ -546,7 +546,7 @@ describe('keys over REST', () => {
   });
 });
 
-describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
+describe.each(ADAPTERS)('a refusal of keys over REST, on %s,', (adapter) => {
   const PROBLEM = 'application/problem+json';
   let database: string;
   let userId: string;
@@ -592,7 +592,7 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
     };
   }
 
-  it('has the challenge of a guard where the guards are not ours', async () => {
+  it('has the challenge of a guard if the guards are not from this library', async () => {
     expect(await ask(unguarded, 'GET', '')).toMatchObject({
       status: 401,
       challenge: 'Bearer realm="acme"',
@@ -600,7 +600,7 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
     });
   });
 
-  it('has it as well where a guard of the application refuses', async () => {
+  it('has the challenge also if a guard of the application refuses', async () => {
     const letsNobodyIn = {
       canActivate() {
         throw new ApiKeyRefusal('INVALID_API_KEY');
@@ -612,7 +612,7 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
     expect([answer.status, answer.challenge]).toEqual([401, 'Bearer realm="acme", error="invalid_token"']);
   });
 
-  it('names each scope that the caller cannot give, and asks for no other key', async () => {
+  it('lists each scope that the caller cannot give, and has no challenge for another key', async () => {
     expect(await ask(app, 'POST', '', { name: 'x', scopes: ['*', 'api-keys:read', 'a:b'] })).toEqual({
       status: 403,
       challenge: null,
@@ -626,7 +626,7 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
     });
   });
 
-  it('names so many scopes in the body alone, for no client takes a header of any length', async () => {
+  it('lists many scopes only in the body, because clients limit the length of headers', async () => {
     const scopes = Array.from({ length: 100 }, (_, i) => `${i}:`.padEnd(255, 'x'));
     expect(await ask(app, 'POST', '', { name: 'x', scopes })).toMatchObject({
       status: 403,
@@ -635,14 +635,14 @@ describe.each(ADAPTERS)('what keys over REST refuse, on %s,', (adapter) => {
     });
   });
 
-  it('has a code where there is no such key', async () => {
+  it('has a code if the key does not exist', async () => {
     expect(await ask(app, 'GET', '/999999')).toMatchObject({
       status: 404,
       json: { statusCode: 404, error: 'NOT_FOUND', message: 'There is no such API key.' },
     });
   });
 
-  describe(`to who asks for ${PROBLEM} is one:`, () => {
+  describe(`is a problem document for callers that accept ${PROBLEM}:`, () => {
     it.each<[string, () => Promise<Awaited<ReturnType<typeof ask>>>, number, string, object]>([
       [
         'MISSING_API_KEY',

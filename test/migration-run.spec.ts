@@ -49,8 +49,8 @@ describe.each([
   [['statement_timeout']],
   [['query_timeout']],
   [['statement_timeout', 'query_timeout']],
-] as const)('where the application sets %s', (limits) => {
-  it('another instance that migrates for longer is waited for', async () => {
+] as const)('if the application sets %s', (limits) => {
+  it('the migration waits for another instance that takes longer', async () => {
     const url = await createEmptyDatabase();
     const other = await connect(url);
     await other.query(`SELECT pg_advisory_lock(${LOCK})`);
@@ -75,7 +75,7 @@ describe.each([
   });
 });
 
-describe('afterwards the connection is as the application set it up', () => {
+describe('after the migration the connection has the settings of the application', () => {
   class Fails1763856000001 implements MigrationInterface {
     async up(runner: QueryRunner): Promise<void> {
       await runner.query('SELECT 1/0');
@@ -134,7 +134,7 @@ describe('afterwards the connection is as the application set it up', () => {
   });
 });
 
-it('a connection that is lost between two statements is reported with the words of PostgreSQL', async () => {
+it('a connection lost between two statements is reported with the message of PostgreSQL', async () => {
   const url = await createEmptyDatabase();
   class IsEnded1763856000005 implements MigrationInterface {
     async up(runner: QueryRunner): Promise<void> {
@@ -154,7 +154,7 @@ it('a connection that is lost between two statements is reported with the words 
   await dataSource.destroy();
 });
 
-describe('Whatever the application set', () => {
+describe('with any settings of the application', () => {
   const BOOL = 16;
   const INT4 = 23;
   const INT8 = 20;
@@ -179,7 +179,7 @@ describe('Whatever the application set', () => {
     async down(): Promise<void> {}
   }
 
-  it('migrations run in READ COMMITTED, with dates as ISO whose order stays, and the session gets all back', async () => {
+  it('migrations run in READ COMMITTED with ISO dates, and the settings of the session are restored', async () => {
     const url = await createEmptyDatabase();
     const name = new URL(url).pathname.slice(1);
     for (const [setting, value] of Object.entries(SET))
@@ -199,7 +199,7 @@ describe('Whatever the application set', () => {
   it.each([
     ['an empty database', createEmptyDatabase],
     ['the database of a Rails app', createRailsDatabase],
-  ])('%s is migrated, reverted and migrated again though all parsers give null', async (_, create) => {
+  ])('%s is migrated, reverted and migrated again even if all type parsers return null', async (_, create) => {
     const url = await create();
     const before = [BOOL, INT4, INT8, TEXT_ARRAY].map((type) => [type, types.getTypeParser(type)] as const);
     for (const [type] of before) types.setTypeParser(type, () => null);

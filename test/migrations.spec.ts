@@ -148,14 +148,14 @@ describe('on an empty database', () => {
     expect(await sql(url, 'SELECT FROM api_keys')).toHaveLength(0);
   });
 
-  it('down takes the table away', async () => {
+  it('down drops the table', async () => {
     const url = await createEmptyDatabase();
     await migrate(url);
     await revert(url);
     expect(await sql(url, `SELECT to_regclass('api_keys') AS found`)).toEqual([{ found: null }]);
   });
 
-  it('a schema of the data source is honoured', async () => {
+  it('the schema of the data source is used', async () => {
     const url = await createEmptyDatabase();
     await sql(url, 'CREATE SCHEMA auth');
     await migrate(url, {}, { schema: 'auth' });
@@ -170,7 +170,7 @@ describe('on an empty database', () => {
     ]);
   });
 
-  it('twenty instances that migrate at once succeed, and one of them migrates', async () => {
+  it('twenty instances that migrate at once succeed, and only one of them migrates', async () => {
     const url = await createEmptyDatabase();
     const instances = Array.from({ length: 20 }, async () =>
       withDataSource(
@@ -236,14 +236,14 @@ describe('on the table of a Rails app', () => {
     expect(settings).toEqual({ zone: 'Asia/Tokyo', timeout: '7s' });
   });
 
-  it('it fits the entity afterwards: names of its indexes and its foreign key are no drift', async () => {
+  it('the table fits the entity afterwards, whatever the names of its indexes and foreign key', async () => {
     const url = await createRailsDatabase();
     await migrate(url);
     const changes = (await drift(url)).filter((query) => !/created_at|updated_at/.test(query));
     expect(changes).toEqual([]);
   });
 
-  it('TypeORM leaves the table alone, under whichever names', async () => {
+  it('TypeORM leaves the table unchanged, whatever its names', async () => {
     const url = await createRailsDatabase();
     await sql(url, 'ALTER INDEX index_api_keys_on_key_prefix RENAME TO something_else');
     await migrate(url);
@@ -266,7 +266,7 @@ describe('on the table of a Rails app', () => {
     ]);
   });
 
-  it('down gives it back as it was, with the data of the meantime', async () => {
+  it('down restores the table, including data from after the migration', async () => {
     const url = await createRailsDatabase();
     await sql(url, `COMMENT ON TABLE api_keys IS 'The team''s own words [sic]'`);
     const before = await schemaOf(url);
@@ -279,7 +279,7 @@ describe('on the table of a Rails app', () => {
     expect(row?.text).toBe('2030-01-02 03:04:05');
   });
 
-  it('times that have a time zone already, and odd precisions, come back as they were', async () => {
+  it('times that already have a time zone, and unusual precisions, are restored by down', async () => {
     const url = await createRailsDatabase();
     await asRails(url, (client) =>
       client.query(
@@ -292,7 +292,7 @@ describe('on the table of a Rails app', () => {
     expect(await schemaOf(url)).toEqual(before);
   });
 
-  it('up, down and up again is up', async () => {
+  it('up, down and up again has the result of up', async () => {
     const url = await createRailsDatabase();
     await migrate(url);
     const up = await schemaOf(url);
@@ -381,7 +381,7 @@ describe('on the table of a Rails app', () => {
     'CURRENT_TIMESTAMP',
     'CURRENT_TIMESTAMP(3)',
     'clock_timestamp()',
-  ])('a default of %s, as Rails writes it, is right in every session, and comes back as it was', async (expression) => {
+  ])('a default of %s, as Rails writes it, is correct in every session, and is restored by down', async (expression) => {
     const url = await createRailsDatabase();
     await sql(
       url,
@@ -401,7 +401,7 @@ describe('on the table of a Rails app', () => {
     expect(await schemaOf(url)).toEqual(before);
   });
 
-  it('a table that kept our note and lost its time zones and our columns on the way is mended, and down still gives it back', async () => {
+  it('a table that kept its comment but lost its time zones and added columns is repaired, and down still restores it', async () => {
     const url = await createRailsDatabase();
     const before = await schemaOf(url);
     await migrate(url);
@@ -417,7 +417,7 @@ describe('on the table of a Rails app', () => {
     expect(await schemaOf(url)).toEqual(before);
   });
 
-  it('a table made here that lost its time zones on the way is mended, its times read as UTC', async () => {
+  it('a created table that lost its time zones is repaired, and its times are read as UTC', async () => {
     const url = await createEmptyDatabase();
     await migrate(url);
     const up = await schemaOf(url);
@@ -436,7 +436,7 @@ describe('on the table of a Rails app', () => {
     'NULL',
     `'infinity'`,
     `'-infinity'`,
-  ])('a default of %s, the same in every time zone, comes back as it was', async (expression) => {
+  ])('a default of %s, the same in every time zone, is restored by down', async (expression) => {
     const url = await createRailsDatabase();
     await sql(
       url,
@@ -452,7 +452,7 @@ describe('on the table of a Rails app', () => {
     'America/Los_Angeles',
     'UTC',
     'Asia/Kolkata',
-  ])('CURRENT_TIMESTAMP as default is right for an insert from a session in %s', async (zone) => {
+  ])('CURRENT_TIMESTAMP as default is correct for an insert from a session in %s', async (zone) => {
     const url = await createRailsDatabase();
     await sql(
       url,
@@ -467,13 +467,13 @@ describe('on the table of a Rails app', () => {
     expect(rows).toEqual([{ right: true }]);
   });
 
-  it('a view that reads no time does not stand in the way', async () => {
+  it('a view that reads no time does not block the migration', async () => {
     const url = await createRailsDatabase();
     await sql(url, 'CREATE VIEW key_names AS SELECT id, name FROM api_keys');
     await migrate(url);
   });
 
-  it('a long transaction on the table is waited for, in short waits that let others pass', async () => {
+  it('the migration waits for a long transaction on the table, in short waits that let other sessions pass', async () => {
     const url = await createRailsDatabase();
     const holder = new Client({ connectionString: url });
     await holder.connect();
@@ -495,7 +495,7 @@ describe('on the table of a Rails app', () => {
   });
 });
 
-it('a table whose times had a time zone in Rails is adopted, and given back so', async () => {
+it('a table whose times had a time zone in Rails is adopted and restored with it', async () => {
   const url = await createRailsDatabase();
   await asRails(url, (client) =>
     client.query(
@@ -510,20 +510,20 @@ it('a table whose times had a time zone in Rails is adopted, and given back so',
   expect(await schemaOf(url)).toEqual(before);
 });
 
-describe('without a transaction around it, as migration:run --transaction none leaves it,', () => {
+describe('without an outer transaction, as in migration:run --transaction none,', () => {
   const migrateAlone = (url: string) =>
     withDataSource(libraryDataSource(url), async (dataSource) => {
       await dataSource.runMigrations({ transaction: 'none' });
     });
 
-  it('each migration has one of its own', async () => {
+  it('each migration has its own transaction', async () => {
     const [url, usual] = [await createEmptyDatabase(), await createEmptyDatabase()];
     await migrateAlone(url);
     await migrate(usual);
     expect(await schemaOf(url)).toEqual(await schemaOf(usual));
   });
 
-  it('one that fails leaves nothing behind', async () => {
+  it('a failed migration leaves nothing behind', async () => {
     const url = await createRailsDatabase();
     await sql(url, 'ALTER TABLE api_keys ADD COLUMN day date GENERATED ALWAYS AS (expires_at::date) STORED');
     const before = await schemaOf(url);
@@ -542,7 +542,7 @@ it.each([
     'ALTER TABLE api_keys DROP metadata',
   ],
   ['a table', 'api_key_events', 'CREATE TABLE api_key_events (id integer)', 'DROP TABLE api_key_events'],
-])('%s of someone else in the place of ours is named, and left alone', async (_, name, take, give) => {
+])('an existing %s that the library did not create is reported and left unchanged', async (_, name, take, give) => {
   const url = await createRailsDatabase();
   await sql(url, take);
   const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
@@ -552,7 +552,7 @@ it.each([
   expect(await migrate(url)).toEqual(MIGRATIONS.slice(1));
 });
 
-it('down of a table that is gone says so', async () => {
+it('down reports a missing table', async () => {
   const url = await createEmptyDatabase();
   const [create] = apiKeyMigrations();
   await withDataSource(libraryDataSource(url, {}, { migrations: [create] }), async (dataSource) => {
@@ -564,7 +564,7 @@ it('down of a table that is gone says so', async () => {
   });
 });
 
-it('down refuses to guess where the note on the table is gone', async () => {
+it('down refuses to run if the comment of the table is missing', async () => {
   const url = await createRailsDatabase();
   await migrate(url);
   await sql(url, 'COMMENT ON TABLE api_keys IS NULL');
@@ -572,7 +572,7 @@ it('down refuses to guess where the note on the table is gone', async () => {
   expect(await sql(url, 'SELECT count(*)::int AS keys FROM api_keys')).toEqual([{ keys: 500 }]);
 });
 
-describe('a table that the search path finds in another schema, perhaps that of another tenant,', () => {
+describe('a table in another schema of the search path, for example of another tenant,', () => {
   async function databaseOfTwo(): Promise<string> {
     const url = await createEmptyDatabase();
     await migrate(url);
@@ -581,7 +581,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
   }
   const ofTenant = { extra: { options: '-c search_path=tenant,public' } };
 
-  it('is not taken by the migration', async () => {
+  it('is not adopted by the migration', async () => {
     const url = await databaseOfTwo();
     const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
     await expect(migrate(url, {}, ofTenant)).rejects.toThrow(
@@ -609,7 +609,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
     expect(await sql(url, 'SELECT FROM public.api_keys')).toEqual([]);
   });
 
-  it.each(['public', 'tenant'])('is used or left alone as the option schema: %s says', async (schema) => {
+  it.each(['public', 'tenant'])('is used or ignored according to the option schema: %s', async (schema) => {
     const url = await databaseOfTwo();
     const meant = { ...ofTenant, schema };
     await migrate(url, {}, meant);
@@ -617,7 +617,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
     expect(await sql(url, `SELECT name FROM ${schema}.api_keys`)).toEqual([{ name: 'a' }]);
   });
 
-  it('does not exist: the tenant gets one of its own', async () => {
+  it('is ignored, and the tenant gets its own table', async () => {
     const url = await createEmptyDatabase();
     await sql(url, 'CREATE SCHEMA tenant');
     await migrate(url, {}, ofTenant);
@@ -626,7 +626,7 @@ describe('a table that the search path finds in another schema, perhaps that of 
   });
 });
 
-describe('a table that carries our note, but came back from Rails with times without time zone,', () => {
+describe('a table with the comment of this library, but with times without time zone from Rails,', () => {
   const EXPIRED_KEY = 'ab'.repeat(32);
   const addExpiredKey = (url: string) =>
     asRails(url, (client) =>
@@ -668,7 +668,7 @@ describe('a table that carries our note, but came back from Rails with times wit
     expect(verdict).toMatchObject({ ok: false, reason: 'expired' });
   });
 
-  it('is given back without our columns and with the times that it came with', async () => {
+  it('is restored without the added columns and with its original times', async () => {
     const url = await createRailsDatabase();
     await asRails(url, (client) =>
       client.query(
@@ -684,7 +684,7 @@ describe('a table that carries our note, but came back from Rails with times wit
     expect(await schemaOf(url)).toEqual(before);
   });
 
-  it('stays one that down drops, where the note says that it was created', async () => {
+  it('is still dropped by down if the comment says that it was created', async () => {
     const url = await createEmptyDatabase();
     await migrate(url);
     const created = await sql(url, `SELECT obj_description('api_keys'::regclass) AS note`);
@@ -696,7 +696,7 @@ describe('a table that carries our note, but came back from Rails with times wit
     expect(await sql(url, `SELECT to_regclass('api_keys') AS found`)).toEqual([{ found: null }]);
   });
 
-  it.each(['key_suffix', 'revoked_at'])('is given %s again where it lacks it', async (column) => {
+  it.each(['key_suffix', 'revoked_at'])('gets a missing %s again', async (column) => {
     const url = await createRailsDatabase();
     await migrate(url);
     const up = await schemaOf(url);
@@ -706,7 +706,7 @@ describe('a table that carries our note, but came back from Rails with times wit
     await boot(libraryDataSource(url), async () => {});
   });
 
-  it('is refused where one of our columns has another type, and nothing is changed', async () => {
+  it('is refused if an added column has another type, and nothing is changed', async () => {
     const url = await createRailsDatabase();
     await migrate(url);
     await loadByRails(url);

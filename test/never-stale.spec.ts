@@ -76,7 +76,7 @@ function countStatements(app: TestApp): () => number {
   return () => connects.mock.calls.length;
 }
 
-it('a warm request sends no statement, also none for its user', async () => {
+it('a request with a cached key sends no statement, and none for its user', async () => {
   const loadUser = jest.fn(async (id: string) => ({ id }));
   const app = await instance({
     loadUser,
@@ -90,7 +90,7 @@ it('a warm request sends no statement, also none for its user', async () => {
   expect([statements(), loadUser.mock.calls.length]).toEqual([0, 1]);
 });
 
-it('a thousand requests of one cold key make one query', async () => {
+it('a thousand requests with one uncached key send one query', async () => {
   const app = await instance();
   const { key } = await issue(app);
   await hearsAllSoFar(app);
@@ -100,7 +100,7 @@ it('a thousand requests of one cold key make one query', async () => {
   expect(statements()).toBe(1);
 });
 
-it('a thousand requests by HTTP of one cold key make one query, and ask once for its user', async () => {
+it('a thousand HTTP requests with one uncached key send one query and load its user once', async () => {
   const loadUser = jest.fn(async (id: string) => ({ id }));
   const app = await instance({
     loadUser,
@@ -115,7 +115,7 @@ it('a thousand requests by HTTP of one cold key make one query, and ask once for
   expect([statements(), loadUser.mock.calls.length]).toEqual([1, 1]);
 });
 
-describe('what another instance or psql does reaches a warm instance by the feed:', () => {
+describe('a change by another instance or psql reaches an instance with a cached key by the feed:', () => {
   it.each<[string, (id: string, other: TestApp) => Promise<unknown>]>([
     ['a revocation', (id, other) => other.keys.revoke(id)],
     ['a revocation of all keys of the owner', (_, other) => other.keys.revokeAll({ userId })],
@@ -152,7 +152,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
     });
   });
 
-  it('a key that is inserted just after it was tried', async () => {
+  it('a key that is inserted just after it was refused', async () => {
     const app = await instance({ cache: { leaseMs: 60_000 } });
     const { key, apiKey } = await issue(app);
     const [row] = await sql<Record<string, unknown>>(
@@ -168,7 +168,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
     await until(() => accepts(app, key));
   });
 
-  it('and a use does not evict', async () => {
+  it('but a use does not evict the key', async () => {
     const app = await instance({ cache: { leaseMs: 60_000 }, usage: { lastUsedIntervalMs: 100 } });
     const { key, apiKey } = await issue(app);
     await app.keys.authenticate(key);
@@ -180,7 +180,7 @@ describe('what another instance or psql does reaches a warm instance by the feed
   });
 });
 
-it('the instance that revokes refuses from the acknowledgement on, whatever the feed does', async () => {
+it('the revoking instance refuses the key from the acknowledgement on, whatever the feed does', async () => {
   const app = await instance({ cache: { leaseMs: 60_000 } });
   for (let i = 0; i < 50; i++) {
     const { key, apiKey } = await issue(app);
@@ -190,7 +190,7 @@ it('the instance that revokes refuses from the acknowledgement on, whatever the 
   }
 });
 
-describe('no instance accepts a key in a request that starts after "revoke everywhere" was acknowledged, although', () => {
+describe('no instance accepts a key in a request that starts after "revoke everywhere" was acknowledged, even if', () => {
   it('its listening connection was killed in between, again and again', async () => {
     const [app, other] = [await instance(), await instance()];
     const killing = setInterval(
@@ -227,7 +227,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
     await until(() => app.keys.verificationStatus.leaseHeld);
   });
 
-  it('the way to the database swallows everything', async () => {
+  it('the network to the database drops everything', async () => {
     const proxy = await wayTo(database);
     const other = await instance();
     const app = await instance({ cache: { lookUpTimeoutMs: 200 } }, proxy.url);
@@ -240,7 +240,7 @@ describe('no instance accepts a key in a request that starts after "revoke every
     await proxy.mend();
   });
 
-  it('it has a longer lease than the one that revokes', async () => {
+  it('it has a longer lease than the revoking instance', async () => {
     const proxy = await wayTo(database);
     const other = await instance();
     const app = await instance({ cache: { leaseMs: 3_000 } }, proxy.url);
@@ -275,11 +275,11 @@ const PARTITIONED = `CREATE TABLE api_keys (LIKE api_keys_before INCLUDING DEFAU
   CREATE TABLE api_keys_even PARTITION OF api_keys FOR VALUES WITH (MODULUS 2, REMAINDER 0);
   CREATE TABLE api_keys_odd PARTITION OF api_keys FOR VALUES WITH (MODULUS 2, REMAINDER 1);`;
 
-describe('of keys in partitions by digest', () => {
+describe('for keys in partitions by digest', () => {
   it.each<[string, (id: string, other: TestApp) => Promise<unknown>]>([
     ['a revocation', (id, other) => other.keys.revoke(id)],
     ['a deletion', (id) => sql(database, 'DELETE FROM api_keys WHERE id = $1', [id])],
-  ])('%s reaches a warm instance by the feed', async (_, end) => {
+  ])('%s reaches an instance with a cached key by the feed', async (_, end) => {
     await replaceTable(PARTITIONED);
     const [app, other] = [await instance(), await instance()];
     for (let i = 0; i < 8; i++) {
@@ -291,7 +291,7 @@ describe('of keys in partitions by digest', () => {
   });
 });
 
-it('a table that was replaced by another table is noticed at once, and what becomes of its keys is heard', async () => {
+it('a replaced table is noticed at once, and changes of its keys are received', async () => {
   const [app, other] = [await instance(), await instance()];
   const { key, apiKey } = await issue(other);
   expect(await accepts(app, key)).toBe(true);
@@ -305,7 +305,7 @@ it('a table that was replaced by another table is noticed at once, and what beco
   await until(async () => !(await accepts(app, again.key)));
 });
 
-it('while the database is away, a key is served to the end of the lease, then refused with 503, and served again when it is back', async () => {
+it('while the database is unreachable, a key is accepted until the lease ends, then answered with 503, and accepted again when the database is back', async () => {
   const proxy = await wayTo(database);
   const app = await instance({ cache: { leaseMs: 5_000 } }, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
@@ -317,7 +317,7 @@ it('while the database is away, a key is served to the end of the lease, then re
   await until(async () => (await status(app, key)) === 200);
 });
 
-it('cache.serveCachedForMs serves it for longer, on purpose', async () => {
+it('with cache.serveCachedForMs a cached key is accepted for that longer time while the database is unreachable', async () => {
   const proxy = await wayTo(database);
   const app = await instance({ cache: { serveCachedForMs: 60_000 } }, proxy.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
@@ -333,7 +333,7 @@ it('cache.serveCachedForMs serves it for longer, on purpose', async () => {
 it.each([
   ['back', -86_400_000],
   ['forth', 86_400_000],
-])('the wall clock of an instance set a day %s revives no expired key and refuses no live one', async (_, offset) => {
+])('a wall clock set a day %s makes an instance neither accept an expired key nor refuse a valid one', async (_, offset) => {
   const app = await instance({ cache: { leaseMs: 60_000 } });
   const [live, ending] = [await issue(app), await issue(app)];
   await app.keys.update(live.apiKey.id, { expiresAt: new Date(Date.now() + 3_600_000) });
@@ -352,7 +352,7 @@ it.each([
   expect([await accepts(app, live.key), await accepts(app, ending.key)]).toEqual([true, false]);
 });
 
-it('without its triggers nothing is remembered, and revocation holds at once', async () => {
+it('without its triggers nothing is cached, and a revocation takes effect at once', async () => {
   await sql(database, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_delete');
   const app = await bootApp({ database, controllers: [Routes], options: LEASE });
   running.push(app);
@@ -363,7 +363,7 @@ it('without its triggers nothing is remembered, and revocation holds at once', a
   expect(await accepts(app, key)).toBe(false);
 });
 
-it('an owner who is gone is refused once its key is evicted, and a user is asked again after cache.userCacheMs', async () => {
+it('a deleted owner is refused after its key is evicted, and a user is loaded again after cache.userCacheMs', async () => {
   const users = new Map([[userId, { id: userId }]]);
   const app = await instance({
     loadUser: async (id) => users.get(id) ?? null,
@@ -384,7 +384,7 @@ it('a prepared look-up survives a change of the types of its columns', async () 
   for (let i = 0; i < 20; i++) expect(await accepts(app, key)).toBe(true);
 });
 
-describe('what loadUser returned is asked again in every instance', () => {
+describe('a cached user is loaded again in every instance', () => {
   /** Two warm instances that ask this table of users, and what the other one says of the user of a key. */
   async function twoInstances() {
     const loadUser = async (id: string) =>
@@ -411,20 +411,20 @@ describe('what loadUser returned is asked again in every instance', () => {
     await until(async () => (await emailAt(other)) === 'new@example.com');
   });
 
-  it('after a change of the row, where the migration watches the users', async () => {
+  it('after a change of the row, if the migration watches the users', async () => {
     const { other, emailAt } = await twoInstances();
     await sql(database, `UPDATE users SET email = 'new@example.com' WHERE id = ${userId}`);
     await until(async () => (await emailAt(other)) === 'new@example.com');
   });
 
-  it('and evictOwner refuses what is no owner, and takes one whose id fits into no notification', async () => {
+  it('and evictOwner refuses an invalid owner, and accepts an owner whose id is too long for a notification', async () => {
     const app = await instance();
     await expect(app.keys.evictOwner(' ')).rejects.toThrow('userId');
     await app.keys.evictOwner('x'.repeat(9_000));
   });
 });
 
-describe('the health indicator, in the shape of Terminus,', () => {
+describe('the health indicator for Terminus', () => {
   const healthOf = (app: TestApp) => app.app.get(ApiKeyHealthIndicator).isHealthy();
 
   it('is up while the lease is held, with its figures', async () => {

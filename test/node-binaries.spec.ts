@@ -14,13 +14,13 @@ beforeEach(() => (folder = temporaryFolder()));
 afterEach(() => removeFolder(folder));
 
 describe('nodeBinary', () => {
-  it('is this Node if it is of the version, without a registry', async () => {
+  it('is the running Node, without a registry, if it has the version', async () => {
     const [major] = process.versions.node.split('.');
     expect(await nodeBinary(`${major}`, 'http://127.0.0.1:9')).toMatchObject({ stdout: process.execPath });
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('fetches a version once, also if several processes ask for it at a time', async () => {
+  it('fetches a version once, also if several processes request it at the same time', async () => {
     const registry = await startRegistry('#!/bin/sh\necho v98.7.6\n');
     const [first, second] = await Promise.all([
       nodeBinary('98', registry.url),

@@ -24,7 +24,7 @@ describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapt
 
   afterAll(() => sample.stop());
 
-  it('has both ways to present a key, and the body of a refusal', () => {
+  it('has both ways to send a key, and the body of a refusal', () => {
     expect(document.openapi).toBe('3.1.0');
     expect(document.components.securitySchemes).toMatchObject({
       bearer: { type: 'http', scheme: 'bearer' },
@@ -52,7 +52,7 @@ describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapt
     ['delete', '/api-keys/{id}', ['api-keys:write']],
     ['post', '/api-keys/{id}/rotate', ['api-keys:write']],
     ['get', '/api-keys/{id}/events', ['api-keys:read']],
-  ])('tells what %s %s takes', (method, path, scopes) => {
+  ])('describes the parameters of %s %s', (method, path, scopes) => {
     const operation = document.paths[path]?.[method];
     expect(operation?.security).toEqual(scopes === null ? [] : [{ bearer: scopes }, { apiKey: scopes }]);
     expect(Object.keys(operation?.responses ?? {})).toEqual(

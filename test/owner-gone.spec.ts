@@ -44,13 +44,11 @@ async function instance(adapter: Adapter, loadUser: (id: string) => unknown = en
 const statusOf = async (app: TestApp, key: string) =>
   (await fetch(app.url, { headers: { authorization: `Bearer ${key}` } })).status;
 
-describe.each(
-  ADAPTERS,
-)('on %s, although two instances have the user in memory, a key is refused', (adapter) => {
+describe.each(ADAPTERS)('on %s, even if two instances have cached the user, a key is refused', (adapter) => {
   it.each([
     ['disabled', 'UPDATE users SET disabled_at = now() WHERE id = $1'],
     ['deleted', 'DELETE FROM users WHERE id = $1'],
-  ])('whose user was %s, and tells its caller no more than that it is not valid', async (_, end) => {
+  ])('whose user was %s, and the answer only says that the key is not valid', async (_, end) => {
     const apps = [await instance(adapter), await instance(adapter)];
     const [app] = apps as [TestApp];
     const { key } = await app.keys.create({ userId, name: 'ci' });
@@ -63,7 +61,7 @@ describe.each(
     expect(await response.json()).toMatchObject({ error: 'INVALID_API_KEY' });
   });
 
-  it('and it is refused no sooner than any other, remembered or not, for that would tell that it is real', async () => {
+  it('with the same delay as any other refusal, cached or not, because the time would reveal that the key exists', async () => {
     const app = await instance(adapter, () => null);
     await until(() => app.keys.verificationStatus.leaseHeld);
     const issue = async () => app.keys.create({ userId, name: 'ci' });

@@ -40,7 +40,7 @@ describe.each([
 ] as const)('an owner of type %s that is written %s', (type, written, stored) => {
   beforeEach(() => boot(type));
 
-  it('is one and the same in every call of the service', async () => {
+  it('is the same owner in every call of the service', async () => {
     const { apiKey } = await keys.create({ userId: written, name: 'ci' });
     const acting = { userId: written };
     expect(apiKey.userId).toBe(stored);
@@ -56,12 +56,12 @@ describe.each([
     expect(await keys.revokeAll({ userId: written }, { userId: stored })).toHaveLength(2);
   });
 
-  it('acts together with a key of its own', async () => {
+  it('can act together with its own key', async () => {
     const { apiKey } = await keys.create({ userId: stored, name: 'ci', scopes: ['*'] as never });
     expect(await keys.get(apiKey.id, { userId: written, apiKey })).not.toBeNull();
   });
 
-  it('is loaded anew once it is evicted', async () => {
+  it('is loaded again after it is evicted', async () => {
     const { key } = await keys.create({ userId: stored, name: 'ci' });
     const status = async () => (await fetch(`${app.url}/`, { headers: { 'x-api-key': key } })).status;
     await until(async () => (await status()) === 200);
@@ -77,7 +77,7 @@ describe('a bigint of the application', () => {
   it.each([
     ['a BigInt', (id: string) => BigInt(id)],
     ['a number', Number],
-  ])('names the same owner and key as %s', async (_, given) => {
+  ])('means the same owner and key as %s', async (_, given) => {
     const { apiKey } = await keys.create({ userId: given('42') as never, name: 'ci' });
     expect(apiKey.userId).toBe('42');
     const id = given(apiKey.id) as never;
@@ -86,7 +86,7 @@ describe('a bigint of the application', () => {
     expect(await keys.revoke(id)).toMatchObject({ apiKey: { id: apiKey.id } });
   });
 
-  it('is refused as a number that may be another one by now', async () => {
+  it('is refused as a number that is no longer exact', async () => {
     const inexact = Number('9007199254740993') as never;
     await expect(keys.revoke(inexact)).rejects.toThrow(ApiKeyInputError);
     await expect(keys.create({ userId: inexact, name: 'ci' })).rejects.toThrow(ApiKeyInputError);
@@ -97,13 +97,13 @@ describe('the last expiry', () => {
   beforeEach(() => boot('bigint'));
   const LAST = new Date('9999-12-31T23:59:59.999Z');
 
-  it('is what a rotation of a key that ends then gives at most', async () => {
+  it('is the latest expiry that a rotation gives', async () => {
     const { apiKey } = await keys.create({ userId: '42', name: 'ci', expiresAt: LAST });
     const rotated = await keys.rotate(apiKey.id);
     expect(rotated?.apiKey.expiresAt).toEqual(LAST);
   });
 
-  it.each(['create', 'update', 'rotate'] as const)('is the bound of what %s is given', async (does) => {
+  it.each(['create', 'update', 'rotate'] as const)('limits the expiry that %s gets', async (does) => {
     const { apiKey } = await keys.create({ userId: '42', name: 'ci' });
     for (const expiresAt of [new Date(LAST.getTime() + 1), new Date(8.64e15)]) {
       const acts = {
@@ -115,7 +115,7 @@ describe('the last expiry', () => {
     }
   });
 
-  it('bounds the successor of a key whose end is beyond it in the table', async () => {
+  it('limits the successor of a key whose expiry in the table is later', async () => {
     const { apiKey } = await keys.create({ userId: '42', name: 'ci', expiresAt: LAST });
     await sql(database, `UPDATE api_keys SET expires_at = '20000-01-01', created_at = 'infinity'`);
     expect((await keys.rotate(apiKey.id))?.apiKey.expiresAt?.getTime()).toBeLessThanOrEqual(LAST.getTime());

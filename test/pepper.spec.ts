@@ -52,7 +52,7 @@ async function rowOf({ apiKey }: IssuedApiKey) {
 const isStoredAs = (issued: IssuedApiKey, digest: string) =>
   until(async () => (await rowOf(issued)).key_digest === digest);
 
-it('a key is stored as its HMAC-SHA-256 under the pepper, and is of no use to an instance that has it not', async () => {
+it('a key is stored as its HMAC-SHA-256 under the pepper, and is refused by an instance without that pepper', async () => {
   const app = await boot({ secrets: [FIRST] });
   const issued = await issue(app);
   expect((await rowOf(issued)).key_digest).toBe(underPepper(issued.key, FIRST));
@@ -62,7 +62,7 @@ it('a key is stored as its HMAC-SHA-256 under the pepper, and is of no use to an
     expect(await statusOf(await boot(other), issued.key)).toBe(401);
 });
 
-it('a key from before the pepper works, and is stored under it once it was used: that alone changes', async () => {
+it('a key from before the pepper is accepted, and its first use changes only its stored digest', async () => {
   const before = await boot(null);
   const [used, unused] = [await issue(before), await issue(before)];
   const was = await rowOf(used);
@@ -75,14 +75,14 @@ it('a key from before the pepper works, and is stored under it once it was used:
   expect(await statusOf(await boot({ secrets: [FIRST], unpeppered: 'refuse' }), used.key)).toBe(200);
 });
 
-it('a key from before a rotation of the pepper works, and then without the old one', async () => {
+it('a key from before a rotation of the pepper is accepted, and after its first use also without the old pepper', async () => {
   const issued = await issue(await boot({ secrets: [FIRST] }));
   expect(await statusOf(await boot({ secrets: [SECOND, FIRST] }), issued.key)).toBe(200);
   await isStoredAs(issued, underPepper(issued.key, SECOND));
   expect(await statusOf(await boot({ secrets: [SECOND], unpeppered: 'refuse' }), issued.key)).toBe(200);
 });
 
-it('of unpeppered rows that are refused, nobody who writes into the table makes a key', async () => {
+it('an inserted digest without a pepper is not a key if unpeppered rows are refused', async () => {
   const written = await issue(await boot(null));
   const app = await boot({ secrets: [FIRST], unpeppered: 'refuse' });
   expect(await statusOf(app, written.key)).toBe(401);
@@ -90,7 +90,7 @@ it('of unpeppered rows that are refused, nobody who writes into the table makes 
   await expect(app.keys.import([line])).rejects.toThrow(ApiKeyInputError);
 });
 
-it('an imported digest is adopted as well', async () => {
+it('an imported digest is also adopted', async () => {
   const other = await issue(await boot(null));
   await sql(database, 'DELETE FROM api_keys');
   const app = await boot({ secrets: [FIRST] });
@@ -106,7 +106,7 @@ it('an imported digest is adopted as well', async () => {
 it.each([
   ['revoked', `revoked_at = now(), expires_at = now()`],
   ['expired', `expires_at = now() - interval '1 second'`],
-])('a %s key is refused, and stays as it is stored', async (_, change) => {
+])('a %s key is refused, and its digest stays unchanged', async (_, change) => {
   const before = await boot(null);
   const [ended, live] = [await issue(before), await issue(before)];
   await sql(database, `UPDATE api_keys SET ${change} WHERE id = ${ended.apiKey.id}`);
@@ -120,7 +120,7 @@ it.each([
 it.each([
   ['a first pepper', { secrets: [], upcoming: FIRST }, { secrets: [FIRST] }],
   ['a new pepper', { secrets: [SECOND], upcoming: FIRST }, { secrets: [FIRST, SECOND] }],
-])('while %s is rolled out, every key works in every instance, and moves one way only', async (_, earlier, later) => {
+])('while %s is rolled out, every key is accepted by every instance, and its digest changes in one direction only', async (_, earlier, later) => {
   const [old, young] = [await boot(earlier), await boot(later)];
   const [ofOld, ofYoung] = [await issue(old), await issue(young)];
   expect((await rowOf(ofOld)).key_digest).not.toBe(underPepper(ofOld.key, FIRST));
@@ -138,7 +138,7 @@ it.each([
     expect((await rowOf(each)).key_digest).toBe(underPepper(each.key, FIRST));
 });
 
-it('a revocation between a use and the rewriting stands', async () => {
+it('a revocation between a use and the rewrite of the digest is kept', async () => {
   const issued = await issue(await boot(null));
   const app = await boot({ secrets: [FIRST] });
   expect(await statusOf(app, issued.key)).toBe(200);
@@ -148,7 +148,7 @@ it('a revocation between a use and the rewriting stands', async () => {
   expect(await statusOf(app, issued.key)).toBe(401);
 });
 
-it('a rotated key and its successor are stored under the newest', async () => {
+it('a rotated key and its successor are stored under the newest pepper', async () => {
   const app = await boot({ secrets: [FIRST] });
   const issued = await issue(app);
   const successor = await app.keys.rotate(issued.apiKey.id);

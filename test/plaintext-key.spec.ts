@@ -48,7 +48,7 @@ const ask = (key: string, lines: readonly string[] = []) =>
   rawGet(app.port, '/', [`Authorization: Bearer ${key}`, ...lines]);
 
 describe.each(ADAPTERS)('on %s', (adapter) => {
-  it('a key that came in plaintext for certain is refused and ended, and the trail tells both', async () => {
+  it('a key that certainly came in plaintext is refused and revoked, and the audit trail has both events', async () => {
     await boot(BURNS, adapter);
     const { key, apiKey } = await issue();
     const { status, json } = await ask(key, BY_HTTP);
@@ -73,7 +73,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     ['a proxy that says nothing of it', ['Via: 1.1 proxy']],
     ['a proxy that says two things', ['X-Forwarded-Proto: http', 'X-Forwarded-Proto: https']],
     ['HTTPS', ['X-Forwarded-Proto: https']],
-  ])('a key that came by %s is not ended', async (_, lines) => {
+  ])('a key that came by %s is not revoked', async (_, lines) => {
     await boot(BURNS, adapter);
     const { key } = await issue();
     await ask(key, lines);
@@ -86,7 +86,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     ['beside another key', (key, other) => [`Authorization: Bearer ${other}`, `X-API-Key: ${key}`]],
     ['in a list', (key, other) => [`X-API-Key: ${other}, ${key}`]],
     ['without a scheme', (key) => [`Authorization: ${key}`]],
-  ])('a key that came %s is ended too, although it would let nobody in', async (_, lines) => {
+  ])('a key that came %s is also revoked, even if that request could never authenticate', async (_, lines) => {
     await boot(BURNS, adapter);
     const [one, other] = [await issue(), await issue()];
     const sent = lines(one.key, other.key);
@@ -96,7 +96,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       expect((await app.keys.verify(key)).ok).toBe(!sent.join().includes(key));
   });
 
-  it('without the option nothing is looked up, and nothing ends', async () => {
+  it('without the option no key is looked up or revoked', async () => {
     await boot({ https: { trustProxy: ['127.0.0.1'] } }, adapter);
     const { key } = await issue();
     expect((await ask(key, BY_HTTP)).status).toBe(403);
@@ -114,7 +114,7 @@ it.each<[string, string]>([
   expect([status, json.error]).toEqual([403, 'HTTPS_REQUIRED']);
 });
 
-it('while the database does not answer the refusal comes in time, and the log says that the key lives', async () => {
+it('while the database does not answer, the refusal comes in time, and a log line says that the key was not revoked', async () => {
   const told = jest.spyOn(Logger.prototype, 'error').mockImplementation();
   proxy = await flakyProxy(database);
   await boot(layered(BURNS, { cache: { lookUpTimeoutMs: 100 } }), 'express', proxy.url);
@@ -129,7 +129,7 @@ it('while the database does not answer the refusal comes in time, and the log sa
 it.each<[string, ApiKeyOptions]>([
   ['where loopback is no exception', {}],
   ['where a proxy here is trusted', { https: { trustProxy: ['127.0.0.1'] } }],
-])('a key that came from this machine without a trace of a proxy is refused and not ended, for one that adds no header ends TLS here, %s', async (_, more) => {
+])('a key from this machine without proxy headers is refused and not revoked, because a proxy that adds no header can end TLS here, %s', async (_, more) => {
   const burns = { onPlaintextKey: 'revoke', loopbackException: false } as const;
   await boot(layered({ https: burns, cache: { lookUpTimeoutMs: 30_000 } }, more));
   const { key } = await issue();
@@ -137,7 +137,7 @@ it.each<[string, ApiKeyOptions]>([
   expect(await app.keys.verify(key)).toMatchObject({ ok: true });
 });
 
-it('https.allowInsecureHttp accepts all plaintext, and each start says so', async () => {
+it('https.allowInsecureHttp accepts all plaintext, and each start logs it', async () => {
   const told = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
   await boot({ https: { allowInsecureHttp: true, loopbackException: false, onPlaintextKey: 'revoke' } });
   expect(told.mock.calls.flat().join()).toContain('https.allowInsecureHttp is on');

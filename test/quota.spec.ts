@@ -92,7 +92,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   it.each([
     [DAY, /^"quota";q=3;w=86400$/],
     [MONTH, /^"quota";q=3;w=(2419200|2505600|2592000|2678400)$/],
-  ] as const)('a quota of %j passes as many requests, and tells when it begins anew', async (quota, policy) => {
+  ] as const)('a quota of %j accepts exactly its number of requests, and reports when it resets', async (quota, policy) => {
     const app = await boot({}, adapter);
     const { key } = await keyWith(app, { quota });
     for (let left = 2; left >= 0; left--) {
@@ -119,7 +119,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
 it.each([
   'memory',
   'postgres',
-] as const)('rate, counted in %s, and quota stand side by side, and what the rate refuses spends nothing of the quota', async (storage) => {
+] as const)('a rate limit, counted in %s, works next to a quota, and a request that it refuses uses nothing of the quota', async (storage) => {
   const app = await boot({ rateLimit: { storage } });
   const { key, apiKey } = await keyWith(app, {
     quota: { limit: 5, period: 'day' },
@@ -131,7 +131,7 @@ it.each([
   expect((await app.keys.usage(apiKey.id))?.quota).toMatchObject({ used: 2, remaining: 3 });
 });
 
-it('what the quota refuses uses up nothing of the rate, and is told to come back when the quota begins anew', async () => {
+it('a request that the quota refuses uses nothing of the rate limit, and its Retry-After is the reset of the quota', async () => {
   const app = await boot();
   const { key } = await keyWith(app, {
     quota: { limit: 2, period: 'month' },
@@ -145,7 +145,7 @@ it('what the quota refuses uses up nothing of the rate, and is told to come back
   }
 });
 
-it('a route costs of the quota what it costs of the rate, and @SkipThrottle costs nothing', async () => {
+it('a route has the same cost for the quota as for the rate limit, and @SkipThrottle has no cost', async () => {
   const app = await boot();
   const { key } = await keyWith(app, { quota: { limit: 4, period: 'day' } });
   expect((await ask(app, key, 'dear', 'POST')).status).toBe(200);
@@ -162,14 +162,14 @@ it('two instances share one quota, exactly, also in a burst at once', async () =
   expect(answers.filter(({ status }) => status === 429)).toHaveLength(150);
 });
 
-it('what is spent stays spent when the application starts anew', async () => {
+it('the use of a quota is kept when the application restarts', async () => {
   const { key } = await keyWith(await boot(), { quota: DAY });
   await statuses(running[0] as TestApp, key, 2);
   await running.pop()?.close();
   expect(await statuses(await boot(), key, 2)).toEqual([200, 429]);
 });
 
-it.each([DAY, MONTH])('a new period begins anew: %j', async (quota) => {
+it.each([DAY, MONTH])('a quota is unused in a new period: %j', async (quota) => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { quota });
   expect(await statuses(app, key, 3)).toEqual([200, 200, 200]);
@@ -178,7 +178,7 @@ it.each([DAY, MONTH])('a new period begins anew: %j', async (quota) => {
   expect(await statuses(app, key, 4)).toEqual([200, 200, 200, 429]);
 });
 
-it('a clock of the database that was set back does not begin an earlier period again', async () => {
+it('a database clock that was set back does not start an earlier period again', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { quota: DAY });
   await statuses(app, key, 3);
@@ -189,7 +189,7 @@ it('a clock of the database that was set back does not begin an earlier period a
   expect(await statuses(await boot(), key, 1)).toEqual([429]);
 });
 
-it('a quota that is changed counts from then on, in every instance, and so does one that is taken away', async () => {
+it('a changed or removed quota takes effect from then on in every instance', async () => {
   const [app, other] = [await boot(), await boot()];
   const { key, apiKey } = await keyWith(app, { quota: DAY });
   expect(await statuses(other, key, 4)).toEqual([200, 200, 200, 429]);
@@ -202,10 +202,7 @@ it('a quota that is changed counts from then on, in every instance, and so does 
   expect((await app.keys.get(apiKey.id))?.quota).toBeNull();
 });
 
-it.each([
-  null,
-  'week',
-])('a quota that a hand wrote with the period %s is one of a month, not none', async (period) => {
+it.each([null, 'week'])('a quota edited by hand with the period %s is a monthly quota', async (period) => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, {});
   const written = period === null ? 'NULL' : `'${period}'`;
@@ -214,7 +211,7 @@ it.each([
   expect((await app.keys.usage(apiKey.id))?.quota).toMatchObject({ period: 'month', used: 1 });
 });
 
-it('a rotated key goes on with what is left, and so does the old one', async () => {
+it('a rotated key and its successor share the remaining quota', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { quota: DAY });
   await statuses(app, key, 2);
@@ -242,7 +239,7 @@ it.each([
   await proxy.mend();
 });
 
-it('a refusal by the quota is in the trail', async () => {
+it('a refusal by the quota is in the audit trail', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { quota: { limit: 1, period: 'day' } });
   await statuses(app, key, 2);

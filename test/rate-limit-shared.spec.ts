@@ -66,7 +66,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
     const hitAt = async (at: number, key: string, policy: LimitPolicy, cost = 1): Promise<Hit> =>
       (instances[at % instances.length] as Instance).storage.hit(key, policy, cost);
 
-    it('counts what all instances let pass together, and says what is left and when to come back', async () => {
+    it('counts the requests that all instances accept, and reports the remaining limit and the retry time', async () => {
       const [key, policy] = [newKey(), { limit: 3, windowMs: 60_000 }];
       expect(await hitAt(0, key, policy)).toMatchObject({ passed: true, remaining: 2, retryAfterMs: 0 });
       expect(await hitAt(1, key, policy, 2)).toMatchObject({ passed: true, remaining: 0 });
@@ -78,7 +78,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       expect((await hitAt(0, newKey(), policy)).passed).toBe(true);
     });
 
-    it('passes exactly the limit of a burst from all instances, and tells each that passed what was left then', async () => {
+    it('accepts exactly the limit of a burst from all instances, and reports to each accepted request what was left then', async () => {
       const [key, policy] = [newKey(), { limit: 1_000, windowMs: 3_600_000 }];
       const hits = await Promise.all(Array.from({ length: 5_000 }, (_, i) => hitAt(i, key, policy)));
       const passed = hits.filter((hit) => hit.passed);
@@ -86,7 +86,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       expect(new Set(passed.map(({ remaining }) => remaining)).size).toBe(1_000);
     });
 
-    it('refuses none of a caller that stays under its limit, window after window', async () => {
+    it('never refuses a caller that stays under its limit, window after window', async () => {
       const [key, policy] = [newKey(), { limit: 20, windowMs: 500 }];
       const answeredAt: number[] = [];
       for (let i = 0; i < 4 * policy.limit; i++) {
@@ -98,14 +98,14 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       }
     });
 
-    it('weighs what a hit costs', async () => {
+    it('counts the cost of a hit', async () => {
       const [key, policy] = [newKey(), { limit: 10, windowMs: 60_000 }];
       const hits = await Promise.all([3, 3, 3, 3, 1, 1].map((cost) => hitAt(0, key, policy, cost)));
       expect(hits.map(({ passed }) => passed)).toEqual([true, true, true, false, true, false]);
       expect((await hitAt(1, key, policy, 11)).passed).toBe(false);
     });
 
-    it('asks for hits that come together in one question for each cost', async () => {
+    it('sends simultaneous hits in one statement for each cost', async () => {
       const [key, policy] = [newKey(), { limit: 100, windowMs: 60_000 }];
       const { storage } = instances[0] as Instance;
       const take = jest.spyOn(storage as unknown as { take: () => Promise<unknown> }, 'take');
@@ -121,7 +121,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       for (const { passed, retryAfterMs } of hits) expect(retryAfterMs > 0).toBe(!passed);
     });
 
-    it('says when to come back by what a hit costs', async () => {
+    it('computes the retry time from the cost of a hit', async () => {
       const [key, policy] = [newKey(), { limit: 3, windowMs: 60_000 }];
       await hitAt(0, key, policy);
       await hitAt(0, key, policy, 2);
@@ -137,7 +137,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       expect(again.resetMs).toBeLessThan(again.retryAfterMs);
     });
 
-    it('of the largest limit and cost nothing overflows', async () => {
+    it('does not overflow with the largest limit and cost', async () => {
       const [key, policy] = [newKey(), { limit: 1_000_000_000, windowMs: 31_622_400_000 }];
       const hits = await Promise.all(
         [1_000_000_000, 1, 1_000_000_001].map((cost) => hitAt(0, key, policy, cost)),
@@ -148,7 +148,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       expect(record).toMatchObject({ totalHits: 1, isBlocked: false });
     });
 
-    it('counts a limit that is changed on what was used under the old one', async () => {
+    it('counts the use under an old limit in a changed limit', async () => {
       const key = newKey();
       for (let i = 0; i < 5; i++) await hitAt(i, key, { limit: 5, windowMs: 60_000 });
       expect((await hitAt(0, key, { limit: 5, windowMs: 60_000 })).passed).toBe(false);
@@ -158,7 +158,7 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       });
     });
 
-    it('asks nothing more while a refusal holds', async () => {
+    it('sends no statement while a refusal holds', async () => {
       const [key, policy] = [newKey(), { limit: 1, windowMs: 60_000 }];
       await hitAt(0, key, policy);
       await hitAt(0, key, policy);
@@ -191,7 +191,7 @@ withRedis('Redis', () => {
   it.each([
     ['ioredis', openIoredis],
     ['node-redis', openNodeRedis],
-  ])('that has forgotten its scripts is told them again, through %s', async (_, open) => {
+  ])('gets its scripts again after it lost them, through %s', async (_, open) => {
     const admin = new Redis(redis?.url ?? '');
     const { storage, close } = await open();
     await admin.script('FLUSH');
@@ -206,7 +206,7 @@ withRedis('Redis', () => {
   it.each([
     ['ioredis', openIoredis],
     ['node-redis', openNodeRedis],
-  ])('that holds something else under a key fails the hit, and counts nothing, through %s', async (_, open) => {
+  ])('fails the hit and counts nothing if a key has a foreign value, through %s', async (_, open) => {
     const [admin, key] = [new Redis(redis?.url ?? ''), newKey()];
     const { storage, close } = await open();
     await admin.set(`nestjs-api-key:rate:${key}`, 'text');
@@ -241,7 +241,7 @@ it('PostgreSQL removes windows that are over, once a minute, beside a hit', asyn
   await dataSource.destroy();
 });
 
-it('of a key whose row is locked no hit is counted, and every other key is as before', async () => {
+it('counts no hit of a key whose row is locked, and still counts every other key', async () => {
   const app = await bootApp({
     database,
     controllers: [Limited],

@@ -229,7 +229,7 @@ async function statuses(app: TestApp, paths: readonly string[], key: string): Pr
 }
 
 describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
-  it('a key counts on all its routes together, and another key of the same address apart', async () => {
+  it('a key has one count for all its routes, and another key of the same address has its own', async () => {
     const app = await boot({ adapter });
     const [one, other] = [await keyWith(app, { rateLimit: LIMIT }), await keyWith(app, { rateLimit: LIMIT })];
     expect(await statuses(app, ['a', 'b', 'a', 'b', 'a', 'b', 'a'], one.key)).toEqual([
@@ -238,7 +238,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expect(await statuses(app, ['a', 'open'], other.key)).toEqual([200, 200]);
   });
 
-  it('every answer of a limited key tells the limit and what is left; a refusal also when to come back', async () => {
+  it('every answer for a limited key has the limit and the rest of it, and a refusal also has Retry-After', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
     for (let left = 4; left >= 0; left--) {
@@ -262,13 +262,13 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expect(refused.headers.has('x-ratelimit-limit')).toBe(false);
   });
 
-  it('a loop of refused scopes is limited too, for the limit stands before them', async () => {
+  it('a loop of 403s for scopes is limited too, because the limit is checked before the scopes', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 60 } });
     expect(await statuses(app, ['scoped', 'scoped', 'scoped'], key)).toEqual([403, 403, 429]);
   });
 
-  it('nothing that the caller chooses moves the limit', async () => {
+  it('no header of the caller changes the limit', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
     const found: number[] = [];
@@ -284,7 +284,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expect(found).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
   });
 
-  it('X-Forwarded-For does not either, where a proxy is trusted', async () => {
+  it('X-Forwarded-For does not change the limit behind a trusted proxy', async () => {
     const app = await boot({ adapter, options: { https: { trustProxy: ['127.0.0.1'] } } });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
     const found: number[] = [];
@@ -326,14 +326,14 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     expect(await statuses(app, ['dear', 'dear', 'computed?cost=2', 'a'], key)).toEqual([200, 429, 200, 429]);
   });
 
-  it('a limit of a route has the name that @Throttle gives it, and is none without a window', async () => {
+  it('a limit of a route has the name from @Throttle, and does not count without a window', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app);
     expect((await ask(app, 'named', key)).headers.get('ratelimit-policy')).toBe('"burst";q=1;w=60');
     expect(await statuses(app, ['named', 'half', 'half'], key)).toEqual([429, 200, 200]);
   });
 
-  it('a limit that is computed and is none lets nothing through', async () => {
+  it('an invalid computed limit accepts no request', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app);
     expect(await statuses(app, ['wrong', 'computed?cost=0', 'computed?cost=x'], key)).toEqual([
@@ -341,7 +341,7 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     ]);
   });
 
-  it('without an ApiKeyGuard before it the guard refuses', async () => {
+  it('the guard refuses if no ApiKeyGuard runs before it', async () => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app);
     expect(await statuses(app, ['misplaced'], key)).toEqual([401]);
@@ -351,14 +351,14 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
 describe.each([
   'passed/free',
   'passed/counted',
-])('a request that comes by %s, where a handler passes it on', (path) => {
+])('a request that comes by %s, and that a handler forwards,', (path) => {
   it('counts on the limit of its key once', async () => {
     const app = await boot({ controllers: [Passing, Passed] });
     const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 60 } });
     expect(await statuses(app, Array(3).fill(`${path}/a`), key)).toEqual([200, 200, 429]);
   });
 
-  it('counts on the limit of the route that it comes to', async () => {
+  it('counts on the limit of the final route', async () => {
     const app = await boot({ controllers: [Passing, Passed] });
     const { key } = await keyWith(app);
     expect(await statuses(app, Array(2).fill(`${path}/own`), key)).toEqual([200, 429]);
@@ -390,7 +390,7 @@ it.each([
   expect(await statuses(app, Array(4).fill('refused/a'), key)).toEqual([200, 200, 429, 429]);
 });
 
-it('what a hand wrote into the table limits no less: beyond the largest limit, and without a window', async () => {
+it('a limit edited by hand, too large or without a window, still limits', async () => {
   const app = await boot({ options: { rateLimit: { storage: 'postgres', windowSeconds: 30 } } });
   const [huge, half] = [await keyWith(app), await keyWith(app)];
   await sql(
@@ -405,7 +405,7 @@ it('what a hand wrote into the table limits no less: beyond the largest limit, a
   expect((await ask(app, 'a', half.key)).headers.get('ratelimit-policy')).toBe('"key";q=1;w=30');
 });
 
-it('of a window that a hand wrote as none or less, the window is the default', async () => {
+it('a window edited by hand to 0 or less is the default window', async () => {
   const app = await boot({ options: { rateLimit: { windowSeconds: 30 } } });
   for (const seconds of [0, -5]) {
     const { key, apiKey } = await keyWith(app, { rateLimit: { limit: 1, windowSeconds: 60 } });
@@ -414,13 +414,13 @@ it('of a window that a hand wrote as none or less, the window is the default', a
   }
 });
 
-describe('throttlers of ThrottlerModule that have names', () => {
+describe('named throttlers of ThrottlerModule', () => {
   const throttlers = [
     { name: 'short', limit: 2, ttl: 30_000 },
     { name: 'long', limit: 4, ttl: 60_000 },
   ];
 
-  it('are defaults, each of which a route may leave out by its name', async () => {
+  it('are defaults that a route can skip by name', async () => {
     const app = await boot({ imports: [ThrottlerModule.forRoot(throttlers)] });
     const [{ key }, other] = [await keyWith(app), await keyWith(app)];
     expect(await statuses(app, ['long', 'long', 'long', 'a', 'a'], key)).toEqual([200, 200, 200, 200, 429]);
@@ -429,7 +429,7 @@ describe('throttlers of ThrottlerModule that have names', () => {
     expect((await ask(app, 'long', other.key)).headers.get('ratelimit-policy')).toBe('"long";q=4;w=60');
   });
 
-  it('keep their names apart from those that @Throttle gives the limits of a route', async () => {
+  it('keep their names separate from those of @Throttle on a route', async () => {
     const app = await boot({ imports: [ThrottlerModule.forRoot(throttlers)] });
     const { key } = await keyWith(app);
     expect((await ask(app, 'short', key)).headers.get('ratelimit-policy')).toBe(
@@ -437,7 +437,7 @@ describe('throttlers of ThrottlerModule that have names', () => {
     );
   });
 
-  it('count no request of which their skipIf says so, and limits of a key itself do', async () => {
+  it('do not count requests for which skipIf is true, but limits of the key still count them', async () => {
     const skipIf = (context: ExecutionContext) =>
       context.switchToHttp().getRequest().headers['x-batch'] === 'yes';
     const module = ThrottlerModule.forRoot({
@@ -458,7 +458,7 @@ describe('throttlers of ThrottlerModule that have names', () => {
   });
 });
 
-it('routes of two classes of one name have limits of their own', async () => {
+it('routes of two classes with the same name have separate limits', async () => {
   const app = await boot({ controllers: [usersOf('v1', 2), usersOf('v2', 3)] });
   const { key } = await keyWith(app);
   expect(await statuses(app, ['v1', 'v2', 'v1', 'v2', 'v1', 'v2', 'v2'], key)).toEqual([
@@ -466,14 +466,14 @@ it('routes of two classes of one name have limits of their own', async () => {
   ]);
 });
 
-it('a name that no header can hold is written so that one can', async () => {
+it('a name with characters that are invalid in headers is escaped', async () => {
   const app = await boot();
   const { key } = await keyWith(app);
   const { status, headers } = await ask(app, 'odd', key);
   expect([status, headers.get('ratelimit-policy')]).toEqual([200, '"??? \\"x\\"";q=1;w=60']);
 });
 
-it('what the limit of a route refuses uses up nothing of the limit of the key', async () => {
+it('a request that the limit of a route refuses uses nothing of the limit of the key', async () => {
   const app = await boot();
   const { key } = await keyWith(app, { rateLimit: LIMIT });
   expect(await statuses(app, ['own', 'own', 'own', 'own', 'own', 'a', 'a', 'a', 'a'], key)).toEqual([
@@ -481,7 +481,7 @@ it('what the limit of a route refuses uses up nothing of the limit of the key', 
   ]);
 });
 
-it('of several limits that refuse, a caller is told the one that has it wait longest', async () => {
+it('if several limits refuse, the caller gets the longest wait', async () => {
   const app = await boot();
   const hour = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 3_600 } });
   const second = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 20 } });
@@ -497,7 +497,7 @@ it('of several limits that refuse, a caller is told the one that has it wait lon
   }
 });
 
-it('a key without a limit is not limited, and nothing is said of one', async () => {
+it('a key without a limit is not limited, and its answers have no limit headers', async () => {
   const app = await boot();
   const { key } = await keyWith(app);
   expect(new Set(await statuses(app, Array(50).fill('a'), key))).toEqual(new Set([200]));
@@ -507,7 +507,7 @@ it('a key without a limit is not limited, and nothing is said of one', async () 
 it.each<[string, ApiKeyOptions, Partial<TestAppSettings>]>([
   ['the option', { rateLimit: { limit: 3, windowSeconds: 30 } }, {}],
   ['ThrottlerModule', {}, { imports: [ThrottlerModule.forRoot([{ limit: 3, ttl: 30_000 }])] }],
-])('the default of %s limits keys without a limit of their own, and no others', async (_, options, settings) => {
+])('the default of %s limits only keys without their own limit', async (_, options, settings) => {
   const app = await boot({ options, ...settings });
   const [{ key }, own] = [await keyWith(app), await keyWith(app, { rateLimit: LIMIT })];
   expect(await statuses(app, ['a', 'b', 'a', 'a'], key)).toEqual([200, 201, 200, 429]);
@@ -530,7 +530,7 @@ it('instances whose storage is PostgreSQL share a limit', async () => {
   expect(await statuses(app, ['a'], key)).toEqual([429]);
 });
 
-it('what the limit of a key refuses that another instance used up counts nothing for the route', async () => {
+it('a refusal by a key limit that another instance used up counts nothing for the route', async () => {
   const options: ApiKeyOptions = { rateLimit: { storage: 'postgres', storageTimeoutMs: 60_000 } };
   const [app, other] = [await boot({ options }), await boot({ options })];
   const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 3_600 } });
@@ -539,7 +539,7 @@ it('what the limit of a key refuses that another instance used up counts nothing
   expect([status, headers.get('ratelimit-policy')]).toEqual([429, '"key";q=2;w=3600, "route";q=2;w=60']);
 });
 
-it('legacyHeaders adds the set of older clients', async () => {
+it('legacyHeaders adds the headers for older clients', async () => {
   const app = await boot({ options: { rateLimit: { legacyHeaders: true } } });
   const { key } = await keyWith(app, { rateLimit: LIMIT });
   const { headers } = await ask(app, 'a', key);
@@ -550,7 +550,7 @@ it('legacyHeaders adds the set of older clients', async () => {
   ]);
 });
 
-it('a limit that is changed counts from then on, here and in another instance', async () => {
+it('a changed limit takes effect from then on, on this and on other instances', async () => {
   const [app, other] = [await boot(), await boot()];
   const { key, apiKey } = await keyWith(app, { rateLimit: LIMIT });
   expect(await statuses(app, Array(5).fill('a'), key)).toEqual(Array(5).fill(200));
@@ -560,7 +560,7 @@ it('a limit that is changed counts from then on, here and in another instance', 
   expect((await statuses(app, Array(3).fill('a'), key)).at(-1)).toBe(429);
 });
 
-it('a burst at once passes exactly the limit', async () => {
+it('exactly the limit of a simultaneous burst is accepted', async () => {
   const app = await boot();
   const { key } = await keyWith(app, { rateLimit: { limit: 100, windowSeconds: 60 } });
   const answers = await Promise.all(Array.from({ length: 500 }, () => ask(app, 'a', key)));
@@ -568,7 +568,7 @@ it('a burst at once passes exactly the limit', async () => {
   expect(answers.filter(({ status }) => status === 429)).toHaveLength(400);
 });
 
-describe("a storage of somebody else's", () => {
+describe('a custom storage', () => {
   /** Counts, fails or hangs, as a test likes. */
   class Storage implements ThrottlerStorage {
     mode: 'counts' | 'fails' | 'hangs' = 'counts';
@@ -590,7 +590,7 @@ describe("a storage of somebody else's", () => {
   it.each<[string, (storage: Storage) => Partial<TestAppSettings>]>([
     ['the option', (storage) => ({ options: { rateLimit: { storage } } })],
     ['ThrottlerModule', (storage) => ({ imports: [ThrottlerModule.forRoot({ throttlers: [], storage })] })],
-  ])('is used where %s names it', async (_, settingsFor) => {
+  ])('is used if %s gives it', async (_, settingsFor) => {
     const storage = new Storage();
     const app = await boot(settingsFor(storage));
     const { key } = await keyWith(app, { rateLimit: LIMIT });
@@ -599,7 +599,7 @@ describe("a storage of somebody else's", () => {
     expect(storage.hits).toBe(7);
   });
 
-  it('is not used where the option says memory', async () => {
+  it('is not used if the option is memory', async () => {
     const storage = new Storage();
     const imports = [ThrottlerModule.forRoot({ throttlers: [], storage })];
     const app = await boot({ imports, options: { rateLimit: { storage: 'memory' } } });
@@ -615,7 +615,7 @@ describe("a storage of somebody else's", () => {
     ['hangs', 'open', Array(6).fill(200)],
     ['fails', 'refuse', Array(6).fill(503)],
     ['hangs', 'refuse', Array(6).fill(503)],
-  ] as const)('that %s is answered by the policy %s, and is used again when it counts', async (mode, onStorageFailure, expected) => {
+  ] as const)('that %s is replaced by the policy %s, and is used again when it works', async (mode, onStorageFailure, expected) => {
     const storage = new Storage();
     const app = await boot({ options: { rateLimit: { storage, onStorageFailure, storageTimeoutMs: 50 } } });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
@@ -628,7 +628,7 @@ describe("a storage of somebody else's", () => {
     });
   });
 
-  it('what it let pass counts here as well, so that nobody begins anew when it fails', async () => {
+  it('has its accepted hits also counted locally, so that no caller starts from zero when it fails', async () => {
     const storage = new Storage();
     const app = await boot({ options: { rateLimit: { storage } } });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
@@ -638,11 +638,11 @@ describe("a storage of somebody else's", () => {
   });
 });
 
-it.each([0, -1, 1.5, Number.NaN, 1_000_000_001])('@Cost(%s) is refused where it is written', (cost) => {
+it.each([0, -1, 1.5, Number.NaN, 1_000_000_001])('@Cost(%s) throws where it is written', (cost) => {
   expect(() => Cost(cost)).toThrow('@Cost');
 });
 
-it('a refusal by a limit is in the trail', async () => {
+it('a refusal by a limit is in the audit trail', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { rateLimit: { limit: 1, windowSeconds: 60 } });
   await statuses(app, ['a', 'a'], key);

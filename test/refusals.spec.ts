@@ -111,10 +111,10 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     return other;
   }
 
-  describe('to who asks for problem details (RFC 9457)', () => {
+  describe('to a caller that accepts problem details (RFC 9457)', () => {
     const PROBLEM = 'application/problem+json';
 
-    it('a refusal is one, with the same status, challenge and code', async () => {
+    it('a refusal is a problem document with the same status, challenge and code', async () => {
       const response = await get('/any', `Accept: ${PROBLEM}`);
       expect(response.status).toBe(401);
       expect(response.headers['content-type']).toMatch(/^application\/problem\+json/);
@@ -128,7 +128,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       });
     });
 
-    it('it lists what is missing, and names the ways out', async () => {
+    it('a problem document lists the missing scopes and the ways to use HTTPS', async () => {
       const accept = `Accept: ${PROBLEM}`;
       const scope = await get('/write', `Authorization: Bearer ${key}`, accept);
       expect(scope.json).toMatchObject({ title: 'Forbidden', status: 403, missing: ['orders:write'] });
@@ -139,7 +139,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       });
     });
 
-    it('what is let in is answered as always', async () => {
+    it('an accepted request is answered as usual', async () => {
       const response = await get('/any', `Authorization: Bearer ${key}`, `Accept: ${PROBLEM}`);
       expect([response.status, response.json]).toEqual([200, { ok: true }]);
       expect(response.headers['content-type']).toMatch(/^application\/json/);
@@ -171,7 +171,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       expectRefused(await get('/any'), MISSING);
     });
 
-    it('malformed, unknown, wrong checksum, expired and revoked are one answer, byte for byte', async () => {
+    it('malformed, unknown, expired and revoked keys and wrong checksums get the same answer, byte for byte', async () => {
       const wrongChecksum = key.slice(0, -1) + (key.endsWith('a') ? 'b' : 'a');
       const presented = [
         'not-a-key',
@@ -187,7 +187,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       expect(new Set(responses.map(({ headers }) => JSON.stringify({ ...headers, date: '' }))).size).toBe(1);
     });
 
-    it('a scope not held is INSUFFICIENT_SCOPE, names what the route asks for and lists what is missing', async () => {
+    it('a missing scope is INSUFFICIENT_SCOPE, with the required scopes in the challenge and the missing ones in the body', async () => {
       const response = await get('/write', `Authorization: Bearer ${key}`);
       expect(response.status).toBe(403);
       expect(response.headers['www-authenticate']).toBe(
@@ -200,14 +200,14 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       });
     });
 
-    it('scopes too long for a header are named in the body alone', async () => {
+    it('scopes that are too long for a header are listed only in the body', async () => {
       const response = await get('/all', `Authorization: Bearer ${key}`);
       expect(response.status).toBe(403);
       expect(response.headers['www-authenticate']).toBe('Bearer realm="acme", error="insufficient_scope"');
       expect(response.json.missing).toEqual(MANY_SCOPES);
     });
 
-    it('plaintext behind a proxy is HTTPS_REQUIRED, names the ways out and has no challenge', async () => {
+    it('plaintext behind a proxy is HTTPS_REQUIRED, with the ways to use HTTPS and without a challenge', async () => {
       const response = await get('/any', `Authorization: Bearer ${key}`, 'X-Forwarded-Proto: http');
       expect(response.status).toBe(403);
       expect(response.json).toMatchObject({ statusCode: 403, error: 'HTTPS_REQUIRED' });
@@ -257,7 +257,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     const bearer = ({ key: sent }: IssuedApiKey) => `Authorization: Bearer ${sent}`;
     const header = ({ key: sent }: IssuedApiKey) => `X-API-Key: ${sent}`;
 
-    it('the owner of the Bearer credential acts if X-API-Key brings another valid key', async () => {
+    it('the owner of the Bearer credential is used if X-API-Key has another valid key', async () => {
       for (const [first, second] of [
         [issued, other],
         [other, issued],
@@ -354,25 +354,25 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
     expect((await get('/any', line)).status).toBe(status);
   });
 
-  it('@Public looks at no credential, in plaintext behind a proxy as well', async () => {
+  it('@Public ignores credentials, also in plaintext behind a proxy', async () => {
     expect((await get('/open', 'X-API-Key: a', 'X-API-Key: b', 'X-Forwarded-For: 1.2.3.4')).status).toBe(200);
   });
 
-  it('no refusal echoes what was presented', async () => {
+  it('no refusal repeats the presented text', async () => {
     for (const presented of ['canary-7731', `${key}canary-7731`]) {
       const { body, headers } = await get('/any', `Authorization: Bearer ${presented}`);
       expect(body + JSON.stringify(headers)).not.toContain('canary-7731');
     }
   });
 
-  it('what a handler of the application refuses is answered by the filter as if by a guard', async () => {
+  it('a refusal that a handler throws is answered by the filter like one of a guard', async () => {
     expectRefused(await get('/by-hand'), INVALID);
     const problem = await get('/by-hand', 'Accept: application/problem+json');
     expect(problem.headers['content-type']).toMatch(/^application\/problem\+json/);
     expect(problem.json).toMatchObject({ status: 401, error: 'INVALID_API_KEY' });
   });
 
-  it('one that comes after the answer has begun changes nothing of it', async () => {
+  it('a refusal after the answer has started does not change the answer', async () => {
     const response = await fetch(`${app.url}/begun`, { headers: { accept: 'application/problem+json' } });
     expect([response.status, await response.text()]).toEqual([200, 'begun']);
     expectRefused(await get('/by-hand'), INVALID);

@@ -61,18 +61,18 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   const ask = async (path: string) =>
     (await fetch(`${app.url}/${path}`, { headers: { authorization: `Bearer ${key}` } })).json();
 
-  it('the handler reads user and key of the request, and so does what inherits from it', async () => {
+  it('the handler reads user and key of the request, also from an object that inherits from the request', async () => {
     await boot();
     expect(await ask('')).toEqual({ user: { id: userId }, apiKey: id });
     expect(await ask('inherited')).toEqual({ user: { id: userId }, apiKey: id });
   });
 
-  it('others may set the user after the guard', async () => {
+  it('other code may set the user after the guard', async () => {
     await boot();
     expect(await ask('replaced')).toEqual({ user: 'another', apiKey: id });
   });
 
-  it('a middleware may set it before the guard, which then says who it is', async () => {
+  it('a middleware may set the user before the guard, which then replaces it', async () => {
     await boot([LogsIn]);
     expect(await ask('')).toEqual({ user: { id: userId }, apiKey: id });
     expect(await ask('open')).toEqual({
@@ -81,7 +81,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
     });
   });
 
-  it('the next request of the same connection is nobody', async () => {
+  it('the next request on the same connection is not authenticated', async () => {
     await boot();
     const answers = await exchange(
       app.port,

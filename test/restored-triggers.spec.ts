@@ -66,15 +66,12 @@ describe('runMigrations', () => {
     expect([before.length, await triggersOf('users')]).toEqual([2, before]);
   });
 
-  it('starts though the table of users is gone', async () => {
+  it('starts even if the table of users is missing', async () => {
     await sql(url, 'DROP TABLE users CASCADE');
     await expect(migrate()).resolves.toBeUndefined();
   });
 
-  it.each([
-    'DISABLE',
-    'ENABLE REPLICA',
-  ])('leaves a trigger as it is that somebody set to %s', async (state) => {
+  it.each(['DISABLE', 'ENABLE REPLICA'])('does not change a trigger that was set to %s', async (state) => {
     await sql(url, `ALTER TABLE api_keys ${state} TRIGGER nestjs_api_key_feed_update`);
     const before = await triggersOf('api_keys');
     await migrate();
@@ -116,7 +113,7 @@ describe('The log of a running instance', () => {
       () => sql(url, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_insert'),
       /ENABLE ALWAYS: run as the owner/,
     ],
-  ])('names the SQL that helps after somebody %s', async (_, harm, words) => {
+  ])('contains the SQL that fixes the triggers after somebody %s', async (_, harm, words) => {
     await createUser(url);
     const before = await triggersOf('api_keys');
     await harm();

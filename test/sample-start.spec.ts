@@ -1,7 +1,7 @@
 import { createMigratedDatabase } from './support/database';
 import { startSample } from './support/sample';
 
-it('variables that are wrong end the start of the sample with a sentence that names each', async () => {
+it('invalid environment variables stop the start of the sample with a sentence that lists them', async () => {
   const wrong = { PORT: 'x', HTTP_ADAPTER: 'koa', API_KEY_FORMAT: 'uuid', TRUST_PROXY: 'true' };
   const failure = startSample({ DATABASE_URL: await createMigratedDatabase(), ...wrong });
   const sentences = [
@@ -13,7 +13,7 @@ it('variables that are wrong end the start of the sample with a sentence that na
   await expect(failure).rejects.toThrow(new RegExp(sentences.join('.*')));
 });
 
-it('a database that is not there ends the start of the sample with a sentence', async () => {
+it('an unreachable database stops the start of the sample with a sentence', async () => {
   const starting = startSample({ DATABASE_URL: 'postgres://127.0.0.1:1/none' });
   await expect(starting).rejects.toThrow(/ECONNREFUSED/);
 });

@@ -67,7 +67,7 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     expect(text).not.toContain(key);
   });
 
-  it('shows each user their own orders only, in pages', async () => {
+  it('shows each user only their own orders, in pages', async () => {
     const mine = await issue('mine@example.com', ['orders:*']);
     const other = await issue('other@example.com', ['orders:*']);
     const ids: string[] = [];
@@ -86,7 +86,7 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     expect((await call('/orders', other.key)).json).toEqual({ items: [], nextCursor: null });
   });
 
-  it('asks for orders:read and orders:write where it says so', async () => {
+  it('requires orders:read and orders:write on the declared routes', async () => {
     const reader = await issue('scopes@example.com', ['orders:read']);
     const writer = await issue('scopes@example.com', ['orders:write']);
     const order = { item: 'tea', quantity: 1 };
@@ -100,7 +100,7 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     ]).toEqual([403, 201]);
   });
 
-  it('shows nothing of one user to another: not in lists, not by id, not by cursor', async () => {
+  it('shows no data of one user to another: not in lists, not by id, not by cursor', async () => {
     const mine = await issue('tenant-a@example.com', ['orders:*']);
     const other = await issue('tenant-b@example.com', ['orders:*']);
     const order = async (key: string, item: string): Promise<string> =>
@@ -226,7 +226,7 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     expect((await call('/orders', key)).json.items).toEqual([]);
   });
 
-  it('names an unknown field, because it may be a slip of the pen', async () => {
+  it('names an unknown field in the answer, because it may be a typing error', async () => {
     const { key } = await issue('slip@example.com', ['orders:*']);
     expect((await call('/orders', key, { item: 'tea', quantity: 1, colour: 'green' })).json).toEqual({
       statusCode: 400,
@@ -261,7 +261,7 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     });
   });
 
-  it('prints no key and no digest, whatever was asked of it', async () => {
+  it('prints no key and no digest for any request', async () => {
     const { key } = await issue('log@example.com', ['orders:read']);
     await call('/me', key);
     await call('/me', `${key}x`);

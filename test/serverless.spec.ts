@@ -120,7 +120,7 @@ describe.each(
     ['under a name as a client wrote it', () => ({ Authorization: `Bearer ${key}` })],
     ['as a list of one', () => ({ authorization: [`Bearer ${key}`] })],
     ['in the Headers of the Fetch standard', () => new Headers({ authorization: `Bearer ${key}` })],
-  ])('is let in with its key %s', async (_, headers) => {
+  ])('is accepted with its key %s', async (_, headers) => {
     const app = await boot(adapter);
     expect(await invoke(app, headers())).toEqual({ status: 200, json: { name: 'ci', user: userId } });
   });
@@ -153,7 +153,7 @@ describe.each(
     expect(json).toMatchObject({ type: 'about:blank', error: 'MISSING_API_KEY' });
   });
 
-  it('is let in if the adapter gives its header lines anew to each who reads them', async () => {
+  it('is accepted if the adapter creates its header lines again on each read', async () => {
     const app = await boot(adapter);
     const request = serverlessRequest({ headers: bearer(), address: '203.0.113.7' });
     const get = () => Object.entries(bearer()).flat();
@@ -161,7 +161,7 @@ describe.each(
     expect(await send(app, request)).toEqual({ status: 200, json: { name: 'ci', user: userId } });
   });
 
-  it('keeps its key to itself if the adapter gives one empty list of lines to all requests', async () => {
+  it('does not share its key if the adapter uses one empty list of header lines for all requests', async () => {
     const app = await boot(adapter);
     const names = Array.from({ length: 20 }, (_, i) => `key ${i}`);
     const rawHeaders = Object.freeze([]);
@@ -175,7 +175,7 @@ describe.each(
 });
 
 describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapter) => {
-  it('is refused if it says that the caller came in plaintext, whatever the socket says', async () => {
+  it('is refused if its headers report plaintext, whatever the socket reports', async () => {
     const app = await boot(adapter);
     expect(await codeOf(invoke(app, { ...bearer(), 'x-forwarded-proto': 'http' }))).toBe('HTTPS_REQUIRED');
   });
@@ -196,12 +196,12 @@ describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapte
     ]);
   });
 
-  it('is let in without an address if the application says that only HTTPS reaches it', async () => {
+  it('is accepted without an address if the application allows insecure HTTP', async () => {
     const app = await boot(adapter, { https: { allowInsecureHttp: true } });
     expect((await invoke(app, bearer(), { address: undefined })).status).toBe(200);
   });
 
-  it('is judged by its headers if it comes from a loopback address, whatever the case of their names', async () => {
+  it('is checked by its headers, in any letter case, if it comes from a loopback address', async () => {
     const app = await boot(adapter, { https: { loopbackException: true } });
     const from = (headers: Fields) => {
       const request = serverlessRequest({
@@ -216,7 +216,7 @@ describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapte
     expect((await from({ VIA: '1.1 proxy' })).json.error).toBe('HTTPS_REQUIRED');
   });
 
-  it('is judged anew by its address if the adapter uses one socket for all requests', async () => {
+  it('is checked again by its address if the adapter uses one socket for all requests', async () => {
     const app = await boot(adapter, { https: { loopbackException: true } });
     const socket = Object.assign(new PassThrough(), { remoteAddress: '127.0.0.1' });
     const from = (remoteAddress: string) => {
@@ -228,7 +228,7 @@ describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapte
     expect((await from('203.0.113.7')).json.error).toBe('HTTPS_REQUIRED');
   });
 
-  it('binds keys to the address that the adapter tells', async () => {
+  it('uses the address from the adapter for keys with allowed addresses', async () => {
     const app = await boot(adapter);
     const bound = await app.keys.create({
       userId,
@@ -242,7 +242,7 @@ describe.each(ADAPTERS)('on %s, a request whose socket an adapter made', (adapte
   });
 });
 
-it('a request without a socket is refused as HTTPS_REQUIRED, and let in if the application allows it', async () => {
+it('a request without a socket is refused as HTTPS_REQUIRED, and accepted if the application allows insecure HTTP', async () => {
   const without = () => {
     const request = serverlessRequest({ headers: bearer() });
     Object.defineProperty(request, 'socket', { value: undefined, configurable: true });

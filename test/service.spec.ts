@@ -26,7 +26,7 @@ afterAll(() => app.close());
 const create = (name = 'ci') => keys.create({ userId, name, scopes: ['orders:read'] });
 
 describe('a created key', () => {
-  it('is in the answer once, and in the table only as its digest', async () => {
+  it('is returned once, and stored only as its digest', async () => {
     const { key, apiKey } = await create();
     const [row] = await sql(
       database,
@@ -43,7 +43,7 @@ describe('a created key', () => {
     expect(apiKey.masked).toBe(`${key.slice(0, 'acme_live_'.length + 4)}...${key.slice(-4)}`);
   });
 
-  it('is verified, and carries what it was created with', async () => {
+  it('is verified, and has the fields that it was created with', async () => {
     const expiresAt = new Date(Date.now() + DAY_MS);
     const { key } = await keys.create({ userId, name: 'until tomorrow', scopes: ['orders:read'], expiresAt });
     const result = await keys.verify(key);
@@ -85,14 +85,14 @@ describe('a created key', () => {
   });
 });
 
-describe('verify tells the fine reason', () => {
+describe('verify returns the exact reason', () => {
   it('malformed, for a wrong checksum', async () => {
     const { key } = await create();
     const last = key.endsWith('0') ? '1' : '0';
     expect(await keys.verify(key.slice(0, -1) + last)).toEqual({ ok: false, reason: 'malformed' });
   });
 
-  it('unknown, for a well-formed key that nobody issued', async () => {
+  it('unknown, for a well-formed key that was never issued', async () => {
     const { key, apiKey } = await create();
     await keys.delete(apiKey.id);
     expect(await keys.verify(key)).toEqual({ ok: false, reason: 'unknown' });
@@ -112,7 +112,7 @@ describe('verify tells the fine reason', () => {
   });
 });
 
-it('a key whose times are beyond any date is verified, and they are the latest date there is', async () => {
+it('a key whose times exceed the range of Date is verified, and has the latest date instead', async () => {
   const { key, apiKey } = await create();
   await sql(database, `UPDATE api_keys SET created_at = 'infinity', updated_at = 'infinity' WHERE id = $1`, [
     apiKey.id,
@@ -123,7 +123,7 @@ it('a key whose times are beyond any date is verified, and they are the latest d
   expect([createdAt.getTime(), updatedAt.getTime()]).toEqual([8.64e15, 8.64e15]);
 });
 
-describe('what is not a key never authenticates', () => {
+describe('a value that is not a key never authenticates:', () => {
   it.each([
     ['undefined', undefined],
     ['null', null],
@@ -148,7 +148,7 @@ describe('what is not a key never authenticates', () => {
   });
 });
 
-it('a trigger of the application that swallows a new key is named, and no key is given out', async () => {
+it('a trigger of the application that suppresses the INSERT of a key is named in the error, and no key is returned', async () => {
   await sql(
     database,
     `CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
@@ -164,7 +164,7 @@ it('a trigger of the application that swallows a new key is named, and no key is
   }
 });
 
-it('the digest of a key, as a dump of the table shows it, is no key itself', async () => {
+it('the digest of a key, as in a dump of the table, is not accepted as a key', async () => {
   const app = await bootApp({ database, options: { format: 'hex' } });
   try {
     const { key, apiKey } = await app.keys.create({ userId, name: 'ci' });
@@ -180,7 +180,7 @@ it('the digest of a key, as a dump of the table shows it, is no key itself', asy
   }
 });
 
-it('no error of the database carries a digest', async () => {
+it('no database error contains a digest', async () => {
   const { key } = await create();
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
   const errors = await Promise.all(
@@ -193,7 +193,7 @@ it('no error of the database carries a digest', async () => {
   }
 });
 
-it('each call says that the store is away, and does not answer as if there were no keys', async () => {
+it('each call throws KEY_STORE_UNAVAILABLE if the database is unreachable, and does not return an empty result', async () => {
   const { key, apiKey } = await create();
   await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
   const calls = [
@@ -215,7 +215,7 @@ it('each call says that the store is away, and does not answer as if there were 
 });
 
 describe('authenticate, as in Rails', () => {
-  it('answers the row of a valid key and null for any other', async () => {
+  it('returns the row of a valid key, and null for any other', async () => {
     const { key, apiKey } = await create();
     expect(await keys.authenticate(key)).toMatchObject({ id: apiKey.id, userId });
     await keys.revoke(apiKey.id);
@@ -235,17 +235,17 @@ describe('get, revoke and delete', () => {
     ' 1',
     '9223372036854775808',
     '99999999999999999999999',
-  ])('know no key of the id %j', async (id) => {
+  ])('find no key for the id %j', async (id) => {
     expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
   });
 
-  it('know no key of an id that is a list or an object', async () => {
+  it('find no key for an id that is a list or an object', async () => {
     const { apiKey } = await create();
     for (const id of [[apiKey.id], { id: apiKey.id }, null] as unknown as string[])
       expect([await keys.get(id), await keys.revoke(id), await keys.delete(id)]).toEqual([null, null, false]);
   });
 
-  it('know a key by its id as a number or BigInt, as some applications have the driver give it', async () => {
+  it('find a key by its id as a number or BigInt, as some drivers return it', async () => {
     const { apiKey } = await create();
     const [number, bigint] = [Number(apiKey.id), BigInt(apiKey.id)] as unknown as [string, string];
     expect([await keys.get(number), await keys.get(bigint)]).toEqual([apiKey, apiKey]);
@@ -262,7 +262,7 @@ describe('get, revoke and delete', () => {
     expect(await keys.revoke(apiKey.id)).toEqual(revoked);
   });
 
-  it('revoke answers a key that is revoked already, though someone holds its row locked', async () => {
+  it('revoke returns an already revoked key, even if its row is locked', async () => {
     const { apiKey } = await create();
     const revoked = await keys.revoke(apiKey.id);
     await sql(
@@ -286,12 +286,7 @@ describe('get, revoke and delete', () => {
     }
   });
 
-  it.each([
-    undefined,
-    '',
-    ' ',
-    7.5,
-  ])('revokeAll of the owner %p is refused, for it names none', async (owner) => {
+  it.each([undefined, '', ' ', 7.5])('revokeAll is refused for the invalid owner %p', async (owner) => {
     await expect(keys.revokeAll({ userId: owner as string })).rejects.toThrow(
       new ApiKeyInputError(['userId must name the owner of the keys']),
     );
@@ -303,7 +298,7 @@ describe('get, revoke and delete', () => {
     expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
-  it('revoke keeps an expiry that has passed', async () => {
+  it('revoke keeps an expiry in the past', async () => {
     const { apiKey } = await create();
     await sql(database, `UPDATE api_keys SET expires_at = '2020-01-01T00:00:00Z' WHERE id = $1`, [apiKey.id]);
     expect((await keys.revoke(apiKey.id))?.apiKey?.expiresAt).toEqual(new Date('2020-01-01T00:00:00Z'));
@@ -317,7 +312,7 @@ describe('get, revoke and delete', () => {
 });
 
 describe('list', () => {
-  it('answers pages of one owner, newest first, every key once', async () => {
+  it('returns pages of one owner, newest first, every key once', async () => {
     const owner = await createUser(database);
     const ids: string[] = [];
     for (const name of ['a', 'b', 'c', 'd', 'e'])
@@ -329,7 +324,7 @@ describe('list', () => {
     expect(third.nextCursor).toBeNull();
   });
 
-  it('answers none for an owner that cannot exist', async () => {
+  it('returns no keys for an impossible owner', async () => {
     expect(await keys.list({ userId: 'x' })).toEqual({ items: [], nextCursor: null });
     expect(await keys.list({ userId: '99999999999999999999' })).toEqual({ items: [], nextCursor: null });
   });
@@ -343,14 +338,14 @@ describe('list', () => {
     await expect(keys.list(input)).rejects.toThrow(ApiKeyInputError);
   });
 
-  it('never answers a digest', async () => {
+  it('never returns a digest', async () => {
     await create();
     const { items } = await keys.list();
     expect(items.some((item) => item.keyDigest !== undefined)).toBe(false);
   });
 });
 
-describe('what does not fit is told as such, and never as a store that is away', () => {
+describe('an invalid value is reported as invalid input, and not as an unavailable key store', () => {
   it.each<[string, () => Promise<unknown>]>([
     ['create() without an input', () => keys.create(undefined as never)],
     ['create(null)', () => keys.create(null as never)],

@@ -112,8 +112,10 @@ const STORAGES: readonly (readonly [name: string, instances: number, open: () =>
   ...(hasRedis ? [['Redis', 2, redisStorage] as const] : []),
 ];
 
-describe.each(STORAGES)('A limited key and all that it made, counted in %s', (_, instances, storage) => {
-  it('pass together no more than its limit, in a burst at once', async () => {
+describe.each(
+  STORAGES,
+)('A limited key and all keys that it created, counted in %s', (_, instances, storage) => {
+  it('are accepted together no more often than its limit, in a simultaneous burst', async () => {
     const apps = await boot({ storage: storage() }, instances);
     const app = apps[0] as TestApp;
     const parent = await issue(app, { rateLimit: RATE });
@@ -123,7 +125,7 @@ describe.each(STORAGES)('A limited key and all that it made, counted in %s', (_,
     expect(await passesAtOnce(apps, [...children, parent], 2)).toBe(0);
   });
 
-  it('count nothing for it when the limit of one of them refuses, and nothing for the one when it refuses', async () => {
+  it('count nothing for the parent if the limit of a child refuses, and nothing for the child if the parent refuses', async () => {
     const [app] = (await boot({ storage: storage() })) as [TestApp];
     const parent = await issue(app, { rateLimit: RATE });
     const shared = [{ id: parent.apiKey.id, rateLimit: RATE, quota: null }];
@@ -138,7 +140,7 @@ describe.each(STORAGES)('A limited key and all that it made, counted in %s', (_,
     expect(alone.headers.get('ratelimit')).toMatch(/^"key";r=7;t=\d+$/);
   });
 
-  it('are told each limit by a name of its own', async () => {
+  it('get each limit under its own name', async () => {
     const [app] = (await boot({ storage: storage() })) as [TestApp];
     const [oldest, parent] = [await issue(app), await issue(app)];
     const [a, b] = [oldest.apiKey.id, parent.apiKey.id];
@@ -173,7 +175,7 @@ describe.each(STORAGES)('A limited key and all that it made, counted in %s', (_,
     expect(await statuses(app, successor, 3)).toEqual([200, 200, 429]);
   });
 
-  it('wait for each other in no circle, whichever limits they share', async () => {
+  it('cause no deadlock, whichever limits they share', async () => {
     const apps = await boot(
       { storage: storage(), onStorageFailure: 'refuse', onQuotaFailure: 'refuse' },
       instances,
@@ -204,7 +206,7 @@ describe.each(STORAGES)('A limited key and all that it made, counted in %s', (_,
   });
 });
 
-it('a key with a quota and all that it made spend together no more than it, over two instances', async () => {
+it('a key with a quota and all keys that it created together use no more than the quota, on two instances', async () => {
   const apps = await boot({}, 2);
   const app = apps[0] as TestApp;
   const parent = await issue(app, { quota: QUOTA });
@@ -216,7 +218,7 @@ it('a key with a quota and all that it made spend together no more than it, over
   expect((await app.keys.usage(parent.apiKey.id))?.quota).toMatchObject({ used: 5, remaining: 0 });
 });
 
-it('the usage of a rotated key is that of its bucket', async () => {
+it('the usage of a rotated key is the usage of its bucket', async () => {
   const [app] = (await boot({})) as [TestApp];
   const [old, successor] = [await issue(app, { quota: QUOTA }), await issue(app, { quota: QUOTA })];
   await sql(database, 'UPDATE api_keys SET bucket_id = $2 WHERE id = $1', [

@@ -60,10 +60,10 @@ async function end({ process: child, stderr }: Running): Promise<void> {
   expect(stderr()).toBe('');
 }
 
-describe('a process ends by itself once its app is closed,', () => {
+describe('a process ends by itself after its app is closed,', () => {
   it.each(
     ADAPTERS,
-  )('on %s, because nothing of the library is open any more, and all that was noted is written', async (adapter) => {
+  )('on %s, because the library has no open handle, and all recorded uses and events are written', async (adapter) => {
     running = await start(adapter);
     await use(running);
     await end(running);
@@ -89,7 +89,7 @@ describe('a process ends by itself once its app is closed,', () => {
     await end(running);
   });
 
-  it('while the database is away, and what was noted cannot be written', async () => {
+  it('while the database is unreachable, and uses and events cannot be written', async () => {
     running = await start('fastify');
     await use(running);
     await proxy.cut();

@@ -56,14 +56,14 @@ describe('a transaction that cannot notify', () => {
     for (let i = 0; i < 3; i++) await createUser(url);
   });
 
-  it('leaves one row, whatever it changes, and none where it is rolled back', async () => {
+  it('leaves one row for any number of changes, and none if it is rolled back', async () => {
     await sql(url, `BEGIN; ${SILENT}; UPDATE users SET email = email || 1; DELETE FROM users; ROLLBACK`);
     expect(await marks(url)).toEqual([]);
     await sql(url, `BEGIN; ${SILENT}; UPDATE users SET email = email || 1; DELETE FROM users; COMMIT`);
     expect(await marks(url)).toHaveLength(1);
   });
 
-  it('leaves its row also where the first change was rolled back to a savepoint', async () => {
+  it('leaves its row even if the first change was rolled back to a savepoint', async () => {
     await sql(
       url,
       `BEGIN; ${SILENT}; SAVEPOINT before; UPDATE users SET email = email || 1; ROLLBACK TO before; UPDATE users SET email = email || 2; COMMIT`,
@@ -75,7 +75,7 @@ describe('a transaction that cannot notify', () => {
     'READ COMMITTED',
     'REPEATABLE READ',
     'SERIALIZABLE',
-  ])('holds up no other one while it is open, at %s', async (level) => {
+  ])('blocks no other transaction while it is open, at %s', async (level) => {
     const [one, other] = [await connect(url), await connect(url)];
     const rows = await sql<{ id: string }>(url, 'SELECT id FROM users ORDER BY id');
     for (const [client, row] of [
@@ -93,7 +93,7 @@ describe('a transaction that cannot notify', () => {
     await Promise.all([one.end(), other.end()]);
   });
 
-  it('may be of a role that has no right on the tables of the library', async () => {
+  it('may belong to a role without rights on the tables of the library', async () => {
     const role = new URL(url).pathname.slice(1);
     await sql(url, `CREATE ROLE "${role}"; GRANT SELECT, UPDATE ON users TO "${role}"`);
     await sql(url, `BEGIN; SET LOCAL ROLE "${role}"; ${SILENT}; UPDATE users SET email = email || 1; COMMIT`);
@@ -101,7 +101,7 @@ describe('a transaction that cannot notify', () => {
     await sql(url, `REVOKE ALL ON users FROM "${role}"; DROP ROLE "${role}"`);
   });
 
-  it('needs no search path that leads to the tables', async () => {
+  it('needs no search path to the tables', async () => {
     await sql(
       url,
       `BEGIN; SET LOCAL search_path = pg_temp; ${SILENT}; UPDATE public.users SET email = email || 1; COMMIT`,
@@ -132,7 +132,7 @@ describe('the migration', () => {
     expect(notifying).toEqual([]);
   });
 
-  it('gives back what was before', async () => {
+  it('restores the previous state on down', async () => {
     const before = await migrating(url, WATCHED, async (dataSource) => {
       const { migrations } = dataSource;
       Object.assign(dataSource, {
@@ -149,7 +149,7 @@ describe('the migration', () => {
     expect(await sql(url, `SELECT to_regclass('api_key_silent_changes') AS it`)).toEqual([{ it: null }]);
   });
 
-  it('refuses a server that is too old, and says so', async () => {
+  it('refuses a server that is too old, with a message', async () => {
     await sql(
       url,
       `CREATE FUNCTION public.current_setting(text) RETURNS text LANGUAGE sql AS $$
@@ -161,7 +161,7 @@ describe('the migration', () => {
     );
   });
 
-  it('is asked for at boot where it has not run', async () => {
+  it('is required at boot if it has not run', async () => {
     const boot = migrating(url, {}, async (dataSource) => {
       await runMigrations(dataSource);
       for (const _ of LATEST) await dataSource.undoLastMigration();

@@ -87,7 +87,9 @@ async function withSession(
 }
 
 describe('A session that updated keys before the table changed', () => {
-  it.each(each({ ...TYPES, ...COLUMNS }))('ends a key, and tells it, after %s', (_, change) =>
+  it.each(
+    each({ ...TYPES, ...COLUMNS }),
+  )('revokes a key, and the change is notified, after %s', (_, change) =>
     withSession(async (session, hearing, url) => {
       await sql(url, change);
       await hearing.told();
@@ -97,7 +99,9 @@ describe('A session that updated keys before the table changed', () => {
       expect(await hearing.told()).toEqual(['2']);
     }));
 
-  it.each(each({ ...TYPES, ...COLUMNS }))('tells a new digest, and no last use, after %s', (_, change) =>
+  it.each(
+    each({ ...TYPES, ...COLUMNS }),
+  )('notifies a new digest, but not a last use, after %s', (_, change) =>
     withSession(async (session, hearing, url) => {
       await sql(url, change);
       await hearing.told();
@@ -109,7 +113,7 @@ describe('A session that updated keys before the table changed', () => {
 
   it.each(
     each({ ...TYPES, ...COLUMNS }),
-  )('tells no change of a column of the application after %s', (_, change) =>
+  )('notifies no change of a column of the application after %s', (_, change) =>
     withSession(async (session, hearing, url) => {
       await sql(url, 'ALTER TABLE api_keys ADD color text');
       await session.query(`UPDATE api_keys SET color = 'red'`);
@@ -120,14 +124,14 @@ describe('A session that updated keys before the table changed', () => {
       expect(await hearing.told()).toEqual(isColumnGone ? ['1'] : []);
     }));
 
-  it('tells a change of a column that was renamed', () =>
+  it('notifies a change of a renamed column', () =>
     withSession(async (session, hearing, url) => {
       await sql(url, 'ALTER TABLE api_keys RENAME revoked_at TO ended_at');
       await session.query('UPDATE api_keys SET ended_at = now() WHERE id = 2');
       expect(await hearing.told()).toEqual(['2']);
     }));
 
-  it('has everything looked up again if the id is gone, or the row is no jsonb', () =>
+  it('clears all caches if the id column is missing, or the row cannot be converted to jsonb', () =>
     withSession(async (session, hearing, url) => {
       await sql(url, `ALTER TABLE api_keys ADD own json DEFAULT '"\\u0000"'`);
       await session.query('UPDATE api_keys SET last_used_at = now()');
@@ -205,7 +209,7 @@ describe('A revocation', () => {
        INSERT INTO api_keys SELECT n, user_id, name, n, key_prefix, scopes, NULL, NULL, now(), now(), NULL, NULL FROM former, generate_series(901, 902) n LIMIT 2;
        UPDATE api_keys SET replaces_id = 1, metadata = '{}' WHERE id > 900`,
     ],
-  ])('ends one key and all keys of an owner though %s', async (_, change) => {
+  ])('ends one key and all keys of an owner even if %s', async (_, change) => {
     const url = await createMigratedDatabase();
     const ground = await bootOn(url, { options: UNCACHED });
     try {
@@ -266,7 +270,7 @@ describe('A revocation', () => {
     }
   });
 
-  it('ends all that a key made, and a deletion removes a key, though a value cannot be read', async () => {
+  it('ends all keys that a key created, and a deletion removes a key, even if a value is unreadable', async () => {
     const url = await createMigratedDatabase();
     const ground = await bootOn(url, { options: UNCACHED });
     try {
@@ -283,7 +287,7 @@ describe('A revocation', () => {
   });
 });
 
-it('lets no key in that two rows of the table have, one of them revoked', async () => {
+it('a key with two rows in the table, one of them revoked, is refused', async () => {
   const url = await createMigratedDatabase();
   const ground = await bootOn(url, { options: UNCACHED });
   try {
@@ -300,7 +304,7 @@ it('lets no key in that two rows of the table have, one of them revoked', async 
   }
 });
 
-it('leaves all columns of the table to migrations of others: no trigger depends on a column', async () => {
+it('no trigger depends on a column, so that other migrations can change every column', async () => {
   const rows = await sql(
     await createMigratedDatabase(),
     `SELECT refobjid::regclass FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND refclassid = 'pg_class'::regclass AND refobjsubid > 0`,
@@ -315,7 +319,7 @@ describe('A session that updated users before the table of users changed', () =>
       'a column is added that is no jsonb': `ALTER TABLE users ADD own json DEFAULT '"\\u0000"'`,
       'both happens': `ALTER TABLE users ADD own text, ALTER id TYPE numeric`,
     }),
-  )('updates a user, and tells it, after %s', async (_, change) => {
+  )('updates a user, and the change is notified, after %s', async (_, change) => {
     const url = await createMigratedDatabase();
     const userId = await createUser(url);
     const [session, hearing] = [await connect(url), await Hearing.of(url)];
@@ -350,7 +354,7 @@ const COUNTS = {
 describe('A counting function', () => {
   it.each(
     each(COUNTS),
-  )('%s counts in its own table, whatever the search path of the session', async (_, count) => {
+  )('%s counts in its own table with any search path of the session', async (_, count) => {
     const url = await createMigratedDatabase();
     await sql(url, TENANT);
     const session = await connect(url);
@@ -372,7 +376,7 @@ describe('A counting function', () => {
     ['nestjs_api_key_take_together', 'ALTER TABLE api_key_windows ALTER cost TYPE bigint[]'],
     ['nestjs_api_key_spend', 'ALTER TABLE api_key_quotas ALTER used TYPE numeric'],
     ['nestjs_api_key_spend_together', 'ALTER TABLE api_key_quotas ALTER used TYPE numeric, ADD first text'],
-  ] as const)('%s counts on in a session that counted before a column got another type', async (name, change) => {
+  ] as const)('%s continues to count in a session that counted before a column changed its type', async (name, change) => {
     const url = await createMigratedDatabase();
     const session = await connect(url);
     const granted: number[] = [];
@@ -385,7 +389,7 @@ describe('A counting function', () => {
   });
 });
 
-it('tells a change, and marks one that cannot be told, whatever the search path of the session', () =>
+it('a change is notified, or marked if it cannot be notified, with any search path of the session', () =>
   withSession(async (session, hearing, url) => {
     await sql(url, TENANT);
     for (const path of ['tenant', "''", 'pg_temp, tenant, pg_catalog']) {
@@ -397,7 +401,7 @@ it('tells a change, and marks one that cannot be told, whatever the search path 
     expect(await sql(url, 'SELECT 1 FROM public.api_key_silent_changes')).toHaveLength(1);
   }));
 
-it('migrates functions of an earlier version to what a new database has', async () => {
+it('functions of an earlier version are migrated to those of a new database', async () => {
   const functions = (url: string) =>
     sql(
       url,

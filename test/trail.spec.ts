@@ -75,8 +75,8 @@ async function refusals(count: number): Promise<Refused[]> {
   return read();
 }
 
-describe('a change is told in the trail', () => {
-  it('with who did it, from where, in which request, and what it changed', async () => {
+describe('a change is recorded in the audit trail', () => {
+  it('with its actor, address, request id and changed fields', async () => {
     const app = await boot();
     const acting = { userId, address: '192.0.2.7', requestId: 'r-1' };
     const { apiKey } = await app.keys.create({ userId, name: 'ci' }, acting);
@@ -109,7 +109,7 @@ describe('a change is told in the trail', () => {
     ]);
   });
 
-  it('that of a rotation on the old key and on the new', async () => {
+  it('for a rotation on the old and on the new key', async () => {
     const app = await boot();
     const { apiKey } = await issue(app);
     const rotated = await app.keys.rotate(apiKey.id, { overlapSeconds: 60 }, { apiKey });
@@ -123,7 +123,7 @@ describe('a change is told in the trail', () => {
     expect(created).toMatchObject({ type: 'created', details: { replacesId: apiKey.id } });
   });
 
-  it('and outlives the key', async () => {
+  it('and the record outlives the key', async () => {
     const app = await boot();
     const { apiKey } = await issue(app);
     await app.keys.revoke(apiKey.id, { reason: 'leaked' }, { actor: { type: 'cli', id: 'root' } });
@@ -135,7 +135,7 @@ describe('a change is told in the trail', () => {
     expect((await app.keys.events(apiKey.id, {}, { userId }))?.items).toHaveLength(3);
   });
 
-  it('once: an update that changes nothing and a second revocation tell nothing', async () => {
+  it('once: an update without changes and a second revocation record nothing', async () => {
     const app = await boot();
     const { apiKey } = await issue(app);
     await app.keys.update(apiKey.id, { name: 'ci' });
@@ -150,7 +150,7 @@ describe('a change is told in the trail', () => {
     'updated',
     'rotated',
     'deleted',
-  ])('or not made, but for a revocation: where the trail refuses "%s", nothing of the change stays', async (type) => {
+  ])('or rolled back, except a revocation, if the trail refuses "%s"', async (type) => {
     const app = await boot();
     const { key, apiKey } = await issue(app);
     await sql(
@@ -180,7 +180,7 @@ describe('a change is told in the trail', () => {
   });
 });
 
-describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
+describe.each(ADAPTERS)('on %s, a refused request is recorded', (adapter) => {
   it.each([
     ['r-1/a.b:c=d+e', 'r-1/a.b:c=d+e'],
     ['two words', null],
@@ -188,7 +188,7 @@ describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
     ['r-1%0a', null],
     ['r-1\u00e9', null],
     ['<script>', null],
-  ])('with its request id, and without one that could be anything else: %j', async (id, told) => {
+  ])('with its request id, and without an id that may be something else: %j', async (id, told) => {
     const app = await boot({}, { adapter });
     await rawGet(app.port, '/any', ['Authorization: Bearer not-a-key', `X-Request-Id: ${id}`]);
     const read = () => sql(database, `SELECT request_id FROM api_key_events WHERE type = 'refused'`);
@@ -197,7 +197,7 @@ describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
     expect(written === null || /^req-\w+$/.test(written) ? null : written).toBe(told);
   });
 
-  it('with the address of its caller, also if that one hung up before it was refused', async () => {
+  it('with the address of its caller, also if the caller disconnected before the refusal', async () => {
     const [loading, loaded] = [signal(), signal()];
     const loadUser = async () => {
       loading.give();
@@ -219,7 +219,7 @@ describe.each(ADAPTERS)('on %s, a refused request is told', (adapter) => {
     expect(await refusals(1)).toMatchObject([{ reason: 'owner', address: '127.0.0.1' }]);
   });
 
-  it('with its fine reason, which the caller is not told, off the path of the request', async () => {
+  it('with its exact reason, which the caller does not get, after the request', async () => {
     const app = await boot({}, { adapter });
     const live = await issue(app);
     const expired = await issue(app);
@@ -267,7 +267,7 @@ function signal() {
   return { given, give: () => give() };
 }
 
-it('what a caller writes as its address is told only if it is one', async () => {
+it('a forwarded address is recorded only if it is a valid address', async () => {
   const app = await boot();
   app.app.getHttpAdapter().getInstance().set('trust proxy', true);
   const { key } = await issue(app);
@@ -289,7 +289,7 @@ async function unknownKey(app: TestApp): Promise<string> {
 }
 
 describe('events of requests', () => {
-  it('are written at the latest when the application ends', async () => {
+  it('are written no later than the end of the application', async () => {
     const app = await boot({ flushIntervalMs: 3_600_000 });
     await rawGet(app.port, '/any', ['X-API-Key: wrong']);
     await app.close();
@@ -297,7 +297,7 @@ describe('events of requests', () => {
     expect(await refusals(1)).toHaveLength(1);
   });
 
-  it('are bounded: what does not fit is dropped, counted and told once', async () => {
+  it('are bounded: further events are dropped, counted and logged once', async () => {
     const app = await boot({ flushIntervalMs: 3_600_000, queueSize: 5 });
     for (let i = 0; i < 8; i++) await rawGet(app.port, '/any', ['X-API-Key: wrong']);
     expect(app.keys.droppedEvents).toBe(3);
@@ -306,7 +306,7 @@ describe('events of requests', () => {
     expect(await refusals(5)).toHaveLength(5);
   });
 
-  it('that nobody wants to hear are neither kept nor dropped', async () => {
+  it('are neither queued nor dropped if they are switched off', async () => {
     const app = await boot({ refused: 'off', accepted: 'off', queueSize: 1 });
     const { key } = await issue(app);
     for (const presented of ['wrong', 'wrong', key])
@@ -317,14 +317,14 @@ describe('events of requests', () => {
     expect(await sql(database, `SELECT FROM api_key_events WHERE type <> 'created'`)).toHaveLength(0);
   });
 
-  it('that are let in are bounded as well', async () => {
+  it('are also bounded for accepted requests', async () => {
     const app = await boot({ accepted: 'table', queueSize: 2, flushIntervalMs: 3_600_000 });
     const { key } = await issue(app);
     for (let i = 0; i < 5; i++) await rawGet(app.port, '/any', [`X-API-Key: ${key}`]);
     expect(app.keys.droppedEvents).toBe(3);
   });
 
-  it('wait for a database that is away, and no request does', async () => {
+  it('wait for an unreachable database without delaying requests', async () => {
     const proxy = await flakyProxy(database);
     running = await bootApp({
       database: proxy.url,
@@ -341,7 +341,7 @@ describe('events of requests', () => {
     await proxy.cut();
   });
 
-  it("go to Nest's logger where that is asked for, with the key masked", async () => {
+  it('go to the Nest logger with a masked key if the option asks for it', async () => {
     const app = await boot({ refused: 'log', accepted: 'log' });
     const { key, apiKey } = await issue(app);
     const lines: [string, string][] = [];
@@ -364,7 +364,7 @@ describe('events of requests', () => {
     expect(await sql(database, `SELECT FROM api_key_events WHERE type = 'refused'`)).toHaveLength(0);
   });
 
-  it('go to a sink of the application, changes as well, and one that fails harms nothing', async () => {
+  it('go to a sink of the application, like changes, and a failing sink has no effect', async () => {
     const told: ApiKeyEvent[] = [];
     const sink = { record: (events: readonly ApiKeyEvent[]) => void told.push(...events) };
     const app = await boot({ refused: sink, accepted: sink, changes: sink });
@@ -381,7 +381,7 @@ describe('events of requests', () => {
   });
 });
 
-it('what changes and what is refused can be listened to, once it is committed', async () => {
+it('the application can listen to committed changes and to refusals', async () => {
   const app = await boot({}, { imports: [EventEmitterModule.forRoot()] });
   const emitter = app.app.get(EventEmitter2);
   const heard: string[] = [];

@@ -52,7 +52,7 @@ async function usedOf(app: TestApp, id: string) {
   return { hours: sum(usage?.hours), days: sum(usage?.days) };
 }
 
-it('requests are counted by hour and day, with those that a limit refused', async () => {
+it('requests are counted by hour and day, including requests that a limit refused', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app, { rateLimit: { limit: 3, windowSeconds: 3_600 } });
   await askTimes(app, key, 5);
@@ -65,7 +65,7 @@ it('requests are counted by hour and day, with those that a limit refused', asyn
   expect(usage?.days[0]?.startsAt.toISOString()).toMatch(/T00:00:00\.000Z$/);
 });
 
-it('a key that was never used has no usage, and a key that is not there has none at all', async () => {
+it('an unused key has an empty usage, and a missing key has null', async () => {
   const app = await boot();
   const { apiKey } = await keyWith(app);
   expect(await app.keys.usage(apiKey.id)).toEqual({ quota: null, hours: [], days: [] });
@@ -74,7 +74,7 @@ it('a key that was never used has no usage, and a key that is not there has none
   expect(await app.keys.usage(apiKey.id, { userId: await createUser(database) })).toBeNull();
 });
 
-it('instances add up, and what they have not written is written when they end', async () => {
+it('the counts of all instances are added, and unwritten counts are written at shutdown', async () => {
   const [one, other] = [await boot(), await boot()];
   const { key, apiKey } = await keyWith(one);
   await askTimes(one, key, 2);
@@ -83,7 +83,7 @@ it('instances add up, and what they have not written is written when they end', 
   expect(await usedOf(await boot(), apiKey.id)).toEqual({ hours: [5, 0], days: [5, 0] });
 });
 
-it('they are written every usage.intervalMs, off the path of requests', async () => {
+it('counts are written every usage.intervalMs, outside of requests', async () => {
   const app = await boot({ usage: { intervalMs: 100 } });
   const { key, apiKey } = await keyWith(app);
   await askTimes(app, key, 4);
@@ -96,7 +96,7 @@ it('they are written every usage.intervalMs, off the path of requests', async ()
   });
 });
 
-it('a write that fails is made up for by the next one', async () => {
+it('a failed write of counts is repeated by the next write', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app);
   await askTimes(app, key, 2);
@@ -107,7 +107,7 @@ it('a write that fails is made up for by the next one', async () => {
   expect(await usedOf(app, apiKey.id)).toEqual({ hours: [3, 0], days: [3, 0] });
 });
 
-it('hours are kept for 7 days and days for 90, and older ones are removed', async () => {
+it('hours are kept for 7 days and days for 90 days, and older counts are deleted', async () => {
   const app = await boot();
   const { key, apiKey } = await keyWith(app);
   await sql(

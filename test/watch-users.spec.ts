@@ -55,7 +55,7 @@ afterEach(async () => {
   if (dataSource?.isInitialized) await dataSource.destroy();
 });
 
-it('a change of a user, its deletion and TRUNCATE are told; an update that changes nothing is not', async () => {
+it('a change of a user, its deletion and TRUNCATE are notified; an update without changes is not', async () => {
   await migrate(WATCHED);
   expect(await saidOf(`UPDATE users SET email = 'c@example.com' WHERE id = 1`)).toEqual(['u:1']);
   expect(await saidOf(`UPDATE users SET settings = '{"a":1}' WHERE id = 1`)).toEqual(['u:1']);
@@ -64,32 +64,32 @@ it('a change of a user, its deletion and TRUNCATE are told; an update that chang
   expect(await saidOf(`TRUNCATE users CASCADE`)).toContain('*');
 });
 
-it('also of a session that is a replica', async () => {
+it('a change of a user in a session with the role replica is notified', async () => {
   await migrate(WATCHED);
   expect(await saidOf(`SET session_replication_role = replica; DELETE FROM users WHERE id = 1`)).toEqual([
     'u:1',
   ]);
 });
 
-it('columns that are ignored do not count alone', async () => {
+it('a change of only ignored columns is not notified', async () => {
   await migrate({ usersTable: 'users', watchUsers: { ignore: ['seen_at', "it's"] } });
   expect(await saidOf(`UPDATE users SET seen_at = now() WHERE id = 1`)).toEqual([]);
   expect(await saidOf(`UPDATE users SET seen_at = now(), email = 'd' WHERE id = 1`)).toEqual(['u:1']);
 });
 
-it('no write to users fails for want of the table of keys', async () => {
+it('no write to users fails if the table of keys is missing', async () => {
   await migrate(WATCHED);
   await sql(database, 'DROP TABLE api_keys');
   expect(await saidOf(`UPDATE users SET email = 'e' WHERE id = 1`)).toEqual([]);
 });
 
-it('a type of a watched column can still be changed', async () => {
+it('the type of a watched column can still be changed', async () => {
   await migrate({ usersTable: 'users', watchUsers: { ignore: ['seen_at'] } });
   await sql(database, 'ALTER TABLE users ALTER COLUMN seen_at TYPE date');
   expect(await saidOf(`UPDATE users SET email = 'f' WHERE id = 1`)).toEqual(['u:1']);
 });
 
-it('down takes triggers and function away, and the users stay', async () => {
+it('down removes triggers and function, and the users stay', async () => {
   await migrate(WATCHED);
   while ((await recorded()).includes('WatchUsers1764115200000')) await dataSource?.undoLastMigration();
   expect(await saidOf(`UPDATE users SET email = 'g' WHERE id = 1`)).toEqual([]);
@@ -98,6 +98,6 @@ it('down takes triggers and function away, and the users stay', async () => {
   expect(await saidOf(`UPDATE users SET email = 'h' WHERE id = 1`)).toEqual(['u:1']);
 });
 
-it('without a users table there is nothing to watch', () => {
+it('watchUsers without a users table is refused', () => {
   expect(() => apiKeyMigrations({ watchUsers: true })).toThrow('watchUsers needs usersTable');
 });

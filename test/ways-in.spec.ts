@@ -100,7 +100,7 @@ describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
     }
   });
 
-  it('a route with a guard instance of ours in a class that is @Public', async () => {
+  it('a route with a guard instance of this library in a class that is @Public', async () => {
     const guard = Object.assign(Object.create(ScopesGuard.prototype), { canActivate: () => false });
     @Controller()
     @Public()
@@ -122,7 +122,7 @@ describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
     expect((await rawGet((await boot({ adapter, controllers: [Routes] })).port, '/')).status).toBe(401);
   });
 
-  it('any route through more header lines than Node keeps: what it dropped may be a second credential or a proxy', async () => {
+  it('any route with more header lines than Node keeps, because a dropped line may be a second credential or a proxy header', async () => {
     @Controller()
     @ApiKeyAuth()
     class Routes {
@@ -150,7 +150,7 @@ describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
   });
 });
 
-it('@Public next to guards of ours, on the same class or method, opens by name', async () => {
+it('@Public next to guards of this library, on the same class or method, makes the route public', async () => {
   @Controller()
   @UseGuards(ApiKeyGuard, ScopesGuard)
   @Public()
@@ -167,7 +167,7 @@ it('@Public next to guards of ours, on the same class or method, opens by name',
   expect((await rawGet(app.port, '/scoped')).status).toBe(401);
 });
 
-it('a guard in the wrong order is told once a route, however many requests it refuses', async () => {
+it('a guard in the wrong order is logged once per route, however many requests it refuses', async () => {
   @Controller()
   @UseGuards(ScopesGuard, ApiKeyGuard)
   class Routes {
@@ -184,7 +184,7 @@ it('a guard in the wrong order is told once a route, however many requests it re
   ]);
 });
 
-describe('the boot stops where', () => {
+describe('the boot stops if', () => {
   it.each<[string, MethodDecorator]>([
     ['@Scopes', Scopes('orders:read')],
     ['@ApiKeyAuth', ApiKeyAuth()],
@@ -252,8 +252,8 @@ describe('the boot stops where', () => {
   });
 });
 
-describe('the boot goes on where', () => {
-  it('a class overrides a route and says anew what it takes', async () => {
+describe('the boot succeeds if', () => {
+  it('a class overrides a route and repeats its decorators', async () => {
     abstract class Base {
       @Get()
       @ApiKeyAuth('orders:write')
@@ -298,7 +298,7 @@ describe('the boot goes on where', () => {
   });
 });
 
-it('a request whose user is a getter that Fastify was given is filled all the same', async () => {
+it('a request with a getter for user, added through Fastify, still gets its user', async () => {
   @Controller()
   @ApiKeyAuth()
   class Routes {
@@ -326,7 +326,7 @@ it('a request whose user is a getter that Fastify was given is filled all the sa
   expect((await rawGet(app.getHttpServer().address().port, '/', [await bearer(running)])).status).toBe(200);
 });
 
-describe('the boot stops where what a controller declares would be lost on its instance:', () => {
+describe('the boot stops if an instance of a controller would lose its decorators:', () => {
   it('it binds its methods in the constructor', async () => {
     @Controller()
     @Public()
@@ -373,13 +373,13 @@ describe('the boot stops where what a controller declares would be lost on its i
     );
   });
 
-  it('ApiKeyModule is there twice, for a key of one would pass for a key of the other', async () => {
+  it('ApiKeyModule is imported twice, because a key of one would be accepted by the other', async () => {
     const second = ApiKeyModule.forRoot({ prefix: 'other' });
     expect(await bootError({ imports: [second] })).toMatch(/imported twice with different options/);
   });
 });
 
-it('a request-scoped controller that rebinds its methods lets nobody in', async () => {
+it('a request-scoped controller that rebinds its methods accepts no request', async () => {
   @Injectable({ scope: Scope.REQUEST })
   class PerRequest {}
 
@@ -401,7 +401,7 @@ it('a request-scoped controller that rebinds its methods lets nobody in', async 
 it.each<[string, () => unknown]>([
   ['a scope that is undefined beside @ApiKeyAuth', () => ApiKeyAuth(undefined as never, 'orders:write')],
   ['a getter', () => Public()(class {} as never, 'info', { get: () => 1 } as never)],
-])('%s is refused where it is written', (_, write) => {
+])('%s throws where it is written', (_, write) => {
   expect(write).toThrow(TypeError);
 });
 

@@ -241,7 +241,7 @@ describe.each(ADAPTERS)('on %s, requests to handlers that are wrapped by', (adap
   });
 });
 
-it('a wrapper without a name does not hide from the trail which route was asked for', async () => {
+it('a wrapper without a name does not hide the requested route from the audit trail', async () => {
   instrument(withMetadataAlone);
   const routes: unknown[] = [];
   const refused: ApiKeyEventSink = { record: async (events) => void routes.push(...events.map(routeOf)) };
@@ -251,7 +251,7 @@ it('a wrapper without a name does not hide from the trail which route was asked 
   expect(routes).toEqual(['Orders.list']);
 });
 
-it('a handler that is wrapped for each request is told about once', async () => {
+it('a handler that is wrapped for each request is logged once', async () => {
   instrument(byOpenTelemetry);
 
   @Controller()
@@ -270,7 +270,7 @@ it('a handler that is wrapped for each request is told about once', async () => 
 });
 
 describe('a wrapper that keeps the name of the handler alone, as a Proxy does,', () => {
-  it('leaves routes with guards on their class as they were declared', async () => {
+  it('does not change routes with guards on their class', async () => {
     instrument(byProxy);
 
     @Controller()
@@ -310,7 +310,7 @@ describe('a wrapper that keeps the name of the handler alone, as a Proxy does,',
     expect(await bootError(Routes)).toMatch(/Routes\.get is wrapped and loses its guards/);
   });
 
-  it('leaves routes with guards of the whole application as they were declared', async () => {
+  it('does not change routes with guards of the whole application', async () => {
     instrument(byProxy);
 
     @Controller()
@@ -364,7 +364,7 @@ describe('a wrapper that keeps neither name nor metadata of the handler', () => 
     );
   });
 
-  it('lets nobody in if it comes after the boot', async () => {
+  it('accepts no request if it wraps after the boot', async () => {
     const app = await boot({ controllers: [Routes], providers: [PerRequest] });
     instrument(anonymous);
     const key = await keyWith(app, '*');
@@ -378,7 +378,7 @@ describe('a wrapper that keeps neither name nor metadata of the handler', () => 
   });
 });
 
-it('a wrapper that fails before it asks Nest stops the boot, because what it does to handlers is unknown', async () => {
+it('a wrapper that throws before it calls Nest stops the boot, because its effect on handlers is unknown', async () => {
   const patched = function (this: object, ...[instance, handler, ...rest]: Parameters<typeof create>) {
     Reflect.get(this, 'responseController').toString();
     const wrapped = anonymous(handler as Handler) as typeof handler;
@@ -390,7 +390,7 @@ it('a wrapper that fails before it asks Nest stops the boot, because what it doe
   );
 });
 
-describe('a controller that is made for each request lets nobody in if its constructor', () => {
+describe('a request-scoped controller accepts no request if its constructor', () => {
   const bootWith = async (controller: Type) => {
     const app = await boot({ controllers: [controller, Orders], providers: [PerRequest] });
     return { app, key: await keyWith(app, '*') };
@@ -446,7 +446,7 @@ describe('a controller that is made for each request lets nobody in if its const
   });
 });
 
-describe('a controller that is made for each request lets keys in if its constructor', () => {
+describe('a request-scoped controller accepts keys if its constructor', () => {
   it('wraps a method and copies its metadata', async () => {
     @Controller('wrapped')
     class Routes {
@@ -464,7 +464,7 @@ describe('a controller that is made for each request lets keys in if its constru
   });
 });
 
-describe('the boot stops if a controller truly replaces a method:', () => {
+describe('the boot stops if a controller really replaces a method:', () => {
   abstract class Guarded {
     @Get()
     @ApiKeyAuth('orders:write')
@@ -524,7 +524,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
-  it('by binding it, even if only guards of the whole application ask for a key', async () => {
+  it('by binding it, even if only guards of the whole application require a key', async () => {
     @Controller()
     class Routes {
       constructor() {
@@ -571,7 +571,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
     expect(await bootError(Routes)).toMatch(/Routes\.get loses its decorators/);
   });
 
-  it('through a Proxy of its class that has the metadata of the class, which the class itself has not', async () => {
+  it('through a Proxy of its class that has metadata which the class itself lacks', async () => {
     class Routes {
       @Get()
       get() {}
@@ -583,7 +583,7 @@ describe('the boot stops if a controller truly replaces a method:', () => {
   });
 });
 
-it('the boot stops if a mixin that copies "constructor" makes a controller pass for a public class', async () => {
+it('the boot stops if a mixin copies "constructor", so that a controller looks like a public class', async () => {
   @Public()
   class Mixin {
     @Get()
@@ -609,7 +609,7 @@ it('the boot stops if a mixin that copies "constructor" makes a controller pass 
   );
 });
 
-it('a guard of ours below a decorator whose function has the method as its prototype guards a public class', async () => {
+it('a guard of this library below a decorator whose function has the method as its prototype protects a public class', async () => {
   const aspect: MethodDecorator = (_target, _key, descriptor) => {
     descriptor.value = withMetadataOfItsPrototype(descriptor.value as never) as never;
   };
@@ -631,7 +631,7 @@ it('a guard of ours below a decorator whose function has the method as its proto
   expect(await statusOf(app, '/open')).toBe(200);
 });
 
-it('@ApiKeyAuth on what is no method, as a decorator that binds leaves it, says so', () => {
+it('@ApiKeyAuth on a property that is not a method, for example after a binding decorator, throws', () => {
   const bind: MethodDecorator = (_target, _key, { value }) =>
     ({ configurable: true, get: () => value }) as never;
   expect(() => {
@@ -647,7 +647,7 @@ it('@ApiKeyAuth on what is no method, as a decorator that binds leaves it, says 
   );
 });
 
-describe('the boot goes on, and nothing is lost,', () => {
+describe('the boot succeeds and all decorators work', () => {
   it.each(AGENTS)('if a controller wraps its methods by %s', async (_, wrap) => {
     @Controller()
     class Routes {
@@ -690,7 +690,7 @@ describe('the boot goes on, and nothing is lost,', () => {
     }
   });
 
-  it('if a helper that is no route is bound', async () => {
+  it('if a helper that is not a route is bound', async () => {
     @Controller()
     @ApiKeyAuth()
     class Routes {
@@ -740,7 +740,7 @@ describe('the boot goes on, and nothing is lost,', () => {
     expect(await statusOf(app, '/', await keyWith(app))).toBe(403);
   });
 
-  it('if mixins make several classes of one name, each with scopes of its own', async () => {
+  it('if mixins create several classes with one name and different scopes', async () => {
     instrument(byOpenTelemetry);
     const mixin = (scope: string) => {
       class Resource {
@@ -763,7 +763,7 @@ describe('the boot goes on, and nothing is lost,', () => {
   });
 });
 
-it('the boot stops if a decorator replaced the function below which @Cost stands', async () => {
+it('the boot stops if another decorator replaced the function of @Cost', async () => {
   const traced: MethodDecorator = (_target, _key, descriptor) => {
     const inner = descriptor.value as unknown as Handler;
     descriptor.value = anonymous(inner) as never;

@@ -16,10 +16,10 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all(place.apps.map((app) => app.close())));
 
-it(`No key has more than its makers had, after each step of ${RUNS} random sequences`, async () => {
+it(`No key has more than the keys that created it had, after each step of ${RUNS} random sequences`, async () => {
   await fc.assert(sequences(place), { numRuns: RUNS });
 });
 
-it(`No key has more than its makers had, whatever two applications do at once, ${RUNS} times`, async () => {
+it(`No key has more than the keys that created it had, whatever two applications do at the same time, ${RUNS} times`, async () => {
   await fc.assert(interleavings(place), { numRuns: RUNS });
 });

@@ -4,7 +4,7 @@ import { demoKey, startSample } from '../support/sample';
 
 const INTERVAL_MS = 1_000;
 
-it('a SIGKILL loses no last use that was written, and prints how many milliseconds of uses it lost', async () => {
+it('a SIGKILL loses no written last use, and the test prints how many milliseconds of uses it lost', async () => {
   const database = await createEmptyDatabase();
   const app = await startSample({
     DATABASE_URL: database,

@@ -30,7 +30,7 @@ it.concurrent(
 );
 
 it.concurrent(
-  'the command line works while the app runs, and when it does not, and leaves no server behind',
+  'the command line works whether the app runs or not, and leaves no server behind',
   inPlace(async ({ dataDir, start, serverPid }) => {
     const first = await start();
     await demoKey(first);

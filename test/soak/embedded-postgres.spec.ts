@@ -59,7 +59,7 @@ it.concurrent(
 );
 
 it.concurrent(
-  'a folder that others may not enter will do, also for root, whose server runs as another user',
+  'a private folder is accepted, also for root, whose server runs as another user',
   inPlace(
     async ({ dataDir, start }) => {
       const sample = await start();

@@ -136,11 +136,11 @@ describe('four instances under load accept no key in a request that starts after
   });
   afterAll(() => fleet.stop());
 
-  it('where nothing fails, five hundred times', async () => {
+  it('if nothing fails, five hundred times', async () => {
     for (let ended = 0; ended < 500; ended += KEYS) expect(await acceptedThough({})).toEqual([]);
   }, 600_000);
 
-  it('although their listening connections are killed, again and again', async () => {
+  it('even if their listening connections are killed again and again', async () => {
     let end: (() => Promise<void>) | undefined;
     const accepted = await acceptedThough({
       before: async () => {
@@ -154,13 +154,13 @@ describe('four instances under load accept no key in a request that starts after
   it.each([
     'feed',
     'all',
-  ] as const)('although the sockets of one to the database are stalled (%s)', async (which) => {
+  ] as const)('even if the database sockets of one instance are stalled (%s)', async (which) => {
     const { proxy } = fleet.member(1);
     const accepted = await acceptedThough({ before: () => proxy.silence(which), mend: proxy.mend });
     expect(accepted).toEqual([]);
   });
 
-  it('although one is frozen meanwhile, and thaws with its feed far behind', async () => {
+  it('even if one instance was frozen during the revocation and resumes with its feed far behind', async () => {
     const { sample, proxy } = fleet.member(2);
     const accepted = await acceptedThough({
       before: () => {
@@ -173,13 +173,13 @@ describe('four instances under load accept no key in a request that starts after
     expect(accepted).toEqual([]);
   });
 
-  it('where a key is deleted through psql', async () => {
+  it('if a key is deleted through psql', async () => {
     const end = (issued: readonly IssuedApiKey[]) =>
       endBy(`DELETE FROM api_keys WHERE id IN (${issued.map(({ apiKey }) => apiKey.id)})`, issued);
     expect(await acceptedThough({ end })).toEqual([]);
   });
 
-  it('where a user is deleted, which cascades', async () => {
+  it('if a user is deleted, which cascades', async () => {
     const end = (issued: readonly IssuedApiKey[]) =>
       endBy(`DELETE FROM users WHERE id = ${issued[0]?.apiKey.userId}`, issued);
     expect(await acceptedThough({ end })).toEqual([]);
@@ -220,7 +220,7 @@ describe('four instances under load accept no key in a request that starts after
     return issued;
   }
 
-  it('although a look-up was paused in flight, and lands after the key was revoked', async () => {
+  it('even if a look-up was paused in flight and ends after the key was revoked', async () => {
     const later = await warmKey();
     const { key, apiKey, answer, first } = await slowLookUp();
     await revokeHeard(apiKey.id, later);
@@ -232,7 +232,7 @@ describe('four instances under load accept no key in a request that starts after
   it.each([
     'heard of the revocation',
     'heard nothing',
-  ])('although a slow look-up is still under way that they could join, of an instance that %s', async (heard) => {
+  ])('even if an instance that %s still has a slow look-up in flight that they could join', async (heard) => {
     const later = await warmKey();
     const { key, apiKey, proxy, answer, first } = await slowLookUp();
     if (heard === 'heard nothing') {
@@ -246,7 +246,7 @@ describe('four instances under load accept no key in a request that starts after
     await proxy.mend();
   });
 
-  it('and their wall clocks, set a day forth, a day back and right again, revive no expired key and refuse no live one', async () => {
+  it('and wall clocks set a day forward, a day back and right again neither revive an expired key nor refuse a valid one', async () => {
     const [live, ending] = [await fleet.issue(KEYS), await fleet.issue(HOT_KEYS)];
     const [ids, soon] = [ending.map(({ apiKey }) => apiKey.id), 8_000];
     const before = performance.now();
@@ -280,7 +280,7 @@ describe('four instances under load accept no key in a request that starts after
     expect(judgedAs(expired)).toEqual(new Set([401]));
   });
 
-  it('although the feed was lost and found between a look-up and its answer', async () => {
+  it('even if the feed was lost and restored between a look-up and its answer', async () => {
     const { key, apiKey, proxy, answer, first } = await slowLookUp();
     const [warm, later] = await fleet.issue(2);
     await fleet.warm([warm?.key ?? '']);
@@ -295,17 +295,17 @@ describe('four instances under load accept no key in a request that starts after
   });
 });
 
-describe('instances that trust for different times, one of them with room for ten keys, accept none either,', () => {
+describe('instances with different trust bounds, one of them with a cache of ten keys, accept no ended key either,', () => {
   beforeAll(async () => {
     fleet = await Fleet.start(MIXED);
   });
   afterAll(() => fleet.stop());
 
-  it('where nothing fails', async () => {
+  it('if nothing fails', async () => {
     expect(await acceptedThough({})).toEqual([]);
   });
 
-  it.each([0, 1, 2, 3])('although the feed of number %s is stalled', async (at) => {
+  it.each([0, 1, 2, 3])('even if the feed of instance %s is stalled', async (at) => {
     const { proxy } = fleet.member(at);
     const accepted = await acceptedThough({ before: () => proxy.silence('feed'), mend: proxy.mend });
     expect(accepted).toEqual([]);

@@ -130,7 +130,7 @@ describe('while the notification queue', () => {
     expect(await sql(server.url, 'SELECT FROM api_key_silent_changes')).not.toHaveLength(0);
   });
 
-  it('is full, keys are made, changed and rotated as ever', async () => {
+  it('is full, keys are created, changed and rotated as usual', async () => {
     const app = await instance();
     await fillQueue();
     const { key, apiKey } = await issue(app);
@@ -140,7 +140,7 @@ describe('while the notification queue', () => {
     expect([await accepts(app, key), await accepts(app, successor?.key ?? '')]).toEqual([false, true]);
   });
 
-  it('fills up between a change and its commit, the change is made again, and told once', async () => {
+  it('fills up between a change and its commit, the change is repeated and recorded once', async () => {
     const app = await instance();
     const { apiKey } = await issue(app);
     await sql(
@@ -164,7 +164,7 @@ describe('while the notification queue', () => {
     expect(events?.items.map(({ type }) => type)).toEqual(['revoked', 'created']);
   });
 
-  it('is full, an instance looks keys up, says so once, and caches them again by itself once it empties', async () => {
+  it('is full, an instance looks keys up, logs it once, and caches them again by itself when the queue empties', async () => {
     const app = await instance();
     const { key } = await issue(app);
     const listening = await feeds();
@@ -191,7 +191,7 @@ describe('while the notification queue', () => {
     expect(await feeds()).toEqual(listening);
   });
 
-  it('is full, an instance that starts judges keys, and caches them once it empties', async () => {
+  it('is full, a starting instance verifies keys, and caches them when the queue empties', async () => {
     await fillQueue();
     const app = await bootApp({ database: server.url, options: LEASE });
     running.push(app);
@@ -205,7 +205,7 @@ describe('while the notification queue', () => {
     await until(() => app.keys.verificationStatus.leaseHeld);
   });
 
-  it('is a quarter full, each instance warns once, until it has emptied', async () => {
+  it('is a quarter full, each instance logs one warning, until the queue empties', async () => {
     const app = await instance();
     await fillQueue(0.26);
     await until(() => warnings.length > 0);

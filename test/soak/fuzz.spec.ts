@@ -27,7 +27,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
   afterAll(() => app.close());
 
-  it(`${CASES} malformed credentials by HTTP: none is accepted, and none is a fault of the server`, async () => {
+  it(`${CASES} malformed credentials over HTTP are all refused, and none causes a server error`, async () => {
     const counts = await sendMalformed(app.port, key, CASES);
     expect([...counts.keys()].filter((status) => ![401, ...BY_NODE].includes(status))).toEqual([]);
     expect(counts.get(401)).toBeGreaterThan(CASES / 2);

@@ -89,7 +89,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     CREATE POLICY reads ON api_keys FOR SELECT USING (true);
     CREATE POLICY inserts ON api_keys FOR INSERT WITH CHECK (true)`;
 
-  it('a revocation is an error if a policy lets the role read the key and not change it', async () => {
+  it('a revocation is an error if a policy lets the role read but not change the key', async () => {
     const ground = await bootAsRole();
     const { keys, userId } = ground;
     const { key, apiKey } = await keys.create({ userId, name: 'ci' });
@@ -99,7 +99,7 @@ describe('a revocation that PostgreSQL leaves undone', () => {
     await ground.drop();
   });
 
-  it('a revocation is an error if a policy lets the role read the keys of an owner and not change them', async () => {
+  it('a revocation is an error if a policy lets the role read but not change the keys of an owner', async () => {
     const ground = await bootAsRole();
     const { keys, userId } = ground;
     const { key } = await keys.create({ userId, name: 'ci' });
@@ -208,7 +208,7 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
     expect(await keys.get(apiKey.id)).toMatchObject({ name: 'ci' });
   });
 
-  it('an update gives what a trigger of the application makes of it', async () => {
+  it('an update returns the values that a trigger of the application sets', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await sql(
@@ -219,7 +219,7 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
     expect(await keys.update(apiKey.id, { name: 'NEW' })).toMatchObject({ name: 'new' });
   });
 
-  it('keys are rotated and updated though the table keeps times in whole seconds', async () => {
+  it('keys are rotated and updated even if the table keeps times in whole seconds', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     await sql(database, 'ALTER TABLE api_keys ALTER expires_at TYPE timestamptz(0)');
     for (let i = 1; i <= 8; i++) {
@@ -255,7 +255,7 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
   it.each([
     ['a rule', 'CREATE RULE keep AS ON DELETE TO api_keys DO INSTEAD NOTHING'],
     ['a trigger', KEEP.replace('BEFORE UPDATE', 'BEFORE DELETE')],
-  ])('a removal of ended keys is an error if %s keeps them', async (_, obstacle) => {
+  ])('a removal of ended keys is an error if %s prevents it', async (_, obstacle) => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await keys.revoke(apiKey.id);
@@ -263,7 +263,7 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
     await expect(keys.prune()).rejects.toMatchObject(UNAVAILABLE);
   });
 
-  it('a new limit is an error if a trigger keeps it from the keys that share it', async () => {
+  it('a new limit is an error if a trigger prevents it on keys that share it', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     const rateLimit = (limit: number) => ({ limit, windowSeconds: 60 });
     const { apiKey } = await keys.create({ userId, name: 'ci', rateLimit: rateLimit(9) });
@@ -291,7 +291,7 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
 });
 
 describe('a value that a column of the table cannot hold', () => {
-  it('is refused as input, and blamed on no owner, if a new key has it', async () => {
+  it('is refused as input, without blaming the owner, if a new key has it', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     await sql(
       database,
@@ -309,7 +309,7 @@ describe('a value that a column of the table cannot hold', () => {
     });
   });
 
-  it('is blamed on nobody who asks for a key or imports one if it is an id, because all are used up', async () => {
+  it('is not reported as invalid input if it is an id, because all ids are used up', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     await sql(database, 'ALTER SEQUENCE api_keys_id_seq MAXVALUE 2; SELECT setval($$api_keys_id_seq$$, 2)');
     const cause = { message: expect.stringContaining('api_keys_id_seq') };
@@ -320,7 +320,7 @@ describe('a value that a column of the table cannot hold', () => {
   });
 });
 
-it('gives a key that an endless one makes an end that all clients can read', async () => {
+it('gives a key that a key without expiry creates an expiry that all clients can read', async () => {
   const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
   const { apiKey } = await keys.create({ userId, name: 'ci' });
   await sql(database, `UPDATE api_keys SET expires_at = '200000-01-01'`);
@@ -335,7 +335,7 @@ it('gives a key that an endless one makes an end that all clients can read', asy
   expect(rotated).toMatchObject({ apiKey: { expiresAt } });
 });
 
-it('does not start if two spellings can be one owner in column user_id', async () => {
+it('does not start if two spellings can be the same owner in column user_id', async () => {
   const database = await createMigratedDatabase();
   await sql(database, 'ALTER TABLE api_keys DROP CONSTRAINT IF EXISTS api_keys_user_id_fkey');
   for (const type of ['numeric', 'text COLLATE blind', 'bytea USING NULL']) {
@@ -355,7 +355,7 @@ it('does not start if two spellings can be one owner in column user_id', async (
   await boot(database, { options: UNCACHED });
 });
 
-it('lets no key in whose end lost its time zone while the instance runs', async () => {
+it('accepts no key whose expiry column lost its time zone while the instance runs', async () => {
   const { database, userId, keys } = await bootWith({ TimeZone: 'UTC' }, { options: UNCACHED });
   const expiresAt = new Date(Date.now() + 3_600_000);
   const { key, apiKey } = await keys.create({ userId, name: 'ci', expiresAt });
@@ -374,13 +374,13 @@ it('lets no key in whose end lost its time zone while the instance runs', async 
   expect(await keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id } });
 });
 
-it('names the option that says where the table is if the search path leads nowhere', async () => {
+it('names the option for the schema if the search path leads nowhere', async () => {
   await expect(bootWith({ search_path: '' })).rejects.toThrow(
     /set "schema" in the options of the data source/,
   );
 });
 
-it('lets nobody in where a policy hides the keys from the role', async () => {
+it('authenticates no request if a policy hides the keys from the role', async () => {
   const ground = await bootAsRole();
   const { key } = await sqlKey(ground.database, ground.userId);
   await sql(ground.database, 'ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY');
@@ -390,14 +390,14 @@ it('lets nobody in where a policy hides the keys from the role', async () => {
   await ground.drop();
 });
 
-it('names the missing right where the role may not use a table of the library', async () => {
+it('names the missing right if the role may not use a table of the library', async () => {
   const booting = bootAsRole((database, role) =>
     sql(database, `REVOKE ALL ON api_key_silent_changes FROM "${role}"`),
   );
   await expect(booting).rejects.toThrow(/GRANT/);
 });
 
-it('ends keys where the database is read-only by default', async () => {
+it('ends keys if the database is read-only by default', async () => {
   const parameters = { default_transaction_read_only: 'on' };
   const { database, userId, keys } = await bootWith(parameters, { options: HEX });
   const { key, id } = await sqlKey(database, userId);
@@ -406,7 +406,7 @@ it('ends keys where the database is read-only by default', async () => {
   expect(await keys.verify(key)).toMatchObject({ ok: false });
 });
 
-it('says what to turn off where a key cannot be created because the database is read-only by default', async () => {
+it('names the setting to turn off if a key cannot be created because the database is read-only by default', async () => {
   const { userId, keys } = await bootWith({ default_transaction_read_only: 'on' });
   const creating = keys.create({ userId, name: 'ci' });
   await expect(creating).rejects.toMatchObject({
@@ -415,7 +415,7 @@ it('says what to turn off where a key cannot be created because the database is 
   });
 });
 
-it('resets quotas at midnight of UTC where sessions have another time zone', async () => {
+it('resets quotas at midnight of UTC if sessions have another time zone', async () => {
   const { userId, keys } = await bootWith(
     { TimeZone: 'Asia/Kathmandu', DateStyle: 'ISO, DMY' },
     { options: UNCACHED },
@@ -426,7 +426,7 @@ it('resets quotas at midnight of UTC where sessions have another time zone', asy
   expect(apiKey.createdAt.getTime()).toBeGreaterThan(Date.now() - 60_000);
 });
 
-it('commits revocations durably where synchronous_commit is off', async () => {
+it('commits revocations durably if synchronous_commit is off', async () => {
   const { database, userId, keys } = await bootWith({ synchronous_commit: 'off' }, { options: UNCACHED });
   await sql(
     database,
@@ -440,7 +440,7 @@ it('commits revocations durably where synchronous_commit is off', async () => {
   expect(await sql(database, 'SELECT setting FROM seen')).toEqual([{ setting: 'on' }]);
 });
 
-it('refuses a key at its end where extra_float_digits rounds numbers', async () => {
+it('refuses a key at its end if extra_float_digits rounds numbers', async () => {
   const { database, userId, ...ground } = await bootWith({ extra_float_digits: '-15' });
   await untilCached(ground);
   const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
@@ -461,7 +461,7 @@ it('refuses a key at its end where extra_float_digits rounds numbers', async () 
   expect(await ground.keys.verify(key)).toMatchObject({ ok: false });
 });
 
-it('keeps nulls apart from the text NULL where array_nulls is off', async () => {
+it('distinguishes nulls from the text NULL if array_nulls is off', async () => {
   const { userId, keys } = await bootWith({ array_nulls: 'off' }, { options: UNCACHED });
   const { apiKey } = await keys.create({ userId, name: 'ci' });
   const events = await keys.events(apiKey.id);
@@ -473,7 +473,7 @@ it('keeps nulls apart from the text NULL where array_nulls is off', async () => 
   });
 });
 
-it('tells other instances of a revocation that a session in the role of a replica makes', async () => {
+it('notifies other instances of a revocation in a session with the role replica', async () => {
   const parameters = { session_replication_role: 'replica' };
   const { database, userId, keys } = await bootWith(parameters);
   const other = await boot(database);
@@ -484,7 +484,7 @@ it('tells other instances of a revocation that a session in the role of a replic
   await until(async () => !(await other.keys.verify(key)).ok);
 });
 
-it('keeps its listening session where idle sessions are ended sooner than heartbeats go out', async () => {
+it('keeps its listening session if idle sessions are ended sooner than heartbeats are sent', async () => {
   const { database, userId, ...ground } = await bootWith(
     { idle_session_timeout: '100ms' },
     { options: { cache: { heartbeatMs: 30_000, leaseMs: 60_000 } } },
@@ -503,7 +503,7 @@ it('keeps its listening session where idle sessions are ended sooner than heartb
   expect(await sessions()).toEqual([session]);
 });
 
-it('waits for a lock as long as it needs where lock_timeout is short', async () => {
+it('waits for a lock as long as it needs if lock_timeout is short', async () => {
   const { database, userId, keys } = await bootWith({ lock_timeout: '50ms' }, { options: UNCACHED });
   const { key, apiKey } = await keys.create({ userId, name: 'ci' });
   const holder = new Client({ connectionString: database });
@@ -525,7 +525,7 @@ it.each<Record<string, string>>([
   { plan_cache_mode: 'force_generic_plan', jit: 'on', jit_above_cost: '0' },
   { bytea_output: 'escape', transform_null_equals: 'on', quote_all_identifiers: 'on' },
   { default_transaction_deferrable: 'on', default_transaction_isolation: 'serializable' },
-])('issues, limits, rotates and ends keys where %p is set', async (parameters) => {
+])('issues, limits, rotates and ends keys if %p is set', async (parameters) => {
   const { userId, keys, dataSource } = await bootWith(parameters, { options: UNCACHED });
   const storage = patient(new PostgresThrottlerStorage(dataSource));
   const policy = { limit: 1, windowMs: 60_000 };
@@ -565,7 +565,7 @@ it.each<Record<string, string>>([
   { standard_conforming_strings: 'off' },
   { array_nulls: 'off' },
   { default_transaction_isolation: 'serializable' },
-])('migrates an empty database where %p is set', async (parameters) => {
+])('migrates an empty database if %p is set', async (parameters) => {
   const database = await createEmptyDatabase();
   await alterDatabase(database, parameters);
   const dataSource = await keysDataSource(database, { migrations: apiKeyMigrations() });
@@ -576,7 +576,7 @@ it.each<Record<string, string>>([
   }
 });
 
-it('changes keys, limits and the trail where all tables are published to a logical replica', async () => {
+it('changes keys, limits and the trail if all tables are published to a logical replica', async () => {
   const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
   await sql(database, 'CREATE PUBLICATION everything FOR ALL TABLES');
   const { key, apiKey } = await keys.create({ userId, name: 'ci', quota: { limit: 5, period: 'day' } });
@@ -590,7 +590,7 @@ it('changes keys, limits and the trail where all tables are published to a logic
   expect(await keys.prune()).toMatchObject({ keys: 2 });
 });
 
-it('hears of a revocation after Rails had all triggers off and on again', async () => {
+it('receives a revocation after Rails disabled and enabled all triggers', async () => {
   const { database, userId, ...ground } = await bootWith({});
   await untilCached(ground);
   const { key, apiKey } = await ground.keys.create({ userId, name: 'ci' });
@@ -601,7 +601,7 @@ it('hears of a revocation after Rails had all triggers off and on again', async 
 });
 
 describe('a sequence of ids that a restore set back', () => {
-  it('mixes no two keys up where the sequence of ids is behind', async () => {
+  it('mixes up no keys if the sequence of ids is behind', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     const first = await keys.create({ userId, name: 'first' });
     await sql(database, 'ALTER SEQUENCE api_keys_id_seq RESTART');
@@ -611,7 +611,7 @@ describe('a sequence of ids that a restore set back', () => {
     expect(await keys.verify(first.key)).toMatchObject({ ok: true, apiKey: { name: 'first' } });
   });
 
-  it('does not blame who asks for a key where the sequence of ids is behind', async () => {
+  it('does not report invalid input for a new key if the sequence of ids is behind', async () => {
     const { database, userId, keys } = await bootWith({}, { options: UNCACHED });
     await keys.create({ userId, name: 'first' });
     await sql(database, 'ALTER SEQUENCE api_keys_id_seq RESTART');

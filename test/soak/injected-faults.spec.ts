@@ -39,7 +39,7 @@ beforeEach(async () => {
 
 afterEach(() => app.close());
 
-it('a pool that is all taken: remembered keys are served, others are 503 in time, and all is well when it is free', async () => {
+it('if all pool connections are in use, cached keys are accepted, other keys get 503 in time, and all works when connections are free', async () => {
   await boot({ cache: { leaseMs: 60_000, lookUpTimeoutMs: 200 } });
   const dataSource = app.app.get(DataSource);
   const taken: QueryRunner[] = [];
@@ -72,7 +72,7 @@ it('a pool that is all taken: remembered keys are served, others are 503 in time
   expect(await countKeys()).toBe(before + 1);
 });
 
-it('a statement_timeout that strikes changes nothing, is 503, and leaves the connections sound', async () => {
+it('a statement_timeout changes nothing, causes 503, and leaves the connections usable', async () => {
   await boot({}, `${database}?statement_timeout=1000`);
   const before = await countKeys();
   await sql(
@@ -90,7 +90,7 @@ it('a statement_timeout that strikes changes nothing, is 503, and leaves the con
   expect(await statusOf(app.url, warm.key)).toBe(401);
 });
 
-describe('a disk that is full for the trail', () => {
+describe('a full disk for the audit trail', () => {
   const fill = () =>
     sql(
       database,
@@ -104,7 +104,7 @@ describe('a disk that is full for the trail', () => {
 
   beforeEach(() => boot({ audit: { flushIntervalMs: 10, queueSize: 5 } }));
 
-  it('answers every request as before, and what was refused is told later, as far as the queue holds', async () => {
+  it('answers every request as before, and refusals are recorded later, up to the size of the queue', async () => {
     await fill();
     const statuses = [];
     for (let i = 0; i < 10; i++)
@@ -115,7 +115,7 @@ describe('a disk that is full for the trail', () => {
     await until(async () => (await eventsOf('refused')) === 5);
   });
 
-  it('makes no key that the trail does not tell, and yet ends one, which the log tells', async () => {
+  it('creates no key without its audit event, but revokes a key and logs the missing event', async () => {
     await fill();
     const before = await countKeys();
     const logged = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => {});

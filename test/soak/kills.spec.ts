@@ -52,7 +52,7 @@ const idsOf = async (query: string) =>
 const eventsOf = (type: string, id = 'key_id') =>
   idsOf(`SELECT ${id} AS id FROM api_key_events WHERE type = '${type}'`);
 
-it('a hundred processes that are killed at random leave no half change behind, and lose none that they acknowledged', async () => {
+it('a hundred processes that are killed at random leave no partial change, and lose no acknowledged change', async () => {
   const acknowledged = (
     await Promise.all(
       Array(AT_ONCE)

@@ -64,7 +64,7 @@ async function untilEverywhere(key: string, expected: number): Promise<void> {
     await until(async () => (await call(fleet.urls, at, key)).status === expected);
 }
 
-it.each(RUNS)('A quota of a month that is spent is spent as one of a day, run %i', async () => {
+it.each(RUNS)('A used-up monthly quota is also used up as a daily quota, run %i', async () => {
   const [key, manager] = await pair({ quota: { limit: 62, period: 'month' } });
   expect(await passesAtOnce([key.key], 61)).toBe(61);
   await change(manager, key, { quota: { limit: 2, period: 'day' } });
@@ -73,7 +73,7 @@ it.each(RUNS)('A quota of a month that is spent is spent as one of a day, run %i
   expect(await passesAtOnce([key.key], 10)).toBe(1);
 });
 
-it.each(RUNS)('A window that is narrowed and given back finds what was used, run %i', async () => {
+it.each(RUNS)('A window that is narrowed and restored keeps its use, run %i', async () => {
   const [key, manager] = await pair({ rateLimit: HOURLY });
   expect(await passesAtOnce([key.key], 10)).toBe(5);
   await change(manager, key, { rateLimit: { limit: 1, windowSeconds: 1 } });
@@ -82,7 +82,7 @@ it.each(RUNS)('A window that is narrowed and given back finds what was used, run
   expect(await passesAtOnce([key.key], 10)).toBe(0);
 });
 
-it.each(RUNS)('A window that grows finds what was used in the shorter ones before, run %i', async () => {
+it.each(RUNS)('A window that grows keeps the use of the shorter windows before, run %i', async () => {
   const [key, manager] = await pair({ rateLimit: { limit: 2, windowSeconds: 1 } });
   let passed = 0;
   await until(async () => {
@@ -95,7 +95,7 @@ it.each(RUNS)('A window that grows finds what was used in the shorter ones befor
 
 it.each(
   RUNS,
-)('A limited key, the keys that it mints and their successors pass no more than its limit, run %i', async () => {
+)('A limited key, the keys that it creates and their successors are accepted no more often than its limit, run %i', async () => {
   const [key] = await pair({ rateLimit: { limit: 8, windowSeconds: 3_600 } });
   const minted: string[] = [];
   for (let i = 0; i < 4; i++) {

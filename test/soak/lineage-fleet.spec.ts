@@ -129,20 +129,22 @@ async function afterEnd(root: IssuedApiKey, end: () => Promise<unknown>) {
   return [...beforeStop, ...(await accepted(makers.held)), ...(await liveRows(root.apiKey.userId))];
 }
 
-describe('of four instances, whose keys mint and rotate without an end', () => {
-  it.each(RUNS)('none accepts a key of a lineage that was revoked everywhere (%d)', async () => {
+describe('four instances, whose keys create and rotate keys without end:', () => {
+  it.each(RUNS)('no instance accepts a key of a lineage that was revoked everywhere (%d)', async () => {
     const root = await issued();
     const end = () => fleet.keys.revoke(root.apiKey.id, { descendants: true, everywhere: true });
     expect(await afterEnd(root, end)).toEqual([]);
   });
 
-  it.each(RUNS)('none accepts a key of an owner all of whose keys were revoked everywhere (%d)', async () => {
+  it.each(
+    RUNS,
+  )('no instance accepts a key of an owner after all keys of the owner were revoked everywhere (%d)', async () => {
     const root = await issued();
     const end = () => fleet.keys.revokeAll({ userId: root.apiKey.userId, everywhere: true });
     expect(await afterEnd(root, end)).toEqual([]);
   });
 
-  it.each(RUNS)('none accepts a key of a lineage that its own root ended over HTTP (%d)', async () => {
+  it.each(RUNS)('no instance accepts a key of a lineage that its root revoked over HTTP (%d)', async () => {
     const root = await issued();
     const path = `/api-keys/${root.apiKey.id}?descendants=true&everywhere=true&reason=leaked`;
     const end = async () => expect((await ask('DELETE', path, root.key)).status).toBe(204);
@@ -151,7 +153,7 @@ describe('of four instances, whose keys mint and rotate without an end', () => {
 });
 
 describe.each(RUNS)('over HTTP (%d)', () => {
-  it('a key that writes itself what it has, on two connections, does not undo its narrowing', async () => {
+  it('a key that writes its own fields back, on two connections, does not undo a restriction', async () => {
     const { key, apiKey } = await issued(['api-keys:write', 'orders:read']);
     let isOver = false;
     const loop = async () => {
@@ -166,7 +168,7 @@ describe.each(RUNS)('over HTTP (%d)', () => {
     expect((await fleet.keys.get(apiKey.id))?.scopes).toEqual(['api-keys:write']);
   });
 
-  it('a weak key unbinds no strong one', async () => {
+  it('a weak key removes no restriction of a stronger key', async () => {
     const bounds = {
       expiresAt: new Date(Date.now() + DAY_S * 1_000),
       allowedIps: ['127.0.0.1'],
@@ -218,7 +220,7 @@ describe.each(RUNS)('over HTTP (%d)', () => {
     );
   });
 
-  it('what a key made ends with it', async () => {
+  it('keys that a key created are revoked with it', async () => {
     const { key, apiKey } = await issued();
     const child = (await ask('POST', '/api-keys', key, { name: 'child', scopes: ['*'] })).body as Held;
     const grandchild = (await ask('POST', '/api-keys', child.key, { name: 'grandchild' })).body as Held;

@@ -64,7 +64,7 @@ const STORAGES: Readonly<Record<string, () => Promise<Instance>>> = {
   }),
 };
 
-it('of steady overload for ten windows no storage lets more than the limit pass in any window', async () => {
+it('under steady overload for ten windows no storage accepts more than the limit in any window', async () => {
   const begin = performance.now() + 2_000;
   await Promise.all(
     Object.entries(STORAGES).map(async ([name, open]) => {
@@ -114,7 +114,7 @@ async function burst(settings: Readonly<Record<string, string>>): Promise<number
   }
 }
 
-it('eight processes let exactly 1,000 of 20,000 requests at once pass, counting in PostgreSQL', async () => {
+it('eight processes that count in PostgreSQL accept exactly 1,000 of 20,000 simultaneous requests', async () => {
   expect(await burst({ RATE_LIMIT_STORAGE: 'postgres' })).toBe(1_000);
 });
 
@@ -125,7 +125,7 @@ withRedis('Eight processes', () => {
 });
 
 withRedisServer('A Redis that is stopped in mid-load', () => {
-  it('leaves each instance counting in memory, and counts again when it is back', async () => {
+  it('makes each instance count in memory when it stops, and counts again when it is back', async () => {
     const own = await ownRedis();
     const fleet = await Fleet.start(
       ADAPTERS.map((adapter) => ({

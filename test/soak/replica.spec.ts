@@ -68,7 +68,7 @@ const health = async (app: TestApp) => (await app.app.get(ApiKeyHealthIndicator)
 it.each<[string, ApiKeyOptions]>([
   ['keys are cached', {}],
   ['no key is cached', { cache: { size: 0 } }],
-])('where %s, no look-up is answered by a replica: neither of a revoked key, nor of one that it does not know', async (_, options) => {
+])('if %s, no replica answers a look-up, neither of a revoked key nor of an unknown key', async (_, options) => {
   const app = await instance(address.url, options);
   const revoking = await instance(servers.primary.url);
   const { key, apiKey } = await app.keys.create({ userId, name: 'ci' });
@@ -99,7 +99,7 @@ it.each<[string, ApiKeyOptions]>([
   ]);
 });
 
-it('the health indicator is down also while the feed still hears the primary', async () => {
+it('the health indicator is down also while the feed still listens on the primary', async () => {
   const app = await instance(address.url);
   const { key } = await app.keys.create({ userId, name: 'ci' });
   await until(() => app.keys.verificationStatus.leaseHeld);
@@ -115,7 +115,7 @@ it('the health indicator is down also while the feed still hears the primary', a
   expect(app.keys.verificationStatus.leaseHeld).toBe(true);
 });
 
-it('an instance does not start on a replica, and says why', async () => {
+it('an instance does not start on a replica, and the error has the reason', async () => {
   await untilReplayed();
   await expect(instance(servers.standby.url)).rejects.toThrow(
     /ApiKeyModule: the connection leads to a replica, .* Give the library a data source that leads to the primary/,

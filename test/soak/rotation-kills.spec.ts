@@ -37,7 +37,7 @@ afterAll(() => survivor?.stop());
 
 it.each(
   STATEMENTS,
-)('a SIGKILL at %s leaves the key as it was, and it can be rotated again', async (_, table, moment) => {
+)('a SIGKILL at %s leaves the key unchanged, and it can be rotated again', async (_, table, moment) => {
   const { id, key } = await issue();
   app = await startSample({ DATABASE_URL: database });
   const before = await everything();

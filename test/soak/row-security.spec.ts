@@ -96,7 +96,7 @@ describe('an application whose role a row security policy hides all keys from', 
     expect(await causeOf(call(keys, id, userId))).toMatch(/"?api_keys"?.*BYPASSRLS/);
   });
 
-  it('gets an error from a change for the key that acts, and not that this key is unknown', async () => {
+  it('gets an error from a change by the acting key, and not that this key is unknown', async () => {
     const { database, keys, id, userId } = await start();
     const actor = await keys.get(id);
     await hide(database);
@@ -110,7 +110,7 @@ describe('an application whose role a row security policy hides all keys from', 
     await expect(keys.authenticate(key)).rejects.toMatchObject(UNAVAILABLE);
   });
 
-  it('is told of a key that the policies show, beside one that they hide, at the same time', async () => {
+  it('finds a visible key in the same look-up as a hidden key', async () => {
     const { database, keys, key, userId } = await start();
     const { key: hidden } = await keys.create({ userId, name: 'hidden' });
     await hide(database);
@@ -121,7 +121,7 @@ describe('an application whose role a row security policy hides all keys from', 
   });
 });
 
-describe('a role that another borrower of a pooled connection left behind by SET ROLE', () => {
+describe('a role that other code left on a pooled connection by SET ROLE', () => {
   /** The application may take on a role that a policy hides all keys from. */
   async function startBesideHidden() {
     const ground = await start();
@@ -134,14 +134,14 @@ describe('a role that another borrower of a pooled connection left behind by SET
     return { ...ground, leaveRole: () => leave(ground, `SET ROLE "${hidden}"`), hidden };
   }
 
-  it('does not keep a key from being revoked', async () => {
+  it('does not prevent the revocation of a key', async () => {
     const { keys, key, id, leaveRole } = await startBesideHidden();
     await leaveRole();
     expect(await keys.revoke(id)).toMatchObject({ apiKey: { id } });
     expect(await keys.verify(key)).toEqual({ ok: false, reason: 'revoked' });
   });
 
-  it('does not keep all keys of an owner from being revoked', async () => {
+  it('does not prevent the revocation of all keys of an owner', async () => {
     const { keys, id, userId, leaveRole } = await startBesideHidden();
     await leaveRole();
     expect(await keys.revokeAll({ userId })).toMatchObject([{ id }]);
@@ -153,13 +153,13 @@ describe('a role that another borrower of a pooled connection left behind by SET
     expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
-  it('does not keep a key out of a list', async () => {
+  it('does not hide a key in a list', async () => {
     const { keys, id, leaveRole } = await startBesideHidden();
     await leaveRole();
     expect((await keys.list()).items).toMatchObject([{ id }]);
   });
 
-  it('does not keep an application from starting', async () => {
+  it('does not prevent the start of an application', async () => {
     const { database, role, hidden } = await startBesideHidden();
     const ground = await bootOn(urlOf(database, role), {
       typeorm: ONE_CONNECTION,
@@ -201,7 +201,7 @@ describe('row security that is forced on the owner of the table', () => {
     expect(await causeOf(keys.revoke(id))).toMatch(/BYPASSRLS/);
   });
 
-  it('does not hinder the owner of the table if it is only enabled', async () => {
+  it('does not affect the owner of the table if it is only enabled', async () => {
     const { database, keys, id, role } = await start();
     await sql(
       database,
@@ -219,7 +219,7 @@ describe('row security on another table of the library', () => {
     expect(await keys.verify(key)).toMatchObject({ ok: false });
   });
 
-  it('makes the trail an error and not empty, and a revocation goes on', async () => {
+  it('makes reading the audit trail an error instead of an empty list, and a revocation still succeeds', async () => {
     const { database, keys, key, id } = await start();
     await hide(database, 'api_key_events');
     expect(await causeOf(keys.events(id))).toMatch(/api_key_events/);
@@ -230,14 +230,14 @@ describe('row security on another table of the library', () => {
   it.each([
     'api_key_usage',
     'api_key_quotas',
-  ])('makes the use of a key an error and not 0: %s', async (table) => {
+  ])('makes the usage of a key an error instead of 0: %s', async (table) => {
     const { database, keys, id } = await start();
     await keys.update(id, { quota: { limit: 5, period: 'day' } });
     await hide(database, table);
     expect(await causeOf(keys.usage(id))).toMatch(new RegExp(table));
   });
 
-  it('lets no hit pass uncounted, although a policy lets the role write what it cannot read', async () => {
+  it('accepts no uncounted hit, even if a policy lets the role write rows that it cannot read', async () => {
     const { database, dataSource } = await start();
     await hide(database, 'api_key_windows');
     await sql(
@@ -251,7 +251,7 @@ describe('row security on another table of the library', () => {
       await expect(storage.hit('one', { limit: 1, windowMs: 60_000 }, 1)).rejects.toThrow(/BYPASSRLS/);
   });
 
-  it('leaves a limit exact although another borrower left a role behind that sees no counts', async () => {
+  it('keeps a limit exact even if other code left a role on the connection that cannot read the counts', async () => {
     const { database, role, ...ground } = await start();
     const hidden = await newRole(database, 'hidden');
     await sql(database, `GRANT "${hidden}" TO "${role}"; ALTER TABLE api_key_windows OWNER TO "${role}"`);

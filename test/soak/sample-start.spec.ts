@@ -3,7 +3,7 @@ import { flakyProxy } from '../support/flaky-proxy';
 import { demoKey, runKeys, startSample } from '../support/sample';
 import { until } from '../support/until';
 
-it.concurrent('two instances on one fresh database start at once, make one demo key, and serve each other’s keys', async () => {
+it.concurrent('two instances on one empty database start at once, create one demo key, and accept each other’s keys', async () => {
   const database = await createEmptyDatabase();
   const instances = await Promise.all([
     startSample({ DATABASE_URL: database }),

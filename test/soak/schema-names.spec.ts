@@ -44,14 +44,14 @@ async function roundTrip(url: string, typeorm: object): Promise<void> {
 
 const NAMES = ['my.schema', 'Äpfel', 'a"b', 'a b', "it's", 'api_keys'];
 
-it.each(NAMES)('issues and revokes keys in a schema that the search path leads to: %s', async (schema) => {
+it.each(NAMES)('issues and revokes keys in a schema of the search path: %s', async (schema) => {
   const url = await databaseWith(schema);
   const extra = searching(schema);
   await migrate(url, { extra });
   await roundTrip(url, { extra });
 });
 
-it.each(NAMES)('issues and revokes keys in a schema that the data source names: %s', async (schema) => {
+it.each(NAMES)('issues and revokes keys in the schema of the data source: %s', async (schema) => {
   const url = await databaseWith(schema);
   const isUnquotable = /[."]/.test(schema);
   await migrate(url, isUnquotable ? { extra: searching(schema) } : { schema });
@@ -61,7 +61,7 @@ it.each(NAMES)('issues and revokes keys in a schema that the data source names: 
 it.each([
   'my.schema',
   'a"b',
-])('says what to do if TypeORM cannot migrate in the schema that the data source names: %s', async (schema) => {
+])('reports what to do if TypeORM cannot migrate in the schema of the data source: %s', async (schema) => {
   const url = await databaseWith(schema);
   await expect(migrate(url, { schema })).rejects.toThrow(/set the search_path/);
 });

@@ -122,7 +122,7 @@ export const adoptsRails = (zone: string) => () => {
     expect((await me(added.get('scopes {NULL}') ?? '')).apiKey.scopes).toEqual([]);
   });
 
-  it('accepts a key that Rails inserts while the app runs, to the hour', async () => {
+  it('accepts a key that Rails inserts while the app runs, with the exact expiry', async () => {
     const [soon, gone] = await asRails(database, async (client) => [
       await insertAsRails(client, { scopes: `'{orders:read}'`, expires_at: railsTime(HOUR_MS) }),
       await insertAsRails(client, { scopes: `'{orders:read}'`, expires_at: railsTime(-HOUR_MS) }),
@@ -133,7 +133,7 @@ export const adoptsRails = (zone: string) => () => {
     ]);
   });
 
-  it('a key that Rails deletes is dead as soon as the feed has told it', async () => {
+  it('refuses a key that Rails deletes as soon as the feed notifies it', async () => {
     const key = await asRails(database, (client) => insertAsRails(client, {}));
     expect((await call('/me', key)).status).toBe(200);
     await asRails(database, (client) =>
