@@ -194,6 +194,12 @@ describe('A revocation', () => {
       'its times are infinite',
       `UPDATE api_keys SET created_at = 'infinity', expires_at = 'infinity', last_used_at = '-infinity'`,
     ],
+    ['the time of revocations became text', 'ALTER TABLE api_keys ALTER revoked_at TYPE text'],
+    [
+      'the time of revocations became a date, and another key was revoked for ever',
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, revoked_at) SELECT user_id, 'old', 'old', 'old', 'infinity' FROM api_keys LIMIT 1;
+       ALTER TABLE api_keys ALTER revoked_at TYPE date`,
+    ],
     ['addresses became text', 'ALTER TABLE api_keys ALTER allowed_ips TYPE text USING $$10.0.0.1$$'],
     [
       'a limit is no number',
@@ -248,6 +254,22 @@ describe('A revocation', () => {
         `SELECT (extract(epoch FROM date_trunc('milliseconds', expires_at)) * 1000)::bigint::text AS ms FROM api_keys`,
       );
       expect(revoked?.apiKey?.expiresAt).toEqual(new Date(Number(row?.ms)));
+    } finally {
+      await ground.close();
+    }
+  });
+
+  it('says that a key is revoked whatever the time of that', async () => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+      for (const time of ['infinity', '-infinity', '0044-03-15 BC']) {
+        await sql(url, 'UPDATE api_keys SET revoked_at = $1', [time]);
+        const revoked = await ground.keys.revoke(apiKey.id);
+        expect(revoked?.apiKey?.stateAt()).toBe('revoked');
+        expect(JSON.parse(JSON.stringify(revoked?.apiKey)).revokedAt).toEqual(expect.any(String));
+      }
     } finally {
       await ground.close();
     }
