@@ -259,6 +259,31 @@ describe('A revocation', () => {
     }
   });
 
+  it.each([
+    ['a text that is no number', "PERFORM 'x'::int"],
+    ['a number that is too large', 'PERFORM 2147483647 + 1'],
+    ['an untranslatable character', "RAISE EXCEPTION USING ERRCODE = '22P05'"],
+  ])('of all keys of an owner is an error, and not an empty list, if a trigger fails on %s', async (_, failing) => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const userId = await createUser(url);
+      await ground.keys.create({ userId, name: 'ci' });
+      await sql(
+        url,
+        `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${failing}; RETURN NEW; END $$;
+         CREATE TRIGGER fail BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION fail()`,
+      );
+      await expect(ground.keys.revokeAll({ userId })).rejects.toMatchObject({
+        code: 'KEY_STORE_UNAVAILABLE',
+      });
+      for (const nobody of ['x', '9'.repeat(19), '00000000-0000-0000-0000-000000000000'])
+        expect(await ground.keys.revokeAll({ userId: nobody })).toEqual([]);
+    } finally {
+      await ground.close();
+    }
+  });
+
   it('says that a key is revoked whatever the time of that', async () => {
     const url = await createMigratedDatabase();
     const ground = await bootOn(url, { options: UNCACHED });
