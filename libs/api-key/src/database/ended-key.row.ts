@@ -29,12 +29,16 @@ const COLUMNS = FIELDS.map(([field, column]) => ({ field, ...column, ...OF_ANY_T
  * SQL of the columns of ended keys. A column that the table lacks is null: its name then means that
  * of the outer query.
  * @param from what follows FROM
+ * @param isBare whether columns that are not needed are null
  */
-export function selectEnded(from: string): string {
+export function selectEnded(from: string, isBare: boolean): string {
   const absent = COLUMNS.filter(({ field }) => !NEEDED.includes(field)).map(
     ({ name }) => `NULL::pg_catalog.text AS ${name}`,
   );
-  const present = COLUMNS.map(({ name, asText }) => `${asText(name)} AS ${name}`);
+  const present = COLUMNS.map(({ field, name, asText }) => {
+    const value = isBare && !NEEDED.includes(field) ? 'NULL::pg_catalog.text' : asText(name);
+    return `${value} AS ${name}`;
+  });
   return `SELECT ended.* FROM (SELECT ${absent.join(', ')}) AS absent CROSS JOIN LATERAL (
     SELECT ${present.join(', ')} FROM ${from}) AS ended`;
 }
