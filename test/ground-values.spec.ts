@@ -65,6 +65,32 @@ it('stores a scope called NULL as a scope', async () => {
   expect(await ground.keys.verify(key)).toMatchObject({ ok: true, apiKey: { scopes } });
 });
 
+it('ends a key whose name has a character of WIN1252 that UTF-8 lacks', async () => {
+  const name = `test_win1252_${process.pid}`;
+  const [server, url] = [new URL(database), new URL(database)];
+  url.pathname = `/${name}`;
+  server.pathname = '/postgres';
+  await sql(
+    server.href,
+    `CREATE DATABASE ${name} ENCODING WIN1252 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+  );
+  const migrating = await keysDataSource(url.href, { migrations: apiKeyMigrations() });
+  await runMigrations(migrating);
+  await migrating.destroy();
+  const windows = await bootOn(url.href, { options: UNCACHED });
+  try {
+    const { apiKey } = await windows.keys.create({ userId: '1', name: 'ci' });
+    await windows.keys.create({ userId: '1', name: 'other' });
+    await sql(url.href, 'UPDATE api_keys SET name = chr(129)');
+    expect(await windows.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, name: '' } });
+    expect(await windows.keys.revokeAll({ userId: '1' })).toHaveLength(1);
+    await expect(windows.keys.list()).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+    expect(await windows.keys.delete(apiKey.id)).toBe(true);
+  } finally {
+    await windows.close();
+  }
+});
+
 describe('a database in LATIN1', () => {
   let latin: Ground;
   let owner: string;

@@ -198,6 +198,12 @@ describe('A revocation', () => {
       'its times are infinite',
       `UPDATE api_keys SET created_at = 'infinity', expires_at = 'infinity', last_used_at = '-infinity'`,
     ],
+    ['the time of revocations became text', 'ALTER TABLE api_keys ALTER revoked_at TYPE text'],
+    [
+      'the time of revocations became a date, and another key was revoked for ever',
+      `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, revoked_at) SELECT user_id, 'old', 'old', 'old', 'infinity' FROM api_keys LIMIT 1;
+       ALTER TABLE api_keys ALTER revoked_at TYPE date`,
+    ],
     ['addresses became text', 'ALTER TABLE api_keys ALTER allowed_ips TYPE text USING $$10.0.0.1$$'],
     [
       'a limit is no number',
@@ -252,6 +258,47 @@ describe('A revocation', () => {
         `SELECT (extract(epoch FROM date_trunc('milliseconds', expires_at)) * 1000)::bigint::text AS ms FROM api_keys`,
       );
       expect(revoked?.apiKey?.expiresAt).toEqual(new Date(Number(row?.ms)));
+    } finally {
+      await ground.close();
+    }
+  });
+
+  it.each([
+    ['a text that is no number', "PERFORM 'x'::int"],
+    ['a number that is too large', 'PERFORM 2147483647 + 1'],
+    ['an untranslatable character', "RAISE EXCEPTION USING ERRCODE = '22P05'"],
+  ])('of all keys of an owner is an error, and not an empty list, if a trigger fails on %s', async (_, failing) => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const userId = await createUser(url);
+      await ground.keys.create({ userId, name: 'ci' });
+      await sql(
+        url,
+        `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${failing}; RETURN NEW; END $$;
+         CREATE TRIGGER fail BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION fail()`,
+      );
+      await expect(ground.keys.revokeAll({ userId })).rejects.toMatchObject({
+        code: 'KEY_STORE_UNAVAILABLE',
+      });
+      for (const nobody of ['x', '9'.repeat(19), '00000000-0000-0000-0000-000000000000'])
+        expect(await ground.keys.revokeAll({ userId: nobody })).toEqual([]);
+    } finally {
+      await ground.close();
+    }
+  });
+
+  it('says that a key is revoked whatever the time of that', async () => {
+    const url = await createMigratedDatabase();
+    const ground = await bootOn(url, { options: UNCACHED });
+    try {
+      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+      for (const time of ['infinity', '-infinity', '0044-03-15 BC']) {
+        await sql(url, 'UPDATE api_keys SET revoked_at = $1', [time]);
+        const revoked = await ground.keys.revoke(apiKey.id);
+        expect(revoked?.apiKey?.stateAt()).toBe('revoked');
+        expect(JSON.parse(JSON.stringify(revoked?.apiKey)).revokedAt).toEqual(expect.any(String));
+      }
     } finally {
       await ground.close();
     }

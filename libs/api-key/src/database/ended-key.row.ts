@@ -12,11 +12,14 @@ const TIME = { asText: asTime, read: timeOrInvalid };
 const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
   lastUsedAt: { asText: asTime, read: timeOrNull },
   expiresAt: { asText: asTime, read: timeOrNull },
+  revokedAt: { asText: asTime, read: timeOrLast },
   createdAt: TIME,
   updatedAt: TIME,
   allowedIps: { asText: asJson },
   ancestorIds: { asText, read: (row, name) => textOrNull(row, name)?.match(/\d+/g) ?? [] },
 };
+/** The last time of a Date, in milliseconds from 1970. */
+const LAST_MS = 8.64e15;
 /** The fields that must be readable: which key ended, its owner, and when. */
 const NEEDED: readonly Field[] = ['id', 'userId', 'revokedAt'];
 
@@ -26,12 +29,16 @@ const COLUMNS = FIELDS.map(([field, column]) => ({ field, ...column, ...OF_ANY_T
  * SQL of the columns of ended keys. A column that the table lacks is null: its name then means that
  * of the outer query.
  * @param from what follows FROM
+ * @param isBare whether columns that are not needed are null
  */
-export function selectEnded(from: string): string {
+export function selectEnded(from: string, isBare: boolean): string {
   const absent = COLUMNS.filter(({ field }) => !NEEDED.includes(field)).map(
     ({ name }) => `NULL::pg_catalog.text AS ${name}`,
   );
-  const present = COLUMNS.map(({ name, asText }) => `${asText(name)} AS ${name}`);
+  const present = COLUMNS.map(({ field, name, asText }) => {
+    const value = isBare && !NEEDED.includes(field) ? 'NULL::pg_catalog.text' : asText(name);
+    return `${value} AS ${name}`;
+  });
   return `SELECT ended.* FROM (SELECT ${absent.join(', ')}) AS absent CROSS JOIN LATERAL (
     SELECT ${present.join(', ')} FROM ${from}) AS ended`;
 }
@@ -39,7 +46,7 @@ export function selectEnded(from: string): string {
 /**
  * Returns the entity of a row of `selectEnded`. A value that cannot be read becomes empty, because the
  * key has ended.
- * @throws UnreadableValue if its id, its owner or the time of its revocation cannot be read
+ * @throws UnreadableValue if its id or its owner cannot be read
  */
 export function endedKeyFromRow(row: Row): ApiKey {
   const fields: Partial<Record<Field, unknown>> = new ApiKey();
@@ -60,6 +67,11 @@ function valueOrEmpty(row: Row, name: string, read: Column<unknown>['read']): un
 function timeOrNull(row: Row, name: string): Date | null {
   const time = timeOrInvalid(row, name);
   return Number.isNaN(time.getTime()) ? null : time;
+}
+
+/** A value that is not a time, such as `infinity`, is the last time: null would mean not revoked. */
+function timeOrLast(row: Row, name: string): Date | null {
+  return textOrNull(row, name) === null ? null : (timeOrNull(row, name) ?? new Date(LAST_MS));
 }
 
 /** A time without a time zone is in UTC. */

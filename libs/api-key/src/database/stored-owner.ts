@@ -10,7 +10,19 @@ const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
  * @returns the given text if the column cannot hold it
  */
 export async function storedOwner(database: Database, userId: string): Promise<string> {
-  if (AS_STORED.test(userId)) return userId;
+  return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId)) ?? userId);
+}
+
+/**
+ * Whether an error means that column `user_id` cannot hold an owner, so that no key has this owner.
+ * The same error may come from a trigger, or from a row that cannot be read.
+ */
+export async function isOfOwner(database: Database, userId: string, error: unknown): Promise<boolean> {
+  return isUnfit(error) && (await spellingOf(database, userId)) === null;
+}
+
+/** @returns null if the column cannot hold the text */
+async function spellingOf(database: Database, userId: string): Promise<string | null> {
   try {
     const row = await database.read((session) =>
       session.row(
@@ -18,9 +30,9 @@ export async function storedOwner(database: Database, userId: string): Promise<s
         [userId],
       ),
     );
-    return row.owner ?? userId;
+    return row.owner ?? null;
   } catch (error) {
-    if (isUnfit(error)) return userId;
+    if (isUnfit(error)) return null;
     throw error;
   }
 }

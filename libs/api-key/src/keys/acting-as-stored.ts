@@ -1,6 +1,6 @@
 import type { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
-import { storedOwner } from '../database/stored-owner';
+import { isOfOwner, storedOwner } from '../database/stored-owner';
 import { type Acting, ownerOf } from '../model/acting';
 import { ownerIdOf } from './input';
 
@@ -27,4 +27,17 @@ export async function actingAsStored(database: Database, acting: Acting): Promis
  */
 export async function ownerAsStored(database: Database, userId: unknown, problem: string): Promise<string> {
   return storedOwner(database, ownerIdOf(userId, problem)).catch(refuseUnavailable);
+}
+
+/**
+ * Returns no keys if a statement failed because column `user_id` cannot hold the owner.
+ * @throws as `refuseUnavailable` for any other error, so that it does not look like "no such keys"
+ */
+export async function noKeysIfOfOwner(
+  database: Database,
+  owner: string | null,
+  error: unknown,
+): Promise<never[]> {
+  if (owner !== null && (await isOfOwner(database, owner, error).catch(refuseUnavailable))) return [];
+  return refuseUnavailable(error);
 }

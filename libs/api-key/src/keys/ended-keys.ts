@@ -1,5 +1,6 @@
 import { endedKeyFromRow, selectEnded } from '../database/ended-key.row';
 import { text } from '../database/fields';
+import { isUntranslatable } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import type { KeyChange } from './key-change';
 
@@ -11,7 +12,16 @@ export async function endedKeys(
   { session, table }: Pick<KeyChange, 'session' | 'table'>,
   ids: readonly string[],
 ): Promise<ApiKey[]> {
-  const rows = await session.rows(selectEnded(`${table} WHERE id = ANY ($1::bigint[])`), [ids]);
+  const read = (isBare: boolean) =>
+    session.rows(selectEnded(`${table} WHERE id = ANY ($1::bigint[])`, isBare), [ids]);
+  await session.run('SAVEPOINT api_key_ended');
+  const rows = await read(false).catch(async (error) => {
+    // A text may have a character that UTF-8 lacks, and then PostgreSQL sends no row.
+    if (!isUntranslatable(error)) throw error;
+    await session.run('ROLLBACK TO SAVEPOINT api_key_ended');
+    return read(true);
+  });
+  await session.run('RELEASE SAVEPOINT api_key_ended');
   return rows.map(endedKeyFromRow);
 }
 

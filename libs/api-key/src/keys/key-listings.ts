@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { Trail } from '../audit/trail';
 import { Database } from '../database/database';
-import { isUnfit, refuseUnavailable } from '../database/store-errors';
+import { refuseUnavailable } from '../database/store-errors';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import type { RecordedApiKeyEvent } from '../model/api-key.event';
-import { actingAsStored, ownerAsStored } from './acting-as-stored';
+import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { API_KEY_DEFAULTS } from './defaults';
 import { checkPage, keyIdOf, type ListApiKeysInput } from './input';
 import { keyById, pageOfKeys } from './list-keys';
@@ -52,7 +52,7 @@ export class KeyListings {
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
     const found = await pageOfKeys(this.database, wanted).catch((error) =>
-      isUnfit(error) ? [] : refuseUnavailable(error),
+      noKeysIfOfOwner(this.database, wanted.owner, error),
     );
     return pageOf(found, limit);
   }

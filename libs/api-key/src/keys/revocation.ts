@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database';
-import { isUnfit, refuseUnavailable } from '../database/store-errors';
+import { refuseUnavailable } from '../database/store-errors';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyInputError, ApiKeyRefusal } from '../model/api-key.errors';
-import { actingAsStored, ownerAsStored } from './acting-as-stored';
+import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { countLiveDescendants } from './descendants';
 import { type Ended, type Revocation, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
@@ -67,7 +67,7 @@ export class Revocations {
     if (owner !== null && owner !== userId) return [];
     const revoked = await this.changes
       .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason))
-      .catch((error) => (isUnfit(error) ? [] : refuseUnavailable(error)));
+      .catch((error) => noKeysIfOfOwner(this.database, userId, error));
     if (input.everywhere) await this.outliveTrust();
     return revoked;
   }
