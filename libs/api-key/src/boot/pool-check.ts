@@ -12,8 +12,8 @@ interface PoolDeadlines {
 /**
  * Warns if the data source has no deadlines. Look-ups and the feed have deadlines of their own.
  * Without a deadline, a connection attempt to a silent database keeps its place in the pool until
- * TCP
- * gives up. TCP may give up minutes after the database is back. A change of a key waits until then.
+ * TCP gives up. TCP may give up minutes after the database is back. A change of a key waits until
+ * then.
  */
 @Injectable()
 export class PoolCheck implements BootCheck {

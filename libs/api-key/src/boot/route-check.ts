@@ -23,8 +23,8 @@ export class RouteCheck implements BootCheck, OnModuleInit {
 
   /**
    * @returns the faults of all routes: scopes that are not in the catalogue, scopes that no
-   *   ScopesGuard
-   * checks, and lost metadata or guards. In strict mode also routes without declared access
+   *   ScopesGuard checks, and lost metadata or guards. In strict mode also routes without declared
+   *   access
    */
   problems(): readonly string[] {
     const wrong = this.inventory
@@ -97,8 +97,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
 
   /**
    * Nest reads the path of a route from the prototype, other metadata from the instance, and the
-   * class
-   * from the `constructor` of the instance. A method without metadata is not a route.
+   * class from the `constructor` of the instance. A method without metadata is not a route.
    */
   private replacedInstance(route: Route): string[] {
     const { name, handler } = route;
@@ -113,8 +112,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
 
   /**
    * Reports a wrapped handler that lost metadata. A wrapper that runs after all decorators, such as
-   * a
-   * tracing agent, may not copy the metadata.
+   * a tracing agent, may not copy the metadata.
    */
   private wrappedHandler(route: Route): string[] {
     const { name, method, handler } = route;

@@ -82,8 +82,7 @@ function isRecord(value: unknown): value is object {
 
 /**
  * Replaces control characters. Rows that other applications wrote may contain line ends and
- * terminal
- * escape codes.
+ * terminal escape codes.
  */
 function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '\ufffd');

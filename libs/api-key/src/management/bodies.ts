@@ -24,8 +24,7 @@ import { Documented } from './marks';
 
 /**
  * A time of RFC 3339 with its time zone; seconds may be missing. A time without a zone would be
- * read
- * in the time zone of this machine.
+ * read in the time zone of this machine.
  */
 const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/;
 const PERIODS: QuotaPeriod[] = ['day', 'month'];

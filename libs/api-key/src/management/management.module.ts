@@ -14,20 +14,18 @@ export interface ApiKeyManagementOptions {
   path?: string;
   /**
    * Guards of all routes, in order, such as `[ApiKeyGuard, ScopesGuard]`. `'open'` means no guards:
-   * each
-   * caller that reaches the routes can read and change the keys of all owners.
+   * each caller that reaches the routes can read and change the keys of all owners.
    */
   guards: readonly (Type<CanActivate> | CanActivate)[] | 'open';
   /**
    * Scopes that a caller needs to read and to change keys. Null means no scopes, for example if you
-   * use
-   * guards of your own. Default `api-keys:read` and `api-keys:write`; null if `guards` is `'open'`.
+   * use guards of your own. Default `api-keys:read` and `api-keys:write`; null if `guards` is
+   * `'open'`.
    */
   scopes?: { readonly read: Scope; readonly write: Scope } | null;
   /**
    * Returns on whose behalf a request acts. Default: on behalf of its API key. A request without a
-   * key
-   * is then refused, unless `guards` is `'open'`.
+   * key is then refused, unless `guards` is `'open'`.
    */
   acting?: (context: ExecutionContext) => Acting;
 }

@@ -10,8 +10,7 @@ import {
 const MAX_LEVELS = 34;
 /**
  * Matches a name that may be a mistyped field. The name is too short to be a raw key, so an error
- * may
- * print it.
+ * may print it.
  */
 const FIELD_NAME = /^[A-Za-z_]\w{0,30}$/;
 

@@ -13,8 +13,7 @@ export type Columns = Readonly<Record<string, string>>;
  * Adds columns to the table of keys.
  * @param beside the quoted name of a table that is created with the columns, or null
  * @returns false if all columns and the table exist, because another application on this database
- *   has
- * already migrated
+ *   has already migrated
  * @throws Error if only some of them exist, because these belong to someone else
  */
 export async function addColumns(

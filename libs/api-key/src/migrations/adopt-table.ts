@@ -53,8 +53,7 @@ interface Column {
 /**
  * Adopts the table of a Rails app in place. Adds the columns of this library, which are nullable.
  * Converts times to `timestamptz`, because Rails stores them in UTC without a time zone. If the
- * time
- * zone of the session is UTC, PostgreSQL converts them without rewriting the table.
+ * time zone of the session is UTC, PostgreSQL converts them without rewriting the table.
  * @throws Error that says what prevents the adoption; nothing is changed then
  */
 export async function adoptTable(runner: QueryRunner, table: string): Promise<void> {
@@ -175,8 +174,7 @@ function refuseOwnColumns(columns: readonly Column[]): void {
 
 /**
  * Refuses a default such as `timezone('utc', now())`. After the column has got a time zone, the
- * default
- * would be wrong by the UTC offset of the session.
+ * default would be wrong by the UTC offset of the session.
  */
 function refuseDefaults(times: readonly Column[]): void {
   const wrong = times.filter(
@@ -205,8 +203,7 @@ async function refuseWithoutUnique(runner: QueryRunner, table: string, column: s
 
 /**
  * PostgreSQL does not change the type of a column that a view or a rule reads. The rule may be one
- * of
- * the table itself.
+ * of the table itself.
  */
 async function refuseViews(runner: QueryRunner, table: string, columns: readonly string[]): Promise<void> {
   const views = await rows(

@@ -11,9 +11,8 @@ const COLUMNS = { keep_ms: 'float8 NOT NULL DEFAULT 3600000' } as const;
 
 /**
  * Adds the functions that count a request on several limits at once. These functions keep the use
- * if a
- * window or period changes. The functions of older versions stay, and count in the same rows, for
- * instances that are not upgraded yet.
+ * if a window or period changes. The functions of older versions stay, and count in the same rows,
+ * for instances that are not upgraded yet.
  */
 export class CountTogether implements MigrationInterface {
   readonly name = 'CountTogether1764547200000';
@@ -58,11 +57,9 @@ function carryOver(quotas: string): string {
 
 /**
  * The log of `SlidingWindow`, in milliseconds of the clock of the database server. The function
- * reads
- * the clock after it has locked all rows. The caller sorts the keys, so that two calls never
- * deadlock.
- * Only older versions fill the column `since`, and they can count without it.
- * If the clock is set back, no entry is lost.
+ * reads the clock after it has locked all rows. The caller sorts the keys, so that two calls never
+ * deadlock. Only older versions fill the column `since`, and they can count without it. If the
+ * clock is set back, no entry is lost.
  */
 const TAKE_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
@@ -172,12 +169,9 @@ export async function takeTogether(runner: QueryRunner): Promise<string> {
 
 /**
  * Counts on quotas, by the clock of the database server in UTC. The function reads the clock after
- * it
- * has locked all rows. The caller sorts the keys. Each use counts in the day and in the month, so
- * that
- * the use is known if the period of a quota changes. If the clock is set back, an earlier period
- * does
- * not begin again.
+ * it has locked all rows. The caller sorts the keys. Each use counts in the day and in the month,
+ * so that the use is known if the period of a quota changes. If the clock is set back, an earlier
+ * period does not begin again.
  */
 const SPEND_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[])

@@ -44,11 +44,9 @@ function createWindows(windows: string): string {
 
 /**
  * The log of `SlidingWindow`, in milliseconds of the clock of the database server. The function
- * reads
- * the clock after it has locked the row, so hits of one key are counted one after the other. A lot
- * is a
- * cost with a number of hits. Lots are counted in order, and of each lot as many hits as fit.
- * If the clock is set back, no entry is lost.
+ * reads the clock after it has locked the row, so hits of one key are counted one after the other.
+ * A lot is a cost with a number of hits. Lots are counted in order, and of each lot as many hits as
+ * fit. If the clock is set back, no entry is lost.
  */
 const TAKE = `CREATE OR REPLACE FUNCTION {{name}}(k text, most int, window_ms float8, costs int[], counts int[],
       OUT granted int[], OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8[])

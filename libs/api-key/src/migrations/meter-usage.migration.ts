@@ -49,8 +49,7 @@ function quotasOf(runner: QueryRunner): string {
 
 /**
  * No foreign keys, because PostgreSQL would refuse TRUNCATE of the table of keys. Tests of a Rails
- * app
- * use TRUNCATE.
+ * app use TRUNCATE.
  */
 function createUsage(usage: string): string {
   return `CREATE TABLE ${usage} (
@@ -75,11 +74,9 @@ function createQuotas(quotas: string): string {
 
 /**
  * Counts on a quota, by the clock of the database server in UTC. The function reads the clock after
- * it
- * has locked the row, so hits of one key are counted one after the other. If the clock is set back,
- * an
- * earlier period does not begin again. A lot is a cost with a number of hits. Lots are counted in
- * order, and of each lot as many hits as fit.
+ * it has locked the row, so hits of one key are counted one after the other. If the clock is set
+ * back, an earlier period does not begin again. A lot is a cost with a number of hits. Lots are
+ * counted in order, and of each lot as many hits as fit.
  */
 export async function spendFunction(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, 'nestjs_api_key_spend');

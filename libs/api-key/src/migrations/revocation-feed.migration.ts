@@ -12,8 +12,7 @@ import { createTrigger } from './triggers';
 
 /**
  * The columns that a cached key exposes. A change of one of them evicts the cache entry. A change
- * of
- * `last_used_at` or `updated_at` does not.
+ * of `last_used_at` or `updated_at` does not.
  */
 export const EXPOSED: readonly string[] = [
   'id',
@@ -35,8 +34,7 @@ export const EXPOSED: readonly string[] = [
 
 /**
  * Creates the triggers that notify every instance of a change. Creates the table of the trust
- * bound,
- * which is how long instances trust their cache.
+ * bound, which is how long instances trust their cache.
  */
 export class FeedRevocations implements MigrationInterface {
   readonly name = 'FeedRevocations1764028800000';
@@ -77,14 +75,12 @@ const UNTOLD = "'{last_used_at,updated_at}'";
 
 /**
  * Compares rows in the function, because a trigger with a condition would forbid type changes of
- * the
- * columns in the condition. A partition notifies on the channel of its root table.
+ * the columns in the condition. A partition notifies on the channel of its root table.
  *
  * A session keeps the plan of a comparison. The plan fails after somebody changes the type of a
- * column.
- * Rows are then compared as jsonb, which is twice as slow. If a column is missing, for example
- * after a
- * rename, all other columns are compared. A row that cannot be compared counts as changed.
+ * column. Rows are then compared as jsonb, which is twice as slow. If a column is missing, for
+ * example after a rename, all other columns are compared. A row that cannot be compared counts as
+ * changed.
  */
 const FEED = `CREATE OR REPLACE FUNCTION {{name}}() RETURNS trigger LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $feed$
     DECLARE

@@ -17,8 +17,7 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
  * Members of a client of `pg` that its types lack. The client reads `query_timeout`, the limit on
- * the
- * wait for a result, before each query.
+ * the wait for a result, before each query.
  */
 interface PgClient {
   readonly connectionParameters?: { query_timeout?: unknown };
@@ -29,12 +28,9 @@ interface PgClient {
 
 /**
  * Runs the pending migrations of a data source, each in its own transaction. Several instances may
- * call
- * this function at once: an advisory lock lets one of them migrate while the others wait. Waiting
- * and
- * statements ignore the time-outs of the data source. Transactions are READ COMMITTED, and times
- * are
- * written as ISO. Afterwards, the settings of the session are restored.
+ * call this function at once: an advisory lock lets one of them migrate while the others wait.
+ * Waiting and statements ignore the time-outs of the data source. Transactions are READ COMMITTED,
+ * and times are written as ISO. Afterwards, the settings of the session are restored.
  *
  * Needs a connection of its own to the primary, so a pooler in transaction mode does not work.
  *
@@ -61,8 +57,7 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
 
 /**
  * @throws Error if TypeORM cannot quote the name of its migrations table, because of the schema of
- *   the
- * data source
+ *   the data source
  */
 function refuseUnquotable({ options }: DataSource): void {
   const { schema } = options as { readonly schema?: string };
@@ -124,8 +119,7 @@ async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Pro
 
 /**
  * TypeORM reports a lost connection as "Query runner already released". This function adds the
- * cause
- * that PostgreSQL reported.
+ * cause that PostgreSQL reported.
  */
 async function withCause<T>(client: PgClient, step: () => Promise<T>): Promise<T> {
   let cause: Error | undefined;

@@ -10,8 +10,7 @@ const ATTEMPTS = 10;
 
 /**
  * How long a function that counts a hit waits for its row, in milliseconds. After that time no
- * caller
- * waits for the result, and others need the connection.
+ * caller waits for the result, and others need the connection.
  */
 export const HIT_LOCK_TIMEOUT_MS = 900;
 
@@ -76,8 +75,7 @@ export async function inTransaction(runner: QueryRunner, step: () => Promise<voi
 
 /**
  * Runs a step with a changed setting of the session, in the transaction of the runner. Then
- * restores
- * the setting.
+ * restores the setting.
  */
 export async function withSetting(
   runner: QueryRunner,

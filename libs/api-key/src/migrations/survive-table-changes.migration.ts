@@ -14,8 +14,7 @@ import { RESTORE, type Restoring, restoreTriggers } from './triggers';
 /**
  * Replaces all functions of the library in the database, because earlier versions had two faults.
  * They counted in the tables that the search path of the session found. If somebody changed the
- * type
- * of a column, each change of a key failed in sessions that had changed a key before.
+ * type of a column, each change of a key failed in sessions that had changed a key before.
  */
 export class SurviveTableChanges implements MigrationInterface, Restoring {
   readonly name = 'SurviveTableChanges1764720000000';

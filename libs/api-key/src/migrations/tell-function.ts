@@ -9,8 +9,7 @@ export function tellFunction(schema: string): string {
 
 /**
  * The function that a feed notifies with: the function of this library or, if it does not exist
- * yet,
- * `pg_notify`.
+ * yet, `pg_notify`.
  */
 export async function notifyFunction(runner: QueryRunner): Promise<string> {
   const tell = tellFunction(await schemaOfKeys(runner));

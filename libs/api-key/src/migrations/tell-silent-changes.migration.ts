@@ -12,15 +12,13 @@ const OLDEST_SERVER = 130_000;
 
 /**
  * If this part of the notification queue is used, nothing is notified, so that no commit fails
- * because
- * of a full queue. A fraction from 0 to 1.
+ * because of a full queue. A fraction from 0 to 1.
  */
 const FULL_FROM = 0.9;
 
 /**
  * Lets changes succeed while the notification queue is full. Records these changes, so that
- * instances
- * notice them without a notification.
+ * instances notice them without a notification.
  */
 export class TellSilentChanges implements MigrationInterface {
   readonly name = 'TellSilentChanges1764633600000';
@@ -73,12 +71,9 @@ export async function replaceFeeds(runner: QueryRunner, notify: string): Promise
 
 /**
  * One row for each transaction that could not notify. If all transactions updated a single row,
- * each
- * would wait for the commit of the previous transaction, and could deadlock or fail under
- * REPEATABLE
- * READ. The column `at` separates rows of a restored dump from transactions with the same id in a
- * new
- * cluster.
+ * each would wait for the commit of the previous transaction, and could deadlock or fail under
+ * REPEATABLE READ. The column `at` separates rows of a restored dump from transactions with the
+ * same id in a new cluster.
  */
 function createSilentChanges(schema: string): string {
   return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;

@@ -8,8 +8,7 @@ import { tableOf } from './table-name';
 
 /**
  * The ids of the keys that made a key, and the limits that the key shares with them. No foreign
- * keys,
- * because the row of a key may be deleted before the keys that it made.
+ * keys, because the row of a key may be deleted before the keys that it made.
  */
 const COLUMNS = { ancestor_ids: 'bigint[]', shared_limits: 'jsonb', bucket_id: 'bigint' } as const;
 
@@ -19,8 +18,7 @@ export const EXPOSED_WITH_LINEAGE = [...EXPOSED_BEFORE, ...Object.keys(COLUMNS)]
 
 /**
  * Adds the lineage of keys, and an index that finds the keys that a key made. The index has no
- * pending
- * list, because each search would read the list.
+ * pending list, because each search would read the list.
  */
 export class TraceLineage implements MigrationInterface {
   readonly name = 'TraceLineage1764460800000';

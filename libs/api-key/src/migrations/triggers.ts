@@ -29,9 +29,8 @@ export async function createTrigger(
 }
 
 /**
- * Creates missing triggers. Changes triggers that are only enabled, so that they always fire.
- * A trigger that somebody disabled or enabled only for replication stays unchanged, because that
- * was
+ * Creates missing triggers. Changes triggers that are only enabled, so that they always fire. A
+ * trigger that somebody disabled or enabled only for replication stays unchanged, because that was
  * done on purpose.
  * @param triggers the SQL that creates each trigger, by the name of the trigger
  */

@@ -96,9 +96,8 @@ export class KeyLimits {
 
   /**
    * If the window of the key is missing or invalid, for example edited by hand, the default window
-   * is
-   * used. The first default limit counts in the bucket of the key, so that the count continues when
-   * the key gets a limit of its own.
+   * is used. The first default limit counts in the bucket of the key, so that the count continues
+   * when the key gets a limit of its own.
    */
   private ratesOf(
     apiKey: ApiKey,

@@ -42,11 +42,10 @@ const NONE: Hits = [];
 
 /**
  * Counts hits in a storage that can fail. If the storage fails, the policy decides: hits are
- * counted
- * in memory, not counted, or refused. The limiter retries the storage with one hit at a time.
- * If one hit fails while other hits succeed, the storage still counts as working.
- * Use that the storage reports is also counted in memory, so that a caller does not start from zero
- * if the storage fails.
+ * counted in memory, not counted, or refused. The limiter retries the storage with one hit at a
+ * time. If one hit fails while other hits succeed, the storage still counts as working. Use that
+ * the storage reports is also counted in memory, so that a caller does not start from zero if the
+ * storage fails.
  */
 class Limiter implements OnApplicationBootstrap {
   private readonly logger = new Logger('ApiKeyModule');
@@ -165,8 +164,7 @@ class Limiter implements OnApplicationBootstrap {
 
 /**
  * After this many hits in a row, the loop yields to the event loop. A storage that never waits
- * would
- * otherwise block other requests and the deadline.
+ * would otherwise block other requests and the deadline.
  */
 const HITS_OF_A_TURN = 1_000;
 

@@ -5,8 +5,7 @@ import type { Hits } from './storages/storage';
 /**
  * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
  * `q` is the quota of a policy, and `w` is its window in seconds. `r` is what remains of the quota,
- * and
- * `t` is the number of seconds until some of the quota is available again.
+ * and `t` is the number of seconds until some of the quota is available again.
  */
 export function rateLimitHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
   let [policies, states] = ['', ''];

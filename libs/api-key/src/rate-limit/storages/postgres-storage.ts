@@ -61,8 +61,7 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
 
   /**
    * Deletes expired windows. Skips a window that is locked by a hit, so that the deletion and the
-   * hit
-   * do not wait for each other.
+   * hit do not wait for each other.
    */
   async clean(): Promise<void> {
     await this.database.transaction((session) => {

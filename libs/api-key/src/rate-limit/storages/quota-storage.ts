@@ -10,8 +10,7 @@ const SPEND = 'nestjs_api_key_spend_together';
 
 /**
  * Counts quotas in PostgreSQL by the id of the key. Counts are exact over all instances, and
- * survive
- * a restart of the database.
+ * survive a restart of the database.
  */
 export class QuotaStorage extends SharedThrottlerStorage {
   private readonly spent: CountingStatement;

@@ -92,18 +92,15 @@ const SHA = createHash('sha1').update(SCRIPT).digest('hex');
 
 /**
  * Counts in Redis 6 or later, or in Valkey, with one script for each request. Uses the client of
- * the
- * application, from ioredis or node-redis. Disable the queue for commands of a disconnected client
- * (`enableOfflineQueue: false` in ioredis, `disableOfflineQueue: true` in node-redis), so that hits
- * fail at once instead of after the deadline.
+ * the application, from ioredis or node-redis. Disable the queue for commands of a disconnected
+ * client (`enableOfflineQueue: false` in ioredis, `disableOfflineQueue: true` in node-redis), so
+ * that hits fail at once instead of after the deadline.
  */
 export class RedisThrottlerStorage extends SharedThrottlerStorage {
   /**
    * @param prefix prefix of the keys in Redis. Default `nestjs-api-key:rate:`. A Redis Cluster
-   *   needs a
-   * prefix with a hash tag, such as `{nestjs-api-key}:rate:`, because one script counts all limits
-   * that
-   * keys share, and so these limits must be in one slot
+   *   needs a prefix with a hash tag, such as `{nestjs-api-key}:rate:`, because one script counts
+   *   all limits that keys share, and so these limits must be in one slot
    */
   constructor(
     private readonly client: IoredisClient | NodeRedisClient,

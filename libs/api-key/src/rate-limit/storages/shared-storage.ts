@@ -21,8 +21,7 @@ export interface BucketState {
   readonly resetMs: number;
   /**
    * As in `Hit`, in milliseconds, for the first hit that was not granted. 0 if all hits were
-   * granted,
-   * or if the first refused hit fits in this bucket.
+   * granted, or if the first refused hit fits in this bucket.
    */
   readonly retryAfterMs: number;
 }
@@ -190,8 +189,7 @@ export abstract class SharedThrottlerStorage extends ApiKeyThrottlerStorage {
 
 /**
  * The results of the hit at index `i` of a statement. `states` are those after the last granted
- * hit,
- * so the cost of later granted hits is added to what remained after this hit.
+ * hit, so the cost of later granted hits is added to what remained after this hit.
  */
 function hitsOf(states: readonly BucketState[], granted: number, cost: number, i: number): readonly Hit[] {
   return states.map(({ remaining, resetMs, retryAfterMs }) =>

@@ -2,8 +2,7 @@ import type { QuotaPeriod } from '../../model/limits';
 
 /**
  * If a limit is at most this number, each hit has its own entry. If a limit is larger, hits that
- * are
- * close in time share an entry.
+ * are close in time share an entry.
  */
 const MAX_ENTRIES = 256;
 /** The maximum number of entries of a window. It is reached only after limit or window changed. */
@@ -50,15 +49,13 @@ const FORGOTTEN = 32;
 
 /**
  * The log of what one bucket has used within a sliding window. No window ever contains more use
- * than
- * the limit allows. If a limit is at most 256, each hit expires exactly one window later.
- * If a limit is larger, hits within a 256th of the window expire together with the last of them.
- * The delay is less than 0.4 % of the window. Refused hits are not counted.
+ * than the limit allows. If a limit is at most 256, each hit expires exactly one window later. If a
+ * limit is larger, hits within a 256th of the window expire together with the last of them. The
+ * delay is less than 0.4 % of the window. Refused hits are not counted.
  *
  * Limit and window may change from hit to hit. Entries older than the window move to a tail, so
- * that
- * a longer window finds them. The tail is kept for the longest window so far, at least for an hour.
- * In the tail, hits within a 64th of that time expire together with the last of them.
+ * that a longer window finds them. The tail is kept for the longest window so far, at least for an
+ * hour. In the tail, hits within a 64th of that time expire together with the last of them.
  * `SCRIPT` of Redis and the SQL function of PostgreSQL follow the same rule.
  */
 export class SlidingWindow {

@@ -13,8 +13,7 @@ export interface Bucket {
 
 /**
  * The results of a hit on several buckets, in the order of the buckets. Null if the result is
- * unknown
- * because the bucket did not count the hit.
+ * unknown because the bucket did not count the hit.
  */
 export type Hits = readonly (Hit | null)[];
 
