@@ -41,9 +41,9 @@ it('a valid key is accepted with its user, cached or not, and its use is recorde
 
 it.each<[string, unknown]>([
   ['nothing', undefined],
-  ['text that is no key', 'nonsense'],
+  ['a text that is not a key', 'nonsense'],
   ['an object that turns into text', { toString: () => 'key' }],
-  ['a well-formed key of nobody', '0'.repeat(64)],
+  ['an unknown well-formed key', '0'.repeat(64)],
 ])('%s is INVALID_API_KEY', async (_, key) => {
   const { authenticator } = await boot({ format: 'hex' });
   await expect(authenticator.authenticate(key, GATEWAY)).rejects.toMatchObject({ code: 'INVALID_API_KEY' });

@@ -388,7 +388,7 @@ describe('the boot logs a warning about the loopback exception', () => {
 
   it.each([
     ['in production', 'production', {}, 1],
-    ['not where it is switched off', 'production', { https: { loopbackException: false } }, 0],
+    ['not if it is switched off', 'production', { https: { loopbackException: false } }, 0],
     ['not elsewhere', 'test', {}, 0],
   ])('%s', async (_, environment, options, times) => {
     const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});

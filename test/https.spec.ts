@@ -56,7 +56,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
   }
 
   it.each<[string, ApiKeyOptions, string[], number]>([
-    ['plaintext from loopback without a trace of a proxy', {}, [], 200],
+    ['plaintext from loopback without proxy headers', {}, [], 200],
     ['loopback with X-Forwarded-For', {}, ['X-Forwarded-For: 1.2.3.4'], 403],
     ['loopback with X-Forwarded-Host', {}, ['X-Forwarded-Host: example.com'], 403],
     ['loopback with an empty X-Forwarded-Port', {}, ['X-Forwarded-Port:'], 403],
@@ -65,7 +65,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     ['loopback with X-Real-IP', {}, ['X-Real-IP: 1.2.3.4'], 403],
     ['loopback with Via', {}, ['Via: 1.1 proxy'], 403],
     ['an untrusted peer that claims https', {}, ['X-Forwarded-Proto: https'], 403],
-    ['loopback where the exception is off', NO_EXCEPTION, [], 403],
+    ['loopback if loopbackException is false', NO_EXCEPTION, [], 403],
     [
       'a trusted proxy that says https',
       PROXIED,
@@ -73,7 +73,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       200,
     ],
     [
-      'a trusted proxy that says https, the exception being off',
+      'a trusted proxy that says https, with loopbackException false',
       layered(PROXIED, NO_EXCEPTION),
       ['X-Forwarded-Proto: https'],
       200,
@@ -88,7 +88,7 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
       ['X-Forwarded-Proto: https', 'X-Forwarded-Proto: https'],
       403,
     ],
-    ['a trusted proxy that says nothing of the protocol', PROXIED, ['X-Forwarded-For: 1.2.3.4'], 403],
+    ['a trusted proxy without X-Forwarded-Proto', PROXIED, ['X-Forwarded-For: 1.2.3.4'], 403],
     ['a trusted proxy with an empty protocol', PROXIED, ['X-Forwarded-Proto:'], 403],
     [
       'a peer in allowInsecureHttpFrom',

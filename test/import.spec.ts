@@ -71,20 +71,20 @@ it('a batch is imported completely or not at all, and an invalid line is reporte
 });
 
 it.each<[string, unknown, RegExp]>([
-  ['is no object', 'text', /not a JSON object/],
-  ['is no JSON', undefined, /not a JSON object/],
-  ['breaks a rule of the table', { name: 'forbidden' }, /violates a constraint of table api_keys/],
-  ['has an owner that is not there', { userId: '999999' }, /no owner with this userId/],
+  ['is not an object', 'text', /not a JSON object/],
+  ['is not JSON', undefined, /not a JSON object/],
+  ['violates a constraint of the table', { name: 'forbidden' }, /violates a constraint of table api_keys/],
+  ['has a missing owner', { userId: '999999' }, /no owner with this userId/],
   ['has an owner of another type', { userId: 'x' }, /no owner with this userId/],
-  ['has a digest that is there already', { keyDigest: digestOf('raw 1') }, /keyDigest already exists/],
+  ['has an existing digest', { keyDigest: digestOf('raw 1') }, /keyDigest already exists/],
   ['has a digest in upper case', { keyDigest: 'A'.repeat(64) }, /64 lower-case hex digits/],
   [
     'has the whole key as prefix',
     { keyPrefix: 'a-short-key', keyDigest: digestOf('a-short-key') },
     /whole key/,
   ],
-  ['has a field that is not known', { key: 'secret' }, /"key" is not a field/],
-  ['has a scope that is none', { scopes: ['a b'] }, /scopes must be/],
+  ['has an unknown field', { key: 'secret' }, /"key" is not a field/],
+  ['has an invalid scope', { scopes: ['a b'] }, /scopes must be/],
   ['has an expiry without zone', { expiresAt: '2030-01-01T00:00:00' }, /with its zone/],
   ['has no name', { name: '' }, /name must have/],
 ])('a line that %s is reported', async (_, fields, problem) => {

@@ -114,15 +114,15 @@ describe('update', () => {
     ['a quota of a fraction', { quota: { limit: 1.5, period: 'day' } }],
     ['a quota with a third field', { quota: { limit: 1, period: 'day', cost: 1 } }],
     ['a host name', { allowedIps: ['localhost'] }],
-    ['no address at all', { allowedIps: [] }],
+    ['an empty list of addresses', { allowedIps: [] }],
     ['a block of 33 bits', { allowedIps: ['10.0.0.0/33'] }],
     ['metadata that is a list', { metadata: [] }],
     ['metadata of more than 16 KiB', { metadata: { text: 'x'.repeat(16_384) } }],
     ['metadata with a NUL', { metadata: { text: '\0' } }],
     ['metadata with half a surrogate pair', { metadata: { text: '\ud800' } }],
     ['metadata of 33 levels', { metadata: JSON.parse(`${'{"a":'.repeat(33)}1${'}'.repeat(33)}`) }],
-    ['metadata with a number that JSON has not', { metadata: { n: 1n } }],
-    ['metadata that holds itself', { metadata: selfReferring() }],
+    ['metadata with a number that JSON cannot represent', { metadata: { n: 1n } }],
+    ['metadata that contains itself', { metadata: selfReferring() }],
   ])('refuses %s and changes nothing', async (_, changes) => {
     const { apiKey } = await issue();
     await expect(keys.update(apiKey.id, changes as UpdateApiKeyInput)).rejects.toThrow(ApiKeyInputError);
@@ -172,7 +172,7 @@ describe('rotate', () => {
 
   it.each([
     ['the end of the overlap', DAY_MS, 3_600, 3_600 * SECOND_MS],
-    ['its own, where that comes first', 60 * SECOND_MS, 3_600, 60 * SECOND_MS],
+    ['its own, if that comes first', 60 * SECOND_MS, 3_600, 60 * SECOND_MS],
   ])('gives the old key an expiry that is %s', async (_, life, overlapSeconds, left) => {
     const old = await issue({ expiresAt: inFuture(life) });
     const before = Date.now();

@@ -58,8 +58,8 @@ describe.each(ADAPTERS)('on %s, a caller that sends all of a long body before it
     ['that is too long, in chunks', [413], '/orders', `${JSON_TYPE}\r\n${CHUNKED}`, CHUNK],
     ['of another type', [401, 415], '/orders', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
     ['of another type, in chunks', [401, 415], '/orders', `${OTHER_TYPE}\r\n${CHUNKED}`, CHUNK],
-    ['to an address where nothing is', [404, 413], '/nowhere', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
-    ['to an address that is none', [404, 413], '/%zz', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
+    ['to an unknown path', [404, 413], '/nowhere', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
+    ['to an invalid path', [404, 413], '/%zz', `${OTHER_TYPE}\r\n${LENGTH}`, BODY],
   ])('%s is answered with one of %j and no reset, with or without Connection: close', async (_, statuses, path, headers, body) => {
     for (const connection of ['close', 'keep-alive']) {
       const head = [`POST ${path} HTTP/1.1`, 'Host: a', `Connection: ${connection}`, headers];

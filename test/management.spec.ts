@@ -383,7 +383,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['a prefix', { name: 'x', keyPrefix: 'a' }],
     ['a revocation', { name: 'x', revokedAt: null }],
     ['a successor', { name: 'x', replacesId: '1' }],
-    ['no name where one is needed', { name: '' }],
+    ['no name if a name is required', { name: '' }],
     ['a name of null', { name: null }],
     ['a name that is an object', { name: { $ne: null } }],
     ['a name that is a list', { name: ['x'] }],
@@ -397,7 +397,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['101 scopes', { name: 'x', scopes: Array.from({ length: 101 }, (_, i) => `orders:${i}`) }],
     ['an expiry in the past', { name: 'x', expiresAt: '2020-01-01T00:00:00Z' }],
     ['an expiry without zone', { name: 'x', expiresAt: '2999-01-01T00:00:00' }],
-    ['an expiry that is no date', { name: 'x', expiresAt: '2999-13-41T00:00:00Z' }],
+    ['an expiry that is not a date', { name: 'x', expiresAt: '2999-13-41T00:00:00Z' }],
     ['an expiry in seconds', { name: 'x', expiresAt: 4_102_444_800 }],
     ['an expiry that is an object', { name: 'x', expiresAt: {} }],
     ['a limit without a window', { name: 'x', rateLimit: { limit: 1 } }],
@@ -409,8 +409,8 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['a quota of a week', { name: 'x', quota: { limit: 1, period: 'week' } }],
     ['a quota of 0', { name: 'x', quota: { limit: 0, period: 'day' } }],
     ['a quota that is a number', { name: 'x', quota: 5 }],
-    ['addresses that are no list', { name: 'x', allowedIps: '10.0.0.0/8' }],
-    ['an address that is none', { name: 'x', allowedIps: ['10.0.0.256'] }],
+    ['addresses that are not a list', { name: 'x', allowedIps: '10.0.0.0/8' }],
+    ['an invalid address', { name: 'x', allowedIps: ['10.0.0.256'] }],
     ['no address', { name: 'x', allowedIps: [] }],
     ['metadata that is a list', { name: 'x', metadata: [] }],
     ['metadata that is text', { name: 'x', metadata: 'a' }],
@@ -745,10 +745,10 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
 
   it.each<[string, ApiKeyManagementOptions, (key: string) => Record<string, string>, number, number]>([
     ['nobody', BY_KEY, () => ({}), 401, 401],
-    ['nobody, past no guard', { guards: 'open' }, () => ({}), 400, 400],
-    ['a user whom another guard let in', BY_SESSION, () => ({ 'x-session': userId }), 400, 201],
+    ['an anonymous caller without a guard', { guards: 'open' }, () => ({}), 400, 400],
+    ['a user that another guard accepted', BY_SESSION, () => ({ 'x-session': userId }), 400, 201],
     ['a key', BY_KEY, (key) => ({ authorization: `Bearer ${key}` }), 400, 201],
-  ])('a body that names another owner is refused from %s, and nothing is stored', async (_, management, headersFor, refused, own) => {
+  ])('a body with another owner is refused from %s, and nothing is stored', async (_, management, headersFor, refused, own) => {
     const options = { audit: { refused: 'off' } } as const;
     app = await bootApp({
       database,

@@ -100,10 +100,14 @@ describe('after the migration the connection has the settings of the application
   }
 
   it.each<[string, (new () => MigrationInterface)[], string]>([
-    ['where the migrations ran', apiKeyMigrations(), 'ran'],
-    ['where one failed', [Fails1763856000001], 'division by zero'],
-    ['where one lost the connection', [HangsUp1763856000002], 'terminating connection'],
-    ['where one left a failed transaction behind', [LeavesTransaction1763856000003], 'division by zero'],
+    ['after a successful run', apiKeyMigrations(), 'ran'],
+    ['after a failed migration', [Fails1763856000001], 'division by zero'],
+    ['after a lost connection', [HangsUp1763856000002], 'terminating connection'],
+    [
+      'after a migration that left a failed transaction',
+      [LeavesTransaction1763856000003],
+      'division by zero',
+    ],
   ])('%s', async (_, migrations, outcome) => {
     const url = await createEmptyDatabase();
     const dataSource = await impatientDataSource(url, ['statement_timeout', 'query_timeout'], migrations);

@@ -332,7 +332,7 @@ describe('on the table of a Rails app', () => {
       /id has no unique index/,
     ],
     [
-      'a default that would move with the time zone',
+      'a default that depends on the time zone',
       `ALTER TABLE api_keys ALTER COLUMN created_at SET DEFAULT timezone('utc', now())`,
       /a default of a time would change its meaning with a time zone: created_at \(.*SET DEFAULT CURRENT_TIMESTAMP/,
     ],
@@ -342,27 +342,27 @@ describe('on the table of a Rails app', () => {
       /a default of a time would change its meaning .*expires_at/,
     ],
     [
-      'a default in days, which are as long as the time zone of the session says',
+      'a default in days, whose length depends on the time zone of the session',
       `ALTER TABLE api_keys ALTER expires_at SET DEFAULT now() + interval '90 days'`,
       /expires_at \(\(now\(\) \+ '90 days'::interval\)\).*DROP DEFAULT/,
     ],
     [
-      'a default of the time of the session',
+      'a default of the session time',
       'ALTER TABLE api_keys ALTER updated_at SET DEFAULT LOCALTIMESTAMP',
       /updated_at \(LOCALTIMESTAMP\).*SET DEFAULT CURRENT_TIMESTAMP/,
     ],
     [
-      'a rule that reads its times, and not the table that it is of',
+      'a rule on another table that reads its times',
       'CREATE RULE late AS ON UPDATE TO api_keys WHERE old.expires_at < now() DO ALSO NOTHING',
       /a view or rule reads its times: drop rule late, migrate/,
     ],
     [
-      'a column that is made of a time, in the words of PostgreSQL',
+      'a column generated from a time, with the message of PostgreSQL',
       'ALTER TABLE api_keys ADD COLUMN day date GENERATED ALWAYS AS (expires_at::date) STORED',
       /cannot alter type of a column used by a generated column/,
     ],
     [
-      'a column of our name',
+      'a column with the name of an added column',
       'ALTER TABLE api_keys ADD COLUMN revoked_at timestamp',
       /a column key_suffix or revoked_at that this library did not create/,
     ],

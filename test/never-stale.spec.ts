@@ -130,7 +130,7 @@ describe('a change by another instance or psql reaches an instance with a cached
     ['TRUNCATE', () => sql(database, 'TRUNCATE api_keys')],
     ['deletion of the user, which cascades', () => sql(database, `DELETE FROM users WHERE id = ${userId}`)],
     [
-      'DELETE in a session that is a replica, as of a logical subscription',
+      'DELETE in a session with the role replica, as in a logical subscription',
       (id) => sql(database, `SET session_replication_role = replica; DELETE FROM api_keys WHERE id = ${id}`),
     ],
   ])('%s', async (_, end) => {

@@ -70,8 +70,8 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 
   it.each<[string, string[]]>([
-    ['a proxy that says nothing of it', ['Via: 1.1 proxy']],
-    ['a proxy that says two things', ['X-Forwarded-Proto: http', 'X-Forwarded-Proto: https']],
+    ['a proxy without X-Forwarded-Proto', ['Via: 1.1 proxy']],
+    ['a proxy that sends two values', ['X-Forwarded-Proto: http', 'X-Forwarded-Proto: https']],
     ['HTTPS', ['X-Forwarded-Proto: https']],
   ])('a key that came by %s is not revoked', async (_, lines) => {
     await boot(BURNS, adapter);
@@ -81,7 +81,7 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
   });
 
   it.each<[string, (key: string, other: string) => string[]]>([
-    ['beside a token of others', (key) => ['Authorization: Bearer eyJhbGciOi', `X-API-Key: ${key}`]],
+    ['beside a token of another issuer', (key) => ['Authorization: Bearer eyJhbGciOi', `X-API-Key: ${key}`]],
     ['twice', (key) => [`X-API-Key: ${key}`, `X-API-Key: ${key}`]],
     ['beside another key', (key, other) => [`Authorization: Bearer ${other}`, `X-API-Key: ${key}`]],
     ['in a list', (key, other) => [`X-API-Key: ${other}, ${key}`]],
@@ -106,8 +106,8 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
 
 it.each<[string, string]>([
   ['no key at all', 'X-Nothing: here'],
-  ['one that is malformed', 'Authorization: Bearer nonsense'],
-  ['one that is unknown', `Authorization: Bearer ${'0'.repeat(64)}`],
+  ['a malformed key', 'Authorization: Bearer nonsense'],
+  ['an unknown key', `Authorization: Bearer ${'0'.repeat(64)}`],
 ])('%s in plaintext gets the same answer', async (_, line) => {
   await boot({ ...BURNS, format: 'hex' });
   const { status, json } = await rawGet(app.port, '/', [line, ...BY_HTTP]);
@@ -127,8 +127,8 @@ it('while the database does not answer, the refusal comes in time, and a log lin
 });
 
 it.each<[string, ApiKeyOptions]>([
-  ['where loopback is no exception', {}],
-  ['where a proxy here is trusted', { https: { trustProxy: ['127.0.0.1'] } }],
+  ['if loopbackException is false', {}],
+  ['if a proxy on this machine is trusted', { https: { trustProxy: ['127.0.0.1'] } }],
 ])('a key from this machine without proxy headers is refused and not revoked, because a proxy that adds no header can end TLS here, %s', async (_, more) => {
   const burns = { onPlaintextKey: 'revoke', loopbackException: false } as const;
   await boot(layered({ https: burns, cache: { lookUpTimeoutMs: 30_000 } }, more));

@@ -4,7 +4,7 @@ import { startSample } from './support/sample';
 
 describe('the database of a Rails app, adopted by a process in Asia/Kolkata,', adoptsRails('Asia/Kolkata'));
 
-it('where API_KEY_FORMAT is not set, an adopted table keeps accepting and minting the Rails form', async () => {
+it('an adopted table accepts and creates keys in the Rails form if API_KEY_FORMAT is not set', async () => {
   const database = await createRailsDatabase();
   const sample = await startSample({ DATABASE_URL: database });
   const [first] = RAILS_KEYS;

@@ -239,7 +239,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       ['X-API-Key beside Bearer alone', (k: string) => ['Authorization: Bearer', `X-API-Key: ${k}`]],
       ['X-API-Key beside another scheme', (k: string) => ['Authorization: Basic eDp5', `X-API-Key: ${k}`]],
       [
-        'the Bearer token beside a worthless X-API-Key',
+        'the Bearer token beside an invalid X-API-Key',
         (k: string) => [`Authorization: Bearer ${k}`, 'X-API-Key: x'],
       ],
     ])('%s', async (_, lines) => {
@@ -337,7 +337,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       ['a byte order mark before the key', (k: string) => [`X-API-Key: \ufeff${k}`]],
       ['a non-breaking space before the key', (k: string) => [`Authorization: Bearer \u00a0${k}`]],
       [
-        'bytes that are no UTF-8',
+        'bytes that are not UTF-8',
         () => [Buffer.from([...Buffer.from('X-API-Key: '), 0xff, 0xfe, 0xc3, 0x28])],
       ],
       ['12 KB', () => [`X-API-Key: ${'x'.repeat(12_000)}`]],

@@ -186,12 +186,12 @@ describe.each(ADAPTERS)('the sample app on %s', (adapter) => {
     ['a text', '"tr4ce"'],
     ['a number', '4711'],
     ['broken JSON', '{"item":"tr4ce'],
-    ['JSON that breaks at a word', '{"item":tr4ce}'],
+    ['JSON with a syntax error at a word', '{"item":tr4ce}'],
     ['no JSON at all', 'tr4ce'],
     ['nothing', ''],
-    ['5,000 lists in each other', '['.repeat(5_000) + ']'.repeat(5_000)],
-    ['5,000 objects in each other', `${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}`],
-    ['as many lists as fit', '['.repeat(50_000) + ']'.repeat(50_000)],
+    ['5,000 nested lists', '['.repeat(5_000) + ']'.repeat(5_000)],
+    ['5,000 nested objects', `${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}`],
+    ['as many nested lists as fit', '['.repeat(50_000) + ']'.repeat(50_000)],
     ['an item of 5,000 lists', `{"quantity":1,"item":${'['.repeat(5_000)}${']'.repeat(5_000)}}`],
   ])('answers 400 INVALID_REQUEST for a body with %s, echoes none of it, and stores nothing', async (_, body) => {
     const { key } = await issue(`${randomUUID()}@example.com`, ['orders:*']);

@@ -139,7 +139,7 @@ describe.each(
 
   it.each<[string, Fields]>([
     ['without any header', {}],
-    ['with values that are no text', { authorization: undefined, 'x-api-key': null, host: 1 }],
+    ['with values that are not text', { authorization: undefined, 'x-api-key': null, host: 1 }],
   ])('is refused as MISSING_API_KEY %s', async (_, headers) => {
     expect(await codeOf(invoke(await boot(adapter), headers))).toBe('MISSING_API_KEY');
   });

@@ -58,17 +58,17 @@ describe('a created key', () => {
     ['a blank name', { name: '   ' }],
     ['a name of 256 characters', { name: 'x'.repeat(256) }],
     ['a name with a line break', { name: 'a\nb' }],
-    ['a name that is no text', { name: { toString: () => 'x' } as unknown as string }],
+    ['a name that is not text', { name: { toString: () => 'x' } as unknown as string }],
     ['an owner that does not exist', { userId: '999999' }],
     ['an owner that cannot exist', { userId: 'x' }],
     ['an owner beyond the column', { userId: '99999999999999999999' }],
     ['no owner', { userId: undefined as unknown as string }],
     ['a scope outside the catalogue', { scopes: ['orders:write' as const] }],
     ['a wildcard over nothing in the catalogue', { scopes: ['api-keys:*' as const] }],
-    ['scopes that are no list', { scopes: 'orders:read' as never }],
+    ['scopes that are not a list', { scopes: 'orders:read' as never }],
     ['101 scopes', { scopes: Array.from({ length: 101 }, () => 'orders:read' as const) }],
     ['an expiry in the past', { expiresAt: new Date(Date.now() - 1_000) }],
-    ['an expiry that is no date', { expiresAt: new Date('x') }],
+    ['an expiry that is not a date', { expiresAt: new Date('x') }],
   ])('is refused for %s, and nothing is stored', async (_, wrong) => {
     const before = await sql(database, 'SELECT count(*) FROM api_keys');
     await expect(keys.create({ userId, name: 'ci', ...wrong })).rejects.toThrow(ApiKeyInputError);
@@ -330,10 +330,10 @@ describe('list', () => {
   });
 
   it.each([
-    ['an owner that is named but undefined, which must not mean all', { userId: undefined }],
+    ['an owner given as undefined, which must not mean all', { userId: undefined }],
     ['a limit of 0', { limit: 0 }],
     ['a limit of 101', { limit: 101 }],
-    ['a cursor that is none', { cursor: '1 OR 1=1' }],
+    ['an invalid cursor', { cursor: '1 OR 1=1' }],
   ])('refuses %s', async (_, input) => {
     await expect(keys.list(input)).rejects.toThrow(ApiKeyInputError);
   });

@@ -164,11 +164,11 @@ describe('A session that updated keys before the table changed', () => {
 
 describe('A revocation', () => {
   it.each([
-    ['a column that it does not need was dropped', 'ALTER TABLE api_keys DROP quota'],
+    ['an unneeded column was dropped', 'ALTER TABLE api_keys DROP quota'],
     ['a column was renamed', 'ALTER TABLE api_keys RENAME name TO label'],
-    ['the key that each one replaces is not on record any more', 'ALTER TABLE api_keys DROP replaces_id'],
-    ['the time of changes was dropped', 'ALTER TABLE api_keys DROP updated_at'],
-    ['the end of keys was dropped', 'ALTER TABLE api_keys DROP expires_at'],
+    ['the column of replaced keys was dropped', 'ALTER TABLE api_keys DROP replaces_id'],
+    ['the column of change times was dropped', 'ALTER TABLE api_keys DROP updated_at'],
+    ['the column of expiries was dropped', 'ALTER TABLE api_keys DROP expires_at'],
     [
       'times became text',
       'ALTER TABLE api_keys ALTER expires_at TYPE text, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE text',
@@ -206,7 +206,7 @@ describe('A revocation', () => {
     ],
     ['addresses became text', 'ALTER TABLE api_keys ALTER allowed_ips TYPE text USING $$10.0.0.1$$'],
     [
-      'a limit is no number',
+      'a limit is not a number',
       `ALTER TABLE api_keys ALTER rate_limit TYPE numeric; UPDATE api_keys SET rate_limit = 'NaN'`,
     ],
     [

@@ -341,7 +341,7 @@ describe('events of requests', () => {
     await proxy.cut();
   });
 
-  it('go to the Nest logger with a masked key if the option asks for it', async () => {
+  it('go to the Nest logger with a masked key if the option is "log"', async () => {
     const app = await boot({ refused: 'log', accepted: 'log' });
     const { key, apiKey } = await issue(app);
     const lines: [string, string][] = [];

@@ -55,7 +55,7 @@ const traced: MethodDecorator = (_target, _key, descriptor) => {
   } as never;
 };
 
-describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
+describe.each(ADAPTERS)('on %s, a request without a key does not reach', (adapter) => {
   it.each<[string, MethodDecorator]>([
     ['@ApiKeyAuth() without scopes', ApiKeyAuth()],
     ['@UseGuards(ApiKeyGuard)', UseGuards(ApiKeyGuard)],
@@ -80,7 +80,7 @@ describe.each(ADAPTERS)('on %s, nobody without a key reaches', (adapter) => {
   it.each<[string, ClassDecorator]>([
     ['@ApiKeyAuth() without scopes', ApiKeyAuth()],
     ['@UseGuards(ApiKeyGuard)', UseGuards(ApiKeyGuard)],
-  ])('a controller with %s that extends one that is @Public', async (_, guarded) => {
+  ])('a controller with %s that extends a @Public controller', async (_, guarded) => {
     @Public()
     abstract class Base {
       @Get('inherited')
@@ -399,7 +399,7 @@ it('a request-scoped controller that rebinds its methods accepts no request', as
 });
 
 it.each<[string, () => unknown]>([
-  ['a scope that is undefined beside @ApiKeyAuth', () => ApiKeyAuth(undefined as never, 'orders:write')],
+  ['an undefined scope together with @ApiKeyAuth', () => ApiKeyAuth(undefined as never, 'orders:write')],
   ['a getter', () => Public()(class {} as never, 'info', { get: () => 1 } as never)],
 ])('%s throws where it is written', (_, write) => {
   expect(write).toThrow(TypeError);

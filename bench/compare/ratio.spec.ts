@@ -16,7 +16,7 @@ describe('ratioOf', () => {
     expect(ratioOf(launches)).toEqual({ median: 2, low: 1.5, high: 4, micros: { old: 2, new: 4 } });
   });
 
-  it('has an interval that holds the true ratio in 9 of 10 samples although launches differ', () => {
+  it('has an interval that contains the true ratio in 9 of 10 samples, even if launches differ', () => {
     const random = randomFrom(1);
     const samples = Array.from({ length: 200 }, () =>
       ratioOf(Array.from({ length: 16 }, () => launchOf(random, 1.05 * (0.97 + random() * 0.06)))),
@@ -25,7 +25,7 @@ describe('ratioOf', () => {
     expect(held.length).toBeGreaterThanOrEqual(180);
   });
 
-  it('throws if there is no launch, or one without a pair', () => {
+  it('throws if there is no launch, or a launch without a pair', () => {
     expect(() => ratioOf([])).toThrow('nothing');
     expect(() => ratioOf([[]])).toThrow('nothing');
   });

@@ -13,7 +13,7 @@ it('the table of ratios shows the bound beside each ratio, and whether the media
   expect(missed).toMatch(/HTTP, limit .* 1\.021 .* no \|/);
 });
 
-it('the table of allocations leaves out what was not measured', () => {
+it('the table of allocations omits missing measurements', () => {
   const lines = allocationTable([compared(1, 'guards'), compared(1, 'HTTP')]).split('\n');
   expect(lines).toHaveLength(3);
   expect(lines[2]).toMatch(/guards, limit \| +10 \| +20 \| +0 \| +1 \|/);

@@ -11,7 +11,7 @@ function drifting(random: () => number, shift: number): number[][] {
   );
 }
 
-it('The interval holds the true difference of nine in ten samples at least, although all blocks differ', () => {
+it('The interval contains the true difference of at least nine in ten samples, even if all blocks differ', () => {
   const random = randomFrom(1);
   const held = Array.from({ length: 200 }, () => {
     const { low, high } = medianDifference(drifting(random, 0), drifting(random, 0.25));
@@ -20,7 +20,7 @@ it('The interval holds the true difference of nine in ten samples at least, alth
   expect(held.filter(Boolean).length).toBeGreaterThanOrEqual(180);
 });
 
-it('The difference is that of the first less the second', () => {
+it('The difference is the first value minus the second', () => {
   const { median, low, high } = medianDifference([[5], [15], [25]], [[2], [12], [22]]);
   expect([median, low, high]).toEqual([3, 3, 3]);
 });
@@ -42,7 +42,7 @@ it.each([
   expect(verdictOn({ measurements, difference, t, cropped })).toBe(verdict);
 });
 
-it('Of four kinds the one that takes longer is told apart from the others, and they are not', () => {
+it('Of four kinds only the slower kind is distinguished from the others', () => {
   const random = randomFrom(2);
   const [unknown, revoked, expired, ownerless] = [0, 100, 0, 0].map((shift) => drifting(random, shift));
   const blocks = Array.from({ length: BLOCKS }, (_, i) => ({

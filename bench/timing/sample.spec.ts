@@ -21,7 +21,7 @@ function plan({ prepare }: { prepare: (key: string) => () => Promise<void> }) {
   return { way, keys: KEYS, count: COUNT, random: randomFrom(1), leak: null };
 }
 
-it('Every kind is measured as often, and every key is used', async () => {
+it('Every kind is measured equally often, and every key is used', async () => {
   const blocks = await takeSample(plan({ prepare: () => async () => {} }));
   for (const kind of KINDS) expect(blocks.flatMap((block) => block[kind])).toHaveLength(COUNT / KINDS.length);
   expect(new Set(await askedFor(1))).toEqual(new Set(Object.values(KEYS).flat()));
@@ -42,7 +42,7 @@ it('A key that is not refused ends the measurement', async () => {
 /** Enough of the first for many at a time; that all were slow would take minutes on a busy machine. */
 const SLOW = 5 * AT_ONCE;
 
-it('Many are asked at a time, and no more than that', async () => {
+it('At most the given number of requests is in flight at once', async () => {
   let [now, most, asked] = [0, 0, 0];
   const prepare = () => async () => {
     most = Math.max(most, ++now);
@@ -54,7 +54,7 @@ it('Many are asked at a time, and no more than that', async () => {
   expect(most).toBe(AT_ONCE);
 });
 
-it('What one began for the next turn has happened before the next is asked', async () => {
+it('The preparation of the next turn ends before the next request', async () => {
   const told: string[] = [];
   const prepare = () => async () => {
     told.push('asked');

@@ -11,7 +11,7 @@ it('t is the difference of the means in standard errors, each sample with its ow
   expect(welchT([1, 2, 3], [4.5, 5.5])).toBeCloseTo(-3.927922, 6);
 });
 
-it('t turns its sign with the samples, and is 0 for equal means, also where nothing varies', () => {
+it('t changes its sign with the order of the samples, and is 0 for equal means, also without variance', () => {
   const [a, b] = [
     [1, 2, 3, 4, 5],
     [2, 4, 6, 8, 10],
@@ -25,7 +25,7 @@ it('t of less than two values is an error', () => {
   expect(() => welchT([1], [1, 2])).toThrow('variance');
 });
 
-it('A difference that a few slow measurements hide is found among the fast ones', () => {
+it('A difference that a few slow measurements hide is found in the fast measurements', () => {
   const random = randomFrom(1);
   const slow = [1_000_000, 3_000_000];
   const a = [...some(5_000, random), ...slow];
@@ -36,7 +36,7 @@ it('A difference that a few slow measurements hide is found among the fast ones'
   expect(share).toBeLessThan(1);
 });
 
-it('A difference among the slow measurements alone is found by what is left of them', () => {
+it('A difference only in the slow measurements is found in the remaining slow measurements', () => {
   const random = randomFrom(2);
   const a = some(5_000, random);
   const b = some(5_000, random).map((value) => (value > 0.6 ? value + 0.3 : value));

@@ -83,7 +83,7 @@ describe('a PostgreSQL of its own, under two instances and their load,', () => {
   it.each([
     ['is stopped and started', restart],
     ['loses a process and recovers', crash],
-  ])('that %s: 503 at the worst, no acknowledged change lost, and all goes on by itself', async (_, fault) => {
+  ])('that %s causes at most 503, loses no acknowledged change, and recovers by itself', async (_, fault) => {
     const [first, second] = samples as [Sample, Sample];
     const key = await demoKey(first);
     const urls = [first.url, second.url];
