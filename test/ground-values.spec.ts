@@ -65,7 +65,7 @@ it('stores a scope called NULL as a scope', async () => {
   expect(await ground.keys.verify(key)).toMatchObject({ ok: true, apiKey: { scopes } });
 });
 
-it('ends a key whose name has a character of WIN1252 that UTF-8 lacks', async () => {
+it('ends a key whose name has a character of WIN1252 that UTF-8 lacks, and accepts keys that are looked up with that key', async () => {
   const name = `test_win1252_${process.pid}`;
   const [server, url] = [new URL(database), new URL(database)];
   url.pathname = `/${name}`;
@@ -79,8 +79,15 @@ it('ends a key whose name has a character of WIN1252 that UTF-8 lacks', async ()
   await migrating.destroy();
   const windows = await bootOn(url.href, { options: UNCACHED });
   try {
-    const { apiKey } = await windows.keys.create({ userId: '1', name: 'ci' });
-    await windows.keys.create({ userId: '1', name: 'other' });
+    const { key, apiKey } = await windows.keys.create({ userId: '1', name: 'ci' });
+    const other = await windows.keys.create({ userId: '1', name: 'other' });
+    await sql(url.href, `UPDATE api_keys SET name = chr(129) WHERE id = ${apiKey.id}`);
+    const together = [key, other.key, 'made up'].map((each) => windows.keys.verify(each));
+    expect(await Promise.allSettled(together)).toMatchObject([
+      { reason: { code: 'KEY_STORE_UNAVAILABLE' } },
+      { value: { ok: true } },
+      { value: { ok: false } },
+    ]);
     await sql(url.href, 'UPDATE api_keys SET name = chr(129)');
     expect(await windows.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, name: '' } });
     expect(await windows.keys.revokeAll({ userId: '1' })).toHaveLength(1);

@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import type { PoolClient } from 'pg';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import { Database } from '../database/database';
@@ -10,6 +11,7 @@ import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
 import { askWhoAnswers, filteredColumn, filteredOf, refuseFiltered } from '../database/row-security';
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
+import { isUntranslatable } from '../database/store-errors';
 import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/utf8';
 import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
@@ -48,32 +50,17 @@ export class KeyStore {
   leadsToReplica = false;
   private readonly connections: SharedConnections<FoundKeys>;
 
+  private readonly one = this.select('nestjs_api_key', `key_digest ${EQUALS} $1`);
+  private readonly many = this.select('nestjs_api_keys', `key_digest ${EQUALS} ANY ($1)`);
+
   constructor(
     private readonly database: Database,
     @Inject(API_KEY_OPTIONS) { cache }: { readonly cache: Pick<ResolvedCacheOptions, 'lookUpTimeoutMs'> },
   ) {
-    const deadlineMs = cache.lookUpTimeoutMs;
-    const one = this.select('nestjs_api_key', `key_digest ${EQUALS} $1`);
-    const many = this.select('nestjs_api_keys', `key_digest ${EQUALS} ANY ($1)`);
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
-    this.connections = new SharedConnections(database, { deadlineMs }, (client, digests, answered) => {
-      const [select, value] = digests.length === 1 ? [one, digests[0]] : [many, digests];
-      const told: Told = (error, rows = []) => {
-        if (!error && rows.length === 0)
-          return askWhoAnswers(client, database.tables.keys, (wrong) => {
-            this.leadsToReplica = codeOf(wrong) === REPLICA;
-            answered(wrong, NONE);
-          });
-        const wrong = error ?? replicaOf(rows);
-        this.leadsToReplica = codeOf(wrong) === REPLICA;
-        if (wrong) answered(wrong);
-        else this.answerWith(digests, rows, answered);
-      };
-      const ask: Ask = (heard) => select.send(client, value, heard);
-      ask((error, rows = []) => {
-        if (isGarbled(error, rows)) inUtf8(client, ask, told);
-        else told(error, rows);
-      });
+    const patience = { deadlineMs: cache.lookUpTimeoutMs };
+    this.connections = new SharedConnections(database, patience, (client, digests, answered) => {
+      this.look(client, digests, answered);
       return () => canceller.cancel(client);
     });
   }
@@ -116,6 +103,51 @@ export class KeyStore {
         await refuseVagueOwners(session);
       })
       .catch(refuseUnusable);
+  }
+
+  private look(client: PoolClient, digests: readonly string[], answered: Answered): void {
+    const [select, value] = digests.length === 1 ? [this.one, digests[0]] : [this.many, digests];
+    const ask: Ask = (heard) => select.send(client, value, heard);
+    const told: Told = (error, rows = []) => {
+      if (digests.length > 1 && isUntranslatable(error)) this.lookAlone(client, digests, answered, new Map());
+      else if (error || rows.length > 0) this.tell(error ?? replicaOf(rows), digests, rows, answered);
+      else askWhoAnswers(client, this.database.tables.keys, (wrong) => this.tell(wrong, [], [], answered));
+    };
+    ask((error, rows = []) => {
+      if (isGarbled(error, rows)) inUtf8(client, ask, told);
+      else told(error, rows);
+    });
+  }
+
+  /**
+   * Looks up each digest in a statement of its own. PostgreSQL sends no row of a statement if one of
+   * the rows has a text that UTF-8 lacks.
+   */
+  private lookAlone(
+    client: PoolClient,
+    [digest, ...rest]: readonly string[],
+    answered: Answered,
+    found: Map<string, StoredKey | Error>,
+  ): void {
+    if (digest === undefined) answered(null, found);
+    else
+      this.look(client, [digest], (error, keys = NONE) => {
+        if (error && !isUntranslatable(error)) return answered(error);
+        if (error) found.set(digest, error);
+        for (const [name, key] of keys) found.set(name, key);
+        this.lookAlone(client, rest, answered, found);
+      });
+  }
+
+  private tell(
+    wrong: Error | null,
+    digests: readonly string[],
+    rows: readonly Row[],
+    answered: Answered,
+  ): void {
+    this.leadsToReplica = codeOf(wrong) === REPLICA;
+    if (wrong) answered(wrong);
+    else this.answerWith(digests, rows, answered);
   }
 
   /**
