@@ -126,9 +126,12 @@ it('the command line imports a file, reports its invalid lines, and keeps the va
   expect(again).toEqual({ code: 0, stdout: 'Imported 1000 of 1000 keys.\n', stderr: '' });
 });
 
-it('the command line imports a file that ends with blank lines', async () => {
+it.each([
+  ['ends with blank lines', (rows: string[]) => `${rows.join('\n')}\n\n  \n`],
+  ['was saved on Windows', (rows: string[]) => `\uFEFF${rows.join('\r\n')}\r\n`],
+])('the command line imports a file that %s', async (_, text) => {
   const file = join(temporaryFolder(), 'keys.jsonl');
-  writeFileSync(file, `${JSON.stringify(line(1))}\n\n  \n`);
+  writeFileSync(file, text(lines(2).map((row) => JSON.stringify(row))));
   const imported = await runKeysHere(app, ['import', '--file', file]);
-  expect(imported).toEqual({ code: 0, stdout: 'Imported 1 of 1 keys.\n', stderr: '' });
+  expect(imported).toEqual({ code: 0, stdout: 'Imported 2 of 2 keys.\n', stderr: '' });
 });

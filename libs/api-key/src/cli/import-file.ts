@@ -44,9 +44,10 @@ async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<unknown> {
   }
 }
 
+/** `trim` also removes a byte order mark, which editors on Windows write. */
 function parse(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return JSON.parse(line.trim());
   } catch {
     return undefined;
   }
