@@ -19,7 +19,7 @@ export function authorityOf(apiKey: ApiKey, { windowSeconds }: Defaults): Author
   };
 }
 
-/** Returns the limits that a key shares with the keys that it makes. */
+/** Returns the limits of a key that also count the requests of the keys that it makes. */
 export function sharesOf(apiKey: ApiKey, defaults: Defaults) {
   return shareOf(authorityOf(apiKey, defaults), bucketOf(apiKey));
 }

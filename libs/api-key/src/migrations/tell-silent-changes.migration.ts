@@ -70,7 +70,7 @@ export async function replaceFeeds(runner: QueryRunner, notify: string): Promise
 }
 
 /**
- * One row for each transaction that could not notify. If all transactions updated a single row,
+ * This table has one row for each transaction that could not notify the instances. If all transactions updated a single row,
  * each would wait for the commit of the previous transaction, and could deadlock or fail under
  * REPEATABLE READ. The column `at` separates rows of a restored dump from transactions with the
  * same id in a new cluster.

@@ -6,7 +6,10 @@ export interface UsageOptions {
   lastUsed?: boolean;
   /** Milliseconds between two writes of `last_used_at`, 100 to 3,600,000. Default 10,000. */
   lastUsedIntervalMs?: number;
-  /** Whether requests are counted by key, hour and day, for `ApiKeyService.usage`. Default true. */
+  /**
+   * Whether the requests of each key are counted per hour and per day, for `ApiKeyService.usage`.
+   * Default true.
+   */
   requests?: boolean;
   /** Milliseconds between two writes of these counts, 100 to 3,600,000. Default 60,000. */
   intervalMs?: number;

@@ -44,7 +44,7 @@ export class LastUsedWriter extends IntervalWriter {
     }
   }
 
-  /** Puts uses back for the next interval. If a key has a newer use, the newer use is kept. */
+  /** Puts uses back for the next interval, unless the key was used again meanwhile. */
   private keep(uses: ReadonlyMap<string, number>, ids: readonly string[]): void {
     for (const id of ids) {
       const at = uses.get(id);
