@@ -22,7 +22,10 @@ const OPTIONS: PostgresDataSourceOptions = {
 
 /** The data source of the app, its command line, TypeORM's command line and the tests. */
 export class AppDataSource extends DataSource {
-  /** @param url connection string; without one, that of the database in use is looked up when connecting */
+  /**
+   * @param url connection string; without one, that of the database in use is looked up when
+   * connecting
+   */
   constructor(private readonly url?: string) {
     super({ ...OPTIONS, url });
   }

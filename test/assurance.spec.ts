@@ -24,7 +24,10 @@ const CITED = PAGES.flatMap((page) =>
 
 const SKIPPED = /^(?:x(?:it|test|describe)|(?:it|test|describe)\.skip)\b/;
 
-/** Titles of the tests and groups in a file, none of which is skipped everywhere; `%s` stands for what a template fills in. */
+/**
+ * Titles of the tests and groups in a file, none of which is skipped everywhere; `%s` stands for
+ * what a template fills in.
+ */
 function titlesIn(source: string): string[] {
   const titles: string[] = [];
   const testers = new Set(['it', 'test', 'describe']);

@@ -8,7 +8,10 @@ const KEY = /acme_live_[0-9A-Za-z]{49}/g;
 /** Text, and the same in a column of bytes. */
 const inTextOrBytes = (text: string) => [text, Buffer.from(text).toString('hex')];
 
-/** A digest as a text, an answer or a row may hold it; base64 without its padding, which not all write. */
+/**
+ * A digest as a text, an answer or a row may hold it; base64 without its padding, which not all
+ * write.
+ */
 function formsOf(digest: Buffer): string[] {
   const hex = digest.toString('hex');
   const base64 = [digest.toString('base64').replace('=', ''), digest.toString('base64url')];

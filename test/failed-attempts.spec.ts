@@ -52,8 +52,8 @@ const ask = async (key: string, headers: Record<string, string> = {}) =>
   (await fetch(app.url, { headers: { authorization: `Bearer ${key}`, ...headers } })).status;
 
 /**
- * So many requests at once, each with another key that is well-formed and unknown: their answers, what they cost, and how many look-ups
- * did not have to wait for others.
+ * So many requests at once, each with another key that is well-formed and unknown: their answers,
+ * what they cost, and how many look-ups did not have to wait for others.
  */
 async function flood(headersOf: (i: number) => Record<string, string> = () => ({})) {
   const { master } = app.app.get(DataSource).driver as unknown as { master: { connect: () => unknown } };

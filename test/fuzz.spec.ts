@@ -22,7 +22,10 @@ interface Case {
   readonly lines: readonly string[];
 }
 
-/** Header lines by what they are, as they go over the wire; `KEY` stands for a valid key, and `×n` repeats what is before it. */
+/**
+ * Header lines by what they are, as they go over the wire; `KEY` stands for a valid key, and `×n`
+ * repeats what is before it.
+ */
 const CORPUS: readonly Case[] = JSON.parse(
   readFileSync(join(__dirname, 'fixtures/malformed-credentials.json'), 'utf8'),
 );

@@ -5,12 +5,18 @@ import { createEmptyDatabase, sql } from './support/database';
 import { createRailsDatabase } from './support/rails';
 import { until } from './support/until';
 
-/** The key under which `runMigrations` locks: versions of the package that run side by side must agree on it. */
+/**
+ * The key under which `runMigrations` locks: versions of the package that run side by side must
+ * agree on it.
+ */
 const LOCK = '4706327181153905';
 
 const LIMIT_MS = 800;
 
-/** A data source with one connection, whose statements may take 800 ms by the settings of server, client or both. */
+/**
+ * A data source with one connection, whose statements may take 800 ms by the settings of server,
+ * client or both.
+ */
 function impatientDataSource(
   url: string,
   limits: readonly ('statement_timeout' | 'query_timeout')[],
@@ -34,7 +40,10 @@ async function connect(url: string): Promise<Client> {
   return client;
 }
 
-/** Whether another session has been at, or waited in, a statement like this for longer than the limit. */
+/**
+ * Whether another session has been at, or waited in, a statement like this for longer than the
+ * limit.
+ */
 const isBeyondLimit = (url: string, like: string, since: 'backend_start' | 'query_start') => async () => {
   const rows = await sql(
     url,

@@ -84,7 +84,10 @@ function boot<T>(opening: Promise<DataSource>, work: (keys: ApiKeyService) => Pr
 /** Options of a data source whose sessions begin with a setting. */
 const session = (setting: string) => ({ extra: { options: `-c ${setting}` } });
 
-/** As a dump and load by Rails 6.1 leaves a table of ours: the comment is there, all times are without time zone, no migration has run. */
+/**
+ * As a dump and load by Rails 6.1 leaves a table of ours: the comment is there, all times are
+ * without time zone, no migration has run.
+ */
 const loadByRails = (url: string) =>
   asRails(url, (client) =>
     client.query(
@@ -94,7 +97,10 @@ const loadByRails = (url: string) =>
     ),
   );
 
-/** What TypeORM would change to make the table fit the entity; foreign key and comment are not the entity's to say. */
+/**
+ * What TypeORM would change to make the table fit the entity; foreign key and comment are not the
+ * entity's to say.
+ */
 async function drift(url: string): Promise<string[]> {
   return withDataSource(libraryDataSource(url), async (dataSource) => {
     dataSource.getMetadata(ApiKey).synchronize = true;

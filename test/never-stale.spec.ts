@@ -15,7 +15,9 @@ import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
 import { layered } from './support/layered';
 import { until } from './support/until';
 
-/** A warm instance trusts what it remembers for half a second, so that tests of the lease are short. */
+/**
+ * A warm instance trusts what it remembers for half a second, so that tests of the lease are short.
+ */
 const LEASE = { cache: { leaseMs: 500, heartbeatMs: 50 } };
 
 @Controller()
@@ -385,7 +387,10 @@ it('a prepared look-up survives a change of the types of its columns', async () 
 });
 
 describe('a cached user is loaded again in every instance', () => {
-  /** Two warm instances that ask this table of users, and what the other one says of the user of a key. */
+  /**
+   * Two warm instances that ask this table of users, and what the other one says of the user of a
+   * key.
+   */
   async function twoInstances() {
     const loadUser = async (id: string) =>
       (await sql<{ email: string }>(database, 'SELECT email FROM users WHERE id = $1', [id]))[0];

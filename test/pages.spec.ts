@@ -4,7 +4,10 @@ import { createMigratedDatabase, createUser, sql } from './support/database';
 
 const KEYS = 20_000;
 
-/** Plans are PostgreSQL's own; a million keys are measured by `npm run bench -- --scale`, the plan is the same. */
+/**
+ * Plans are PostgreSQL's own; a million keys are measured by `npm run bench -- --scale`, the plan
+ * is the same.
+ */
 describe('a page of keys is read from an index, the last page like the first,', () => {
   let database: string;
   let owner: string;

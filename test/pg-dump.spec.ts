@@ -10,7 +10,10 @@ import { RAILS_DUMP } from './support/rails';
 
 const bin = postgresInstallation();
 
-/** npm's PostgreSQL comes without pg_dump; where the machine has none, the suite is reported as skipped. */
+/**
+ * npm's PostgreSQL comes without pg_dump; where the machine has none, the suite is reported as
+ * skipped.
+ */
 const onInstallation = bin ? describe : describe.skip;
 
 onInstallation('with the pg_dump of a PostgreSQL on this machine', () => {

@@ -129,7 +129,8 @@ const contract = (name: string, open: () => Promise<Instance>) => {
       const began = performance.now();
       const [small, large] = await Promise.all([hitAt(0, key, policy), hitAt(0, key, policy, 3)]);
       await underWay;
-      // Hits of different costs are counted one after the other: the later answer is of a later moment.
+      // Hits of different costs are counted one after the other: the later answer is of a later
+      // moment.
       const apartMs = performance.now() - began;
       expect(large.retryAfterMs + apartMs).toBeGreaterThan(small.retryAfterMs);
       const again = await hitAt(0, key, policy, 3);

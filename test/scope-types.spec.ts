@@ -1,6 +1,9 @@
 import { type HeldScope, Scopes } from 'nestjs-api-key';
 
-/** The sample app declares a catalogue with `declare module`; each expected error below is checked by `npm run typecheck`. */
+/**
+ * The sample app declares a catalogue with `declare module`; each expected error below is checked
+ * by `npm run typecheck`.
+ */
 it('a declared catalogue makes scopes a checked union: a scope outside it does not compile', () => {
   const held: HeldScope[] = ['orders:read', 'orders:*', '*'];
   // @ts-expect-error: no scope of the catalogue

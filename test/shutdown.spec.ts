@@ -52,7 +52,10 @@ async function use({ url, key }: Running): Promise<void> {
   expect([await statusOf(url, key), await statusOf(url, 'not-a-key')]).toEqual([200, 401]);
 }
 
-/** Closes the app, and waits as long as Jest's own limit lets it for its process to end, which leaves no connection open. */
+/**
+ * Closes the app, and waits as long as Jest's own limit lets it for its process to end, which
+ * leaves no connection open.
+ */
 async function end({ process: child, stderr }: Running): Promise<void> {
   const ended = once(child, 'close');
   child.kill('SIGTERM');

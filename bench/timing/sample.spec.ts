@@ -39,7 +39,9 @@ it('A key that is not refused ends the measurement', async () => {
   await expect(takeSample(plan({ prepare: () => accepted }))).rejects.toThrow('accepted');
 });
 
-/** Enough of the first for many at a time; that all were slow would take minutes on a busy machine. */
+/**
+ * Enough of the first for many at a time; that all were slow would take minutes on a busy machine.
+ */
 const SLOW = 5 * AT_ONCE;
 
 it('At most the given number of requests is in flight at once', async () => {

@@ -29,7 +29,10 @@ const MIXED: readonly MemberSettings[] = [
 let fleet: Fleet;
 let load: Load | undefined;
 
-/** A load that asks every instance for all keys in turn, and between two of them for a few, which stay even where there is little room. */
+/**
+ * A load that asks every instance for all keys in turn, and between two of them for a few, which
+ * stay even where there is little room.
+ */
 function loadWith(issued: readonly IssuedApiKey[]): Load {
   let calls = 0;
   const pick = () => {
@@ -74,7 +77,10 @@ const acceptedAfter = (calls: readonly Call[], acknowledged: Acknowledged) =>
 const KILL_FEEDS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE application_name = 'nestjs-api-key feed' AND datname = current_database()`;
 
-/** Ends all listening connections in the database, again and again without a pause, so that none begins to listen; until it is told to end. */
+/**
+ * Ends all listening connections in the database, again and again without a pause, so that none
+ * begins to listen; until it is told to end.
+ */
 async function killFeeds(): Promise<() => Promise<void>> {
   const client = new Client({ connectionString: fleet.database });
   await client.connect();
@@ -102,7 +108,10 @@ interface Fault {
   readonly mend?: () => Promise<unknown> | unknown;
 }
 
-/** Ends fifty warm keys under load and a fault; answers what was accepted though it started after the acknowledgement. */
+/**
+ * Ends fifty warm keys under load and a fault; answers what was accepted though it started after
+ * the acknowledgement.
+ */
 async function acceptedThough({ before, end = revokeEverywhere, after, mend }: Fault): Promise<Call[]> {
   const issued = await fleet.issue(KEYS);
   await fleet.warm(issued.map(({ key }) => key));
@@ -186,8 +195,9 @@ describe('four instances under load accept no key in a request that starts after
   });
 
   /**
-   * A key whose first look-up at the patient instance is under way: PostgreSQL has answered, and the answer is held. The instance has
-   * heard before that the key was made, as it has heard the end of another, later: that note would close the look-up.
+   * A key whose first look-up at the patient instance is under way: PostgreSQL has answered, and
+   * the answer is held. The instance has heard before that the key was made, as it has heard the
+   * end of another, later: that note would close the look-up.
    */
   async function slowLookUp() {
     const probe = await warmKey();
@@ -205,7 +215,10 @@ describe('four instances under load accept no key in a request that starts after
 
   const ask = async (key: string) => (await call(fleet.urls, PATIENT, key)).status;
 
-  /** Revokes a key, and waits until the patient instance has heard it: as it has heard the end of another, later one. */
+  /**
+   * Revokes a key, and waits until the patient instance has heard it: as it has heard the end of
+   * another, later one.
+   */
   async function revokeHeard(id: string, later: IssuedApiKey): Promise<void> {
     await fleet.keys.revoke(id);
     await fleet.keys.revoke(later.apiKey.id);

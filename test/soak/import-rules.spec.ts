@@ -58,7 +58,10 @@ const RIGHT = [
   ['src/main.ts', 'nestjs-api-key'],
 ];
 
-/** Whether each import fails the lint, in one run: every start of the linter reads the whole project. */
+/**
+ * Whether each import fails the lint, in one run: every start of the linter reads the whole
+ * project.
+ */
 function failing(pairs: readonly (readonly string[])[]): boolean[] {
   const script = join(__dirname, '../support/lint-imports.mjs');
   const { stdout, stderr } = spawnSync(process.execPath, [script, JSON.stringify(pairs)], {

@@ -4,8 +4,8 @@ import { demoKey, type Sample, startSample } from '../support/sample';
 import { until } from '../support/until';
 
 /**
- * Holds a rotation of the sample app at one of its statements, by a trigger that waits for an advisory lock, and kills the
- * app there.
+ * Holds a rotation of the sample app at one of its statements, by a trigger that waits for an
+ * advisory lock, and kills the app there.
  */
 const STATEMENTS = [
   ['the end of the old key', 'api_keys', 'BEFORE UPDATE'],

@@ -7,7 +7,10 @@ import type { Trail } from './trail';
 
 const CALLER = { route: 'OrdersController.list', address: '203.0.113.7', requestId: null };
 
-/** A trail into a list, which is handed over at the shutdown, and a key that counts how often it is read. */
+/**
+ * A trail into a list, which is handed over at the shutdown, and a key that counts how often it is
+ * read.
+ */
 function build({ queueSize = 10, isHeard = false } = {}) {
   const told: RequestEvent[] = [];
   const announced: RequestEvent[] = [];

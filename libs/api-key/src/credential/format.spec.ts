@@ -6,7 +6,10 @@ const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const RANDOM_43 = 'UHgXgM9O0NUHfpTitcEZ0gd9SNALvD3aqC4WhqLhPpr';
 const HEX_KEY = '604eae8c3be82e560fd189046e5430eeaf2688eaf3b43a30c26c2d2734f843a0';
 
-/** Keys whose checksums were computed with the zlib module of Python; the first two have a small and a large CRC. */
+/**
+ * Keys whose checksums were computed with the zlib module of Python; the first two have a small and
+ * a large CRC.
+ */
 const KNOWN_KEYS = [
   'acme_live_00000000000000000000000000000000000016607190000T1',
   'acme_live_00000000000000000000000000000000000002037754gfF94',
@@ -91,8 +94,8 @@ describe('100,000 minted keys', () => {
     const expected = (keys.length * 43) / 62;
     const chiSquare = [...counts.values()].reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
     expect(counts.size).toBe(62);
-    // 61 degrees of freedom: a uniform source exceeds 152.0 with a probability of 1e-9, once in a billion runs.
-    // Bytes taken modulo 62 without rejection would give about 25,000.
+    // 61 degrees of freedom: a uniform source exceeds 152.0 with a probability of 1e-9, once in a
+    // billion runs. Bytes taken modulo 62 without rejection would give about 25,000.
     expect(chiSquare).toBeLessThan(152.0);
   });
 });

@@ -14,7 +14,10 @@ const CASES = 50_000;
 const SEED = 20_261_125;
 const RUNS = 20_000;
 
-/** The credential that these headers bring to the look-up of keys; null where it is refused before that. */
+/**
+ * The credential that these headers bring to the look-up of keys; null where it is refused before
+ * that.
+ */
 function lookedUp(headers: Headers): string | null {
   const presented = extractCredential(headers, 'x-api-key');
   return presented.kind === 'credential' && isWellFormedKey(presented.value, false) ? presented.value : null;

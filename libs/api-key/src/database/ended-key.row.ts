@@ -44,8 +44,8 @@ export function selectEnded(from: string, isBare: boolean): string {
 }
 
 /**
- * Returns the entity of a row of `selectEnded`. A value that cannot be read becomes empty, because the
- * key has ended.
+ * Returns the entity of a row of `selectEnded`. A value that cannot be read becomes empty, because
+ * the key has ended.
  * @throws UnreadableValue if its id or its owner cannot be read
  */
 export function endedKeyFromRow(row: Row): ApiKey {
@@ -69,7 +69,9 @@ function timeOrNull(row: Row, name: string): Date | null {
   return Number.isNaN(time.getTime()) ? null : time;
 }
 
-/** A value that is not a time, such as `infinity`, is the last time: null would mean not revoked. */
+/**
+ * A value that is not a time, such as `infinity`, is the last time: null would mean not revoked.
+ */
 function timeOrLast(row: Row, name: string): Date | null {
   return textOrNull(row, name) === null ? null : (timeOrNull(row, name) ?? new Date(LAST_MS));
 }

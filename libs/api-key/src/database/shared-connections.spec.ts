@@ -141,7 +141,10 @@ describe('if connections are free', () => {
   });
   afterEach(() => holder.end());
 
-  /** Asks so often, each in a turn of its own, while none is answered yet; what is found once all are. */
+  /**
+   * Asks so often, each in a turn of its own, while none is answered yet; what is found once all
+   * are.
+   */
   async function askInTurns(connections: SharedConnections<readonly string[]>, count: number) {
     await holder.query('SELECT pg_advisory_lock($1)', [LOCK]);
     const askings: Promise<readonly string[]>[] = [];
@@ -362,7 +365,9 @@ describe('a look-up that times out', () => {
   );
   afterEach(() => jest.useRealTimers());
 
-  /** One asking of a statement that takes as long as a lock is held, given up after its deadline. */
+  /**
+   * One asking of a statement that takes as long as a lock is held, given up after its deadline.
+   */
   async function lateAsking(cancelling?: (cancel: () => Promise<void>) => Promise<void>) {
     const holder = new Client({ connectionString: process.env.TEST_POSTGRES_URL });
     await holder.connect();

@@ -196,7 +196,8 @@ class OfAnother extends Error {
 }
 
 /**
- * Returns an error if another borrower gave the connection back while its BEGIN was still under way.
+ * Returns an error if another borrower gave the connection back while its BEGIN was still under
+ * way.
  */
 function ofAnother(client: PoolClient): Error | null {
   return isInTransaction(client) ? new OfAnother('answered inside a transaction of other code') : null;

@@ -5,8 +5,8 @@ import type { ApiKey } from '../model/api-key.entity';
 import type { KeyChange } from './key-change';
 
 /**
- * Reads keys that end or have ended. A column that was dropped or renamed, or a value that cannot be
- * read, is empty, so that it cannot prevent a revocation.
+ * Reads keys that end or have ended. A column that was dropped or renamed, or a value that cannot
+ * be read, is empty, so that it cannot prevent a revocation.
  */
 export async function endedKeys(
   { session, table }: Pick<KeyChange, 'session' | 'table'>,
@@ -28,8 +28,8 @@ export async function endedKeys(
 /** Not by the name UTC, which a session may give to another zone: `TimeZone = 'UTC-14'`. */
 const UTC = "timezone(interval '0', now())";
 /**
- * The present, by the type of the column that stores it. A time without a time zone is in UTC, as in
- * Rails, whatever time zone the session has.
+ * The present, by the type of the column that stores it. A time without a time zone is in UTC, as
+ * in Rails, whatever time zone the session has.
  */
 const NOW: Readonly<Record<string, string>> = {
   timestamptz: 'now()',

@@ -19,8 +19,8 @@ export class FeedMissing extends Error {
 }
 
 /**
- * Lists tables that hold keys and do not notify changes: tables that inherit from the table of keys,
- * foreign tables, and partitions whose triggers are off; also a view in place of the table.
+ * Lists tables that hold keys and do not notify changes: tables that inherit from the table of
+ * keys, foreign tables, and partitions whose triggers are off; also a view in place of the table.
  */
 const UNHEARD = `WITH RECURSIVE kin AS (
     SELECT $1::regclass::oid AS oid, true AS is_root

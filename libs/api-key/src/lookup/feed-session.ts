@@ -71,8 +71,8 @@ function beginning(silentChanges: string): string {
 }
 
 /**
- * The statement of a heartbeat. Its parameters are the channel, the heartbeat's number, the table and
- * how long this instance trusts its cache.
+ * The statement of a heartbeat. Its parameters are the channel, the heartbeat's number, the table
+ * and how long this instance trusts its cache.
  */
 function heartbeat({ silentChanges, trust }: Tables): string {
   return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${isTrustKnown(trust, '$4')}::text AS trust_known,
@@ -125,8 +125,8 @@ export class FeedSession {
 
   /**
    * Sends heartbeats. Stops with an error if a heartbeat does not come back in time, if the table
-   * was replaced, if the table of the trust bound no longer allows for this instance, or if the session
-   * has ended.
+   * was replaced, if the table of the trust bound no longer allows for this instance, or if the
+   * session has ended.
    */
   async beat(): Promise<never> {
     const { clock, options } = this.context;

@@ -120,8 +120,8 @@ export class KeyStore {
   }
 
   /**
-   * Looks up each digest in a statement of its own. PostgreSQL sends no row of a statement if one of
-   * the rows has a text that UTF-8 lacks.
+   * Looks up each digest in a statement of its own. PostgreSQL sends no row of a statement if one
+   * of the rows has a text that UTF-8 lacks.
    */
   private lookAlone(
     client: PoolClient,

@@ -16,7 +16,9 @@ export function raiseTrust(table: string): string {
     WHERE (t.trust_ms >= EXCLUDED.trust_ms) IS NOT TRUE`;
 }
 
-/** SQL that checks whether the table still allows for an instance that trusts its cache for so long. */
+/**
+ * SQL that checks whether the table still allows for an instance that trusts its cache for so long.
+ */
 export function isTrustKnown(table: string, trustMs: string): string {
   return `EXISTS (SELECT FROM ${table} WHERE trust_ms >= ${trustMs}::bigint)`;
 }

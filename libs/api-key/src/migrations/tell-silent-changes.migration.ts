@@ -71,9 +71,9 @@ export async function replaceFeeds(runner: QueryRunner, notify: string): Promise
 
 /**
  * This table has one row for each transaction that could not notify the instances. If all
- * transactions updated a single row, each would wait for the commit of the previous transaction, and
- * could deadlock or fail under REPEATABLE READ. The column `at` separates rows of a restored dump
- * from transactions with the same id in a new cluster.
+ * transactions updated a single row, each would wait for the commit of the previous transaction,
+ * and could deadlock or fail under REPEATABLE READ. The column `at` separates rows of a restored
+ * dump from transactions with the same id in a new cluster.
  */
 function createSilentChanges(schema: string): string {
   return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;

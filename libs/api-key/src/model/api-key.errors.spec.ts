@@ -1,7 +1,10 @@
 import { HttpException } from '@nestjs/common';
 import { ApiKeyInputError, ApiKeyRefusal, type RefusalCode } from './api-key.errors';
 
-/** The closed list: status, and the headers under the realm `api`. A code that is missing here does not compile. */
+/**
+ * The closed list: status, and the headers under the realm `api`. A code that is missing here does
+ * not compile.
+ */
 const REFUSALS: Record<RefusalCode, { status: number; headers: Record<string, string> }> = {
   MISSING_API_KEY: { status: 401, headers: { 'WWW-Authenticate': 'Bearer realm="api"' } },
   INVALID_API_KEY: {

@@ -10,8 +10,8 @@ interface Block {
 const SPELLED = /^([\da-f:.]{2,45})(?:%[\w.-]{1,15})?$/i;
 
 /**
- * Whether a text is an IP address. If the application trusts a proxy that it should not, callers can
- * send any text as their address.
+ * Whether a text is an IP address. If the application trusts a proxy that it should not, callers
+ * can send any text as their address.
  */
 export function isAddress(text: unknown): text is string {
   return typeof text === 'string' && isIP(SPELLED.exec(text)?.[1] ?? '') !== 0;

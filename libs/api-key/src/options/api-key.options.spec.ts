@@ -1,7 +1,9 @@
 import { inspect } from 'node:util';
 import { type ApiKeyOptions, resolveOptions } from './api-key.options';
 
-/** Options as a JavaScript caller or a configuration file may give them, unchecked by the compiler. */
+/**
+ * Options as a JavaScript caller or a configuration file may give them, unchecked by the compiler.
+ */
 const unchecked = (options: object) => options as ApiKeyOptions;
 
 function messageFor(options: object): string {

@@ -17,8 +17,8 @@ export interface RequestLimits {
 }
 
 /**
- * Returns what is still to be counted of a request, grouped by cost. A handler may pass a request on
- * to another route, with another cost and other limits. Each limit then counts the highest cost.
+ * Returns what is still to be counted of a request, grouped by cost. A handler may pass a request
+ * on to another route, with another cost and other limits. Each limit then counts the highest cost.
  */
 export function dueOf(limits: RequestLimits, counted: readonly CountedLimits[]): readonly RequestLimits[] {
   const [rates, quotas] = [restOf(limits, counted, 'rates'), restOf(limits, counted, 'quotas')];

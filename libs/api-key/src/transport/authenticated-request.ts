@@ -15,7 +15,9 @@ const NONE: readonly CountedLimits[] = [];
 export class Authentication {
   /** The limits that have counted the request and let it pass. */
   counted: readonly CountedLimits[] = NONE;
-  /** The authenticated request. A request that inherits from it, or copies it, is not authenticated. */
+  /**
+   * The authenticated request. A request that inherits from it, or copies it, is not authenticated.
+   */
   request: object | null = null;
 
   constructor(

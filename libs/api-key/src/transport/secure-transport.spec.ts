@@ -4,7 +4,9 @@ import type { HttpsOptions } from '../options/https';
 import { type ApiKeyRequest, nodeRequest } from './http-exchange';
 import { SecureTransport } from './secure-transport';
 
-/** A request as far as the transport looks at it. `listensOn` is what `server.address()` answers. */
+/**
+ * A request as far as the transport looks at it. `listensOn` is what `server.address()` answers.
+ */
 interface FakeRequest {
   readonly address?: string;
   readonly encrypted?: boolean;
