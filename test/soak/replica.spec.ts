@@ -118,7 +118,7 @@ it('the health indicator is down also while the feed still listens on the primar
 it('an instance does not start on a replica, and the error has the reason', async () => {
   await untilReplayed();
   await expect(instance(servers.standby.url)).rejects.toThrow(
-    /ApiKeyModule: the connection leads to a replica, .* Give the library a data source that leads to the primary/,
+    /ApiKeyModule: the connection is to a replica, .* Give the library a data source that connects to the primary/,
   );
 });
 
