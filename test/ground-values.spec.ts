@@ -44,6 +44,22 @@ describe('a value that PostgreSQL cannot store', () => {
   });
 });
 
+/** A new migrated database with an encoding; its connection string. */
+async function createDatabaseIn(encoding: string): Promise<string> {
+  const name = `test_${encoding.toLowerCase()}_${process.pid}`;
+  const [server, url] = [new URL(database), new URL(database)];
+  url.pathname = `/${name}`;
+  server.pathname = '/postgres';
+  await sql(
+    server.href,
+    `CREATE DATABASE ${name} ENCODING ${encoding} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
+  );
+  const migrating = await keysDataSource(url.href, { migrations: apiKeyMigrations() });
+  await runMigrations(migrating);
+  await migrating.destroy();
+  return url.href;
+}
+
 it.each([
   'NULL',
   'null',
@@ -66,29 +82,19 @@ it('stores a scope called NULL as a scope', async () => {
 });
 
 it('ends a key whose name has a character of WIN1252 that UTF-8 lacks, and accepts keys that are looked up with that key', async () => {
-  const name = `test_win1252_${process.pid}`;
-  const [server, url] = [new URL(database), new URL(database)];
-  url.pathname = `/${name}`;
-  server.pathname = '/postgres';
-  await sql(
-    server.href,
-    `CREATE DATABASE ${name} ENCODING WIN1252 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
-  );
-  const migrating = await keysDataSource(url.href, { migrations: apiKeyMigrations() });
-  await runMigrations(migrating);
-  await migrating.destroy();
-  const windows = await bootOn(url.href, { options: UNCACHED });
+  const url = await createDatabaseIn('WIN1252');
+  const windows = await bootOn(url, { options: UNCACHED });
   try {
     const { key, apiKey } = await windows.keys.create({ userId: '1', name: 'ci' });
     const other = await windows.keys.create({ userId: '1', name: 'other' });
-    await sql(url.href, `UPDATE api_keys SET name = chr(129) WHERE id = ${apiKey.id}`);
+    await sql(url, `UPDATE api_keys SET name = chr(129) WHERE id = ${apiKey.id}`);
     const together = [key, other.key, 'made up'].map((each) => windows.keys.verify(each));
     expect(await Promise.allSettled(together)).toMatchObject([
       { reason: { code: 'KEY_STORE_UNAVAILABLE' } },
       { value: { ok: true } },
       { value: { ok: false } },
     ]);
-    await sql(url.href, 'UPDATE api_keys SET name = chr(129)');
+    await sql(url, 'UPDATE api_keys SET name = chr(129)');
     expect(await windows.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, name: '' } });
     expect(await windows.keys.revokeAll({ userId: '1' })).toHaveLength(1);
     await expect(windows.keys.list()).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
@@ -103,18 +109,7 @@ describe('a database in LATIN1', () => {
   let owner: string;
 
   beforeAll(async () => {
-    const name = `test_latin1_${process.pid}`;
-    const [server, url] = [new URL(database), new URL(database)];
-    url.pathname = `/${name}`;
-    server.pathname = '/postgres';
-    await sql(
-      server.href,
-      `CREATE DATABASE ${name} ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`,
-    );
-    const migrating = await keysDataSource(url.href, { migrations: apiKeyMigrations() });
-    await runMigrations(migrating);
-    await migrating.destroy();
-    latin = await bootOn(url.href, { options: UNCACHED });
+    latin = await bootOn(await createDatabaseIn('LATIN1'), { options: UNCACHED });
     owner = '1';
   });
   afterAll(() => latin.close());

@@ -2,7 +2,7 @@ import { apiKeyMigrations, runMigrations } from 'nestjs-api-key';
 import { Client } from 'pg';
 import { keysDataSource } from './support/data-source';
 import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, ONE_CONNECTION, UNCACHED } from './support/ground';
+import { bootOn, type Ground, type GroundSettings, ONE_CONNECTION, UNCACHED } from './support/ground';
 import { until } from './support/until';
 
 /** What somebody else does to the table of keys while sessions are open. */
@@ -24,6 +24,19 @@ const COLUMNS = {
 const each = (changes: Readonly<Record<string, string>>) => Object.entries(changes);
 
 const END = 'nothing more';
+
+let running: Ground | undefined;
+afterEach(async () => {
+  await running?.close();
+  running = undefined;
+});
+
+/** An application on a database of its own, until the test ends. */
+async function bootOnOwn(settings: Pick<GroundSettings, 'typeorm'> = {}) {
+  const url = await createMigratedDatabase();
+  running = await bootOn(url, { options: UNCACHED, ...settings });
+  return { url, ground: running };
+}
 
 async function connect(url: string): Promise<Client> {
   const client = new Client({ connectionString: url });
@@ -146,19 +159,14 @@ describe('A session that updated keys before the table changed', () => {
     }));
 
   it.each(each(TYPES))('revokes a key through the service after %s', async (_, change) => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, { typeorm: ONE_CONNECTION, options: UNCACHED });
-    try {
-      const userId = await createUser(url);
-      const create = () => ground.keys.create({ userId, name: 'ci' });
-      const [before, after] = [await create(), await create()];
-      await ground.keys.revoke(before.apiKey.id);
-      await sql(url, change);
-      await ground.keys.revoke(after.apiKey.id);
-      expect(await ground.keys.verify(after.key)).toMatchObject({ ok: false });
-    } finally {
-      await ground.close();
-    }
+    const { url, ground } = await bootOnOwn({ typeorm: ONE_CONNECTION });
+    const userId = await createUser(url);
+    const create = () => ground.keys.create({ userId, name: 'ci' });
+    const [before, after] = [await create(), await create()];
+    await ground.keys.revoke(before.apiKey.id);
+    await sql(url, change);
+    await ground.keys.revoke(after.apiKey.id);
+    expect(await ground.keys.verify(after.key)).toMatchObject({ ok: false });
   });
 });
 
@@ -216,51 +224,40 @@ describe('A revocation', () => {
        UPDATE api_keys SET replaces_id = 1, metadata = '{}' WHERE id > 900`,
     ],
   ])('ends one key and all keys of an owner even if %s', async (_, change) => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, { options: UNCACHED });
-    try {
-      const userId = await createUser(url);
-      const { apiKey } = await ground.keys.create({ userId, name: 'ci' });
-      await ground.keys.create({ userId, name: 'made' }, { apiKey });
-      await sql(url, change);
-      expect(await ground.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, userId } });
-      expect(await ground.keys.revokeAll({ userId })).not.toEqual([]);
-      expect(await sql(url, 'SELECT FROM api_keys WHERE revoked_at IS NULL')).toEqual([]);
-    } finally {
-      await ground.close();
-    }
+    const { url, ground } = await bootOnOwn();
+    const userId = await createUser(url);
+    const { apiKey } = await ground.keys.create({ userId, name: 'ci' });
+    await ground.keys.create({ userId, name: 'made' }, { apiKey });
+    await sql(url, change);
+    expect(await ground.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { id: apiKey.id, userId } });
+    expect(await ground.keys.revokeAll({ userId })).not.toEqual([]);
+    expect(await sql(url, 'SELECT FROM api_keys WHERE revoked_at IS NULL')).toEqual([]);
   });
 
   it.each([
     'timestamp',
     'date',
   ])('ends a key for others that read its end as %s in UTC, whatever the time zone of the session', async (type) => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, {
-      options: UNCACHED,
+    const { url, ground } = await bootOnOwn({
       typeorm: { extra: { options: '-c TimeZone=UTC-14' } },
     });
-    try {
-      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+    const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+    await sql(
+      url,
+      `ALTER TABLE api_keys ALTER expires_at TYPE ${type}, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE timestamp`,
+    );
+    const revoked = await ground.keys.revoke(apiKey.id);
+    expect(
       await sql(
         url,
-        `ALTER TABLE api_keys ALTER expires_at TYPE ${type}, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE timestamp`,
-      );
-      const revoked = await ground.keys.revoke(apiKey.id);
-      expect(
-        await sql(
-          url,
-          `SELECT expires_at <= now() AT TIME ZONE 'UTC' AS ended, updated_at <= now() AT TIME ZONE 'UTC' AS changed FROM api_keys`,
-        ),
-      ).toEqual([{ ended: true, changed: true }]);
-      const [row] = await sql<{ ms: string }>(
-        url,
-        `SELECT (extract(epoch FROM date_trunc('milliseconds', expires_at)) * 1000)::bigint::text AS ms FROM api_keys`,
-      );
-      expect(revoked?.apiKey?.expiresAt).toEqual(new Date(Number(row?.ms)));
-    } finally {
-      await ground.close();
-    }
+        `SELECT expires_at <= now() AT TIME ZONE 'UTC' AS ended, updated_at <= now() AT TIME ZONE 'UTC' AS changed FROM api_keys`,
+      ),
+    ).toEqual([{ ended: true, changed: true }]);
+    const [row] = await sql<{ ms: string }>(
+      url,
+      `SELECT (extract(epoch FROM date_trunc('milliseconds', expires_at)) * 1000)::bigint::text AS ms FROM api_keys`,
+    );
+    expect(revoked?.apiKey?.expiresAt).toEqual(new Date(Number(row?.ms)));
   });
 
   it.each([
@@ -268,87 +265,62 @@ describe('A revocation', () => {
     ['a number that is too large', 'PERFORM 2147483647 + 1'],
     ['an untranslatable character', "RAISE EXCEPTION USING ERRCODE = '22P05'"],
   ])('of all keys of an owner is an error, and not an empty list, if a trigger fails on %s', async (_, failing) => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, { options: UNCACHED });
-    try {
-      const userId = await createUser(url);
-      await ground.keys.create({ userId, name: 'ci' });
-      await sql(
-        url,
-        `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${failing}; RETURN NEW; END $$;
-         CREATE TRIGGER fail BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION fail()`,
-      );
-      await expect(ground.keys.revokeAll({ userId })).rejects.toMatchObject({
-        code: 'KEY_STORE_UNAVAILABLE',
-      });
-      for (const nobody of ['x', '9'.repeat(19), '00000000-0000-0000-0000-000000000000'])
-        expect(await ground.keys.revokeAll({ userId: nobody })).toEqual([]);
-    } finally {
-      await ground.close();
-    }
+    const { url, ground } = await bootOnOwn();
+    const userId = await createUser(url);
+    await ground.keys.create({ userId, name: 'ci' });
+    await sql(
+      url,
+      `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${failing}; RETURN NEW; END $$;
+       CREATE TRIGGER fail BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION fail()`,
+    );
+    await expect(ground.keys.revokeAll({ userId })).rejects.toMatchObject({
+      code: 'KEY_STORE_UNAVAILABLE',
+    });
+    for (const nobody of ['x', '9'.repeat(19), '00000000-0000-0000-0000-000000000000'])
+      expect(await ground.keys.revokeAll({ userId: nobody })).toEqual([]);
   });
 
   it('says that a key is revoked whatever the time of that', async () => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, { options: UNCACHED });
-    try {
-      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
-      for (const time of ['infinity', '-infinity', '0044-03-15 BC']) {
-        await sql(url, 'UPDATE api_keys SET revoked_at = $1', [time]);
-        const revoked = await ground.keys.revoke(apiKey.id);
-        expect(revoked?.apiKey?.stateAt()).toBe('revoked');
-        expect(JSON.parse(JSON.stringify(revoked?.apiKey)).revokedAt).toEqual(expect.any(String));
-      }
-    } finally {
-      await ground.close();
+    const { url, ground } = await bootOnOwn();
+    const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+    for (const time of ['infinity', '-infinity', '0044-03-15 BC']) {
+      await sql(url, 'UPDATE api_keys SET revoked_at = $1', [time]);
+      const revoked = await ground.keys.revoke(apiKey.id);
+      expect(revoked?.apiKey?.stateAt()).toBe('revoked');
+      expect(JSON.parse(JSON.stringify(revoked?.apiKey)).revokedAt).toEqual(expect.any(String));
     }
   });
 
   it('tells which keys made the ended one, also beyond the whole numbers of JavaScript', async () => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, { options: UNCACHED });
-    try {
-      const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
-      await sql(url, `UPDATE api_keys SET ancestor_ids = '{3,9007199254740993}'`);
-      const revoked = await ground.keys.revoke(apiKey.id);
-      expect(revoked?.apiKey?.ancestorIds).toEqual(['3', '9007199254740993']);
-    } finally {
-      await ground.close();
-    }
+    const { url, ground } = await bootOnOwn();
+    const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+    await sql(url, `UPDATE api_keys SET ancestor_ids = '{3,9007199254740993}'`);
+    const revoked = await ground.keys.revoke(apiKey.id);
+    expect(revoked?.apiKey?.ancestorIds).toEqual(['3', '9007199254740993']);
   });
 
   it('ends all keys that a key created, and a deletion removes a key, even if a value is unreadable', async () => {
-    const url = await createMigratedDatabase();
-    const ground = await bootOn(url, { options: UNCACHED });
-    try {
-      const userId = await createUser(url);
-      const { apiKey } = await ground.keys.create({ userId, name: 'ci' });
-      await ground.keys.create({ userId, name: 'made' }, { apiKey });
-      await sql(url, `ALTER TABLE api_keys ALTER quota TYPE numeric; UPDATE api_keys SET quota = 'NaN'`);
-      const ended = await ground.keys.revoke(apiKey.id, { descendants: true });
-      expect(ended?.descendants).toMatchObject([{ name: 'made', quota: null }]);
-      expect(await ground.keys.delete(apiKey.id)).toBe(true);
-    } finally {
-      await ground.close();
-    }
+    const { url, ground } = await bootOnOwn();
+    const userId = await createUser(url);
+    const { apiKey } = await ground.keys.create({ userId, name: 'ci' });
+    await ground.keys.create({ userId, name: 'made' }, { apiKey });
+    await sql(url, `ALTER TABLE api_keys ALTER quota TYPE numeric; UPDATE api_keys SET quota = 'NaN'`);
+    const ended = await ground.keys.revoke(apiKey.id, { descendants: true });
+    expect(ended?.descendants).toMatchObject([{ name: 'made', quota: null }]);
+    expect(await ground.keys.delete(apiKey.id)).toBe(true);
   });
 });
 
 it('a key with two rows in the table, one of them revoked, is refused', async () => {
-  const url = await createMigratedDatabase();
-  const ground = await bootOn(url, { options: UNCACHED });
-  try {
-    const { key, apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
-    await sql(
-      url,
-      `ALTER TABLE api_keys RENAME TO former; CREATE TABLE api_keys AS TABLE former;
-       INSERT INTO api_keys SELECT * FROM former; UPDATE api_keys SET id = 900 WHERE ctid = '(0,2)'`,
-    );
-    await ground.keys.revoke(apiKey.id);
-    await expect(ground.keys.authenticate(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
-  } finally {
-    await ground.close();
-  }
+  const { url, ground } = await bootOnOwn();
+  const { key, apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+  await sql(
+    url,
+    `ALTER TABLE api_keys RENAME TO former; CREATE TABLE api_keys AS TABLE former;
+     INSERT INTO api_keys SELECT * FROM former; UPDATE api_keys SET id = 900 WHERE ctid = '(0,2)'`,
+  );
+  await ground.keys.revoke(apiKey.id);
+  await expect(ground.keys.authenticate(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
 });
 
 it('no trigger depends on a column, so that other migrations can change every column', async () => {

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
+import { frozen } from './frozen-key';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
 
@@ -232,21 +233,4 @@ export class KeyCache {
   private forgetDigest(id: string, digest: string): void {
     if (this.digests.get(id) === digest) this.digests.delete(id);
   }
-}
-
-/** All requests of a key share this entity, so no request may change it. */
-function frozen(apiKey: ApiKey): ApiKey {
-  freezeDeep(apiKey.metadata);
-  freezeDeep(apiKey.sharedLimits);
-  if (apiKey.allowedIps) Object.freeze(apiKey.allowedIps);
-  Object.freeze(apiKey.scopes);
-  Object.freeze(apiKey.ancestorIds);
-  Object.freeze(apiKey);
-  return apiKey;
-}
-
-function freezeDeep(value: unknown): void {
-  if (typeof value !== 'object' || value === null) return;
-  Object.values(value).forEach(freezeDeep);
-  Object.freeze(value);
 }
