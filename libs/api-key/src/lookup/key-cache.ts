@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { ApiKey } from '../model/api-key.entity';
+import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
 import { frozen } from './frozen-key';
@@ -63,8 +63,8 @@ const NO_SESSION = -1;
  * under way. After an eviction nobody may join the look-up, because its answer may be outdated.
  */
 export class KeyCache {
-  private readonly keys: LRUCache<string, Entry>;
-  private readonly unknown: LRUCache<string, Remembered>;
+  private readonly keys: RecallCache<Entry>;
+  private readonly unknown: RecallCache<Remembered>;
   private readonly digests = new Map<string, string>();
   /** All look-ups under way. An eviction marks each of them. */
   private readonly underWay = new Set<Begun>();
@@ -80,8 +80,8 @@ export class KeyCache {
     private readonly clock: Clock,
   ) {
     const max = Math.max(1, options.size);
-    this.unknown = new LRUCache({ max });
-    this.keys = new LRUCache({ max, dispose: ({ id }, digest) => this.forgetDigest(id, digest) });
+    this.unknown = new RecallCache(max);
+    this.keys = new RecallCache(max, ({ id }, digest) => this.forgetDigest(id, digest));
   }
 
   /** The key of a digest; null if the digest is cached without a key; undefined if not cached. */
@@ -94,10 +94,10 @@ export class KeyCache {
   /** Same as `recall`, but does not count a hit. */
   peek(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
-    const entry = this.keys.get(digest);
+    const entry = this.keys.recall(digest);
     if (entry && this.trusts(entry, now))
       return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
-    const unknown = this.unknown.get(digest);
+    const unknown = this.unknown.recall(digest);
     return unknown && this.trusts(unknown, now) ? null : undefined;
   }
 
@@ -119,7 +119,7 @@ export class KeyCache {
    */
   evict(id: string): string | undefined {
     const digest = this.digests.get(id) ?? '';
-    const owner = this.keys.peek(digest)?.live.apiKey.userId;
+    const owner = this.keys.recall(digest)?.live.apiKey.userId;
     this.keys.delete(digest);
     for (const flight of this.underWay) flight.changed = true;
     this.flights.clear();

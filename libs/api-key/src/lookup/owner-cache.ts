@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
 import type { Lease } from './lease';
@@ -22,7 +22,7 @@ interface Load extends Remembered {
  * share a call under way while its result could still be cached.
  */
 export class OwnerCache {
-  private readonly known: LRUCache<string, Known>;
+  private readonly known: RecallCache<Known>;
   private readonly loads = new Map<string, Load>();
 
   constructor(
@@ -30,12 +30,12 @@ export class OwnerCache {
     private readonly options: Pick<ResolvedCacheOptions, 'size' | 'lookUpTimeoutMs' | 'userCacheMs'>,
     private readonly clock: Clock,
   ) {
-    this.known = new LRUCache({ max: Math.max(1, options.size) });
+    this.known = new RecallCache(Math.max(1, options.size));
   }
 
   /** The user of an owner, if it is cached. No I/O. */
   recall(userId: string): unknown {
-    const known = this.known.get(userId);
+    const known = this.known.recall(userId);
     return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
   }
 

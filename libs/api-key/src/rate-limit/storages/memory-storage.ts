@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { RecallCache } from '../../model/recall-cache';
 import { type Hit, KEEP_MS, type LimitPolicy, SlidingWindow } from './sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storage';
 
@@ -11,11 +11,12 @@ const LOOK_AT = 2;
  * earlier.
  */
 export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
-  private readonly windows: LRUCache<string, SlidingWindow>;
+  private readonly windows: RecallCache<SlidingWindow>;
 
   /**
    * @param maxKeys 1 or more. A key takes about half a kilobyte, 2 if it is used throughout an
-   *   hour, 7 if it is used 256 times or more within its window. Default 100,000
+   *   hour, 7
+   * if it is used 256 times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    * @param keepMs how long use is kept at least, for windows that become longer. Default: an hour
    */
@@ -25,12 +26,12 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
     private readonly keepMs: number = KEEP_MS,
   ) {
     super();
-    this.windows = new LRUCache({ max: maxKeys });
+    this.windows = new RecallCache(maxKeys);
   }
 
   override hit(key: string, policy: LimitPolicy, cost: number): Hit {
     const now = this.now();
-    const known = this.windows.get(key);
+    const known = this.windows.recall(key);
     if (known) return known.hit(now, cost, policy);
     const window = new SlidingWindow(this.keepMs);
     const hit = window.hit(now, cost, policy);
@@ -55,7 +56,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   override refusalOf(buckets: readonly Bucket[], cost: number): Hits | null {
     const now = this.now();
     const refusals = buckets.map(
-      ({ key, policy }) => this.windows.get(key)?.refusal(now, cost, policy) ?? null,
+      ({ key, policy }) => this.windows.recall(key)?.refusal(now, cost, policy) ?? null,
     );
     return refusals.some((refusal) => refusal !== null) ? refusals : null;
   }
@@ -70,7 +71,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
 
   /** The use of a key within the window that ends now. */
   used(key: string, { windowMs }: LimitPolicy): number {
-    return this.windows.get(key)?.usedIn(this.now(), windowMs) ?? 0;
+    return this.windows.recall(key)?.usedIn(this.now(), windowMs) ?? 0;
   }
 
   /** How many keys are stored. */
@@ -79,12 +80,13 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
   }
 
   private windowOf(key: string): SlidingWindow {
-    return this.windows.get(key) ?? new SlidingWindow(this.keepMs);
+    return this.windows.recall(key) ?? new SlidingWindow(this.keepMs);
   }
 
   /**
    * Stores the window of a key. Call `keep` after the window has counted something, because an
-   * empty window is expired, and is evicted.
+   * empty
+   * window is expired, and is evicted.
    */
   private keep(key: string, window: SlidingWindow, now: number): void {
     if (this.windows.has(key)) return;
@@ -99,10 +101,10 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
    */
   private dropOver(now: number): void {
     let looked = 0;
-    for (const key of this.windows.rkeys()) {
+    for (const key of this.windows.oldest()) {
       if (++looked > LOOK_AT) return;
-      if (this.windows.peek(key)?.isOver(now)) this.windows.delete(key);
-      else this.windows.get(key);
+      if (this.windows.recall(key)?.isOver(now)) this.windows.delete(key);
+      else this.windows.touch(key);
     }
   }
 }
