@@ -15,8 +15,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
 
   /**
    * @param maxKeys 1 or more. A key takes about half a kilobyte, 2 if it is used throughout an
-   *   hour, 7
-   * if it is used 256 times or more within its window. Default 100,000
+   *   hour, 7 if it is used 256 times or more within its window. Default 100,000
    * @param now milliseconds on a clock that never goes back
    * @param keepMs how long use is kept at least, for windows that become longer. Default: an hour
    */
@@ -85,8 +84,7 @@ export class MemoryThrottlerStorage extends ApiKeyThrottlerStorage {
 
   /**
    * Stores the window of a key. Call `keep` after the window has counted something, because an
-   * empty
-   * window is expired, and is evicted.
+   * empty window is expired, and is evicted.
    */
   private keep(key: string, window: SlidingWindow, now: number): void {
     if (this.windows.has(key)) return;
