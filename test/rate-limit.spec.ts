@@ -194,6 +194,33 @@ class AtOnce {
   }
 }
 
+/** Authenticates twice at the same time, and the second time ends after the limits have counted. */
+@Injectable()
+class LateAgain implements CanActivate {
+  static release = () => {};
+  constructor(
+    private readonly guard: ApiKeyGuard,
+    private readonly limits: ApiKeyThrottlerGuard,
+  ) {}
+  async canActivate(context: ExecutionContext) {
+    const both = [0, 1].map(async () => this.guard.canActivate(context));
+    await Promise.race(both);
+    await this.limits.canActivate(context);
+    LateAgain.release();
+    await Promise.all(both);
+    return this.limits.canActivate(context);
+  }
+}
+
+@Controller('late')
+@UseGuards(LateAgain)
+class Late {
+  @Get()
+  get() {
+    return 'late';
+  }
+}
+
 /** Passes refused requests on, as a filter of a web page does with paths that it does not know. */
 @Catch()
 class PassOn implements ExceptionFilter {
@@ -432,6 +459,20 @@ it.each([
   const { key } = await keyWith(app, limit);
   const paths = ['at-once', 'at-once', 'at-once/dear', 'at-once'];
   expect(await statuses(app, paths, key)).toEqual([200, 200, 200, 429]);
+});
+
+it('a request counts once, if it is authenticated again while it counts', async () => {
+  let isLate = true;
+  const loadUser = (id: string) => {
+    isLate = !isLate;
+    if (!isLate) return { id };
+    return new Promise<object>((resolve) => {
+      LateAgain.release = () => resolve({ id });
+    });
+  };
+  const app = await boot({ controllers: [Late], options: { loadUser, cache: { size: 0 } } });
+  const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 60 } });
+  expect(await statuses(app, ['late', 'late'], key)).toEqual([200, 200]);
 });
 
 it.each([
