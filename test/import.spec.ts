@@ -129,9 +129,28 @@ it('the command line imports a file, reports its invalid lines, and keeps the va
 it.each([
   ['ends with blank lines', (rows: string[]) => `${rows.join('\n')}\n\n  \n`],
   ['was saved on Windows', (rows: string[]) => `\uFEFF${rows.join('\r\n')}\r\n`],
+  ['ends within a line', (rows: string[]) => rows.join('\n')],
 ])('the command line imports a file that %s', async (_, text) => {
   const file = join(temporaryFolder(), 'keys.jsonl');
   writeFileSync(file, text(lines(2).map((row) => JSON.stringify(row))));
   const imported = await runKeysHere(app, ['import', '--file', file]);
   expect(imported).toEqual({ code: 0, stdout: 'Imported 2 of 2 keys.\n', stderr: '' });
+});
+
+it('the command line imports names with every character of UTF-8', async () => {
+  const file = join(temporaryFolder(), 'keys.jsonl');
+  const every = ['café', 'ключ 鍵 🔑', 'a\u2028b', '\uFFFD', 'a\u00A0b'];
+  writeFileSync(file, every.map((name, i) => JSON.stringify(line(i, { name }))).join('\n'));
+  const imported = await runKeysHere(app, ['import', '--file', file]);
+  expect(imported).toEqual({ code: 0, stdout: 'Imported 5 of 5 keys.\n', stderr: '' });
+  expect(await names()).toEqual(every);
+});
+
+it('the command line reports a line that is not UTF-8', async () => {
+  const file = join(temporaryFolder(), 'keys.jsonl');
+  const rows = [line(1), line(2, { name: 'café' })].map((row) => JSON.stringify(row));
+  writeFileSync(file, rows.join('\n'), 'latin1');
+  const { code, stdout, stderr } = await runKeysHere(app, ['import', '--file', file]);
+  expect([code, stdout]).toEqual([1, 'Imported 0 of 2 keys.\n']);
+  expect(stderr).toMatch(/^line 2: /m);
 });

@@ -1,11 +1,13 @@
 import {
   All,
   type ArgumentsHost,
+  type CanActivate,
   Catch,
   Controller,
   type ExceptionFilter,
   type ExecutionContext,
   Get,
+  Injectable,
   Next,
   Post,
   UseFilters,
@@ -159,6 +161,63 @@ class Passed {
   @Cost(3)
   dear() {
     return 'dear';
+  }
+  @Get('dear-own')
+  @Cost(3)
+  @Throttle({ default: { limit: 3, ttl: 60_000 } })
+  dearOwn() {
+    return 'dear';
+  }
+}
+
+/** Asks the guard of limits twice at the same time, as a guard does that joins others. */
+@Injectable()
+class BothAtOnce implements CanActivate {
+  constructor(private readonly guard: ApiKeyThrottlerGuard) {}
+  async canActivate(context: ExecutionContext) {
+    const both = [this.guard.canActivate(context), this.guard.canActivate(context)];
+    return (await Promise.all(both.map(async (each) => each))).every(Boolean);
+  }
+}
+
+@Controller('at-once')
+@UseGuards(ApiKeyGuard, BothAtOnce)
+class AtOnce {
+  @Get()
+  get() {
+    return 'once';
+  }
+  @Get('dear')
+  @Cost(() => 2)
+  dear() {
+    return 'dear';
+  }
+}
+
+/** Authenticates twice at the same time, and the second time ends after the limits have counted. */
+@Injectable()
+class LateAgain implements CanActivate {
+  static release = () => {};
+  constructor(
+    private readonly guard: ApiKeyGuard,
+    private readonly limits: ApiKeyThrottlerGuard,
+  ) {}
+  async canActivate(context: ExecutionContext) {
+    const both = [0, 1].map(async () => this.guard.canActivate(context));
+    await Promise.race(both);
+    await this.limits.canActivate(context);
+    LateAgain.release();
+    await Promise.all(both);
+    return this.limits.canActivate(context);
+  }
+}
+
+@Controller('late')
+@UseGuards(LateAgain)
+class Late {
+  @Get()
+  get() {
+    return 'late';
   }
 }
 
@@ -378,6 +437,42 @@ describe.each([
     const { key } = await keyWith(app, { quota: { limit: 2, period: 'day' } });
     expect(await statuses(app, Array(3).fill(`${path}/a`), key)).toEqual([200, 200, 429]);
   });
+});
+
+it('a route that refuses a forwarded request uses up no more quota', async () => {
+  const app = await boot({ controllers: [Passing, Passed] });
+  const limits = {
+    rateLimit: { limit: 100, windowSeconds: 60 },
+    quota: { limit: 6, period: 'day' },
+  } as const;
+  const { key } = await keyWith(app, limits);
+  const paths = ['dear-own', 'dear-own', 'a', 'a', 'a'].map((path) => `passed/counted/${path}`);
+  expect(await statuses(app, paths, key)).toEqual([200, 429, 200, 200, 429]);
+});
+
+it.each([
+  ['rate limit', {}, { rateLimit: { limit: 4, windowSeconds: 60 } }],
+  ['rate limit in PostgreSQL', { storage: 'postgres' }, { rateLimit: { limit: 4, windowSeconds: 60 } }],
+  ['quota', {}, { quota: { limit: 4, period: 'day' } }],
+] as const)('a request counts on a %s once, if two guards count it at the same time', async (_, rateLimit, limit) => {
+  const app = await boot({ controllers: [AtOnce], options: { rateLimit } });
+  const { key } = await keyWith(app, limit);
+  const paths = ['at-once', 'at-once', 'at-once/dear', 'at-once'];
+  expect(await statuses(app, paths, key)).toEqual([200, 200, 200, 429]);
+});
+
+it('a request counts once, if it is authenticated again while it counts', async () => {
+  let isLate = true;
+  const loadUser = (id: string) => {
+    isLate = !isLate;
+    if (!isLate) return { id };
+    return new Promise<object>((resolve) => {
+      LateAgain.release = () => resolve({ id });
+    });
+  };
+  const app = await boot({ controllers: [Late], options: { loadUser, cache: { size: 0 } } });
+  const { key } = await keyWith(app, { rateLimit: { limit: 2, windowSeconds: 60 } });
+  expect(await statuses(app, ['late', 'late'], key)).toEqual([200, 200]);
 });
 
 it.each([

@@ -244,20 +244,33 @@ describe('A revocation', () => {
     const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
     await sql(
       url,
-      `ALTER TABLE api_keys ALTER expires_at TYPE ${type}, ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE timestamp`,
+      `ALTER TABLE api_keys ALTER expires_at TYPE ${type}, ALTER revoked_at TYPE ${type},
+         ALTER updated_at DROP DEFAULT, ALTER updated_at TYPE timestamp`,
     );
     const revoked = await ground.keys.revoke(apiKey.id);
     expect(
       await sql(
         url,
-        `SELECT expires_at <= now() AT TIME ZONE 'UTC' AS ended, updated_at <= now() AT TIME ZONE 'UTC' AS changed FROM api_keys`,
+        `SELECT expires_at <= ended.at AS expired, revoked_at <= ended.at AS revoked, updated_at <= ended.at AS changed
+         FROM api_keys, (SELECT now() AT TIME ZONE 'UTC' AS at) AS ended`,
       ),
-    ).toEqual([{ ended: true, changed: true }]);
+    ).toEqual([{ expired: true, revoked: true, changed: true }]);
+    expect(revoked?.apiKey?.revokedAt).toEqual(revoked?.apiKey?.expiresAt);
     const [row] = await sql<{ ms: string }>(
       url,
       `SELECT (extract(epoch FROM date_trunc('milliseconds', expires_at)) * 1000)::bigint::text AS ms FROM api_keys`,
     );
     expect(revoked?.apiKey?.expiresAt).toEqual(new Date(Number(row?.ms)));
+  });
+
+  it('ends a key for others that read its end, if the type of its times is a domain', async () => {
+    const { url, ground } = await bootOnOwn();
+    const { apiKey } = await ground.keys.create({ userId: await createUser(url), name: 'ci' });
+    await sql(url, 'CREATE DOMAIN moment AS timestamptz; ALTER TABLE api_keys ALTER expires_at TYPE moment');
+    await ground.keys.revoke(apiKey.id);
+    expect(await sql(url, 'SELECT expires_at = revoked_at AS ended FROM api_keys')).toEqual([
+      { ended: true },
+    ]);
   });
 
   it.each([

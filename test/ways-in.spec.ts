@@ -1,9 +1,18 @@
-import { Controller, Get, Injectable, Req, Res, Scope, UseGuards } from '@nestjs/common';
+import { Controller, Get, Injectable, Req, Res, Scope, type Type, UseGuards } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { ApiKey, ApiKeyAuth, ApiKeyGuard, ApiKeyModule, Public, Scopes, ScopesGuard } from 'nestjs-api-key';
+import {
+  ApiKey,
+  ApiKeyAuth,
+  ApiKeyGuard,
+  ApiKeyModule,
+  ApiKeyService,
+  Public,
+  Scopes,
+  ScopesGuard,
+} from 'nestjs-api-key';
 import { AppDataSource } from '../ormconfig';
 import { ADAPTERS, bootApp, libraryModules, type TestApp, type TestAppSettings } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
@@ -403,6 +412,50 @@ it.each<[string, () => unknown]>([
   ['a getter', () => Public()(class {} as never, 'info', { get: () => 1 } as never)],
 ])('%s throws where it is written', (_, write) => {
   expect(write).toThrow(TypeError);
+});
+
+@Controller('guarded')
+@UseGuards(ApiKeyGuard)
+class Guarded {
+  @Get()
+  get() {
+    return 'guarded';
+  }
+}
+
+/** One module object, as a class of modules has it that two applications start. */
+const SAME_MODULE = ApiKeyModule.forRoot({ cache: { lookUpTimeoutMs: 10_000 } });
+
+async function bootOnSameModule(url: string, controllers: Type[]) {
+  const useFactory = () => ({ type: 'postgres' as const, url, entities: [ApiKey], retryAttempts: 0 });
+  const imports = [TypeOrmModule.forRootAsync({ useFactory }), SAME_MODULE];
+  const module = await Test.createTestingModule({ imports, controllers }).compile();
+  const app = module.createNestApplication();
+  app.useLogger(false);
+  await app.listen(0, '127.0.0.1');
+  return app;
+}
+
+it('two apps that import the same module object do not take the word of each other', async () => {
+  const inner = await bootOnSameModule(await createMigratedDatabase(), [Guarded]);
+  @Controller('guarded')
+  @UseGuards(ApiKeyGuard)
+  class Outer {
+    @Get()
+    get(@Req() request: unknown, @Res() response: unknown) {
+      inner.getHttpAdapter().getInstance()(request, response);
+    }
+  }
+  const outer = await bootOnSameModule(database, [Outer]);
+  try {
+    const { key } = await outer.get(ApiKeyService).create({ userId, name: 'ci' });
+    const { port } = outer.getHttpServer().address();
+    const { status } = await rawGet(port, '/guarded', [`Authorization: Bearer ${key}`]);
+    expect(status).toBe(401);
+  } finally {
+    await outer.close();
+    await inner.close();
+  }
 });
 
 it.each([

@@ -24,7 +24,7 @@ import { KEYS_PROVIDERS } from './keys/providers';
 import { LOOKUP_PROVIDERS } from './lookup/providers';
 import { ApiKey } from './model/api-key.entity';
 import { API_KEY_OPTIONS, type ApiKeyRootOptions, resolveOptions } from './options/api-key.options';
-import { type ApiKeyAsyncOptions, optionsProviders } from './options/async-options';
+import { type ApiKeyAsyncOptions, optionsOfEach, optionsProviders } from './options/async-options';
 import { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
 import { KeyLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
@@ -71,7 +71,7 @@ export class ApiKeyModule {
    */
   static forRoot(options: ApiKeyRootOptions = {}): DynamicModule {
     const resolved = resolveOptions(options);
-    return wire(options.dataSource, [], [{ provide: API_KEY_OPTIONS, useValue: resolved }]);
+    return wire(options.dataSource, [], optionsOfEach(resolved));
   }
 
   /**

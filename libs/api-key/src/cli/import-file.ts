@@ -27,20 +27,34 @@ function importFile(input: NodeJS.ReadableStream, size: number, bytesRead: () =>
   return { lines: linesOf(input), size, bytesRead };
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 /**
  * Creates the reader only when the iteration starts, because lines that are read earlier would be
- * lost. Blank lines at the end of the file are not lines of the import.
+ * lost. Reads lines as bytes, because a decoder of the whole file replaces what is not UTF-8. Blank
+ * lines at the end of the file are not lines of the import.
  */
 async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<unknown> {
+  input.setEncoding('latin1');
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   let blank = 0;
-  for await (const line of lines) {
-    if (line.trim() === '') {
+  for await (const bytes of lines) {
+    const line = decoded(bytes);
+    if (line?.trim() === '') {
       blank += 1;
       continue;
     }
     for (; blank > 0; blank--) yield undefined;
-    yield parse(line);
+    yield line === null ? undefined : parse(line);
+  }
+}
+
+/** @returns null if a line is not UTF-8 */
+function decoded(bytes: string): string | null {
+  try {
+    return UTF8.decode(Buffer.from(bytes, 'latin1'));
+  } catch {
+    return null;
   }
 }
 

@@ -13,8 +13,8 @@ beforeEach(() => {
 });
 afterEach(() => pool.end());
 
-function statementOf(text: string): CountingStatement {
-  const database = new Database({ driver: { master: pool } } as unknown as DataSource);
+function statementOf(text: string, master = pool): CountingStatement {
+  const database = new Database({ driver: { master } } as unknown as DataSource);
   jest.spyOn(database, 'locate').mockResolvedValue();
   jest.spyOn(database, 'tables', 'get').mockReturnValue(new Tables(null));
   return new CountingStatement(database, 'test', () => `${text} AND ${IS_READ_COMMITTED}`);
@@ -28,6 +28,21 @@ it('a prepared statement that a pooler lost is sent again without a name, and so
   await statement.ask(['c'], PATIENCE_MS);
   const { rows } = await pool.query('SELECT name FROM pg_prepared_statements');
   expect(rows).toEqual([]);
+});
+
+it('two prepared statements that a pooler lost at the same time are both sent again', async () => {
+  const two = new Pool({ connectionString: process.env.TEST_POSTGRES_URL, max: 2 });
+  const statement = statementOf('SELECT $1::text AS found WHERE true', two);
+  const askBoth = () => Promise.all(['a', 'b'].map((value) => statement.ask([value], PATIENCE_MS)));
+  try {
+    await askBoth();
+    const clients = await Promise.all([two.connect(), two.connect()]);
+    for (const client of clients) await client.query('DEALLOCATE ALL');
+    for (const client of clients) client.release();
+    expect(await askBoth()).toEqual([{ found: 'a' }, { found: 'b' }]);
+  } finally {
+    await two.end();
+  }
 });
 
 it('any other error is thrown', async () => {

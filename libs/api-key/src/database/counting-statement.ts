@@ -66,12 +66,13 @@ export class CountingStatement {
     let isRenewed = false;
     for (let attempt = 1; ; attempt++) {
       const isPlain = this.isPlain;
+      const isNamed = this.isNamed;
       try {
-        const row = await this.run(values, timeoutMs, isPlain);
+        const row = await this.run(values, timeoutMs, { isPlain, isNamed });
         if (row) return row;
         this.isPlain = false;
       } catch (error) {
-        if (isNameUseless(error) && this.isNamed) this.isNamed = false;
+        if (isNameUseless(error) && isNamed) this.isNamed = false;
         else if (isOfSession(error) && !isRenewed) {
           isRenewed = true;
           this.isPlain = true;
@@ -84,14 +85,13 @@ export class CountingStatement {
   private async run(
     values: readonly unknown[],
     timeoutMs: number,
-    isPlain: boolean,
+    { isPlain, isNamed }: { readonly isPlain: boolean; readonly isNamed: boolean },
   ): Promise<Row | undefined> {
     const { pool } = this.database;
     if (!pool) throw unconnected('the data source is closed');
     await this.database.locate();
     const { text, name } = this.statement();
     const { client, giveBack } = await borrow(pool, CONNECT_MS);
-    const { isNamed } = this;
     const send = (query: TimedQuery) =>
       client.query<Row>({ ...query, types: AS_TEXT, query_timeout: 2 * timeoutMs } as TimedQuery);
     try {

@@ -36,23 +36,29 @@ const NOW: Readonly<Record<string, string>> = {
   timestamp: UTC,
   date: UTC,
 };
-/** Other columns that a revocation sets, for applications that read the table. */
+/** Columns that a revocation sets. Applications that read the table may need the last two. */
 const ENDED: Readonly<Record<string, (now: string) => string>> = {
+  revoked_at: (now) => now,
   expires_at: (now) => `least(expires_at, ${now})`,
   updated_at: (now) => now,
 };
 
-/** Returns the SET of a statement that ends keys, without columns that cannot be set to a time. */
+/**
+ * Returns the SET of a statement that ends keys, without columns that cannot be set to a time.
+ * `revoked_at` is always set, because nothing else ends a key.
+ */
 export async function endingOf({ session, table }: Pick<KeyChange, 'session' | 'table'>): Promise<string> {
   const rows = await session.rows(
-    `SELECT a.attname AS name, t.typname AS type FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    `SELECT a.attname AS name, t.typname AS type FROM pg_attribute a JOIN pg_type own ON own.oid = a.atttypid
+       JOIN pg_type t ON t.oid = coalesce(nullif(own.typbasetype, 0), own.oid)
      WHERE a.attrelid = $1::regclass AND a.attname = ANY ($2) AND a.attgenerated = ''
        AND t.oid = ANY ($3::regtype[]) ORDER BY a.attnum`,
     [table, Object.keys(ENDED), Object.keys(NOW)],
   );
-  const others = rows.map((row) => {
+  const set = new Map([['revoked_at', 'now()']]);
+  for (const row of rows) {
     const [name, type] = [text(row, 'name'), text(row, 'type')];
-    return `${name} = ${ENDED[name]?.(NOW[type] ?? '')}`;
-  });
-  return ['revoked_at = now()', ...others].join(', ');
+    set.set(name, ENDED[name]?.(NOW[type] ?? '') ?? '');
+  }
+  return [...set].map(([name, value]) => `${name} = ${value}`).join(', ');
 }

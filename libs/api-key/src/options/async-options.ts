@@ -10,6 +10,7 @@ import {
   API_KEY_OPTIONS,
   type ApiKeyOptions,
   type ApiKeyRootOptions,
+  type ResolvedApiKeyOptions,
   resolveOptions,
 } from './api-key.options';
 
@@ -36,6 +37,23 @@ export interface ApiKeyAsyncOptions
   useClass?: Type<ApiKeyOptionsFactory>;
   /** A provider of `imports` that computes the options. */
   useExisting?: InjectionToken<ApiKeyOptionsFactory>;
+}
+
+const GIVEN = Symbol('nestjs-api-key given options');
+
+/**
+ * Gives each application its own copy of the options, also if several applications import the same
+ * module. The options tell in `authenticationBy` which application authenticated a request.
+ */
+export function optionsOfEach(given: ResolvedApiKeyOptions): Provider[] {
+  return [
+    { provide: GIVEN, useValue: given },
+    {
+      provide: API_KEY_OPTIONS,
+      inject: [GIVEN],
+      useFactory: (options: ResolvedApiKeyOptions) => Object.freeze({ ...options }),
+    },
+  ];
 }
 
 export function optionsProviders({

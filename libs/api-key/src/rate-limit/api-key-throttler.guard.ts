@@ -48,12 +48,12 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     if (!authentication) return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
     const limits = this.limits.known(authentication.apiKey, context);
     if (limits === null) return this.countComputed(authentication, context);
-    if (authentication.counted.length > 0) return this.countRest(limits, authentication, context);
-    if (limits.quotas.length > 0) return this.count(limits, authentication, context);
+    if (limits.quotas.length > 0 || authentication.counting !== null || authentication.counted.length > 0)
+      return this.countInTurn(limits, authentication, context);
     const hits = this.rates.hitInMemory(limits.rates, limits.cost);
     return hits
       ? this.answer(limits, { limits: limits.rates, hits }, authentication, context)
-      : this.count(limits, authentication, context);
+      : this.countInTurn(limits, authentication, context);
   }
 
   /** What the route declares is computed first. */
@@ -64,25 +64,31 @@ export class ApiKeyThrottlerGuard implements CanActivate {
     } catch (error) {
       return this.refuse(error, context);
     }
-    return this.countRest(limits, authentication, context);
+    return this.countInTurn(limits, authentication, context);
   }
 
-  /** Counts what no other guard, on this or another route, has counted of the request. */
-  private countRest(
+  /**
+   * Counts what no other guard, on this or another route, has counted of the request. Guards that
+   * run at the same time for one request count one after the other.
+   */
+  private countInTurn(
     limits: RequestLimits,
     authentication: Authentication,
     context: ExecutionContext,
-  ): boolean | Promise<boolean> {
-    const due = dueOf(limits, authentication.counted);
-    return due.length === 0 || this.countEach(due, authentication, context);
+  ): Promise<boolean> {
+    const counted = this.countAfter(authentication.counting, limits, authentication, context);
+    authentication.counting = counted.catch(() => {});
+    return counted;
   }
 
-  private async countEach(
-    due: readonly RequestLimits[],
+  private async countAfter(
+    before: Promise<unknown> | null,
+    limits: RequestLimits,
     authentication: Authentication,
     context: ExecutionContext,
   ): Promise<boolean> {
-    for (const limits of due) await this.count(limits, authentication, context);
+    if (before) await before;
+    for (const due of dueOf(limits, authentication.counted)) await this.count(due, authentication, context);
     return true;
   }
 

@@ -19,11 +19,15 @@ export interface RequestLimits {
 /**
  * Returns what is still to be counted of a request, grouped by cost. A handler may pass a request
  * on to another route, with another cost and other limits. Each limit then counts the highest cost.
+ * Groups with quotas are last, because a hit that a rate limit refuses must not use up quota.
  */
 export function dueOf(limits: RequestLimits, counted: readonly CountedLimits[]): readonly RequestLimits[] {
+  if (counted.length === 0) return [limits];
   const [rates, quotas] = [restOf(limits, counted, 'rates'), restOf(limits, counted, 'quotas')];
   const costs = new Set([...rates, ...quotas].map(({ cost }) => cost).filter((cost) => cost > 0));
-  return [...costs].map((cost) => ({ rates: costing(rates, cost), quotas: costing(quotas, cost), cost }));
+  return [...costs]
+    .map((cost) => ({ rates: costing(rates, cost), quotas: costing(quotas, cost), cost }))
+    .sort((a, b) => Math.sign(a.quotas.length) - Math.sign(b.quotas.length));
 }
 
 interface Rest {

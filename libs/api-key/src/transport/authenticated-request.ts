@@ -15,6 +15,8 @@ const NONE: readonly CountedLimits[] = [];
 export class Authentication {
   /** The limits that have counted the request and let it pass. */
   counted: readonly CountedLimits[] = NONE;
+  /** The count under way, which never rejects; null if there was none. */
+  counting: Promise<unknown> | null = null;
   /**
    * The authenticated request. A request that inherits from it, or copies it, is not authenticated.
    */
