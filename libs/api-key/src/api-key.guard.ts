@@ -6,11 +6,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from './options/api-key.o
 import { RouteAccesses } from './routes/route-access';
 import { NeedsKey } from './routes/scopes.decorator';
 import { answer } from './transport/answer-refusal';
-import {
-  type Authentication,
-  attachAuthentication,
-  authenticationBy,
-} from './transport/authenticated-request';
+import { attachAuthentication, attachIfFirst, authenticationBy } from './transport/authenticated-request';
 import { callerNow, callerOf, headOf, requestOf } from './transport/http-exchange';
 import { type PresentedCredential, presentedCredential, type RequestHead } from './transport/request-head';
 import { SecureTransport } from './transport/secure-transport';
@@ -52,16 +48,10 @@ export class ApiKeyGuard implements CanActivate {
       if (isBelieved && !this.transport.accepts(head)) await this.plaintext.refuse(head, from);
       if (presented.kind === 'none') throw new ApiKeyRefusal('MISSING_API_KEY');
       const key = presented.kind === 'credential' ? presented.value : null;
-      this.attachFirst(context, await this.authenticator.lookUp(key, from));
+      attachIfFirst(requestOf(context), await this.authenticator.lookUp(key, from));
       return true;
     } catch (error) {
       return answer(error, context, this.options.realm);
     }
-  }
-
-  /** Another guard may have authenticated the request meanwhile, and limits counted it there. */
-  private attachFirst(context: ExecutionContext, found: Authentication): void {
-    const request = requestOf(context);
-    if (!authenticationBy(this.options, request)) attachAuthentication(request, found);
   }
 }

@@ -72,6 +72,14 @@ export function attachAuthentication(request: object, found: Authentication): vo
 }
 
 /**
+ * Attaches what a look-up found, unless another guard of the same application authenticated the
+ * request meanwhile. Limits may have counted the request there.
+ */
+export function attachIfFirst(request: object, found: Authentication): void {
+  if (authenticationOf(request)?.by !== found.by) attachAuthentication(request, found);
+}
+
+/**
  * Lets all requests that inherit from a prototype read `apiKey` and `user` through the prototype.
  * Then neither property is added to each request. Express sets the prototype of each request anew,
  * and V8 then takes microseconds for each added property.
