@@ -39,7 +39,7 @@ module.exports = {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   // More than the two cores that it is made for: many tests wait for processes and for PostgreSQL.
-  maxWorkers: 4,
+  maxWorkers: 6,
   workerIdleMemoryLimit: '1GB',
   // Half a second, the default, is too short for a worker with much memory on a busy machine: it was killed, and reported as a leak.
   workerGracefulExitTimeout: 10_000,
