@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
 import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from './changing-commands';
+import { addCheck } from './check-command';
 import { errorLine, helpOf } from './failures';
 import type { KeysCliHost } from './host';
 import {
@@ -166,6 +167,7 @@ function addReading(program: Command, host: KeysCliHost): void {
     .description('show the requests of a key per day and per hour in UTC, and its quota')
     .addOption(json())
     .action((id, options) => showUsage(host, id, options));
+  addCheck(program, host);
 }
 
 function addEnding(program: Command, host: KeysCliHost): void {
