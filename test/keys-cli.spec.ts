@@ -105,7 +105,7 @@ it.each([
 });
 
 const COMMANDS =
-  'Commands: create, update, list, show, events, usage, check, rotate, revoke, prune, import.';
+  'Commands: create, update, list, show, events, usage, check, rotate, revoke, prune, import, rename-scope.';
 
 it.each([
   [[], `error: no command given. ${COMMANDS} Help: keys --help\n`],

@@ -11,6 +11,7 @@ import { KeyEdits } from './keys/key-edits';
 import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from './keys/key-listings';
 import type { IssuedApiKey } from './keys/new-key';
 import { OwnerEviction } from './keys/owner-eviction';
+import type { RenameScopeOptions } from './keys/rename-scope';
 import { Revocations, type RevokeAllInput, type RevokeOptions } from './keys/revocation';
 import { Verification, type VerificationStatus } from './lookup/verification';
 import type { Acting } from './model/acting';
@@ -180,6 +181,16 @@ export class ApiKeyService {
    */
   import(lines: ImportLines, options: ImportOptions = {}, acting: BulkActing = {}): Promise<ImportReport> {
     return this.bulk.import(lines, options, acting);
+  }
+
+  /**
+   * Renames a scope of all keys, also of revoked ones, in batches of one transaction each. May be
+   * repeated after a failure. Wildcards stay.
+   * @throws ApiKeyInputError if `to` is not in the catalogue, or is a wildcard and `from` is none
+   * @throws ApiKeyConflictError if keys keep getting the old scope meanwhile
+   */
+  renameScope(from: string, to: string, options: RenameScopeOptions = {}, acting: BulkActing = {}) {
+    return this.bulk.renameScope(from, to, options, acting);
   }
 
   /** Lists the events of a key, newest first; null if it is unknown. @throws ApiKeyInputError */

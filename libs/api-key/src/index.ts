@@ -28,6 +28,7 @@ export type {
 export type { RotateOptions } from './keys/issuance';
 export type { ApiKeyPage, Page } from './keys/key-listings';
 export type { IssuedApiKey } from './keys/new-key';
+export type { RenameScopeOptions, RenameScopeReport } from './keys/rename-scope';
 export type { RevokeAllInput, RevokeOptions } from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';

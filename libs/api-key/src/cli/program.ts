@@ -16,6 +16,7 @@ import {
   parseRateLimit,
 } from './options';
 import { listKeys, showEvents, showKey, showUsage } from './reading-commands';
+import { addRenameScope } from './rename-scope-command';
 
 const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 
@@ -220,4 +221,5 @@ function addMany(program: Command, host: KeysCliHost): void {
     )
     .addOption(json())
     .action((options) => importKeys(host, options));
+  addRenameScope(program, host);
 }
