@@ -23,6 +23,7 @@ async function open(): Promise<KeysSession> {
       keys: app.get(ApiKeyService),
       findOwner: async (email, { create }) =>
         (await (create ? users.findOrCreate(email) : users.findByEmail(email)))?.id ?? null,
+      findEmail: async (userId) => (await users.find(userId))?.email ?? null,
       close: async () => {
         await app.close();
         await embedded?.stop();

@@ -104,7 +104,8 @@ it.each([
   expect(stderr).not.toMatch(/\bat .*:\d+/);
 });
 
-const COMMANDS = 'Commands: create, update, list, show, events, usage, rotate, revoke, prune, import.';
+const COMMANDS =
+  'Commands: create, update, list, show, events, usage, check, rotate, revoke, prune, import, rename-scope.';
 
 it.each([
   [[], `error: no command given. ${COMMANDS} Help: keys --help\n`],

@@ -16,10 +16,16 @@ function ownersOf(app: TestApp): KeysSession['findOwner'] {
  * Runs the command line of the library in this process, on the keys of an app. Resolves when the
  * command ends.
  */
-export async function runKeysHere(app: TestApp, args: readonly string[], findOwner = ownersOf(app)) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+export async function runKeysHere(
+  app: TestApp,
+  args: readonly string[],
+  findOwner = ownersOf(app),
+  input: string | Uint8Array = '',
+) {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const open = async () => ({ keys: app.keys, findOwner, close: async () => {} });
-  const code = await runKeysCli(args, { open, stdout, stderr });
+  stdin.end(input);
+  const code = await runKeysCli(args, { open, stdin, stdout, stderr });
   const [out, err] = [text(stdout.end()), text(stderr.end())];
   return { code, stdout: await out, stderr: await err };
 }

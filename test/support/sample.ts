@@ -80,17 +80,27 @@ export async function demoKey(sample: Sample): Promise<string> {
 }
 
 /** Runs the command line of the built app until it ends. */
-export function runKeys(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Finished> {
-  return run(['dist/src/keys.js', ...args], env);
+export function runKeys(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  input = '',
+): Promise<Finished> {
+  return run(['dist/src/keys.js', ...args], env, input);
 }
 
 /** Runs the program of the built package until it ends. */
-export function runBin(args: readonly string[], database: string): Promise<Finished> {
-  return run(['node_modules/nestjs-api-key/dist/cli/bin.js', ...args], { DATABASE_URL: database });
+export function runBin(args: readonly string[], database: string, input = ''): Promise<Finished> {
+  return run(['node_modules/nestjs-api-key/dist/cli/bin.js', ...args], { DATABASE_URL: database }, input);
 }
 
-async function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Finished> {
+async function run(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  input = '',
+): Promise<Finished> {
   const child = spawn(process.execPath, args, { cwd: ROOT, env: cleanEnv(env) });
+  child.stdin.on('error', () => {}); // a program that reads no input has closed it
+  child.stdin.end(input);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => (stdout += chunk));

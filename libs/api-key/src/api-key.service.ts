@@ -1,26 +1,23 @@
 import { Injectable } from '@nestjs/common';
 import { RequestTrail } from './audit/request-trail';
-import { type InvalidKeyReason, isInvalid, KeyVerifier } from './authentication/key-verifier';
+import { type ApiKeyInspection, KeyInspector } from './authentication/key-inspector';
+import { RawKeys, type VerifyResult } from './authentication/raw-keys';
 import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
 import type { Revocation } from './keys/end-keys';
-import type { ImportOptions, ImportReport } from './keys/import-batches';
+import type { ImportLines, ImportOptions, ImportReport } from './keys/import-batches';
 import type { ApiKeyFields, CreateApiKeyInput, ListApiKeysInput, UpdateApiKeyInput } from './keys/input';
 import { Issuance, type RotateOptions } from './keys/issuance';
 import { KeyEdits } from './keys/key-edits';
 import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from './keys/key-listings';
 import type { IssuedApiKey } from './keys/new-key';
 import { OwnerEviction } from './keys/owner-eviction';
+import type { RenameScopeOptions } from './keys/rename-scope';
 import { Revocations, type RevokeAllInput, type RevokeOptions } from './keys/revocation';
 import { Verification, type VerificationStatus } from './lookup/verification';
 import type { Acting } from './model/acting';
 import type { ApiKey } from './model/api-key.entity';
 import { KeyUsage } from './usage/key-usage';
-import { KeyUses } from './usage/key-uses';
 import type { ApiKeyUsage } from './usage/report';
-
-export type VerifyResult =
-  | { readonly ok: true; readonly apiKey: ApiKey }
-  | { readonly ok: false; readonly reason: InvalidKeyReason };
 
 /**
  * Issues, verifies, changes and revokes keys. Argument `acting` names the owner or key on whose
@@ -29,9 +26,9 @@ export type VerifyResult =
 @Injectable()
 export class ApiKeyService {
   constructor(
-    private readonly verifier: KeyVerifier,
+    private readonly raw: RawKeys,
+    private readonly inspector: KeyInspector,
     private readonly verification: Verification,
-    private readonly uses: KeyUses,
     private readonly usages: KeyUsage,
     private readonly requests: RequestTrail,
     private readonly issuance: Issuance,
@@ -69,28 +66,27 @@ export class ApiKeyService {
     this.issuance.check(input);
   }
 
+  /** Verifies a raw key and records no use. A value that is not a string is `malformed`. */
+  verify(key: unknown): Promise<VerifyResult> {
+    return this.raw.verify(key);
+  }
+
   /**
-   * Verifies a raw key and records no use. A value that is not a string is `malformed`.
-   * @example
-   * const found = await keys.verify(text);
-   * if (found.ok) console.log(found.apiKey.userId);
+   * Finds out whose a raw key is, why it is refused, and on which routes it passes. For operators,
+   * never for callers. Reads past the cache. Records no use and no event, and changes nothing.
    */
-  async verify(key: unknown): Promise<VerifyResult> {
-    const found = this.verifier.recall(key) ?? (await this.verifier.verify(key, null));
-    return isInvalid(found) ? { ok: false, reason: found.reason } : { ok: true, apiKey: found };
+  inspect(key: unknown): Promise<ApiKeyInspection> {
+    return this.inspector.inspect(key);
   }
 
   /** Verifies a raw key and records a use. Returns null if the key is not valid now. */
-  async authenticate(key: unknown): Promise<ApiKey | null> {
-    const found = await this.verify(key);
-    if (!found.ok) return null;
-    this.noteUse(found.apiKey);
-    return found.apiKey;
+  authenticate(key: unknown): Promise<ApiKey | null> {
+    return this.raw.authenticate(key);
   }
 
   /** Records in memory that a verified key was used now, for `last_used_at` and `usage`. No I/O. */
-  noteUse({ id }: ApiKey): void {
-    this.uses.note(id);
+  noteUse(apiKey: ApiKey): void {
+    this.raw.noteUse(apiKey);
   }
 
   /**
@@ -162,8 +158,7 @@ export class ApiKeyService {
    * Revokes all keys of an owner, also keys that are being created. Works without the trail, like
    * `revoke`. Keys that an import or another application inserts later stay valid.
    * @returns the keys that this call revoked
-   * @throws ApiKeyInputError if `userId` is missing, or the reason is invalid
-   * @throws ApiKeyRefusal in the same cases as `revoke`
+   * @throws ApiKeyInputError if `userId` is missing, or the reason is invalid; else as `revoke`
    */
   revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
     return this.revocations.revokeAll(input, acting);
@@ -182,15 +177,20 @@ export class ApiKeyService {
   /**
    * Imports keys of another system by their digests, in batches. A batch is imported completely or
    * not at all. Only one batch is in memory.
-   * @param lines `ImportedApiKey` objects; any other line is reported with its number
    * @throws ApiKeyInputError if option `pepper` refuses imported keys, because they have no pepper
    */
-  import(
-    lines: Iterable<unknown> | AsyncIterable<unknown>,
-    options: ImportOptions = {},
-    acting: BulkActing = {},
-  ): Promise<ImportReport> {
+  import(lines: ImportLines, options: ImportOptions = {}, acting: BulkActing = {}): Promise<ImportReport> {
     return this.bulk.import(lines, options, acting);
+  }
+
+  /**
+   * Renames a scope of all keys, also of revoked ones, in batches of one transaction each. May be
+   * repeated after a failure. Wildcards stay.
+   * @throws ApiKeyInputError if `to` is not in the catalogue, or is a wildcard and `from` is none
+   * @throws ApiKeyConflictError if keys keep getting the old scope meanwhile
+   */
+  renameScope(from: string, to: string, options: RenameScopeOptions = {}, acting: BulkActing = {}) {
+    return this.bulk.renameScope(from, to, options, acting);
   }
 
   /** Lists the events of a key, newest first; null if it is unknown. @throws ApiKeyInputError */

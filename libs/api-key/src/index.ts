@@ -1,6 +1,6 @@
 export { ApiKeyGuard } from './api-key.guard';
 export { ApiKeyModule } from './api-key.module';
-export { ApiKeyService, type VerifyResult } from './api-key.service';
+export { ApiKeyService } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
 export {
   ApiKeyAuthenticator,
@@ -8,7 +8,9 @@ export {
   type PresentingCaller,
 } from './authentication/api-key.authenticator';
 export { type ApiKeyHealth, ApiKeyHealthIndicator } from './authentication/health-indicator';
+export type { ApiKeyInspection, RouteInspection } from './authentication/key-inspector';
 export type { InvalidKeyReason } from './authentication/key-verifier';
+export type { VerifyResult } from './authentication/raw-keys';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';
@@ -26,6 +28,7 @@ export type {
 export type { RotateOptions } from './keys/issuance';
 export type { ApiKeyPage, Page } from './keys/key-listings';
 export type { IssuedApiKey } from './keys/new-key';
+export type { RenameScopeOptions, RenameScopeReport } from './keys/rename-scope';
 export type { RevokeAllInput, RevokeOptions } from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';

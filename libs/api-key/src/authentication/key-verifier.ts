@@ -59,7 +59,7 @@ export class KeyVerifier {
     const digest = this.digests.newest(key);
     let known = this.verification.keys.peek(digest);
     if (known === undefined) {
-      if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
+      if (!this.isWellFormed(key)) return MALFORMED;
       known = await this.lookUp(key, digest, from);
     }
     return isLive(known) ? this.accepted(key, digest, known) : invalidKey(key, known);
@@ -72,6 +72,16 @@ export class KeyVerifier {
     const found = await this.verify(key, from);
     if (isInvalid(found)) throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
     return found;
+  }
+
+  /** The digests under which a key may be stored; null if the text is not a key. No I/O. */
+  digestsOf(key: unknown): readonly string[] | null {
+    if (!mayBeKey(key) || !this.isWellFormed(key)) return null;
+    return [this.digests.newest(key), ...this.digests.othersOf(key)];
+  }
+
+  private isWellFormed(key: string): boolean {
+    return isWellFormedKey(key, this.options.format === 'hex');
   }
 
   private accepted(key: string, digest: string, { outdated, apiKey }: KnownKey): ApiKey {

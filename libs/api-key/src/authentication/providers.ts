@@ -4,15 +4,19 @@ import { ApiKeyAuthenticator } from './api-key.authenticator';
 import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 import { ApiKeyHealthIndicator } from './health-indicator';
+import { KeyInspector } from './key-inspector';
 import { KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
 import { PlaintextKeys } from './plaintext-keys';
+import { RawKeys } from './raw-keys';
 import { RefusalDelay } from './refusal-delay';
 
 export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   ApiKeyAuthenticator,
   ApiKeyHealthIndicator,
+  KeyInspector,
   KeyVerifier,
+  RawKeys,
   RefusalDelay,
   PlaintextKeys,
   SecureTransport,

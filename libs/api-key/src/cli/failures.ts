@@ -1,3 +1,4 @@
+import { redactApiKeys } from '../index';
 import type { KeysCliHost } from './host';
 
 /** A command failed. The message is written for the user. */
@@ -24,7 +25,10 @@ export function errorLine(help: string, text: string): string {
   return `${oneLine(text.trim()).replace(/[^.]$/, '$&.')} Help: ${help}\n`;
 }
 
-/** Joins the lines of a text with spaces. */
+/**
+ * Joins the lines of a text with spaces. Masks keys, because a key may have been given as an
+ * argument by mistake.
+ */
 export function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ');
+  return redactApiKeys(text.replace(/\s*\n\s*/g, ' '));
 }

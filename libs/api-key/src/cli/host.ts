@@ -8,6 +8,8 @@ export interface KeysSession {
    * @returns the id of the owner, or null if the owner is unknown
    */
   findOwner(email: string, options: { readonly create: boolean }): Promise<string | null>;
+  /** Returns the email address of an owner, or null. Command `check` shows it if this is given. */
+  findEmail?(userId: string): Promise<string | null>;
   close(): Promise<void>;
 }
 
@@ -17,6 +19,8 @@ export interface KeysCliHost {
   readonly program?: string;
   /** Connects to the database. Called once, and only after the arguments were parsed. */
   open(): Promise<KeysSession>;
+  /** Default `process.stdin`. */
+  readonly stdin?: NodeJS.ReadableStream;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
 }

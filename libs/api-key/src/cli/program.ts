@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
 import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from './changing-commands';
+import { addCheck } from './check-command';
 import { errorLine, helpOf } from './failures';
 import type { KeysCliHost } from './host';
 import {
@@ -15,6 +16,7 @@ import {
   parseRateLimit,
 } from './options';
 import { listKeys, showEvents, showKey, showUsage } from './reading-commands';
+import { addRenameScope } from './rename-scope-command';
 
 const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 
@@ -166,6 +168,7 @@ function addReading(program: Command, host: KeysCliHost): void {
     .description('show the requests of a key per day and per hour in UTC, and its quota')
     .addOption(json())
     .action((id, options) => showUsage(host, id, options));
+  addCheck(program, host);
 }
 
 function addEnding(program: Command, host: KeysCliHost): void {
@@ -218,4 +221,5 @@ function addMany(program: Command, host: KeysCliHost): void {
     )
     .addOption(json())
     .action((options) => importKeys(host, options));
+  addRenameScope(program, host);
 }

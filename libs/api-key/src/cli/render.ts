@@ -18,7 +18,7 @@ export function renderTable(keys: readonly ApiKeyDescription[]): string {
 }
 
 /** One key, with one line for each field. */
-export function renderKey(key: ApiKeyDescription): string {
+export function renderKey(key: object): string {
   const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
   return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
 }
@@ -56,7 +56,7 @@ function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
 }
 
 /** Aligns rows in columns. Each column has the width of its widest cell. */
-function columns(rows: readonly (readonly string[])[]): string {
+export function columns(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] as readonly string[]).map((_, i) =>
     Math.max(...rows.map((row) => String(row[i]).length)),
   );
@@ -84,7 +84,7 @@ function isRecord(value: unknown): value is object {
  * Replaces control characters. Rows that other applications wrote may contain line ends and
  * terminal escape codes.
  */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '\ufffd');
 }
 

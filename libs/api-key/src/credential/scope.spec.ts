@@ -1,4 +1,12 @@
-import { holdsScope, isInCatalogue, isScope, isWildcard, missingScopes, scopeGrants } from './scope';
+import {
+  holdsScope,
+  isInCatalogue,
+  isScope,
+  isWildcard,
+  missingScopes,
+  scopeGrants,
+  wildcardsOf,
+} from './scope';
 
 describe('a scope', () => {
   it.each([
@@ -180,4 +188,17 @@ describe('a catalogue', () => {
     expect(isInCatalogue([], 'orders:read')).toBe(false);
     expect(isInCatalogue([], '*')).toBe(false);
   });
+});
+
+it.each([
+  ['orders:read', ['*', 'orders:*']],
+  ['orders:lines:read', ['*', 'orders:*', 'orders:lines:*']],
+  ['orders', ['*']],
+  ['orders:', ['*']],
+  ['orders:*', ['*']],
+  ['*', []],
+  ['\u{1f4e6}:read', ['*', '\u{1f4e6}:*']],
+])('wildcardsOf(%j) returns each wildcard that grants the scope', (scope, wildcards) => {
+  expect(wildcardsOf(scope)).toEqual(wildcards);
+  for (const wildcard of wildcards) expect(scopeGrants(wildcard, scope)).toBe(true);
 });

@@ -33,6 +33,13 @@ export function scopeGrants(held: string, wanted: string): boolean {
   return wanted.length > stem.length && wanted.startsWith(stem);
 }
 
+/** The wildcards that grant a scope: `*` and `orders:*` for `orders:read`. */
+export function wildcardsOf(scope: string): string[] {
+  const stems = [...scope.matchAll(/:/g)].map(({ index }) => scope.slice(0, index + 1));
+  const wildcards = ['*', ...stems.map((stem) => `${stem}*`)];
+  return wildcards.filter((held) => held !== scope && scopeGrants(held, scope));
+}
+
 /** Whether at least one scope of a key grants the required scope. */
 export function holdsScope(held: readonly string[], wanted: string): boolean {
   return held.includes(wanted) || held.some((scope) => scopeGrants(scope, wanted));

@@ -6,9 +6,11 @@ import type { Acting } from '../model/acting';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { API_KEY_DEFAULTS } from './defaults';
-import { type ImportOptions, type ImportReport, importInBatches } from './import-batches';
-import { checkDays } from './input';
+import { type ImportLines, type ImportOptions, type ImportReport, importInBatches } from './import-batches';
+import { checkDays, checkRenaming } from './input';
+import { KeyChanges } from './key-changes';
 import { pruneEvents, pruneKeys } from './prune';
+import { type RenameScopeOptions, type RenameScopeReport, renameScope } from './rename-scope';
 
 /** Ages from which `prune` deletes keys and events. */
 export interface PruneOptions {
@@ -38,6 +40,7 @@ export class BulkChanges {
   constructor(
     private readonly database: Database,
     private readonly changes: ChangeTrail,
+    private readonly keyChanges: KeyChanges,
     private readonly trail: Trail,
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'pepper' | 'scopes'>,
   ) {}
@@ -59,11 +62,7 @@ export class BulkChanges {
   }
 
   /** See `ApiKeyService.import`. */
-  async import(
-    lines: Iterable<unknown> | AsyncIterable<unknown>,
-    options: ImportOptions,
-    acting: BulkActing,
-  ): Promise<ImportReport> {
+  async import(lines: ImportLines, options: ImportOptions, acting: BulkActing): Promise<ImportReport> {
     const catalogue = catalogueOf(this.options);
     if (this.options.pepper?.refusesUnpeppered)
       throw new ApiKeyInputError([
@@ -71,5 +70,18 @@ export class BulkChanges {
       ]);
     const importer = { database: this.database, changes: this.changes, catalogue, acting };
     return importInBatches(lines, options, importer);
+  }
+
+  /** See `ApiKeyService.renameScope`. */
+  async renameScope(
+    from: string,
+    to: string,
+    options: RenameScopeOptions,
+    acting: BulkActing,
+  ): Promise<RenameScopeReport> {
+    if ('userId' in acting || 'apiKey' in acting)
+      throw new ApiKeyInputError(['an owner or a key cannot rename a scope, because all owners have it']);
+    checkRenaming(from, to, catalogueOf(this.options));
+    return renameScope(this.keyChanges, { from, to }, acting, options);
   }
 }

@@ -7,7 +7,8 @@ import { KeyNotWritten } from './key-not-written';
 
 type Table = Pick<KeyChange, 'session' | 'table'>;
 
-const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
+/** SQL that says whether a key of the table `k` is valid now. */
+export const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 
 /**
  * Maximum number of keys per statement. One statement for all descendants could take longer than

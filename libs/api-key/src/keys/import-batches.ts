@@ -12,6 +12,9 @@ import {
 } from './import-keys';
 import { lockImport } from './owner-lock';
 
+/** `ImportedApiKey` objects. Any other line is reported with its number. */
+export type ImportLines = Iterable<unknown> | AsyncIterable<unknown>;
+
 /** Options of an import. */
 export interface ImportOptions {
   /** Lines per transaction, 1 to 10,000. Default 1,000. */
@@ -44,7 +47,7 @@ const MAX_PROBLEMS = 1_000;
  * memory.
  */
 export async function importInBatches(
-  lines: Iterable<unknown> | AsyncIterable<unknown>,
+  lines: ImportLines,
   { batchSize = DEFAULT_BATCH_SIZE, onProgress = () => {} }: ImportOptions,
   importer: Importer,
 ): Promise<ImportReport> {
@@ -106,10 +109,7 @@ async function problemsOfStore(
   return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
 }
 
-async function* batchesOf(
-  lines: Iterable<unknown> | AsyncIterable<unknown>,
-  size: number,
-): AsyncGenerator<unknown[]> {
+async function* batchesOf(lines: ImportLines, size: number): AsyncGenerator<unknown[]> {
   let batch: unknown[] = [];
   for await (const line of lines) {
     batch.push(line);

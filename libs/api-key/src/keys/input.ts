@@ -1,6 +1,7 @@
+import { isWildcard } from '../credential/scope';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import { API_KEY_STATES } from '../model/api-key-state';
-import { fieldProblems, nameProblems, problem } from './field-problems';
+import { fieldProblems, nameProblems, problem, scopesProblems } from './field-problems';
 import type { ApiKeyFields, CreateApiKeyInput, ListApiKeysInput, UpdateApiKeyInput } from './input-shapes';
 
 export type {
@@ -70,6 +71,25 @@ export function checkDays(name: string, days: unknown): void {
       `${name} must be a whole number of days from 0 to ${MAX_DAYS}`,
     ),
   );
+}
+
+/**
+ * Checks a renaming of a scope. The old scope may be one that keys must not have any more.
+ * @throws ApiKeyInputError with all problems
+ */
+export function checkRenaming(from: unknown, to: unknown, catalogue: readonly string[] | null): void {
+  throwIfAny([
+    ...problem(
+      typeof from === 'string' && from !== '' && !from.includes('\0'),
+      'the old scope must be text, as keys have it',
+    ),
+    ...scopesProblems([to], catalogue),
+    ...problem(from !== to, 'the new scope must be another than the old one'),
+    ...problem(
+      isWildcard(String(from)) || !isWildcard(String(to)),
+      `"${to}" is a wildcard and would grant more than "${from}": give it with update`,
+    ),
+  ]);
 }
 
 /**

@@ -10,6 +10,8 @@ export interface Route {
   /** Class and method, such as `OrdersController.list`. */
   readonly name: string;
   readonly owner: RouteOwner;
+  /** The class of the module that has the controller or provider. */
+  readonly module: object | undefined;
   readonly method: string;
   readonly handler: object;
   readonly access: RouteAccess;
@@ -100,6 +102,7 @@ export class RouteInventory {
     return this.scanner.getAllMethodNames(prototype).map((method) => ({
       name: `${metatype.name}.${method}`,
       owner: metatype as Route['owner'],
+      module: wrapper.host?.metatype,
       method,
       handler: prototype[method],
       access: routeAccess({ getClass: () => metatype, getHandler: () => prototype[method] }),

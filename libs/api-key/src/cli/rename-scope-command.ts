@@ -1,0 +1,32 @@
+import type { Command } from 'commander';
+import type { RenameScopeReport } from '../index';
+import type { KeysCliHost } from './host';
+import { acting, inSession } from './in-session';
+import { json } from './options';
+import { type Output, write } from './output';
+import { progressOn } from './progress';
+
+/** Adds command `rename-scope`. */
+export function addRenameScope(program: Command, host: KeysCliHost): void {
+  program
+    .command('rename-scope <old> <new>')
+    .description('rename a scope of all keys, in batches; wildcards stay; may be repeated after a failure')
+    .addOption(json())
+    .action((from, to, options) => renameScope(host, from, to, options));
+}
+
+function renameScope(host: KeysCliHost, from: string, to: string, output: Output): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const progress = progressOn(host.stderr, 0, 'rows read');
+    const report = await keys
+      .renameScope(from, to, { onProgress: ({ read }) => progress.update(read) }, acting())
+      .finally(() => progress.stop());
+    write(host, output, { from, to, ...report }, () => renamedWords(from, to, report));
+  });
+}
+
+function renamedWords(from: string, to: string, { keys, losing }: RenameScopeReport): string {
+  const renamed = `Renamed ${from} to ${to} in ${keys} keys.`;
+  if (losing === 0) return renamed;
+  return `${renamed}\nKeys that have ${from} only through a wildcard, and lack ${to}: ${losing}. They are unchanged.`;
+}

@@ -1,0 +1,50 @@
+import type { ApiKeyInspection, RouteInspection } from '../index';
+import { columns, printable, renderKey } from './render';
+
+type Inspected = Pick<ApiKeyInspection, 'state' | 'reason' | 'routes'>;
+
+const REASONS: Readonly<Record<NonNullable<Inspected['reason']>, string>> = {
+  malformed: 'This is not a key of this application: it is cut off, mistyped, or of another form.',
+  unknown: 'No key is stored for it: it was deleted, or belongs to another environment.',
+  expired: 'The key has expired.',
+  revoked: 'The key is revoked.',
+  owner: 'The application refuses the owner of the key (option loadUser).',
+};
+
+/** What a key is, one line a field, and the routes that it opens. */
+export function renderInspection({ reason, routes, ...fields }: Inspected): string {
+  const verdict = reason === null ? 'ACCEPTED' : `REFUSED. ${REASONS[reason]}`;
+  const parts = [verdict, renderKey(fields)];
+  return ('id' in fields ? [...parts, ...renderRoutes(routes, reason !== null)] : parts).join('\n\n');
+}
+
+function renderRoutes(routes: readonly RouteInspection[], isRefused: boolean): string[] {
+  if (routes.length === 0)
+    return ['No routes: this program does not load the controllers of the application, or none needs a key.'];
+  const open = routes.filter(({ missing }) => missing.length === 0);
+  const closed = routes.filter(({ missing }) => missing.length > 0);
+  return [
+    table(isRefused ? 'Routes that its scopes would open' : 'Routes that it opens', 'NEEDS', open, neededBy),
+    table('Routes for which it lacks scopes', 'MISSING', closed, ({ missing }) => missing.join(',')),
+  ];
+}
+
+function table(
+  title: string,
+  head: string,
+  routes: readonly RouteInspection[],
+  scopesOf: (route: RouteInspection) => string,
+): string {
+  if (routes.length === 0) return `${title}: none.`;
+  const rows = routes.map((route) => [
+    route.method,
+    printable(route.path),
+    printable(scopesOf(route)) || '-',
+    route.handler,
+  ]);
+  return `${title}:\n${columns([['METHOD', 'PATH', head, 'HANDLER'], ...rows])}`;
+}
+
+function neededBy({ scopes, anyScope }: RouteInspection): string {
+  return [...scopes, ...anyScope.map((group) => group.join('|'))].join(',');
+}
