@@ -3,6 +3,7 @@ import type { Access } from '../database/begin';
 import { Database } from '../database/database';
 import { despiteFullQueue } from '../database/full-queue';
 import type { Session } from '../database/session';
+import type { Turn } from '../database/turns';
 import { type Acting, actorOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../model/api-key.event';
@@ -18,6 +19,18 @@ export interface Change<Result> {
   readonly events: readonly ChangeEvent[];
 }
 
+/** How a change is made. */
+interface Way {
+  readonly turn: Turn;
+  readonly access: Access;
+  readonly record: (session: Session, events: readonly ChangeEvent[]) => Promise<void>;
+}
+
+/** A change of keys of no one owner. */
+const CHANGE: Turn = { kind: 'change', lane: null };
+const ENDING: Turn = { kind: 'ending', lane: null };
+/** An event that is not recorded is only in the log, so that the trail is waited for longer. */
+const TRAIL_LOCK_TIMEOUT = '8s';
 const MAX_REQUEST_ID_LENGTH = 128;
 /** Characters that PostgreSQL cannot store in type text: NUL and lone surrogates. */
 const UNFIT = /[\0\p{Cs}]/gu;
@@ -43,25 +56,29 @@ export class ChangeTrail {
   }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
-  make<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
-    return this.commit(work, (session, events) => this.trail.recordIn(session, events));
+  make<Result>(work: (session: Session) => Promise<Change<Result>>, turn: Turn = CHANGE): Promise<Result> {
+    const record: Way['record'] = (session, events) => this.trail.recordIn(session, events);
+    return this.commit(work, { turn, access: 'default', record });
   }
 
   /**
    * Makes a change even if its events cannot be recorded, for example because a disk is full. The
    * log has the events then.
    */
-  makeRegardless<Result>(work: (session: Session) => Promise<Change<Result>>): Promise<Result> {
-    return this.commit(work, (session, events) => this.tryToRecord(session, events), 'asked');
+  makeRegardless<Result>(
+    work: (session: Session) => Promise<Change<Result>>,
+    turn: Turn = ENDING,
+  ): Promise<Result> {
+    const record: Way['record'] = (session, events) => this.tryToRecord(session, events);
+    return this.commit(work, { turn, access: 'asked', record });
   }
 
   private async commit<Result>(
     work: (session: Session) => Promise<Change<Result>>,
-    record: (session: Session, events: readonly ChangeEvent[]) => Promise<void>,
-    access: Access = 'default',
+    { turn, access, record }: Way,
   ): Promise<Result> {
     const { result, events } = await despiteFullQueue<Change<Result>>(
-      (all) => this.database.transaction(all, { access }),
+      (all) => this.database.transaction(all, { access, turn }),
       async (session) => {
         const change = await work(session);
         await record(session, change.events);
@@ -76,7 +93,7 @@ export class ChangeTrail {
 
   private async tryToRecord(session: Session, events: readonly ChangeEvent[]): Promise<void> {
     if (events.length === 0) return;
-    await session.run('SAVEPOINT api_key_trail');
+    await session.run(`SAVEPOINT api_key_trail; SET LOCAL lock_timeout = '${TRAIL_LOCK_TIMEOUT}'`);
     try {
       await this.trail.recordIn(session, events);
     } catch (error) {

@@ -61,15 +61,17 @@ export class Trail implements ApiKeyEventSink {
       limit,
     }: { readonly owner: string | null; readonly before: string | null; readonly limit: number },
   ): Promise<RecordedApiKeyEvent[]> {
-    const rows = await this.database.read((session) =>
-      session.rows(
-        `SELECT id::text, type::text, key_id::text, masked::text, user_id::text, actor_type::text, actor_id::text,
-           address::text, request_id::text, details::text, ${moment('created_at')} AS created_at
-         FROM ${session.tables.events}
-         WHERE key_id = $1::bigint AND ($2::text IS NULL OR user_id = $2) AND ($3::bigint IS NULL OR id < $3)
-         ORDER BY ${session.tables.events}.id DESC LIMIT $4`,
-        [keyId, owner, before, limit],
-      ),
+    const rows = await this.database.read(
+      (session) =>
+        session.rows(
+          `SELECT id::text, type::text, key_id::text, masked::text, user_id::text, actor_type::text, actor_id::text,
+             address::text, request_id::text, details::text, ${moment('created_at')} AS created_at
+           FROM ${session.tables.events}
+           WHERE key_id = $1::bigint AND ($2::text IS NULL OR user_id = $2) AND ($3::bigint IS NULL OR id < $3)
+           ORDER BY ${session.tables.events}.id DESC LIMIT $4`,
+          [keyId, owner, before, limit],
+        ),
+      { kind: 'read', lane: owner },
     );
     return rows.map(eventFromRow);
   }
@@ -79,14 +81,17 @@ export class Trail implements ApiKeyEventSink {
    * deleted.
    */
   async prune(olderThanDays: number, limit: number): Promise<number> {
-    return this.database.transaction((session) => {
-      const { events } = session.tables;
-      return session.run(
-        `DELETE FROM ${events} WHERE id IN (
-           SELECT id FROM ${events} WHERE created_at < clock_timestamp() - $1 * interval '1 day' ORDER BY created_at LIMIT $2)`,
-        [olderThanDays, limit],
-      );
-    });
+    return this.database.transaction(
+      (session) => {
+        const { events } = session.tables;
+        return session.run(
+          `DELETE FROM ${events} WHERE id IN (
+             SELECT id FROM ${events} WHERE created_at < clock_timestamp() - $1 * interval '1 day' ORDER BY created_at LIMIT $2)`,
+          [olderThanDays, limit],
+        );
+      },
+      { turn: { kind: 'change', lane: null } },
+    );
   }
 }
 

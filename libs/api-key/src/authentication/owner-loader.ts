@@ -11,7 +11,7 @@ const PATIENCE_MS = 5_000;
 /** A cache of users. */
 interface OwnerMemory {
   recall(userId: string): unknown;
-  find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown>;
+  find(userId: string, load: (userId: string) => Promise<unknown>, keyId: string): Promise<unknown>;
 }
 
 interface OwnerOptions extends Pick<ResolvedApiKeyOptions, 'loadUser'> {
@@ -45,12 +45,12 @@ export class OwnerLoader {
    */
   async load(apiKey: ApiKey): Promise<unknown> {
     const { userId } = apiKey;
-    return this.memory.recall(userId) || (await this.find(userId)) || refuseNobody(apiKey);
+    return this.memory.recall(userId) || (await this.find(apiKey)) || refuseNobody(apiKey);
   }
 
-  private async find(userId: string): Promise<unknown> {
+  private async find({ id, userId }: ApiKey): Promise<unknown> {
     try {
-      return await this.memory.find(userId, this.ask);
+      return await this.memory.find(userId, this.ask, id);
     } catch (error) {
       if (error instanceof HttpException) throw error;
       throw new ApiKeyRefusal('KEY_STORE_UNAVAILABLE', { cause: error });

@@ -1,4 +1,9 @@
-import { Inject, Injectable } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import type { Client, Pool } from 'pg';
 import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
@@ -11,14 +16,20 @@ import { schemaOf } from './locate';
 import { Session } from './session';
 import { sideClient } from './side-client';
 import { Tables, tablesOf } from './tables';
+import { type Turn, Turns } from './turns';
 
 /** Options of a transaction. */
 export interface TransactionOptions {
-  /** Milliseconds that a statement may wait for a lock. Default 8,000. */
+  /** What the transaction is for, and whose it is. Default: a write in the background. */
+  readonly turn?: Turn;
+  /**
+   * Milliseconds that a statement of a read, or of a write in the background, may wait for a lock.
+   * Default 8,000.
+   */
   readonly lockTimeoutMs?: number;
   /**
-   * Milliseconds that the transaction may wait for a connection. After this wait, each statement
-   * may run for the rest of this time. Default 10,000.
+   * Milliseconds that the transaction may wait for its turn and for a connection. After this wait,
+   * each statement may run for the rest of this time. Default 10,000.
    */
   readonly deadlineMs?: number;
   /**
@@ -46,17 +57,24 @@ const DEADLINE_MS = 10_000;
  */
 const MARGIN_MS = 1_000;
 const ATTEMPTS = 5;
+/** The size of a pool of `pg` if the options do not say. */
+const POOL_MAX = 10;
+
+const BACKGROUND: Turn = { kind: 'background', lane: null };
+/** A read that is not for one owner. */
+const READ: Turn = { kind: 'read', lane: null };
 
 /**
  * The one way to PostgreSQL. The settings of server, role, database, session, pool and driver do
  * not change the result. Values are read as text, and names carry their schema. A transaction runs
  * in READ COMMITTED on the primary, with time limits for locks and answers. It is retried if
- * PostgreSQL aborts it because of a conflict.
+ * PostgreSQL aborts it because of a conflict. All transactions together use half of the pool.
  */
 @Injectable()
-export class Database {
+export class Database implements BeforeApplicationShutdown, OnApplicationShutdown {
   private named: Tables | undefined;
   private isLocated = false;
+  private readonly turns = new Turns(() => this.pool?.options?.max ?? POOL_MAX);
 
   constructor(@Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource) {}
 
@@ -91,20 +109,30 @@ export class Database {
     return sideClient(this.dataSource, applicationName);
   }
 
+  beforeApplicationShutdown(): void {
+    this.turns.close();
+  }
+
+  onApplicationShutdown(): void {
+    this.turns.end();
+  }
+
   /** Runs work in a read-only transaction. */
-  read<T>(work: Work<T>): Promise<T> {
-    return this.transaction(work, { access: 'read' });
+  read<T>(work: Work<T>, turn: Turn = READ): Promise<T> {
+    return this.transaction(work, { access: 'read', turn });
   }
 
   /**
-   * Runs work in a transaction. Retries all work if PostgreSQL aborts the transaction because of a
-   * conflict. Retries once on a new connection if the session has a stale plan, is read-only or
-   * lacks rights.
+   * Runs work in a transaction when it is its turn. Retries all work if PostgreSQL aborts the
+   * transaction because of a conflict. Retries once on a new connection if the session has a stale
+   * plan, is read-only or lacks rights.
    */
   async transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
     const endsAt = performance.now() + (options.deadlineMs ?? DEADLINE_MS);
     await this.locate();
-    return this.run(work, options, endsAt);
+    return this.turns.run(options.turn ?? BACKGROUND, endsAt, (lockTimeoutMs = options.lockTimeoutMs) =>
+      this.run(work, { ...options, lockTimeoutMs }, endsAt),
+    );
   }
 
   private async run<T>(

@@ -3,6 +3,7 @@ import { wordsOf } from '../model/error-words';
 /** SQLSTATE codes. */
 const SERIALIZATION_FAILURE = '40001';
 const DEADLOCK = '40P01';
+const LOCK_NOT_AVAILABLE = '55P03';
 const READ_ONLY_TRANSACTION = '25006';
 export const INSUFFICIENT_PRIVILEGE = '42501';
 /** The PostgreSQL function that raises the error if a policy would filter rows. */
@@ -21,6 +22,8 @@ const POOLED_AWAY = ['26000', '42P05'];
  * time-out.
  */
 const BROKEN = /^(?:ECONNRESET|EPIPE|08\w{3}|57P0[15]|25P0[34])$/;
+/** No connection can be opened now: the server is not there yet, starts, or has too many. */
+const UNREACHABLE = ['ECONNREFUSED', '57P03', '53300'];
 /** Messages of `pg` for a broken connection, if the error has no code. */
 const BROKEN_IN_WORDS = /connection terminated|not queryable|client has encountered a connection error/i;
 
@@ -32,6 +35,16 @@ export function codeOf(error: unknown): string {
 /** Whether PostgreSQL aborted a transaction because of a conflict, so that a retry is possible. */
 export function isInConflict(error: unknown): boolean {
   return [SERIALIZATION_FAILURE, DEADLOCK].includes(codeOf(error));
+}
+
+/** Whether a statement waited for a lock for too long. */
+export function isLockTimeout(error: unknown): boolean {
+  return codeOf(error) === LOCK_NOT_AVAILABLE;
+}
+
+/** Whether no connection could be opened, so that nothing was done. */
+export function isUnreachable(error: unknown): boolean {
+  return UNREACHABLE.includes(codeOf(error));
 }
 
 /**

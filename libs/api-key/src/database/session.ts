@@ -3,6 +3,7 @@ import type { ClientBase, QueryConfig, QueryResult } from 'pg';
 import { AS_TEXT, type Row } from './as-text';
 import { inWords, isOfStatement } from './error-codes';
 import type { Tables } from './tables';
+import { refuseCommit } from './unknown-outcome';
 
 /** An option of a query that `pg` accepts, but that the types of `pg` do not have. */
 export interface TimedQuery extends QueryConfig {
@@ -50,9 +51,12 @@ export class Session {
     return (await this.send(text, values)).rowCount ?? 0;
   }
 
-  /** @throws Error if PostgreSQL rolled back because an earlier statement had failed */
+  /**
+   * @throws Error if PostgreSQL rolled back because an earlier statement had failed; UnknownOutcome
+   *   if the answer was lost
+   */
   async commit(): Promise<void> {
-    const { command } = await this.send('COMMIT', []);
+    const { command } = await this.send('COMMIT', []).catch(refuseCommit);
     if (command !== 'COMMIT')
       throw new Error('PostgreSQL rolled the transaction back instead of committing it');
   }

@@ -1,5 +1,6 @@
 import type { Database } from './database';
 import { isUnfit } from './store-errors';
+import type { ReadKind } from './turns';
 
 /** Whole numbers and UUIDs in the spelling of every column type. PostgreSQL need not be asked. */
 const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
@@ -9,8 +10,12 @@ const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
  * as a UUID in capitals or `0042`, but the library compares owners as text.
  * @returns the given text if the column cannot hold it
  */
-export async function storedOwner(database: Database, userId: string): Promise<string> {
-  return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId)) ?? userId);
+export async function storedOwner(
+  database: Database,
+  userId: string,
+  kind: ReadKind = 'read',
+): Promise<string> {
+  return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId, kind)) ?? userId);
 }
 
 /**
@@ -18,17 +23,19 @@ export async function storedOwner(database: Database, userId: string): Promise<s
  * The same error may come from a trigger, or from a row that cannot be read.
  */
 export async function isOfOwner(database: Database, userId: string, error: unknown): Promise<boolean> {
-  return isUnfit(error) && (await spellingOf(database, userId)) === null;
+  return isUnfit(error) && (await spellingOf(database, userId, 'ending')) === null;
 }
 
 /** @returns null if the column cannot hold the text */
-async function spellingOf(database: Database, userId: string): Promise<string | null> {
+async function spellingOf(database: Database, userId: string, kind: ReadKind): Promise<string | null> {
   try {
-    const row = await database.read((session) =>
-      session.row(
-        `SELECT (CASE WHEN true THEN $1 ELSE (SELECT user_id FROM ${session.tables.keys} LIMIT 1) END)::text AS owner`,
-        [userId],
-      ),
+    const row = await database.read(
+      (session) =>
+        session.row(
+          `SELECT (CASE WHEN true THEN $1 ELSE (SELECT user_id FROM ${session.tables.keys} LIMIT 1) END)::text AS owner`,
+          [userId],
+        ),
+      { kind, lane: null },
     );
     return row.owner ?? null;
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
 import { isOfOwner, storedOwner } from '../database/stored-owner';
+import type { ReadKind } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
 import { ownerIdOf } from './input';
 
@@ -8,14 +9,19 @@ const NO_ACTOR = 'the acting owner or key is missing; omit the argument to act a
 
 /**
  * Converts the acting owner to the spelling that column `user_id` stores.
+ * @param kind `ending` if the call ends keys
  * @throws ApiKeyInputError in the cases of `ownerOf`, or if `acting.userId` cannot be an owner
  */
-export async function actingAsStored(database: Database, acting: Acting): Promise<Acting> {
+export async function actingAsStored(
+  database: Database,
+  acting: Acting,
+  kind: ReadKind = 'read',
+): Promise<Acting> {
   if (acting.userId === undefined || acting.userId === acting.apiKey?.userId) {
     ownerOf(acting);
     return acting;
   }
-  const userId = await ownerAsStored(database, acting.userId, NO_ACTOR);
+  const userId = await ownerAsStored(database, acting.userId, NO_ACTOR, kind);
   const by = { ...acting, userId };
   ownerOf(by);
   return by;
@@ -23,10 +29,16 @@ export async function actingAsStored(database: Database, acting: Acting): Promis
 
 /**
  * Converts an owner to the spelling that column `user_id` stores.
+ * @param kind `ending` if the call ends keys
  * @throws ApiKeyInputError with `problem` if `userId` cannot be an owner
  */
-export async function ownerAsStored(database: Database, userId: unknown, problem: string): Promise<string> {
-  return storedOwner(database, ownerIdOf(userId, problem)).catch(refuseUnavailable);
+export async function ownerAsStored(
+  database: Database,
+  userId: unknown,
+  problem: string,
+  kind: ReadKind = 'read',
+): Promise<string> {
+  return storedOwner(database, ownerIdOf(userId, problem), kind).catch(refuseUnavailable);
 }
 
 /**

@@ -104,7 +104,10 @@ async function problemsOfStore(
 ): Promise<ImportProblem[]> {
   if (!isOfRow(error)) return refuseUnavailable(error);
   const refused = await database
-    .transaction((session) => linesRefused(session, rows), { isTrial: true })
+    .transaction((session) => linesRefused(session, rows), {
+      isTrial: true,
+      turn: { kind: 'change', lane: null },
+    })
     .catch(refuseUnavailable);
   return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
 }

@@ -17,6 +17,7 @@ import {
   keyIdOf,
 } from './input';
 import { KeyChanges } from './key-changes';
+import { laneOf } from './lane';
 import type { IssuedApiKey, MintOptions } from './new-key';
 import { rotateKey } from './rotate-key';
 
@@ -53,7 +54,7 @@ export class Issuance {
     const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
     if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
     return this.changes
-      .make(by, (change) => createKey(change, { ...input, userId }, this.mint))
+      .make(by, (change) => createKey(change, { ...input, userId }, this.mint), userId)
       .catch(refuseMisfit);
   }
 
@@ -71,7 +72,7 @@ export class Issuance {
     if (keyId === null) return null;
     const rotation = { overlapSeconds, expiresAt };
     return this.changes
-      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint))
+      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint), laneOf(by, keyId))
       .catch(refuseUnavailable);
   }
 

@@ -8,6 +8,7 @@ import { actingAsStored } from './acting-as-stored';
 import { deleteKey } from './end-keys';
 import { checkChanges, keyIdOf, type UpdateApiKeyInput } from './input';
 import { KeyChanges } from './key-changes';
+import { laneOf } from './lane';
 import { updateKey } from './update-key';
 
 /** Changes and deletes keys. */
@@ -24,13 +25,17 @@ export class KeyEdits {
     checkChanges(changes, catalogueOf(this.options), new Date());
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
     if (keyId === null) return null;
-    return this.changes.make(by, (change) => updateKey(change, keyId, changes)).catch(refuseMisfit);
+    return this.changes
+      .make(by, (change) => updateKey(change, keyId, changes), laneOf(by, keyId))
+      .catch(refuseMisfit);
   }
 
   /** See `ApiKeyService.delete`. */
   async delete(id: string, acting: Acting): Promise<boolean> {
-    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
     if (keyId === null) return false;
-    return this.changes.make(by, (change) => deleteKey(change, keyId)).catch(refuseUnavailable);
+    return this.changes
+      .end(by, (change) => deleteKey(change, keyId), laneOf(by, keyId))
+      .catch(refuseUnavailable);
   }
 }

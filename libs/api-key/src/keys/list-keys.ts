@@ -1,6 +1,7 @@
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Database } from '../database/database';
 import { EQUALS } from '../database/own-names';
+import type { ReadKind } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from '../model/api-key-state';
 
@@ -31,23 +32,32 @@ export async function pageOfKeys(
   if (owner !== null) conditions.push(`user_id ${EQUALS} $${values.push(owner)}`);
   if (before !== null) conditions.push(`id < $${values.push(before)}::bigint`);
   const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : '';
-  const rows = await database.read((session) =>
-    session.rows(
-      `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys} k ${where} ORDER BY k.id DESC LIMIT $1`,
-      values,
-    ),
+  const rows = await database.read(
+    (session) =>
+      session.rows(
+        `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys} k ${where} ORDER BY k.id DESC LIMIT $1`,
+        values,
+      ),
+    { kind: 'read', lane: owner },
   );
   return rows.map(apiKeyFromRow);
 }
 
 /** Returns a key by its id. If `owner` is not null, returns only a key of that owner. */
-export async function keyById(database: Database, id: string, owner: string | null): Promise<ApiKey | null> {
-  const rows = await database.read((session) =>
-    session.rows(
-      `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys}
-       WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2)`,
-      [id, owner],
-    ),
+export async function keyById(
+  database: Database,
+  id: string,
+  owner: string | null,
+  kind: ReadKind = 'read',
+): Promise<ApiKey | null> {
+  const rows = await database.read(
+    (session) =>
+      session.rows(
+        `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys}
+         WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2)`,
+        [id, owner],
+      ),
+    { kind, lane: owner },
   );
   return rows[0] ? apiKeyFromRow(rows[0]) : null;
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database';
+import type { Session } from '../database/session';
 import { refuseUnavailable } from '../database/store-errors';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
@@ -11,6 +12,7 @@ import { countLiveDescendants } from './descendants';
 import { type Ended, type Revocation, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
+import { laneOf } from './lane';
 import { keyById } from './list-keys';
 
 /** Options of a revocation. */
@@ -36,6 +38,8 @@ export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhe
   userId: string;
 }
 
+const NO_OWNER = 'userId must name the owner of the keys';
+
 /** Revokes keys. */
 @Injectable()
 export class Revocations {
@@ -49,11 +53,11 @@ export class Revocations {
   async revoke(id: string, options: RevokeOptions, acting: Acting): Promise<Revocation | null> {
     const reason = reasonOf(options);
     const { descendants = false, everywhere = false } = options;
-    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
     if (keyId === null) return null;
     const ended = await this.end(keyId, { reason, descendants }, by);
     if (!ended) return null;
-    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId);
+    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId, ownerOf(by));
     if (everywhere) await this.outliveTrust();
     return { ...ended, liveDescendants };
   }
@@ -61,12 +65,12 @@ export class Revocations {
   /** See `ApiKeyService.revokeAll`. */
   async revokeAll(input: RevokeAllInput, acting: Acting): Promise<ApiKey[]> {
     const reason = reasonOf(input);
-    const by = await actingAsStored(this.database, acting);
+    const by = await actingAsStored(this.database, acting, 'ending');
     const owner = ownerOf(by);
-    const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the keys');
+    const userId = await ownerAsStored(this.database, input.userId, NO_OWNER, 'ending');
     if (owner !== null && owner !== userId) return [];
     const revoked = await this.changes
-      .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason))
+      .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason), userId)
       .catch((error) => noKeysIfOfOwner(this.database, userId, error));
     if (input.everywhere) await this.outliveTrust();
     return revoked;
@@ -80,10 +84,11 @@ export class Revocations {
   /** Revokes a key. If the outcome of the COMMIT is unknown, reads the row to find the outcome. */
   private async end(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
     try {
-      return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope));
+      const lane = laneOf(acting, id);
+      return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope), lane);
     } catch (error) {
       if (error instanceof ApiKeyRefusal) throw error;
-      const found = await keyById(this.database, id, ownerOf(acting)).catch(() => null);
+      const found = await keyById(this.database, id, ownerOf(acting), 'ending').catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
       return { apiKey: found, descendants: [] };
@@ -94,10 +99,9 @@ export class Revocations {
    * Counts after the transaction of the revocation, because a slow count must not delay the
    * revocation, and a failed count must not undo it.
    */
-  private async countLiveDescendants(id: string): Promise<number | null> {
-    return this.database
-      .read((session) => countLiveDescendants({ session, table: session.tables.keys }, id))
-      .catch(() => null);
+  private async countLiveDescendants(id: string, lane: string | null): Promise<number | null> {
+    const count = (session: Session) => countLiveDescendants({ session, table: session.tables.keys }, id);
+    return this.database.read(count, { kind: 'read', lane }).catch(() => null);
   }
 }
 

@@ -26,7 +26,7 @@ function build(options: { size?: number; lookUpTimeoutMs?: number; userCacheMs?:
         fail: () => end(() => reject(new Error('away'))),
       });
     });
-  const find = (id = 'u') => cache.find(id, load);
+  const find = (id = 'u', keyId = `key of ${id}`) => cache.find(id, load, keyId);
   return { cache, clock, lease, moment, asked, find };
 }
 
@@ -76,7 +76,7 @@ it('a load that is as old as a cache entry may be is not joined, and its result 
 
 it('a user that loadUser returns synchronously is cached', async () => {
   const { cache } = build();
-  expect(await cache.find('u', async (id) => ({ id }))).toEqual({ id: 'u' });
+  expect(await cache.find('u', async (id) => ({ id }), '1')).toEqual({ id: 'u' });
   expect(cache.recall('u')).toEqual({ id: 'u' });
 });
 
@@ -85,7 +85,7 @@ it.each([null, undefined, false, 0, ''])('a missing user, returned as %p, is not
   const found = find();
   await asked[0]?.answer(nobody);
   expect([await found, cache.recall('u')]).toEqual([nobody, undefined]);
-  expect(await cache.find('u', async () => nobody)).toBe(nobody);
+  expect(await cache.find('u', async () => nobody, '1')).toBe(nobody);
   void find();
   expect(asked).toHaveLength(2);
 });
@@ -104,7 +104,7 @@ it('a failed load fails all requests that wait for it, and the next request load
 
 it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   ['the eviction of the owner', ({ cache }) => cache.evict('u')],
-  ['the eviction of a key, whose owner it may be', ({ cache }) => cache.closeLoads()],
+  ['the eviction of the key of its request', ({ cache }) => cache.closeLoadsFor('key of u')],
   ['an eviction of all', ({ cache }) => cache.clear()],
 ])('a load that is overtaken by %s is not joined, and its result is not cached', async (_, overtake) => {
   const parts = build();
@@ -119,12 +119,40 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   expect(cache.recall('u')).toBe('new');
 });
 
+it('a load that two keys of an owner wait for is not joined after either key changed', async () => {
+  for (const changed of ['first', 'second']) {
+    const { cache, asked, find } = build();
+    const waiting = [find('u', 'first'), find('u', 'second')];
+    cache.closeLoadsFor(changed);
+    void find('u', 'second');
+    expect(asked).toHaveLength(2);
+    await asked[0]?.answer('old');
+    expect([await Promise.all(waiting), cache.recall('u')]).toEqual([['old', 'old'], undefined]);
+  }
+});
+
+it.each<[string, (parts: ReturnType<typeof build>) => void]>([
+  ['another owner is evicted', ({ cache }) => cache.evict('v')],
+  ['the key of another owner changes', ({ cache }) => cache.closeLoadsFor('key of v')],
+])('a load is joined and its result is cached although %s in the meantime', async (_, change) => {
+  const parts = build();
+  const { cache, asked, find } = parts;
+  const users = [find(), find('v')];
+  change(parts);
+  users.push(find());
+  expect(asked).toHaveLength(2);
+  await asked[0]?.answer('user');
+  await asked[1]?.answer('other user');
+  expect(await Promise.all(users)).toEqual(['user', 'other user', 'user']);
+  expect([cache.recall('u'), cache.recall('v')]).toEqual(['user', undefined]);
+});
+
 it('an eviction removes only its own user, and an eviction of all removes all users', async () => {
   const { cache } = build();
-  for (const id of ['u', 'v']) await cache.find(id, async () => id);
+  for (const id of ['u', 'v']) await cache.find(id, async () => id, '1');
   cache.evict('u');
   expect([cache.recall('u'), cache.recall('v')]).toEqual([undefined, 'v']);
-  cache.closeLoads();
+  cache.closeLoadsFor('1');
   expect(cache.recall('v')).toBe('v');
   cache.clear();
   expect(cache.recall('v')).toBeUndefined();
@@ -132,7 +160,7 @@ it('an eviction removes only its own user, and an eviction of all removes all us
 
 it('a user is cached no longer than the lease holds, and not in another session', async () => {
   const { cache, clock, lease, moment } = build({ userCacheMs: 60_000 });
-  await cache.find('u', async () => 'user');
+  await cache.find('u', async () => 'user', '1');
   clock.at += BOUND_MS;
   expect(cache.recall('u')).toBeUndefined();
   lease.renew(moment());
@@ -159,13 +187,13 @@ it('without a session no load is joined or cached', async () => {
   void find();
   expect(asked).toHaveLength(2);
   await asked[1]?.answer('user');
-  await cache.find('v', async () => 'v');
+  await cache.find('v', async () => 'v', '1');
   expect([cache.recall('u'), cache.recall('v')]).toEqual([undefined, undefined]);
 });
 
 it('a cache time of 0 caches no user', async () => {
   const { cache } = build({ userCacheMs: 0 });
-  await cache.find('u', async () => 'user');
+  await cache.find('u', async () => 'user', '1');
   expect(cache.recall('u')).toBeUndefined();
 });
 
@@ -175,6 +203,6 @@ it.each([
 ])('at most as many users are cached as a size of %p allows', async (size, kept) => {
   const { cache } = build({ size });
   const ids = Array.from({ length: 100 }, (_, i) => String(i));
-  for (const id of ids) await cache.find(id, async () => id);
+  for (const id of ids) await cache.find(id, async () => id, '1');
   expect(ids.filter((id) => cache.recall(id))).toHaveLength(kept);
 });

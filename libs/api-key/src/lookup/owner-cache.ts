@@ -15,6 +15,8 @@ interface Known extends Remembered {
 /** A call of `loadUser` under way. After an eviction, nobody may join the call. */
 interface Load extends Remembered {
   readonly user: Promise<unknown>;
+  /** The keys of the requests that wait for the call. */
+  readonly keyIds: Set<string>;
 }
 
 /**
@@ -39,28 +41,37 @@ export class OwnerCache {
     return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
   }
 
-  /** Loads the user of an owner, or joins a load under way. A falsy result is not cached. */
-  find(userId: string, load: (userId: string) => Promise<unknown>): Promise<unknown> {
+  /**
+   * Loads the user of an owner, or joins a load under way. A falsy result is not cached.
+   * @param keyId the key of the request
+   */
+  find(userId: string, load: (userId: string) => Promise<unknown>, keyId: string): Promise<unknown> {
     const now = this.clock.monotonic();
     const loading = this.loads.get(userId);
-    return loading && this.mayBeJoined(loading, now) ? loading.user : this.load(userId, load, now);
+    if (!loading || !this.mayBeJoined(loading, now)) return this.load(userId, load, { keyId, now });
+    loading.keyIds.add(keyId);
+    return loading.user;
   }
 
-  /** Removes the cached user of an owner. */
+  /** Removes the cached user of an owner. Nobody may join a load of that user. */
   evict(userId: string): void {
     this.known.delete(userId);
-    this.closeLoads();
+    this.loads.delete(userId);
   }
 
-  /** No caller may join the loads under way, and their results are not cached. */
-  closeLoads(): void {
-    this.loads.clear();
+  /**
+   * A key changed, and its owner may have changed with it. No caller may join a load for a request
+   * with this key, and its result is not cached. Loads for other keys go on: otherwise the changes
+   * of one key would make every instance load the users of all other keys again and again.
+   */
+  closeLoadsFor(keyId: string): void {
+    for (const [userId, { keyIds }] of this.loads) if (keyIds.has(keyId)) this.loads.delete(userId);
   }
 
   /** Removes all cached users. */
   clear(): void {
     this.known.clear();
-    this.closeLoads();
+    this.loads.clear();
   }
 
   private trusts({ session, askedAt }: Remembered, now: number): boolean {
@@ -75,10 +86,11 @@ export class OwnerCache {
   private load(
     userId: string,
     load: (userId: string) => Promise<unknown>,
-    askedAt: number,
+    { keyId, now }: { readonly keyId: string; readonly now: number },
   ): Promise<unknown> {
-    const asked: Remembered = { session: this.lease.session, askedAt };
-    const loading: Load = Object.assign(asked, { user: this.loaded(userId, asked, load) });
+    const asked: Remembered = { session: this.lease.session, askedAt: now };
+    const user = this.loaded(userId, asked, load);
+    const loading: Load = Object.assign(asked, { user, keyIds: new Set([keyId]) });
     this.loads.set(userId, loading);
     return loading.user;
   }

@@ -30,7 +30,10 @@ export function isTrustKnown(table: string, trustMs: string): string {
  */
 export async function outliveTrust(database: Database, committedAt: number): Promise<void> {
   const row = await database
-    .read((session) => session.row(`SELECT max(trust_ms)::text AS ms FROM ${session.tables.trust}`))
+    .read((session) => session.row(`SELECT max(trust_ms)::text AS ms FROM ${session.tables.trust}`), {
+      kind: 'ending',
+      lane: null,
+    })
     .catch(emptyIfMissing);
   const bound = longestTrust(row) * CLOCK_TOLERANCE + MARGIN_MS;
   await delay(Math.max(0, committedAt + bound - performance.now()));

@@ -10,6 +10,9 @@ import type { CacheOptions } from '../options/cache';
 import { KeyStore } from './key-store';
 import { Verification } from './verification';
 
+/** The key whose request loads a user. */
+const KEY_ID = '1';
+
 let database: string;
 let dataSource: DataSource;
 let userId: string;
@@ -125,8 +128,8 @@ it('a key that this instance evicts is looked up again, and its user is loaded a
   const id = await insert('d');
   const verification = await warm({ userCacheMs: 60_000 });
   await verification.keys.find('d');
-  await verification.owners.find(userId, async () => 'user');
-  await verification.owners.find('other', async () => 'other user');
+  await verification.owners.find(userId, async () => 'user', KEY_ID);
+  await verification.owners.find('other', async () => 'other user', 'another');
   verification.evict(id);
   expect([verification.keys.recall('d'), verification.owners.recall(userId)]).toEqual([undefined, undefined]);
   expect(verification.owners.recall('other')).toBe('other user');
@@ -134,15 +137,15 @@ it('a key that this instance evicts is looked up again, and its user is loaded a
 
 it('a user that is being loaded is not cached if its key is evicted, even if the owner of the key is unknown', async () => {
   const verification = await warm({ userCacheMs: 60_000 });
-  const user = verification.owners.find(userId, async () => 'user');
-  verification.evict('1');
+  const user = verification.owners.find(userId, async () => 'user', KEY_ID);
+  verification.evict(KEY_ID);
   expect(await user).toBe('user');
   expect(verification.owners.recall(userId)).toBeUndefined();
 });
 
 it('an evicted owner is removed at once on this instance, and by the feed on other instances', async () => {
   const [here, there] = [await warm({ userCacheMs: 60_000 }), await warm({ userCacheMs: 60_000 })];
-  for (const { owners } of [here, there]) await owners.find(userId, async () => 'user');
+  for (const { owners } of [here, there]) await owners.find(userId, async () => 'user', KEY_ID);
   const evicting = here.evictOwner(userId);
   expect(here.owners.recall(userId)).toBeUndefined();
   await evicting;
@@ -153,7 +156,7 @@ it('a notification that anything may have changed clears keys and users, and an 
   await insert('d');
   const verification = await warm({ userCacheMs: 60_000 });
   await Promise.all([verification.keys.find('d'), verification.keys.find('none')]);
-  await verification.owners.find(userId, async () => 'user');
+  await verification.owners.find(userId, async () => 'user', KEY_ID);
   await insert('e');
   await until(() => verification.keys.recall('none') === undefined);
   expect(verification.keys.recall('d')).toBeDefined();

@@ -139,7 +139,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
       evict: (id: string) => {
         const owner = keys.evict(id);
         if (owner !== undefined) owners.evict(owner);
-        owners.closeLoads();
+        owners.closeLoadsFor(id);
       },
       evictUnknown: () => keys.evictUnknown(),
       evictOwner: (userId: string) => owners.evict(userId),

@@ -43,22 +43,24 @@ export interface ApiKeyUsage {
  * Reads the usage of a key from the tables. Counts that instances have not written yet are missing.
  */
 export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage> {
-  return database.read(async (session) => {
-    const { usage } = session.tables;
-    const rows = await session.rows(
-      `SELECT period::text, ${moment('starts_at')} AS starts_at, requests::text, limited::text FROM ${usage} u
-       WHERE key_id = $1::bigint AND (${isKept('>=')}) ORDER BY u.starts_at DESC`,
-      [apiKey.id],
-    );
-    const quota = quotaOf(apiKey);
-    const of = (wanted: 'hour' | 'day') =>
-      rows.filter((row) => text(row, 'period') === wanted).map(usagePeriod);
-    return {
-      quota: quota && (await spentOf(session, bucketOf(apiKey), quota)),
-      hours: of('hour'),
-      days: of('day'),
-    };
-  });
+  return database.read((session) => reportOf(session, apiKey), { kind: 'read', lane: apiKey.userId });
+}
+
+async function reportOf(session: Session, apiKey: ApiKey): Promise<ApiKeyUsage> {
+  const { usage } = session.tables;
+  const rows = await session.rows(
+    `SELECT period::text, ${moment('starts_at')} AS starts_at, requests::text, limited::text FROM ${usage} u
+     WHERE key_id = $1::bigint AND (${isKept('>=')}) ORDER BY u.starts_at DESC`,
+    [apiKey.id],
+  );
+  const quota = quotaOf(apiKey);
+  const of = (wanted: 'hour' | 'day') =>
+    rows.filter((row) => text(row, 'period') === wanted).map(usagePeriod);
+  return {
+    quota: quota && (await spentOf(session, bucketOf(apiKey), quota)),
+    hours: of('hour'),
+    days: of('day'),
+  };
 }
 
 /** Deletes counts that are too old for any report, and rows of quota periods that are over. */

@@ -1,0 +1,92 @@
+import { Lanes } from './lanes';
+
+const PATIENCE_MS = 60_000;
+const built: Lanes[] = [];
+const lanes = (waitingInLane = 10, inAllLanes = 100) => {
+  const into = new Lanes({ waitingInLane, inAllLanes });
+  built.push(into);
+  return into;
+};
+const settled = () => new Promise(setImmediate);
+
+/** What still waits would keep its timers. */
+afterEach(() => {
+  for (const into of built.splice(0)) into.refuse(new Error('the test is over'));
+});
+
+/** Enters a lane, and writes its name down when it is in. */
+function entering(into: Lanes, lane: string | null, entered: string[], name: string) {
+  const work = into.enter(lane, PATIENCE_MS).then((leave) => {
+    entered.push(name);
+    return leave;
+  });
+  work.catch(() => {});
+  return work;
+}
+
+it('the work of one lane runs one after the other, in the order of its arrival', async () => {
+  const entered: string[] = [];
+  const into = lanes();
+  const [first, second, third] = ['a', 'b', 'c'].map((name) => entering(into, 'owner', entered, name));
+  await settled();
+  expect(entered).toEqual(['a']);
+  (await first)?.();
+  await settled();
+  expect(entered).toEqual(['a', 'b']);
+  (await second)?.();
+  (await third)?.();
+  expect(entered).toEqual(['a', 'b', 'c']);
+  (await entering(into, 'owner', entered, 'd'))();
+  expect(entered).toEqual(['a', 'b', 'c', 'd']);
+});
+
+it('work of other lanes, and work without a lane, does not wait', async () => {
+  const entered: string[] = [];
+  const into = lanes();
+  for (const name of ['a', 'b']) void entering(into, 'owner', entered, name);
+  void entering(into, 'other', entered, 'c');
+  for (const name of ['d', 'e']) void entering(into, null, entered, name);
+  await settled();
+  expect(entered.sort()).toEqual(['a', 'c', 'd', 'e']);
+});
+
+it('work is refused at once if too much of its lane waits, and other lanes still take work', async () => {
+  const into = lanes(2);
+  const leave = await into.enter('owner', PATIENCE_MS);
+  const waiting = [into.enter('owner', PATIENCE_MS), into.enter('owner', PATIENCE_MS)];
+  await expect(into.enter('owner', PATIENCE_MS)).rejects.toMatchObject({ code: 'EBUSY' });
+  (await into.enter('other', PATIENCE_MS))();
+  leave();
+  for (const next of waiting) (await next)();
+  (await into.enter('owner', PATIENCE_MS))();
+});
+
+it('work is refused at once if all lanes are full, with or without a lane, until some work ends', async () => {
+  const into = lanes(10, 2);
+  const leave = await into.enter('owner', PATIENCE_MS);
+  const leaveOther = await into.enter(null, PATIENCE_MS);
+  for (const lane of ['owner', 'new', null])
+    await expect(into.enter(lane, PATIENCE_MS)).rejects.toMatchObject({ code: 'EBUSY' });
+  leave();
+  (await into.enter(null, PATIENCE_MS))();
+  leaveOther();
+});
+
+it('work that waits longer than its deadline is refused, and gives its place to the next', async () => {
+  const into = lanes(2, 3);
+  const leave = await into.enter('owner', PATIENCE_MS);
+  await expect(into.enter('owner', 0)).rejects.toMatchObject({ code: 'EBUSY' });
+  const next = [into.enter('owner', PATIENCE_MS), into.enter('owner', PATIENCE_MS)];
+  leave();
+  for (const each of next) (await each)();
+});
+
+it('all work that waits can be refused, and work that runs may still leave', async () => {
+  const into = lanes();
+  const leave = await into.enter('owner', PATIENCE_MS);
+  const waiting = into.enter('owner', PATIENCE_MS);
+  into.refuse(new Error('the end'));
+  await expect(waiting).rejects.toThrow('the end');
+  leave();
+  (await into.enter('owner', PATIENCE_MS))();
+});

@@ -1,0 +1,13 @@
+import { wordsOf } from '../model/error-words';
+import { isOfStatement } from './error-codes';
+
+/** The answer to a COMMIT was lost, so that the transaction may have been committed. */
+export class UnknownOutcome extends Error {}
+
+/** Rejects with the error of a COMMIT, as `UnknownOutcome` unless PostgreSQL itself refused it. */
+export function refuseCommit(error: unknown): never {
+  if (isOfStatement(error)) throw error;
+  const { code } = Object(error);
+  const unknown = new UnknownOutcome(wordsOf(error), { cause: error });
+  throw code === undefined ? unknown : Object.assign(unknown, { code });
+}

@@ -1,0 +1,66 @@
+import { inTime } from './deadline';
+
+/** Work that waits until it is called. */
+interface Waiting<Item> {
+  readonly item: Item;
+  readonly call: () => void;
+  readonly refuse: (error: Error) => void;
+}
+
+/** Work in the order of its arrival. Each piece waits until it is called, or until its deadline. */
+export class WaitingLine<Item = void> {
+  private readonly waiting = new Set<Waiting<Item>>();
+
+  get length(): number {
+    return this.waiting.size;
+  }
+
+  /**
+   * Waits until `call` chooses this item.
+   * @param leftMs milliseconds until the deadline
+   * @throws Error with code `EBUSY` if the deadline passes, or the error of `refuse`
+   */
+  join(item: Item, leftMs: number): Promise<void> {
+    let leave = () => {};
+    const called = new Promise<void>((resolve, reject) => {
+      const one = { item, call: resolve, refuse: reject };
+      this.waiting.add(one);
+      leave = () => this.waiting.delete(one);
+    });
+    return inTime(Math.max(0, leftMs), called, () => {
+      leave();
+      return busy('its turn did not come in time');
+    });
+  }
+
+  /**
+   * Calls the item with the lowest rank, and among equals the first that came.
+   * @param rankOf the rank of an item; null: it must wait on
+   * @returns the item; undefined if none may go
+   */
+  call(rankOf: (item: Item) => number | null): Item | undefined {
+    let [best, lowest]: [Waiting<Item> | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
+    for (const one of this.waiting) {
+      const rank = rankOf(one.item) ?? Number.POSITIVE_INFINITY;
+      if (rank < lowest) [best, lowest] = [one, rank];
+    }
+    if (best === undefined) return undefined;
+    this.waiting.delete(best);
+    best.call();
+    return best.item;
+  }
+
+  /** Refuses the items that fit. */
+  refuse(error: Error, fits: (item: Item) => boolean = () => true): void {
+    for (const one of this.waiting) {
+      if (!fits(one.item)) continue;
+      this.waiting.delete(one);
+      one.refuse(error);
+    }
+  }
+}
+
+/** The error of work that is refused because too much other work waits. */
+export function busy(words: string): Error {
+  return Object.assign(new Error(`the changes and reads of keys are busy: ${words}`), { code: 'EBUSY' });
+}
