@@ -56,6 +56,7 @@ const MIGRATIONS = [
   'CountTogether1764547200000',
   'TellSilentChanges1764633600000',
   'SurviveTableChanges1764720000000',
+  'TellReplicatedInserts1765152000000',
 ];
 
 /** All migrations of the library, the last one first. */

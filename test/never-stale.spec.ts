@@ -8,6 +8,7 @@ import {
   CurrentUser,
   type IssuedApiKey,
 } from 'nestjs-api-key';
+import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
@@ -352,6 +353,28 @@ it.each([
     expect([await accepts(app, live.key), await accepts(app, ending.key)]).toEqual([true, false]);
   wall.mockRestore();
   expect([await accepts(app, live.key), await accepts(app, ending.key)]).toEqual([true, false]);
+});
+
+it('a cached key is still accepted an hour after its look-up while the database does not answer look-ups', async () => {
+  const app = await instance({ cache: { leaseMs: 60_000, heartbeatMs: 250, lookUpTimeoutMs: 200 } });
+  const { key } = await issue(app);
+  await until(async () => (await status(app, key)) === 200);
+  const { keys } = app;
+  const lock = new Client({ connectionString: database });
+  await lock.connect();
+  await lock.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
+  // No heartbeat is in flight soon after one has come back.
+  await until(() => Number(keys.verificationStatus.heartbeatAgeMs) < 100);
+  const { now } = performance;
+  const later = jest.spyOn(performance, 'now').mockImplementation(() => now.call(performance) + 3_600_000);
+  try {
+    await until(() => keys.verificationStatus.leaseHeld);
+    expect(keys.verificationStatus.cacheSize).toBe(1);
+    for (let i = 0; i < 5; i++) expect(await status(app, key)).toBe(200);
+  } finally {
+    later.mockRestore();
+    await lock.end();
+  }
 });
 
 it('without its triggers nothing is cached, and a revocation takes effect at once', async () => {

@@ -46,6 +46,10 @@ describe('runMigrations', () => {
   it.each([
     ['the table was swapped by rename', () => swap('api_keys')],
     ['a trigger was dropped', () => sql(url, 'DROP TRIGGER nestjs_api_key_feed_delete ON api_keys')],
+    [
+      'the trigger for replicated keys was dropped',
+      () => sql(url, 'DROP TRIGGER nestjs_api_key_feed_replicated ON api_keys'),
+    ],
     ['their function was dropped', () => sql(url, 'DROP FUNCTION nestjs_api_key_feed CASCADE')],
     [
       'Rails disabled all triggers and enabled them again',
@@ -109,9 +113,14 @@ describe('The log of a running instance', () => {
       /call runMigrations\(dataSource\)/,
     ],
     [
+      'enabled the trigger for replicated keys only for ordinary sessions',
+      () => sql(url, 'ALTER TABLE api_keys ENABLE TRIGGER nestjs_api_key_feed_replicated'),
+      /not enabled as needed: run as the owner/,
+    ],
+    [
       'disabled a trigger',
       () => sql(url, 'ALTER TABLE api_keys DISABLE TRIGGER nestjs_api_key_feed_insert'),
-      /ENABLE ALWAYS: run as the owner/,
+      /not enabled as needed: run as the owner/,
     ],
   ])('contains the SQL that fixes the triggers after somebody %s', async (_, harm, words) => {
     await createUser(url);

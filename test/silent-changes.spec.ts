@@ -12,7 +12,11 @@ import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from './
 
 const SILENT = `SET LOCAL nestjs_api_key.silent = 'on'`;
 /** The migration, and what builds on it. */
-const LATEST = ['TellSilentChanges1764633600000', 'SurviveTableChanges1764720000000'];
+const LATEST = [
+  'TellSilentChanges1764633600000',
+  'SurviveTableChanges1764720000000',
+  'TellReplicatedInserts1765152000000',
+];
 
 /** What the library has run on a database, with options of its own. */
 async function migrating<T>(

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { keysDataSource } from './support/data-source';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { bootOn, type Ground, type GroundSettings, ONE_CONNECTION, UNCACHED } from './support/ground';
-import { until } from './support/until';
+import { connect, Hearing } from './support/hearing';
 
 /** What somebody else does to the table of keys while sessions are open. */
 const TYPES = {
@@ -23,8 +23,6 @@ const COLUMNS = {
 };
 const each = (changes: Readonly<Record<string, string>>) => Object.entries(changes);
 
-const END = 'nothing more';
-
 let running: Ground | undefined;
 afterEach(async () => {
   await running?.close();
@@ -36,45 +34,6 @@ async function bootOnOwn(settings: Pick<GroundSettings, 'typeorm'> = {}) {
   const url = await createMigratedDatabase();
   running = await bootOn(url, { options: UNCACHED, ...settings });
   return { url, ground: running };
-}
-
-async function connect(url: string): Promise<Client> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  return client;
-}
-
-/** Hears what is told of the keys of a database. */
-class Hearing {
-  private readonly heard: string[] = [];
-
-  private constructor(
-    private readonly client: Client,
-    private readonly channel: string,
-  ) {
-    client.on('notification', ({ payload = '' }) => void this.heard.push(payload));
-  }
-
-  static async of(url: string): Promise<Hearing> {
-    const client = await connect(url);
-    const { rows } = await client.query(
-      `SELECT 'nestjs_api_key_feed_' || 'public.api_keys'::regclass::oid AS channel`,
-    );
-    const channel: string = rows[0].channel;
-    await client.query(`LISTEN ${channel}`);
-    return new Hearing(client, channel);
-  }
-
-  /** What was told since the last time, for changes that are committed. */
-  async told(): Promise<string[]> {
-    await this.client.query('SELECT pg_notify($1, $2)', [this.channel, END]);
-    await until(() => this.heard.includes(END));
-    return this.heard.splice(0).filter((payload) => payload !== END);
-  }
-
-  end(): Promise<void> {
-    return this.client.end();
-  }
 }
 
 /** A session of an application that has updated keys before, and what is told of its changes. */

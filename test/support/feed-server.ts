@@ -9,10 +9,10 @@ interface Asked {
   readonly query_timeout?: number;
 }
 
-const ALL_TRIGGERS = ['insert', 'update', 'delete', 'truncate'].map((event) => [
-  `nestjs_api_key_feed_${event}`,
-  'A',
-]);
+const ALL_TRIGGERS = [
+  ...['insert', 'update', 'delete', 'truncate'].map((event) => [`nestjs_api_key_feed_${event}`, 'A']),
+  ['nestjs_api_key_feed_replicated', 'R'],
+];
 
 /**
  * Simulates PostgreSQL for the revocation feed, in this process. Answers the statements of the feed

@@ -2,13 +2,12 @@ import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, sql } from '../../../../test/support/database';
 import { Database } from '../database/database';
-import { createFeedTrigger, enableAlways, FEED_TRIGGER_NAMES } from '../database/feed-triggers';
+import { FEED_TRIGGER_NAMES, feedTriggerSql } from '../database/feed-triggers';
 import { checkFeedTriggers } from './feed-missing';
 
-const TRIGGERS = FEED_TRIGGER_NAMES.flatMap((name) => [
-  createFeedTrigger(name, 'api_keys', 'nestjs_api_key_feed'),
-  enableAlways(name, 'api_keys'),
-]).join('; ');
+const TRIGGERS = FEED_TRIGGER_NAMES.flatMap((name) =>
+  Object.values(feedTriggerSql(name, 'api_keys', 'nestjs_api_key_feed')),
+).join('; ');
 const PARTITIONED = `ALTER TABLE api_keys RENAME TO former;
   CREATE TABLE api_keys (LIKE former INCLUDING DEFAULTS) PARTITION BY RANGE (id);
   CREATE TABLE low PARTITION OF api_keys FOR VALUES FROM (1) TO (100) PARTITION BY RANGE (id);
@@ -29,6 +28,10 @@ const check = () => new Database(dataSource).read(checkFeedTriggers);
 it.each([
   ['an ordinary table', 'SELECT'],
   ['a partitioned table with partitions of partitions', PARTITIONED],
+  [
+    'a partition that notifies of each inserted key',
+    `${PARTITIONED}; ALTER TABLE api_keys ENABLE ALWAYS TRIGGER nestjs_api_key_feed_replicated`,
+  ],
 ])('receives all changes of rows in %s', async (_, change) => {
   await sql(url, change);
   await expect(check()).resolves.toBeUndefined();
@@ -44,6 +47,16 @@ it.each([
   [
     'a partition whose trigger is off',
     `${PARTITIONED}; ALTER TABLE lowest DISABLE TRIGGER nestjs_api_key_feed_update`,
+    'lowest',
+  ],
+  [
+    'a partition whose trigger for replicated keys is off',
+    `${PARTITIONED}; ALTER TABLE lowest DISABLE TRIGGER nestjs_api_key_feed_replicated`,
+    'lowest',
+  ],
+  [
+    'a partition whose trigger fires only in replication',
+    `${PARTITIONED}; ALTER TABLE lowest ENABLE REPLICA TRIGGER nestjs_api_key_feed_delete`,
     'lowest',
   ],
   [

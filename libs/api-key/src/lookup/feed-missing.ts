@@ -1,11 +1,15 @@
 import {
-  createFeedTrigger,
-  enableAlways,
   FEED_FUNCTION,
   FEED_TRIGGER_NAMES,
+  type FeedTrigger,
+  feedTriggerSql,
+  firesEnough,
+  rowTriggerStates,
 } from '../database/feed-triggers';
 import { text } from '../database/fields';
 import type { Session } from '../database/session';
+
+const ROW_TRIGGERS = rowTriggerStates();
 
 /** Changes of keys send no notification, so a cached key may already be revoked. */
 export class FeedMissing extends Error {
@@ -27,14 +31,12 @@ const UNHEARD = `WITH RECURSIVE kin AS (
     UNION SELECT i.inhrelid, false FROM pg_inherits i JOIN kin ON i.inhparent = kin.oid
   )
   SELECT kin.oid::regclass::text AS name FROM kin JOIN pg_class c USING (oid)
-  WHERE c.relkind NOT IN ('r', 'p') OR NOT is_root AND (NOT c.relispartition OR 2 > (
-    SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = kin.oid AND t.tgparentid <> 0 AND t.tgenabled = 'A'
-      AND t.tgname IN ('nestjs_api_key_feed_update', 'nestjs_api_key_feed_delete')))
+  WHERE c.relkind NOT IN ('r', 'p') OR NOT is_root AND (NOT c.relispartition OR ${new Set(ROW_TRIGGERS.map(([name]) => name)).size} > (
+    SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = kin.oid AND t.tgparentid <> 0
+      AND (t.tgname, t.tgenabled) IN (${ROW_TRIGGERS.map(([name, state]) => `('${name}', '${state}')`).join(', ')})))
   ORDER BY 1 LIMIT 10`;
 const TRIGGERS =
   'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal';
-/** The value of `tgenabled` for a trigger that is ENABLE ALWAYS. */
-const ALWAYS = 'A';
 
 /** @throws FeedMissing if changes of some rows are not told; it says what to do */
 export async function checkFeedTriggers(session: Session): Promise<void> {
@@ -44,7 +46,7 @@ export async function checkFeedTriggers(session: Session): Promise<void> {
   const names = unheard.map((row) => text(row, 'name')).join(', ');
   throw new FeedMissing(
     `rows of ${session.tables.keys} are in ${names}, whose changes are not notified: use an ordinary table, or one ` +
-      'with PARTITION BY whose triggers are all ENABLE ALWAYS',
+      'with PARTITION BY whose partitions have all its triggers, enabled as on the table',
     true,
   );
 }
@@ -53,17 +55,18 @@ async function checkOwnTriggers(session: Session): Promise<void> {
   const { tables } = session;
   const rows = await session.rows(TRIGGERS, [tables.keys]);
   const states = new Map(rows.map((row) => [text(row, 'tgname'), text(row, 'state')]));
-  const wrong = FEED_TRIGGER_NAMES.filter((name) => states.get(name) !== ALWAYS);
+  const wrong = FEED_TRIGGER_NAMES.filter((name) => !firesEnough(name, states.get(name)));
   if (wrong.length === 0) return;
   const missing = wrong.filter((name) => !states.has(name));
+  const sqlOf = (name: FeedTrigger) => feedTriggerSql(name, tables.keys, tables.beside(FEED_FUNCTION));
   const call =
     missing.length > 0 ? 'call runMigrations(dataSource), which creates missing triggers, or run' : 'run';
   const statement = [
-    ...missing.map((name) => createFeedTrigger(name, tables.keys, tables.beside(FEED_FUNCTION))),
-    ...wrong.map((name) => enableAlways(name, tables.keys)),
+    ...missing.map((name) => sqlOf(name).create),
+    ...wrong.map((name) => sqlOf(name).enable),
   ].join('; ');
   throw new FeedMissing(
-    `triggers ${wrong.join(', ')} are missing or not ENABLE ALWAYS: ${call} as the owner of the table: ${statement}`,
+    `triggers ${wrong.join(', ')} are missing or not enabled as needed: ${call} as the owner of the table: ${statement}`,
     true,
   );
 }

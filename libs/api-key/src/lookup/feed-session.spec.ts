@@ -184,7 +184,7 @@ describe('a missing trigger', () => {
     expect(error).toMatchObject({
       isHopeless: true,
       message:
-        'triggers nestjs_api_key_feed_insert are missing or not ENABLE ALWAYS: ' +
+        'triggers nestjs_api_key_feed_insert are missing or not enabled as needed: ' +
         'call runMigrations(dataSource), which creates missing triggers, or run as the owner of the table: ' +
         'CREATE TRIGGER nestjs_api_key_feed_insert AFTER INSERT ON "public"."api_keys" FOR EACH STATEMENT EXECUTE FUNCTION "public"."nestjs_api_key_feed"(); ' +
         'ALTER TABLE "public"."api_keys" ENABLE ALWAYS TRIGGER nestjs_api_key_feed_insert',
@@ -205,12 +205,31 @@ describe('a missing trigger', () => {
     ]);
   });
 
+  it.each([
+    ['is missing', undefined, /^CREATE TRIGGER nestjs_api_key_feed_replicated AFTER INSERT .* FOR EACH ROW /],
+    ['is disabled', 'D', /^/],
+    ['fires only in ordinary sessions', 'O', /^/],
+  ])('for replicated keys is an error if it %s, and the message says how to fix it', async (_, state, first) => {
+    if (state === undefined) server.triggers.delete('nestjs_api_key_feed_replicated');
+    else server.triggers.set('nestjs_api_key_feed_replicated', state);
+    const statements = String(await failure()).split('owner of the table: ')[1];
+    expect(statements).toMatch(first);
+    expect(statements).toMatch(
+      /ALTER TABLE "public"."api_keys" ENABLE REPLICA TRIGGER nestjs_api_key_feed_replicated$/,
+    );
+  });
+
+  it.each(['R', 'A'])('for replicated keys is no error if its state is %s', async (state) => {
+    server.triggers.set('nestjs_api_key_feed_replicated', state);
+    await expect(open()).resolves.toBeInstanceOf(FeedSession);
+  });
+
   it('that exists and cannot fire is fixed without the migrations', async () => {
     server.triggers.set('nestjs_api_key_feed_delete', 'D');
     server.triggers.set('nestjs_api_key_feed_update', 'R');
     expect(await failure()).toMatchObject({
       message:
-        'triggers nestjs_api_key_feed_update, nestjs_api_key_feed_delete are missing or not ENABLE ALWAYS: run as the owner of the table: ' +
+        'triggers nestjs_api_key_feed_update, nestjs_api_key_feed_delete are missing or not enabled as needed: run as the owner of the table: ' +
         'ALTER TABLE "public"."api_keys" ENABLE ALWAYS TRIGGER nestjs_api_key_feed_update; ' +
         'ALTER TABLE "public"."api_keys" ENABLE ALWAYS TRIGGER nestjs_api_key_feed_delete',
     });

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { ApiKey } from '../model/api-key.entity';
 import { KeyCache, type LookUp } from './key-cache';
 import type { StoredKey } from './key-store';
@@ -371,4 +372,145 @@ it.each([
   }
   cache.evict('1');
   expect(order.map((digest) => cache.recall(digest))).toEqual([undefined, undefined]);
+});
+
+describe('a cache entry that was read long ago', () => {
+  /** The digests of a test are not hex, so that each is looked up again exactly after an hour. */
+  const HOUR_MS = 3_600_000;
+
+  /** A cache that has looked up digest `x`, and whose lease is renewed as time passes. */
+  async function warm(found: StoredKey | null) {
+    const parts = build();
+    const { cache, asked, clock, lease } = parts;
+    const pass = (ms: number) => {
+      clock.at += ms;
+      lease.renew(clock.moment());
+    };
+    void find(cache, 'x');
+    await asked[0]?.answer(found);
+    return { ...parts, pass };
+  }
+
+  it.each<[string, StoredKey | null, object | null]>([
+    ['a key', stored('1'), { expired: false }],
+    ['a key that expired since', stored('1', 1), { expired: true }],
+    ['a digest without a key', null, null],
+  ])('is used for an hour and then looked up again, if it is %s', async (_, found, known) => {
+    const { cache, asked, pass } = await warm(found);
+    pass(HOUR_MS - 1);
+    expect(cache.recall('x')).toEqual(known && expect.objectContaining(known));
+    pass(1);
+    expect(cache.recall('x')).toBeUndefined();
+    void find(cache, 'x');
+    await asked[1]?.answer(found);
+    expect(cache.recall('x')).not.toBeUndefined();
+    pass(HOUR_MS - 1);
+    expect([cache.recall('x') === undefined, asked.length]).toEqual([false, 2]);
+  });
+
+  it('is looked up again once for a thousand requests', async () => {
+    const { cache, asked, pass } = await warm(stored('1'));
+    pass(HOUR_MS);
+    const waiting = Array.from({ length: 1_000 }, () => idOf(find(cache, 'x')));
+    await asked[1]?.answer(stored('1'));
+    expect(await Promise.all(waiting)).toEqual(Array(1_000).fill('1'));
+    expect(asked).toHaveLength(2);
+  });
+
+  it('does not make a key expire late on a slow monotonic clock, because the database counts its life anew', async () => {
+    const { cache, asked, pass } = await warm(stored('1', HOUR_MS + 10));
+    pass(HOUR_MS);
+    const found = find(cache, 'x');
+    await asked[1]?.answer(stored('1', -1_790));
+    expect([await found, cache.recall('x')]).toMatchObject([{ expired: true }, { expired: true }]);
+  });
+
+  it('does not make a key expire early on a fast monotonic clock, if the key lives longer than an hour', async () => {
+    const { cache, asked, pass } = await warm(stored('1', HOUR_MS + 10));
+    pass(HOUR_MS);
+    void find(cache, 'x');
+    await asked[1]?.answer(stored('1', 1_810));
+    pass(1_809);
+    expect(cache.recall('x')).toMatchObject({ expired: false });
+    pass(1);
+    expect(cache.recall('x')).toMatchObject({ expired: true });
+  });
+
+  it('is forgotten if the new look-up finds no key', async () => {
+    const { cache, asked, pass } = await warm(stored('1'));
+    pass(HOUR_MS);
+    void find(cache, 'x');
+    await asked[1]?.answer(null);
+    expect([cache.recall('x'), cache.statistics.size]).toEqual([null, 0]);
+  });
+
+  it.each([
+    ['a valid key', null, { expired: false }],
+    ['a key that expired since', HOUR_MS, { expired: true }],
+  ])('is used for ten seconds more if the new look-up of %s fails', async (_, lifeMs, known) => {
+    const { cache, asked, pass } = await warm(stored('1', lifeMs));
+    pass(HOUR_MS);
+    const found = find(cache, 'x');
+    asked[1]?.fail();
+    expect(await found).toMatchObject(known);
+    pass(9_999);
+    expect(cache.recall('x')).toMatchObject(known);
+    pass(1);
+    expect(cache.recall('x')).toBeUndefined();
+  });
+
+  it('is used for ten seconds more and no longer if the key expires meanwhile', async () => {
+    const { cache, asked, pass } = await warm(stored('1', HOUR_MS + 5));
+    pass(HOUR_MS);
+    void find(cache, 'x');
+    asked[1]?.fail();
+    await new Promise(setImmediate);
+    pass(4);
+    expect(cache.recall('x')).toMatchObject({ expired: false });
+    pass(1);
+    expect(cache.recall('x')).toMatchObject({ expired: true });
+  });
+
+  it.each<[string, (parts: ReturnType<typeof build>) => void]>([
+    ['the key was evicted', ({ cache }) => cache.evict('1')],
+    [
+      'the lease ended',
+      ({ clock }) => {
+        clock.at += BOUND_MS;
+      },
+    ],
+    [
+      'a new session began',
+      ({ lease, clock }) => {
+        lease.begin();
+        lease.renew(clock.moment());
+      },
+    ],
+  ])('is not used after a failed look-up if %s meanwhile', async (_, end) => {
+    const parts = await warm(stored('1'));
+    parts.pass(HOUR_MS);
+    const found = find(parts.cache, 'x');
+    end(parts);
+    parts.asked[1]?.fail();
+    await expect(found).rejects.toThrow('away');
+  });
+
+  it('is looked up again at another time than others that were read at the same time', async () => {
+    const { cache, asked, clock, lease } = build({ size: 1_000 });
+    const digests = Array.from({ length: 1_000 }, (_, i) => hash('sha256', String(i)));
+    for (const digest of digests) {
+      void find(cache, digest);
+      await asked.at(-1)?.answer(stored(digest));
+    }
+    const left = (ms: number) => {
+      clock.at += ms;
+      lease.renew(clock.moment());
+      return digests.filter((digest) => cache.recall(digest) !== undefined).length;
+    };
+    expect(left(0.75 * HOUR_MS - 1)).toBe(1_000);
+    const minutes = Array.from({ length: 15 }, () => left(60_000));
+    expect(minutes.at(-1)).toBe(0);
+    const ended = [1_000, ...minutes].slice(0, -1).map((before, i) => before - Number(minutes[i]));
+    expect(Math.max(...ended)).toBeLessThan(150);
+  });
 });

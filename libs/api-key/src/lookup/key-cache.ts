@@ -1,6 +1,15 @@
-import type { ApiKey } from '../model/api-key.entity';
 import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
+import {
+  type Asked,
+  type CachedKey,
+  type CachedUnknown,
+  cachedKey,
+  cachedUnknown,
+  type KnownKey,
+  keyAt,
+  postpone,
+} from './cached-key';
 import type { Clock } from './clock';
 import { frozen } from './frozen-key';
 import type { StoredKey } from './key-store';
@@ -9,35 +18,12 @@ import type { Lease } from './lease';
 /** `alone`: sent at once. `together`: waits a moment to share a statement with others. */
 export type LookUpWay = 'alone' | 'together';
 
-export interface KnownKey {
-  readonly apiKey: ApiKey;
-  readonly revoked: boolean;
-  readonly expired: boolean;
-  /** The digest that the key is stored under; null if it is the digest of the look-up. */
-  readonly outdated: string | null;
-}
-
 export interface LookUp {
   readonly way: LookUpWay;
   /** Other digests that the same key may be stored under. */
   readonly others: readonly string[];
   /** Called when the statement is sent. */
   readonly sent: () => void;
-}
-
-interface Remembered {
-  readonly session: number;
-  readonly askedAt: number;
-  /** The same moment on the wall clock. */
-  readonly askedWall: number;
-}
-
-interface Entry extends Remembered {
-  readonly id: string;
-  readonly live: KnownKey;
-  readonly expired: KnownKey;
-  /** On the monotonic clock; null: the key never expires. */
-  readonly expiresAt: number | null;
 }
 
 /**
@@ -48,7 +34,7 @@ interface Flight extends Begun {
   readonly answer: Promise<KnownKey | null>;
 }
 
-interface Begun extends Remembered {
+interface Begun extends Asked {
   sent: boolean;
   /** A key changed during the look-up, so that a key that is found is not cached. */
   changed: boolean;
@@ -63,8 +49,8 @@ const NO_SESSION = -1;
  * under way. After an eviction nobody may join the look-up, because its answer may be outdated.
  */
 export class KeyCache {
-  private readonly keys: RecallCache<Entry>;
-  private readonly unknown: RecallCache<Remembered>;
+  private readonly keys: RecallCache<CachedKey>;
+  private readonly unknown: RecallCache<CachedUnknown>;
   private readonly digests = new Map<string, string>();
   /** All look-ups under way. An eviction marks each of them. */
   private readonly underWay = new Set<Begun>();
@@ -95,10 +81,9 @@ export class KeyCache {
   peek(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
     const entry = this.keys.recall(digest);
-    if (entry && this.trusts(entry, now))
-      return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
+    if (entry && this.trusts(entry, now)) return keyAt(entry, now);
     const unknown = this.unknown.recall(digest);
-    return unknown && this.trusts(unknown, now) ? null : undefined;
+    return unknown && now < unknown.rereadAt && this.trusts(unknown, now) ? null : undefined;
   }
 
   /**
@@ -145,12 +130,12 @@ export class KeyCache {
     return { size: this.keys.size, hitRate: asked === 0 ? null : this.hits / asked };
   }
 
-  private trusts(asked: Remembered, now: number): boolean {
+  private trusts(asked: Asked, now: number): boolean {
     return this.lease.trusts(asked.session, now) || this.isFresh(asked, now);
   }
 
   /** Used without a lease. Checks both clocks, because the monotonic clock stops during sleep. */
-  private isFresh({ askedAt, askedWall }: Remembered, now: number): boolean {
+  private isFresh({ askedAt, askedWall }: Asked, now: number): boolean {
     const { staleForMs } = this.options;
     return now - askedAt < staleForMs && this.clock.wall() - askedWall < staleForMs;
   }
@@ -178,6 +163,10 @@ export class KeyCache {
     };
     try {
       return this.landed(digest, flight, await this.look(digest, { ...how, sent }));
+    } catch (error) {
+      const kept = this.keep(digest);
+      if (kept === undefined) throw error;
+      return kept;
     } finally {
       this.underWay.delete(flight);
       if (this.flights.get(digest) === flight) this.flights.delete(digest);
@@ -186,9 +175,9 @@ export class KeyCache {
 
   private landed(digest: string, flight: Begun, found: StoredKey | null): KnownKey | null {
     if (!found) {
-      const { session, askedAt, askedWall } = flight;
+      this.keys.delete(digest);
       if (!flight.inserted && this.mayRemember(flight))
-        this.unknown.set(digest, { session, askedAt, askedWall });
+        this.unknown.set(digest, cachedUnknown(digest, flight));
       return null;
     }
     const { apiKey, revoked, lifeMs } = found;
@@ -199,28 +188,23 @@ export class KeyCache {
   }
 
   /**
-   * Counts the expiry from the start of the look-up, so that a key never expires too late. Caches
-   * one digest per key, because a notification names the id and evicts one digest only.
+   * Caches one digest per key, because a notification names the id and evicts one digest only.
    */
-  private remember(
-    digest: string,
-    { session, askedAt, askedWall }: Begun,
-    known: KnownKey,
-    lifeMs: number | null,
-  ): void {
+  private remember(digest: string, asked: Begun, known: KnownKey, lifeMs: number | null): void {
     const { id } = known.apiKey;
     const other = this.digests.get(id);
     if (other !== undefined && other !== digest) this.keys.delete(other);
-    this.keys.set(digest, {
-      session,
-      askedAt,
-      askedWall,
-      id,
-      live: Object.freeze({ ...known }),
-      expired: Object.freeze({ ...known, expired: true }),
-      expiresAt: lifeMs === null ? null : askedAt + lifeMs,
-    });
+    this.keys.set(digest, cachedKey(digest, asked, known, lifeMs));
     this.digests.set(id, digest);
+  }
+
+  /** After a failed look-up: the key of an entry that is still trusted, and is used on. */
+  private keep(digest: string): KnownKey | undefined {
+    const now = this.clock.monotonic();
+    const entry = this.keys.recall(digest);
+    if (!entry || !this.trusts(entry, now)) return undefined;
+    postpone(entry, now);
+    return keyAt(entry, now);
   }
 
   private mayRemember(begun: Begun): boolean {

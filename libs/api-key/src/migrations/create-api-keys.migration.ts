@@ -13,6 +13,7 @@ import { inTransaction, run } from './sql';
 import { SurviveTableChanges } from './survive-table-changes.migration';
 import { tableOf } from './table-name';
 import { readNote } from './table-note';
+import { TellReplicatedInserts } from './tell-replicated-inserts.migration';
 import { TellSilentChanges } from './tell-silent-changes.migration';
 import { TraceLineage } from './trace-lineage.migration';
 import { watchUsers } from './watch-users.migration';
@@ -38,6 +39,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     CountTogether,
     TellSilentChanges,
     SurviveTableChanges,
+    TellReplicatedInserts,
   ];
   if (!watched) return migrations;
   if (usersTable === undefined)

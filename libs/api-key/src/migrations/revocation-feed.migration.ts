@@ -1,9 +1,11 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import {
-  createFeedTrigger,
   FEED_FUNCTION,
   FEED_TRIGGER_NAMES,
   type FeedTrigger,
+  feedTriggerSql,
+  REPLICATED_INSERTS,
+  type TriggerSql,
 } from '../database/feed-triggers';
 import { existsInOwnSchema } from './own-schema';
 import { filledIn, inTransaction, OWN_SEARCH_PATH, run } from './sql';
@@ -32,6 +34,9 @@ export const EXPOSED: readonly string[] = [
   'created_at',
 ];
 
+/** The triggers of this migration. A later migration creates the trigger for replicated keys. */
+const TRIGGERS = FEED_TRIGGER_NAMES.filter((name) => name !== REPLICATED_INSERTS);
+
 /**
  * Creates the triggers that notify every instance of a change. Creates the table of the trust
  * bound, which is how long instances trust their cache.
@@ -45,8 +50,7 @@ export class FeedRevocations implements MigrationInterface {
       await createTrust(runner);
       await run(runner, await feedFunction(runner, EXPOSED));
       await dropTriggers(runner);
-      for (const [name, create] of feedTriggers(runner))
-        await createTrigger(runner, tableOf(runner), name, create);
+      for (const name of TRIGGERS) await createTrigger(runner, feedTrigger(runner, name));
     });
   }
 
@@ -147,14 +151,15 @@ export async function feedFunction(
   });
 }
 
-/** The SQL that creates each trigger, by the name of the trigger. */
-export function feedTriggers(runner: QueryRunner): ReadonlyMap<string, string> {
-  const create = (name: FeedTrigger) =>
-    createFeedTrigger(name, tableOf(runner), besideTable(runner, FEED_FUNCTION));
-  return new Map(FEED_TRIGGER_NAMES.map((name) => [name, create(name)]));
+/** The SQL of each trigger of the feed, by the name of the trigger. */
+export function feedTriggers(runner: QueryRunner): ReadonlyMap<string, TriggerSql> {
+  return new Map(FEED_TRIGGER_NAMES.map((name) => [name, feedTrigger(runner, name)]));
+}
+
+export function feedTrigger(runner: QueryRunner, name: FeedTrigger): TriggerSql {
+  return feedTriggerSql(name, tableOf(runner), besideTable(runner, FEED_FUNCTION));
 }
 
 async function dropTriggers(runner: QueryRunner): Promise<void> {
-  for (const name of FEED_TRIGGER_NAMES)
-    await run(runner, `DROP TRIGGER IF EXISTS ${name} ON ${tableOf(runner)}`);
+  for (const name of TRIGGERS) await run(runner, `DROP TRIGGER IF EXISTS ${name} ON ${tableOf(runner)}`);
 }

@@ -1,5 +1,5 @@
 import type { QueryRunner } from 'typeorm';
-import { enableAlways } from '../database/feed-triggers';
+import type { TriggerSql } from '../database/feed-triggers';
 import { text } from '../database/fields';
 import { rows, withShortLock } from './sql';
 
@@ -18,32 +18,26 @@ export interface Restoring {
   [RESTORE](runner: QueryRunner): Promise<void>;
 }
 
-/** @param create the SQL that creates the trigger */
-export async function createTrigger(
-  runner: QueryRunner,
-  table: string,
-  name: string,
-  create: string,
-): Promise<void> {
-  await withShortLock(runner, `${create}; ${enableAlways(name, table)}`);
+export async function createTrigger(runner: QueryRunner, { create, enable }: TriggerSql): Promise<void> {
+  await withShortLock(runner, `${create}; ${enable}`);
 }
 
 /**
- * Creates missing triggers. Changes triggers that are only enabled, so that they always fire. A
- * trigger that somebody disabled or enabled only for replication stays unchanged, because that was
- * done on purpose.
- * @param triggers the SQL that creates each trigger, by the name of the trigger
+ * Creates missing triggers. Changes triggers that are only enabled, so that they fire as created. A
+ * trigger that somebody disabled, or enabled only for replication, stays unchanged, because that
+ * was done on purpose.
+ * @param triggers the SQL of each trigger, by the name of the trigger
  */
 export async function restoreTriggers(
   runner: QueryRunner,
   table: string,
-  triggers: ReadonlyMap<string, string>,
+  triggers: ReadonlyMap<string, TriggerSql>,
 ): Promise<void> {
   const states = await statesOf(runner, table);
-  for (const [name, create] of triggers) {
+  for (const [name, trigger] of triggers) {
     const state = states.get(name);
-    if (state === undefined) await createTrigger(runner, table, name, create);
-    else if (state === ENABLED_FOR_ORIGIN) await withShortLock(runner, enableAlways(name, table));
+    if (state === undefined) await createTrigger(runner, trigger);
+    else if (state === ENABLED_FOR_ORIGIN) await withShortLock(runner, trigger.enable);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { enableTrigger, type TriggerSql } from '../database/feed-triggers';
 import { quoteLiteral, quoteName } from '../database/names';
 import { existsInOwnSchema } from './own-schema';
 import { functionExists, inTransaction, OWN_SEARCH_PATH, run, tableExists } from './sql';
@@ -56,21 +57,21 @@ async function install(runner: QueryRunner, users: string, options: WatchUsersOp
   await existsInOwnSchema(runner, tableOf(runner));
   await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
   await dropTriggers(runner, users);
-  for (const [name, create] of ownerTriggers(runner, users, options))
-    await createTrigger(runner, users, name, create);
+  for (const trigger of ownerTriggers(runner, users, options).values()) await createTrigger(runner, trigger);
 }
 
-/** The SQL that creates each trigger, by the name of the trigger. */
+/** The SQL of each trigger, by the name of the trigger. */
 function ownerTriggers(
   runner: QueryRunner,
   users: string,
   { ignore = [] }: WatchUsersOptions,
-): ReadonlyMap<string, string> {
+): ReadonlyMap<string, TriggerSql> {
   const call = `EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}(${ignore.map(quoteLiteral).join(', ')})`;
   return new Map(
     Object.entries(EVENTS).map(([of, event]) => {
       const name = `nestjs_api_key_owner_${of}`;
-      return [name, `CREATE TRIGGER ${name} ${event.replace('%s', () => users)} ${call}`];
+      const create = `CREATE TRIGGER ${name} ${event.replace('%s', () => users)} ${call}`;
+      return [name, { create, enable: enableTrigger(name, users, 'ALWAYS') }];
     }),
   );
 }

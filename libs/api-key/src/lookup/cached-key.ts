@@ -1,0 +1,94 @@
+import type { ApiKey } from '../model/api-key.entity';
+
+/**
+ * The longest use of a cache entry without a new look-up, in milliseconds. Expiries are counted on
+ * the monotonic clock of this machine. If this clock is slow by 500 parts per million, which is the
+ * most that NTP corrects, a key expires 2 s late after an hour, and 5 minutes late after a week.
+ */
+export const LONGEST_AGE_MS = 3_600_000;
+/** Entries that were read together are read again within this part of the longest age. */
+const SPREAD = 0.25;
+/** Milliseconds until the next attempt if the new look-up of an entry failed. */
+const RETRY_MS = 10_000;
+
+export interface KnownKey {
+  readonly apiKey: ApiKey;
+  readonly revoked: boolean;
+  readonly expired: boolean;
+  /** The digest that the key is stored under; null if it is the digest of the look-up. */
+  readonly outdated: string | null;
+}
+
+/** The beginning of a look-up, for which its result was right. */
+export interface Asked {
+  readonly session: number;
+  /** On the monotonic clock. */
+  readonly askedAt: number;
+  /** The same moment on the wall clock. */
+  readonly askedWall: number;
+}
+
+/** A digest without a key. */
+export interface CachedUnknown extends Asked {
+  /** On the monotonic clock: from then on, the digest is looked up again. */
+  readonly rereadAt: number;
+}
+
+/** A key, and its times on the monotonic clock. */
+export interface CachedKey extends Asked {
+  readonly id: string;
+  readonly live: KnownKey;
+  readonly expired: KnownKey;
+  /** Infinity: the key never expires. */
+  readonly expiresAt: number;
+  /** From then on, the key is looked up again. */
+  rereadAt: number;
+  /** The earlier of the two, so that a valid key costs one comparison. */
+  liveUntil: number;
+}
+
+/**
+ * Counts the expiry from the start of the look-up, so that a key never expires too late.
+ * @param lifeMs milliseconds until the key expires; null: it never expires
+ */
+export function cachedKey(digest: string, asked: Asked, known: KnownKey, lifeMs: number | null): CachedKey {
+  const { session, askedAt, askedWall } = asked;
+  const expiresAt = lifeMs === null ? Number.POSITIVE_INFINITY : askedAt + lifeMs;
+  const rereadAt = askedAt + ageLimitMs(digest);
+  return {
+    session,
+    askedAt,
+    askedWall,
+    id: known.apiKey.id,
+    live: Object.freeze({ ...known }),
+    expired: Object.freeze({ ...known, expired: true }),
+    expiresAt,
+    rereadAt,
+    liveUntil: Math.min(expiresAt, rereadAt),
+  };
+}
+
+export function cachedUnknown(digest: string, { session, askedAt, askedWall }: Asked): CachedUnknown {
+  return { session, askedAt, askedWall, rereadAt: askedAt + ageLimitMs(digest) };
+}
+
+/** The key of an entry now; undefined if the key must be looked up again. */
+export function keyAt(entry: CachedKey, now: number): KnownKey | undefined {
+  if (now < entry.liveUntil) return entry.live;
+  return now < entry.rereadAt ? entry.expired : undefined;
+}
+
+/**
+ * Postpones the new look-up of an entry, because one has just failed. A database that is slow or
+ * away thus ends no cached key before the lease does.
+ */
+export function postpone(entry: CachedKey, now: number): void {
+  entry.rereadAt = Math.max(entry.rereadAt, now + RETRY_MS);
+  entry.liveUntil = Math.min(entry.expiresAt, entry.rereadAt);
+}
+
+/** Milliseconds that an entry is used without a new look-up: 45 to 60 minutes. */
+function ageLimitMs(digest: string): number {
+  const fraction = (Number.parseInt(digest.slice(0, 8), 16) || 0) / 2 ** 32;
+  return LONGEST_AGE_MS * (1 - SPREAD * fraction);
+}
