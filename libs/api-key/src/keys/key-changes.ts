@@ -2,9 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Change, ChangeTrail } from '../audit/change-trail';
 import type { Session } from '../database/session';
 import type { Acting } from '../model/acting';
+import { ApiKey } from '../model/api-key.entity';
 import { type DefaultRate, DefaultRates } from '../model/authority';
+import { WrittenKeys } from '../model/written-keys';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
+import { IssuedApiKey } from './new-key';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
@@ -19,6 +22,7 @@ export class KeyChanges {
   constructor(
     private readonly trail: ChangeTrail,
     { rates }: DefaultRates,
+    private readonly written: WrittenKeys,
     @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
   ) {
     this.defaults = rates;
@@ -26,8 +30,11 @@ export class KeyChanges {
   }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
-  make<Result>(acting: Acting, work: Work<Result>): Promise<Result> {
-    return this.trail.make((session) => work(this.changeOf(session, acting)));
+  async make<Result>(acting: Acting, work: Work<Result>): Promise<Result> {
+    const result = await this.trail.make((session) => work(this.changeOf(session, acting)));
+    const apiKey = result instanceof IssuedApiKey ? result.apiKey : result;
+    if (apiKey instanceof ApiKey) this.written.noteWritten(apiKey);
+    return result;
   }
 
   /** Makes a change even if its events cannot be recorded. The log has the events then. */
