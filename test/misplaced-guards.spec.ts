@@ -275,6 +275,13 @@ describe('the boot stops if guards are in an order in which no key is accepted:'
     expect(await bootError(settings)).toMatch(message);
   });
 
+  it('a mixin that extends ScopesGuard and has no name', async () => {
+    const mixin = () => class extends ScopesGuard {};
+    expect(await bootError({ controllers: [routesWith([mixin(), ApiKeyGuard])] })).toMatch(
+      /a class that extends ScopesGuard runs before ApiKeyGuard on Routes\.get/,
+    );
+  });
+
   it('two @UseGuards of which the lower one has ScopesGuard, because Nest runs the lower one first', async () => {
     @Controller()
     @UseGuards(ApiKeyGuard)
@@ -442,6 +449,35 @@ describe('the boot succeeds without a warning if', () => {
     const answers = await Promise.all(paths.map((path) => fetch(url + path)));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 401]);
     expect(warnings()).toEqual([]);
+  });
+
+  it('APP_GUARDs are request-scoped and name existing guards', async () => {
+    const guards = [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard];
+    const scope = Scope.REQUEST;
+    const { url } = await boot({
+      controllers: [routesWith([])],
+      providers: guards.map((useExisting) => ({ provide: APP_GUARD, useExisting, scope })),
+      options: { strict: true },
+    });
+    expect((await fetch(url)).status).toBe(401);
+    expect(warnings()).toEqual([]);
+  });
+
+  it('a guard of the application has no prototype', async () => {
+    const guard: CanActivate = Object.assign(Object.create(null), { canActivate: () => true });
+    const { url } = await boot({ controllers: [routesWith([guard, ApiKeyGuard])] });
+    expect((await fetch(url)).status).toBe(401);
+    expect(warnings()).toEqual([]);
+  });
+
+  it('Nest only previews the application, and runs no constructor', async () => {
+    @Module({ imports: libraryModules(database), controllers: [routesWith([ApiKeyGuard])] })
+    class PreviewModule {}
+    const options = { preview: true, logger: false, abortOnError: false } as const;
+    const preview = await NestFactory.create(PreviewModule, options);
+    await preview.init();
+    await preview.close();
+    expect(warned.mock.calls.flat().filter((text) => /configure/.test(String(text)))).toEqual([]);
   });
 
   it('a guard of the application authenticates the key before ScopesGuard', async () => {

@@ -51,9 +51,9 @@ class ApiKeyCoreModule implements OnModuleInit {
     private readonly globals: GlobalGuards,
   ) {}
 
-  /** Nest calls this in an HTTP application, right before it registers the routes. */
+  /** Nest calls this before it registers HTTP routes; without a constructor in preview mode. */
   configure(): void {
-    this.globals.close();
+    this.globals?.close();
   }
 
   onModuleInit(): void {

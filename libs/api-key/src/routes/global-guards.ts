@@ -24,7 +24,9 @@ export class GlobalGuards {
   get all(): unknown[] {
     return [
       ...(this.registered ?? this.application.getGlobalGuards()),
-      ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
+      ...this.application
+        .getGlobalRequestGuards()
+        .map(({ isAlias, inject, metatype }) => (isAlias ? inject?.[0] : metatype)),
     ];
   }
 

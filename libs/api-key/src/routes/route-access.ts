@@ -137,5 +137,7 @@ export function isOurs(guard: unknown): boolean {
 
 /** The class of a guard. The guard is a class or an instance. */
 export function classOf(guard: unknown): object {
-  return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
+  if (typeof guard === 'function') return guard;
+  const type: unknown = Object(guard).constructor;
+  return typeof type === 'function' ? type : Object;
 }
