@@ -148,7 +148,9 @@ describe('the boot stops with a reason if', () => {
     await dataSource.destroy();
   });
 
-  it.each<[string, object, RegExp]>([
+  it.each<[string, unknown, RegExp]>([
+    ['nothing', undefined, /the factory of forRootAsync returned no options: return an object/],
+    ['a data source', { dataSource: 'keys' }, /"dataSource" has no effect .*: pass it to forRootAsync/],
     ['a wrong option', { prefix: 'no spaces' }, /option "prefix" must be 1 to 32 letters and digits/],
     ['an old name', { leaseMs: 2_000, usage: true }, /"leaseMs" is now cache.leaseMs; .* usage.requests$/],
     ['a misspelt name', { cache: { leesMs: 1 } }, /no option "cache.leesMs"; .* of cache are size, leaseMs/],
@@ -161,7 +163,7 @@ describe('the boot stops with a reason if', () => {
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }),
-        ApiKeyModule.forRootAsync({ useFactory: () => options }),
+        ApiKeyModule.forRootAsync({ useFactory: () => options as ApiKeyOptions }),
       ],
     });
     await expect(module.compile()).rejects.toThrow(message);

@@ -9,6 +9,8 @@ import type { BootCheck } from './boot-check';
 import { limitsComeLate, type OrderFault, orderFault } from './guard-order';
 import { routesWithoutHandler } from './unreached-guards';
 
+const REMEDY =
+  'put ApiKeyGuard before it. Guards of the application run first, then those of the class, then those of the method';
 const BESIDE = 'a guard of this library, @Scopes, @AnyScope or @ApiKeyAuth';
 
 /** Checks at boot that guards are in a place and an order in which they work. */
@@ -88,8 +90,6 @@ export class GuardCheck implements BootCheck {
       );
   }
 }
-
-const REMEDY = 'put ApiKeyGuard first, or use @ApiKeyAuth';
 
 /** A method without metadata handles nothing. */
 function isHandler(handler: object): boolean {
