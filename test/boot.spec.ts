@@ -1,6 +1,17 @@
-import { Controller, Get, Injectable, Logger, Module, UseGuards } from '@nestjs/common';
+import {
+  type CanActivate,
+  Controller,
+  Get,
+  Injectable,
+  Logger,
+  Module,
+  Scope,
+  type Type,
+  UseGuards,
+} from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
+import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   ApiKey,
@@ -137,7 +148,9 @@ describe('the boot stops with a reason if', () => {
     await dataSource.destroy();
   });
 
-  it.each<[string, object, RegExp]>([
+  it.each<[string, unknown, RegExp]>([
+    ['nothing', undefined, /the factory of forRootAsync returned no options: return an object/],
+    ['a data source', { dataSource: 'keys' }, /"dataSource" has no effect .*: pass it to forRootAsync/],
     ['a wrong option', { prefix: 'no spaces' }, /option "prefix" must be 1 to 32 letters and digits/],
     ['an old name', { leaseMs: 2_000, usage: true }, /"leaseMs" is now cache.leaseMs; .* usage.requests$/],
     ['a misspelt name', { cache: { leesMs: 1 } }, /no option "cache.leesMs"; .* of cache are size, leaseMs/],
@@ -150,7 +163,7 @@ describe('the boot stops with a reason if', () => {
           entities: [ApiKey],
           uuidExtension: 'pgcrypto',
         }),
-        ApiKeyModule.forRootAsync({ useFactory: () => options }),
+        ApiKeyModule.forRootAsync({ useFactory: () => options as ApiKeyOptions }),
       ],
     });
     await expect(module.compile()).rejects.toThrow(message);
@@ -243,6 +256,32 @@ describe('strict mode', () => {
     expect(message).toMatch(stops('Bare.get'));
     expect(message).toMatch(stops('Keyed.any'));
     expect(message).not.toMatch(/Bare\.open|Keyed\.scoped/);
+  });
+
+  it.each<[string, Type<CanActivate>]>([
+    ['ThrottlerGuard, which only counts requests,', ThrottlerGuard],
+    ['a guard that extends it and changes only what it counts', class Mine extends ThrottlerGuard {}],
+  ])('refuses to start with a route whose only guard is %s', async (_, useClass) => {
+    const providers = [{ provide: APP_GUARD, useClass }];
+    const imports = [ThrottlerModule.forRoot([{ limit: 100, ttl: 60_000 }])];
+    expect(await bootOf({ controllers, providers, imports, options: { strict: true } })).toMatch(
+      stops('Bare.get'),
+    );
+  });
+
+  it('refuses to start with an open route, although another controller is created for each request', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class PerRequest {}
+
+    @Controller('per-request')
+    @ApiKeyAuth()
+    class PerRequestRoutes {
+      constructor(readonly perRequest: PerRequest) {}
+      @Get()
+      get() {}
+    }
+    const settings = { controllers: [Bare, PerRequestRoutes], providers: [PerRequest] };
+    expect(await bootOf({ ...settings, options: { strict: true } })).toMatch(stops('Bare.get'));
   });
 
   it('accepts a guard for the whole application', async () => {

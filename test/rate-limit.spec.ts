@@ -108,7 +108,7 @@ class Routes {
 }
 
 @Controller('misplaced')
-@UseGuards(ApiKeyThrottlerGuard)
+@UseGuards({ canActivate: () => true }, ApiKeyThrottlerGuard)
 class Misplaced {
   @Get()
   get() {

@@ -29,7 +29,8 @@ import { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
 import { KeyLimits } from './rate-limit/key-limits';
 import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { RATE_LIMIT_PROVIDERS } from './rate-limit/providers';
-import { RouteInventory } from './routes/route-inventory';
+import { GlobalGuards } from './routes/global-guards';
+import { ROUTES_PROVIDERS } from './routes/providers';
 import { ScopesGuard } from './routes/scopes.guard';
 import { exposeThrough } from './transport/authenticated-request';
 import { SecureTransport } from './transport/secure-transport';
@@ -47,7 +48,13 @@ class ApiKeyCoreModule implements OnModuleInit {
     private readonly moduleRef: ModuleRef,
     private readonly modules: ModulesContainer,
     private readonly host: HttpAdapterHost,
+    private readonly globals: GlobalGuards,
   ) {}
+
+  /** Nest calls this before it registers HTTP routes; without a constructor in preview mode. */
+  configure(): void {
+    this.globals?.close();
+  }
 
   onModuleInit(): void {
     requireUsableModule(ApiKeyCoreModule, this.modules, this.moduleRef);
@@ -126,7 +133,7 @@ function wire(
       ...LOOKUP_PROVIDERS,
       ...AUDIT_PROVIDERS,
       ...USAGE_PROVIDERS,
-      RouteInventory,
+      ...ROUTES_PROVIDERS,
       ...RATE_LIMIT_PROVIDERS,
       ...KEYS_PROVIDERS,
       ...AUTHENTICATION_PROVIDERS,

@@ -1,12 +1,14 @@
 import type { Provider } from '@nestjs/common';
 import type { BootCheck } from './boot-check';
 import { BOOT_CHECKS, BootChecks } from './boot-checks';
+import { GuardCheck } from './guard-check';
 import { HttpsCheck } from './https-check';
+import { LimitCheck } from './limit-check';
 import { PoolCheck } from './pool-check';
 import { RouteCheck } from './route-check';
 import { TableCheck } from './table-check';
 
-const CHECKS = [RouteCheck, TableCheck, HttpsCheck, PoolCheck];
+const CHECKS = [RouteCheck, GuardCheck, TableCheck, HttpsCheck, PoolCheck, LimitCheck];
 
 export const BOOT_PROVIDERS: readonly Provider[] = [
   ...CHECKS,

@@ -4,6 +4,7 @@ import { ApplicationConfig } from '@nestjs/core';
 import { isInCatalogue, isWildcard } from '../credential/scope';
 import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { isCostLost } from '../rate-limit/route-limits';
+import { isGuardOf, mayAuthenticate } from '../routes/guard-class';
 import { handlerKnownToNest } from '../routes/nest-handler';
 import { ReplacedMethodGuard } from '../routes/replaced-method.guard';
 import { asksForScopes, isAccessLost, isGuarded, scopesAskedFor } from '../routes/route-access';
@@ -64,7 +65,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     const isOpen = (route: Route) =>
       !route.access.isPublic &&
       !asksForScopes(route.access) &&
-      (strict === 'scopes' || this.inventory.guardsOf(route).length === 0);
+      (strict === 'scopes' || !this.inventory.guardsOf(route).some(mayAuthenticate));
     const names = this.inventory.controllerRoutes().filter(isOpen);
     const missing =
       strict === 'scopes' ? '@Scopes, @AnyScope or @Public' : 'a guard, @Scopes, @AnyScope or @Public';
@@ -87,7 +88,9 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   private uncheckedScopes(route: Route): string[] {
     const { name, access } = route;
     const checked =
-      access.isPublic || !asksForScopes(access) || this.inventory.guardsOf(route).some(isScopesGuard);
+      access.isPublic ||
+      !asksForScopes(access) ||
+      this.inventory.guardsOf(route).some((guard) => isGuardOf(guard, ScopesGuard));
     return checked
       ? []
       : [
@@ -191,12 +194,4 @@ function isSameClass(one: RouteOwner, other: RouteOwner): boolean {
 function isTold(route: Route, handler: object): boolean {
   const context = { getClass: () => classOfInstance(route), getHandler: () => handler };
   return routeMethod(context)?.name === route.method;
-}
-
-function isScopesGuard(guard: unknown): boolean {
-  return (
-    guard instanceof ScopesGuard ||
-    guard === ScopesGuard ||
-    (guard as { prototype?: unknown })?.prototype instanceof ScopesGuard
-  );
 }

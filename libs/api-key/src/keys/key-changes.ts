@@ -3,9 +3,12 @@ import { type Change, ChangeTrail } from '../audit/change-trail';
 import type { Session } from '../database/session';
 import type { Turn } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
+import { ApiKey } from '../model/api-key.entity';
 import { type DefaultRate, DefaultRates } from '../model/authority';
+import { WrittenKeys } from '../model/written-keys';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
+import { IssuedApiKey } from './new-key';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
@@ -23,6 +26,7 @@ export class KeyChanges {
   constructor(
     private readonly trail: ChangeTrail,
     { rates }: DefaultRates,
+    private readonly written: WrittenKeys,
     @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
   ) {
     this.defaults = rates;
@@ -30,8 +34,12 @@ export class KeyChanges {
   }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
-  make<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    return this.trail.make((session) => work(this.changeOf(session, acting)), { kind: 'change', lane });
+  async make<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
+    const turn: Turn = { kind: 'change', lane };
+    const result = await this.trail.make((session) => work(this.changeOf(session, acting)), turn);
+    const apiKey = result instanceof IssuedApiKey ? result.apiKey : result;
+    if (apiKey instanceof ApiKey) this.written.noteWritten(apiKey);
+    return result;
   }
 
   /**

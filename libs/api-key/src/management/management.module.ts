@@ -13,8 +13,9 @@ export interface ApiKeyManagementOptions {
   /** Path of the routes. Default `api-keys`. */
   path?: string;
   /**
-   * Guards of all routes, in order, such as `[ApiKeyGuard, ScopesGuard]`. `'open'` means no guards:
-   * each caller that reaches the routes can read and change the keys of all owners.
+   * Guards of all routes, in order, such as `[ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard]`.
+   * `'open'` means no guards: each caller that reaches the routes can read and change the keys of
+   * all owners.
    */
   guards: readonly (Type<CanActivate> | CanActivate)[] | 'open';
   /**
@@ -41,7 +42,7 @@ export class ApiKeyManagementModule {
     const open = guards === 'open';
     if (!open && !(Array.isArray(guards) && guards.length > 0))
       throw new Error(
-        'ApiKeyManagementModule: set the option "guards", such as guards: [ApiKeyGuard, ScopesGuard], or guards: \'open\'',
+        'ApiKeyManagementModule: set the option "guards", such as guards: [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard], or guards: \'open\'',
       );
     const { path = 'api-keys', scopes = open ? null : DEFAULT_SCOPES, acting } = options;
     const actor = acting ?? (open ? actingOf : actingKeyOf);

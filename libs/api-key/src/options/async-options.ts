@@ -69,14 +69,26 @@ export function optionsProviders({
       {
         provide: API_KEY_OPTIONS,
         inject,
-        useFactory: async (...injected: unknown[]) => resolveOptions(await useFactory(...injected)),
+        useFactory: async (...injected: unknown[]) => resolveOptions(returned(await useFactory(...injected))),
       },
     ];
   const factory = (useClass ?? useExisting) as InjectionToken<ApiKeyOptionsFactory>;
   const options: Provider = {
     provide: API_KEY_OPTIONS,
     inject: [factory],
-    useFactory: async (from: ApiKeyOptionsFactory) => resolveOptions(await from.createApiKeyOptions()),
+    useFactory: async (from: ApiKeyOptionsFactory) =>
+      resolveOptions(returned(await from.createApiKeyOptions())),
   };
   return useClass ? [useClass, options] : [options];
+}
+
+/** @throws Error if a factory forgot to return its options, or returned what belongs beside it */
+function returned(options: ApiKeyOptions | undefined): ApiKeyOptions {
+  if (options === undefined)
+    throw new Error('ApiKeyModule: the factory of forRootAsync returned no options: return an object');
+  if (Object.hasOwn(Object(options), 'dataSource'))
+    throw new Error(
+      'ApiKeyModule: option "dataSource" has no effect in the result of a factory: pass it to forRootAsync, beside useFactory',
+    );
+  return options;
 }

@@ -5,6 +5,7 @@ import { ApiKeyRefusal } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { RouteAccesses } from '../routes/route-access';
 import { NeedsKey } from '../routes/scopes.decorator';
+import { UnauthenticatedRoutes } from '../routes/unauthenticated-routes';
 import { refuse } from '../transport/answer-refusal';
 import { type Authentication, authenticationBy } from '../transport/authenticated-request';
 import { requestOf, setHeaders } from '../transport/http-exchange';
@@ -32,6 +33,7 @@ interface Counted {
 @NeedsKey()
 export class ApiKeyThrottlerGuard implements CanActivate {
   private readonly routes = new RouteAccesses();
+  private readonly unauthenticated = new UnauthenticatedRoutes(ApiKeyThrottlerGuard.name);
 
   constructor(
     private readonly rates: RateLimiter,
@@ -45,7 +47,7 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic) return true;
     const authentication = authenticationBy(this.options, requestOf(context));
-    if (!authentication) return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
+    if (!authentication) return this.refuseUnauthenticated(context);
     const limits = this.limits.known(authentication.apiKey, context);
     if (limits === null) return this.countComputed(authentication, context);
     if (limits.quotas.length > 0 || authentication.counting !== null || authentication.counted.length > 0)
@@ -144,6 +146,11 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   private setHeaders(limits: readonly Limit[], hits: Hits, context: ExecutionContext): void {
     setHeaders(context, rateLimitHeaders(limits, hits));
     if (this.options.rateLimit.legacyHeaders) setHeaders(context, legacyHeaders(limits, hits));
+  }
+
+  private refuseUnauthenticated(context: ExecutionContext): never {
+    this.unauthenticated.report(context);
+    return this.refuse(new ApiKeyRefusal('MISSING_API_KEY'), context);
   }
 
   private refuse(error: unknown, context: ExecutionContext): never {

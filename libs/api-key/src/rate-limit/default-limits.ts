@@ -13,20 +13,34 @@ export interface DefaultLimit {
   readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
 }
 
+type Throttler = Extract<ThrottlerModuleOptions, readonly unknown[]>[number];
+
 /**
  * The limits of a key without a limit of its own. All of them apply.
  * If there are none, such a key is not limited.
  */
 @Injectable()
 export class DefaultLimits implements DefaultRates {
+  /** The limit of this module or, if there is none, the throttlers of `ThrottlerModule`. */
   readonly limits: readonly DefaultLimit[];
+  /** Names of throttlers of `ThrottlerModule` that limit no key: their values are not fixed. */
+  readonly ignored: readonly string[];
 
   /** @param throttlers the options of `ThrottlerModule`; null: the application has none */
   constructor(
     @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
     @Optional() @Inject(getOptionsToken()) throttlers: ThrottlerModuleOptions | null = null,
   ) {
-    this.limits = defaultLimits(rateLimit, throttlers);
+    const { limit, windowSeconds } = rateLimit;
+    const own = limit !== null && { name: 'default', policy: { limit, windowMs: windowSeconds * 1_000 } };
+    const others = own ? [] : throttlersOf(throttlers);
+    const fixed = others.filter(isFixed).map((throttler) => ({
+      name: nameOf(throttler),
+      policy: { limit: Math.min(throttler.limit, MAX_LIMIT), windowMs: throttler.ttl },
+      skipIf: throttler.skipIf,
+    }));
+    this.limits = own ? [own] : fixed;
+    this.ignored = others.filter((throttler) => !isFixed(throttler)).map(nameOf);
   }
 
   /** The default rates. They decide which limit a caller may give to a key. */
@@ -39,23 +53,17 @@ export class DefaultLimits implements DefaultRates {
   }
 }
 
-/** The limit of this module or, if it is null, the throttlers of `ThrottlerModule`. */
-function defaultLimits(
-  own: { readonly limit: number | null; readonly windowSeconds: number },
-  throttlers: ThrottlerModuleOptions | null,
-): readonly DefaultLimit[] {
-  if (own.limit === null) return limitsOfThrottlers(throttlers);
-  return [{ name: 'default', policy: { limit: own.limit, windowMs: own.windowSeconds * 1_000 } }];
+function throttlersOf(options: ThrottlerModuleOptions | null): readonly Throttler[] {
+  if (options === null) return [];
+  const { throttlers, skipIf } = Array.isArray(options) ? { throttlers: options } : options;
+  return throttlers.map((throttler) => ({ skipIf, ...throttler }));
 }
 
-/** Ignores a throttler if its `limit` or `ttl` is a function, because its value is not fixed. */
-function limitsOfThrottlers(options: ThrottlerModuleOptions | null): DefaultLimit[] {
-  const { throttlers, skipIf: ofAll = undefined } = Array.isArray(options)
-    ? { throttlers: options }
-    : (options ?? { throttlers: [] });
-  return throttlers.flatMap(({ name = 'default', limit, ttl, skipIf = ofAll }) =>
-    typeof limit === 'number' && typeof ttl === 'number'
-      ? [{ name, policy: { limit: Math.min(limit, MAX_LIMIT), windowMs: ttl }, skipIf }]
-      : [],
-  );
+/** A throttler whose `limit` or `ttl` is a function has no fixed value, and limits no key. */
+function isFixed(throttler: Throttler): throttler is Throttler & { limit: number; ttl: number } {
+  return typeof throttler.limit === 'number' && typeof throttler.ttl === 'number';
+}
+
+function nameOf({ name = 'default' }: Throttler): string {
+  return name;
 }

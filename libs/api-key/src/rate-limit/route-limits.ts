@@ -56,6 +56,8 @@ export interface RouteLimits {
   readonly limits: readonly RouteLimit[];
   /** Names of limits that `@SkipThrottle({ name: true })` does not count. */
   readonly skipped: ReadonlySet<string>;
+  /** Names of limits that lack `limit` or `ttl`, and so do not count. */
+  readonly incomplete: readonly string[];
   readonly cost: RateLimitCost;
   /** Whether the route declares none of the above. */
   readonly isPlain: boolean;
@@ -77,23 +79,29 @@ export function routeLimits(context: RouteContext, className: string): RouteLimi
   const namesOf = (mark: string) => [...new Set(targets.flatMap((target) => throttlerNames(target, mark)))];
   const skipped = new Set(namesOf(THROTTLER_SKIP).filter((name) => read(THROTTLER_SKIP + name) === true));
   const cost = read<RateLimitCost>(COST) ?? 1;
-  const limits = namesOf(THROTTLER_LIMIT)
+  const declared = namesOf(THROTTLER_LIMIT)
     .filter((name) => !skipped.has(name))
-    .flatMap((name) => {
-      const [limit, ttl] = [
-        read<Resolvable<number>>(THROTTLER_LIMIT + name),
-        read<Resolvable<number>>(THROTTLER_TTL + name),
-      ];
-      return limit === undefined || ttl === undefined ? [] : [{ name, limit, ttl }];
-    });
+    .map((name) => ({
+      name,
+      limit: read<Resolvable<number>>(THROTTLER_LIMIT + name),
+      ttl: read<Resolvable<number>>(THROTTLER_TTL + name),
+    }));
+  const limits = declared.filter(isComplete);
   return {
     isSkipped: skipped.has('default'),
     limits,
     skipped,
+    incomplete: declared.filter((limit) => !isComplete(limit)).map(({ name }) => name),
     cost,
     isPlain: limits.length === 0 && skipped.size === 0 && cost === 1,
     id: `${className}.${method.name}`,
   };
+}
+
+function isComplete(
+  declared: { [Field in keyof RouteLimit]: RouteLimit[Field] | undefined },
+): declared is RouteLimit {
+  return declared.limit !== undefined && declared.ttl !== undefined;
 }
 
 /** The names of the limits that `@Throttle` or `@SkipThrottle` declares on a class or method. */

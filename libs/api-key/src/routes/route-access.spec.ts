@@ -1,4 +1,5 @@
 import { UseGuards } from '@nestjs/common';
+import { contradictingClass } from './public-contradiction';
 import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
 import { AnyScope, declaredAccess, NeedsKey, Public, Scopes } from './scopes.decorator';
 
@@ -299,14 +300,55 @@ describe('@Public on a class, with a guard of this library', () => {
   @UseGuards(Guard)
   class HeirWithGuard extends OpenWithGuard {}
 
-  it.each<[string, boolean, () => new () => { handle(): void }]>([
-    ['is public', true, () => OpenWithGuard],
-    ['is public in a class that extends it', true, () => class extends OpenWithGuard {}],
-    ['is public in a class that adds a guard that is not ours', true, () => HeirWithOtherGuard],
-    ['is public in a copy', true, () => copyOf(OpenWithGuard, class extends OpenWithGuard {})],
-    ['needs a key in a class that sets the guard again', false, () => HeirWithGuard],
-  ])('on the same class: the route %s', (_, open, controller) => {
-    expect(isPublic(controller())).toBe(open);
+  it.each<[string, () => new () => { handle(): void }]>([
+    ['itself', () => OpenWithGuard],
+    ['extended by another', () => class extends OpenWithGuard {}],
+    ['extended by one that adds a guard that is not ours', () => HeirWithOtherGuard],
+    ['as a copy', () => copyOf(OpenWithGuard, class extends OpenWithGuard {})],
+    ['extended by one that sets the guard again', () => HeirWithGuard],
+  ])('on the same class needs a key, %s', (_, controller) => {
+    expect(isPublic(controller())).toBe(false);
+  });
+
+  @UseGuards(Guard)
+  class Guarded {
+    handle() {}
+  }
+
+  @Public()
+  class OpenHeir extends Guarded {}
+
+  @UseGuards(OtherGuard)
+  class OpenHeirWithOtherGuard extends OpenHeir {}
+
+  it.each<[string, () => new () => { handle(): void }]>([
+    ['itself', () => OpenHeir],
+    ['extended by another', () => class extends OpenHeir {}],
+    ['extended by one that adds a guard that is not ours', () => OpenHeirWithOtherGuard],
+    ['as a copy', () => copyOf(OpenHeir, class extends OpenHeir {})],
+  ])('on its superclass is public, %s', (_, controller) => {
+    expect(isPublic(controller())).toBe(true);
+  });
+
+  it('on the same method needs a key', () => {
+    class Orders {
+      @Public()
+      @UseGuards(Guard)
+      handle() {}
+    }
+    expect(isPublic(Orders)).toBe(false);
+  });
+
+  it('is a contradiction on the class that has both, and on no class that extends it', () => {
+    expect([Open, GuardedHeir, Guarded, OpenHeir, OpenHeirWithOtherGuard].map(contradictingClass)).toEqual(
+      Array(5).fill(null),
+    );
+    for (const found of [
+      OpenWithGuard,
+      HeirWithOtherGuard,
+      copyOf(OpenWithGuard, class extends OpenWithGuard {}),
+    ])
+      expect(contradictingClass(found)).toBe(OpenWithGuard);
   });
 });
 

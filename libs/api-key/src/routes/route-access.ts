@@ -10,18 +10,18 @@ export interface RouteAccess extends ScopeDemand {
 }
 
 /**
- * The access of a route. The scopes of class and method are added together. `@Public` on a class
- * does not apply if a method or a subclass requires a key, by a decorator or a guard of this
- * library.
+ * The access of a route. The scopes of class and method are added together. `@Public` does not
+ * apply if a decorator or a guard of this library requires a key on the same class or method, or
+ * closer to the route.
  */
 export function routeAccess(context: { getClass(): object; getHandler(): object }): RouteAccess {
   const [owner, handler] = [context.getClass(), context.getHandler()];
   const ofClass = declaredAccess(owner);
   const ofMethod = declaredAccess(handler);
-  const opensAll =
-    ofClass.isPublic && !ofClass.needsKey && !isGuarded(handler) && !isGuardedBelowPublic(owner);
+  const isOpenClass = () => ofClass.isPublic && !ofClass.needsKey && !isGuardedFromPublicOn(owner);
+  const isClosed = ofMethod.needsKey || isGuarded(handler);
   return {
-    isPublic: !ofMethod.needsKey && (ofMethod.isPublic || opensAll),
+    isPublic: !isClosed && (ofMethod.isPublic || isOpenClass()),
     all: [...new Set([...ofClass.all, ...ofMethod.all])],
     any: [...ofClass.any, ...ofMethod.any],
   };
@@ -98,18 +98,18 @@ function unknownHandler(controller: string): string {
 }
 
 /**
- * Whether a guard of this library was added to a class below the nearest `@Public` class that it
- * extends. Wrappers copy inherited metadata to a class. So metadata equal to those of the
+ * Whether a guard of this library was added to the nearest `@Public` class, or to a class that
+ * extends it. Wrappers copy inherited metadata to a class. So metadata equal to those of the
  * superclass were not declared on the class.
  */
-function isGuardedBelowPublic(owner: object): boolean {
+function isGuardedFromPublicOn(owner: object): boolean {
   const above: object = Object.getPrototypeOf(owner);
-  if (declaredAccess(owner) !== declaredAccess(above)) return false;
-  return hasOurs(guardsAdded(guardsOn(owner), guardsOn(above))) || isGuardedBelowPublic(above);
+  if (hasOurs(guardsAdded(guardsOn(owner), guardsOn(above)))) return true;
+  return declaredAccess(owner) === declaredAccess(above) && isGuardedFromPublicOn(above);
 }
 
 /** `@UseGuards` repeats the guards of the superclasses before the guards that it adds. */
-function guardsAdded(guards: unknown[], inherited: unknown[]): unknown[] {
+export function guardsAdded(guards: unknown[], inherited: unknown[]): unknown[] {
   return inherited.every((guard, at) => guards[at] === guard) ? guards.slice(inherited.length) : guards;
 }
 
@@ -126,11 +126,18 @@ export function guardsOn(target: object): unknown[] {
   return Reflect.getMetadata(GUARDS_METADATA, target) ?? [];
 }
 
-function hasOurs(guards: unknown[]): boolean {
-  return guards.some((guard) => declaredAccess(classOf(guard)).needsKey);
+export function hasOurs(guards: unknown[]): boolean {
+  return guards.some(isOurs);
+}
+
+/** Whether a guard is one of this library, or extends one. */
+export function isOurs(guard: unknown): boolean {
+  return declaredAccess(classOf(guard)).needsKey;
 }
 
 /** The class of a guard. The guard is a class or an instance. */
 export function classOf(guard: unknown): object {
-  return typeof guard === 'function' ? guard : (Object(guard) as object).constructor;
+  if (typeof guard === 'function') return guard;
+  const type: unknown = Object(guard).constructor;
+  return typeof type === 'function' ? type : Object;
 }

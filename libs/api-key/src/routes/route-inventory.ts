@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
-import { ApplicationConfig, DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { CONTROLLER_WATERMARK, GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { RouteOwner } from '../transport/route-method';
-import { classOf, guardsOn, isGuarded, type RouteAccess, routeAccess } from './route-access';
+import { GlobalGuards } from './global-guards';
+import { guardsOn, hasOurs, isGuarded, type RouteAccess, routeAccess } from './route-access';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
@@ -15,6 +16,8 @@ export interface Route {
   readonly method: string;
   readonly handler: object;
   readonly access: RouteAccess;
+  /** Whether it is a method of a controller without a path: a handler of messages, or a helper. */
+  readonly isMessage: boolean;
   /**
    * The controller, on which Nest calls the method; undefined if it is created for each request.
    */
@@ -27,18 +30,26 @@ export class RouteInventory {
   constructor(
     private readonly discovery: DiscoveryService,
     private readonly scanner: MetadataScanner,
-    private readonly application: ApplicationConfig,
+    private readonly globals: GlobalGuards,
   ) {}
 
+  /** The routes of controllers, and methods of providers that have or inherit guards or access. */
   routes(): Route[] {
-    const providers = this.discovery.getProviders().flatMap((wrapper) => this.methodsOf(wrapper));
+    const controllers = this.methodsOfAll(this.discovery.getControllers());
     return [
-      ...this.controllerRoutes(),
-      ...providers.filter(
-        ({ owner, method }) =>
-          Reflect.hasMetadata(GUARDS_METADATA, owner) || accessDeclaredByName(owner.prototype, method),
-      ),
+      ...controllers.filter((route) => isHttpRoute(route) || this.isGuardedMessage(route)),
+      ...this.guardedProviders(),
     ];
+  }
+
+  /** Methods of providers that have or inherit guards or access: gateways, resolvers, services. */
+  guardedProviders(): Route[] {
+    return this.methodsOfAll(this.discovery.getProviders()).filter(
+      ({ owner, method, handler }) =>
+        Reflect.hasMetadata(GUARDS_METADATA, owner) ||
+        isGuarded(handler) ||
+        accessDeclaredByName(owner.prototype, method),
+    );
   }
 
   /**
@@ -66,10 +77,7 @@ export class RouteInventory {
 
   /** The routes of HTTP controllers. */
   controllerRoutes(): Route[] {
-    return this.discovery
-      .getControllers()
-      .flatMap((wrapper) => this.methodsOf(wrapper))
-      .filter(({ handler }) => Reflect.hasMetadata(PATH_METADATA, handler));
+    return this.methodsOfAll(this.discovery.getControllers()).filter(isHttpRoute);
   }
 
   /** Whether the class or the method has a decorator or guard of this library. */
@@ -79,36 +87,53 @@ export class RouteInventory {
     );
   }
 
-  guardsOf({ owner, handler }: Route): unknown[] {
-    return [
-      ...this.application.getGlobalGuards(),
-      ...this.application.getGlobalRequestGuards().map(({ metatype }) => metatype),
-      ...guardsOn(owner),
-      ...guardsOn(handler),
-    ];
+  /** The guards of a route, in the order in which Nest runs them. */
+  guardsOf(route: Route): unknown[] {
+    return this.guardLevels(route).flat();
+  }
+
+  /**
+   * The guards of the application, of the class and of the method, in this order. Nest does not run
+   * guards of the application for messages of a microservice in the same process.
+   */
+  guardLevels({ owner, handler, isMessage }: Route): readonly unknown[][] {
+    return [isMessage ? [] : this.globals.all, guardsOn(owner), guardsOn(handler)];
   }
 
   /** Whether a request without a valid key is refused on this route. */
   needsKey(route: Route): boolean {
-    return (
-      !route.access.isPublic && this.guardsOf(route).some((guard) => declaredAccess(classOf(guard)).needsKey)
-    );
+    return !route.access.isPublic && hasOurs(this.guardsOf(route));
+  }
+
+  /** A handler of messages has no path, but a helper has no metadata at all. */
+  private isGuardedMessage(route: Route): boolean {
+    return Reflect.getMetadataKeys(route.handler).length > 0 && this.declaresAccess(route);
+  }
+
+  private methodsOfAll(wrappers: readonly Wrapper[]): Route[] {
+    return wrappers.flatMap((wrapper) => this.methodsOf(wrapper));
   }
 
   private methodsOf(wrapper: Wrapper): Route[] {
     const { metatype } = wrapper;
     if (typeof metatype !== 'function' || !metatype.prototype) return [];
     const { prototype } = metatype;
+    const isController = Reflect.hasMetadata(CONTROLLER_WATERMARK, metatype);
     return this.scanner.getAllMethodNames(prototype).map((method) => ({
       name: `${metatype.name}.${method}`,
       owner: metatype as Route['owner'],
       module: wrapper.host?.metatype,
       method,
       handler: prototype[method],
+      isMessage: isController && !Reflect.hasMetadata(PATH_METADATA, prototype[method]),
       access: routeAccess({ getClass: () => metatype, getHandler: () => prototype[method] }),
       instance: wrapper.isDependencyTreeStatic() ? (wrapper.instance as object | undefined) : undefined,
     }));
   }
+}
+
+function isHttpRoute({ handler }: Route): boolean {
+  return Reflect.hasMetadata(PATH_METADATA, handler);
 }
 
 type Wrapper = ReturnType<DiscoveryService['getControllers']>[number];

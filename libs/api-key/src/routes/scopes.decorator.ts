@@ -34,9 +34,9 @@ export function AnyScope(...scopes: [Scope, ...Scope[]]): Decorator {
 }
 
 /**
- * Opens a route, or all routes of a class: no key is required or read. A decorator that requires a
- * key has priority if it is on the same target or closer to the route. A guard of this library has
- * priority only if it is closer to the route.
+ * Opens a route, or all routes of a class: no key is required or read. A guard of this library, and
+ * a decorator that requires a key, have priority if they are closer to the route. Beside them, on
+ * the same class or method, `@Public` stops the boot.
  */
 export function Public(): Decorator {
   return declare((earlier) => ({ ...earlier, isPublic: true }));

@@ -1,4 +1,4 @@
-import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import { RequestTrail } from '../audit/request-trail';
 import { missingScopes } from '../credential/scope';
 import { ApiKeyRefusal } from '../model/api-key.errors';
@@ -6,9 +6,9 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { refuse } from '../transport/answer-refusal';
 import { authenticationBy } from '../transport/authenticated-request';
 import { requestOf } from '../transport/http-exchange';
-import { routeName } from '../transport/route-method';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
 import { NeedsKey } from './scopes.decorator';
+import { UnauthenticatedRoutes } from './unauthenticated-routes';
 
 /**
  * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`. Runs after
@@ -18,9 +18,8 @@ import { NeedsKey } from './scopes.decorator';
 @Injectable()
 @NeedsKey()
 export class ScopesGuard implements CanActivate {
-  private readonly logger = new Logger(ScopesGuard.name);
   private readonly routes = new RouteAccesses();
-  private readonly reported = new Set<string>();
+  private readonly unauthenticated = new UnauthenticatedRoutes(ScopesGuard.name);
 
   constructor(
     private readonly trail: RequestTrail,
@@ -36,26 +35,14 @@ export class ScopesGuard implements CanActivate {
 
   private refusalFor(context: ExecutionContext, access: RouteAccess): ApiKeyRefusal | null {
     const authentication = authenticationBy(this.options, requestOf(context));
-    if (!authentication) return this.unauthenticated(context);
+    if (!authentication) {
+      this.unauthenticated.report(context);
+      return new ApiKeyRefusal('MISSING_API_KEY');
+    }
     const { apiKey } = authentication;
     const missing = missingScopes(apiKey.scopes, access);
     if (missing.length === 0) return null;
     const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
     return new ApiKeyRefusal('INSUFFICIENT_SCOPE', { missing, asked: scopesAskedFor(access), refused });
-  }
-
-  private unauthenticated(context: ExecutionContext): ApiKeyRefusal {
-    this.reportOnce(context);
-    return new ApiKeyRefusal('MISSING_API_KEY');
-  }
-
-  private reportOnce(context: ExecutionContext): void {
-    const route = routeName(context);
-    if (this.reported.has(route)) return;
-    this.reported.add(route);
-    this.logger.error(
-      `${route} refuses every request, because no ApiKeyGuard ran before ScopesGuard: put ApiKeyGuard first, ` +
-        'or mark the route @Public()',
-    );
   }
 }

@@ -1,0 +1,107 @@
+import { Injectable } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { GlobalGuards } from '../routes/global-guards';
+import { contradictingClass, contradictsOnMethod } from '../routes/public-contradiction';
+import { asksForScopes, isGuarded } from '../routes/route-access';
+import { type Route, RouteInventory } from '../routes/route-inventory';
+import { declaredAccess } from '../routes/scopes.decorator';
+import type { BootCheck } from './boot-check';
+import { limitsComeLate, type OrderFault, orderFault } from './guard-order';
+import { routesWithoutHandler } from './unreached-guards';
+
+const REMEDY =
+  'put ApiKeyGuard before it. Guards of the application run first, then those of the class, then those of the method';
+const BESIDE = 'a guard of this library, @Scopes, @AnyScope or @ApiKeyAuth';
+
+/** Checks at boot that guards are in a place and an order in which they work. */
+@Injectable()
+export class GuardCheck implements BootCheck {
+  constructor(
+    private readonly inventory: RouteInventory,
+    private readonly globals: GlobalGuards,
+    private readonly modules: ModulesContainer,
+  ) {}
+
+  problems(): readonly string[] {
+    return [
+      ...this.contradictions(),
+      ...this.orderFaults(true).map((fault) => `${fault}, so that no key is accepted there: ${REMEDY}`),
+      ...this.guardedModules(),
+    ];
+  }
+
+  warnings(): readonly string[] {
+    return [
+      ...this.orderFaults(false).map(
+        (fault) =>
+          `${fault}, so that no key is accepted there unless another guard authenticates it: ${REMEDY}`,
+      ),
+      ...this.lateLimits(),
+      ...unreached(this.inventory.guardedProviders()),
+    ];
+  }
+
+  private contradictions(): string[] {
+    const names = this.inventory.routes().flatMap(({ name, owner, handler }) => {
+      const torn = contradictingClass(owner) as { readonly name: string } | null;
+      return [...(torn ? [torn.name] : []), ...(contradictsOnMethod(handler) ? [name] : [])];
+    });
+    return [...new Set(names)].map((name) => `${name} has @Public beside ${BESIDE}: remove one of them`);
+  }
+
+  /** One text for each fault, with all routes that have it. */
+  private orderFaults(isCertain: boolean): string[] {
+    const routes = new Map<string, string[]>();
+    for (const route of this.judgedRoutes()) {
+      const fault: OrderFault | null = orderFault(this.inventory.guardLevels(route));
+      if (fault?.isCertain === isCertain)
+        routes.set(fault.text, [...(routes.get(fault.text) ?? []), route.name]);
+    }
+    return [...routes].map(([fault, names]) => `${fault} on ${names.join(', ')}`);
+  }
+
+  private lateLimits(): string[] {
+    const names = this.judgedRoutes()
+      .filter((route) => asksForScopes(route.access) && limitsComeLate(this.inventory.guardLevels(route)))
+      .map(({ name }) => name);
+    return names.length === 0
+      ? []
+      : [
+          `ApiKeyThrottlerGuard runs after ScopesGuard on ${names.join(', ')}, so that requests without the scopes count on no limit: ` +
+            'put it between ApiKeyGuard and ScopesGuard',
+        ];
+  }
+
+  /** Handlers that are not public. None without HTTP, where guards of the server are unknown. */
+  private judgedRoutes(): Route[] {
+    if (!this.globals.areFinal) return [];
+    return this.inventory.routes().filter(({ access, handler }) => !access.isPublic && isHandler(handler));
+  }
+
+  /** Nest reads no guards from a module. */
+  private guardedModules(): string[] {
+    const classes = new Set([...this.modules.values()].map(({ metatype }) => metatype));
+    return [...classes]
+      .filter((module) => isGuarded(module) || declaredAccess(module) !== declaredAccess(Object))
+      .map(
+        ({ name }) =>
+          `${name} is a module, where guards, @Scopes, @AnyScope, @ApiKeyAuth and @Public have no effect: ` +
+          'put them on controllers, or provide guards as APP_GUARD',
+      );
+  }
+}
+
+/** A method without metadata handles nothing. */
+function isHandler(handler: object): boolean {
+  return Reflect.getMetadataKeys(handler).length > 0;
+}
+
+function unreached(routes: readonly Route[]): string[] {
+  const names = routesWithoutHandler(routes);
+  return names.length === 0
+    ? []
+    : [
+        `No guard runs on ${names.join(', ')}, because no decorator makes it a handler of requests: put guards, @Scopes and ` +
+          '@ApiKeyAuth on controllers, and check keys in services yourself',
+      ];
+}

@@ -1,0 +1,86 @@
+import { Injectable } from '@nestjs/common';
+import { ThrottlerGuard } from '@nestjs/throttler';
+import { GlobalGuards } from '../routes/global-guards';
+import { isGuardOf } from '../routes/guard-class';
+import { type Route, RouteInventory } from '../routes/route-inventory';
+import { ApiKeyThrottlerGuard } from './api-key-throttler.guard';
+import { type RouteLimits, routeLimits } from './route-limits';
+
+const MOST_NAMED = 10;
+
+/** The routes that need a key and count no limits of it. */
+@Injectable()
+export class UnlimitedRoutes {
+  private found: readonly Route[] | null = null;
+
+  constructor(
+    private readonly inventory: RouteInventory,
+    private readonly globals: GlobalGuards,
+  ) {}
+
+  /** Names of routes without `ApiKeyThrottlerGuard`. `@SkipThrottle()` says that this is meant. */
+  get names(): string[] {
+    return this.routes().map(({ name }) => name);
+  }
+
+  /** Names of those routes on which `@Throttle` has no effect either. */
+  get namesWithOwnLimit(): string[] {
+    return this.routes()
+      .filter((route) => limitsOf(route).limits.length > 0 && !this.hasGuard(route, ThrottlerGuard))
+      .map(({ name }) => name);
+  }
+
+  /** Names of routes on which `ApiKeyThrottlerGuard` ignores a `@Throttle` without limit or ttl. */
+  get namesWithHalfLimit(): string[] {
+    return this.inventory
+      .controllerRoutes()
+      .filter(
+        (route) =>
+          limitsOf(route).incomplete.length > 0 &&
+          this.hasGuard(route, ApiKeyThrottlerGuard) &&
+          !this.hasGuard(route, ThrottlerGuard),
+      )
+      .map(({ name }) => name);
+  }
+
+  /** Whether a route has `ThrottlerGuard`, or a guard that extends it. */
+  get useThrottlerGuard(): boolean {
+    return this.inventory.controllerRoutes().some((route) => this.hasGuard(route, ThrottlerGuard));
+  }
+
+  /** None without HTTP, where the global guards of the server are unknown. */
+  private routes(): readonly Route[] {
+    if (!this.globals.areFinal) return [];
+    this.found ??= this.inventory
+      .controllerRoutes()
+      .filter(
+        (route) =>
+          this.inventory.needsKey(route) &&
+          !this.hasGuard(route, ApiKeyThrottlerGuard) &&
+          !limitsOf(route).isSkipped,
+      );
+    return this.found;
+  }
+
+  private hasGuard(route: Route, base: typeof ApiKeyThrottlerGuard | typeof ThrottlerGuard): boolean {
+    return this.inventory.guardsOf(route).some((guard) => isGuardOf(guard, base));
+  }
+}
+
+/** @param reason what is not applied there, as a sentence without full stop */
+export function unlimitedWarning(names: readonly string[], reason: string): string {
+  return (
+    `${reason}, but nothing counts requests on ${listed(names)}: use @ApiKeyAuth, or add ApiKeyThrottlerGuard after ` +
+    'ApiKeyGuard. @SkipThrottle() marks a route that is meant to have no limit'
+  );
+}
+
+/** At most ten names, and the number of the others. */
+export function listed(names: readonly string[]): string {
+  const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : '';
+  return names.slice(0, MOST_NAMED).join(', ') + more;
+}
+
+function limitsOf({ owner, handler }: Route): RouteLimits {
+  return routeLimits({ getClass: () => owner, getHandler: () => handler }, owner.name);
+}

@@ -1,0 +1,5 @@
+import type { Provider } from '@nestjs/common';
+import { GlobalGuards } from './global-guards';
+import { RouteInventory } from './route-inventory';
+
+export const ROUTES_PROVIDERS: readonly Provider[] = [GlobalGuards, RouteInventory];
