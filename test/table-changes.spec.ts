@@ -448,10 +448,13 @@ it('functions of an earlier version are migrated to those of a new database', as
         .replace(/AS \$function\$[\s\S]*/, (body) => body.replace(/BEGIN/, 'BEGIN /* earlier */'))
         .replace(/^ SET search_path.*$/m, ''),
     );
-  await sql(url, `DELETE FROM migrations WHERE name LIKE 'SurviveTableChanges%'`);
+  await sql(url, `DELETE FROM migrations WHERE name ~ '^(SurviveTableChanges|DisableKeys)'`);
   expect(await functions(url)).not.toEqual(fresh);
   const dataSource = await keysDataSource(url, { migrations: apiKeyMigrations() });
-  expect(await runMigrations(dataSource)).toEqual(['SurviveTableChanges1764720000000']);
+  expect(await runMigrations(dataSource)).toEqual([
+    'SurviveTableChanges1764720000000',
+    'DisableKeys1764806400000',
+  ]);
   await dataSource.destroy();
   expect(await functions(url)).toEqual(fresh);
 });

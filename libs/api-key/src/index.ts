@@ -1,6 +1,6 @@
 export { ApiKeyGuard } from './api-key.guard';
 export { ApiKeyModule } from './api-key.module';
-export { ApiKeyService, type VerifyResult } from './api-key.service';
+export { ApiKeyService } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
 export {
   ApiKeyAuthenticator,
@@ -8,13 +8,13 @@ export {
   type PresentingCaller,
 } from './authentication/api-key.authenticator';
 export { type ApiKeyHealth, ApiKeyHealthIndicator } from './authentication/health-indicator';
-export type { InvalidKeyReason } from './authentication/key-verifier';
+export type { InvalidKeyReason, VerifyResult } from './authentication/key-verifier';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';
 export type { PruneOptions, PruneReport } from './keys/bulk-changes';
 export { API_KEY_DEFAULTS } from './keys/defaults';
-export type { Revocation } from './keys/end-keys';
+export type { DisableOptions, EnableOptions } from './keys/disabling';
 export type { ImportOptions, ImportReport } from './keys/import-batches';
 export type { ImportedApiKey, ImportProblem } from './keys/import-keys';
 export type {
@@ -26,7 +26,7 @@ export type {
 export type { RotateOptions } from './keys/issuance';
 export type { ApiKeyPage, Page } from './keys/key-listings';
 export type { IssuedApiKey } from './keys/new-key';
-export type { RevokeAllInput, RevokeOptions } from './keys/revocation';
+export type { Revocation, RevokeAllInput, RevokeOptions } from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';
 export type { ApiKeyMigrationOptions } from './migrations/migration-options';

@@ -5,13 +5,14 @@ import type { Clock } from './clock';
 import { frozen } from './frozen-key';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
+import type { Stopped } from './stopped';
 
 /** `alone`: sent at once. `together`: waits a moment to share a statement with others. */
 export type LookUpWay = 'alone' | 'together';
 
 export interface KnownKey {
   readonly apiKey: ApiKey;
-  readonly revoked: boolean;
+  readonly stopped: Stopped | null;
   readonly expired: boolean;
   /** The digest that the key is stored under; null if it is the digest of the look-up. */
   readonly outdated: string | null;
@@ -191,9 +192,9 @@ export class KeyCache {
         this.unknown.set(digest, { session, askedAt, askedWall });
       return null;
     }
-    const { apiKey, revoked, lifeMs } = found;
+    const { apiKey, stopped, lifeMs } = found;
     const outdated = found.digest === digest ? null : found.digest;
-    const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
+    const known = { apiKey: frozen(apiKey), stopped, expired: lifeMs !== null && lifeMs <= 0, outdated };
     if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
     return known;
   }
