@@ -421,6 +421,30 @@ describe('A counting function', () => {
   });
 });
 
+it('a change of any column is notified, except of the times of the last use and of the last change', () =>
+  withSession(async (session, hearing) => {
+    const { rows } = await session.query(
+      `SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+       WHERE attrelid = 'api_keys'::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'user_id')`,
+    );
+    const other: Readonly<Record<string, string>> = {
+      'timestamp with time zone': `'2001-01-01'`,
+      bigint: '817',
+      integer: '817',
+      'bigint[]': `'{817}'`,
+      'text[]': `'{other}'`,
+      'cidr[]': `'{10.0.0.0/8}'`,
+      jsonb: `'[817]'`,
+      'character varying': `'other'`,
+    };
+    const untold: string[] = [];
+    for (const { name, type } of rows) {
+      await session.query(`UPDATE api_keys SET ${name} = ${other[type]} WHERE id = 1`);
+      if ((await hearing.told()).length === 0) untold.push(name);
+    }
+    expect(untold.sort()).toEqual(['last_used_at', 'updated_at']);
+  }));
+
 it('a change is notified, or marked if it cannot be notified, with any search path of the session', () =>
   withSession(async (session, hearing, url) => {
     await sql(url, TENANT);
