@@ -97,6 +97,7 @@ describe('a change that waited for another change', () => {
   const ENDS: [string, string][] = [
     ['revoked', 'UPDATE api_keys SET revoked_at = now(), expires_at = now() WHERE id = %s'],
     ['expired', "UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE id = %s"],
+    ['disabled', 'UPDATE api_keys SET disabled_at = now() WHERE id = %s'],
     ['deleted', 'DELETE FROM api_keys WHERE id = %s'],
   ];
   const CHANGES: [string, (target: IssuedApiKey, acting: Acting) => Promise<unknown>][] = [
@@ -106,6 +107,8 @@ describe('a change that waited for another change', () => {
     ['revoke', ({ apiKey: { id } }, acting) => keys.revoke(id, {}, acting)],
     ['revokeAll', (_, acting) => keys.revokeAll({ userId }, acting)],
     ['delete', ({ apiKey: { id } }, acting) => keys.delete(id, acting)],
+    ['disable', ({ apiKey: { id } }, acting) => keys.disable(id, {}, acting)],
+    ['enable', ({ apiKey: { id } }, acting) => keys.enable(id, {}, acting)],
   ];
   it.each(
     ENDS.flatMap(([end, text]) => CHANGES.map(([name, change]) => ({ end, text, name, change }))),

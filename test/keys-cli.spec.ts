@@ -72,6 +72,9 @@ it.each([
   ['an unknown option', ['list', '--bogus']],
   ['one argument too many', ['list', 'extra']],
   ['a missing argument', ['show']],
+  ['a missing id to disable', ['disable']],
+  ['a missing id to enable', ['enable']],
+  ['an unknown option of disable', ['disable', '1', '--user', 'x@example.com']],
   ['a missing --user', ['create', '--name', 'x', '--scopes', 'orders:read']],
   ['a missing --name', ['create', '--user', 'x@example.com', '--scopes', 'orders:read']],
   ['a missing --scopes', ['create', '--user', 'x@example.com', '--name', 'x']],
@@ -105,7 +108,7 @@ it.each([
 });
 
 const COMMANDS =
-  'Commands: create, update, list, show, events, usage, check, rotate, revoke, prune, import, rename-scope.';
+  'Commands: create, update, list, show, events, usage, check, rotate, revoke, disable, enable, prune, import, rename-scope.';
 
 it.each([
   [[], `error: no command given. ${COMMANDS} Help: keys --help\n`],
@@ -171,6 +174,8 @@ it.each([
   ['a missing key', ['show', '999999'], 'There is no key 999999.'],
   ['an invalid id', ['revoke', 'x'], 'There is no key x.'],
   ['a missing key to rotate', ['rotate', '999999'], 'There is no key 999999.'],
+  ['a missing key to disable', ['disable', '999999'], 'There is no key 999999.'],
+  ['an invalid id to enable', ['enable', 'x'], 'There is no key x.'],
   ['a missing user', ['list', '--user', 'nobody@example.com'], 'There is no user nobody@example.com.'],
 ])('%s prints one line on stderr and exits with 1', async (_, args, line) => {
   expect(await keysHere(...args)).toEqual({ code: 1, stdout: '', stderr: `${line}\n` });
@@ -275,6 +280,50 @@ it('rotate with an overlap of 0 ends the old key at once and prints the new key'
   expect(JSON.parse((await keysHere('show', created.id, '--json')).stdout)).toMatchObject({
     state: 'expired',
   });
+});
+
+it('disable refuses a key until enable, which gives its expiry back; the audit events have the actor type cli', async () => {
+  const created = JSON.parse((await keysHere(...CREATE, '--expires-in', '90d', '--json')).stdout);
+  const { id, key, expiresAt } = created;
+  const disabled = await keysHere('disable', id, '--reason', 'suspect', '--json');
+  expect({ ...disabled, stdout: JSON.parse(disabled.stdout) }).toMatchObject({
+    code: 0,
+    stderr: '',
+    stdout: { id, state: 'disabled', disabledAt: expect.any(String), expiresAt },
+  });
+  expect(disabled.stdout).not.toContain(key);
+  expect(await app.keys.verify(key)).toEqual({ ok: false, reason: 'disabled' });
+  expect((await keysHere('show', id)).stdout).toMatch(/^state +disabled$/m);
+  expect((await keysHere('list', '--state', 'disabled')).stdout).toContain(created.masked);
+  expect(await keysHere('rotate', id)).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `key ${id} is disabled: enable it first\n`,
+  });
+  const enabled = await keysHere('enable', id);
+  expect(enabled.stdout).toMatch(/^state +active$/m);
+  expect(JSON.parse((await keysHere('enable', id, '--json')).stdout)).toMatchObject({
+    state: 'active',
+    expiresAt,
+  });
+  expect(await app.keys.verify(key)).toMatchObject({ ok: true });
+  const events = JSON.parse((await keysHere('events', id, '--json')).stdout);
+  expect(events).toMatchObject([
+    { type: 'enabled', actor: { type: 'cli' }, details: { reason: null } },
+    { type: 'disabled', actor: { type: 'cli' }, details: { reason: 'suspect' } },
+    { type: 'created' },
+  ]);
+});
+
+it('enable and disable of a revoked key print one line on stderr and exit with 1', async () => {
+  const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  await keysHere('revoke', id);
+  for (const command of ['enable', 'disable'])
+    expect(await keysHere(command, id)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `key ${id} is revoked and cannot be ${command}d\n`,
+    });
 });
 
 describe('revoke', () => {

@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import {
   type Acting,
+  API_KEY_STATES,
   type ApiKey,
   ApiKeyAuthorityError,
   ApiKeyConflictError,
   ApiKeyInputError,
   type ApiKeyService,
+  type ApiKeyState,
   type CreateApiKeyInput,
   type UpdateApiKeyInput,
 } from 'nestjs-api-key';
@@ -443,7 +445,7 @@ describe('revoking', () => {
   });
 });
 
-it('prune deletes keys that ended long ago, and no valid or recently ended key', async () => {
+it('prune deletes keys that ended long ago, and no valid, disabled or recently ended key', async () => {
   const url = await createMigratedDatabase();
   const owner = await createUser(url);
   const pruned = await bootApp({ database: url });
@@ -455,6 +457,7 @@ it('prune deletes keys that ended long ago, and no valid or recently ended key',
   const gone = [
     await make(`expires_at = now() - interval '91 days'`),
     await make(`revoked_at = now() - interval '91 days'`),
+    await make(`disabled_at = now(), revoked_at = now() - interval '91 days'`),
   ];
   const kept = [
     await make(`expires_at = now() - interval '89 days'`),
@@ -462,12 +465,14 @@ it('prune deletes keys that ended long ago, and no valid or recently ended key',
     await make(`expires_at = now() + interval '1 day'`),
     await make(`expires_at = 'infinity'`),
     await make('name = name'),
+    await make(`disabled_at = now() - interval '99 days', expires_at = now() - interval '99 days'`),
+    await make(`disabled_at = now(), expires_at = now() - interval '99 days', revoked_at = now()`),
   ];
   await sql(
     url,
     `UPDATE api_key_events SET created_at = now() - interval '366 days' WHERE key_id = ${kept[0]}`,
   );
-  expect(await pruned.keys.prune()).toEqual({ keys: 2, events: 1 });
+  expect(await pruned.keys.prune()).toEqual({ keys: 3, events: 1 });
   expect((await sql<{ id: string }>(url, 'SELECT id FROM api_keys ORDER BY id')).map(({ id }) => id)).toEqual(
     kept,
   );
@@ -481,16 +486,15 @@ describe('list', () => {
   it('can filter by state', async () => {
     const owner = await createUser(database);
     const make = async () => (await keys.create({ userId: owner, name: 'x' })).apiKey.id;
-    const [active, expired, revoked] = [await make(), await make(), await make()];
+    const [active, expired, disabled, revoked] = [await make(), await make(), await make(), await make()];
     await sql(database, `UPDATE api_keys SET expires_at = now() WHERE id = ${expired}`);
+    await keys.disable(disabled);
+    await keys.disable(revoked);
     await keys.revoke(revoked);
-    const ids = async (state: 'active' | 'expired' | 'revoked') =>
+    const ids = async (state: ApiKeyState) =>
       (await keys.list({ userId: owner, state })).items.map(({ id }) => id);
-    expect([await ids('active'), await ids('expired'), await ids('revoked')]).toEqual([
-      [active],
-      [expired],
-      [revoked],
-    ]);
+    const found = await Promise.all(API_KEY_STATES.map(ids));
+    expect(found).toEqual([[active], [expired], [disabled], [revoked]]);
     await expect(keys.list({ state: 'gone' as never })).rejects.toThrow(ApiKeyInputError);
   });
 

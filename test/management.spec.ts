@@ -118,6 +118,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
       replaces: null,
       lastUsedAt: null,
       revokedAt: null,
+      disabledAt: null,
     });
     expect(await keys.verify(json.key)).toMatchObject({ ok: true, apiKey: { userId } });
     const seen = await call(manager, 'GET', `/${json.id}`);
@@ -219,6 +220,89 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect((await call(manager, 'PATCH', `/${apiKey.id}`, { name: 'x' })).status).toBe(409);
   });
 
+  it('POST disable refuses a key until POST enable, with the same expiry, and the events have both', async () => {
+    const expiresAt = new Date(Date.now() + DAY_MS).toISOString();
+    const worker = await issue(userId, ['api-keys:read'], { expiresAt: new Date(expiresAt) });
+    const to = `/${worker.apiKey.id}`;
+    const disabled = await call(manager, 'POST', `${to}/disable`, { reason: 'suspect', everywhere: true });
+    expect([disabled.status, disabled.json]).toMatchObject([
+      200,
+      { id: worker.apiKey.id, state: 'disabled', disabledAt: expect.any(String), expiresAt },
+    ]);
+    expect(disabled.text).not.toContain(worker.key);
+    expect((await call(worker, 'GET', to)).json).toMatchObject({ statusCode: 401, error: 'INVALID_API_KEY' });
+    expect((await call(reader, 'GET', to)).json).toEqual(disabled.json);
+    expect((await call(manager, 'POST', `${to}/rotate`)).json).toMatchObject({
+      error: 'CONFLICT',
+      message: `key ${worker.apiKey.id} is disabled: enable it first`,
+    });
+    const enabled = await call(manager, 'POST', `${to}/enable`, { reason: 'cleared' });
+    expect([enabled.status, enabled.json]).toMatchObject([
+      200,
+      { state: 'active', disabledAt: null, expiresAt },
+    ]);
+    expect((await call(worker, 'GET', to)).status).toBe(200);
+    expect((await call(manager, 'POST', `${to}/enable`)).json).toMatchObject({ state: 'active' });
+    const { items } = (await call(reader, 'GET', `${to}/events`)).json as { items: object[] };
+    const actor = { type: 'key', id: manager.apiKey.id };
+    expect(items.filter(({ type }: { type?: string }) => type !== 'refused')).toMatchObject([
+      { type: 'enabled', actor, details: { reason: 'cleared' } },
+      { type: 'disabled', actor, details: { reason: 'suspect' } },
+      { type: 'created' },
+    ]);
+  });
+
+  it('POST enable is 403 for a key that an operator disabled, and 409 for a rotated or revoked key', async () => {
+    const [suspect, rotated] = [await issue(userId, []), await issue(userId, [])];
+    await keys.disable(suspect.apiKey.id);
+    const enable = ({ apiKey }: IssuedApiKey) => call(manager, 'POST', `/${apiKey.id}/enable`);
+    expect((await call(manager, 'POST', `/${suspect.apiKey.id}/disable`)).status).toBe(200);
+    expect(await enable(suspect)).toMatchObject({ status: 403, json: { error: 'EXCEEDS_API_KEY' } });
+    await keys.rotate(rotated.apiKey.id);
+    await call(manager, 'POST', `/${rotated.apiKey.id}/disable`);
+    expect(await enable(rotated)).toMatchObject({ status: 409, json: { error: 'CONFLICT' } });
+    await keys.revoke(suspect.apiKey.id);
+    for (const path of ['enable', 'disable'])
+      expect(await call(manager, 'POST', `/${suspect.apiKey.id}/${path}`)).toMatchObject({
+        status: 409,
+        json: { error: 'CONFLICT' },
+      });
+  });
+
+  it('a key that disabled itself cannot enable itself', async () => {
+    const self = await issue(userId, ['api-keys:write']);
+    expect((await call(self, 'POST', `/${self.apiKey.id}/disable`)).json).toMatchObject({
+      state: 'disabled',
+    });
+    expect((await call(self, 'POST', `/${self.apiKey.id}/enable`)).json).toMatchObject({
+      error: 'INVALID_API_KEY',
+    });
+  });
+
+  it.each([
+    { reason: '' },
+    { reason: null },
+    { reason: 'a\nb' },
+    { reason: 'x'.repeat(256) },
+    { everywhere: 'true' },
+    { everywhere: 1 },
+    { expiresAt: null },
+    [],
+  ])('POST disable with %j is 400 INVALID_REQUEST and disables nothing', async (body) => {
+    const { key, apiKey } = await issue(userId, []);
+    const answer = await call(manager, 'POST', `/${apiKey.id}/disable`, body);
+    expect([answer.status, answer.json.error]).toEqual([400, 'INVALID_REQUEST']);
+    expect(await keys.verify(key)).toMatchObject({ ok: true });
+  });
+
+  it('POST enable with an unknown field is 400 INVALID_REQUEST and enables nothing', async () => {
+    const { key, apiKey } = await issue(userId, []);
+    await call(manager, 'POST', `/${apiKey.id}/disable`);
+    const answer = await call(manager, 'POST', `/${apiKey.id}/enable`, { everywhere: true });
+    expect([answer.status, answer.json.error]).toEqual([400, 'INVALID_REQUEST']);
+    expect(await keys.verify(key)).toMatchObject({ ok: false });
+  });
+
   it('DELETE with descendants revokes the keys that a key created, also after its row was deleted, and stores the reason', async () => {
     const root = await issue(userId, ['api-keys:*', 'orders:*']);
     const child = (await call(root, 'POST', '', { name: 'x', scopes: ['api-keys:write'] })).json;
@@ -303,6 +387,8 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['GET', '/:id/events', undefined, 'read', 200],
     ['GET', '/:id/usage', undefined, 'read', 200],
     ['POST', '/:id/rotate', { overlapSeconds: 60 }, 'write', 201],
+    ['POST', '/:id/disable', { reason: 'suspect' }, 'write', 200],
+    ['POST', '/:id/enable', undefined, 'write', 200],
     ['DELETE', '/:id', undefined, 'write', 204],
   ];
 
@@ -382,6 +468,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['a digest', { name: 'x', keyDigest: 'a'.repeat(64) }],
     ['a prefix', { name: 'x', keyPrefix: 'a' }],
     ['a revocation', { name: 'x', revokedAt: null }],
+    ['a disabling', { name: 'x', disabledAt: null }],
     ['a successor', { name: 'x', replacesId: '1' }],
     ['no name if a name is required', { name: '' }],
     ['a name of null', { name: null }],

@@ -56,6 +56,7 @@ const MIGRATIONS = [
   'CountTogether1764547200000',
   'TellSilentChanges1764633600000',
   'SurviveTableChanges1764720000000',
+  'DisableKeys1764806400000',
   'TellReplicatedInserts1765152000000',
 ];
 
@@ -93,7 +94,7 @@ const loadByRails = (url: string) =>
   asRails(url, (client) =>
     client.query(
       `ALTER TABLE api_keys ALTER last_used_at TYPE timestamp(6), ALTER expires_at TYPE timestamp(6), ALTER created_at TYPE timestamp(6),
-       ALTER updated_at TYPE timestamp(6), ALTER revoked_at TYPE timestamp(6);
+       ALTER updated_at TYPE timestamp(6), ALTER revoked_at TYPE timestamp(6), ALTER disabled_at TYPE timestamp(6), ALTER enabled_expires_at TYPE timestamp(6);
        DROP TABLE migrations`,
     ),
   );
@@ -549,14 +550,28 @@ it.each([
     'ALTER TABLE api_keys DROP metadata',
   ],
   ['a table', 'api_key_events', 'CREATE TABLE api_key_events (id integer)', 'DROP TABLE api_key_events'],
+  [
+    'a time',
+    'disabled_at',
+    'ALTER TABLE api_keys ADD COLUMN disabled_at timestamp',
+    'ALTER TABLE api_keys DROP disabled_at',
+  ],
 ])('an existing %s that the library did not create is reported and left unchanged', async (_, name, take, give) => {
   const url = await createRailsDatabase();
   await sql(url, take);
   const typeormsOwnWords = jest.spyOn(console, 'log').mockImplementation();
   await expect(migrate(url)).rejects.toThrow(`nestjs-api-key: ${name} already exists`);
   typeormsOwnWords.mockRestore();
+  const [left] = await sql<{ type: string }>(
+    url,
+    `SELECT format_type(atttypid, NULL) AS type FROM pg_attribute WHERE attrelid = 'api_keys'::regclass AND attname = $1`,
+    [name],
+  );
+  if (left) expect(take).toMatch(new RegExp(`${name} ${left.type.replace(/ .*/, '')}`));
   await sql(url, give);
-  expect(await migrate(url)).toEqual(MIGRATIONS.slice(1));
+  const missing = await migrate(url);
+  expect(missing).toEqual(MIGRATIONS.slice(-missing.length));
+  expect(missing).not.toEqual([]);
 });
 
 it('down reports a missing table', async () => {
@@ -651,6 +666,8 @@ describe('a table with the comment of this library, but with times without time 
     'created_at',
     'updated_at',
     'revoked_at',
+    'disabled_at',
+    'enabled_expires_at',
   ])('stops the boot for %s', async (column) => {
     const url = await createEmptyDatabase();
     await migrate(url);

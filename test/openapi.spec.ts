@@ -51,6 +51,8 @@ describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapt
     ['patch', '/api-keys/{id}', ['api-keys:write']],
     ['delete', '/api-keys/{id}', ['api-keys:write']],
     ['post', '/api-keys/{id}/rotate', ['api-keys:write']],
+    ['post', '/api-keys/{id}/disable', ['api-keys:write']],
+    ['post', '/api-keys/{id}/enable', ['api-keys:write']],
     ['get', '/api-keys/{id}/events', ['api-keys:read']],
   ])('describes the parameters of %s %s', (method, path, scopes) => {
     const operation = document.paths[path]?.[method];

@@ -96,6 +96,15 @@ describe.each(ADAPTERS)('on %s', (adapter) => {
       expect((await app.keys.verify(key)).ok).toBe(!sent.join().includes(key));
   });
 
+  it('a disabled key is also revoked, because it could be enabled', async () => {
+    await boot(BURNS, adapter);
+    const { key, apiKey } = await issue();
+    await app.keys.disable(apiKey.id);
+    expect((await ask(key, BY_HTTP)).status).toBe(403);
+    expect(await app.keys.verify(key)).toEqual({ ok: false, reason: 'revoked' });
+    await expect(app.keys.enable(apiKey.id)).rejects.toThrow('is revoked');
+  });
+
   it('without the option no key is looked up or revoked', async () => {
     await boot({ https: { trustProxy: ['127.0.0.1'] } }, adapter);
     const { key } = await issue();

@@ -171,7 +171,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
       expectRefused(await get('/any'), MISSING);
     });
 
-    it('malformed, unknown, expired and revoked keys and wrong checksums get the same answer, byte for byte', async () => {
+    it('malformed, unknown, expired, disabled and revoked keys and wrong checksums get the same answer, byte for byte', async () => {
       const wrongChecksum = key.slice(0, -1) + (key.endsWith('a') ? 'b' : 'a');
       const presented = [
         'not-a-key',
@@ -179,6 +179,7 @@ describe.each(ADAPTERS)('over a raw socket, on %s,', (adapter) => {
         await keyAfter('DELETE FROM api_keys'),
         await keyAfter(`UPDATE api_keys SET expires_at = now() - interval '1 second'`),
         await keyAfter('UPDATE api_keys SET revoked_at = now(), expires_at = now()'),
+        await keyAfter('UPDATE api_keys SET disabled_at = now(), expires_at = now()'),
       ];
       const responses: RawResponse[] = [];
       for (const one of presented) responses.push(await get('/any', `Authorization: Bearer ${one}`));

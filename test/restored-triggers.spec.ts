@@ -63,6 +63,15 @@ describe('runMigrations', () => {
     expect(await triggersOf('api_keys')).toEqual(before);
   });
 
+  it('restores their function as it was, with all columns that it compares', async () => {
+    const definition = () =>
+      sql(url, `SELECT pg_get_functiondef(oid) AS it FROM pg_proc WHERE proname = 'nestjs_api_key_feed'`);
+    const before = await definition();
+    await sql(url, 'DROP FUNCTION nestjs_api_key_feed CASCADE');
+    await migrate();
+    expect([before.length, await definition()]).toEqual([1, before]);
+  });
+
   it('restores the triggers of users after their table was swapped by rename', async () => {
     const before = await triggersOf('users');
     await swap('users');

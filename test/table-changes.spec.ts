@@ -380,6 +380,30 @@ describe('A counting function', () => {
   });
 });
 
+it('a change of any column is notified, except of the times of the last use and of the last change', () =>
+  withSession(async (session, hearing) => {
+    const { rows } = await session.query(
+      `SELECT attname AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+       WHERE attrelid = 'api_keys'::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'user_id')`,
+    );
+    const other: Readonly<Record<string, string>> = {
+      'timestamp with time zone': `'2001-01-01'`,
+      bigint: '817',
+      integer: '817',
+      'bigint[]': `'{817}'`,
+      'text[]': `'{other}'`,
+      'cidr[]': `'{10.0.0.0/8}'`,
+      jsonb: `'[817]'`,
+      'character varying': `'other'`,
+    };
+    const untold: string[] = [];
+    for (const { name, type } of rows) {
+      await session.query(`UPDATE api_keys SET ${name} = ${other[type]} WHERE id = 1`);
+      if ((await hearing.told()).length === 0) untold.push(name);
+    }
+    expect(untold.sort()).toEqual(['last_used_at', 'updated_at']);
+  }));
+
 it('a change is notified, or marked if it cannot be notified, with any search path of the session', () =>
   withSession(async (session, hearing, url) => {
     await sql(url, TENANT);
@@ -407,10 +431,13 @@ it('functions of an earlier version are migrated to those of a new database', as
         .replace(/AS \$function\$[\s\S]*/, (body) => body.replace(/BEGIN/, 'BEGIN /* earlier */'))
         .replace(/^ SET search_path.*$/m, ''),
     );
-  await sql(url, `DELETE FROM migrations WHERE name LIKE 'SurviveTableChanges%'`);
+  await sql(url, `DELETE FROM migrations WHERE name ~ '^(SurviveTableChanges|DisableKeys)'`);
   expect(await functions(url)).not.toEqual(fresh);
   const dataSource = await keysDataSource(url, { migrations: apiKeyMigrations() });
-  expect(await runMigrations(dataSource)).toEqual(['SurviveTableChanges1764720000000']);
+  expect(await runMigrations(dataSource)).toEqual([
+    'SurviveTableChanges1764720000000',
+    'DisableKeys1764806400000',
+  ]);
   await dataSource.destroy();
   expect(await functions(url)).toEqual(fresh);
 });

@@ -84,6 +84,7 @@ function beats({ keys }: TestApp): Promise<void> {
 const ENDS: readonly [string, (id: string, app: TestApp) => Promise<unknown>][] = [
   ['revoke', (id, app) => app.keys.revoke(id)],
   ['revoke everywhere', (id, app) => app.keys.revoke(id, { everywhere: true })],
+  ['disable', (id, app) => app.keys.disable(id)],
   ['revokeAll', (_, app) => app.keys.revokeAll({ userId })],
   ['delete', (id, app) => app.keys.delete(id)],
   ['a DELETE typed into psql', (id) => sql(server.url, `DELETE FROM api_keys WHERE id = ${id}`)],

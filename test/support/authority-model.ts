@@ -19,6 +19,10 @@ export interface Row {
   readonly scopes: readonly string[];
   readonly expires: number;
   readonly isRevoked: boolean;
+  readonly isDisabled: boolean;
+  /** Id of the key that disabled the key. Null: a person did, or the key is not disabled. */
+  readonly disabledBy: string | null;
+  /** Whether the key is revoked, or expired by `expires`. */
   readonly isOver: boolean;
   readonly rate: Rate | null;
   readonly quota: Quota | null;
@@ -36,8 +40,13 @@ export interface Row {
 /** The rate limit of keys without their own limit, in these tests. */
 export const DEFAULT_RATE: Rate = { limit: 10, windowSeconds: 60 };
 
-const COLUMNS = `id::text, xmin::text, scopes, coalesce(extract(epoch FROM expires_at) * 1000, 'infinity')::float8 AS expires,
-  revoked_at IS NOT NULL AS "isRevoked", revoked_at IS NOT NULL OR coalesce(expires_at <= clock_timestamp(), false) AS "isOver",
+/** SQL of an expiry. A disabled key gets back what was saved, unless SQL wrote another expiry. */
+const EXPIRES = `CASE WHEN revoked_at IS NULL AND expires_at = least(enabled_expires_at, date_trunc('second', disabled_at))
+  THEN enabled_expires_at ELSE expires_at END`;
+
+const COLUMNS = `id::text, xmin::text, scopes, coalesce(extract(epoch FROM ${EXPIRES}) * 1000, 'infinity')::float8 AS expires,
+  revoked_at IS NOT NULL AS "isRevoked", revoked_at IS NOT NULL OR coalesce(${EXPIRES} <= clock_timestamp(), false) AS "isOver",
+  disabled_at IS NOT NULL AS "isDisabled", disabled_by_id::text AS "disabledBy",
   CASE WHEN rate_limit IS NOT NULL THEN jsonb_build_object('limit', rate_limit, 'windowSeconds', rate_limit_window_seconds) END AS rate,
   CASE WHEN quota IS NOT NULL THEN jsonb_build_object('limit', quota, 'period', quota_period) END AS quota,
   allowed_ips::text[] AS ips, coalesce(ancestor_ids, '{}')::text[] AS ancestors, coalesce(shared_limits, '[]') AS shared,

@@ -19,7 +19,16 @@ interface Step {
   readonly at: number;
   /** Number of the acting key. Null: the application acts. */
   readonly by: number | null;
-  readonly does: 'create' | 'update' | 'rotate' | 'revoke' | 'revokeAll' | 'delete' | 'expire';
+  readonly does:
+    | 'create'
+    | 'update'
+    | 'rotate'
+    | 'disable'
+    | 'enable'
+    | 'revoke'
+    | 'revokeAll'
+    | 'delete'
+    | 'expire';
   readonly to: number;
   readonly withDescendants: boolean;
   readonly fields: object;
@@ -59,6 +68,10 @@ const ALONE = [
   'update',
   'update',
   'rotate',
+  'disable',
+  'disable',
+  'enable',
+  'enable',
   'revoke',
   'delete',
   'expire',
@@ -70,6 +83,8 @@ const TOGETHER = [
   'update',
   'update',
   'rotate',
+  'disable',
+  'enable',
   'revoke',
   'revokeAll',
   'delete',
@@ -142,7 +157,8 @@ function gains(
   },
 ): string[] {
   const { before, after, changed, actor, target } = moment;
-  if (actor.isOver) return changed.map(({ id }) => `key ${actor.id}, which is over, changed ${id}`);
+  if (actor.isOver || actor.isDisabled)
+    return changed.map(({ id }) => `key ${actor.id}, which is over, changed ${id}`);
   const successors = new Set([...before.values()].map(({ replaces }) => replaces));
   return changed.flatMap((row) => {
     const old = before.get(row.id);
@@ -150,11 +166,50 @@ function gains(
     if (old?.isOver && !row.isOver) problems.push('is revived');
     if (old && (old.isOver || successors.has(row.id)) && row.expires > old.expires)
       problems.push('lives longer');
+    if (old?.isDisabled && !row.isDisabled)
+      problems.push(...wronglyEnabled(row, { old, actor, rows: before, isRotated: successors.has(row.id) }));
     problems.push(
       ...beyond(row, makersOf(row, does, { old, actor, target: after.get(target.id) ?? target })),
     );
     return problems.map((text) => `${row.id} ${text}`);
   });
+}
+
+/** Returns what forbids that the acting key enabled a key. */
+function wronglyEnabled(
+  row: Row,
+  {
+    old: { disabledBy, isOver },
+    actor,
+    rows,
+    isRotated,
+  }: { old: Row; actor: Row; rows: ReadonlyMap<string, Row>; isRotated: boolean },
+): string[] {
+  const problems = beyond(row, [actor]).map((right) => `is enabled with ${right}`);
+  if (isOver || isRotated) problems.push('is enabled although it has ended or was rotated');
+  if (disabledBy === null) problems.push('is enabled although a person disabled it');
+  else if (!isOfLine(disabledBy, actor, rows)) problems.push(`is enabled although ${disabledBy} disabled it`);
+  return problems;
+}
+
+/**
+ * Whether a key is the acting key, one that it replaced, or one that these made. Neither a maker of
+ * the acting key is, nor a successor.
+ */
+function isOfLine(id: string, actor: Row, rows: ReadonlyMap<string, Row>): boolean {
+  const own = new Set([actor.id]);
+  for (let at: Row | undefined = actor; at?.replaces; at = rows.get(at.replaces)) own.add(at.replaces);
+  if (own.has(id)) return true;
+  const ancestors = rows.get(id)?.ancestors ?? [];
+  const later = new Set<string>();
+  let last = actor.id;
+  for (const each of rows.values()) {
+    if (each.replaces !== last) continue;
+    later.add(each.id);
+    last = each.id;
+  }
+  const isLater = later.has(id) || ancestors.some((ancestor) => later.has(ancestor));
+  return ancestors.some((ancestor) => own.has(ancestor)) && !isLater && !actor.ancestors.includes(id);
 }
 
 /**
@@ -299,14 +354,17 @@ function undone(row: Row, changes: Readonly<Record<string, { readonly old: unkno
 }
 
 /**
- * Finds two kinds of problems: a key that changed something after its revocation, and a key that is
- * valid after all descendants of its ancestor were revoked. The trail is newest first.
+ * Finds two kinds of problems: a key that changed something while it was disabled or after its
+ * revocation, and a key that is valid after all descendants of its ancestor were revoked. The trail
+ * is newest first.
  */
 function survivors(trail: readonly Told[], present: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];
   const actedLater = new Set<string | null>();
   for (const { type, key, actor, details } of trail) {
-    if (type === 'revoked' && actedLater.has(key)) problems.push(`${key} acted after it was revoked`);
+    if ((type === 'revoked' || type === 'disabled') && actedLater.has(key))
+      problems.push(`${key} acted after it was ${type}`);
+    if (type === 'enabled') actedLater.delete(key);
     if (type === 'revoked' && details.ancestorId)
       for (const row of present.values())
         if (row.ancestors.includes(details.ancestorId) && !row.isOver) problems.push(`${row.id} lives on`);
@@ -329,6 +387,8 @@ async function run(
     update: () => keys.update(id, fields as UpdateApiKeyInput, acting),
     rotate: () =>
       keys.rotate(id, 'expiresAt' in fields ? { expiresAt: fields.expiresAt as Date } : {}, acting),
+    disable: () => keys.disable(id, {}, acting),
+    enable: () => keys.enable(id, {}, acting),
     revoke: () => keys.revoke(id, { descendants: withDescendants }, acting),
     revokeAll: () => keys.revokeAll({ userId }, acting),
     delete: async () => {

@@ -151,6 +151,33 @@ export const adoptsRails = (zone: string) => () => {
     expect(await asRails(database, (client) => railsAuthenticates(client, digest(key)))).toBe(false);
   });
 
+  it('a key disabled here is expired for Rails until it is enabled, and then has what Rails wrote meanwhile', async () => {
+    const key = await asRails(database, (client) =>
+      insertAsRails(client, { expires_at: railsTime(HOUR_MS) }),
+    );
+    const { id, expiresAt } = (await me(key)).apiKey;
+    const run = async (command: string) =>
+      expect((await runKeys([command, id], { DATABASE_URL: database, TZ: zone })).code).toBe(0);
+    const accepted = async () => [
+      (await call('/me', key)).status,
+      await asRails(database, (client) => railsAuthenticates(client, digest(key))),
+    ];
+    await run('disable');
+    expect(await accepted()).toEqual([401, false]);
+    await run('enable');
+    await until(async () => (await call('/me', key)).status === 200);
+    expect([await accepted(), (await me(key)).apiKey.expiresAt]).toEqual([[200, true], expiresAt]);
+    await run('disable');
+    await asRails(database, (client) =>
+      client.query(`UPDATE api_keys SET expires_at = ${railsTime(2 * HOUR_MS)} WHERE id = $1`, [id]),
+    );
+    expect(await accepted()).toEqual([401, true]);
+    await run('enable');
+    await until(async () => (await call('/me', key)).status === 200);
+    const { expiresAt: later } = (await me(key)).apiKey;
+    expect(Date.parse(String(later)) - Date.parse(String(expiresAt))).toBeGreaterThan(HOUR_MS / 2);
+  });
+
   it('a key minted here in the Rails form authenticates there', async () => {
     const created = await runKeys(
       ['create', '--user', 'user3@example.com', '--name', 'new', '--scopes', 'orders:read', '--json'],

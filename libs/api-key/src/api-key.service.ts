@@ -3,7 +3,7 @@ import { RequestTrail } from './audit/request-trail';
 import { type ApiKeyInspection, KeyInspector } from './authentication/key-inspector';
 import { RawKeys, type VerifyResult } from './authentication/raw-keys';
 import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
-import type { Revocation } from './keys/end-keys';
+import { type DisableOptions, Disabling, type EnableOptions } from './keys/disabling';
 import type { ImportLines, ImportOptions, ImportReport } from './keys/import-batches';
 import type { ApiKeyFields, CreateApiKeyInput, ListApiKeysInput, UpdateApiKeyInput } from './keys/input';
 import { Issuance, type RotateOptions } from './keys/issuance';
@@ -12,7 +12,7 @@ import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from '
 import type { IssuedApiKey } from './keys/new-key';
 import { OwnerEviction } from './keys/owner-eviction';
 import type { RenameScopeOptions } from './keys/rename-scope';
-import { Revocations, type RevokeAllInput, type RevokeOptions } from './keys/revocation';
+import { type Revocation, Revocations, type RevokeAllInput, type RevokeOptions } from './keys/revocation';
 import { Verification, type VerificationStatus } from './lookup/verification';
 import type { Acting } from './model/acting';
 import type { ApiKey } from './model/api-key.entity';
@@ -21,7 +21,9 @@ import type { ApiKeyUsage } from './usage/report';
 
 /**
  * Issues, verifies, changes and revokes keys. Argument `acting` names the owner or key on whose
- * behalf a call acts. If the database fails, a call throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE`.
+ * behalf a call acts. Calls throw ApiKeyInputError for an invalid argument, ApiKeyAuthorityError
+ * for more rights than `acting.apiKey` has, and ApiKeyRefusal: `INVALID_API_KEY` if that key is no
+ * longer valid, `KEY_STORE_UNAVAILABLE` if the database fails.
  */
 @Injectable()
 export class ApiKeyService {
@@ -35,6 +37,7 @@ export class ApiKeyService {
     private readonly edits: KeyEdits,
     private readonly listings: KeyListings,
     private readonly revocations: Revocations,
+    private readonly disabling: Disabling,
     private readonly bulk: BulkChanges,
     private readonly owners: OwnerEviction,
   ) {}
@@ -52,8 +55,6 @@ export class ApiKeyService {
   /**
    * Issues a key. Only the result contains the raw key. If `acting.apiKey` is given, an omitted
    * expiry, limit or address list is copied from that key.
-   * @throws ApiKeyInputError if a field is invalid, or the owner does not exist
-   * @throws ApiKeyAuthorityError if the new key would have more rights than `acting.apiKey`
    * @example
    * const { key } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
    */
@@ -99,10 +100,8 @@ export class ApiKeyService {
   }
 
   /**
-   * Evicts the cached user of an owner: here at once, in other instances within milliseconds. If
-   * their notification fails, their cache entry expires after `cache.userCacheMs`. For changes
-   * outside of a users table that `watchUsers` of `apiKeyMigrations` watches.
-   * @throws ApiKeyInputError if `userId` cannot be an owner
+   * Evicts the cached user of an owner: here at once, in other instances within milliseconds, or
+   * after `cache.userCacheMs` if that fails. Not needed for a table that `watchUsers` watches.
    */
   evictOwner(userId: string): Promise<void> {
     return this.owners.evict(userId);
@@ -113,40 +112,29 @@ export class ApiKeyService {
     return this.listings.get(id, acting);
   }
 
-  /** Lists keys, newest first. `userId` or `acting` selects one owner. @throws ApiKeyInputError */
+  /** Lists keys, newest first. `userId` or `acting` selects one owner. */
   list(input: ListApiKeysInput = {}, acting: Acting = {}): Promise<ApiKeyPage> {
     return this.listings.list(input, acting);
   }
 
-  /**
-   * Changes the given fields of a key; null if the key does not exist.
-   * @throws ApiKeyInputError if a field is invalid or cannot be set
-   * @throws ApiKeyAuthorityError if the change would give more rights than `acting.apiKey` has
-   * @throws ApiKeyConflictError if the key is revoked
-   */
+  /** Changes given fields of a key; null if none exists; ApiKeyConflictError if it is revoked. */
   update(id: string, changes: UpdateApiKeyInput, acting: Acting = {}): Promise<ApiKey | null> {
     return this.edits.update(id, changes, acting);
   }
 
   /**
    * Issues the successor of a key, with the same name, scopes, limits, addresses and metadata. The
-   * old key expires after the overlap at the latest. Null if the key does not exist. If two calls
-   * rotate the same key at once, one of them fails.
-   * @throws ApiKeyInputError if the overlap or the expiry is invalid
-   * @throws ApiKeyAuthorityError if the successor would have more rights than `acting.apiKey`
-   * @throws ApiKeyConflictError if the key was already rotated, is revoked or has expired
+   * old key expires after the overlap at the latest. Null if the key does not exist.
+   * @throws ApiKeyConflictError if the key is rotated already, revoked, disabled or expired
    */
   rotate(id: string, options: RotateOptions = {}, acting: Acting = {}): Promise<IssuedApiKey | null> {
     return this.issuance.rotate(id, options, acting);
   }
 
   /**
-   * Revokes a key for good. Also sets `expires_at`, because a Rails app on the same table reads
-   * only that column. Revoking again changes nothing. If the trail cannot be written, the key is
-   * still revoked, and the log has the event.
+   * Revokes a key for good, and sets `expires_at` for a Rails app on the same table. Revoking again
+   * changes nothing. If the trail cannot be written, the key is revoked, and the log has the event.
    * @returns the key, and the descendants that this call revoked; null if no key was found
-   * @throws ApiKeyInputError if the reason is invalid
-   * @throws ApiKeyRefusal `INVALID_API_KEY` if `acting.apiKey` is no longer valid
    * @example
    * await keys.revoke(id, { descendants: true, everywhere: true, reason: 'leaked' });
    */
@@ -158,10 +146,27 @@ export class ApiKeyService {
    * Revokes all keys of an owner, also keys that are being created. Works without the trail, like
    * `revoke`. Keys that an import or another application inserts later stay valid.
    * @returns the keys that this call revoked
-   * @throws ApiKeyInputError if `userId` is missing, or the reason is invalid; else as `revoke`
    */
   revokeAll(input: RevokeAllInput, acting: Acting = {}): Promise<ApiKey[]> {
     return this.revocations.revokeAll(input, acting);
+  }
+
+  /**
+   * Disables a key until it is enabled; null if no key was found. For Rails the key is expired.
+   * Works without the trail, like `revoke`. No key can enable what people or the app disabled.
+   * @throws ApiKeyConflictError if the key is revoked
+   */
+  disable(id: string, options: DisableOptions = {}, acting: Acting = {}): Promise<ApiKey | null> {
+    return this.disabling.disable(id, options, acting);
+  }
+
+  /**
+   * Enables a disabled key and gives back its expiry; null if no key was found. An acting key can
+   * undo only what it, a key that it made, or a key that it replaced did.
+   * @throws ApiKeyConflictError if the key is revoked; for an acting key also: expired or rotated
+   */
+  enable(id: string, options: EnableOptions = {}, acting: Acting = {}): Promise<ApiKey | null> {
+    return this.disabling.enable(id, options, acting);
   }
 
   /** Deletes a key and so ends it at once; false if none exists. Events and descendants stay. */
@@ -183,17 +188,12 @@ export class ApiKeyService {
     return this.bulk.import(lines, options, acting);
   }
 
-  /**
-   * Renames a scope of all keys, also of revoked ones, in batches of one transaction each. May be
-   * repeated after a failure. Wildcards stay.
-   * @throws ApiKeyInputError if `to` is not in the catalogue, or is a wildcard and `from` is none
-   * @throws ApiKeyConflictError if keys keep getting the old scope meanwhile
-   */
+  /** Renames a scope of all keys, in batches. Wildcards stay. May be repeated after a failure. */
   renameScope(from: string, to: string, options: RenameScopeOptions = {}, acting: BulkActing = {}) {
     return this.bulk.renameScope(from, to, options, acting);
   }
 
-  /** Lists the events of a key, newest first; null if it is unknown. @throws ApiKeyInputError */
+  /** Lists the events of a key, newest first; null if the key is unknown. */
   events(id: string, input: EventsInput = {}, acting: Acting = {}): Promise<EventPage | null> {
     return this.listings.events(id, input, acting);
   }

@@ -16,7 +16,7 @@ export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';
 export type { PruneOptions, PruneReport } from './keys/bulk-changes';
 export { API_KEY_DEFAULTS } from './keys/defaults';
-export type { Revocation } from './keys/end-keys';
+export type { DisableOptions, EnableOptions } from './keys/disabling';
 export type { ImportOptions, ImportReport } from './keys/import-batches';
 export type { ImportedApiKey, ImportProblem } from './keys/import-keys';
 export type {
@@ -29,7 +29,7 @@ export type { RotateOptions } from './keys/issuance';
 export type { ApiKeyPage, Page } from './keys/key-listings';
 export type { IssuedApiKey } from './keys/new-key';
 export type { RenameScopeOptions, RenameScopeReport } from './keys/rename-scope';
-export type { RevokeAllInput, RevokeOptions } from './keys/revocation';
+export type { Revocation, RevokeAllInput, RevokeOptions } from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';
 export type { ApiKeyMigrationOptions } from './migrations/migration-options';

@@ -119,8 +119,9 @@ it('a valid key is looked up once, and then verified from the cache without a pr
 });
 
 it('only valid keys are verified from the cache without a promise', async () => {
-  const [unknown, revoked] = [mintKey('checksummed', 'test'), await store('revoked_at = now()')];
-  for (const key of [unknown, revoked]) {
+  const unknown = mintKey('checksummed', 'test');
+  const [revoked, disabled] = [await store('revoked_at = now()'), await store('disabled_at = now()')];
+  for (const key of [unknown, revoked, disabled]) {
     await verify(key);
     expect(recall(key)).toBeUndefined();
   }
@@ -147,6 +148,9 @@ it('an unknown key is reported masked, also if that result is cached', async () 
 it.each([
   ['revoked', 'revoked_at = now()'],
   ['revoked', "revoked_at = now(), expires_at = now() - interval '1 s'"],
+  ['revoked', 'revoked_at = now(), disabled_at = now()'],
+  ['disabled', 'disabled_at = now()'],
+  ['disabled', "disabled_at = now(), expires_at = now() - interval '1 s'"],
   ['expired', "expires_at = now() - interval '1 s'"],
 ])('a key that is %s is refused together with its row: %s', async (reason, sets) => {
   const key = await store(sets);

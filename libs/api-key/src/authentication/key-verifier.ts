@@ -17,7 +17,7 @@ import { FailedAttempts } from './failed-attempts';
  * Why a key is not valid, for logs and decisions of the application. Callers get the same answer
  * for every reason.
  */
-export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
+export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked' | 'disabled';
 
 /** An invalid key, in the form that the trail records. */
 export interface InvalidKey extends RefusedKey {
@@ -116,11 +116,11 @@ function mayBeKey(key: unknown): key is string {
 }
 
 function isLive(known: KnownKey | null | undefined): known is KnownKey {
-  return known !== null && known !== undefined && !known.revoked && !known.expired;
+  return known !== null && known !== undefined && known.stopped === null && !known.expired;
 }
 
 function invalidKey(key: string, known: KnownKey | null): InvalidKey {
   const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
   if (!known) return { reason: 'unknown', apiKey: null, masked };
-  return { reason: known.revoked ? 'revoked' : 'expired', apiKey: known.apiKey, masked };
+  return { reason: known.stopped ?? 'expired', apiKey: known.apiKey, masked };
 }

@@ -10,7 +10,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { tellRefusal } from '../transport/answer-refusal';
 import type { RequestHead } from '../transport/request-head';
 import { isOfAdapter, SecureTransport } from '../transport/secure-transport';
-import { KeyVerifier } from './key-verifier';
+import { isInvalid, KeyVerifier } from './key-verifier';
 import { RefusalDelay } from './refusal-delay';
 
 const REASON = 'presented over plaintext HTTP';
@@ -77,16 +77,30 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     }
   }
 
-  /** Revokes all valid keys in a request. Returns the first of them; null if no key was revoked. */
+  /**
+   * Revokes all valid and disabled keys in a request. Returns the first of them; null if no key was
+   * revoked.
+   */
   private async revokeAll(head: RequestHead, from: Caller): Promise<ApiKey | null> {
     const sent = keysSent(head.rawHeaders, this.options.headerName.toLowerCase());
     const revoked = await Promise.all(sent.map((key) => this.revoke(key, from)));
     return revoked.find((apiKey) => apiKey !== null) ?? null;
   }
 
+  /**
+   * Returns a key that is valid, or can become valid because it is only disabled.
+   * @throws ApiKeyRefusal `INVALID_API_KEY` for any other key, else the errors of `verify`
+   */
+  private async keyToRevoke(key: string, from: Caller): Promise<ApiKey> {
+    const found = await this.keys.verify(key, from);
+    if (!isInvalid(found)) return found;
+    if (found.reason === 'disabled' && found.apiKey) return found.apiKey;
+    throw new ApiKeyRefusal('INVALID_API_KEY', { refused: found });
+  }
+
   private async revoke(key: string, from: Caller): Promise<ApiKey | null> {
     try {
-      const { id } = await this.refusals.hold(this.keys.requireValid(key, from));
+      const { id } = await this.refusals.hold(this.keyToRevoke(key, from));
       const { address, requestId } = from;
       const revocation = await this.revocations.revoke(id, { reason: REASON }, { address, requestId });
       return revocation?.apiKey ?? null;

@@ -40,6 +40,11 @@ export interface RevokeOptions extends Output {
   readonly reason?: string;
 }
 
+/** Options of `disable` and `enable`. */
+export interface SwitchOptions extends Output {
+  readonly reason?: string;
+}
+
 export interface PruneOptions extends Output {
   /** Days. */
   readonly olderThan: number;
@@ -126,7 +131,23 @@ function revokeUser(host: KeysCliHost, email: string, options: RevokeOptions): P
   });
 }
 
-function reasonOf({ reason }: RevokeOptions) {
+export function disableKey(host: KeysCliHost, id: string, options: SwitchOptions): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const apiKey = await keys.disable(id, { everywhere: true, ...reasonOf(options) }, acting());
+    if (!apiKey) throw noSuchKey(id);
+    writeKey(host, options, apiKey);
+  });
+}
+
+export function enableKey(host: KeysCliHost, id: string, options: SwitchOptions): Promise<void> {
+  return inSession(host, async ({ keys }) => {
+    const apiKey = await keys.enable(id, reasonOf(options), acting());
+    if (!apiKey) throw noSuchKey(id);
+    writeKey(host, options, apiKey);
+  });
+}
+
+function reasonOf({ reason }: SwitchOptions) {
   return reason === undefined ? {} : { reason };
 }
 

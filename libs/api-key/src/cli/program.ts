@@ -1,6 +1,15 @@
 import { Command, Option } from 'commander';
 import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
-import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from './changing-commands';
+import {
+  createKey,
+  disableKey,
+  enableKey,
+  importKeys,
+  pruneKeys,
+  revoke,
+  rotateKey,
+  updateKey,
+} from './changing-commands';
 import { addCheck } from './check-command';
 import { errorLine, helpOf } from './failures';
 import type { KeysCliHost } from './host';
@@ -23,7 +32,7 @@ const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 /** Defines the commands and their options. */
 export function programFor(host: KeysCliHost): Command {
   const program = new Command(host.program ?? 'keys')
-    .description('Create, show, rotate, revoke and import API keys.')
+    .description('Create, show, rotate, disable, revoke and import API keys.')
     .helpCommand(false)
     .showSuggestionAfterError(false)
     .exitOverride()
@@ -35,6 +44,7 @@ export function programFor(host: KeysCliHost): Command {
   addUpdate(program, host);
   addReading(program, host);
   addEnding(program, host);
+  addDisabling(program, host);
   addMany(program, host);
   for (const command of program.commands) writeOneLine(command, helpOf(host, command.name()));
   writeOneLine(program, helpOf(host));
@@ -192,6 +202,21 @@ function addEnding(program: Command, host: KeysCliHost): void {
     .option('--reason <text>', 'reason, for the audit trail')
     .addOption(json())
     .action((id, options) => revoke(host, id, options));
+}
+
+function addDisabling(program: Command, host: KeysCliHost): void {
+  program
+    .command('disable <id>')
+    .description('refuse a key until it is enabled; returns when no instance accepts it any more')
+    .option('--reason <text>', 'reason, for the audit trail')
+    .addOption(json())
+    .action((id, options) => disableKey(host, id, options));
+  program
+    .command('enable <id>')
+    .description('accept a disabled key again, until the expiry that it had')
+    .option('--reason <text>', 'reason, for the audit trail')
+    .addOption(json())
+    .action((id, options) => enableKey(host, id, options));
 }
 
 function addMany(program: Command, host: KeysCliHost): void {

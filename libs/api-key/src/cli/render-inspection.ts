@@ -8,6 +8,7 @@ const REASONS: Readonly<Record<NonNullable<Inspected['reason']>, string>> = {
   unknown: 'No key is stored for it: it was deleted, or belongs to another environment.',
   expired: 'The key has expired.',
   revoked: 'The key is revoked.',
+  disabled: 'The key is disabled. Command enable gives it back.',
   owner: 'The application refuses the owner of the key (option loadUser).',
 };
 

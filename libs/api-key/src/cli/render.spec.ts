@@ -14,6 +14,7 @@ const apiKeyWith = (fields: Partial<ApiKey> = {}): ApiKey =>
     lastUsedAt: new Date('2029-12-31T23:59:58.765Z'),
     expiresAt: new Date('2030-06-01T12:30:45Z'),
     revokedAt: null,
+    disabledAt: null,
     createdAt: new Date('2029-01-01T00:00:00Z'),
     updatedAt: new Date('2029-01-01T00:00:00Z'),
     rateLimit: 100,
@@ -40,6 +41,7 @@ describe('the description of a key', () => {
       lastUsedAt: new Date('2029-12-31T23:59:58.765Z'),
       expiresAt: new Date('2030-06-01T12:30:45Z'),
       revokedAt: null,
+      disabledAt: null,
       rateLimit: { limit: 100, windowSeconds: 60 },
       quota: null,
       allowedIps: ['10.0.0.0/8'],
@@ -60,6 +62,9 @@ describe('the description of a key', () => {
     ['active', 'its expiry is to come', { expiresAt: new Date(NOW.getTime() + 1) }],
     ['expired', 'its expiry is now', { expiresAt: NOW }],
     ['expired', 'its expiry is past', { expiresAt: new Date(0) }],
+    ['disabled', 'it is disabled', { disabledAt: NOW }],
+    ['disabled', 'it is disabled and has expired', { disabledAt: NOW, expiresAt: NOW }],
+    ['revoked', 'it is disabled and was revoked', { disabledAt: NOW, revokedAt: NOW }],
     ['revoked', 'it was revoked', { revokedAt: NOW }],
     ['revoked', 'it was revoked and has expired', { revokedAt: NOW, expiresAt: NOW }],
     ['revoked', 'it was revoked and never expires', { revokedAt: NOW, expiresAt: null }],
@@ -123,6 +128,7 @@ describe('the text of one key', () => {
       'lastUsedAt  2029-12-31T23:59:58.765Z',
       'expiresAt   2030-06-01T12:30:45.000Z',
       'revokedAt   -',
+      'disabledAt  -',
       'rateLimit   {"limit":100,"windowSeconds":60}',
       'quota       -',
       'allowedIps  10.0.0.0/8',
@@ -139,6 +145,7 @@ describe('the text of one key', () => {
       'lastUsedAt  -',
       'expiresAt   -',
       'revokedAt   -',
+      'disabledAt  -',
       'quota       -',
     ]);
   });
@@ -161,6 +168,7 @@ it('control characters in a name do not reach the terminal', () => {
     lastUsedAt: null,
     expiresAt: null,
     revokedAt: null,
+    disabledAt: null,
     createdAt: new Date(0),
   });
   const described = describeKey(apiKey, new Date(0));

@@ -40,6 +40,9 @@ it('a key has the values of its row, with ids as text', async () => {
     last_used_at: AT,
     expires_at: AT,
     revoked_at: AT,
+    disabled_at: AT,
+    disabled_by_id: 8,
+    enabled_expires_at: AT,
     rate_limit: 1,
     rate_limit_window_seconds: 2,
     quota: 3,
@@ -63,6 +66,9 @@ it('a key has the values of its row, with ids as text', async () => {
     lastUsedAt: AT,
     expiresAt: AT,
     revokedAt: AT,
+    disabledAt: AT,
+    disabledById: '8',
+    enabledExpiresAt: AT,
     rateLimit: 1,
     rateLimitWindowSeconds: 2,
     quota: 3,
@@ -86,6 +92,9 @@ it('a missing value of a row is null, and missing scopes are an empty list', asy
     lastUsedAt: null,
     expiresAt: null,
     revokedAt: null,
+    disabledAt: null,
+    disabledById: null,
+    enabledExpiresAt: null,
     rateLimit: null,
     quota: null,
     allowedIps: null,
@@ -95,6 +104,38 @@ it('a missing value of a row is null, and missing scopes are an empty list', asy
     sharedLimits: null,
     bucketId: null,
   });
+});
+
+it.each([
+  ['what it gets back', { expires_at: '2029-01-01T00:00:00Z', enabled_expires_at: AT }, AT],
+  [
+    'no expiry, if it gets that back',
+    { expires_at: '2029-01-01T00:00:00Z', enabled_expires_at: 'infinity' },
+    null,
+  ],
+  [
+    'its expiry before it was disabled',
+    { expires_at: '2028-01-01T00:00:00Z', enabled_expires_at: '2028-01-01T00:00:00Z' },
+    new Date('2028-01-01'),
+  ],
+  [
+    'what Rails wrote meanwhile',
+    { expires_at: '2031-01-01T00:00:00Z', enabled_expires_at: AT },
+    new Date('2031-01-01'),
+  ],
+  ['what Rails wrote, if that is no expiry', { expires_at: null, enabled_expires_at: AT }, null],
+  [
+    'that of its column, if nothing was saved',
+    { expires_at: '2029-01-01T00:00:00Z', enabled_expires_at: null },
+    new Date('2029-01-01'),
+  ],
+])('the expiry of a disabled key is %s', async (_, fields, expected) => {
+  const { apiKey } = await inserted({
+    disabled_at: '2029-01-01T00:00:00.7Z',
+    key_digest: JSON.stringify(fields),
+    ...fields,
+  });
+  expect(apiKey.expiresAt).toEqual(expected);
 });
 
 it('a time outside the range of Date is the latest or the earliest date, and an infinite expiry is null', async () => {

@@ -1,6 +1,7 @@
 import { ApiKey, idsOrNone, scopesOrNone } from '../model/api-key.entity';
 import { sharedLimitsOrNone } from '../model/limits';
 import type { Row } from './as-text';
+import { IS_EXPIRY_SAVED } from './disabled-expiry';
 import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from './fields';
 import { asJson, asText } from './own-names';
 
@@ -20,6 +21,9 @@ const asList = (column: string) => asJson(`${column}::pg_catalog.text[]`);
 /** A key that never expires has NULL or `infinity` in this column. Both become null. */
 const asEnd = (column: string) =>
   `CASE WHEN ${column} OPERATOR(pg_catalog.<>) 'infinity' THEN ${moment(column)} END`;
+/** As `EXPIRY`, but as text, because the columns may have different types. */
+const asExpiry = (column: string) =>
+  `CASE WHEN ${IS_EXPIRY_SAVED} THEN ${asEnd('enabled_expires_at')} ELSE ${asEnd(column)} END`;
 const dateOrInvalid = (row: Row, name: string) => dateOrNull(row, name) ?? new Date(Number.NaN);
 
 const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
@@ -30,8 +34,11 @@ const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
   keySuffix: { name: 'key_suffix', asText, read: textOrNull },
   scopes: { name: 'scopes', asText: asJson, read: (row, name) => scopesOrNone(jsonOrNull(row, name)) },
   lastUsedAt: { name: 'last_used_at', asText: moment, read: dateOrNull },
-  expiresAt: { name: 'expires_at', asText: asEnd, read: dateOrNull },
+  expiresAt: { name: 'expires_at', asText: asExpiry, read: dateOrNull },
   revokedAt: { name: 'revoked_at', asText: moment, read: dateOrNull },
+  disabledAt: { name: 'disabled_at', asText: moment, read: dateOrNull },
+  disabledById: { name: 'disabled_by_id', asText, read: textOrNull },
+  enabledExpiresAt: { name: 'enabled_expires_at', asText: asEnd, read: dateOrNull },
   rateLimit: { name: 'rate_limit', asText, read: numberOrNull },
   rateLimitWindowSeconds: { name: 'rate_limit_window_seconds', asText, read: numberOrNull },
   quota: { name: 'quota', asText, read: numberOrNull },

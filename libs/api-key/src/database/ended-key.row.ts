@@ -13,6 +13,8 @@ const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
   lastUsedAt: { asText: asTime, read: timeOrNull },
   expiresAt: { asText: asTime, read: timeOrNull },
   revokedAt: { asText: asTime, read: timeOrLast },
+  disabledAt: { asText: asTime, read: timeOrLast },
+  enabledExpiresAt: { asText: asTime, read: timeOrNull },
   createdAt: TIME,
   updatedAt: TIME,
   allowedIps: { asText: asJson },

@@ -7,8 +7,9 @@ import { KeyNotWritten } from './key-not-written';
 
 type Table = Pick<KeyChange, 'session' | 'table'>;
 
+const IS_UNEXPIRED = '(k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
 /** SQL that says whether a key of the table `k` is valid now. */
-export const IS_LIVE = 'k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
+export const IS_LIVE = `k.revoked_at IS NULL AND k.disabled_at IS NULL AND ${IS_UNEXPIRED}`;
 
 /**
  * Maximum number of keys per statement. One statement for all descendants could take longer than
@@ -128,7 +129,8 @@ export async function countLiveDescendants(change: Table, id: string): Promise<n
 }
 
 /**
- * Returns the ids of keys that are revoked, expired, rotated or deleted. Returns an empty set for
+ * Returns the ids of keys that are revoked, expired, rotated or deleted. A disabled key has not
+ * ended, because it can be enabled. Returns an empty set for
  * `MAX_ANCESTORS` ids or fewer, because a row can store all of them.
  */
 export async function endedAmong(
@@ -138,7 +140,8 @@ export async function endedAmong(
   if (ids.length <= MAX_ANCESTORS) return new Set();
   const rows = await session.rows(
     `SELECT k.id::text FROM ${table} k
-     WHERE k.id = ANY ($1::bigint[]) AND ${IS_LIVE} AND NOT EXISTS (SELECT FROM ${table} s WHERE s.replaces_id = k.id)`,
+     WHERE k.id = ANY ($1::bigint[]) AND k.revoked_at IS NULL AND (k.disabled_at IS NOT NULL OR ${IS_UNEXPIRED})
+       AND NOT EXISTS (SELECT FROM ${table} s WHERE s.replaces_id = k.id)`,
     [ids],
   );
   const live = new Set(rows.map((row) => text(row, 'id')));

@@ -12,15 +12,6 @@ import { KeyNotWritten } from './key-not-written';
 import { lockActor, lockToEnd } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
 
-/** The result of a revocation. */
-export interface Revocation extends Ended {
-  /**
-   * Number of descendants that are still valid, counted after the revocation. 0 if option
-   * `descendants` was set. Null if the count failed.
-   */
-  readonly liveDescendants: number | null;
-}
-
 /** The keys that a revocation ended. */
 export interface Ended {
   /** The revoked key; null if its row was deleted. */
@@ -95,7 +86,8 @@ export async function deleteKey(change: KeyChange, id: string): Promise<Change<b
 }
 
 /**
- * Deletes keys that ended more than `olderThanDays` days ago. Deletes at most `limit` keys, with
+ * Deletes keys that ended more than `olderThanDays` days ago. A disabled key has not ended, unless
+ * it was revoked. Deletes at most `limit` keys, with
  * ids above `after`.
  */
 export async function deleteEndedKeys(
@@ -106,7 +98,7 @@ export async function deleteEndedKeys(
   const { keys: table } = session.tables;
   const rows = await session.rows(
     `SELECT id::text FROM ${table}
-     WHERE least(revoked_at, expires_at) < clock_timestamp() - $1 * interval '1 day' AND id > $2::bigint
+     WHERE CASE WHEN disabled_at IS NULL THEN least(revoked_at, expires_at) ELSE revoked_at END < clock_timestamp() - $1 * interval '1 day' AND id > $2::bigint
      ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED`,
     [olderThanDays, after, limit],
   );

@@ -1,8 +1,8 @@
 import { endedKeyFromRow, selectEnded } from '../database/ended-key.row';
-import { text } from '../database/fields';
 import { isUntranslatable } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import type { KeyChange } from './key-change';
+import { nowIn, settableColumns } from './settable-columns';
 
 /**
  * Reads keys that end or have ended. A column that was dropped or renamed, or a value that cannot
@@ -25,17 +25,6 @@ export async function endedKeys(
   return rows.map(endedKeyFromRow);
 }
 
-/** Not by the name UTC, which a session may give to another zone: `TimeZone = 'UTC-14'`. */
-const UTC = "timezone(interval '0', now())";
-/**
- * The present, by the type of the column that stores it. A time without a time zone is in UTC, as
- * in Rails, whatever time zone the session has.
- */
-const NOW: Readonly<Record<string, string>> = {
-  timestamptz: 'now()',
-  timestamp: UTC,
-  date: UTC,
-};
 /** Columns that a revocation sets. Applications that read the table may need the last two. */
 const ENDED: Readonly<Record<string, (now: string) => string>> = {
   revoked_at: (now) => now,
@@ -47,18 +36,11 @@ const ENDED: Readonly<Record<string, (now: string) => string>> = {
  * Returns the SET of a statement that ends keys, without columns that cannot be set to a time.
  * `revoked_at` is always set, because nothing else ends a key.
  */
-export async function endingOf({ session, table }: Pick<KeyChange, 'session' | 'table'>): Promise<string> {
-  const rows = await session.rows(
-    `SELECT a.attname AS name, t.typname AS type FROM pg_attribute a JOIN pg_type own ON own.oid = a.atttypid
-       JOIN pg_type t ON t.oid = coalesce(nullif(own.typbasetype, 0), own.oid)
-     WHERE a.attrelid = $1::regclass AND a.attname = ANY ($2) AND a.attgenerated = ''
-       AND t.oid = ANY ($3::regtype[]) ORDER BY a.attnum`,
-    [table, Object.keys(ENDED), Object.keys(NOW)],
-  );
+export async function endingOf(change: Pick<KeyChange, 'session' | 'table'>): Promise<string> {
   const set = new Map([['revoked_at', 'now()']]);
-  for (const row of rows) {
-    const [name, type] = [text(row, 'name'), text(row, 'type')];
-    set.set(name, ENDED[name]?.(NOW[type] ?? '') ?? '');
+  for (const [name, type] of await settableColumns(change, Object.keys(ENDED))) {
+    const now = nowIn(type);
+    if (now !== undefined) set.set(name, ENDED[name]?.(now) ?? '');
   }
   return [...set].map(([name, value]) => `${name} = ${value}`).join(', ');
 }

@@ -5,7 +5,7 @@
 export class KeyNotWritten extends Error {
   readonly code = 'KEY_NOT_WRITTEN';
 
-  constructor(does: 'revokes' | 'deletes' | 'ends' | 'changes' | 'inserts') {
+  constructor(does: 'revokes' | 'disables' | 'enables' | 'deletes' | 'ends' | 'changes' | 'inserts') {
     super(
       `The statement that ${does} the key changed no row: a row security policy, a rule or a trigger on api_keys suppressed it. ` +
         'Allow the role of the data source to change all rows of api_keys.',

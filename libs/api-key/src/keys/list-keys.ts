@@ -14,8 +14,10 @@ export interface KeyListing {
 }
 
 const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
-  active: 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())',
-  expired: 'revoked_at IS NULL AND expires_at <= clock_timestamp()',
+  active:
+    'revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())',
+  expired: 'revoked_at IS NULL AND disabled_at IS NULL AND expires_at <= clock_timestamp()',
+  disabled: 'revoked_at IS NULL AND disabled_at IS NOT NULL',
   revoked: 'revoked_at IS NOT NULL',
 };
 

@@ -1,5 +1,6 @@
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
+import { EXPIRY } from '../database/disabled-expiry';
 import { date, flag, moment, text, textOrNull } from '../database/fields';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
@@ -15,11 +16,11 @@ import { lockOwnerOf } from './owner-lock';
 const MAX_MOVES = 10;
 
 /**
- * A key counts as expired if column `expires_at` has lost its time zone, because the value then
+ * A disabled key counts as expired if the expiry that it gets back is past. A key also counts as
+ * expired if column `expires_at` has lost its time zone, because the value then
  * means a different time in each session.
  */
-const EXPIRED =
-  "(pg_typeof(expires_at) <> 'timestamptz'::regtype OR coalesce(expires_at <= clock_timestamp(), false))";
+const EXPIRED = `(pg_typeof(expires_at) <> 'timestamptz'::regtype OR coalesce(${EXPIRY} <= clock_timestamp(), false))`;
 
 /**
  * A key that this transaction has locked. The clock of the database decides whether it has expired.
@@ -145,6 +146,7 @@ function actorAmong(
   const locked = rows.get(apiKey.id);
   if (!locked || locked.apiKey.userId !== owner) return refuseActor(apiKey, 'unknown');
   if (locked.apiKey.revokedAt) return refuseActor(apiKey, 'revoked');
+  if (locked.apiKey.disabledAt) return refuseActor(apiKey, 'disabled');
   if (locked.expired) return refuseActor(apiKey, 'expired');
   refuseUnlessHeld(locked.apiKey, needs);
   return locked.apiKey;

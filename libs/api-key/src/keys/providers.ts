@@ -3,6 +3,7 @@ import { KeyDigests } from '../credential/digest';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { UNPEPPERED } from '../options/pepper';
 import { BulkChanges } from './bulk-changes';
+import { Disabling } from './disabling';
 import { Issuance } from './issuance';
 import { KeyChanges } from './key-changes';
 import { KeyEdits } from './key-edits';
@@ -12,6 +13,7 @@ import { Revocations } from './revocation';
 
 export const KEYS_PROVIDERS: readonly Provider[] = [
   Revocations,
+  Disabling,
   Issuance,
   KeyEdits,
   KeyListings,

@@ -6,19 +6,18 @@ import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
-import { ApiKeyInputError, ApiKeyRefusal } from '../model/api-key.errors';
+import { ApiKeyRefusal } from '../model/api-key.errors';
 import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { countLiveDescendants } from './descendants';
-import { type Ended, type Revocation, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
+import { type Ended, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
 import { laneOf } from './lane';
 import { keyById } from './list-keys';
+import { reasonOf, type WithReason } from './reason';
 
 /** Options of a revocation. */
-export interface RevokeOptions {
-  /** The reason, for the trail: 1 to 255 characters, without control characters. */
-  reason?: string;
+export interface RevokeOptions extends WithReason {
   /**
    * Whether the call waits until no instance can accept the key in a new request, even if a
    * notification or a connection failed. The wait is the time that an instance may trust its cache,
@@ -39,6 +38,15 @@ export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhe
 }
 
 const NO_OWNER = 'userId must name the owner of the keys';
+
+/** The result of a revocation. */
+export interface Revocation extends Ended {
+  /**
+   * Number of descendants that are still valid, counted after the revocation. 0 if option
+   * `descendants` was set. Null if the count failed.
+   */
+  readonly liveDescendants: number | null;
+}
 
 /** Revokes keys. */
 @Injectable()
@@ -103,14 +111,4 @@ export class Revocations {
     const count = (session: Session) => countLiveDescendants({ session, table: session.tables.keys }, id);
     return this.database.read(count, { kind: 'read', lane }).catch(() => null);
   }
-}
-
-/**
- * Returns the reason of a revocation; null if no reason is given.
- * @throws ApiKeyInputError if the reason is invalid
- */
-function reasonOf({ reason }: Pick<RevokeOptions, 'reason'>): string | null {
-  if (reason === undefined) return null;
-  if (typeof reason === 'string' && /^\P{Cc}{1,255}$/u.test(reason)) return reason;
-  throw new ApiKeyInputError(['reason must have 1 to 255 characters and no control characters']);
 }

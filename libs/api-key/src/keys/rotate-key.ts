@@ -22,8 +22,8 @@ export interface Rotation {
 /**
  * Creates the successor of a key. The old key expires after the overlap at the latest.
  * @returns null if the key does not exist
- * @throws ApiKeyConflictError if the key is revoked, expired or already rotated, or if the
- *   successor would share too many limits
+ * @throws ApiKeyConflictError if the key is revoked, disabled, expired or already rotated, or if
+ *   the successor would share too many limits
  * @throws ApiKeyAuthorityError if the successor would have more rights than the acting key
  */
 export async function rotateKey(
@@ -99,6 +99,7 @@ async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null)
 function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): void {
   if (apiKey.revokedAt)
     throw new ApiKeyConflictError(`key ${apiKey.id} is revoked: create a new one instead`);
+  if (apiKey.disabledAt) throw new ApiKeyConflictError(`key ${apiKey.id} is disabled: enable it first`);
   if (successorId !== null)
     throw new ApiKeyConflictError(
       `key ${apiKey.id} was rotated already: rotate its successor ${successorId}`,

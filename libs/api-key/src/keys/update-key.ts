@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Change, changeEvent } from '../audit/change-trail';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { EXPIRY, expiryWhileDisabled } from '../database/disabled-expiry';
 import { flag } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError } from '../model/api-key.errors';
@@ -129,14 +130,16 @@ async function write(
   before: ApiKey,
   changes: UpdateApiKeyInput,
 ): Promise<ApiKey | null> {
-  const columns = columnsOf(changes);
+  const columns = columnsOf(changes, before.disabledAt !== null);
   if (columns.length === 0) return null;
   const values = columns.map(({ sql }, i) => sql(`$${i + 2}`));
-  const names = columns.map(({ name }) => name);
+  const assignments = columns.map(({ name, set = (value) => `${name} = ${value}` }, i) =>
+    set(values[i] as string),
+  );
   const differ = columns.map(({ name, shown = name }, i) => `${shown} IS DISTINCT FROM ${values[i]}`);
   const parameters = [before.id, ...columns.map(({ value }) => value)];
   const changed = await session.run(
-    `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')}, updated_at = now()
+    `UPDATE ${table} SET ${assignments.join(', ')}, updated_at = now()
      WHERE id = $1::bigint AND (${differ.join(' OR ')})`,
     parameters,
   );
@@ -160,20 +163,27 @@ interface ColumnChange {
   readonly sql: (parameter: string) => string;
   /** SQL of the value that a caller sees, if a caller cannot see the whole value. */
   readonly shown?: string;
+  /** SQL that assigns the value. Default: the column becomes the value. */
+  readonly set?: (value: string) => string;
   /** SQL that says whether it holds another value than it was given. Default: it differs. */
   readonly isKept?: (value: string) => string;
 }
 
 /** A Date has a precision of milliseconds and cannot represent `infinity`. */
-const EXPIRY = "nullif(date_trunc('milliseconds', expires_at), 'infinity')";
+const SHOWN_EXPIRY = `nullif(date_trunc('milliseconds', ${EXPIRY}), 'infinity')`;
 /** A column may keep times in whole seconds. */
 const isOtherTime = (value: string) =>
-  `${EXPIRY} IS DISTINCT FROM ${value} AND (${EXPIRY} BETWEEN ${value} - interval '1 second' AND ${value} + interval '1 second') IS NOT TRUE`;
+  `${SHOWN_EXPIRY} IS DISTINCT FROM ${value} AND (${SHOWN_EXPIRY} BETWEEN ${value} - interval '1 second' AND ${value} + interval '1 second') IS NOT TRUE`;
+/** The expiry of a disabled key is saved. It replaces a value that Rails wrote meanwhile. */
+const savedExpiry = (value: string) => {
+  const saved = `coalesce(${value}, 'infinity')`;
+  return `enabled_expires_at = ${saved}, expires_at = ${expiryWhileDisabled(saved, 'disabled_at')}`;
+};
 const NO_RATE = { limit: null, windowSeconds: null };
 const NO_QUOTA = { limit: null, period: null };
 
 /** Returns the columns of the given fields. */
-function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
+function columnsOf(changes: UpdateApiKeyInput, isDisabled: boolean): ColumnChange[] {
   const { name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata } = changes;
   const rate = rateLimit === null ? NO_RATE : rateLimit;
   const spending = quota === null ? NO_QUOTA : quota;
@@ -186,8 +196,9 @@ function columnsOf(changes: UpdateApiKeyInput): ColumnChange[] {
       field: 'expiresAt',
       value: expiresAt,
       sql: as('timestamptz'),
-      shown: EXPIRY,
+      shown: SHOWN_EXPIRY,
       isKept: isOtherTime,
+      ...(isDisabled && { set: savedExpiry }),
     },
     { name: 'rate_limit', field: 'rateLimit', value: rate?.limit, sql: as('int') },
     { name: 'rate_limit_window_seconds', field: 'rateLimit', value: rate?.windowSeconds, sql: as('int') },

@@ -1,4 +1,5 @@
 import type { ApiKey } from '../model/api-key.entity';
+import type { Stopped } from './stopped';
 
 /**
  * The longest use of a cache entry without a new look-up, in milliseconds. Expiries are counted on
@@ -13,7 +14,7 @@ const RETRY_MS = 10_000;
 
 export interface KnownKey {
   readonly apiKey: ApiKey;
-  readonly revoked: boolean;
+  readonly stopped: Stopped | null;
   readonly expired: boolean;
   /** The digest that the key is stored under; null if it is the digest of the look-up. */
   readonly outdated: string | null;

@@ -3,7 +3,15 @@ import type { Session } from '../database/session';
 
 /** Column types in which equal owners have only one spelling. */
 const OWNER_TYPES = ['bigint', 'integer', 'smallint', 'uuid', 'text', 'character varying', 'character'];
-const TIMES = ['last_used_at', 'expires_at', 'revoked_at', 'created_at', 'updated_at'];
+const TIMES = [
+  'last_used_at',
+  'expires_at',
+  'revoked_at',
+  'created_at',
+  'updated_at',
+  'disabled_at',
+  'enabled_expires_at',
+];
 
 /** @throws Error if a column of times has no time zone */
 export async function refuseZonelessTimes(session: Session): Promise<void> {

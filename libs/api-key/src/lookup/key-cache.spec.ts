@@ -23,7 +23,7 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
     allowedIps: ['10.0.0.0/8'],
     metadata: { deep: {}, text: 'ab', nothing: null },
   });
-  return { apiKey, digest: 'd', revoked: false, lifeMs };
+  return { apiKey, digest: 'd', stopped: null, lifeMs };
 }
 
 /** A cache over look-ups that a test answers when it likes. */
@@ -70,7 +70,7 @@ it('a key is looked up once, and then returned without a promise', async () => {
   const first = find(cache, 'd');
   await asked[0]?.answer(stored('1'));
   expect(await idOf(first)).toBe('1');
-  expect(find(cache, 'd')).toMatchObject({ apiKey: { id: '1' }, expired: false, revoked: false });
+  expect(find(cache, 'd')).toMatchObject({ apiKey: { id: '1' }, expired: false, stopped: null });
   expect(asked).toHaveLength(1);
   expect(cache.statistics).toEqual({ size: 1, hitRate: 0.5 });
 });

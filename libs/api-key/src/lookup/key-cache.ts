@@ -180,9 +180,9 @@ export class KeyCache {
         this.unknown.set(digest, cachedUnknown(digest, flight));
       return null;
     }
-    const { apiKey, revoked, lifeMs } = found;
+    const { apiKey, stopped, lifeMs } = found;
     const outdated = found.digest === digest ? null : found.digest;
-    const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
+    const known = { apiKey: frozen(apiKey), stopped, expired: lifeMs !== null && lifeMs <= 0, outdated };
     if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
     return known;
   }

@@ -19,11 +19,12 @@ beforeAll(async () => {
   const userId = await createUser(database);
   await sql(
     database,
-    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at, revoked_at)
-     SELECT ${userId}, 'ci', digest, 'p', expires_at, revoked_at FROM (VALUES
-       ('forever', NULL, NULL), ('infinite', 'infinity', NULL), ('never', '-infinity', NULL),
-       ('hour', clock_timestamp() + interval '1 hour', NULL), ('past', clock_timestamp() - interval '1 hour', NULL),
-       ('revoked', NULL, clock_timestamp())) AS given (digest, expires_at, revoked_at)`,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, expires_at, revoked_at, disabled_at)
+     SELECT ${userId}, 'ci', digest, 'p', expires_at, revoked_at, disabled_at FROM (VALUES
+       ('forever', NULL, NULL, NULL), ('infinite', 'infinity', NULL, NULL), ('never', '-infinity', NULL, NULL),
+       ('hour', clock_timestamp() + interval '1 hour', NULL, NULL), ('past', clock_timestamp() - interval '1 hour', NULL, NULL),
+       ('revoked', NULL, clock_timestamp(), clock_timestamp()), ('disabled', NULL, NULL, clock_timestamp()))
+     AS given (digest, expires_at, revoked_at, disabled_at)`,
   );
 });
 afterAll(() => dataSource.destroy());
@@ -33,7 +34,7 @@ it.each([
   ['an infinite expiry', 'infinite', null],
   ['an expiry before all times', 'never', 0],
 ])('the database reports the remaining life of a key with %s', async (_, digest, lifeMs) => {
-  expect(await store.find(digest)).toMatchObject({ revoked: false, lifeMs });
+  expect(await store.find(digest)).toMatchObject({ stopped: null, lifeMs });
 });
 
 it.each([
@@ -56,8 +57,9 @@ it('the remaining life of a key is a number, also if the application has its own
   expect(lives.map((life) => typeof life)).toEqual(['number', 'number', 'object']);
 });
 
-it('a revoked key is reported as revoked, and a missing key as missing', async () => {
-  expect(await store.find('revoked')).toMatchObject({ revoked: true });
+it('a revoked or disabled key is reported as such, and a missing key as missing', async () => {
+  expect(await store.find('disabled')).toMatchObject({ stopped: 'disabled' });
+  expect(await store.find('revoked')).toMatchObject({ stopped: 'revoked' });
   expect(await store.find('nothing')).toBeNull();
 });
 
@@ -65,8 +67,8 @@ it('many keys are found by their digests in one statement, without the missing o
   const sent = jest.fn();
   const found = await store.findAll(['forever', 'nothing', 'revoked'], sent);
   expect([...found.keys()].sort()).toEqual(['forever', 'revoked']);
-  expect(found.get('forever')).toMatchObject({ revoked: false });
-  expect(found.get('revoked')).toMatchObject({ revoked: true });
+  expect(found.get('forever')).toMatchObject({ stopped: null });
+  expect(found.get('revoked')).toMatchObject({ stopped: 'revoked' });
   expect(sent).toHaveBeenCalledTimes(1);
 });
 
@@ -141,6 +143,8 @@ it.each([
   'revoked_at',
   'created_at',
   'updated_at',
+  'disabled_at',
+  'enabled_expires_at',
 ])('%s without a time zone does not pass the check', async (column) => {
   await sql(database, `ALTER TABLE api_keys ALTER ${column} TYPE timestamp`);
   await expect(store.check()).rejects.toThrow(`cannot be used: ${column} must be timestamptz`);

@@ -4,7 +4,7 @@ import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import { Database } from '../database/database';
 import { codeOf, INSUFFICIENT_PRIVILEGE } from '../database/error-codes';
-import { flag, numberOrNull, text, UnreadableValue } from '../database/fields';
+import { numberOrNull, text, UnreadableValue } from '../database/fields';
 import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
 import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
@@ -18,13 +18,15 @@ import { wordsOf } from '../model/error-words';
 import { API_KEY_OPTIONS } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 import { refuseVagueOwners, refuseZonelessTimes } from './column-types';
+import { STOPPED, type Stopped, stoppedOf } from './stopped';
 
 /** A row of the table, judged by the database's clock. */
 export interface StoredKey {
   readonly apiKey: ApiKey;
   /** The digest under which the key is stored. */
   readonly digest: string;
-  readonly revoked: boolean;
+  /** Why the key is refused, whatever its expiry; null: it is not. */
+  readonly stopped: Stopped | null;
   /** Milliseconds until the key expires, 0 or less if it has expired; null: it never expires. */
   readonly lifeMs: number | null;
 }
@@ -170,7 +172,7 @@ export class KeyStore {
   }
 
   private statement(where: string): string {
-    return `SELECT ${API_KEY_COLUMNS}, ${asText('key_digest')}, ${asText('(revoked_at IS NOT NULL)')} AS is_revoked, ${IS_STANDBY},
+    return `SELECT ${API_KEY_COLUMNS}, ${asText('key_digest')}, ${STOPPED}, ${IS_STANDBY},
         ${ENCODING}, ${filteredColumn(this.database.tables.keys)}, ${asText('pg_catalog.pg_typeof(expires_at)::pg_catalog.oid')} AS expiry_type,
         CASE WHEN expires_at ${EQUALS} '-infinity' THEN '0'
              WHEN pg_catalog.isfinite(expires_at) THEN ${asText(`pg_catalog.floor((${SECONDS_LEFT}) OPERATOR(pg_catalog.*) 1000)::bigint`)}
@@ -220,8 +222,7 @@ function keysOf(rows: readonly Row[]): Map<string, StoredKey | Error> {
   const found = new Map<string, StoredKey | Error>();
   for (const row of rows) {
     const digest = text(row, 'key_digest');
-    const isTwice = found.has(digest);
-    found.set(digest, isTwice ? new UnreadableValue('key_digest', UNIQUE) : storedKeyOrError(row));
+    found.set(digest, found.has(digest) ? new UnreadableValue('key_digest', UNIQUE) : storedKeyOrError(row));
   }
   return found;
 }
@@ -234,17 +235,14 @@ function storedKeyOrError(row: Row): StoredKey | Error {
   }
 }
 
-/**
- * @throws UnreadableValue also if `expires_at` is not timestamptz, because such times depend on a
- *   time zone
- */
+/** @throws UnreadableValue also if `expires_at` is no timestamptz, and depends on a time zone */
 function storedKey(row: Row): StoredKey {
   if (text(row, 'expiry_type') !== TIMESTAMPTZ)
     throw new UnreadableValue('expires_at', 'a timestamptz any more: ALTER it to that');
   return {
     apiKey: apiKeyFromRow(row),
     digest: text(row, 'key_digest'),
-    revoked: flag(row, 'is_revoked'),
+    stopped: stoppedOf(row),
     lifeMs: numberOrNull(row, 'life_ms'),
   };
 }

@@ -3,7 +3,7 @@ import type { StoredKey } from './key-store';
 import { LookUpBatch } from './look-up-batch';
 
 const WAIT_MS = 50;
-const KEY: StoredKey = { apiKey: new ApiKey(), digest: 'a', revoked: false, lifeMs: null };
+const KEY: StoredKey = { apiKey: new ApiKey(), digest: 'a', stopped: null, lifeMs: null };
 
 interface Asked {
   readonly digests: readonly string[];

@@ -81,7 +81,7 @@ it.each([
   expect(verification.keys.recall('d')).toBeUndefined();
   const found = await Promise.all([verification.keys.find('d', way), verification.keys.find('other', way)]);
   expect(found).toMatchObject([{ apiKey: { id, userId } }, null]);
-  expect(verification.keys.recall('d')).toMatchObject({ apiKey: { id }, revoked: false, expired: false });
+  expect(verification.keys.recall('d')).toMatchObject({ apiKey: { id }, stopped: null, expired: false });
   expect(verification.keys.recall('other')).toBeNull();
   expect(verification.status).toEqual({
     leaseHeld: true,

@@ -2,6 +2,7 @@ import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
   IsArray,
+  IsBoolean,
   IsIn,
   IsInt,
   IsObject,
@@ -133,6 +134,20 @@ export class RotateBody {
   @ValidateIf(isGiven)
   @IsInt()
   overlapSeconds?: number;
+}
+
+export class EnableBody {
+  @Documented({ type: 'string', minLength: 1, maxLength: 255, required: false })
+  @ValidateIf(isGiven)
+  @IsString()
+  reason?: string;
+}
+
+export class DisableBody extends EnableBody {
+  @Documented({ type: 'boolean', default: false, required: false })
+  @ValidateIf(isGiven)
+  @IsBoolean()
+  everywhere?: boolean;
 }
 
 const FLAGS = ['true', 'false'] as const;

@@ -28,6 +28,8 @@ import {
 } from '../index';
 import {
   CreateApiKeyBody,
+  DisableBody,
+  EnableBody,
   EventsQuery,
   fieldsOf,
   ListQuery,
@@ -105,6 +107,22 @@ export function managementController({ path, guards, scopes, acting }: Managemen
     @Header('Cache-Control', 'no-store')
     async rotate(@Changer() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
       return presentIssued(found(await this.keys.rotate(id, { ...body }, actor)));
+    }
+
+    @Post(':id/disable')
+    @Writes()
+    @marked('Disable a key until it is enabled')
+    @HttpCode(HttpStatus.OK)
+    async disable(@Changer() actor: Acting, @Param('id') id: string, @Body() body: DisableBody) {
+      return presentKey(found(await this.keys.disable(id, { ...body }, actor)));
+    }
+
+    @Post(':id/enable')
+    @Writes()
+    @marked('Enable a disabled key')
+    @HttpCode(HttpStatus.OK)
+    async enable(@Changer() actor: Acting, @Param('id') id: string, @Body() body: EnableBody) {
+      return presentKey(found(await this.keys.enable(id, { ...body }, actor)));
     }
 
     @Delete(':id')

@@ -40,6 +40,12 @@ const SAME_EVERYWHERE = [
   /^(?:NULL|'-?infinity')::timestamp(?:\(\d\))? without time zone$/,
 ];
 
+/**
+ * Times that a later migration adds. If the table has our note, a dump and load may have taken
+ * their time zone.
+ */
+const LATER_TIMES: typeof RAILS_COLUMNS = { disabled_at: TIME, enabled_expires_at: TIME };
+
 interface Column {
   readonly name: string;
   /** The type without its length or precision. */
@@ -75,7 +81,7 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
 export async function completeTable(runner: QueryRunner, table: string, note: TableNote): Promise<void> {
   const columns = await columnsOf(runner, table);
   refuseMisfits(columns);
-  const lost = (await complete(runner, table, columns)).filter((name) => !(name in OWN_COLUMNS));
+  const lost = (await complete(runner, table, columns, LATER_TIMES)).filter((name) => name in RAILS_COLUMNS);
   if (note.origin === 'created' || lost.length === 0) return;
   await eraseNote(await sessionOf(runner), table);
   await writeNote(await sessionOf(runner), table, {
@@ -86,10 +92,19 @@ export async function completeTable(runner: QueryRunner, table: string, note: Ta
 
 /**
  * Adds missing columns, and converts times to times with time zone.
+ * @param more columns to convert besides `COLUMNS`
  * @returns the names of the converted times
  */
-async function complete(runner: QueryRunner, table: string, columns: readonly Column[]): Promise<string[]> {
-  const zoneless = columns.filter(isZonelessTime);
+async function complete(
+  runner: QueryRunner,
+  table: string,
+  columns: readonly Column[],
+  more: typeof RAILS_COLUMNS = {},
+): Promise<string[]> {
+  const known = { ...COLUMNS, ...more };
+  const zoneless = columns.filter(
+    ({ name, type }) => known[name] === TIME && type === 'timestamp without time zone',
+  );
   const names = new Set(columns.map(({ name }) => name));
   const missing = Object.entries(OWN_COLUMNS).filter(([name]) => !names.has(name));
   const times = zoneless.map(({ name }) => name);
@@ -136,10 +151,6 @@ function retyped(column: Column, zone: 'with time zone' | 'without time zone'): 
   const type = `ALTER COLUMN ${name} TYPE timestamp${precision} ${zone}`;
   if (column.default === null) return [type];
   return [`ALTER COLUMN ${name} DROP DEFAULT`, type, `ALTER COLUMN ${name} SET DEFAULT ${column.default}`];
-}
-
-function isZonelessTime({ name, type }: Column): boolean {
-  return COLUMNS[name] === TIME && type === 'timestamp without time zone';
 }
 
 async function columnsOf(runner: QueryRunner, table: string): Promise<Column[]> {

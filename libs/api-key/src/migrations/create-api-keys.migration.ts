@@ -3,6 +3,7 @@ import { sessionOf } from '../database/session-of';
 import { adoptTable, completeTable, releaseTable } from './adopt-table';
 import { CountTogether } from './count-together.migration';
 import { createTable } from './create-table';
+import { DisableKeys } from './disable-keys.migration';
 import { LimitRates } from './limit-rates.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { MeterUsage } from './meter-usage.migration';
@@ -39,6 +40,7 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     CountTogether,
     TellSilentChanges,
     SurviveTableChanges,
+    DisableKeys,
     TellReplicatedInserts,
   ];
   if (!watched) return migrations;

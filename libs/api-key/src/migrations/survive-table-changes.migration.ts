@@ -1,6 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { FEED_FUNCTION } from '../database/feed-triggers';
 import { spendTogether, takeTogether } from './count-together.migration';
+import { EXPOSED_WITH_DISABLING } from './disable-keys.migration';
 import { takeFunction } from './limit-rates.migration';
 import { spendFunction } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
@@ -9,6 +10,7 @@ import { functionExists, inTransaction, run } from './sql';
 import { qualifiedName, schemaOfKeys, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { markFunction, replaceFeeds, tellFunctionIn } from './tell-silent-changes.migration';
+import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
 import { RESTORE, type Restoring, restoreTriggers } from './triggers';
 
 /**
@@ -22,15 +24,18 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
   up(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await replaceFunctions(runner);
+      await replaceFunctions(runner, EXPOSED_WITH_LINEAGE);
     });
   }
 
-  /** Creates the triggers if another table has replaced the table of keys. */
+  /**
+   * Creates the triggers if another table has replaced the table of keys. All migrations have run
+   * before.
+   */
   async [RESTORE](runner: QueryRunner): Promise<void> {
     if (!(await existsInOwnSchema(runner, tableOf(runner)))) return;
     if (!(await functionExists(runner, `${await qualifiedName(runner, FEED_FUNCTION)}()`)))
-      await replaceFunctions(runner);
+      await replaceFunctions(runner, EXPOSED_WITH_DISABLING);
     await restoreTriggers(runner, tableOf(runner), feedTriggers(runner));
   }
 
@@ -40,12 +45,12 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
   }
 }
 
-/** Creates or replaces all functions of the library in their current version. */
-async function replaceFunctions(runner: QueryRunner): Promise<void> {
+/** Creates or replaces all functions of the library. */
+async function replaceFunctions(runner: QueryRunner, exposed: readonly string[]): Promise<void> {
   const schema = await schemaOfKeys(runner);
   await run(runner, markFunction(schema));
   await run(runner, tellFunctionIn(schema));
-  await replaceFeeds(runner, tellFunction(schema));
+  await replaceFeeds(runner, tellFunction(schema), exposed);
   for (const write of [takeFunction, spendFunction, takeTogether, spendTogether])
     await run(runner, await write(runner));
 }

@@ -63,9 +63,14 @@ async function refuseOldServer(runner: QueryRunner): Promise<void> {
 /**
  * Replaces the feed function of keys and, if it exists, the feed function of owners.
  * @param notify the function that the feeds notify with
+ * @param exposed the columns that a cached key exposes
  */
-export async function replaceFeeds(runner: QueryRunner, notify: string): Promise<void> {
-  await run(runner, await feedFunction(runner, EXPOSED_WITH_LINEAGE, notify));
+export async function replaceFeeds(
+  runner: QueryRunner,
+  notify: string,
+  exposed: readonly string[] = EXPOSED_WITH_LINEAGE,
+): Promise<void> {
+  await run(runner, await feedFunction(runner, exposed, notify));
   if (await findOwnerFeed(runner)) await run(runner, await ownerFeedFunction(runner, notify));
 }
 

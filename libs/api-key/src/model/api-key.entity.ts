@@ -114,13 +114,35 @@ export class ApiKey {
   @Column({ name: 'last_used_at', type: 'timestamptz', nullable: true, transformer: asDate })
   lastUsedAt!: Date | null;
 
-  /** Column `expires_at`: the key is refused from this time on; null: never. */
+  /**
+   * Column `expires_at`: the key is refused from this time on; null: never. While the key is
+   * disabled, `ApiKeyService` returns the expiry that the key gets back, and the column is a time
+   * in the past, for Rails.
+   */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true, transformer: asDate })
   expiresAt!: Date | null;
 
   /** Column `revoked_at`: the key is refused since this time; null: the key is not revoked. */
   @Column({ name: 'revoked_at', type: 'timestamptz', nullable: true, transformer: asDate })
   revokedAt!: Date | null;
+
+  /** Column `disabled_at`: the key is refused since this time; null: the key is not disabled. */
+  @Column({ name: 'disabled_at', type: 'timestamptz', nullable: true, transformer: asDate })
+  disabledAt!: Date | null;
+
+  /**
+   * Column `disabled_by_id`: id of the key that disabled this key; null: no key did, but a user, an
+   * operator or the application.
+   */
+  @Column({ name: 'disabled_by_id', type: 'bigint', nullable: true, transformer: asTextOrNull })
+  disabledById!: string | null;
+
+  /**
+   * Column `enabled_expires_at`: the expiry that a disabled key gets back. `infinity` in the column
+   * means no expiry, and NULL that nothing was saved. Both are null here.
+   */
+  @Column({ name: 'enabled_expires_at', type: 'timestamptz', nullable: true, transformer: asDate })
+  enabledExpiresAt!: Date | null;
 
   /**
    * Column `rate_limit`: how many requests a window allows; null: the default of the module
@@ -199,6 +221,7 @@ export class ApiKey {
   /** The state of the key at a moment. Default: now, by the clock of this machine. */
   stateAt(at: Date = new Date()): ApiKeyState {
     if (this.revokedAt) return 'revoked';
+    if (this.disabledAt) return 'disabled';
     return this.isExpired(at) ? 'expired' : 'active';
   }
 

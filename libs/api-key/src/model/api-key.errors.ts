@@ -11,6 +11,7 @@ export type RefusedReason =
   | 'unknown'
   | 'expired'
   | 'revoked'
+  | 'disabled'
   | 'owner'
   | 'address'
   | 'plaintext'
@@ -50,7 +51,8 @@ const REFUSALS = {
   },
   INVALID_API_KEY: {
     status: 401,
-    message: 'The API key is not valid. Check that it is complete, has not expired and was not revoked.',
+    message:
+      'The API key is not valid. Check that it is complete, has not expired and was not revoked or disabled.',
     challenge: ', error="invalid_token"',
   },
   INSUFFICIENT_SCOPE: {

@@ -21,6 +21,8 @@ export interface EventDetails {
      */
     readonly ancestorId: string | null;
   };
+  disabled: { readonly reason: string | null };
+  enabled: { readonly reason: string | null };
   deleted: Record<string, never>;
   pruned: Record<string, never>;
   imported: Record<string, never>;

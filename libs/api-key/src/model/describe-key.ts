@@ -16,6 +16,7 @@ export interface ApiKeyDescription
     | 'lastUsedAt'
     | 'expiresAt'
     | 'revokedAt'
+    | 'disabledAt'
     | 'allowedIps'
     | 'metadata'
     | 'ancestorIds'
@@ -29,8 +30,8 @@ export interface ApiKeyDescription
 
 /** Describes a key for REST, the command line and the pages of an application. */
 export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescription {
-  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt, revokedAt } = apiKey;
-  const { allowedIps, metadata, replacesId, ancestorIds } = apiKey;
+  const { id, userId, name, masked, scopes, createdAt, lastUsedAt, expiresAt } = apiKey;
+  const { revokedAt, disabledAt, allowedIps, metadata, replacesId, ancestorIds } = apiKey;
   return {
     id,
     userId,
@@ -42,6 +43,7 @@ export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescr
     lastUsedAt,
     expiresAt,
     revokedAt,
+    disabledAt,
     rateLimit: rateLimitOf(apiKey),
     quota: quotaOf(apiKey),
     allowedIps,

@@ -1,0 +1,69 @@
+import { Injectable } from '@nestjs/common';
+import { Database } from '../database/database';
+import { refuseUnavailable } from '../database/store-errors';
+import { outliveTrust } from '../lookup/trust-bound';
+import { Verification } from '../lookup/verification';
+import { type Acting, ownerOf } from '../model/acting';
+import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyConflictError, ApiKeyRefusal } from '../model/api-key.errors';
+import { actingAsStored } from './acting-as-stored';
+import { disableKey } from './disable-key';
+import { enableKey } from './enable-key';
+import { keyIdOf } from './input';
+import { KeyChanges } from './key-changes';
+import { laneOf } from './lane';
+import { keyById } from './list-keys';
+import { reasonOf, type WithReason } from './reason';
+import type { RevokeOptions } from './revocation';
+
+/** Options of `ApiKeyService.disable`. */
+export interface DisableOptions extends Pick<RevokeOptions, 'reason' | 'everywhere'> {}
+
+/** Options of `ApiKeyService.enable`. */
+export interface EnableOptions extends WithReason {}
+
+/** Disables keys, and enables them again. */
+@Injectable()
+export class Disabling {
+  constructor(
+    private readonly database: Database,
+    private readonly changes: KeyChanges,
+    private readonly verification: Verification,
+  ) {}
+
+  /** See `ApiKeyService.disable`. */
+  async disable(id: string, options: DisableOptions, acting: Acting): Promise<ApiKey | null> {
+    const reason = reasonOf(options);
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
+    if (keyId === null) return null;
+    const disabled = await this.changes
+      .makeRegardless(by, (change) => disableKey(change, keyId, reason), laneOf(by, keyId))
+      .catch((error) => this.keyIfDisabled(keyId, by, error));
+    if (disabled && options.everywhere)
+      await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
+    return disabled;
+  }
+
+  /** See `ApiKeyService.enable`. */
+  async enable(id: string, options: EnableOptions, acting: Acting): Promise<ApiKey | null> {
+    const reason = reasonOf(options);
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    if (keyId === null) return null;
+    return this.changes
+      .make(by, (change) => enableKey(change, keyId, reason), laneOf(by, keyId))
+      .catch(refuseUnavailable);
+  }
+
+  /**
+   * The outcome of a COMMIT may be unknown, so the row is read.
+   * @throws the error, if the row does not say that the key is disabled by this actor or by people
+   */
+  private async keyIfDisabled(id: string, acting: Acting, error: unknown): Promise<ApiKey> {
+    if (error instanceof ApiKeyRefusal || error instanceof ApiKeyConflictError) throw error;
+    const found = await keyById(this.database, id, ownerOf(acting), 'ending').catch(() => null);
+    this.verification.evict(id);
+    const isSettled = found?.disabledById === null || found?.disabledById === acting.apiKey?.id;
+    if (!found?.disabledAt || found.revokedAt || !isSettled) return refuseUnavailable(error);
+    return found;
+  }
+}
