@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { RequestTrail } from './audit/request-trail';
-import { type InvalidKeyReason, isInvalid, KeyVerifier } from './authentication/key-verifier';
+import { type DroppedEvents, RequestTrail } from './audit/request-trail';
+import { isInvalid, KeyVerifier, type VerifyResult } from './authentication/key-verifier';
 import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
 import type { Revocation } from './keys/end-keys';
 import type { ImportOptions, ImportReport } from './keys/import-batches';
@@ -17,10 +17,6 @@ import type { ApiKey } from './model/api-key.entity';
 import { KeyUsage } from './usage/key-usage';
 import { KeyUses } from './usage/key-uses';
 import type { ApiKeyUsage } from './usage/report';
-
-export type VerifyResult =
-  | { readonly ok: true; readonly apiKey: ApiKey }
-  | { readonly ok: false; readonly reason: InvalidKeyReason };
 
 /**
  * Issues, verifies, changes and revokes keys. Argument `acting` names the owner or key on whose
@@ -42,9 +38,14 @@ export class ApiKeyService {
     private readonly owners: OwnerEviction,
   ) {}
 
-  /** Number of request events that were dropped since the start, because the queue was full. */
+  /** Number of request events that were dropped since the start, for example in a flood. */
   get droppedEvents(): number {
     return this.requests.dropped;
+  }
+
+  /** The same number, by kind of event. */
+  get droppedEventsByKind(): DroppedEvents {
+    return this.requests.droppedByKind;
   }
 
   /** State of the key cache and its lease in this instance, for health checks and metrics. */
@@ -83,9 +84,8 @@ export class ApiKeyService {
   /** Verifies a raw key and records a use. Returns null if the key is not valid now. */
   async authenticate(key: unknown): Promise<ApiKey | null> {
     const found = await this.verify(key);
-    if (!found.ok) return null;
-    this.noteUse(found.apiKey);
-    return found.apiKey;
+    if (found.ok) this.noteUse(found.apiKey);
+    return found.ok ? found.apiKey : null;
   }
 
   /** Records in memory that a verified key was used now, for `last_used_at` and `usage`. No I/O. */

@@ -1,14 +1,15 @@
 export { ApiKeyGuard } from './api-key.guard';
 export { ApiKeyModule } from './api-key.module';
-export { ApiKeyService, type VerifyResult } from './api-key.service';
+export { ApiKeyService } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
+export type { DroppedEvents } from './audit/request-trail';
 export {
   ApiKeyAuthenticator,
   type AuthenticatedCaller,
   type PresentingCaller,
 } from './authentication/api-key.authenticator';
 export { type ApiKeyHealth, ApiKeyHealthIndicator } from './authentication/health-indicator';
-export type { InvalidKeyReason } from './authentication/key-verifier';
+export type { InvalidKeyReason, VerifyResult } from './authentication/key-verifier';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';

@@ -20,6 +20,15 @@ import { subjectOf, Trail } from './trail';
 const QUIET_MS = 10_000;
 
 const NOBODY = { type: 'user', id: null } as const;
+/** How many events of requests were dropped since the start, by kind. */
+export interface DroppedEvents {
+  /** Refused requests with a key that is stored. */
+  readonly refusedWithKey: number;
+  /** Refused requests whose key is unknown or malformed. */
+  readonly refusedWithoutKey: number;
+  readonly accepted: number;
+}
+
 
 /** Records refused and accepted requests, without I/O during the request. */
 @Injectable()
@@ -44,9 +53,15 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     this.acceptances = queueFor('accepted');
   }
 
-  /** Number of request events that were dropped since the start, because the queue was full. */
+  /** Number of request events that were dropped since the start, of all kinds. */
   get dropped(): number {
-    return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
+    const { refusedWithKey, refusedWithoutKey, accepted } = this.droppedByKind;
+    return refusedWithKey + refusedWithoutKey + accepted;
+  }
+
+  get droppedByKind(): DroppedEvents {
+    const { ofKeys: refusedWithKey = 0, others: refusedWithoutKey = 0 } = this.refusals?.dropped ?? {};
+    return { refusedWithKey, refusedWithoutKey, accepted: this.acceptances?.dropped.ofKeys ?? 0 };
   }
 
   /**
@@ -58,7 +73,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     const at = new Date();
     const telling = () => refusedEvent(refused, { route, address, requestId }, at);
     if (this.announcer.isHeard) this.announcer.announce(telling());
-    this.refusals?.add(telling);
+    this.refusals?.add(telling, refused.apiKey !== null);
     if (this.options.refused === 'log') this.logger.warn(lineOf(telling()));
   }
 
@@ -79,7 +94,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
       at: new Date(),
       details: { route },
     };
-    this.acceptances?.add(() => event);
+    this.acceptances?.add(() => event, true);
     if (accepted === 'log') this.logger.debug(lineOf(event));
   }
 
