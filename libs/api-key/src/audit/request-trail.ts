@@ -10,6 +10,7 @@ import type { RefusedKey } from '../model/api-key.errors';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
 import type { Caller } from '../model/caller';
 import { wordsOf } from '../model/error-words';
+import { printable } from '../model/printable';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { EventTarget, ResolvedAuditOptions } from '../options/audit';
 import { Announcer } from './announcer';
@@ -19,7 +20,6 @@ import { subjectOf, Trail } from './trail';
 /** Milliseconds between two warnings that keys cannot be verified. */
 const QUIET_MS = 10_000;
 
-const NOBODY = { type: 'user', id: null } as const;
 /** How many events of requests were dropped since the start, by kind. */
 export interface DroppedEvents {
   /** Refused requests with a key that is stored. */
@@ -29,6 +29,7 @@ export interface DroppedEvents {
   readonly accepted: number;
 }
 
+const NOBODY = { type: 'user', id: null } as const;
 
 /** Records refused and accepted requests, without I/O during the request. */
 @Injectable()
@@ -134,5 +135,6 @@ function refusedEvent(
 
 function lineOf({ type, masked, address, details }: ApiKeyEvent): string {
   const { reason, route } = details as { reason?: string; route?: string };
-  return [type, reason, masked ?? 'no key', route, address && `from ${address}`].filter(Boolean).join(' ');
+  const words = [type, reason, masked ?? 'no key', route, address && `from ${address}`];
+  return printable(words.filter(Boolean).join(' '));
 }
