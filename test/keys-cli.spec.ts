@@ -1,7 +1,13 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { ApiKey, CreateApiKeyInput } from 'nestjs-api-key';
+import { runKeysCli } from 'nestjs-api-key/cli';
 import { SCOPES } from '../src/scopes';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, sql } from './support/database';
+import { removeFolder, temporaryFolder } from './support/folder';
 import { runKeysHere } from './support/keys-here';
 import { runBin, runKeys } from './support/sample';
 
@@ -528,4 +534,82 @@ it('the nestjs-api-key program prints one line that names its help if --data-sou
   const { stdout } = await runBin(['--help'], database);
   expect(stdout).toContain(COMMANDS.slice(0, -1));
   expect(stdout).toContain('Help: nestjs-api-key --data-source <file> <command> --help');
+});
+
+describe('control and format characters that another application wrote', () => {
+  const HOSTILE = 'ci\u202e\u2066\u009b2K\u001b[2J\u2028\u2029\ufeff\u{e0041}\r\n9 root';
+  const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+  let id: string;
+
+  beforeAll(async () => {
+    ({ id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout));
+    await sql(database, 'UPDATE api_keys SET name = $1, scopes = $2, metadata = $3 WHERE id = $4', [
+      HOSTILE,
+      [HOSTILE],
+      JSON.stringify({ [HOSTILE]: HOSTILE }),
+      id,
+    ]);
+    await sql(
+      database,
+      `UPDATE api_key_events SET actor_id = $1, address = $1, details = $2 WHERE key_id = $3`,
+      [HOSTILE, JSON.stringify({ changes: { name: { old: HOSTILE, new: HOSTILE } } }), id],
+    );
+  });
+
+  it.each([
+    ['list', () => ['list']],
+    ['show', () => ['show', id]],
+    ['events', () => ['events', id]],
+  ])('do not reach the terminal by %s, and --json has the same value without them', async (_, args) => {
+    const [shown, document] = [await keysHere(...args()), await keysHere(...args(), '--json')];
+    for (const { code, stdout, stderr } of [shown, document]) {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout.replaceAll('\n', '')).not.toMatch(OBEYED);
+      expect(stdout).toContain('ci\\u202e\\u2066\\u009b2K\\u001b[2J');
+    }
+    expect(JSON.stringify(JSON.parse(document.stdout))).toContain(JSON.stringify(HOSTILE));
+  });
+
+  it('do not reach the terminal by a wrong argument', async () => {
+    for (const args of [
+      [HOSTILE],
+      ['show', HOSTILE],
+      ['list', '--user', 'a@b\u009b2K\u202e'],
+      ['list', '--state', HOSTILE],
+      ['list', `--${HOSTILE}`],
+      ['import', '--file', HOSTILE],
+    ]) {
+      const { code, stdout, stderr } = await keysHere(...args);
+      expect([code, stdout]).toEqual([expect.any(Number), '']);
+      expect(stderr).toMatch(/\\u/);
+      expect(stderr.trimEnd()).not.toMatch(OBEYED);
+    }
+  });
+
+  it('do not reach the terminal by a file of an import', async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'keys.jsonl');
+    writeFileSync(file, `${JSON.stringify({ userId: '1', name: HOSTILE, scopes: ['a'], [HOSTILE]: 1 })}\n`);
+    const shown = await keysHere('import', '--file', file);
+    const document = await keysHere('import', '--file', file, '--json');
+    removeFolder(folder);
+    expect(shown.stderr).toMatch(/^line 1: .*\\u202e.* is not a field/);
+    for (const output of [shown.stdout, shown.stderr, document.stdout, document.stderr])
+      expect(output.replaceAll('\n', '')).not.toMatch(OBEYED);
+    expect(JSON.parse(document.stdout)).toMatchObject({ lines: 1, imported: 0 });
+  });
+});
+
+it('a progress bar still moves the cursor of a terminal', async () => {
+  const stderr = Object.assign(new PassThrough(), { isTTY: true });
+  const folder = temporaryFolder();
+  const file = join(folder, 'keys.jsonl');
+  writeFileSync(file, '{}\n');
+  await runKeysCli(['import', '--file', file], {
+    open: async () => ({ keys: app.keys, findOwner: async () => null, close: async () => {} }),
+    stdout: new PassThrough(),
+    stderr,
+  });
+  removeFolder(folder);
+  expect(await text(stderr.end())).toContain('\u001b[');
 });

@@ -13,6 +13,7 @@ import { ADAPTERS, bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { flakyProxy } from './support/flaky-proxy';
 import { rawGet } from './support/raw-http';
+import { floodTrail } from './support/trail-flood';
 import { until } from './support/until';
 
 @Controller()
@@ -379,6 +380,16 @@ describe('events of requests', () => {
     await issue(other);
     expect((await rawGet(other.port, '/any', ['X-API-Key: wrong'])).status).toBe(401);
   });
+});
+
+it('a flood without a key adds at most queueSize events an interval to the trail, and all refusals of a real key are among them', async () => {
+  const { flooded, withKey, rows, rowsWithKey, bound, dropped } = await floodTrail(3_000, {
+    queueSize: 510,
+    flushIntervalMs: 500,
+  });
+  expect(rows).toBeLessThanOrEqual(bound);
+  expect(rowsWithKey).toBe(withKey);
+  expect(dropped).toEqual({ refusedWithKey: 0, refusedWithoutKey: flooded + withKey - rows, accepted: 0 });
 });
 
 it('the application can listen to committed changes and to refusals', async () => {

@@ -7,7 +7,7 @@ import { RouteAccesses } from './routes/route-access';
 import { NeedsKey } from './routes/scopes.decorator';
 import { answer } from './transport/answer-refusal';
 import { attachAuthentication, attachIfFirst, authenticationBy } from './transport/authenticated-request';
-import { callerNow, callerOf, headOf, requestOf } from './transport/http-exchange';
+import { callerNow, callerOf, forbidStoring, headOf, requestOf } from './transport/http-exchange';
 import { type PresentedCredential, presentedCredential, type RequestHead } from './transport/request-head';
 import { SecureTransport } from './transport/secure-transport';
 
@@ -27,6 +27,7 @@ export class ApiKeyGuard implements CanActivate {
   /** Synchronous if the key and its user are cached. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.routes.of(context).isPublic || authenticationBy(this.options, requestOf(context))) return true;
+    forbidStoring(context);
     const head = headOf(requestOf(context));
     const presented = presentedCredential(head, this.options.headerName);
     if (presented.kind !== 'credential' || !this.transport.accepts(head))

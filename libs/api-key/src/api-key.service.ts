@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { RequestTrail } from './audit/request-trail';
+import { type DroppedEvents, RequestTrail } from './audit/request-trail';
 import { type ApiKeyInspection, KeyInspector } from './authentication/key-inspector';
 import { RawKeys, type VerifyResult } from './authentication/raw-keys';
 import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
@@ -42,9 +42,14 @@ export class ApiKeyService {
     private readonly owners: OwnerEviction,
   ) {}
 
-  /** Number of request events that were dropped since the start, because the queue was full. */
+  /** Number of request events that were dropped since the start, for example in a flood. */
   get droppedEvents(): number {
     return this.requests.dropped;
+  }
+
+  /** The same number, by kind of event. */
+  get droppedEventsByKind(): DroppedEvents {
+    return this.requests.droppedByKind;
   }
 
   /** State of the key cache and its lease in this instance, for health checks and metrics. */
@@ -72,10 +77,7 @@ export class ApiKeyService {
     return this.raw.verify(key);
   }
 
-  /**
-   * Finds out whose a raw key is, why it is refused, and on which routes it passes. For operators,
-   * never for callers. Reads past the cache. Records no use and no event, and changes nothing.
-   */
+  /** Finds out whose a raw key is, why it is refused, and where it passes. Only for operators. */
   inspect(key: unknown): Promise<ApiKeyInspection> {
     return this.inspector.inspect(key);
   }
@@ -91,18 +93,15 @@ export class ApiKeyService {
   }
 
   /**
-   * Reports the usage of a key and the rest of its quota; null if the key does not exist. Counts
-   * that other instances have not written yet are missing (`usage.intervalMs`).
+   * Reports the usage of a key and the rest of its quota; null if the key does not exist. Lacks the
+   * counts that other instances have not written yet (`usage.intervalMs`).
    */
   async usage(id: string, acting: Acting = {}): Promise<ApiKeyUsage | null> {
     const apiKey = await this.get(id, acting);
     return apiKey && this.usages.of(apiKey);
   }
 
-  /**
-   * Evicts the cached user of an owner: here at once, in other instances within milliseconds, or
-   * after `cache.userCacheMs` if that fails. Not needed for a table that `watchUsers` watches.
-   */
+  /** Evicts the cached user of an owner everywhere; if a notice fails, `userCacheMs` ends it. */
   evictOwner(userId: string): Promise<void> {
     return this.owners.evict(userId);
   }
@@ -153,8 +152,7 @@ export class ApiKeyService {
 
   /**
    * Disables a key until it is enabled; null if no key was found. For Rails the key is expired.
-   * Works without the trail, like `revoke`. No key can enable what people or the app disabled.
-   * @throws ApiKeyConflictError if the key is revoked
+   * No key can enable what people or the app disabled. ApiKeyConflictError if the key is revoked.
    */
   disable(id: string, options: DisableOptions = {}, acting: Acting = {}): Promise<ApiKey | null> {
     return this.disabling.disable(id, options, acting);

@@ -2,6 +2,7 @@ export { ApiKeyGuard } from './api-key.guard';
 export { ApiKeyModule } from './api-key.module';
 export { ApiKeyService } from './api-key.service';
 export { ApiKeyAuth } from './api-key-auth.decorator';
+export type { DroppedEvents } from './audit/request-trail';
 export {
   ApiKeyAuthenticator,
   type AuthenticatedCaller,
@@ -58,6 +59,7 @@ export { API_KEY_STATES, type ApiKeyState } from './model/api-key-state';
 export { quotaOf, rateLimitOf } from './model/authority';
 export { type ApiKeyDescription, describeKey } from './model/describe-key';
 export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
+export { printable, printableLines } from './model/printable';
 export * from './model/scope-catalogue';
 export type { ApiKeyOptions, ApiKeyRootOptions } from './options/api-key.options';
 export type { ApiKeyAsyncOptions, ApiKeyOptionsFactory } from './options/async-options';

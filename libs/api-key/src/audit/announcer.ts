@@ -1,6 +1,7 @@
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { ApiKeyEvent, ApiKeyEventSink } from '../model/api-key.event';
+import { wordsOf } from '../model/error-words';
 
 interface Emitter {
   emit(name: string, event: ApiKeyEvent): unknown;
@@ -31,7 +32,7 @@ export class Announcer implements OnModuleInit {
     try {
       this.emitter?.emit(`api-key.${event.type}`, event);
     } catch (error) {
-      this.logger.error(`A listener of api-key.${event.type} failed: ${String(error)}`);
+      this.logger.error(`A listener of api-key.${event.type} failed: ${wordsOf(error)}`);
     }
   }
 
@@ -49,5 +50,5 @@ export class Announcer implements OnModuleInit {
 export function forward(sink: ApiKeyEventSink, events: readonly ApiKeyEvent[], logger: Logger): void {
   Promise.resolve()
     .then(() => sink.record(events))
-    .catch((error) => logger.error(`The event sink of option "audit" failed: ${String(error)}`));
+    .catch((error) => logger.error(`The event sink of option "audit" failed: ${wordsOf(error)}`));
 }

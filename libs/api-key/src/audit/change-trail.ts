@@ -9,6 +9,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyEventSink, ChangeEvent, EventDetails } from '../model/api-key.event';
 import { wordsOf } from '../model/error-words';
 import { KeyEviction } from '../model/key-eviction';
+import { printable } from '../model/printable';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { Announcer, forward } from './announcer';
 import { subjectOf, Trail } from './trail';
@@ -101,7 +102,9 @@ export class ChangeTrail {
       const keys = events.map(({ type, keyId, masked }) => `${type} ${keyId} (${masked})`).join(', ');
       const { actor } = events[0] as ChangeEvent;
       this.logger.error(
-        `The audit trail could not be written (${wordsOf(error)}). Missing events: ${keys}, by ${actor.type} ${actor.id ?? 'unknown'}.`,
+        printable(
+          `The audit trail could not be written (${wordsOf(error)}). Missing events: ${keys}, by ${actor.type} ${actor.id ?? 'unknown'}.`,
+        ),
       );
     }
   }

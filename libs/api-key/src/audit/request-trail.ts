@@ -10,6 +10,7 @@ import type { RefusedKey } from '../model/api-key.errors';
 import type { ApiKeyEvent, ApiKeyEventSink, RequestEvent } from '../model/api-key.event';
 import type { Caller } from '../model/caller';
 import { wordsOf } from '../model/error-words';
+import { printable } from '../model/printable';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { EventTarget, ResolvedAuditOptions } from '../options/audit';
 import { Announcer } from './announcer';
@@ -18,6 +19,15 @@ import { subjectOf, Trail } from './trail';
 
 /** Milliseconds between two warnings that keys cannot be verified. */
 const QUIET_MS = 10_000;
+
+/** How many events of requests were dropped since the start, by kind. */
+export interface DroppedEvents {
+  /** Refused requests with a key that is stored. */
+  readonly refusedWithKey: number;
+  /** Refused requests whose key is unknown or malformed. */
+  readonly refusedWithoutKey: number;
+  readonly accepted: number;
+}
 
 const NOBODY = { type: 'user', id: null } as const;
 
@@ -44,9 +54,15 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     this.acceptances = queueFor('accepted');
   }
 
-  /** Number of request events that were dropped since the start, because the queue was full. */
+  /** Number of request events that were dropped since the start, of all kinds. */
   get dropped(): number {
-    return (this.refusals?.dropped ?? 0) + (this.acceptances?.dropped ?? 0);
+    const { refusedWithKey, refusedWithoutKey, accepted } = this.droppedByKind;
+    return refusedWithKey + refusedWithoutKey + accepted;
+  }
+
+  get droppedByKind(): DroppedEvents {
+    const { ofKeys: refusedWithKey = 0, others: refusedWithoutKey = 0 } = this.refusals?.dropped ?? {};
+    return { refusedWithKey, refusedWithoutKey, accepted: this.acceptances?.dropped.ofKeys ?? 0 };
   }
 
   /**
@@ -58,7 +74,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     const at = new Date();
     const telling = () => refusedEvent(refused, { route, address, requestId }, at);
     if (this.announcer.isHeard) this.announcer.announce(telling());
-    this.refusals?.add(telling);
+    this.refusals?.add(telling, refused.apiKey !== null);
     if (this.options.refused === 'log') this.logger.warn(lineOf(telling()));
   }
 
@@ -79,7 +95,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
       at: new Date(),
       details: { route },
     };
-    this.acceptances?.add(() => event);
+    this.acceptances?.add(() => event, true);
     if (accepted === 'log') this.logger.debug(lineOf(event));
   }
 
@@ -119,5 +135,6 @@ function refusedEvent(
 
 function lineOf({ type, masked, address, details }: ApiKeyEvent): string {
   const { reason, route } = details as { reason?: string; route?: string };
-  return [type, reason, masked ?? 'no key', route, address && `from ${address}`].filter(Boolean).join(' ');
+  const words = [type, reason, masked ?? 'no key', route, address && `from ${address}`];
+  return printable(words.filter(Boolean).join(' '));
 }

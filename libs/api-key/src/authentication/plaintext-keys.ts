@@ -6,6 +6,8 @@ import { Revocations } from '../keys/revocation';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
+import { wordsOf } from '../model/error-words';
+import { printable } from '../model/printable';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { tellRefusal } from '../transport/answer-refusal';
 import type { RequestHead } from '../transport/request-head';
@@ -60,7 +62,7 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     this.isAdapterReported = true;
     this.logger.error(
       'A request without a network connection, as a serverless adapter creates it, was refused with HTTPS_REQUIRED. Its address is ' +
-        `${socket?.remoteAddress || 'not given'}. If only HTTPS can reach this app, set https.allowInsecureHttp: true. Otherwise let the adapter set ` +
+        `${printable(socket?.remoteAddress || 'not given')}. If only HTTPS can reach this app, set https.allowInsecureHttp: true. Otherwise let the adapter set ` +
         'request.socket.remoteAddress, and list that address in https.trustProxy if its X-Forwarded-Proto can be trusted (docs/https-and-proxies.md, "Serverless")',
     );
   }
@@ -106,7 +108,7 @@ export class PlaintextKeys implements OnApplicationBootstrap {
       return revocation?.apiKey ?? null;
     } catch (error) {
       if (!(error instanceof ApiKeyRefusal) || error.code === 'KEY_STORE_UNAVAILABLE')
-        this.logger.error(`A key that was ${REASON} could not be revoked: ${String(error)}`);
+        this.logger.error(`A key that was ${REASON} could not be revoked: ${wordsOf(error)}`);
       return null;
     }
   }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Command, Option } from 'commander';
 import { DataSource } from 'typeorm';
-import { ApiKeyModule, ApiKeyService, type KeyFormat } from '../index';
+import { ApiKeyModule, ApiKeyService, type KeyFormat, printableLines } from '../index';
 import { errorLine } from './failures';
 import { type KeysCliHost, type KeysSession, runKeysCli } from './index';
 import { namesOf, programFor } from './program';
@@ -39,7 +39,9 @@ function main(): void {
       process.exitCode = await runKeysCli(args, hostFor(options));
     });
   program
-    .configureOutput({ outputError: (text, write) => write(errorLine('nestjs-api-key --help', text)) })
+    .configureOutput({
+      outputError: (text, write) => write(printableLines(errorLine('nestjs-api-key --help', text))),
+    })
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? 0 : 2);
     });

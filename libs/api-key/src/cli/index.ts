@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { ApiKeyInputError } from '../index';
 import { errorLine, helpOf, oneLine, WrongCall } from './failures';
 import type { KeysCliHost } from './host';
+import { printableHost } from './printable-host';
 import { programFor } from './program';
 
 export type { KeysCliHost, KeysSession } from './host';
@@ -13,7 +14,8 @@ export type ExitCode = 0 | 1 | 2;
  * Runs one command. Never throws. A failure is printed as one line on stderr.
  * @param args the arguments after the name of the program
  */
-export async function runKeysCli(args: readonly string[], host: KeysCliHost): Promise<ExitCode> {
+export async function runKeysCli(args: readonly string[], given: KeysCliHost): Promise<ExitCode> {
+  const host = printableHost(given);
   try {
     await programFor(host).parseAsync([...args], { from: 'user' });
     return 0;

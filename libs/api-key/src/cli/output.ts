@@ -1,4 +1,11 @@
-import { type ApiKey, describeKey, type ImportReport, type IssuedApiKey, type Revocation } from '../index';
+import {
+  type ApiKey,
+  describeKey,
+  type ImportReport,
+  type IssuedApiKey,
+  printable,
+  type Revocation,
+} from '../index';
 import { CommandFailed } from './failures';
 import type { KeysCliHost } from './host';
 import { renderKey, renderTable } from './render';
@@ -54,7 +61,7 @@ export function writeRevocation(
 export function writeReport(host: KeysCliHost, output: Output, report: ImportReport): void {
   const { lines, imported, problems } = report;
   write(host, output, report, () => `Imported ${imported} of ${lines} keys.`);
-  for (const { line, problem } of problems) host.stderr.write(`line ${line}: ${problem}\n`);
+  for (const { line, problem } of problems) host.stderr.write(`line ${line}: ${printable(problem)}\n`);
   if (imported < lines)
     throw new CommandFailed(`${lines - imported} lines were not imported: their batches were rolled back.`);
 }

@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress';
+import { rawStream } from './printable-host';
 
 /** Shows the progress of a long command. */
 export interface Progress {
@@ -15,7 +16,7 @@ export function progressOn(stderr: NodeJS.WritableStream, total: number, what: s
     total > 0
       ? `{bar} {percentage}% of ${what}, {eta_formatted} left`
       : `{value} ${what}, {duration_formatted}`;
-  const bar = new SingleBar({ stream: stderr, format, hideCursor: true, clearOnComplete: true });
+  const bar = new SingleBar({ stream: rawStream(stderr), format, hideCursor: true, clearOnComplete: true });
   bar.start(total, 0);
   return { update: (done) => bar.update(done), stop: () => bar.stop() };
 }

@@ -1,5 +1,5 @@
 import type { ApiKeyInspection, RouteInspection } from '../index';
-import { columns, printable, renderKey } from './render';
+import { columns, renderKey } from './render';
 
 type Inspected = Pick<ApiKeyInspection, 'state' | 'reason' | 'routes'>;
 
@@ -37,12 +37,7 @@ function table(
   scopesOf: (route: RouteInspection) => string,
 ): string {
   if (routes.length === 0) return `${title}: none.`;
-  const rows = routes.map((route) => [
-    route.method,
-    printable(route.path),
-    printable(scopesOf(route)) || '-',
-    route.handler,
-  ]);
+  const rows = routes.map((route) => [route.method, route.path, scopesOf(route) || '-', route.handler]);
   return `${title}:\n${columns([['METHOD', 'PATH', head, 'HANDLER'], ...rows])}`;
 }
 

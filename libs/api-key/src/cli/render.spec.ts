@@ -157,21 +157,28 @@ describe('the text of one key', () => {
   });
 });
 
-it('control characters in a name do not reach the terminal', () => {
-  const apiKey = Object.assign(new ApiKey(), {
-    id: '1',
-    userId: '1',
-    name: 'a\n2  9  admin\u001b[2J',
-    keyPrefix: 'abcdefgh',
+it.each([
+  ['\n2  9  admin\u001b[2J', '\\u000a2  9  admin\\u001b[2J'],
+  ['\u009b2K\u2028\u202enimda', '\\u009b2K\\u2028\\u202enimda'],
+])('control and format characters in any text of a key do not reach the terminal: %j', (text, shown) => {
+  const key = described({
+    name: text,
+    scopes: [text as never],
+    userId: text,
+    keyPrefix: text,
     keySuffix: null,
-    scopes: [],
-    lastUsedAt: null,
-    expiresAt: null,
-    revokedAt: null,
-    disabledAt: null,
-    createdAt: new Date(0),
+    allowedIps: [text],
+    metadata: { [text]: text },
   });
-  const described = describeKey(apiKey, new Date(0));
-  expect(renderTable([described]).split('\n')).toHaveLength(2);
-  expect(renderTable([described]) + renderKey(described)).not.toContain('\u001b');
+  expect(renderTable([key]).split('\n')).toHaveLength(2);
+  expect(renderKey(key).split('\n')).toHaveLength(Object.keys(key).length);
+  for (const output of [renderTable([key]), renderKey(key)]) {
+    expect(output.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+    expect(output).toContain(`  ${shown}`);
+  }
+});
+
+it('a name with control characters leaves the columns of a table aligned', () => {
+  const lines = renderTable([described({ name: 'a\u202eb' }), described({ name: 'c' })]).split('\n');
+  expect(new Set(lines.map((line) => line.search(/KEY|acme/)))).toEqual(new Set([20]));
 });

@@ -1,4 +1,4 @@
-import type { ApiKeyDescription, ApiKeyUsage, RecordedApiKeyEvent } from '../index';
+import { type ApiKeyDescription, type ApiKeyUsage, printable, type RecordedApiKeyEvent } from '../index';
 
 /** A table with one line for each key, or a sentence if there are no keys. */
 export function renderTable(keys: readonly ApiKeyDescription[]): string {
@@ -7,10 +7,10 @@ export function renderTable(keys: readonly ApiKeyDescription[]): string {
   const rows = keys.map((key) => [
     key.id,
     key.userId,
-    printable(key.name),
+    key.name,
     key.masked,
     key.state,
-    printable(key.scopes.join(',')) || '-',
+    key.scopes.join(',') || '-',
     dateOr(key.expiresAt, 'never'),
     dateOr(key.lastUsedAt, 'never'),
   ]);
@@ -20,7 +20,7 @@ export function renderTable(keys: readonly ApiKeyDescription[]): string {
 /** One key, with one line for each field. */
 export function renderKey(key: object): string {
   const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
-  return fields.map(([name, value]) => `${name.padEnd(12)}${value}`).join('\n');
+  return fields.map(([name, value]) => `${name.padEnd(12)}${printable(value)}`).join('\n');
 }
 
 /** The use of a key: its quota, then one line for each day and for each hour. */
@@ -36,9 +36,9 @@ export function renderEvents(events: readonly RecordedApiKeyEvent[]): string {
   const rows = events.map(({ at, type, actor, address, details }) => [
     isoOf(at),
     type,
-    printable(actor.id === null ? actor.type : `${actor.type} ${actor.id}`),
-    printable(address ?? '-'),
-    printable(JSON.stringify(details)),
+    actor.id === null ? actor.type : `${actor.type} ${actor.id}`,
+    address ?? '-',
+    JSON.stringify(details),
   ]);
   return columns([['TIME', 'EVENT', 'BY', 'ADDRESS', 'DETAILS'], ...rows]);
 }
@@ -55,8 +55,12 @@ function renderPeriods(title: string, periods: ApiKeyUsage['days']): string {
   ]);
 }
 
-/** Aligns rows in columns. Each column has the width of its widest cell. */
-export function columns(rows: readonly (readonly string[])[]): string {
+/**
+ * Aligns rows in columns. Each column has the width of its widest cell. Cells that other
+ * applications wrote may contain line ends and escape codes of terminals.
+ */
+export function columns(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(printable));
   const widths = (rows[0] as readonly string[]).map((_, i) =>
     Math.max(...rows.map((row) => String(row[i]).length)),
   );
@@ -71,21 +75,13 @@ export function columns(rows: readonly (readonly string[])[]): string {
 }
 
 function textOf(value: unknown): string {
-  if (Array.isArray(value)) return printable(value.join(', ')) || '-';
-  if (isRecord(value)) return printable(JSON.stringify(value));
-  return value instanceof Date ? isoOf(value) : printable(String(value ?? '-'));
+  if (Array.isArray(value)) return value.join(', ') || '-';
+  if (isRecord(value)) return JSON.stringify(value);
+  return value instanceof Date ? isoOf(value) : String(value ?? '-');
 }
 
 function isRecord(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Date);
-}
-
-/**
- * Replaces control characters. Rows that other applications wrote may contain line ends and
- * terminal escape codes.
- */
-export function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, '\ufffd');
 }
 
 function dateOr(date: Date | null, otherwise: string): string {

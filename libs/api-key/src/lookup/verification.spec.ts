@@ -228,6 +228,16 @@ it('keys can be verified while the database answers, or while the lease holds', 
   expect([await cold.canJudge(), await held.canJudge()]).toEqual([false, true]);
 });
 
+it('all who ask for the health at the same time share one look-up, and leave the places of others free', async () => {
+  const cold = await start({ size: 0, maxLookUps: 2 });
+  const [asked, found] = await whileLocked(async () => [
+    Array.from({ length: 50 }, () => cold.canJudge()),
+    cold.keys.find('unknown', 'alone'),
+  ]);
+  expect(await found).toBeNull();
+  expect(new Set(await Promise.all(asked))).toEqual(new Set([true]));
+});
+
 it.each([
   [
     'is missing',

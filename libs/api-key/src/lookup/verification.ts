@@ -51,6 +51,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
   private readonly batch: LookUpBatch;
   private readonly options: ResolvedCacheOptions;
   private lookUps = 0;
+  private judging: Promise<boolean> | null = null;
 
   constructor(
     private readonly database: Database,
@@ -92,10 +93,18 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
 
   /**
    * Whether keys can be verified now, because the cache is trusted or the database answers. If a
-   * replica answered the last look-up, the database is always asked.
+   * replica answered the last look-up, the database is always asked. All who ask meanwhile share
+   * one look-up, because anybody may call a health check, and look-ups of keys need their places.
    */
   async canJudge(): Promise<boolean> {
     if (this.lease.isHeld() && !this.store.leadsToReplica) return true;
+    this.judging ??= this.databaseAnswers().finally(() => {
+      this.judging = null;
+    });
+    return this.judging;
+  }
+
+  private async databaseAnswers(): Promise<boolean> {
     try {
       await this.lookUp(NO_DIGEST, { way: 'alone', others: [], sent: () => {} });
       return true;

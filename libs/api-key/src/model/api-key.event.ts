@@ -63,8 +63,9 @@ export type RequestEvent = Extract<ApiKeyEvent, { type: 'refused' | 'accepted' }
 /**
  * Receives events, in addition to the table or instead of the table. For events of requests: if the
  * promise is rejected or takes longer than 10 s, the failure is logged and the events are sent
- * again. So the same event may arrive twice. For events of changes: a rejection is logged, and
- * nothing is sent again.
+ * again, in smaller batches. So the same event may arrive more than once. An event that is rejected
+ * three times by itself, while others are taken, is dropped. For events of changes: a rejection is
+ * logged, and nothing is sent again.
  */
 export interface ApiKeyEventSink {
   record(events: readonly ApiKeyEvent[]): void | Promise<void>;

@@ -22,8 +22,9 @@ export interface AuditOptions {
    */
   changes?: ApiKeyEventSink | null;
   /**
-   * How many events of requests may wait to be written, 1 to 1,000,000. Further events are dropped
-   * and counted. Default 1,000.
+   * How many events of requests are written per interval at most, 1 to 1,000,000; counted apart for
+   * refused and accepted requests. If more arrive, events are dropped and counted, first those that
+   * name no stored key. Default 1,000.
    */
   queueSize?: number;
   /** Milliseconds between two writes of these events, 10 to 3,600,000. Default 1,000. */

@@ -2,7 +2,7 @@ import type { ArgumentsHost, ExecutionContext, HttpException } from '@nestjs/com
 import type { RequestTrail } from '../audit/request-trail';
 import { ApiKeyRefusal, asProblem } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
-import { callerOf, hasAnswerBegun, headerOf, requestOf, setHeaders } from './http-exchange';
+import { callerOf, hasAnswerBegun, headerOf, NOT_STORED, requestOf, setHeaders } from './http-exchange';
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
@@ -31,13 +31,14 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
 
 /**
  * Returns the answer to a refused request, in the form that the caller prefers. Sets the headers of
- * the answer and `Vary` (RFC 9110 section 12.5.5), unless the application has begun to answer.
+ * the answer and `Vary` (RFC 9110 section 12.5.5), unless the application has begun to answer. No
+ * cache may store the answer, whatever the application set for the answer of the handler.
  * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
   if (hasAnswerBegun(host)) return refusal;
   if (refusal instanceof ApiKeyRefusal) setHeaders(host, refusal.headers(realm));
-  setHeaders(host, { Vary: variedBy('Accept', headerOf(host, 'Vary')) });
+  setHeaders(host, { Vary: variedBy('Accept', headerOf(host, 'Vary')), ...NOT_STORED });
   if (!prefersProblem(requestOf(host))) return refusal;
   setHeaders(host, { 'Content-Type': PROBLEM });
   return asProblem(refusal);

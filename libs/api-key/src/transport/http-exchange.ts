@@ -106,6 +106,19 @@ export function headerOf(host: ArgumentsHost, name: string): string {
   return [value ?? []].flat().join(', ');
 }
 
+/** No cache stores such an answer (RFC 9111 sections 5.2.2.5 and 5.2.2.7). */
+export const NOT_STORED = { 'Cache-Control': 'private, no-store' };
+
+/**
+ * Keeps the answer of a context out of caches, unless the application has set `Cache-Control`. A
+ * shared cache stores no answer to `Authorization` by itself (RFC 9111 section 3.5), but it would
+ * store an answer to `X-API-Key`, and send it to callers without a key.
+ */
+export function forbidStoring(context: ArgumentsHost): void {
+  const response = context.switchToHttp().getResponse<HeaderReader>();
+  if (response.getHeader?.('Cache-Control') === undefined) setHeaders(context, NOT_STORED);
+}
+
 /** Whether the answer of a context has begun, so that no header can be set any more. */
 export function hasAnswerBegun(host: ArgumentsHost): boolean {
   return areHeadersSent(host.switchToHttp().getResponse<SentResponse>());
