@@ -50,8 +50,13 @@ interface Flight extends Begun {
 
 interface Begun extends Remembered {
   sent: boolean;
-  /** A key changed during the look-up, so that a key that is found is not cached. */
-  changed: boolean;
+  /**
+   * The ids of keys that changed during the look-up. If one of them is found, it is not cached.
+   * Other keys are cached: otherwise the changes of one key would keep them out of the cache.
+   */
+  readonly changed: Set<string>;
+  /** Anything may have changed during the look-up, so that its result is not cached. */
+  cleared: boolean;
   /** A key was inserted during the look-up, so that "no key found" is not cached. */
   inserted: boolean;
 }
@@ -121,7 +126,7 @@ export class KeyCache {
     const digest = this.digests.get(id) ?? '';
     const owner = this.keys.recall(digest)?.live.apiKey.userId;
     this.keys.delete(digest);
-    for (const flight of this.underWay) flight.changed = true;
+    for (const flight of this.underWay) flight.changed.add(id);
     this.flights.clear();
     return owner;
   }
@@ -135,7 +140,7 @@ export class KeyCache {
 
   clear(): void {
     this.keys.clear();
-    for (const flight of this.underWay) flight.changed = true;
+    for (const flight of this.underWay) flight.cleared = true;
     this.evictUnknown();
   }
 
@@ -165,7 +170,8 @@ export class KeyCache {
   private fly(digest: string, how: Omit<LookUp, 'sent'>, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
     const askedWall = this.clock.wall();
-    const begun = { session, askedAt: now, askedWall, sent: false, changed: false, inserted: false };
+    const none = { sent: false, changed: new Set<string>(), cleared: false, inserted: false };
+    const begun = { session, askedAt: now, askedWall, ...none };
     const flight: Flight = Object.assign(begun, { answer: this.land(digest, begun, how) });
     this.underWay.add(flight);
     this.flights.set(digest, flight);
@@ -187,14 +193,15 @@ export class KeyCache {
   private landed(digest: string, flight: Begun, found: StoredKey | null): KnownKey | null {
     if (!found) {
       const { session, askedAt, askedWall } = flight;
-      if (!flight.inserted && this.mayRemember(flight))
+      if (!flight.inserted && flight.changed.size === 0 && this.mayRemember(flight))
         this.unknown.set(digest, { session, askedAt, askedWall });
       return null;
     }
     const { apiKey, revoked, lifeMs } = found;
     const outdated = found.digest === digest ? null : found.digest;
     const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
-    if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
+    if (!flight.changed.has(apiKey.id) && this.mayRemember(flight))
+      this.remember(digest, flight, known, lifeMs);
     return known;
   }
 
@@ -224,7 +231,7 @@ export class KeyCache {
   }
 
   private mayRemember(begun: Begun): boolean {
-    if (begun.changed || this.options.size === 0) return false;
+    if (begun.cleared || this.options.size === 0) return false;
     const now = this.clock.monotonic();
     const isOfLease = begun.session === this.lease.session && now - begun.askedAt < this.lease.boundMs;
     return isOfLease || this.isFresh(begun, now);
