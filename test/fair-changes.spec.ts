@@ -133,7 +133,31 @@ it('a revocation overtakes the changes of the same key that wait', async () => {
       expect(outcome instanceof ApiKeyConflictError || outcome instanceof ApiKeyRefusal).toBe(true);
 });
 
+it('a change by another key of the same owner does not wait for all changes of the first key', async () => {
+  await boot(10);
+  const other = await keys.create({ userId: mine.apiKey.userId, name: 'ci', scopes: ['*'] as never });
+  let made = 0;
+  const changes = flood(async (n) => {
+    await rename(n);
+    made += 1;
+  }, 300);
+  expect(await rename(1, other)).toMatchObject({ name: 'ci 1' });
+  expect(made).toBeLessThan(30);
+  await Promise.all(changes);
+});
+
 describe('a revocation that waits for a locked row', () => {
+  it('does not keep the application from revoking another key of the owner', async () => {
+    await boot(10);
+    const other = await keys.create({ userId: mine.apiKey.userId, name: 'ci' });
+    await lockRow(mine);
+    const blocked = flood(() => keys.revoke(mine.apiKey.id, {}, { apiKey: mine.apiKey }), MOST_OF_ONE_OWNER);
+    await untilWaiting();
+    expect(await keys.revoke(other.apiKey.id)).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+    await holder.query('COMMIT');
+    await Promise.all(blocked);
+  });
+
   it('gives its connection back, tries again, and revokes the key after the row is free', async () => {
     await boot(2);
     await lockRow(mine);

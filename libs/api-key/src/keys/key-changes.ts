@@ -2,16 +2,18 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Change, ChangeTrail } from '../audit/change-trail';
 import type { Session } from '../database/session';
 import type { Turn } from '../database/turns';
-import { type Acting, ownerOf } from '../model/acting';
+import type { Acting } from '../model/acting';
 import { type DefaultRate, DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
+import { lanesOf } from './lanes';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
 /**
  * Makes changes of keys. A change and its events are written in one transaction. The changes of one
- * lane are made one after the other: by default, those of the acting owner.
+ * owner are made one after the other. If the application itself acts, `target` says in place of the
+ * owner which changes wait for each other.
  */
 @Injectable()
 export class KeyChanges {
@@ -30,21 +32,23 @@ export class KeyChanges {
   }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
-  make<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    return this.trail.make((session) => work(this.changeOf(session, acting)), { kind: 'change', lane });
+  make<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+    const turn: Turn = { kind: 'change', lanes: lanesOf(acting, target) };
+    return this.trail.make((session) => work(this.changeOf(session, acting)), turn);
   }
 
   /**
    * Makes a change that ends keys. It goes before other changes, and is tried again until its
    * deadline.
    */
-  end<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    return this.trail.make((session) => work(this.changeOf(session, acting)), { kind: 'ending', lane });
+  end<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+    const turn: Turn = { kind: 'ending', lanes: lanesOf(acting, target) };
+    return this.trail.make((session) => work(this.changeOf(session, acting)), turn);
   }
 
   /** Does the same as `end`, even if the events cannot be recorded. The log has the events then. */
-  makeRegardless<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    const turn: Turn = { kind: 'ending', lane };
+  makeRegardless<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+    const turn: Turn = { kind: 'ending', lanes: lanesOf(acting, target) };
     return this.trail.makeRegardless((session) => work(this.changeOf(session, acting)), turn);
   }
 
