@@ -54,14 +54,14 @@ const LONG_LEASE = {
 const NO_CLOSED_FLIGHT = {
   rule: 'the result of a look-up that an eviction overtook is not cached',
   file: `${LOOKUP}/key-cache.ts`,
-  from: 'this.keys.delete(digest);\n    for (const flight of this.underWay) flight.changed = true;',
+  from: 'this.keys.delete(digest);\n    for (const flight of this.underWay) flight.changed.add(id);',
   to: 'this.keys.delete(digest);',
 };
 const JOIN_OVERTAKEN = {
   rule: 'no request joins a look-up that an eviction overtook',
   file: `${LOOKUP}/key-cache.ts`,
-  from: 'flight.changed = true;\n    this.flights.clear();',
-  to: 'flight.changed = true;',
+  from: 'flight.changed.add(id);\n    this.flights.clear();',
+  to: 'flight.changed.add(id);',
 };
 const JOIN_OLD = {
   rule: 'no request joins a look-up that is as old as a lease, or of a lease that ended',

@@ -440,11 +440,14 @@ describe('the boot logs a warning about the loopback exception', () => {
 });
 
 it.each([
-  [1, {}],
-  [1, { connectTimeoutMS: 5_000 }],
-  [1, { extra: { query_timeout: 15_000 } }],
-  [0, { connectTimeoutMS: 5_000, extra: { query_timeout: 15_000 } }],
-])('the boot logs a data source without timeouts: %i times for %j', async (times, settings) => {
+  [1, 'connectTimeoutMS: 5_000', {}],
+  [1, 'connectTimeoutMS: 5_000', { connectTimeoutMS: 5_000 }],
+  [1, 'connectTimeoutMS: 5_000', { extra: { query_timeout: 15_000 } }],
+  [0, 'connectTimeoutMS: 5_000', { connectTimeoutMS: 5_000, extra: { query_timeout: 15_000 } }],
+  [1, 'poolSize: 4 or more', { poolSize: 1 }],
+  [0, 'poolSize: 4 or more', { poolSize: 2 }],
+  [0, 'poolSize: 4 or more', {}],
+])('the boot logs %i times that the data source needs "%s" if its options are %j', async (times, needed, settings) => {
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
   const dataSource = await new DataSource({
     type: 'postgres',
@@ -457,7 +460,7 @@ it.each([
     imports: [ApiKeyModule.forRoot({ dataSource })],
   }).compile();
   await module.init();
-  const said = warn.mock.calls.filter(([line]) => String(line).includes('connectTimeoutMS: 5_000'));
+  const said = warn.mock.calls.filter(([line]) => String(line).includes(needed));
   await module.close();
   await dataSource.destroy();
   warn.mockRestore();

@@ -28,8 +28,8 @@ interface Way {
 }
 
 /** A change of keys of no one owner. */
-const CHANGE: Turn = { kind: 'change', lane: null };
-const ENDING: Turn = { kind: 'ending', lane: null };
+const CHANGE: Turn = { kind: 'change', lanes: [] };
+const ENDING: Turn = { kind: 'ending', lanes: [] };
 /** An event that is not recorded is only in the log, so that the trail is waited for longer. */
 const TRAIL_LOCK_TIMEOUT = '8s';
 const MAX_REQUEST_ID_LENGTH = 128;

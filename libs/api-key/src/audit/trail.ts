@@ -4,6 +4,7 @@ import { briefTransaction } from '../database/brief-transaction';
 import { Database } from '../database/database';
 import { date, json, moment, text, textOrNull } from '../database/fields';
 import type { Session } from '../database/session';
+import type { Turn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../model/api-key.event';
 
@@ -60,6 +61,7 @@ export class Trail implements ApiKeyEventSink {
       before,
       limit,
     }: { readonly owner: string | null; readonly before: string | null; readonly limit: number },
+    turn: Turn,
   ): Promise<RecordedApiKeyEvent[]> {
     const rows = await this.database.read(
       (session) =>
@@ -71,7 +73,7 @@ export class Trail implements ApiKeyEventSink {
            ORDER BY ${session.tables.events}.id DESC LIMIT $4`,
           [keyId, owner, before, limit],
         ),
-      { kind: 'read', lane: owner },
+      turn,
     );
     return rows.map(eventFromRow);
   }
@@ -90,7 +92,7 @@ export class Trail implements ApiKeyEventSink {
           [olderThanDays, limit],
         );
       },
-      { turn: { kind: 'change', lane: null } },
+      { turn: { kind: 'change', lanes: [] } },
     );
   }
 }

@@ -60,9 +60,9 @@ const ATTEMPTS = 5;
 /** The size of a pool of `pg` if the options do not say. */
 const POOL_MAX = 10;
 
-const BACKGROUND: Turn = { kind: 'background', lane: null };
+const BACKGROUND: Turn = { kind: 'background', lanes: [] };
 /** A read that is not for one owner. */
-const READ: Turn = { kind: 'read', lane: null };
+const READ: Turn = { kind: 'read', lanes: [] };
 
 /**
  * The one way to PostgreSQL. The settings of server, role, database, session, pool and driver do

@@ -28,6 +28,7 @@ it('a write that never settles is abandoned after ten seconds, logged once, and 
   const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
   const writer = new Writer();
   void writer.flush();
+  await jest.advanceTimersByTimeAsync(0);
   const next = writer.flush();
   await jest.advanceTimersByTimeAsync(9_900);
   expect(writer.writes).toHaveLength(1);
@@ -38,6 +39,23 @@ it('a write that never settles is abandoned after ten seconds, logged once, and 
   expect(warn.mock.calls.flat()).toEqual([
     'What a test notes could not be written and will be retried: no answer within 10000 ms',
   ]);
+});
+
+it('all calls that wait for a write share the next write, which begins after their values were collected', async () => {
+  const writer = new Writer();
+  void writer.flush();
+  await jest.advanceTimersByTimeAsync(0);
+  const waiting = Promise.all(Array.from({ length: 300 }, () => writer.flush()));
+  writer.writes[0]?.();
+  await jest.advanceTimersByTimeAsync(0);
+  expect(writer.writes).toHaveLength(2);
+  const later = writer.flush();
+  writer.writes[1]?.();
+  await waiting;
+  await jest.advanceTimersByTimeAsync(0);
+  expect(writer.writes).toHaveLength(3);
+  writer.writes[2]?.();
+  await later;
 });
 
 it('a write that never settles does not block the shutdown of the application', async () => {

@@ -9,6 +9,8 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
   private readonly logger = new Logger('ApiKeyModule');
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
+  /** The write that has not begun. */
+  private next: Promise<void> | undefined;
   private underWay = 0;
   private failing = false;
 
@@ -24,11 +26,13 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
    */
   protected abstract write(): Promise<void>;
 
-  /** Writes all collected values. If the write fails, the values stay collected. Never rejects. */
+  /**
+   * Writes all collected values. If the write fails, the values stay collected. Never rejects. All
+   * calls that wait for the same earlier write share the next one.
+   */
   flush(): Promise<void> {
-    this.underWay += 1;
-    this.writing = this.writing.then(() => this.tryToWrite());
-    return this.writing;
+    this.next ??= this.afterTheLast();
+    return this.next;
   }
 
   onApplicationBootstrap(): void {
@@ -43,7 +47,14 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
     await this.flush();
   }
 
+  private afterTheLast(): Promise<void> {
+    this.underWay += 1;
+    this.writing = this.writing.then(() => this.tryToWrite());
+    return this.writing;
+  }
+
   private async tryToWrite(): Promise<void> {
+    this.next = undefined;
     try {
       await this.write();
       this.failing = false;

@@ -17,26 +17,29 @@ export class Lanes {
   constructor(private readonly limits: LaneLimits) {}
 
   /**
-   * Waits until the earlier work of the lane is done.
-   * @param lane null: does not wait
+   * Waits in one lane after the other until the earlier work of the lane is done.
    * @param leftMs milliseconds until the deadline
    * @returns a function to call when the work is done
    * @throws Error with code `EBUSY` at once if too much work waits, or at the deadline
    */
-  async enter(lane: string | null, leftMs: number): Promise<() => void> {
-    const { waitingInLane, inAllLanes } = this.limits;
-    if (this.inside >= inAllLanes) throw busy('too many wait');
-    const line = lane === null ? undefined : this.lines.get(lane);
-    if (line && line.length >= waitingInLane) throw busy('too many of one owner wait');
-    if (lane !== null && !line) this.lines.set(lane, new WaitingLine());
+  async enter(lanes: readonly string[], leftMs: () => number): Promise<() => void> {
+    if (this.inside >= this.limits.inAllLanes) throw busy('too many wait');
     this.inside += 1;
-    try {
-      await line?.join(undefined, leftMs);
-    } catch (error) {
+    const entered: string[] = [];
+    const leave = () => {
       this.inside -= 1;
+      for (const lane of entered) this.leave(lane);
+    };
+    try {
+      for (const lane of lanes) {
+        await this.enterOne(lane, leftMs);
+        entered.push(lane);
+      }
+      return leave;
+    } catch (error) {
+      leave();
       throw error;
     }
-    return () => this.leave(lane);
   }
 
   /** Refuses all work that waits. */
@@ -44,9 +47,14 @@ export class Lanes {
     for (const line of this.lines.values()) line.refuse(error);
   }
 
-  private leave(lane: string | null): void {
-    this.inside -= 1;
-    if (lane === null) return;
+  private async enterOne(lane: string, leftMs: () => number): Promise<void> {
+    const line = this.lines.get(lane);
+    if (!line) this.lines.set(lane, new WaitingLine());
+    else if (line.length < this.limits.waitingInLane) await line.join(undefined, leftMs());
+    else throw busy('too many of one owner wait');
+  }
+
+  private leave(lane: string): void {
     const line = this.lines.get(lane);
     if (line && line.length > 0) line.call(() => 0);
     else this.lines.delete(lane);

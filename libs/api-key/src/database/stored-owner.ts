@@ -35,7 +35,7 @@ async function spellingOf(database: Database, userId: string, kind: ReadKind): P
           `SELECT (CASE WHEN true THEN $1 ELSE (SELECT user_id FROM ${session.tables.keys} LIMIT 1) END)::text AS owner`,
           [userId],
         ),
-      { kind, lane: null },
+      { kind, lanes: [] },
     );
     return row.owner ?? null;
   } catch (error) {

@@ -14,8 +14,8 @@ class Held {
 
   constructor(private readonly turns: Turns) {}
 
-  begin(name: string, kind: Turn['kind'], lane: string | null = name): Promise<void> {
-    const work = this.turns.run({ kind, lane }, soon(), () => {
+  begin(name: string, kind: Turn['kind'], lane = name): Promise<void> {
+    const work = this.turns.run({ kind, lanes: [lane] }, soon(), () => {
       this.begun.push(name);
       return new Promise<void>((resolve) => this.ends.set(name, resolve));
     });
@@ -114,7 +114,7 @@ it.each([
   ['ending', 'ECONNREFUSED'],
 ] as const)('a %s that fails with %s is tried again', async (kind, code) => {
   const { attempt, lockTimeouts } = failing(2, failure(code));
-  expect(await build().turns.run({ kind, lane: 'me' }, soon(), attempt)).toBe('done');
+  expect(await build().turns.run({ kind, lanes: ['me'] }, soon(), attempt)).toBe('done');
   expect(lockTimeouts).toHaveLength(3);
 });
 
@@ -128,13 +128,13 @@ it.each([
   ['ending', Object.assign(new UnknownOutcome('lost'), { code: 'ECONNRESET' })],
 ] as const)('a %s is not tried again after %p', async (kind, error) => {
   const { attempt, lockTimeouts } = failing(1, error);
-  await expect(build().turns.run({ kind, lane: 'me' }, soon(), attempt)).rejects.toBe(error);
+  await expect(build().turns.run({ kind, lanes: ['me'] }, soon(), attempt)).rejects.toBe(error);
   expect(lockTimeouts).toHaveLength(1);
 });
 
 it('work that is tried again fails with its last error after its deadline', async () => {
   const { attempt } = failing(Number.POSITIVE_INFINITY, failure('55P03'));
-  const work = build().turns.run({ kind: 'ending', lane: 'me' }, performance.now() + 200, attempt);
+  const work = build().turns.run({ kind: 'ending', lanes: ['me'] }, performance.now() + 200, attempt);
   await expect(work).rejects.toMatchObject({ code: '55P03' });
 });
 
@@ -145,14 +145,14 @@ it.each([
   ['ending', 1, [100, 100, 100, 100, 100, 100]],
 ] as const)('a %s with a pool of %i waits for a lock as long as %j', async (kind, poolMax, expected) => {
   const { attempt, lockTimeouts } = failing(5, failure('55P03'));
-  await build(poolMax).turns.run({ kind, lane: 'me' }, soon(), attempt);
+  await build(poolMax).turns.run({ kind, lanes: ['me'] }, soon(), attempt);
   expect(lockTimeouts).toEqual(expected);
 });
 
 it('a read, and a write in the background, keep their own lock timeout', async () => {
   for (const kind of ['read', 'background'] as const) {
     const { attempt, lockTimeouts } = failing(0, failure('55P03'));
-    await build().turns.run({ kind, lane: null }, soon(), attempt);
+    await build().turns.run({ kind, lanes: [] }, soon(), attempt);
     expect(lockTimeouts).toEqual([undefined]);
   }
 });
@@ -164,7 +164,7 @@ it('a change that waits for a lock gives its connection back, goes behind new ch
     unlock = resolve;
   });
   let attempts = 0;
-  const blocked = turns.run({ kind: 'change', lane: 'me' }, soon(), async () => {
+  const blocked = turns.run({ kind: 'change', lanes: ['me'] }, soon(), async () => {
     attempts += 1;
     if (attempts > 1) return;
     await locked;
@@ -191,7 +191,7 @@ describe('when the application ends,', () => {
       held.begin('ending', 'ending'),
       held.begin('read', 'read'),
     ].map((work) => expect(work).rejects.toMatchObject({ code: 'EBUSY' }));
-    const written = held.begin('written', 'background', null);
+    const written = held.begin('written', 'background');
     await settled();
     turns.end();
     await Promise.all(refused);
@@ -206,7 +206,7 @@ describe('when the application ends,', () => {
     const { turns, held } = build(2);
     turns.end();
     const { attempt } = failing(1, failure('55P03'));
-    const turn = { kind: 'ending', lane: 'me' } as const;
+    const turn = { kind: 'ending', lanes: ['me'] } as const;
     await expect(turns.run(turn, soon(), attempt)).rejects.toMatchObject({ code: '55P03' });
     expect(await turns.run(turn, soon(), attempt)).toBe('done');
     void held.begin('running', 'change');

@@ -10,10 +10,10 @@ import { busy } from './waiting-line';
 export interface Turn {
   readonly kind: 'ending' | 'background' | 'change' | 'read';
   /**
-   * Transactions of one kind and lane run one after the other: the owner, or the key. Null: this
-   * transaction waits only for a connection.
+   * Transactions of one kind that share a lane run one after the other. A transaction waits in each
+   * of its lanes, in this order, and then for a connection.
    */
-  readonly lane: string | null;
+  readonly lanes: readonly string[];
 }
 
 /** The kinds that a read may have. A read of a change that ends keys goes before other reads. */
@@ -66,8 +66,8 @@ export class Turns {
    * @throws Error with code `EBUSY` at once if too many wait, or at the deadline; else the error of
    *   the last attempt
    */
-  async run<T>({ kind, lane }: Turn, endsAt: number, attempt: Attempt<T>): Promise<T> {
-    const leave = await this.lanes[kind].enter(lane, this.leftMs(kind, endsAt));
+  async run<T>({ kind, lanes }: Turn, endsAt: number, attempt: Attempt<T>): Promise<T> {
+    const leave = await this.lanes[kind].enter(lanes, () => this.leftMs(kind, endsAt));
     try {
       return await this.tryUntil(kind, endsAt, attempt);
     } finally {

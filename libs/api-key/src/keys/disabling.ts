@@ -11,7 +11,7 @@ import { disableKey } from './disable-key';
 import { enableKey } from './enable-key';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
-import { laneOf } from './lane';
+import { endingTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
 import type { RevokeOptions } from './revocation';
@@ -37,7 +37,7 @@ export class Disabling {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
     if (keyId === null) return null;
     const disabled = await this.changes
-      .makeRegardless(by, (change) => disableKey(change, keyId, reason), laneOf(by, keyId))
+      .makeRegardless(by, (change) => disableKey(change, keyId, reason), `to key ${keyId}`)
       .catch((error) => this.keyIfDisabled(keyId, by, error));
     if (disabled && options.everywhere)
       await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
@@ -50,7 +50,7 @@ export class Disabling {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
     if (keyId === null) return null;
     return this.changes
-      .make(by, (change) => enableKey(change, keyId, reason), laneOf(by, keyId))
+      .make(by, (change) => enableKey(change, keyId, reason), `to key ${keyId}`)
       .catch(refuseUnavailable);
   }
 
@@ -60,7 +60,9 @@ export class Disabling {
    */
   private async keyIfDisabled(id: string, acting: Acting, error: unknown): Promise<ApiKey> {
     if (error instanceof ApiKeyRefusal || error instanceof ApiKeyConflictError) throw error;
-    const found = await keyById(this.database, id, ownerOf(acting), 'ending').catch(() => null);
+    const found = await keyById(this.database, { id, owner: ownerOf(acting) }, endingTurn(acting)).catch(
+      () => null,
+    );
     this.verification.evict(id);
     const isSettled = found?.disabledById === null || found?.disabledById === acting.apiKey?.id;
     if (!found?.disabledAt || found.revokedAt || !isSettled) return refuseUnavailable(error);

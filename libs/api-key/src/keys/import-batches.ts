@@ -106,7 +106,7 @@ async function problemsOfStore(
   const refused = await database
     .transaction((session) => linesRefused(session, rows), {
       isTrial: true,
-      turn: { kind: 'change', lane: null },
+      turn: { kind: 'change', lanes: [] },
     })
     .catch(refuseUnavailable);
   return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));

@@ -17,7 +17,7 @@ import {
   keyIdOf,
 } from './input';
 import { KeyChanges } from './key-changes';
-import { laneOf } from './lane';
+import { ofOwner } from './lanes';
 import type { IssuedApiKey, MintOptions } from './new-key';
 import { rotateKey } from './rotate-key';
 
@@ -54,7 +54,7 @@ export class Issuance {
     const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
     if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
     return this.changes
-      .make(by, (change) => createKey(change, { ...input, userId }, this.mint), userId)
+      .make(by, (change) => createKey(change, { ...input, userId }, this.mint), ofOwner(userId))
       .catch(refuseMisfit);
   }
 
@@ -72,7 +72,7 @@ export class Issuance {
     if (keyId === null) return null;
     const rotation = { overlapSeconds, expiresAt };
     return this.changes
-      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint), laneOf(by, keyId))
+      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint), `to key ${keyId}`)
       .catch(refuseUnavailable);
   }
 

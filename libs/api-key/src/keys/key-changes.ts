@@ -2,19 +2,21 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Change, ChangeTrail } from '../audit/change-trail';
 import type { Session } from '../database/session';
 import type { Turn } from '../database/turns';
-import { type Acting, ownerOf } from '../model/acting';
+import type { Acting } from '../model/acting';
 import { ApiKey } from '../model/api-key.entity';
 import { type DefaultRate, DefaultRates } from '../model/authority';
 import { WrittenKeys } from '../model/written-keys';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
+import { endingTurn, lanesOf } from './lanes';
 import { IssuedApiKey } from './new-key';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
 /**
  * Makes changes of keys. A change and its events are written in one transaction. The changes of one
- * lane are made one after the other: by default, those of the acting owner.
+ * owner are made one after the other. If the application itself acts, `target` says in place of the
+ * owner which changes wait for each other.
  */
 @Injectable()
 export class KeyChanges {
@@ -34,8 +36,8 @@ export class KeyChanges {
   }
 
   /** Makes a change. If the events cannot be recorded, the change is rolled back. */
-  async make<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    const turn: Turn = { kind: 'change', lane };
+  async make<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+    const turn: Turn = { kind: 'change', lanes: lanesOf(acting, target) };
     const result = await this.trail.make((session) => work(this.changeOf(session, acting)), turn);
     const apiKey = result instanceof IssuedApiKey ? result.apiKey : result;
     if (apiKey instanceof ApiKey) this.written.noteWritten(apiKey);
@@ -46,13 +48,13 @@ export class KeyChanges {
    * Makes a change that ends keys. It goes before other changes, and is tried again until its
    * deadline.
    */
-  end<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    return this.trail.make((session) => work(this.changeOf(session, acting)), { kind: 'ending', lane });
+  end<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+    return this.trail.make((session) => work(this.changeOf(session, acting)), endingTurn(acting, target));
   }
 
   /** Does the same as `end`, even if the events cannot be recorded. The log has the events then. */
-  makeRegardless<Result>(acting: Acting, work: Work<Result>, lane = ownerOf(acting)): Promise<Result> {
-    const turn: Turn = { kind: 'ending', lane };
+  makeRegardless<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+    const turn = endingTurn(acting, target);
     return this.trail.makeRegardless((session) => work(this.changeOf(session, acting)), turn);
   }
 

@@ -8,7 +8,6 @@ import { actingAsStored } from './acting-as-stored';
 import { deleteKey } from './end-keys';
 import { checkChanges, keyIdOf, type UpdateApiKeyInput } from './input';
 import { KeyChanges } from './key-changes';
-import { laneOf } from './lane';
 import { updateKey } from './update-key';
 
 /** Changes and deletes keys. */
@@ -26,7 +25,7 @@ export class KeyEdits {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
     if (keyId === null) return null;
     return this.changes
-      .make(by, (change) => updateKey(change, keyId, changes), laneOf(by, keyId))
+      .make(by, (change) => updateKey(change, keyId, changes), `to key ${keyId}`)
       .catch(refuseMisfit);
   }
 
@@ -35,7 +34,7 @@ export class KeyEdits {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
     if (keyId === null) return false;
     return this.changes
-      .end(by, (change) => deleteKey(change, keyId), laneOf(by, keyId))
+      .end(by, (change) => deleteKey(change, keyId), `to key ${keyId}`)
       .catch(refuseUnavailable);
   }
 }

@@ -8,6 +8,7 @@ import type { RecordedApiKeyEvent } from '../model/api-key.event';
 import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { API_KEY_DEFAULTS } from './defaults';
 import { checkPage, keyIdOf, type ListApiKeysInput } from './input';
+import { readTurn } from './lanes';
 import { keyById, pageOfKeys } from './list-keys';
 
 /** A page, newest first. `nextCursor` is null on the last page. */
@@ -37,21 +38,23 @@ export class KeyListings {
 
   /** See `ApiKeyService.get`. */
   async get(id: string, acting: Acting): Promise<ApiKey | null> {
-    const owner = ownerOf(await actingAsStored(this.database, acting));
-    const keyId = keyIdOf(id);
-    return keyId === null ? null : keyById(this.database, keyId, owner).catch(refuseUnavailable);
+    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
+    if (keyId === null) return null;
+    const wanted = { id: keyId, owner: ownerOf(by) };
+    return keyById(this.database, wanted, readTurn(by)).catch(refuseUnavailable);
   }
 
   /** See `ApiKeyService.list`. */
   async list(input: ListApiKeysInput, acting: Acting): Promise<ApiKeyPage> {
     checkPage(input);
-    const owner = ownerOf(await actingAsStored(this.database, acting));
+    const by = await actingAsStored(this.database, acting);
+    const owner = ownerOf(by);
     const { state, limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
     const userId =
       input.userId === undefined ? undefined : await ownerAsStored(this.database, input.userId, NO_OWNER);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
-    const found = await pageOfKeys(this.database, wanted).catch((error) =>
+    const found = await pageOfKeys(this.database, wanted, readTurn(by)).catch((error) =>
       noKeysIfOfOwner(this.database, wanted.owner, error),
     );
     return pageOf(found, limit);
@@ -65,7 +68,7 @@ export class KeyListings {
     if (keyId === null) return null;
     const { limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
     const found = await this.trail
-      .of(keyId, { owner, before: cursor, limit: limit + 1 })
+      .of(keyId, { owner, before: cursor, limit: limit + 1 }, readTurn(by))
       .catch(refuseUnavailable);
     if (found.length === 0 && cursor === null && !(await this.get(keyId, by))) return null;
     return pageOf(found, limit);

@@ -1,7 +1,7 @@
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { Database } from '../database/database';
 import { EQUALS } from '../database/own-names';
-import type { ReadKind } from '../database/turns';
+import type { Turn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from '../model/api-key-state';
 
@@ -28,6 +28,7 @@ const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
 export async function pageOfKeys(
   database: Database,
   { owner, state, before, limit }: KeyListing,
+  turn: Turn,
 ): Promise<ApiKey[]> {
   const values: unknown[] = [limit];
   const conditions: string[] = state === undefined ? [] : [IN_STATE[state]];
@@ -40,7 +41,7 @@ export async function pageOfKeys(
         `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys} k ${where} ORDER BY k.id DESC LIMIT $1`,
         values,
       ),
-    { kind: 'read', lane: owner },
+    turn,
   );
   return rows.map(apiKeyFromRow);
 }
@@ -48,9 +49,8 @@ export async function pageOfKeys(
 /** Returns a key by its id. If `owner` is not null, returns only a key of that owner. */
 export async function keyById(
   database: Database,
-  id: string,
-  owner: string | null,
-  kind: ReadKind = 'read',
+  { id, owner }: { readonly id: string; readonly owner: string | null },
+  turn: Turn,
 ): Promise<ApiKey | null> {
   const rows = await database.read(
     (session) =>
@@ -59,7 +59,7 @@ export async function keyById(
          WHERE id = $1::bigint AND ($2::text IS NULL OR user_id::text = $2)`,
         [id, owner],
       ),
-    { kind, lane: owner },
+    turn,
   );
   return rows[0] ? apiKeyFromRow(rows[0]) : null;
 }

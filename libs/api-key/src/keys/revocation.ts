@@ -12,7 +12,7 @@ import { countLiveDescendants } from './descendants';
 import { type Ended, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
-import { laneOf } from './lane';
+import { endingTurn, readTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
 
@@ -65,7 +65,7 @@ export class Revocations {
     if (keyId === null) return null;
     const ended = await this.end(keyId, { reason, descendants }, by);
     if (!ended) return null;
-    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId, ownerOf(by));
+    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId, by);
     if (everywhere) await this.outliveTrust();
     return { ...ended, liveDescendants };
   }
@@ -78,7 +78,7 @@ export class Revocations {
     const userId = await ownerAsStored(this.database, input.userId, NO_OWNER, 'ending');
     if (owner !== null && owner !== userId) return [];
     const revoked = await this.changes
-      .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason), userId)
+      .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason), `all of ${userId}`)
       .catch((error) => noKeysIfOfOwner(this.database, userId, error));
     if (input.everywhere) await this.outliveTrust();
     return revoked;
@@ -92,23 +92,27 @@ export class Revocations {
   /** Revokes a key. If the outcome of the COMMIT is unknown, reads the row to find the outcome. */
   private async end(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
     try {
-      const lane = laneOf(acting, id);
-      return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope), lane);
+      const target = `to key ${id}`;
+      return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope), target);
     } catch (error) {
       if (error instanceof ApiKeyRefusal) throw error;
-      const found = await keyById(this.database, id, ownerOf(acting), 'ending').catch(() => null);
+      const found = await this.present(id, acting).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
       return { apiKey: found, descendants: [] };
     }
   }
 
+  private present(id: string, acting: Acting): Promise<ApiKey | null> {
+    return keyById(this.database, { id, owner: ownerOf(acting) }, endingTurn(acting));
+  }
+
   /**
    * Counts after the transaction of the revocation, because a slow count must not delay the
    * revocation, and a failed count must not undo it.
    */
-  private async countLiveDescendants(id: string, lane: string | null): Promise<number | null> {
+  private async countLiveDescendants(id: string, acting: Acting): Promise<number | null> {
     const count = (session: Session) => countLiveDescendants({ session, table: session.tables.keys }, id);
-    return this.database.read(count, { kind: 'read', lane }).catch(() => null);
+    return this.database.read(count, readTurn(acting)).catch(() => null);
   }
 }

@@ -114,8 +114,10 @@ it.each([
 it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   ['the eviction of a key', ({ cache }) => cache.evict('1')],
   [
-    'the eviction of another key, because the digest does not identify the key',
-    ({ cache }) => cache.evict('2'),
+    'the evictions of several keys',
+    ({ cache }) => {
+      for (const id of ['2', '1', '3']) cache.evict(id);
+    },
   ],
   ['an eviction of all', ({ cache }) => cache.clear()],
 ])('a look-up that is overtaken by %s cannot be joined, and its result is not cached', async (_, overtake) => {
@@ -130,6 +132,19 @@ it.each<[string, (parts: ReturnType<typeof build>) => void]>([
   await asked[1]?.answer(null);
   expect(await idOf(after)).toBeNull();
   expect(find(cache, 'd')).toBeNull();
+});
+
+it('a look-up that is overtaken by the eviction of another key cannot be joined; a found key is cached, a missing one is not', async () => {
+  const { cache, asked } = build();
+  void find(cache, 'none');
+  void find(cache, 'some');
+  cache.evict('2');
+  void find(cache, 'some');
+  expect(asked).toHaveLength(3);
+  await asked[0]?.answer(null);
+  await asked[1]?.answer(stored('1'));
+  expect(find(cache, 'some')).not.toBeInstanceOf(Promise);
+  expect(find(cache, 'none')).toBeInstanceOf(Promise);
 });
 
 it('a look-up that is overtaken by an insert cannot be joined; a found key is cached, a missing one is not', async () => {

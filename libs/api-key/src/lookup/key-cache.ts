@@ -36,8 +36,13 @@ interface Flight extends Begun {
 
 interface Begun extends Asked {
   sent: boolean;
-  /** A key changed during the look-up, so that a key that is found is not cached. */
-  changed: boolean;
+  /**
+   * The ids of keys that changed during the look-up. If one of them is found, it is not cached.
+   * Other keys are cached: otherwise the changes of one key would keep them out of the cache.
+   */
+  readonly changed: Set<string>;
+  /** Anything may have changed during the look-up, so that its result is not cached. */
+  cleared: boolean;
   /** A key was inserted during the look-up, so that "no key found" is not cached. */
   inserted: boolean;
 }
@@ -106,7 +111,7 @@ export class KeyCache {
     const digest = this.digests.get(id) ?? '';
     const owner = this.keys.recall(digest)?.live.apiKey.userId;
     this.keys.delete(digest);
-    for (const flight of this.underWay) flight.changed = true;
+    for (const flight of this.underWay) flight.changed.add(id);
     this.flights.clear();
     return owner;
   }
@@ -120,7 +125,7 @@ export class KeyCache {
 
   clear(): void {
     this.keys.clear();
-    for (const flight of this.underWay) flight.changed = true;
+    for (const flight of this.underWay) flight.cleared = true;
     this.evictUnknown();
   }
 
@@ -150,7 +155,8 @@ export class KeyCache {
   private fly(digest: string, how: Omit<LookUp, 'sent'>, now: number): Promise<KnownKey | null> {
     const session = this.lease.session ?? NO_SESSION;
     const askedWall = this.clock.wall();
-    const begun = { session, askedAt: now, askedWall, sent: false, changed: false, inserted: false };
+    const none = { sent: false, changed: new Set<string>(), cleared: false, inserted: false };
+    const begun = { session, askedAt: now, askedWall, ...none };
     const flight: Flight = Object.assign(begun, { answer: this.land(digest, begun, how) });
     this.underWay.add(flight);
     this.flights.set(digest, flight);
@@ -176,14 +182,15 @@ export class KeyCache {
   private landed(digest: string, flight: Begun, found: StoredKey | null): KnownKey | null {
     if (!found) {
       this.keys.delete(digest);
-      if (!flight.inserted && this.mayRemember(flight))
+      if (!flight.inserted && flight.changed.size === 0 && this.mayRemember(flight))
         this.unknown.set(digest, cachedUnknown(digest, flight));
       return null;
     }
     const { apiKey, stopped, lifeMs } = found;
     const outdated = found.digest === digest ? null : found.digest;
     const known = { apiKey: frozen(apiKey), stopped, expired: lifeMs !== null && lifeMs <= 0, outdated };
-    if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
+    if (!flight.changed.has(apiKey.id) && this.mayRemember(flight))
+      this.remember(digest, flight, known, lifeMs);
     return known;
   }
 
@@ -208,7 +215,7 @@ export class KeyCache {
   }
 
   private mayRemember(begun: Begun): boolean {
-    if (begun.changed || this.options.size === 0) return false;
+    if (begun.cleared || this.options.size === 0) return false;
     const now = this.clock.monotonic();
     const isOfLease = begun.session === this.lease.session && now - begun.askedAt < this.lease.boundMs;
     return isOfLease || this.isFresh(begun, now);

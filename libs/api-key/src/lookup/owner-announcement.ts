@@ -11,7 +11,7 @@ const LONGEST_ID_BYTES = 7_000;
 export async function announceOwner(database: Database, userId: string): Promise<void> {
   const payload = Buffer.byteLength(userId) > LONGEST_ID_BYTES ? '*' : `u:${userId}`;
   await despiteFullQueue(
-    (work) => database.transaction(work, { turn: { kind: 'ending', lane: null } }),
+    (work) => database.transaction(work, { turn: { kind: 'ending', lanes: [] } }),
     (session) =>
       session.run(
         `SELECT ${session.tables.beside('nestjs_api_key_tell')}('${FEED_CHANNEL}' || $1::regclass::oid::text, $2)`,

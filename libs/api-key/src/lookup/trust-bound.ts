@@ -32,7 +32,7 @@ export async function outliveTrust(database: Database, committedAt: number): Pro
   const row = await database
     .read((session) => session.row(`SELECT max(trust_ms)::text AS ms FROM ${session.tables.trust}`), {
       kind: 'ending',
-      lane: null,
+      lanes: [],
     })
     .catch(emptyIfMissing);
   const bound = longestTrust(row) * CLOCK_TOLERANCE + MARGIN_MS;

@@ -43,7 +43,7 @@ export interface ApiKeyUsage {
  * Reads the usage of a key from the tables. Counts that instances have not written yet are missing.
  */
 export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage> {
-  return database.read((session) => reportOf(session, apiKey), { kind: 'read', lane: apiKey.userId });
+  return database.read((session) => reportOf(session, apiKey), { kind: 'read', lanes: [apiKey.userId] });
 }
 
 async function reportOf(session: Session, apiKey: ApiKey): Promise<ApiKeyUsage> {

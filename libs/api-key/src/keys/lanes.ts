@@ -1,0 +1,28 @@
+import type { Turn } from '../database/turns';
+import { type Acting, ownerOf } from '../model/acting';
+
+/**
+ * The lanes of a call. The calls of one key wait for each other, and then for those of other keys
+ * of the same owner. So a key cannot keep the other keys of its owner waiting for long.
+ * @param target the lane if the application itself acts; null: it does not wait in a lane
+ */
+export function lanesOf(acting: Acting, target: string | null): readonly string[] {
+  const owner = ownerOf(acting);
+  if (owner === null) return target === null ? [] : [target];
+  return acting.apiKey ? [`by key ${acting.apiKey.id}`, ofOwner(owner)] : [ofOwner(owner)];
+}
+
+/** The lane of an owner. */
+export function ofOwner(userId: string): string {
+  return `of owner ${userId}`;
+}
+
+/** The turn of a read. */
+export function readTurn(acting: Acting): Turn {
+  return { kind: 'read', lanes: lanesOf(acting, null) };
+}
+
+/** The turn of a change that ends keys, or of a read that belongs to it. */
+export function endingTurn(acting: Acting, target: string | null = null): Turn {
+  return { kind: 'ending', lanes: lanesOf(acting, target) };
+}
