@@ -343,11 +343,15 @@ describe('keys rename-scope', () => {
     expect(await keys(OLD, NEW)).toEqual({
       code: 0,
       stdout:
-        'Renamed orders:read to sales:read in 1 keys.\nKeys that have orders:read only through a wildcard, and lack sales:read: 1. They are unchanged.\n',
+        'Keys with sales:read instead of orders:read: 1.\nKeys that have orders:read only through a wildcard, and lack sales:read: 1. They are unchanged.\n',
       stderr: '',
     });
     const [event] = await updates();
     expect(event).toMatchObject({ actor_type: 'cli' });
+  });
+
+  it('says so if no key has the old scope', async () => {
+    expect((await keys(OLD, NEW)).stdout).toBe('No key has orders:read.\n');
   });
 
   it('prints one JSON document with --json', async () => {

@@ -21,10 +21,15 @@ export function writeKey(host: KeysCliHost, output: Output, apiKey: ApiKey): voi
   write(host, output, described, () => renderKey(described));
 }
 
-/** Writes a new key, including the raw key. */
-export function writeIssued(host: KeysCliHost, output: Output, { key, apiKey }: IssuedApiKey): void {
+/** Writes a new key, including the raw key. @param note a further sentence for people */
+export function writeIssued(
+  host: KeysCliHost,
+  output: Output,
+  { key, apiKey }: IssuedApiKey,
+  note = '',
+): void {
   const described = { ...describeKey(apiKey, new Date()), key };
-  write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}`);
+  write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}${note && `\n${note}`}`);
 }
 
 /** Writes the revoked keys, and how many descendants are still accepted. */

@@ -124,7 +124,7 @@ describe('the text of one key', () => {
       'expiresAt   2030-06-01T12:30:45.000Z',
       'revokedAt   -',
       'rateLimit   {"limit":100,"windowSeconds":60}',
-      'quota       -',
+      'quota       none',
       'allowedIps  10.0.0.0/8',
       'metadata    {"team":"a"}',
       'replaces    6',
@@ -132,14 +132,19 @@ describe('the text of one key', () => {
     ]);
   });
 
-  it('has a dash for each missing value', () => {
-    const lines = renderKey(described({ scopes: [], lastUsedAt: null, expiresAt: null })).split('\n');
-    expect(lines.filter((line) => line.endsWith('  -'))).toEqual([
+  it('says what each missing value means, or has a dash', () => {
+    const empty = { scopes: [], lastUsedAt: null, expiresAt: null, rateLimit: null, allowedIps: null };
+    const lines = renderKey(described({ ...empty, replacesId: null, ancestorIds: [] })).split('\n');
+    expect(lines.filter((line) => / {2}(?:-|[a-z]+)$/.test(line)).slice(1)).toEqual([
       'scopes      -',
-      'lastUsedAt  -',
-      'expiresAt   -',
+      'state       active',
+      'lastUsedAt  never',
+      'expiresAt   never',
       'revokedAt   -',
-      'quota       -',
+      'rateLimit   default',
+      'quota       none',
+      'allowedIps  everywhere',
+      'replaces    -',
     ]);
   });
 
