@@ -1,5 +1,5 @@
 import { type ApiKey, describeKey, type ImportReport, type IssuedApiKey, type Revocation } from '../index';
-import { CommandFailed } from './failures';
+import { CommandFailed, oneLine } from './failures';
 import type { KeysCliHost } from './host';
 import { renderKey, renderTable } from './render';
 
@@ -59,7 +59,7 @@ export function writeRevocation(
 export function writeReport(host: KeysCliHost, output: Output, report: ImportReport): void {
   const { lines, imported, problems } = report;
   write(host, output, report, () => `Imported ${imported} of ${lines} keys.`);
-  for (const { line, problem } of problems) host.stderr.write(`line ${line}: ${problem}\n`);
+  for (const { line, problem } of problems) host.stderr.write(`${oneLine(`line ${line}: ${problem}`)}\n`);
   if (imported < lines)
     throw new CommandFailed(`${lines - imported} lines were not imported: their batches were rolled back.`);
 }
