@@ -279,10 +279,18 @@ it('rotate issues one successor and prints its key; the audit event has the acto
   expect(event).toEqual({ actor_type: 'cli', details: { successorId: rotated.id, overlapSeconds: 3_600 } });
 });
 
+it('rotate says until when the old key is accepted, and how to end it now', async () => {
+  const { id } = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
+  expect((await keysHere('rotate', id)).stdout).toMatch(
+    new RegExp(`\nKey ${id} is accepted until \\S+Z at the latest\\. To end it now: revoke ${id}\n$`),
+  );
+});
+
 it('rotate with an overlap of 0 ends the old key at once and prints the new key', async () => {
   const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
   const { stdout } = await keysHere('rotate', created.id, '--overlap', '0');
   expect(stdout).toMatch(/^key +acme_live_\w{49}$/m);
+  expect(stdout).toMatch(new RegExp(`Store it in a safe place\\.\nKey ${created.id} has ended\\.\n$`));
   expect(JSON.parse((await keysHere('show', created.id, '--json')).stdout)).toMatchObject({
     state: 'expired',
   });

@@ -1,5 +1,12 @@
-import { ApiKeyConflictError, type ApiKeyEvent, ApiKeyInputError, type ApiKeyOptions } from 'nestjs-api-key';
-import { Client } from 'pg';
+import {
+  type ApiKey,
+  ApiKeyAuthorityError,
+  ApiKeyConflictError,
+  type ApiKeyEvent,
+  ApiKeyInputError,
+  type ApiKeyOptions,
+} from 'nestjs-api-key';
+import { Client, type QueryConfig } from 'pg';
 import { SCOPES as SAMPLE_SCOPES } from '../src/scopes';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
@@ -50,6 +57,12 @@ const updates = () =>
     database,
     `SELECT key_id, actor_type, details FROM api_key_events WHERE type = 'updated' ORDER BY id`,
   );
+
+/** Returns undefined for an expected error, and throws any other. */
+const refusedTo = (expected: new (...args: never[]) => Error) => (error: unknown) => {
+  if (!(error instanceof expected)) throw error;
+  return undefined;
+};
 
 /** A transaction of another client that is still open. */
 async function openTransaction(statement: string, values: unknown[] = []): Promise<Client> {
@@ -258,6 +271,43 @@ it('no key has the old scope after renameScope beside many rotations and updates
   expect(await scopesInTable()).toHaveLength(18);
 });
 
+it('no key has the old scope after renameScope beside keys that make and rotate other keys', async () => {
+  const makers = await Promise.all(Array.from({ length: 4 }, () => create([OLD, NEW])));
+  let isRenamed = false;
+  let made = 0;
+  const makeKeys = async (maker: ApiKey) => {
+    for (let last = maker; !isRenamed; ) {
+      const fields = { userId, name: 'child', scopes: [OLD, NEW] as 'orders:read'[] };
+      const child = await app.keys.create(fields, { apiKey: last }).catch(refusedTo(ApiKeyAuthorityError));
+      const next = await app.keys.rotate(last.id, { overlapSeconds: 60 }, { apiKey: last });
+      made += child ? 1 : 0;
+      last = next?.apiKey ?? last;
+    }
+  };
+  const making = Promise.all(makers.map(({ apiKey }) => makeKeys(apiKey)));
+  await until(() => made > 20);
+  const { keys } = await app.keys.renameScope(OLD, NEW);
+  isRenamed = true;
+  await making;
+  expect(keys).toBeGreaterThan(20);
+  expect(await holders()).toBe(0);
+});
+
+it('renameScope reads each batch by the primary key, and never the whole table', async () => {
+  await insert(`'{orders:write}'`, 5_000);
+  await sql(database, 'ANALYZE api_keys');
+  const query = jest.spyOn(Client.prototype, 'query');
+  await app.keys.renameScope(OLD, NEW);
+  const sent = query.mock.calls.map(([config]) => config as unknown as QueryConfig<unknown[]>);
+  query.mockRestore();
+  const batches = sent.filter(({ text }) => text?.includes('AS holders'));
+  expect(batches).toHaveLength(5);
+  for (const { text, values } of batches) {
+    const plan = await sql<{ 'QUERY PLAN': string }>(database, `EXPLAIN ${text}`, values);
+    expect(plan.map((line) => line['QUERY PLAN']).join('\n')).not.toMatch(/Seq Scan|Sort/);
+  }
+});
+
 it('renameScope does not undo a change of the scopes that it waited for', async () => {
   const { apiKey } = await create([OLD]);
   const change = await openTransaction(`UPDATE api_keys SET scopes = '{orders:write}' WHERE id = $1`, [
@@ -343,11 +393,15 @@ describe('keys rename-scope', () => {
     expect(await keys(OLD, NEW)).toEqual({
       code: 0,
       stdout:
-        'Renamed orders:read to sales:read in 1 keys.\nKeys that have orders:read only through a wildcard, and lack sales:read: 1. They are unchanged.\n',
+        'Keys with sales:read instead of orders:read: 1.\nKeys that have orders:read only through a wildcard, and lack sales:read: 1. They are unchanged.\n',
       stderr: '',
     });
     const [event] = await updates();
     expect(event).toMatchObject({ actor_type: 'cli' });
+  });
+
+  it('says so if no key has the old scope', async () => {
+    expect((await keys(OLD, NEW)).stdout).toBe('No key has orders:read.\n');
   });
 
   it('prints one JSON document with --json', async () => {

@@ -90,8 +90,14 @@ export function rotateKey(host: KeysCliHost, id: string, options: RotateOptions)
   return inSession(host, async ({ keys }) => {
     const issued = await keys.rotate(id, { overlapSeconds: options.overlap }, acting());
     if (!issued) throw noSuchKey(id);
-    writeIssued(host, options, issued);
+    writeIssued(host, options, issued, endOfOld(id, options.overlap));
   });
+}
+
+function endOfOld(id: string, overlapSeconds: number): string {
+  if (overlapSeconds === 0) return `Key ${id} has ended.`;
+  const end = new Date(Date.now() + overlapSeconds * 1_000).toISOString();
+  return `Key ${id} is accepted until ${end} at the latest. To end it now: revoke ${id}`;
 }
 
 /** Revokes one key, or all keys of a user. */

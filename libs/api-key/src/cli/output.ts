@@ -6,7 +6,7 @@ import {
   printable,
   type Revocation,
 } from '../index';
-import { CommandFailed } from './failures';
+import { CommandFailed, oneLine } from './failures';
 import type { KeysCliHost } from './host';
 import { renderKey, renderTable } from './render';
 
@@ -28,10 +28,15 @@ export function writeKey(host: KeysCliHost, output: Output, apiKey: ApiKey): voi
   write(host, output, described, () => renderKey(described));
 }
 
-/** Writes a new key, including the raw key. */
-export function writeIssued(host: KeysCliHost, output: Output, { key, apiKey }: IssuedApiKey): void {
+/** Writes a new key, including the raw key. @param note a further sentence for people */
+export function writeIssued(
+  host: KeysCliHost,
+  output: Output,
+  { key, apiKey }: IssuedApiKey,
+  note = '',
+): void {
   const described = { ...describeKey(apiKey, new Date()), key };
-  write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}`);
+  write(host, output, described, () => `${renderKey(described)}\n\n${SHOWN_ONCE}${note && `\n${note}`}`);
 }
 
 /** Writes the revoked keys, and how many descendants are still accepted. */
@@ -61,7 +66,8 @@ export function writeRevocation(
 export function writeReport(host: KeysCliHost, output: Output, report: ImportReport): void {
   const { lines, imported, problems } = report;
   write(host, output, report, () => `Imported ${imported} of ${lines} keys.`);
-  for (const { line, problem } of problems) host.stderr.write(`line ${line}: ${printable(problem)}\n`);
+  for (const { line, problem } of problems)
+    host.stderr.write(`line ${line}: ${printable(oneLine(problem))}\n`);
   if (imported < lines)
     throw new CommandFailed(`${lines - imported} lines were not imported: their batches were rolled back.`);
 }

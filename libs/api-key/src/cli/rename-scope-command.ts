@@ -10,7 +10,7 @@ import { progressOn } from './progress';
 export function addRenameScope(program: Command, host: KeysCliHost): void {
   program
     .command('rename-scope <old> <new>')
-    .description('rename a scope of all keys, in batches; wildcards stay; may be repeated after a failure')
+    .description('replace a scope by another one in all keys; wildcards stay; if it fails, run it again')
     .addOption(json())
     .action((from, to, options) => renameScope(host, from, to, options));
 }
@@ -26,7 +26,7 @@ function renameScope(host: KeysCliHost, from: string, to: string, output: Output
 }
 
 function renamedWords(from: string, to: string, { keys, losing }: RenameScopeReport): string {
-  const renamed = `Renamed ${from} to ${to} in ${keys} keys.`;
+  const renamed = keys === 0 ? `No key has ${from}.` : `Keys with ${to} instead of ${from}: ${keys}.`;
   if (losing === 0) return renamed;
   return `${renamed}\nKeys that have ${from} only through a wildcard, and lack ${to}: ${losing}. They are unchanged.`;
 }

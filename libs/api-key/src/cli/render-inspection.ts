@@ -4,7 +4,8 @@ import { columns, renderKey } from './render';
 type Inspected = Pick<ApiKeyInspection, 'state' | 'reason' | 'routes'>;
 
 const REASONS: Readonly<Record<NonNullable<Inspected['reason']>, string>> = {
-  malformed: 'This is not a key of this application: it is cut off, mistyped, or of another form.',
+  malformed:
+    'This is not a key of this application: it is cut off, mistyped, or of another form. Give it alone, without Bearer.',
   unknown: 'No key is stored for it: it was deleted, or belongs to another environment.',
   expired: 'The key has expired.',
   revoked: 'The key is revoked.',

@@ -130,7 +130,7 @@ describe('the text of one key', () => {
       'revokedAt   -',
       'disabledAt  -',
       'rateLimit   {"limit":100,"windowSeconds":60}',
-      'quota       -',
+      'quota       none',
       'allowedIps  10.0.0.0/8',
       'metadata    {"team":"a"}',
       'replaces    6',
@@ -138,15 +138,20 @@ describe('the text of one key', () => {
     ]);
   });
 
-  it('has a dash for each missing value', () => {
-    const lines = renderKey(described({ scopes: [], lastUsedAt: null, expiresAt: null })).split('\n');
-    expect(lines.filter((line) => line.endsWith('  -'))).toEqual([
+  it('says what each missing value means, or has a dash', () => {
+    const empty = { scopes: [], lastUsedAt: null, expiresAt: null, rateLimit: null, allowedIps: null };
+    const lines = renderKey(described({ ...empty, replacesId: null, ancestorIds: [] })).split('\n');
+    expect(lines.filter((line) => / {2}(?:-|[a-z]+)$/.test(line)).slice(1)).toEqual([
       'scopes      -',
-      'lastUsedAt  -',
-      'expiresAt   -',
+      'state       active',
+      'lastUsedAt  never',
+      'expiresAt   never',
       'revokedAt   -',
       'disabledAt  -',
-      'quota       -',
+      'rateLimit   default',
+      'quota       none',
+      'allowedIps  everywhere',
+      'replaces    -',
     ]);
   });
 

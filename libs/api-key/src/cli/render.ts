@@ -17,9 +17,21 @@ export function renderTable(keys: readonly ApiKeyDescription[]): string {
   return columns([head, ...rows]);
 }
 
+/** What a field means if it is empty, in the words of the options. Others get a dash. */
+const IF_EMPTY: Readonly<Record<string, string>> = {
+  lastUsedAt: 'never',
+  expiresAt: 'never',
+  rateLimit: 'default',
+  quota: 'none',
+  allowedIps: 'everywhere',
+};
+
 /** One key, with one line for each field. */
 export function renderKey(key: object): string {
-  const fields = Object.entries(key).map(([name, value]): [string, string] => [name, textOf(value)]);
+  const fields = Object.entries(key).map(([name, value]): [string, string] => [
+    name,
+    textOf(value ?? IF_EMPTY[name]),
+  ]);
   return fields.map(([name, value]) => `${name.padEnd(12)}${printable(value)}`).join('\n');
 }
 
