@@ -78,6 +78,7 @@ function routesWith(onClass: Guards, onMethod: Guards = []): Type {
   return Routes;
 }
 
+const undecorated = () => {};
 const globally = (...guards: Type[]) => guards.map((useClass) => ({ provide: APP_GUARD, useClass }));
 
 @Injectable()
@@ -343,11 +344,15 @@ describe('the boot stops if guards are in an order in which no key is accepted:'
   });
 });
 
-it('the boot stops if only guards of the application would check the scopes of a handler of messages, because Nest does not run them', async () => {
+it.each<[string, MethodDecorator, ClassDecorator]>([
+  ['the method', Scopes('orders:read'), undecorated],
+  ['the class', undecorated, Scopes('orders:read')],
+])('the boot stops if %s of a handler of messages has scopes, and only guards of the application would check them, because Nest does not run those', async (_, onMethod, onClass) => {
   @Controller()
+  @onClass
   class Messages {
     @SetMetadata('microservices:pattern', ['orders'])
-    @Scopes('orders:read')
+    @onMethod
     orders() {}
   }
   const providers = globally(ApiKeyGuard, ScopesGuard);
@@ -410,6 +415,21 @@ describe.each(ADAPTERS)('on %s, a guard that is added after Nest registered the 
 });
 
 describe('the boot succeeds without a warning if', () => {
+  it('a controller with scopes has a method that a timer calls', async () => {
+    @Controller()
+    @Scopes('orders:read')
+    class Routes {
+      @Get()
+      get() {}
+      @SetMetadata('SCHEDULE_CRON_OPTIONS', { cronTime: '* * * * *' })
+      sweep() {}
+      helper() {}
+    }
+    const providers = globally(ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard);
+    expect(await bootError({ controllers: [Routes], providers })).toBe('booted');
+    expect(warnings()).toEqual([]);
+  });
+
   it('@Public opens a method of a guarded class, and a class under guards of the application', async () => {
     @Controller('guarded')
     @ApiKeyAuth('orders:read')

@@ -37,7 +37,7 @@ export class RouteInventory {
   routes(): Route[] {
     const controllers = this.methodsOfAll(this.discovery.getControllers());
     return [
-      ...controllers.filter((route) => isHttpRoute(route) || this.isGuardedMessage(route)),
+      ...controllers.filter((route) => isHttpRoute(route) || isGuardedMessage(route)),
       ...this.guardedProviders(),
     ];
   }
@@ -82,9 +82,7 @@ export class RouteInventory {
 
   /** Whether the class or the method has a decorator or guard of this library. */
   declaresAccess({ owner, handler }: Route): boolean {
-    return [owner, handler].some(
-      (target) => declaredAccess(target) !== declaredAccess(Object) || isGuarded(target),
-    );
+    return [owner, handler].some(declares);
   }
 
   /** The guards of a route, in the order in which Nest runs them. */
@@ -103,11 +101,6 @@ export class RouteInventory {
   /** Whether a request without a valid key is refused on this route. */
   needsKey(route: Route): boolean {
     return !route.access.isPublic && hasOurs(this.guardsOf(route));
-  }
-
-  /** A handler of messages has no path, but a helper has no metadata at all. */
-  private isGuardedMessage(route: Route): boolean {
-    return Reflect.getMetadataKeys(route.handler).length > 0 && this.declaresAccess(route);
   }
 
   private methodsOfAll(wrappers: readonly Wrapper[]): Route[] {
@@ -130,6 +123,18 @@ export class RouteInventory {
       instance: wrapper.isDependencyTreeStatic() ? (wrapper.instance as object | undefined) : undefined,
     }));
   }
+}
+
+/** `PATTERN_METADATA` of `@nestjs/microservices`, by which Nest finds handlers of messages. */
+const MESSAGE_PATTERN = 'microservices:pattern';
+
+/** A method of a controller without path and pattern is called by others, without guards. */
+function isGuardedMessage({ owner, handler }: Route): boolean {
+  return declares(handler) || (Reflect.hasMetadata(MESSAGE_PATTERN, handler) && declares(owner));
+}
+
+function declares(target: object): boolean {
+  return declaredAccess(target) !== declaredAccess(Object) || isGuarded(target);
 }
 
 function isHttpRoute({ handler }: Route): boolean {
