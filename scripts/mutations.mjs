@@ -118,6 +118,18 @@ const NO_CLEAR = {
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: 'void this.silentChanges;',
 };
+const NO_DEFINITION = {
+  rule: 'a heartbeat that reads of a redefined table empties the cache before it renews the lease',
+  file: `${LOOKUP}/feed-session.ts`,
+  from: 'if (definition === this.definition) return;',
+  to: 'if (definition === this.definition || definition) return;',
+};
+const NO_AGE = {
+  rule: 'a cache entry is read anew after an hour at most, so that its expiry does not drift',
+  file: `${LOOKUP}/cached-key.ts`,
+  from: 'const LONGEST_AGE_MS = 3_600_000;',
+  to: 'const LONGEST_AGE_MS = 36_000_000;',
+};
 const LATE_CLEAR = {
   rule: 'it does so before it renews the lease',
   file: `${LOOKUP}/heartbeats.ts`,
@@ -284,6 +296,8 @@ const SHOWN = [
   [NO_RETRY, 'fills up between a change and its commit', FULL_QUEUE],
   [NO_CLEAR, 'clears the whole cache once', FEED],
   [NO_CLEAR, 'is handled before the next heartbeat counts', HEARTBEATS],
+  [NO_DEFINITION, 'deletes keys while the triggers are disabled', FEED],
+  [NO_AGE, 'does not make a key expire late on a slow monotonic clock', `${LOOKUP}/key-cache.spec.ts`],
   [LATE_CLEAR, 'is handled before the lease is renewed', HEARTBEATS],
   [NOTIFIED_ONLY, 'a heartbeat renews the lease from when it was sent', HEARTBEATS],
   [READ_ONLY, 'a heartbeat renews the lease from when it was sent', HEARTBEATS],

@@ -31,6 +31,7 @@ export class FeedServer {
   listens = 'true';
   trustKnown = 'true';
   silent = '';
+  definition = '1';
   /** The triggers of the table, with their states. */
   triggers = new Map(ALL_TRIGGERS as [string, string][]);
   /** Tables that contain rows of the table but have no trigger of the feed. */
@@ -65,18 +66,24 @@ export class FeedServer {
 
   private plan(client: FeedClient, { text, values = [] }: Asked): [string, () => object[]] {
     const [channel = '', payload = ''] = values;
-    const state = () => ({ oid: this.oid, standby: this.standby, usage: this.usage, silent: this.silent });
+    const state = () => ({
+      oid: this.oid,
+      standby: this.standby,
+      usage: this.usage,
+      silent: this.silent,
+      definition: this.definition,
+    });
     if (text === 'SET search_path = pg_catalog, pg_temp; SET row_security = off')
       return ['own names', () => []];
     if (
-      /pg_is_in_recovery\(\).*AS standby, pg_notification_queue_usage\(\)::numeric::text AS usage,\s.* AS silent$/s.test(
+      /pg_is_in_recovery\(\).*AS standby, pg_notification_queue_usage\(\)::numeric::text AS usage,\s.* AS silent, .* AS definition$/s.test(
         text,
       )
     )
       return [`begin ${channel}`, () => [state()]];
-    if (/FROM pg_inherits/.test(text))
+    if (/c\.relkind NOT IN/.test(text))
       return [`kin ${channel}`, () => this.unheard.map((name) => ({ name }))];
-    if (/FROM pg_trigger/.test(text))
+    if (text.startsWith('SELECT tgname, tgenabled'))
       return [
         `triggers ${channel}`,
         () => [...this.triggers].map(([tgname, enabled]) => ({ tgname, state: enabled })),
@@ -100,7 +107,7 @@ export class FeedServer {
         },
       ];
     if (
-      /^SELECT pg_notify\(\$1, \$2\), to_regclass\(\$3\).* AS listens,\s.* AS silent, pg_notification_queue_usage\(\)::numeric::text AS usage$/s.test(
+      /^SELECT pg_notify\(\$1, \$2\), to_regclass\(\$3\).* AS listens,\s.* AS silent, .* AS definition, pg_notification_queue_usage\(\)::numeric::text AS usage$/s.test(
         text,
       )
     )

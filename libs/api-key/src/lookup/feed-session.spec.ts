@@ -393,6 +393,26 @@ describe('a heartbeat', () => {
     expect([heard, changes.length]).toEqual([['anything', 'anything'], 1]);
   });
 
+  it('checks the triggers and clears the whole cache before it renews the lease if the table was redefined', async () => {
+    beforeHeartbeats((number) => {
+      if (number === 2) server.definition = '2';
+    });
+    jest.spyOn(lease, 'renew').mockImplementation(() => void heard.push('renewed'));
+    await beat(4);
+    expect(heard.slice(0, 5)).toEqual(['anything', 'renewed', 'anything', 'renewed', 'renewed']);
+    expect(count(/^triggers/)).toBe(2);
+  });
+
+  it('ends the session at once if the table was redefined so that a change of a key would not be notified', async () => {
+    beforeHeartbeats((number) => {
+      if (number !== 2) return;
+      server.definition = '2';
+      server.unheard.push('archive');
+    });
+    expect(await beat(4)).toBeInstanceOf(FeedMissing);
+    expect(count(/^heartbeat/)).toBe(2);
+  });
+
   it('ignores silent changes from before its session', async () => {
     server.silent = '7 1.5';
     await beat(2);

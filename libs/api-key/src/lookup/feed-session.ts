@@ -10,6 +10,7 @@ import { NO_ROW_SECURITY } from '../database/row-security';
 import { Session } from '../database/session';
 import type { Tables } from '../database/tables';
 import { type Clock, momentOf } from './clock';
+import { readDefinition } from './definition';
 import { type FeedListener, tell } from './feed-listener';
 import { checkFeedTriggers, FeedMissing } from './feed-missing';
 import { feedChannel } from './feed-names';
@@ -67,7 +68,7 @@ const QUEUE_USAGE = 'pg_notification_queue_usage()::numeric::text';
 /** The first query of a session. Its parameter is the table. */
 function beginning(silentChanges: string): string {
   return `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
-    ${readSilentChanges(silentChanges)} AS silent`;
+    ${readSilentChanges(silentChanges)} AS silent, ${readDefinition('$1::regclass')} AS definition`;
 }
 
 /**
@@ -77,7 +78,7 @@ function beginning(silentChanges: string): string {
 function heartbeat({ silentChanges, trust }: Tables): string {
   return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${isTrustKnown(trust, '$4')}::text AS trust_known,
     EXISTS (SELECT FROM pg_listening_channels() AS channel WHERE channel = $1)::text AS listens,
-    ${readSilentChanges(silentChanges)} AS silent, ${QUEUE_USAGE} AS usage`;
+    ${readSilentChanges(silentChanges)} AS silent, ${readDefinition('to_regclass($3)')} AS definition, ${QUEUE_USAGE} AS usage`;
 }
 
 /** One listening connection and its heartbeats. Heartbeats of another connection never count. */
@@ -85,18 +86,24 @@ export class FeedSession {
   private readonly heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
   private readonly heartbeats: Heartbeats;
 
+  /** The oid of the table whose changes are notified. */
+  private readonly oid: string;
+  /** The version of this table that was checked last. */
+  private definition: string;
+
   /**
-   * @param oid the oid of the table whose changes are notified
+   * @param beginning the answer to the first query of the session
    * @param over aborted when the session has ended
    */
   private constructor(
     private readonly context: FeedContext,
     private readonly statements: Session,
-    private readonly oid: string,
-    silentChanges: string,
+    beginning: Row,
     private readonly over: AbortSignal,
   ) {
-    this.heartbeats = new Heartbeats(silentChanges, {
+    this.oid = text(beginning, 'oid');
+    this.definition = text(beginning, 'definition');
+    this.heartbeats = new Heartbeats(text(beginning, 'silent'), {
       clear: () => context.listener.clear(),
       renew: (sent) => {
         if (!over.aborted) context.lease.renew(sent);
@@ -118,7 +125,7 @@ export class FeedSession {
     if (flag(row, 'standby')) throw replica();
     await checkFeedTriggers(statements);
     await database.transaction((session) => session.run(raiseTrust(tables.trust), [options.trustMs]));
-    const session = new FeedSession(context, statements, text(row, 'oid'), text(row, 'silent'), over);
+    const session = new FeedSession(context, statements, row, over);
     await session.listen(client);
     return session;
   }
@@ -190,12 +197,21 @@ export class FeedSession {
       throw new FeedMissing(`table ${keys} was replaced by another table`, false);
     if (!flag(answer, 'trust_known')) throw new FeedMissing(`table ${trust} was emptied or changed`, false);
     if (!flag(answer, 'listens')) throw lost();
+    await this.follow(text(answer, 'definition'));
     const silent = text(answer, 'silent');
     this.heartbeats.read(beat, silent);
     queue.observe(number(answer, 'usage'));
     report.works();
     if (areManySilentChanges(silent))
       await database.transaction((session) => session.run(forgetSilentChanges(silentChanges)));
+  }
+
+  /** If the table or its triggers were changed, clears the cache before the lease is renewed. */
+  private async follow(definition: string): Promise<void> {
+    if (definition === this.definition) return;
+    await checkFeedTriggers(this.statements);
+    this.definition = definition;
+    this.context.listener.clear();
   }
 }
 

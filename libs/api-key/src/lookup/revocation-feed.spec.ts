@@ -8,6 +8,7 @@ import { flakyProxy } from '../../../../test/support/flaky-proxy';
 import { lossyPooler } from '../../../../test/support/lossy-pooler';
 import { until } from '../../../../test/support/until';
 import { Database } from '../database/database';
+import { FEED_TRIGGER_NAMES, feedTriggerSql } from '../database/feed-triggers';
 import { SYSTEM_CLOCK } from './clock';
 import { Lease } from './lease';
 import { announceOwner } from './owner-announcement';
@@ -327,6 +328,81 @@ describe('a change that is not notified', () => {
     await beatsAgain();
     await beatsAgain();
     expect([heard.length, said]).toEqual([told, []]);
+  });
+});
+
+describe('a change of the table that fires no trigger', () => {
+  const ALL = FEED_TRIGGER_NAMES.map((name) => feedTriggerSql(name, 'api_keys', 'nestjs_api_key_feed'));
+  const UNHEARD = 'ALTER TABLE api_keys DISABLE TRIGGER USER';
+  const HEARD = ALL.map(({ enable }) => enable).join('; ');
+  const PARTITIONED = `ALTER TABLE api_keys RENAME TO former;
+    CREATE TABLE api_keys (LIKE former INCLUDING DEFAULTS) PARTITION BY RANGE (id);
+    CREATE TABLE first PARTITION OF api_keys FOR VALUES FROM (1) TO (100);
+    CREATE TABLE second (LIKE api_keys INCLUDING DEFAULTS);
+    ${ALL.map(({ create, enable }) => `${create}; ${enable}`).join('; ')}`;
+
+  it.each([
+    ['deletes keys while the triggers are disabled', `${UNHEARD}; DELETE FROM api_keys; ${HEARD}`],
+    ['writes other values', 'ALTER TABLE api_keys ALTER expires_at TYPE timestamptz USING now()'],
+    [
+      'gives a column the name of another',
+      'ALTER TABLE api_keys ADD other text[]; ALTER TABLE api_keys RENAME scopes TO former; ALTER TABLE api_keys RENAME other TO scopes',
+    ],
+    [
+      'gives all keys another value by a default',
+      'ALTER TABLE api_keys DROP revoked_at; ALTER TABLE api_keys ADD revoked_at timestamptz DEFAULT now()',
+    ],
+  ])('clears the whole cache once, in the same session, if it %s', async (_, change) => {
+    listen();
+    await until(isHeld);
+    const { session } = lease;
+    heard = [];
+    await sql(database, change);
+    await hears('anything');
+    await beatsAgain();
+    await beatsAgain();
+    expect([heard, lease.session, said]).toEqual([['anything'], session, []]);
+  });
+
+  it.each([
+    ['detaches', 'ALTER TABLE api_keys DETACH PARTITION first'],
+    ['drops', 'DROP TABLE first'],
+    ['truncates', 'TRUNCATE first'],
+    ['attaches', 'ALTER TABLE api_keys ATTACH PARTITION second FOR VALUES FROM (100) TO (200)'],
+  ])('clears the whole cache once, in the same session, if it %s a partition', async (_, change) => {
+    await sql(database, PARTITIONED);
+    listen();
+    await until(isHeld);
+    const { session } = lease;
+    heard = [];
+    await sql(database, change);
+    await hears('anything');
+    await beatsAgain();
+    await beatsAgain();
+    expect([heard, lease.session, said]).toEqual([['anything'], session, []]);
+  });
+
+  it('ends the session with the next heartbeat if rows get into a table whose changes are not notified', async () => {
+    listen();
+    await until(isHeld);
+    await sql(database, 'CREATE TABLE archive () INHERITS (api_keys)');
+    await until(() => said.length > 0);
+    expect(said[0]).toMatch(/are in public.archive, whose changes are not notified/);
+    expect([lease.session, heard]).toEqual([null, ['anything', 'anything']]);
+  });
+
+  it.each([
+    'VACUUM (FREEZE, ANALYZE) api_keys',
+    'CREATE INDEX ON api_keys (created_at)',
+    'REINDEX TABLE api_keys',
+    'UPDATE api_keys SET last_used_at = now()',
+  ])('does not clear the cache if it is only: %s', async (change) => {
+    listen();
+    await until(isHeld);
+    await sql(database, change);
+    await beatsAgain();
+    await beatsAgain();
+    expect([heard, said]).toEqual([['anything'], []]);
   });
 });
 
