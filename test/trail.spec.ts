@@ -225,9 +225,11 @@ describe.each(ADAPTERS)('on %s, a refused request is recorded', (adapter) => {
     const live = await issue(app);
     const expired = await issue(app);
     const revoked = await issue(app);
+    const disabled = await issue(app);
     const elsewhere = await issue(app, { allowedIps: ['192.0.2.0/24'] });
     await sql(database, `UPDATE api_keys SET expires_at = now() WHERE id = ${expired.apiKey.id}`);
     await app.keys.revoke(revoked.apiKey.id);
+    await app.keys.disable(disabled.apiKey.id);
     const unknown = `key_${'0'.repeat(43)}`;
     const withChecksum = await unknownKey(app);
     const status = async (path: string, ...lines: string[]) => (await rawGet(app.port, path, lines)).status;
@@ -236,19 +238,21 @@ describe.each(ADAPTERS)('on %s, a refused request is recorded', (adapter) => {
       await status('/any', `X-API-Key: ${withChecksum}`),
       await status('/any', `X-API-Key: ${expired.key}`),
       await status('/any', `X-API-Key: ${revoked.key}`),
+      await status('/any', `X-API-Key: ${disabled.key}`),
       await status('/any', `X-API-Key: ${elsewhere.key}`),
       await status('/any', `X-API-Key: ${live.key}`, 'X-Forwarded-Proto: http'),
       await status('/write', `X-API-Key: ${live.key}`),
       await status('/any'),
       await status('/any', `X-API-Key: ${live.key}`),
     ];
-    expect(statuses).toEqual([401, 401, 401, 401, 403, 403, 403, 401, 200]);
-    const told = await refusals(7);
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 403, 403, 403, 401, 200]);
+    const told = await refusals(8);
     expect(told.map(({ reason, key_id }) => [reason, key_id])).toEqual([
       ['malformed', null],
       ['unknown', null],
       ['expired', expired.apiKey.id],
       ['revoked', revoked.apiKey.id],
+      ['disabled', disabled.apiKey.id],
       ['address', elsewhere.apiKey.id],
       ['plaintext', null],
       ['scope', live.apiKey.id],
@@ -398,8 +402,8 @@ it('the application can listen to committed changes and to refusals', async () =
   const heard: string[] = [];
   const hear = <Name extends keyof ApiKeyEventMap>(name: Name) =>
     emitter.on(name, (event: ApiKeyEventMap[Name]) => heard.push(`${name} ${event.keyId}`));
-  for (const type of ['created', 'updated', 'rotated', 'revoked', 'deleted', 'refused'] as const)
-    hear(`api-key.${type}`);
+  const changes = ['created', 'updated', 'rotated', 'disabled', 'enabled', 'revoked', 'deleted'] as const;
+  for (const type of [...changes, 'refused'] as const) hear(`api-key.${type}`);
   emitter.on('api-key.created', () => {
     throw new Error('a listener that fails harms nothing');
   });
@@ -408,6 +412,8 @@ it('the application can listen to committed changes and to refusals', async () =
   await app.keys.update(id, { name: 'x' });
   await expect(app.keys.update(id, { name: '' })).rejects.toThrow();
   const next = (await app.keys.rotate(id))?.apiKey.id;
+  await app.keys.disable(id);
+  await app.keys.enable(id);
   await app.keys.revoke(id);
   await app.keys.delete(id);
   await rawGet(app.port, '/any', ['X-API-Key: wrong']);
@@ -416,6 +422,8 @@ it('the application can listen to committed changes and to refusals', async () =
     `api-key.updated ${id}`,
     `api-key.rotated ${id}`,
     `api-key.created ${next}`,
+    `api-key.disabled ${id}`,
+    `api-key.enabled ${id}`,
     `api-key.revoked ${id}`,
     `api-key.deleted ${id}`,
     'api-key.refused null',
