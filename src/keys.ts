@@ -15,7 +15,7 @@ async function open(): Promise<KeysSession> {
   const env = environment(process.env);
   const embedded = env.databaseUrl ? null : await useEmbeddedPostgres({ dataDir: env.dataDir, report });
   try {
-    const dataSource = await openDatabase(env.databaseUrl ?? embedded?.url ?? '', report);
+    const dataSource = await openDatabase(env.databaseUrl ?? embedded?.appUrl ?? '', report);
     const module = AppModule.with({ ...env, rateLimitStorage: 'memory', dataSource });
     const app = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
     const users = app.get(UsersService, { strict: false });

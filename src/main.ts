@@ -12,7 +12,8 @@ interface Database extends Stoppable {
 
 async function databaseFor({ databaseUrl, dataDir }: Environment): Promise<Database> {
   if (databaseUrl) return { url: databaseUrl, stop: async () => {} };
-  return useEmbeddedPostgres({ dataDir, report: print });
+  const embedded = await useEmbeddedPostgres({ dataDir, report: print });
+  return { url: embedded.appUrl, stop: () => embedded.stop() };
 }
 
 async function start(env: Environment, { url }: Database): Promise<INestApplication> {

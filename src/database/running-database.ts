@@ -8,7 +8,7 @@ import { environment } from '../environment';
  */
 export async function runningDatabaseUrl(): Promise<string> {
   const { databaseUrl, dataDir } = environment(process.env);
-  const url = databaseUrl ?? (await runningEmbeddedPostgres(dataDir));
+  const url = databaseUrl ?? (await runningEmbeddedPostgres(dataDir))?.appUrl;
   if (url) return url;
   throw new Error(
     `No database: set DATABASE_URL, or start the app (npm start), whose PostgreSQL in ${dataDir} can then be used.`,

@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Account, canEnter } from './account';
@@ -25,7 +26,7 @@ export interface Cluster {
  */
 const OUTSIDE = '/var/tmp/nestjs-api-key-';
 
-const INITDB = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'];
+const INITDB = ['--username=postgres', '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C'];
 
 /**
  * Returns the folder of the cluster. Inside the data folder there may be only a link to the
@@ -42,11 +43,13 @@ export function clusterFolder(dataDir: string): string {
  */
 export function ensureCluster(
   dataDir: string,
+  superuserPassword: string,
   account: Account | undefined,
   given: Binaries | undefined,
   report: (line: string) => void,
 ): Cluster {
-  if (!existsSync(join(dataDir, 'postgres'))) createCluster(dataDir, account, given, report);
+  if (!existsSync(join(dataDir, 'postgres')))
+    createCluster(dataDir, superuserPassword, account, given, report);
   const folder = clusterFolder(dataDir);
   return { folder, binaries: given ?? embeddedBinaries(account, dirname(folder)) };
 }
@@ -57,6 +60,7 @@ export function ensureCluster(
  */
 function createCluster(
   dataDir: string,
+  superuserPassword: string,
   account: Account | undefined,
   given: Binaries | undefined,
   report: (line: string) => void,
@@ -65,7 +69,7 @@ function createCluster(
   const home = canEnter(dataDir, account) ? dataDir : outsideHome(dataDir, report);
   const staging = mkdtempSync(join(home, 'postgres-new-'));
   try {
-    initialize(staging, given ?? embeddedBinaries(account, home), account);
+    initialize(staging, superuserPassword, given ?? embeddedBinaries(account, home), account);
     renameSync(staging, join(home, 'postgres'));
     if (home !== dataDir) symlinkSync(join(home, 'postgres'), join(dataDir, 'postgres'));
   } catch (error) {
@@ -81,15 +85,26 @@ function outsideHome(dataDir: string, report: (line: string) => void): string {
   return home;
 }
 
-function initialize(folder: string, { initdb }: Binaries, account: Account | undefined): void {
-  chmodSync(folder, 0o700);
-  if (account) chownSync(folder, account.uid, account.gid);
-  const env = { PATH: process.env.PATH, TZ: 'UTC' };
-  const result = spawnSync(initdb, [`--pgdata=${folder}`, ...INITDB], {
-    ...account,
-    cwd: '/',
-    env,
-    encoding: 'utf8',
-  });
-  if (result.status !== 0) throw new Error(`initdb failed: ${result.stderr || result.error?.message}`);
+function initialize(
+  folder: string,
+  superuserPassword: string,
+  { initdb }: Binaries,
+  account: Account | undefined,
+): void {
+  const passwordFile = `${folder}-password`;
+  try {
+    writeFileSync(passwordFile, superuserPassword, { mode: 0o600, flag: 'wx' });
+    chmodSync(folder, 0o700);
+    if (account) for (const path of [folder, passwordFile]) chownSync(path, account.uid, account.gid);
+    const env = { PATH: process.env.PATH, TZ: 'UTC' };
+    const result = spawnSync(initdb, [`--pgdata=${folder}`, `--pwfile=${passwordFile}`, ...INITDB], {
+      ...account,
+      cwd: '/',
+      env,
+      encoding: 'utf8',
+    });
+    if (result.status !== 0) throw new Error(`initdb failed: ${result.stderr || result.error?.message}`);
+  } finally {
+    rmSync(passwordFile, { force: true });
+  }
 }

@@ -5,15 +5,23 @@ import { Client } from 'pg';
 import { serverAccount } from './account';
 import type { Binaries } from './binaries';
 import { clusterFolder, ensureCluster } from './cluster';
+import { ensurePasswords, type Passwords, passwordsOf, wrongPasswords } from './passwords';
 import { type Postmaster, runningPostmaster, startPostmaster, stopPostmaster } from './postmaster';
+import { secureServer } from './roles';
 
-/** A PostgreSQL server that all processes with the same data folder share. */
-export interface EmbeddedPostgres {
-  /**
-   * Connection string. The server listens only on 127.0.0.1 and requires no password: use it only
-   * for trials.
-   */
+/** Connection strings of a server. It listens only on 127.0.0.1. */
+export interface EmbeddedUrls {
+  /** Of the superuser, for tests and tools. */
   readonly url: string;
+  /** Of the ordinary role that owns the database `postgres`, for the app. */
+  readonly appUrl: string;
+}
+
+/**
+ * A PostgreSQL server that all processes with the same data folder share. Its passwords are in the
+ * data folder, in a file that only its owner can read.
+ */
+export interface EmbeddedPostgres extends EmbeddedUrls {
   /** Releases the server. Stops the server if no other process uses it. */
   stop(): Promise<void>;
   /** Stops the server without waiting, even if other processes use it. For an `exit` handler. */
@@ -37,22 +45,26 @@ export interface EmbeddedPostgresOptions {
  * exclusive lock to stop the server.
  */
 const TENANCY = 7_160_211;
+/** SQLSTATE of a password that is wrong. */
+const WRONG_PASSWORD = '28P01';
 const ATTEMPTS = 20;
 const RETRY_MS = 250;
 
 /**
  * Uses the running server of a data folder, or starts a server.
- * @throws Error with the end of the server's log if the server does not start
+ * @throws Error with the end of the server's log if the server does not start, or if the file of
+ *   passwords does not fit the server
  */
 export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const dataDir = resolve(options.dataDir);
   mkdirSync(dataDir, { recursive: true });
+  const passwords = ensurePasswords(dataDir);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const postmaster = await findOrStart(dataDir, options);
-    const tenancy = postmaster && (await enter(postmaster));
+    const postmaster = await findOrStart(dataDir, passwords, options);
+    const tenancy = postmaster && (await enter(postmaster, dataDir, passwords));
     if (tenancy) {
       return {
-        url: urlOf(postmaster),
+        ...urlsOf(postmaster, passwords),
         stop: () => leave(tenancy, postmaster),
         stopNow: () => void process.kill(postmaster.pid, 'SIGINT'),
       };
@@ -64,39 +76,42 @@ export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Pro
   );
 }
 
-/** Returns the connection string of the running server of a data folder, or null. */
-export async function runningEmbeddedPostgres(dataDir: string): Promise<string | null> {
+/** Returns the connection strings of the running server of a data folder, or null. */
+export async function runningEmbeddedPostgres(dataDir: string): Promise<EmbeddedUrls | null> {
   const postmaster = await runningPostmaster(clusterFolder(resolve(dataDir)));
-  return postmaster && urlOf(postmaster);
+  const passwords = passwordsOf(resolve(dataDir));
+  return postmaster && passwords && urlsOf(postmaster, passwords);
 }
 
 async function findOrStart(
   dataDir: string,
+  { superuser }: Passwords,
   { report = () => {}, settings, binaries }: EmbeddedPostgresOptions,
 ): Promise<Postmaster | null> {
   const running = await runningPostmaster(clusterFolder(dataDir));
   if (running) return running;
   const account = serverAccount();
-  const cluster = ensureCluster(dataDir, account, binaries, report);
+  const cluster = ensureCluster(dataDir, superuser, account, binaries, report);
   report('Starting the embedded PostgreSQL ...');
   return startPostmaster({ ...cluster, account, log: logOf(dataDir), settings });
 }
 
 /**
  * Connects to the server and takes the shared lock. Returns null if the server is shutting down.
+ * @throws Error if the server does not accept the passwords
  */
-async function enter(postmaster: Postmaster): Promise<Client | null> {
-  const client = new Client({
-    connectionString: urlOf(postmaster),
-    application_name: 'embedded-postgres tenancy',
-  });
+async function enter(postmaster: Postmaster, dataDir: string, passwords: Passwords): Promise<Client | null> {
+  const { url, appUrl } = urlsOf(postmaster, passwords);
+  const client = new Client({ connectionString: appUrl, application_name: 'embedded-postgres tenancy' });
   client.on('error', () => {});
   try {
+    await secureServer({ url, folder: clusterFolder(dataDir), passwords, tenancy: TENANCY });
     await client.connect();
     await client.query('SELECT pg_advisory_lock_shared($1)', [TENANCY]);
     return client;
-  } catch {
+  } catch (error) {
     await client.end().catch(() => {});
+    if ((error as { code?: unknown }).code === WRONG_PASSWORD) throw wrongPasswords(dataDir, error);
     return null;
   }
 }
@@ -115,8 +130,9 @@ async function leave(tenancy: Client, postmaster: Postmaster): Promise<void> {
   }
 }
 
-function urlOf({ port }: Postmaster): string {
-  return `postgres://postgres@127.0.0.1:${port}/postgres`;
+function urlsOf({ port }: Postmaster, { superuser, app }: Passwords): EmbeddedUrls {
+  const at = `@127.0.0.1:${port}/postgres`;
+  return { url: `postgres://postgres:${superuser}${at}`, appUrl: `postgres://app:${app}${at}` };
 }
 
 function logOf(dataDir: string): string {

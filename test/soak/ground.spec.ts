@@ -15,7 +15,7 @@ it(
   inPlace(async ({ dataDir, start, serverPid }) => {
     const first = await start();
     const key = await demoKey(first);
-    const url = String(await runningEmbeddedPostgres(dataDir));
+    const url = String((await runningEmbeddedPostgres(dataDir))?.url);
     await sql(url, 'ALTER SYSTEM SET synchronous_commit = off');
     await sql(url, `ALTER SYSTEM SET wal_writer_delay = '10s'`);
     await sql(url, 'SELECT pg_reload_conf()');

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { runningEmbeddedPostgres } from '../../src/embedded-postgres';
 import { SHUT_DOWN_MS } from '../../src/shut-down';
 import { ADAPTERS } from '../support/app';
 import { createEmptyDatabase, createMigratedDatabase, sql } from '../support/database';
@@ -110,8 +111,7 @@ describe('the embedded PostgreSQL', () => {
   it('is stopped within 5 s of SIGTERM as well, although another session holds the orders locked', async () => {
     const dataDir = join(folder, 'data');
     const sample = await startSample({ DATA_DIR: dataDir });
-    const [, , , port] = readFileSync(postmasterPid(), 'utf8').split('\n');
-    const database = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    const database = String((await runningEmbeddedPostgres(dataDir))?.url);
     const { release } = await stuckApp(database, async () => sample);
     expect(await terminate(sample.process)).toBe(1);
     await until(() => !existsSync(postmasterPid()));
@@ -120,10 +120,11 @@ describe('the embedded PostgreSQL', () => {
   });
 
   it('that does not answer any more does not keep the process longer than 5 s', async () => {
-    const sample = await startSample({ DATA_DIR: join(folder, 'data') });
-    const [server, , , port] = readFileSync(postmasterPid(), 'utf8').split('\n');
+    const dataDir = join(folder, 'data');
+    const sample = await startSample({ DATA_DIR: dataDir });
+    const [server] = readFileSync(postmasterPid(), 'utf8').split('\n');
     const [tenancy] = await sql<{ pid: number }>(
-      `postgres://postgres@127.0.0.1:${port}/postgres`,
+      String((await runningEmbeddedPostgres(dataDir))?.url),
       "SELECT pid FROM pg_stat_activity WHERE application_name = 'embedded-postgres tenancy'",
     );
     if (!tenancy) throw new Error('no tenancy');

@@ -5,6 +5,7 @@ import { Client } from 'pg';
 import { type EmbeddedPostgres, useEmbeddedPostgres } from '../../src/embedded-postgres';
 import { removeFolder, temporaryFolder } from './folder';
 
+const PASSWORDS = 'postgres-passwords.json';
 const SETTINGS = ['fsync=off', 'synchronous_commit=off'];
 
 /** A server and its streaming standby. No other test uses them. */
@@ -26,7 +27,7 @@ export async function startReplication(prepare: (url: string) => Promise<unknown
     const primary = await useEmbeddedPostgres({ dataDir: join(folder, 'primary'), settings: SETTINGS });
     started.push(primary);
     await prepare(primary.url);
-    await copyServer(primary.url, join(folder, 'primary', 'postgres'), join(folder, 'standby', 'postgres'));
+    await copyServer(primary.url, join(folder, 'primary'), join(folder, 'standby'));
     const standby = await useEmbeddedPostgres({ dataDir: join(folder, 'standby'), settings: SETTINGS });
     started.push(standby);
     return { primary, standby, stop };
@@ -39,23 +40,25 @@ export async function startReplication(prepare: (url: string) => Promise<unknown
 /**
  * Makes a base backup without `pg_basebackup`, because the PostgreSQL from npm does not include it.
  */
-async function copyServer(url: string, from: string, to: string): Promise<void> {
+async function copyServer(url: string, primary: string, standby: string): Promise<void> {
+  const [from, to] = [join(primary, 'postgres'), join(standby, 'postgres')];
   const client = new Client({ connectionString: url });
   await client.connect();
   try {
     await client.query(`SELECT pg_backup_start('copy', true)`);
-    mkdirSync(join(to, '..'), { recursive: true });
+    mkdirSync(standby, { recursive: true });
+    cpSync(join(primary, PASSWORDS), join(standby, PASSWORDS));
     cpSync(from, to, { recursive: true, filter: (path) => !path.endsWith('postmaster.pid') });
     const { rows } = await client.query('SELECT labelfile FROM pg_backup_stop(false)');
     writeFileSync(join(to, 'backup_label'), rows[0].labelfile);
   } finally {
     await client.end();
   }
-  const { hostname, port, username } = new URL(url);
+  const { hostname, port, username, password } = new URL(url);
   writeFileSync(join(to, 'standby.signal'), '');
   writeFileSync(
     join(to, 'postgresql.auto.conf'),
-    `primary_conninfo = 'host=${hostname} port=${port} user=${username}'\n`,
+    `primary_conninfo = 'host=${hostname} port=${port} user=${username} password=${password}'\n`,
   );
   giveTo(to, statSync(from));
 }
