@@ -133,6 +133,30 @@ it('a revocation overtakes the changes of the same key that wait', async () => {
       expect(outcome instanceof ApiKeyConflictError || outcome instanceof ApiKeyRefusal).toBe(true);
 });
 
+describe.each([2, 10])('with a pool of %i connections,', (max) => {
+  it.each<[string, () => Promise<unknown>]>([
+    ['creations', () => keys.create({ userId: mine.apiKey.userId, name: 'x' }, { apiKey: mine.apiKey })],
+    ['revocations', () => keys.revoke('999999', {}, { apiKey: mine.apiKey })],
+    ['deletions', () => keys.delete('999999', { apiKey: mine.apiKey })],
+    ['reads', () => keys.list({}, { apiKey: mine.apiKey })],
+    ['reports of usage', () => keys.usage(mine.apiKey.id, { apiKey: mine.apiKey })],
+  ])('calls for other owners do not wait for all 300 %s by one key', async (_, call) => {
+    await boot(max);
+    let done = 0;
+    const calls = flood(async () => {
+      await call();
+      done += 1;
+    }, 300);
+    const acting = { apiKey: theirs.apiKey };
+    expect(await rename(1, theirs)).toMatchObject({ name: 'ci 1' });
+    expect((await keys.list({}, acting)).items).toHaveLength(1);
+    expect(await keys.verify(theirs.key)).toMatchObject({ ok: true });
+    expect(await keys.revoke(theirs.apiKey.id, {}, acting)).not.toBeNull();
+    expect(done).toBeLessThan(100);
+    await Promise.all(calls);
+  });
+});
+
 it('a change by another key of the same owner does not wait for all changes of the first key', async () => {
   await boot(10);
   const other = await keys.create({ userId: mine.apiKey.userId, name: 'ci', scopes: ['*'] as never });
