@@ -19,11 +19,6 @@ import { FailedAttempts } from './failed-attempts';
  */
 export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked' | 'disabled';
 
-/** A verified key, or the reason why it is not valid. */
-export type VerifyResult =
-  | { readonly ok: true; readonly apiKey: ApiKey }
-  | { readonly ok: false; readonly reason: InvalidKeyReason };
-
 /** An invalid key, in the form that the trail records. */
 export interface InvalidKey extends RefusedKey {
   readonly reason: InvalidKeyReason;
