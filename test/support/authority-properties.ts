@@ -50,12 +50,13 @@ const FIELDS = fc
   })
   .map((fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)));
 
-const step = (does: readonly Step['does'][]): fc.Arbitrary<Step> =>
+/** @param targets number of keys that a step may change, counted from the oldest key */
+const step = (does: readonly Step['does'][], targets = 10): fc.Arbitrary<Step> =>
   fc.record({
     at: fc.nat(1),
     by: fc.option(fc.nat(9), { freq: 4 }),
     does: fc.constantFrom(...does),
-    to: fc.nat(9),
+    to: fc.nat(targets - 1),
     withDescendants: fc.boolean(),
     fields: FIELDS,
   });
@@ -76,6 +77,8 @@ const ALONE = [
   'delete',
   'expire',
 ] as const;
+/** Only the oldest key is disabled, so that other keys often enable what one key disabled. */
+const SWITCHES = fc.oneof(step(['create', 'rotate']), step(['disable', 'enable', 'enable'], 1));
 const TOGETHER = [
   'create',
   'create',
@@ -94,9 +97,25 @@ const TOGETHER = [
  * Property: after each step of any sequence, no key has more rights than its makers had. All other
  * state matches the model.
  */
-export function sequences({ database, apps }: Place) {
+export function sequences(place: Place) {
   const steps = fc.array(step(ALONE), { minLength: 3, maxLength: 12 });
-  return fc.asyncProperty(FIELDS, steps, async (first, others) => {
+  return sequencesOf(FIELDS, steps, place);
+}
+
+/** Property: the same for steps that often disable and enable a key of little authority. */
+export function switchings(place: Place) {
+  const weak = {
+    scopes: [],
+    expiresAt: new Date(Date.now() + 3_600_000),
+    rateLimit: { limit: 1, windowSeconds: 3_600 },
+    quota: { limit: 1, period: 'month' },
+    allowedIps: ['10.1.0.0/16'],
+  };
+  return sequencesOf(fc.constant(weak), fc.array(SWITCHES, { minLength: 10, maxLength: 20 }), place);
+}
+
+function sequencesOf(fields: fc.Arbitrary<object>, steps: fc.Arbitrary<Step[]>, { database, apps }: Place) {
+  return fc.asyncProperty(fields, steps, async (first, others) => {
     const userId = await createUser(database);
     const keys = keysOf(apps, 0);
     await keys.create({
