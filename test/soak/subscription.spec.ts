@@ -63,13 +63,13 @@ async function newDatabase(name: string): Promise<string> {
 /** Publishes tables, and creates their subscription in the other database. */
 async function subscribe(tables: string, options = ''): Promise<string> {
   const name = `keys_${count}`;
-  const { hostname, port, username, pathname } = new URL(publisher);
+  const { hostname, port, username, password, pathname } = new URL(publisher);
   await sql(publisher, `CREATE PUBLICATION ${name} FOR TABLE ${tables}`);
   // In one cluster, CREATE SUBSCRIPTION would wait for itself if it created the slot.
   await sql(publisher, `SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`);
   await sql(
     subscriber,
-    `CREATE SUBSCRIPTION ${name} CONNECTION 'host=${hostname} port=${port} user=${username} dbname=${pathname.slice(1)}'
+    `CREATE SUBSCRIPTION ${name} CONNECTION 'host=${hostname} port=${port} user=${username} password=${password} dbname=${pathname.slice(1)}'
      PUBLICATION ${name} WITH (create_slot = false, slot_name = '${name}' ${options})`,
   );
   subscriptions.push({ url: subscriber, name });

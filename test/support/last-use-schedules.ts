@@ -44,7 +44,8 @@ export function lastUsedInstance(database: string, lastUsedIntervalMs = ONE_HOUR
 
 /** Writes the pending last uses of an instance, as its timer does. */
 export function flush(app: TestApp): Promise<void> {
-  return (app.keys as unknown as { uses: { lastUsed: { flush(): Promise<void> } } }).uses.lastUsed.flush();
+  const { raw } = app.keys as unknown as { raw: { uses: { lastUsed: { flush(): Promise<void> } } } };
+  return raw.uses.lastUsed.flush();
 }
 
 async function states(database: string): Promise<Map<string, State>> {
