@@ -190,7 +190,7 @@ describe('A key that a person disabled', () => {
       expect(await present(target)).toMatchObject({ disabledById: null, disabledAt: expect.any(Date) });
       for (const apiKey of [root, child])
         await expect(keys.enable(target.id, {}, { apiKey })).rejects.toThrow(
-          `key ${target.id} was not disabled by a key alone, so no key can enable it`,
+          `key ${target.id} can be enabled only by a person or the application`,
         );
       expect(await keys.enable(target.id, {}, acting())).toMatchObject({ disabledAt: null });
     }

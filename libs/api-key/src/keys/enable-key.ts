@@ -53,7 +53,7 @@ async function refuseUnlessUndoable(
 ): Promise<void> {
   if (disabledById === null)
     throw new ApiKeyAuthorityError(
-      [`key ${id} was not disabled by a key alone, so no key can enable it: ask an operator`],
+      [`key ${id} can be enabled only by a person or the application: ask an operator`],
       [],
     );
   if (await mayUndo(change, actor.id, disabledById)) return;
