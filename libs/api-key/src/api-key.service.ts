@@ -4,7 +4,7 @@ import { type InvalidKeyReason, isInvalid, KeyVerifier } from './authentication/
 import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
 import type { Revocation } from './keys/end-keys';
 import type { ImportOptions, ImportReport } from './keys/import-batches';
-import type { ApiKeyFields, CreateApiKeyInput, ListApiKeysInput, UpdateApiKeyInput } from './keys/input';
+import type { CreateApiKeyInput, ListApiKeysInput, NewApiKeyFields, UpdateApiKeyInput } from './keys/input';
 import { Issuance, type RotateOptions } from './keys/issuance';
 import { KeyEdits } from './keys/key-edits';
 import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from './keys/key-listings';
@@ -65,7 +65,7 @@ export class ApiKeyService {
   }
 
   /** Checks the input of a new key without issuing it. @throws ApiKeyInputError if it is invalid */
-  check(input: ApiKeyFields): void {
+  check(input: NewApiKeyFields): void {
     this.issuance.check(input);
   }
 

@@ -21,6 +21,7 @@ export type {
   ApiKeyFields,
   CreateApiKeyInput,
   ListApiKeysInput,
+  NewApiKeyFields,
   UpdateApiKeyInput,
 } from './keys/input';
 export type { RotateOptions } from './keys/issuance';
@@ -63,6 +64,7 @@ export type { CacheOptions } from './options/cache';
 export type { FailedAttemptsOptions } from './options/failed-attempts';
 export type { HttpsOptions } from './options/https';
 export type { PepperOptions, PepperSecret } from './options/pepper';
+export type { AcceptedPrefixes, KeyPrefix } from './options/prefixes';
 export type { RateLimitOptions, StorageFailurePolicy } from './options/rate-limit';
 export type { UsageOptions } from './options/usage';
 export { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
@@ -76,6 +78,7 @@ export {
 } from './rate-limit/storages/redis-storage';
 export type { Hit, LimitPolicy } from './rate-limit/storages/sliding-window';
 export { ApiKeyThrottlerStorage, type Bucket, type Hits } from './rate-limit/storages/storage';
+export { Environments } from './routes/environments.decorator';
 export { documentApiKeys, optionalSwagger } from './routes/open-api';
 export { AnyScope, Public, Scopes } from './routes/scopes.decorator';
 export { ScopesGuard } from './routes/scopes.guard';

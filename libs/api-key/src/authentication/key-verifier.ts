@@ -1,6 +1,7 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { KeyDigests } from '../credential/digest';
-import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from '../credential/format';
+import { MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from '../credential/format';
+import { KeyForms } from '../credential/key-forms';
 import { maskKey } from '../credential/mask';
 import { refuseUnavailable } from '../database/store-errors';
 import type { KnownKey, LookUpWay } from '../lookup/key-cache';
@@ -8,7 +9,6 @@ import { Verification } from '../lookup/verification';
 import { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedKey } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 
@@ -16,7 +16,7 @@ import { FailedAttempts } from './failed-attempts';
  * Why a key is not valid, for logs and decisions of the application. Callers get the same answer
  * for every reason.
  */
-export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked';
+export type InvalidKeyReason = 'malformed' | 'prefix' | 'unknown' | 'expired' | 'revoked';
 
 /** An invalid key, in the form that the trail records. */
 export interface InvalidKey extends RefusedKey {
@@ -34,12 +34,12 @@ export class KeyVerifier {
     private readonly verification: Verification,
     private readonly attempts: FailedAttempts,
     private readonly digestWriter: DigestWriter,
-    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'format'>,
+    private readonly forms: KeyForms,
   ) {}
 
   /**
-   * Returns the row of a raw key if it is cached and valid now, else undefined. No I/O. The form of
-   * a cached key is not checked again.
+   * Returns the row of a raw key if it is cached and valid now, else undefined. No I/O. Form and
+   * prefix of a cached key are not checked again, because only accepted keys are looked up.
    */
   recall(key: unknown): ApiKey | undefined {
     if (!mayBeKey(key)) return undefined;
@@ -59,7 +59,9 @@ export class KeyVerifier {
     const digest = this.digests.newest(key);
     let known = this.verification.keys.peek(digest);
     if (known === undefined) {
-      if (!isWellFormedKey(key, this.options.format === 'hex')) return MALFORMED;
+      const problem = this.forms.problemOf(key);
+      if (problem === 'malformed') return MALFORMED;
+      if (problem !== null) return { reason: problem, apiKey: null, masked: maskedKey(key) };
       known = await this.lookUp(key, digest, from);
     }
     return isLive(known) ? this.accepted(key, digest, known) : invalidKey(key, known);
@@ -86,7 +88,8 @@ export class KeyVerifier {
     from: Pick<Caller, 'address'> | null,
   ): Promise<KnownKey | null> {
     const others = this.digests.othersOf(key);
-    const find = (way: LookUpWay) => this.verification.keys.find(digest, way, others);
+    const environment = this.forms.environmentOf(key) ?? null;
+    const find = (way: LookUpWay) => this.verification.keys.find(digest, way, others, environment);
     try {
       if (from === null) return await find('alone');
       return await this.attempts.watch(from.address, find, (found) => !isLive(found));
@@ -109,7 +112,11 @@ function isLive(known: KnownKey | null | undefined): known is KnownKey {
 }
 
 function invalidKey(key: string, known: KnownKey | null): InvalidKey {
-  const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
+  const masked = maskedKey(key);
   if (!known) return { reason: 'unknown', apiKey: null, masked };
   return { reason: known.revoked ? 'revoked' : 'expired', apiKey: known.apiKey, masked };
+}
+
+function maskedKey(key: string): string {
+  return maskKey(visiblePrefix(key), visibleSuffix(key));
 }

@@ -6,5 +6,5 @@ export interface BootCheck {
    */
   problems?(): readonly string[] | Promise<readonly string[]>;
   /** Risks that may be intended. Called only if no check reports a fault. */
-  warnings?(): readonly string[];
+  warnings?(): readonly string[] | Promise<readonly string[]>;
 }

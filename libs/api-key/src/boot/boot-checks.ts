@@ -25,7 +25,7 @@ export class BootChecks implements OnApplicationBootstrap {
     if (first && errors.length === 1) throw first;
     if (first) throw new AggregateError(errors, PREFIX + errors.map(wordsOf).join('; '));
     for (const check of this.checks)
-      for (const warning of check.warnings?.() ?? []) this.logger.warn(warning);
+      for (const warning of (await check.warnings?.()) ?? []) this.logger.warn(warning);
     await this.verification.start();
   }
 }

@@ -3,10 +3,11 @@ import type { BootCheck } from './boot-check';
 import { BOOT_CHECKS, BootChecks } from './boot-checks';
 import { HttpsCheck } from './https-check';
 import { PoolCheck } from './pool-check';
+import { PrefixCheck } from './prefix-check';
 import { RouteCheck } from './route-check';
 import { TableCheck } from './table-check';
 
-const CHECKS = [RouteCheck, TableCheck, HttpsCheck, PoolCheck];
+const CHECKS = [RouteCheck, TableCheck, HttpsCheck, PoolCheck, PrefixCheck];
 
 export const BOOT_PROVIDERS: readonly Provider[] = [
   ...CHECKS,

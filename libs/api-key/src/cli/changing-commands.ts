@@ -16,6 +16,7 @@ export interface CreateOptions extends Output {
   readonly rateLimit?: RateLimit;
   readonly quota?: Quota;
   readonly allowIp?: string[];
+  readonly environment?: string;
 }
 
 /** A missing field stays unchanged. The value false removes a limit or restriction. */
@@ -54,9 +55,18 @@ export interface ImportOptions extends Output {
 export function createKey(host: KeysCliHost, options: CreateOptions): Promise<void> {
   return inSession(host, async (session) => {
     const { keys } = session;
-    const { user, name, scopes, expiresIn, rateLimit = null, quota = null, allowIp = null } = options;
+    const {
+      user,
+      name,
+      scopes,
+      environment,
+      expiresIn,
+      rateLimit = null,
+      quota = null,
+      allowIp = null,
+    } = options;
     const expiresAt = expiresIn === undefined ? null : new Date(Date.now() + expiresIn);
-    const fields = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
+    const fields = { name, scopes, environment, expiresAt, rateLimit, quota, allowedIps: allowIp };
     keys.check(fields);
     const userId = await ownerOf(session, user, { create: true });
     writeIssued(host, options, await keys.create({ userId, ...fields }, acting()));

@@ -99,6 +99,7 @@ function addCreate(program: Command, host: KeysCliHost): void {
         'IP addresses and CIDR blocks that may use the key (default: all)',
       ).argParser(parseList),
     )
+    .option('--environment <name>', 'environment of the key, if the app has several, such as live')
     .addOption(json())
     .action((options) => createKey(host, options));
 }

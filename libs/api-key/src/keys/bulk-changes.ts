@@ -8,6 +8,7 @@ import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../opt
 import { API_KEY_DEFAULTS } from './defaults';
 import { type ImportOptions, type ImportReport, importInBatches } from './import-batches';
 import { checkDays } from './input';
+import { KeyRules } from './key-rules';
 import { pruneEvents, pruneKeys } from './prune';
 
 /** Ages from which `prune` deletes keys and events. */
@@ -39,6 +40,7 @@ export class BulkChanges {
     private readonly database: Database,
     private readonly changes: ChangeTrail,
     private readonly trail: Trail,
+    private readonly rules: KeyRules,
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'pepper' | 'scopes'>,
   ) {}
 
@@ -69,7 +71,12 @@ export class BulkChanges {
       throw new ApiKeyInputError([
         'imported digests have no pepper and would be refused: set pepper.unpeppered to "adopt" until each key was used once',
       ]);
-    const importer = { database: this.database, changes: this.changes, catalogue, acting };
-    return importInBatches(lines, options, importer);
+    return importInBatches(lines, options, {
+      database: this.database,
+      changes: this.changes,
+      rules: this.rules,
+      catalogue,
+      acting,
+    });
   }
 }

@@ -1,4 +1,5 @@
 import { type Change, changeEvent } from '../audit/change-trail';
+import type { KeyDigests } from '../credential/digest';
 import { isUnfit, NO_OWNER } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError, ApiKeyInputError } from '../model/api-key.errors';
@@ -8,19 +9,21 @@ import { endedAmong } from './descendants';
 import type { ApiKeyFields, CreateApiKeyInput } from './input-shapes';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
+import { environmentOfNew } from './key-environment';
 import { lockActor } from './lock-key';
-import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
+import { type IssuedApiKey, insertKey } from './new-key';
 import { lockOwner } from './owner-lock';
 
 /**
  * Creates a key. If a key acts, the new key is its descendant and stays within its bounds.
- * @throws ApiKeyAuthorityError if the new key would have more rights than the acting key
+ * @throws ApiKeyAuthorityError if the new key would have more rights than the acting key, or
+ *   another environment
  * @throws ApiKeyConflictError if the acting key has too many ancestors or too many shared limits
  */
 export async function createKey(
   change: KeyChange,
   input: CreateApiKeyInput,
-  mint: MintOptions,
+  digests: KeyDigests,
 ): Promise<Change<IssuedApiKey>> {
   const { acting } = change;
   const owner = await lockOwner(change, input.userId).catch((error) => {
@@ -29,11 +32,12 @@ export async function createKey(
   if (acting.apiKey && owner !== acting.apiKey.userId)
     throw new ApiKeyInputError(['userId must be the acting owner']);
   const maker = await lockActor(change, owner);
+  const environment = environmentOfNew(input.environment, change);
   const { name, metadata = {} } = input;
   const authority = authorityFor(input, maker, change);
   const lineage = maker ? await lineageFrom(change, maker) : NO_LINEAGE;
-  const newKey = { userId: owner, name, metadata, ...authority, ...lineage, replacesId: null };
-  const issued = await insertKey(change, newKey, mint);
+  const newKey = { userId: owner, name, metadata, ...authority, ...lineage, environment, replacesId: null };
+  const issued = await insertKey(change, newKey, digests);
   const { ancestorIds } = issued.apiKey;
   return {
     result: issued,

@@ -75,7 +75,11 @@ export async function ownersOfLineage(
 }
 
 /** Revokes all descendants of a key that are not revoked yet. */
-export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
+export async function revokeDescendants(
+  change: Table & Pick<KeyChange, 'rules'>,
+  id: string,
+  owner: string | null,
+): Promise<ApiKey[]> {
   const revoked: ApiKey[] = [];
   const ending = await endingOf(change);
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
@@ -89,6 +93,7 @@ export async function revokeDescendants(change: Table, id: string, owner: string
     const ended = await endedKeys(
       change,
       rows.map((row) => text(row, 'id')),
+      change.rules.derive,
     );
     for (const apiKey of ended) revoked.push(apiKey);
   }

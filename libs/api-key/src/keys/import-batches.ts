@@ -10,6 +10,7 @@ import {
   insertImported,
   linesRefused,
 } from './import-keys';
+import type { KeyRules } from './key-rules';
 import { lockImport } from './owner-lock';
 
 /** Options of an import. */
@@ -33,6 +34,7 @@ interface Importer {
   readonly changes: ChangeTrail;
   readonly catalogue: readonly string[] | null;
   readonly acting: Acting;
+  readonly rules: KeyRules;
 }
 
 const DEFAULT_BATCH_SIZE = 1_000;
@@ -69,7 +71,10 @@ async function importBatch(
   importer: Importer,
 ): Promise<ImportProblem[]> {
   const wrong = batch.flatMap((line, i) =>
-    importProblems(line, importer.catalogue).map((problem) => ({ line: before + i + 1, problem })),
+    importProblems(line, importer.catalogue, importer.rules.forms).map((problem) => ({
+      line: before + i + 1,
+      problem,
+    })),
   );
   if (wrong.length > 0) return wrong;
   const rows = batch as readonly ImportedApiKey[];
@@ -81,10 +86,13 @@ async function importBatch(
   }
 }
 
-async function insertBatch(rows: readonly ImportedApiKey[], { changes, acting }: Importer): Promise<void> {
+async function insertBatch(
+  rows: readonly ImportedApiKey[],
+  { changes, acting, rules }: Importer,
+): Promise<void> {
   await changes.make(async (session) => {
     await lockImport({ session, table: session.tables.keys });
-    const inserted = await insertImported(session, rows);
+    const inserted = await insertImported(session, rows, rules.derive);
     return { result: null, events: inserted.map((apiKey) => changeEvent('imported', apiKey, acting, {})) };
   });
 }

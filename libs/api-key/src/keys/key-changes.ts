@@ -5,6 +5,7 @@ import type { Acting } from '../model/acting';
 import { type DefaultRate, DefaultRates } from '../model/authority';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
+import { KeyRules } from './key-rules';
 
 type Work<Result> = (change: KeyChange) => Promise<Change<Result>>;
 
@@ -18,6 +19,7 @@ export class KeyChanges {
 
   constructor(
     private readonly trail: ChangeTrail,
+    private readonly rules: KeyRules,
     { rates }: DefaultRates,
     @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
   ) {
@@ -40,6 +42,7 @@ export class KeyChanges {
       session,
       table: session.tables.keys,
       acting,
+      rules: this.rules,
       defaults: this.defaults,
       windowSeconds: this.windowSeconds,
     };

@@ -8,6 +8,7 @@ import type { RecordedApiKeyEvent } from '../model/api-key.event';
 import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { API_KEY_DEFAULTS } from './defaults';
 import { checkPage, keyIdOf, type ListApiKeysInput } from './input';
+import { KeyRules } from './key-rules';
 import { keyById, pageOfKeys } from './list-keys';
 
 /** A page, newest first. `nextCursor` is null on the last page. */
@@ -33,13 +34,15 @@ export class KeyListings {
   constructor(
     private readonly database: Database,
     private readonly trail: Trail,
+    private readonly rules: KeyRules,
   ) {}
 
   /** See `ApiKeyService.get`. */
   async get(id: string, acting: Acting): Promise<ApiKey | null> {
     const owner = ownerOf(await actingAsStored(this.database, acting));
     const keyId = keyIdOf(id);
-    return keyId === null ? null : keyById(this.database, keyId, owner).catch(refuseUnavailable);
+    if (keyId === null) return null;
+    return keyById(this.database, keyId, owner, this.rules.derive).catch(refuseUnavailable);
   }
 
   /** See `ApiKeyService.list`. */
@@ -51,7 +54,7 @@ export class KeyListings {
       input.userId === undefined ? undefined : await ownerAsStored(this.database, input.userId, NO_OWNER);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
-    const found = await pageOfKeys(this.database, wanted).catch((error) =>
+    const found = await pageOfKeys(this.database, wanted, this.rules.derive).catch((error) =>
       noKeysIfOfOwner(this.database, wanted.owner, error),
     );
     return pageOf(found, limit);

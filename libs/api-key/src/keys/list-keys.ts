@@ -1,4 +1,4 @@
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Database } from '../database/database';
 import { EQUALS } from '../database/own-names';
 import type { ApiKey } from '../model/api-key.entity';
@@ -25,6 +25,7 @@ const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
 export async function pageOfKeys(
   database: Database,
   { owner, state, before, limit }: KeyListing,
+  derive: DeriveFields,
 ): Promise<ApiKey[]> {
   const values: unknown[] = [limit];
   const conditions: string[] = state === undefined ? [] : [IN_STATE[state]];
@@ -37,11 +38,16 @@ export async function pageOfKeys(
       values,
     ),
   );
-  return rows.map(apiKeyFromRow);
+  return rows.map((row) => apiKeyFromRow(row, derive));
 }
 
 /** Returns a key by its id. If `owner` is not null, returns only a key of that owner. */
-export async function keyById(database: Database, id: string, owner: string | null): Promise<ApiKey | null> {
+export async function keyById(
+  database: Database,
+  id: string,
+  owner: string | null,
+  derive: DeriveFields,
+): Promise<ApiKey | null> {
   const rows = await database.read((session) =>
     session.rows(
       `SELECT ${API_KEY_COLUMNS} FROM ${session.tables.keys}
@@ -49,5 +55,5 @@ export async function keyById(database: Database, id: string, owner: string | nu
       [id, owner],
     ),
   );
-  return rows[0] ? apiKeyFromRow(rows[0]) : null;
+  return rows[0] ? apiKeyFromRow(rows[0], derive) : null;
 }

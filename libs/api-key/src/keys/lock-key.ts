@@ -1,4 +1,4 @@
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import { date, flag, moment, text, textOrNull } from '../database/fields';
 import { ownerOf } from '../model/acting';
@@ -6,6 +6,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
 import { endedKeys } from './ended-keys';
 import type { KeyChange } from './key-change';
+import { refuseOtherEnvironment } from './key-environment';
 import { lockOwnerOf } from './owner-lock';
 
 /**
@@ -42,6 +43,7 @@ export interface LockedKeys {
  * @returns null if the key does not exist, or if the acting owner is not its owner
  * @throws ApiKeyRefusal `INVALID_API_KEY` if the acting key is no longer valid,
  *   `INSUFFICIENT_SCOPE` if the acting key lacks a scope that the change needs
+ * @throws ApiKeyAuthorityError if the acting key is of another environment
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
   const { apiKey } = change.acting;
@@ -49,11 +51,10 @@ export async function lockForChange(change: KeyChange, id: string): Promise<Lock
     const rows = await lockRows(change, apiKey ? [id, apiKey.id] : [id]);
     const target = rows.get(id);
     if (!target) return null;
-    const isOwners = target.apiKey.userId === owner;
-    return {
-      userId: target.apiKey.userId,
-      locked: { target, actor: isOwners ? actorAmong(rows, change, owner) : null },
-    };
+    const { userId } = target.apiKey;
+    const actor = userId === owner ? actorAmong(rows, change, owner) : null;
+    if (userId === owner) refuseOtherEnvironment(target.apiKey, change);
+    return { userId, locked: { target, actor } };
   });
 }
 
@@ -66,9 +67,12 @@ export async function lockToEnd(change: KeyChange, id: string): Promise<ApiKey |
   const { apiKey } = change.acting;
   return lockWithOwner(change, id, async (owner) => {
     await lockIds(change, apiKey ? [id, apiKey.id] : [id]);
-    const [target] = await endedKeys(change, [id]);
+    const [target] = await endedKeys(change, [id], change.rules.derive);
     if (!target) return null;
-    if (target.userId === owner && apiKey) actorAmong(await readRows(change, [apiKey.id]), change, owner);
+    if (target.userId === owner && apiKey) {
+      actorAmong(await readRows(change, [apiKey.id]), change, owner);
+      refuseOtherEnvironment(target, change);
+    }
     return { userId: target.userId, locked: target };
   });
 }
@@ -115,7 +119,7 @@ async function lockIds({ session, table }: KeyChange, ids: readonly string[]): P
 }
 
 async function readRows(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LockedKey>> {
   const rows = await session.rows(
@@ -124,12 +128,12 @@ async function readRows(
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],
   );
-  return new Map(rows.map((row) => [text(row, 'id'), lockedKey(row)]));
+  return new Map(rows.map((row) => [text(row, 'id'), lockedKey(row, rules.derive)]));
 }
 
-function lockedKey(row: Row): LockedKey {
+function lockedKey(row: Row, derive: DeriveFields): LockedKey {
   return {
-    apiKey: apiKeyFromRow(row),
+    apiKey: apiKeyFromRow(row, derive),
     expired: flag(row, 'expired'),
     successorId: textOrNull(row, 'successor_id'),
     now: date(row, 'now'),

@@ -1,6 +1,6 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { KeyDigests } from '../credential/digest';
-import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
+import { visiblePrefix, visibleSuffix } from '../credential/format';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { ApiKey } from '../model/api-key.entity';
 import type { Authority } from '../model/authority';
@@ -15,6 +15,8 @@ export interface NewKey extends Authority, Lineage {
   readonly userId: string;
   readonly name: string;
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** null: none. */
+  readonly environment: string | null;
   readonly replacesId: string | null;
 }
 
@@ -43,20 +45,13 @@ export class IssuedApiKey {
   }
 }
 
-/** Options for generating keys. */
-export interface MintOptions {
-  readonly format: KeyFormat;
-  readonly prefix: string;
-  readonly digests: KeyDigests;
-}
-
 /** Generates a key and inserts its row. */
 export async function insertKey(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   newKey: NewKey,
-  { format, prefix, digests }: MintOptions,
+  digests: KeyDigests,
 ): Promise<IssuedApiKey> {
-  const key = mintKey(format, prefix);
+  const key = rules.forms.mint(newKey.environment);
   const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
   const { ancestorIds, sharedLimits, bucketId } = newKey;
   const [row] = await session.rows(
@@ -86,7 +81,7 @@ export async function insertKey(
     ],
   );
   if (!row) throw new KeyNotWritten('inserts');
-  return new IssuedApiKey(key, apiKeyFromRow(row));
+  return new IssuedApiKey(key, apiKeyFromRow(row, rules.derive));
 }
 
 /**

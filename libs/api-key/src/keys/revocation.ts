@@ -11,6 +11,7 @@ import { countLiveDescendants } from './descendants';
 import { type Ended, type Revocation, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
+import { KeyRules } from './key-rules';
 import { keyById } from './list-keys';
 
 /** Options of a revocation. */
@@ -42,6 +43,7 @@ export class Revocations {
   constructor(
     private readonly database: Database,
     private readonly changes: KeyChanges,
+    private readonly rules: KeyRules,
     private readonly verification: Verification,
   ) {}
 
@@ -83,7 +85,7 @@ export class Revocations {
       return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope));
     } catch (error) {
       if (error instanceof ApiKeyRefusal) throw error;
-      const found = await keyById(this.database, id, ownerOf(acting)).catch(() => null);
+      const found = await keyById(this.database, id, ownerOf(acting), this.rules.derive).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
       return { apiKey: found, descendants: [] };

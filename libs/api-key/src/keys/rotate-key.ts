@@ -1,4 +1,5 @@
 import { type Change, changeEvent } from '../audit/change-trail';
+import type { KeyDigests } from '../credential/digest';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
@@ -6,10 +7,11 @@ import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '
 import { endedAmong } from './descendants';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
+import { environmentOfSuccessor } from './key-environment';
 import { KeyNotWritten } from './key-not-written';
 import { atMostLastExpiry } from './last-expiry';
 import { type LockedKey, lockForChange } from './lock-key';
-import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
+import { type IssuedApiKey, insertKey } from './new-key';
 
 /** Options of a rotation. */
 export interface Rotation {
@@ -22,20 +24,21 @@ export interface Rotation {
 /**
  * Creates the successor of a key. The old key expires after the overlap at the latest.
  * @returns null if the key does not exist
- * @throws ApiKeyConflictError if the key is revoked, expired or already rotated, or if the
- *   successor would share too many limits
+ * @throws ApiKeyConflictError if the key is revoked, expired or already rotated, if no new key can
+ *   have its environment, or if the successor would share too many limits
  * @throws ApiKeyAuthorityError if the successor would have more rights than the acting key
  */
 export async function rotateKey(
   change: KeyChange,
   id: string,
   { overlapSeconds, expiresAt }: Rotation,
-  mint: MintOptions,
+  digests: KeyDigests,
 ): Promise<Change<IssuedApiKey | null>> {
   const locked = await lockForChange(change, id);
   if (!locked) return { result: null, events: [] };
   const { target, actor } = locked;
   refuseUnlessRotatable(target);
+  const environment = environmentOfSuccessor(target.apiKey, change);
   const { acting, defaults } = change;
   const authority: Authority = {
     ...authorityOf(target.apiKey, change),
@@ -45,8 +48,8 @@ export async function rotateKey(
   await endAfter(change, id, overlapSeconds);
   const { userId, name, metadata } = target.apiKey;
   const lineage = await lineageFrom(change, target.apiKey, actor);
-  const successor = { userId, name, metadata, ...authority, ...lineage, replacesId: id };
-  const issued = await insertKey(change, successor, mint);
+  const successor = { userId, name, metadata, ...authority, ...lineage, environment, replacesId: id };
+  const issued = await insertKey(change, successor, digests);
   const { id: successorId, ancestorIds } = issued.apiKey;
   return {
     result: issued,

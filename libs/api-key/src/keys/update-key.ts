@@ -125,7 +125,7 @@ function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKey
  * @throws KeyNotWritten if a field is as it was, though it should be another
  */
 async function write(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   before: ApiKey,
   changes: UpdateApiKeyInput,
 ): Promise<ApiKey | null> {
@@ -146,7 +146,7 @@ async function write(
     parameters,
   );
   if (!row) throw new KeyNotWritten('changes');
-  const after = apiKeyFromRow(row);
+  const after = apiKeyFromRow(row, rules.derive);
   const done = difference(fieldsOf(before), fieldsOf(after));
   if (columns.some(({ field }, i) => flag(row, `kept_${i}`) && !(field in done)))
     throw new KeyNotWritten('changes');

@@ -2,7 +2,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
 import type { Clock } from './clock';
-import { frozen } from './frozen-key';
+import { freeze } from './frozen-key';
 import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
 
@@ -21,6 +21,8 @@ export interface LookUp {
   readonly way: LookUpWay;
   /** Other digests that the same key may be stored under. */
   readonly others: readonly string[];
+  /** The environment of the presented key, which only one raw key has for a digest. */
+  readonly environment: string | null;
   /** Called when the statement is sent. */
   readonly sent: () => void;
 }
@@ -104,13 +106,20 @@ export class KeyCache {
   /**
    * Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists.
    * @param others other digests under which the same key may be stored
+   * @param environment the environment of the presented key
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight
    */
-  find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
+  find(
+    digest: string,
+    way: LookUpWay = 'alone',
+    others: readonly string[] = [],
+    environment: string | null = null,
+  ): Promise<KnownKey | null> {
     const now = this.clock.monotonic();
     this.misses += 1;
     const flight = this.flights.get(digest);
-    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, { way, others }, now);
+    if (flight && this.mayJoin(flight, now)) return flight.answer;
+    return this.fly(digest, { way, others, environment }, now);
   }
 
   /**
@@ -177,7 +186,9 @@ export class KeyCache {
       flight.sent = true;
     };
     try {
-      return this.landed(digest, flight, await this.look(digest, { ...how, sent }));
+      const found = await this.look(digest, { ...how, sent });
+      if (found) freeze(found.apiKey, how.environment);
+      return this.landed(digest, flight, found);
     } finally {
       this.underWay.delete(flight);
       if (this.flights.get(digest) === flight) this.flights.delete(digest);
@@ -193,7 +204,7 @@ export class KeyCache {
     }
     const { apiKey, revoked, lifeMs } = found;
     const outdated = found.digest === digest ? null : found.digest;
-    const known = { apiKey: frozen(apiKey), revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
+    const known = { apiKey, revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
     if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
     return known;
   }

@@ -242,7 +242,7 @@ function storedKey(row: Row): StoredKey {
   if (text(row, 'expiry_type') !== TIMESTAMPTZ)
     throw new UnreadableValue('expires_at', 'a timestamptz any more: ALTER it to that');
   return {
-    apiKey: apiKeyFromRow(row),
+    apiKey: apiKeyFromRow(row, () => {}),
     digest: text(row, 'key_digest'),
     revoked: flag(row, 'is_revoked'),
     lifeMs: numberOrNull(row, 'life_ms'),

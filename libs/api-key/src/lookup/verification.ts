@@ -97,7 +97,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
   async canJudge(): Promise<boolean> {
     if (this.lease.isHeld() && !this.store.leadsToReplica) return true;
     try {
-      await this.lookUp(NO_DIGEST, { way: 'alone', others: [], sent: () => {} });
+      await this.lookUp(NO_DIGEST, { way: 'alone', others: [], environment: null, sent: () => {} });
       return true;
     } catch {
       return false;

@@ -186,6 +186,13 @@ export class ApiKey {
   @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()', transformer: asDate })
   updatedAt!: Date;
 
+  /**
+   * The environment of the key, such as `live`; null: none. Not a column. Of a presented key, it
+   * comes from its exact prefix. Of a key that `ApiKeyService` reads, it comes from `keyPrefix`.
+   * undefined if TypeORM read the key.
+   */
+  environment!: string | null;
+
   /** The masked key, which logs and people may see: `acme_live_3fKd...9xQz`. */
   get masked(): string {
     return maskKey(this.keyPrefix, this.keySuffix);

@@ -8,11 +8,13 @@ export type RefusalCode = keyof typeof REFUSALS;
 /** The reason of a refusal, for the trail. Callers get less detail. */
 export type RefusedReason =
   | 'malformed'
+  | 'prefix'
   | 'unknown'
   | 'expired'
   | 'revoked'
   | 'owner'
   | 'address'
+  | 'environment'
   | 'plaintext'
   | 'scope'
   | 'rate'
@@ -67,6 +69,10 @@ const REFUSALS = {
   IP_NOT_ALLOWED: {
     status: 403,
     message: 'The API key is not allowed from this IP address.',
+  },
+  WRONG_ENVIRONMENT: {
+    status: 403,
+    message: 'The API key is of an environment that this route does not accept.',
   },
   RATE_LIMITED: {
     status: 429,

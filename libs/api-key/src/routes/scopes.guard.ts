@@ -8,10 +8,12 @@ import { authenticationBy } from '../transport/authenticated-request';
 import { requestOf } from '../transport/http-exchange';
 import { routeName } from '../transport/route-method';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
+import { wrongEnvironment } from './route-environment';
 import { NeedsKey } from './scopes.decorator';
 
 /**
- * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`. Runs after
+ * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`, and is of an
+ * environment that `@Environments` accepts. Runs after
  * `ApiKeyGuard`. If `ApiKeyGuard` did not accept the request, this guard refuses it, even if the
  * route requires no scope.
  */
@@ -38,6 +40,8 @@ export class ScopesGuard implements CanActivate {
     const authentication = authenticationBy(this.options, requestOf(context));
     if (!authentication) return this.unauthenticated(context);
     const { apiKey } = authentication;
+    const outside = wrongEnvironment(access, apiKey);
+    if (outside) return outside;
     const missing = missingScopes(apiKey.scopes, access);
     if (missing.length === 0) return null;
     const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
