@@ -57,6 +57,7 @@ export class ApiKeyService {
    * expiry, limit or address list is copied from that key.
    * @throws ApiKeyInputError if a field is invalid, or the owner does not exist
    * @throws ApiKeyAuthorityError if the new key would have more rights than `acting.apiKey`
+   * @throws ApiKeyPolicyError if option `policy` forbids the key, also from `update` and `rotate`
    * @example
    * const { key } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
    */
@@ -80,7 +81,7 @@ export class ApiKeyService {
     return isInvalid(found) ? { ok: false, reason: found.reason } : { ok: true, apiKey: found };
   }
 
-  /** Verifies a raw key and records a use. Returns null if the key is not valid now. */
+  /** Verifies a raw key and records a use; null if the key is not valid now. */
   async authenticate(key: unknown): Promise<ApiKey | null> {
     const found = await this.verify(key);
     if (!found.ok) return null;
@@ -133,12 +134,11 @@ export class ApiKeyService {
   }
 
   /**
-   * Issues the successor of a key, with the same name, scopes, limits, addresses and metadata. The
-   * old key expires after the overlap at the latest. Null if the key does not exist. If two calls
-   * rotate the same key at once, one of them fails.
+   * Issues the successor of a key, with the same name, scopes, limits, addresses and metadata; null
+   * if the key does not exist. The old key expires after the overlap at the latest.
    * @throws ApiKeyInputError if the overlap or the expiry is invalid
    * @throws ApiKeyAuthorityError if the successor would have more rights than `acting.apiKey`
-   * @throws ApiKeyConflictError if the key was already rotated, is revoked or has expired
+   * @throws ApiKeyConflictError if the key was rotated (maybe just now), is revoked or has expired
    */
   rotate(id: string, options: RotateOptions = {}, acting: Acting = {}): Promise<IssuedApiKey | null> {
     return this.issuance.rotate(id, options, acting);

@@ -40,7 +40,9 @@ export {
   ApiKeyAuthorityError,
   ApiKeyConflictError,
   ApiKeyInputError,
+  ApiKeyPolicyError,
   ApiKeyRefusal,
+  type PolicyRule,
   type RefusalCode,
   type RefusedReason,
 } from './model/api-key.errors';
@@ -64,6 +66,7 @@ export type { CacheOptions } from './options/cache';
 export type { FailedAttemptsOptions } from './options/failed-attempts';
 export type { HttpsOptions } from './options/https';
 export type { PepperOptions, PepperSecret } from './options/pepper';
+export type { PolicyOptions } from './options/policy';
 export type { AcceptedPrefixes, KeyPrefix } from './options/prefixes';
 export type { RateLimitOptions, StorageFailurePolicy } from './options/rate-limit';
 export type { UsageOptions } from './options/usage';

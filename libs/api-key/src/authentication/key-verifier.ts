@@ -4,7 +4,8 @@ import { MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from '../credential/form
 import { KeyForms } from '../credential/key-forms';
 import { maskKey } from '../credential/mask';
 import { refuseUnavailable } from '../database/store-errors';
-import type { KnownKey, LookUpWay } from '../lookup/key-cache';
+import type { KnownKey } from '../lookup/cache-entry';
+import type { LookUpWay } from '../lookup/key-cache';
 import { Verification } from '../lookup/verification';
 import { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedKey } from '../model/api-key.errors';
@@ -16,7 +17,7 @@ import { FailedAttempts } from './failed-attempts';
  * Why a key is not valid, for logs and decisions of the application. Callers get the same answer
  * for every reason.
  */
-export type InvalidKeyReason = 'malformed' | 'prefix' | 'unknown' | 'expired' | 'revoked';
+export type InvalidKeyReason = 'malformed' | 'prefix' | 'unknown' | 'expired' | 'unused' | 'revoked';
 
 /** An invalid key, in the form that the trail records. */
 export interface InvalidKey extends RefusedKey {
@@ -108,15 +109,20 @@ function mayBeKey(key: unknown): key is string {
 }
 
 function isLive(known: KnownKey | null | undefined): known is KnownKey {
-  return known !== null && known !== undefined && !known.revoked && !known.expired;
+  return known !== null && known !== undefined && !known.revoked && !known.expired && !known.unused;
 }
 
 function invalidKey(key: string, known: KnownKey | null): InvalidKey {
   const masked = maskedKey(key);
   if (!known) return { reason: 'unknown', apiKey: null, masked };
-  return { reason: known.revoked ? 'revoked' : 'expired', apiKey: known.apiKey, masked };
+  return { reason: reasonOf(known), apiKey: known.apiKey, masked };
 }
 
 function maskedKey(key: string): string {
   return maskKey(visiblePrefix(key), visibleSuffix(key));
+}
+
+function reasonOf({ revoked, expired }: KnownKey): InvalidKeyReason {
+  if (revoked) return 'revoked';
+  return expired ? 'expired' : 'unused';
 }

@@ -78,8 +78,8 @@ function addCreate(program: Command, host: KeysCliHost): void {
     .addOption(
       new Option(
         '--expires-in <duration>',
-        'time until the key expires, such as 12h, 90d or 52w (default: never)',
-      ).argParser(parseExpiry),
+        'time until the key expires, such as 12h, 90d or 52w; or: never (default: as the policy of the app says, else never)',
+      ).argParser(orNone('never', parseExpiry)),
     )
     .addOption(
       new Option(

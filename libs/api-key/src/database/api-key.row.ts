@@ -7,7 +7,7 @@ import { asJson, asText } from './own-names';
 /** The fields of a key that are columns, but for its digest. */
 export type Field = Exclude<
   keyof ApiKey,
-  'keyDigest' | 'environment' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'
+  'keyDigest' | 'environment' | 'endsUnusedAt' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'
 >;
 
 /** Sets the fields of a key that are not columns. */

@@ -20,6 +20,7 @@ import { KeyChanges } from './key-changes';
 import { environmentProblems } from './key-environment';
 import { KeyRules } from './key-rules';
 import type { IssuedApiKey } from './new-key';
+import { expiryOfNew } from './policy';
 import { rotateKey } from './rotate-key';
 
 /** Lifetimes of the old key and of its successor. */
@@ -49,7 +50,7 @@ export class Issuance {
 
   /** See `ApiKeyService.create`. */
   async create(input: CreateApiKeyInput, acting: Acting): Promise<IssuedApiKey> {
-    this.check(input, acting.apiKey !== undefined);
+    this.checkInput(input, acting.apiKey !== undefined);
     const by = await actingAsStored(this.database, acting);
     const owner = ownerOf(by);
     const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
@@ -60,7 +61,12 @@ export class Issuance {
   }
 
   /** See `ApiKeyService.check`. */
-  check(input: NewApiKeyFields, isOfKey = false): void {
+  check(input: NewApiKeyFields): void {
+    this.checkInput(input, false);
+    expiryOfNew(input.expiresAt, null, new Date(), this.rules.policy);
+  }
+
+  private checkInput(input: NewApiKeyFields, isOfKey: boolean): void {
     const { forms } = this.rules;
     checkNewKey(input, catalogueOf(this.options), new Date(), (environment) =>
       environmentProblems(environment, forms, isOfKey),

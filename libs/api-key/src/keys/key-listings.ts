@@ -54,7 +54,7 @@ export class KeyListings {
       input.userId === undefined ? undefined : await ownerAsStored(this.database, input.userId, NO_OWNER);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
-    const found = await pageOfKeys(this.database, wanted, this.rules.derive).catch((error) =>
+    const found = await pageOfKeys(this.database, wanted, this.rules).catch((error) =>
       noKeysIfOfOwner(this.database, wanted.owner, error),
     );
     return pageOf(found, limit);

@@ -3,6 +3,9 @@ import type { Database } from '../database/database';
 import { EQUALS } from '../database/own-names';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from '../model/api-key-state';
+import type { ResolvedPolicyOptions } from '../options/policy';
+import { hasExpired, isActive } from './active-keys';
+import type { KeyRules } from './key-rules';
 
 /** Filter and page of a listing. */
 export interface KeyListing {
@@ -12,10 +15,10 @@ export interface KeyListing {
   readonly limit: number;
 }
 
-const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
-  active: 'revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())',
-  expired: 'revoked_at IS NULL AND expires_at <= clock_timestamp()',
-  revoked: 'revoked_at IS NOT NULL',
+const IN_STATE: Readonly<Record<ApiKeyState, (policy: ResolvedPolicyOptions) => string>> = {
+  active: isActive,
+  expired: (policy) => `revoked_at IS NULL AND ${hasExpired(policy)}`,
+  revoked: () => 'revoked_at IS NOT NULL',
 };
 
 /**
@@ -25,10 +28,10 @@ const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
 export async function pageOfKeys(
   database: Database,
   { owner, state, before, limit }: KeyListing,
-  derive: DeriveFields,
+  { derive, policy }: Pick<KeyRules, 'derive' | 'policy'>,
 ): Promise<ApiKey[]> {
   const values: unknown[] = [limit];
-  const conditions: string[] = state === undefined ? [] : [IN_STATE[state]];
+  const conditions: string[] = state === undefined ? [] : [IN_STATE[state](policy)];
   if (owner !== null) conditions.push(`user_id ${EQUALS} $${values.push(owner)}`);
   if (before !== null) conditions.push(`id < $${values.push(before)}::bigint`);
   const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : '';

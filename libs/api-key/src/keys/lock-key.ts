@@ -4,6 +4,8 @@ import { date, flag, moment, text, textOrNull } from '../database/fields';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
+import type { ResolvedPolicyOptions } from '../options/policy';
+import { hasExpired } from './active-keys';
 import { endedKeys } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { refuseOtherEnvironment } from './key-environment';
@@ -19,8 +21,8 @@ const MAX_MOVES = 10;
  * A key counts as expired if column `expires_at` has lost its time zone, because the value then
  * means a different time in each session.
  */
-const EXPIRED =
-  "(pg_typeof(expires_at) <> 'timestamptz'::regtype OR coalesce(expires_at <= clock_timestamp(), false))";
+const expiredSql = (policy: ResolvedPolicyOptions) =>
+  `(pg_typeof(expires_at) <> 'timestamptz'::regtype OR ${hasExpired(policy)})`;
 
 /**
  * A key that this transaction has locked. The clock of the database decides whether it has expired.
@@ -123,7 +125,7 @@ async function readRows(
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LockedKey>> {
   const rows = await session.rows(
-    `SELECT ${API_KEY_COLUMNS}, ${EXPIRED}::text AS expired, ${moment('clock_timestamp()')} AS now,
+    `SELECT ${API_KEY_COLUMNS}, ${expiredSql(rules.policy)}::text AS expired, ${moment('clock_timestamp()')} AS now,
        (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id LIMIT 1) AS successor_id
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],

@@ -58,7 +58,7 @@ export async function insertKey(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
        rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id,
        ancestor_ids, shared_limits, bucket_id, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, $15, $16, $17, now(), now())
+     VALUES ($1, $2, $3, $4, $5, $6, ${expiryWithin(rules.policy.maxLifetimeDays)}, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, $15, $16, $17, now(), now())
      RETURNING ${API_KEY_COLUMNS}`,
     [
       userId,
@@ -89,4 +89,10 @@ export async function insertKey(
  */
 export function blocksOf(parameter: string): string {
   return `(SELECT array_agg(network(ip::inet)::cidr ORDER BY place) FROM unnest(${parameter}::text[]) WITH ORDINALITY AS given (ip, place))`;
+}
+
+/** SQL of the expiry in `$7`, so that no key lives longer than the policy allows by any clock. */
+function expiryWithin(maxLifetimeDays: number | null): string {
+  if (maxLifetimeDays === null) return '$7';
+  return `least($7::timestamptz, now() + interval '${maxLifetimeDays * 24} hours')`;
 }

@@ -4,6 +4,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
 import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../model/lineage';
+import { refuseOverlaps } from './active-keys';
 import { endedAmong } from './descendants';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
@@ -12,6 +13,7 @@ import { KeyNotWritten } from './key-not-written';
 import { atMostLastExpiry } from './last-expiry';
 import { type LockedKey, lockForChange } from './lock-key';
 import { type IssuedApiKey, insertKey } from './new-key';
+import { type LifetimePolicy, permittedExpiry, successorExpiry } from './policy';
 
 /** Options of a rotation. */
 export interface Rotation {
@@ -26,6 +28,7 @@ export interface Rotation {
  * @returns null if the key does not exist
  * @throws ApiKeyConflictError if the key is revoked, expired or already rotated, if no new key can
  *   have its environment, or if the successor would share too many limits
+ * @throws ApiKeyPolicyError if option `policy` does not allow the successor
  * @throws ApiKeyAuthorityError if the successor would have more rights than the acting key
  */
 export async function rotateKey(
@@ -39,10 +42,11 @@ export async function rotateKey(
   const { target, actor } = locked;
   refuseUnlessRotatable(target);
   const environment = environmentOfSuccessor(target.apiKey, change);
-  const { acting, defaults } = change;
+  await refuseOverlaps(change, target.apiKey, overlapSeconds);
+  const { acting, defaults, rules } = change;
   const authority: Authority = {
     ...authorityOf(target.apiKey, change),
-    expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
+    expiresAt: successorEnd(target, actor, expiresAt, rules.policy),
   };
   if (actor) refuseExcess(authority, authorityOf(actor, change), { defaults, isShared: true });
   await endAfter(change, id, overlapSeconds);
@@ -109,15 +113,23 @@ function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): voi
   if (expired) throw new ApiKeyConflictError(`key ${apiKey.id} has expired: create a new one instead`);
 }
 
+/** @throws ApiKeyPolicyError if the policy does not allow the expiry */
+function successorEnd(
+  target: LockedKey,
+  actor: ApiKey | null,
+  asked: Date | null | undefined,
+  policy: LifetimePolicy,
+): Date | null {
+  if (asked !== undefined) return permittedExpiry(asked, target.now, policy);
+  return successorExpiry(sameLifeAgain(target), actor?.expiresAt ?? null, target.now, policy);
+}
+
 /**
  * Returns the default expiry of a successor. A key that was issued for 90 days gets a successor for
- * 90 days. The successor expires no later than the acting key.
+ * 90 days.
  */
-function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date | null {
+function sameLifeAgain({ apiKey, now }: LockedKey): Date | null {
   const { expiresAt, createdAt } = apiKey;
   const issuedAt = createdAt < now ? createdAt : now;
-  const own =
-    expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
-  if (!actor?.expiresAt) return own;
-  return own && own < actor.expiresAt ? own : actor.expiresAt;
+  return expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
 }

@@ -1,7 +1,7 @@
 import { ApiKey } from '../model/api-key.entity';
 import { KeyCache, type LookUp } from './key-cache';
-import type { StoredKey } from './key-store';
 import { Lease } from './lease';
+import type { StoredKey } from './stored-key';
 
 const BOUND_MS = 2_000;
 
@@ -22,7 +22,7 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
     allowedIps: ['10.0.0.0/8'],
     metadata: { deep: {}, text: 'ab', nothing: null },
   });
-  return { apiKey, digest: 'd', revoked: false, lifeMs };
+  return { apiKey, digest: 'd', revoked: false, lifeMs, unusedMs: null };
 }
 
 /** A cache over look-ups that a test answers when it likes. */
@@ -243,6 +243,33 @@ it('a key that expires in one millisecond is still valid', async () => {
   const found = find(cache, 'd');
   await asked[0]?.answer(stored('1', 1));
   expect(await found).toMatchObject({ expired: false });
+});
+
+it('a key that ends unused is looked up again at its end, because another instance may have written a use', async () => {
+  const { cache, asked, clock, lease } = build();
+  const found = find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: 1_000 });
+  expect(await found).toMatchObject({ unused: false });
+  clock.at += 999;
+  expect(cache.recall('d')).toMatchObject({ unused: false });
+  clock.at += 1;
+  lease.renew(clock.moment());
+  expect(cache.recall('d')).toBeUndefined();
+  void find(cache, 'd');
+  await asked[1]?.answer({ ...stored('1'), unusedMs: 90_000 });
+  expect(cache.recall('d')).toMatchObject({ unused: false });
+});
+
+it('a key that ended unused is cached for ten seconds only, because a late write of a use revives it', async () => {
+  const { cache, asked, clock, lease } = build();
+  const found = find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: 0 });
+  expect(await found).toMatchObject({ unused: true, expired: false });
+  clock.at += 9_999;
+  lease.renew(clock.moment());
+  expect(cache.recall('d')).toMatchObject({ unused: true });
+  clock.at += 1;
+  expect(cache.recall('d')).toBeUndefined();
 });
 
 it('a result after the end of a session does not replace a cache entry', async () => {

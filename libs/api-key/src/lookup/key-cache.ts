@@ -1,21 +1,13 @@
-import type { ApiKey } from '../model/api-key.entity';
 import { RecallCache } from '../model/recall-cache';
 import type { ResolvedCacheOptions } from '../options/cache';
+import { type Entry, entryOf, type KnownKey, knownKey, type Remembered } from './cache-entry';
 import type { Clock } from './clock';
 import { freeze } from './frozen-key';
-import type { StoredKey } from './key-store';
 import type { Lease } from './lease';
+import type { StoredKey } from './stored-key';
 
 /** `alone`: sent at once. `together`: waits a moment to share a statement with others. */
 export type LookUpWay = 'alone' | 'together';
-
-export interface KnownKey {
-  readonly apiKey: ApiKey;
-  readonly revoked: boolean;
-  readonly expired: boolean;
-  /** The digest that the key is stored under; null if it is the digest of the look-up. */
-  readonly outdated: string | null;
-}
 
 export interface LookUp {
   readonly way: LookUpWay;
@@ -25,21 +17,6 @@ export interface LookUp {
   readonly environment: string | null;
   /** Called when the statement is sent. */
   readonly sent: () => void;
-}
-
-interface Remembered {
-  readonly session: number;
-  readonly askedAt: number;
-  /** The same moment on the wall clock. */
-  readonly askedWall: number;
-}
-
-interface Entry extends Remembered {
-  readonly id: string;
-  readonly live: KnownKey;
-  readonly expired: KnownKey;
-  /** On the monotonic clock; null: the key never expires. */
-  readonly expiresAt: number | null;
 }
 
 /**
@@ -97,8 +74,10 @@ export class KeyCache {
   peek(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
     const entry = this.keys.recall(digest);
-    if (entry && this.trusts(entry, now))
+    if (entry && this.trusts(entry, now)) {
+      if (entry.rereadAt !== null && now >= entry.rereadAt) return undefined;
       return entry.expiresAt !== null && now >= entry.expiresAt ? entry.expired : entry.live;
+    }
     const unknown = this.unknown.recall(digest);
     return unknown && this.trusts(unknown, now) ? null : undefined;
   }
@@ -202,36 +181,19 @@ export class KeyCache {
         this.unknown.set(digest, { session, askedAt, askedWall });
       return null;
     }
-    const { apiKey, revoked, lifeMs } = found;
-    const outdated = found.digest === digest ? null : found.digest;
-    const known = { apiKey, revoked, expired: lifeMs !== null && lifeMs <= 0, outdated };
-    if (this.mayRemember(flight)) this.remember(digest, flight, known, lifeMs);
+    const known = knownKey(found, digest);
+    if (this.mayRemember(flight)) this.remember(digest, entryOf(known, found, flight));
     return known;
   }
 
   /**
-   * Counts the expiry from the start of the look-up, so that a key never expires too late. Caches
-   * one digest per key, because a notification names the id and evicts one digest only.
+   * Caches one digest per key, because a notification names the id and evicts one digest only.
    */
-  private remember(
-    digest: string,
-    { session, askedAt, askedWall }: Begun,
-    known: KnownKey,
-    lifeMs: number | null,
-  ): void {
-    const { id } = known.apiKey;
-    const other = this.digests.get(id);
+  private remember(digest: string, entry: Entry): void {
+    const other = this.digests.get(entry.id);
     if (other !== undefined && other !== digest) this.keys.delete(other);
-    this.keys.set(digest, {
-      session,
-      askedAt,
-      askedWall,
-      id,
-      live: Object.freeze({ ...known }),
-      expired: Object.freeze({ ...known, expired: true }),
-      expiresAt: lifeMs === null ? null : askedAt + lifeMs,
-    });
-    this.digests.set(id, digest);
+    this.keys.set(digest, entry);
+    this.digests.set(entry.id, digest);
   }
 
   private mayRemember(begun: Begun): boolean {

@@ -193,6 +193,12 @@ export class ApiKey {
    */
   environment!: string | null;
 
+  /**
+   * When the key ends unless it is used before; null: never. Not a column: it comes from option
+   * `policy.endUnusedAfterDays`. undefined if TypeORM read the key, or the key was presented.
+   */
+  endsUnusedAt!: Date | null;
+
   /** The masked key, which logs and people may see: `acme_live_3fKd...9xQz`. */
   get masked(): string {
     return maskKey(this.keyPrefix, this.keySuffix);
@@ -203,10 +209,14 @@ export class ApiKey {
     return this.expiresAt !== null && !(at.getTime() < this.expiresAt.getTime());
   }
 
-  /** The state of the key at a moment. Default: now, by the clock of this machine. */
+  /**
+   * The state of the key at a moment. Default: now, by the clock of this machine. A key that ended
+   * unused is `expired`.
+   */
   stateAt(at: Date = new Date()): ApiKeyState {
     if (this.revokedAt) return 'revoked';
-    return this.isExpired(at) ? 'expired' : 'active';
+    const isUnused = this.endsUnusedAt != null && !(at.getTime() < this.endsUnusedAt.getTime());
+    return isUnused || this.isExpired(at) ? 'expired' : 'active';
   }
 
   /** Whether the key has a scope, directly or through a wildcard. */

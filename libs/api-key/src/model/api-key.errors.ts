@@ -11,6 +11,7 @@ export type RefusedReason =
   | 'prefix'
   | 'unknown'
   | 'expired'
+  | 'unused'
   | 'revoked'
   | 'owner'
   | 'address'
@@ -217,5 +218,19 @@ export class ApiKeyInputError extends Error {
   constructor(readonly problems: readonly string[]) {
     super(problems.join('; '));
     this.name = 'ApiKeyInputError';
+  }
+}
+
+/** A rule of option `policy` that forbids a change. */
+export type PolicyRule = 'maxLifetimeDays' | 'allowNever' | 'maxActiveKeys';
+
+/** Option `policy` forbids the change. Nothing was changed; `rule` names the field of `policy`. */
+export class ApiKeyPolicyError extends Error {
+  constructor(
+    readonly rule: PolicyRule,
+    message: string,
+  ) {
+    super(`${message} (policy.${rule})`);
+    this.name = 'ApiKeyPolicyError';
   }
 }

@@ -58,6 +58,13 @@ describe('options that are not given', () => {
         legacyHeaders: false,
       },
       failedAttempts: { limit: 100, windowSeconds: 60, maxAddresses: 10_000 },
+      policy: {
+        maxLifetimeDays: null,
+        defaultLifetimeDays: null,
+        allowNever: true,
+        maxActiveKeys: null,
+        endUnusedAfterDays: null,
+      },
     });
     expect(loadUser('42')).toEqual({ id: '42' });
   });

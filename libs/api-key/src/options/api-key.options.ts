@@ -15,6 +15,13 @@ import { checkHttps, type HttpsOptions, type ResolvedHttpsOptions, resolveHttps 
 import { newNameOf } from './moved-names';
 import { checkPepper, type Pepper, type PepperOptions, resolvePepper } from './pepper';
 import {
+  checkPolicy,
+  type PolicyOptions,
+  problemsOfUnused,
+  type ResolvedPolicyOptions,
+  resolvePolicy,
+} from './policy';
+import {
   type AcceptedPrefixes,
   checkAcceptedPrefixes,
   checkHexEnvironment,
@@ -111,6 +118,8 @@ export interface ApiKeyOptions {
    * Then keys are stored as their SHA-256.
    */
   pepper?: PepperOptions | null;
+  /** Rules for all keys, whoever makes them: lifetimes, active keys of an owner, unused keys. */
+  policy?: PolicyOptions;
 }
 
 /** `ApiKeyOptions` with `dataSource`, which is needed before the other options are computed. */
@@ -138,6 +147,7 @@ export interface ResolvedApiKeyOptions extends Readonly<Required<PlainOptions>> 
   readonly rateLimit: ResolvedRateLimitOptions;
   readonly failedAttempts: ResolvedFailedAttemptsOptions;
   readonly pepper: Pepper | null;
+  readonly policy: ResolvedPolicyOptions;
 }
 
 export const API_KEY_OPTIONS = Symbol('API_KEY_OPTIONS');
@@ -177,6 +187,7 @@ const CHECKS: Checks<ApiKeyOptions> = {
   rateLimit: checkRateLimit,
   failedAttempts: checkFailedAttempts,
   pepper: checkPepper,
+  policy: checkPolicy,
   acceptedPrefixes: checkAcceptedPrefixes,
   hexEnvironment: checkHexEnvironment,
 };
@@ -188,7 +199,8 @@ const CHECKS: Checks<ApiKeyOptions> = {
 export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
   if (!isPlainObject(options)) throw new Error('ApiKeyModule: the options must be a plain object');
   const problems = Object.entries(options).flatMap(([name, value]) => problemsOfOption(name, value));
-  if (problems.length === 0) problems.push(...problemsOfPrefixes(options));
+  if (problems.length === 0)
+    problems.push(...problemsOfPrefixes(options), ...problemsOfUnused(options.policy, options.usage));
   if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
   const { prefix, acceptedPrefixes, hexEnvironment, format, loadUser, strict, realm, headerName, scopes } =
     options;
@@ -203,6 +215,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
     rateLimit: resolveRateLimit(options.rateLimit),
     failedAttempts: resolveFailedAttempts(options.failedAttempts),
     pepper: resolvePepper(options.pepper ?? null),
+    policy: resolvePolicy(options.policy),
   });
 }
 
