@@ -238,6 +238,33 @@ describe('two applications on one database', () => {
   });
 });
 
+describe('a key that manages keys on one of two applications on one database', () => {
+  it('reaches no key of the other one, so that a test key cannot widen, replace or end a live key', async () => {
+    const database = await createMigratedDatabase();
+    const live = await bootApp({ database, options: { prefix: 'acme_live' } });
+    const test = await bootApp({ database, options: { prefix: 'acme_test' } });
+    const userId = await createUser(database);
+    const target = await live.keys.create({ userId, name: 'live', scopes: ['orders:read'] as never });
+    const actor = await test.keys.create({ userId, name: 'test', scopes: ['*'] as never });
+    const acting = { apiKey: actor.apiKey };
+    const { id } = target.apiKey;
+    const rows = () => sql(database, 'SELECT * FROM api_keys WHERE user_id = $1 ORDER BY id', [userId]);
+    const before = await rows();
+    for (const change of [
+      () => test.keys.update(id, { scopes: ['*'] as never }, acting),
+      () => test.keys.rotate(id, {}, acting),
+      () => test.keys.revoke(id, {}, acting),
+      () => test.keys.delete(id, acting),
+    ])
+      await expect(change()).rejects.toThrow(ApiKeyAuthorityError);
+    await expect(test.keys.rotate(id)).rejects.toThrow(ApiKeyConflictError);
+    expect(await rows()).toEqual(before);
+    expect(await test.keys.revokeAll({ userId }, acting)).toMatchObject([{ id: actor.apiKey.id }]);
+    expect(await live.keys.verify(target.key)).toMatchObject({ ok: true });
+    await Promise.all([live.close(), test.close()]);
+  });
+});
+
 describe('keys of an earlier prefix', () => {
   it('are accepted in the environment that option acceptedPrefixes gives them, and get successors of the new prefix', async () => {
     const database = await createMigratedDatabase();

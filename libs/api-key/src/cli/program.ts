@@ -75,12 +75,7 @@ function addCreate(program: Command, host: KeysCliHost): void {
         .argParser(parseList)
         .makeOptionMandatory(),
     )
-    .addOption(
-      new Option(
-        '--expires-in <duration>',
-        'time until the key expires, such as 12h, 90d or 52w; or: never (default: as the policy of the app says, else never)',
-      ).argParser(orNone('never', parseExpiry)),
-    )
+    .addOption(expiryOfNew())
     .addOption(
       new Option(
         '--rate-limit <limit>',
@@ -102,6 +97,13 @@ function addCreate(program: Command, host: KeysCliHost): void {
     .option('--environment <name>', 'environment of the key, if the app has several, such as live')
     .addOption(json())
     .action((options) => createKey(host, options));
+}
+
+function expiryOfNew(): Option {
+  return new Option(
+    '--expires-in <duration>',
+    'time until the key expires, such as 12h, 90d or 52w; or: never (default: as the policy of the app says, else never)',
+  ).argParser(orNone('never', parseExpiry));
 }
 
 function addUpdate(program: Command, host: KeysCliHost): void {

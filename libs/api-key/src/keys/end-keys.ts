@@ -160,8 +160,8 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
  * `key_prefix` is read only if that depends on it, because it must not prevent a revocation.
  */
 async function idsOf(change: KeyChange, owner: string): Promise<string[]> {
-  const { session, table, acting, rules } = change;
-  const isBounded = acting.apiKey !== undefined && rules.forms.environments.length > 0;
+  const { session, table, acting } = change;
+  const isBounded = acting.apiKey !== undefined;
   const rows = await session.rows(
     `SELECT id::text${isBounded ? ', key_prefix::text' : ''} FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,
     [owner],

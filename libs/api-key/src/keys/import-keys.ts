@@ -63,14 +63,7 @@ export function importProblems(
       typeof keyDigest !== 'string' || !DIGEST.test(keyDigest),
       'keyDigest must be 64 lower-case hex digits',
     ),
-    ...when(
-      typeof keyPrefix !== 'string' || !PREFIX.test(keyPrefix),
-      'keyPrefix must have 1 to 40 visible ASCII characters',
-    ),
-    ...when(
-      typeof keyPrefix === 'string' && !forms.mayStart(keyPrefix),
-      `keyPrefix must be hex digits, or start with an accepted prefix and "_": ${startsOf(forms)}`,
-    ),
+    ...startProblems(keyPrefix, forms),
     ...when(isKeyItself(keyPrefix, keyDigest), 'keyPrefix is the whole key, which must not be stored'),
     ...scopesProblems(scopes, catalogue),
     ...when(
@@ -157,6 +150,12 @@ function isKeyItself(prefix: unknown, digest: unknown): boolean {
   return typeof prefix === 'string' && digestKey(prefix) === digest;
 }
 
-function startsOf({ accepted: { prefixes } }: KeyForms): string {
-  return prefixes.map((prefix) => `${prefix}_`).join(', ');
+function startProblems(keyPrefix: unknown, forms: KeyForms): string[] {
+  if (typeof keyPrefix !== 'string' || !PREFIX.test(keyPrefix))
+    return ['keyPrefix must have 1 to 40 visible ASCII characters'];
+  const starts = forms.accepted.prefixes.map((prefix) => `${prefix}_`).join(', ');
+  return when(
+    !forms.mayStart(keyPrefix),
+    `keyPrefix must be hex digits, or start with an accepted prefix and "_": ${starts}`,
+  );
 }

@@ -37,10 +37,15 @@ export function environmentOfNew(
 
 /**
  * Returns the environment of the successor of a key: the same.
- * @throws ApiKeyConflictError if no new key can have it
+ * @throws ApiKeyConflictError if no new key can have it, or the prefix of the key is not accepted,
+ *   because the successor would get the prefix of this application
  */
 export function environmentOfSuccessor(target: ApiKey, context: Context): string | null {
   const { forms } = context.rules;
+  if (!forms.mayStart(target.keyPrefix) && context.acting.apiKey?.id !== target.id)
+    throw new ApiKeyConflictError(
+      `key ${target.id} has a prefix that this application does not accept: rotate it where it is accepted`,
+    );
   if (forms.environments.length === 0) return null;
   const environment = environmentOfTarget(target, context);
   if (environment !== undefined && forms.canMint(environment)) return environment;
@@ -61,14 +66,16 @@ export function refuseOtherEnvironment(target: ApiKey, context: Context): void {
 
 /**
  * Whether the actor may change or end a key as far as environments matter. A stored key whose
- * prefix is not accepted is of no known environment, and so out of reach of every other key.
+ * prefix is not accepted may be of another application on the same table, such as the live one. So
+ * it is out of reach of every other key.
  */
 export function isInReach(target: Pick<ApiKey, 'id' | 'keyPrefix'>, context: Context): boolean {
   const { acting, rules } = context;
   const { apiKey } = acting;
-  if (!apiKey || apiKey.id === target.id || rules.forms.environments.length === 0) return true;
+  if (!apiKey || apiKey.id === target.id) return true;
   const environment = environmentOfTarget(target, context);
-  return environment !== undefined && environment === apiKey.environment;
+  if (environment === undefined) return false;
+  return rules.forms.environments.length === 0 || environment === apiKey.environment;
 }
 
 /**
