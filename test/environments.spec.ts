@@ -1,4 +1,12 @@
-import { Controller, Get, Logger, UseGuards } from '@nestjs/common';
+import {
+  type CanActivate,
+  Controller,
+  type ExecutionContext,
+  Get,
+  Injectable,
+  Logger,
+  UseGuards,
+} from '@nestjs/common';
 import {
   type ApiKey,
   ApiKeyAuth,
@@ -68,6 +76,32 @@ class Test {
   }
 }
 
+/** Authenticates a request for another route first, as another resolver of a GraphQL request. */
+@Injectable()
+class AuthenticatesElsewhere implements CanActivate {
+  constructor(private readonly guard: ApiKeyGuard) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const elsewhere = { getClass: { value: () => Any }, getHandler: { value: () => Any.prototype.whose } };
+    return this.guard.canActivate(Object.create(context, elsewhere));
+  }
+}
+
+@Controller('elsewhere')
+@Environments('live')
+class Elsewhere {
+  @Get()
+  @UseGuards(AuthenticatesElsewhere, ApiKeyGuard)
+  guarded() {
+    return {};
+  }
+  @Get('scopes')
+  @UseGuards(AuthenticatesElsewhere, ScopesGuard)
+  scoped() {
+    return {};
+  }
+}
+
 /** Status and error of an answer. */
 async function get(app: TestApp, path: string, key?: string): Promise<[number, string | undefined]> {
   const headers = key === undefined ? undefined : { authorization: `Bearer ${key}` };
@@ -86,7 +120,7 @@ describe.each(ADAPTERS)('a route with @Environments, on %s,', (adapter) => {
 
   beforeAll(async () => {
     database = await createMigratedDatabase();
-    const controllers = [Any, Live, Test];
+    const controllers = [Any, Live, Test, Elsewhere];
     const audit = { flushIntervalMs: 10 };
     app = await bootApp({ database, adapter, controllers, options: { ...BOTH, audit } });
     const userId = await createUser(database);
@@ -103,6 +137,8 @@ describe.each(ADAPTERS)('a route with @Environments, on %s,', (adapter) => {
     ['live/of-both', OK, WRONG],
     ['live/open', OK, OK],
     ['test', WRONG, OK],
+    ['elsewhere', OK, WRONG],
+    ['elsewhere/scopes', OK, WRONG],
   ])('accepts only keys of its environments, cached or not: /%s', async (path, ofLive, ofTest) => {
     for (const _ of ['not cached', 'cached'])
       expect([await get(app, path, live.key), await get(app, path, test.key)]).toEqual([ofLive, ofTest]);
