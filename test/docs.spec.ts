@@ -21,6 +21,7 @@ const FEATURES = [
   'getting-started',
   'scopes',
   'keys',
+  'policy-and-environments',
   'limits-and-quotas',
   'revocation',
   'audit-trail',

@@ -38,7 +38,7 @@ it('issues, changes, rotates and ends keys whose ids are GENERATED ALWAYS AS IDE
      ALTER TABLE api_keys ALTER id ADD GENERATED ALWAYS AS IDENTITY`,
   );
   await useKeys();
-  const line = { userId, name: 'old', keyDigest: 'a'.repeat(64), keyPrefix: 'old' };
+  const line = { userId, name: 'old', keyDigest: 'a'.repeat(64), keyPrefix: 'key_old' };
   expect(await ground.keys.import([line])).toMatchObject({ imported: 1, problems: [] });
 });
 

@@ -283,7 +283,7 @@ describe('a change of a key that PostgreSQL leaves undone', () => {
       userId,
       name,
       keyDigest: name.repeat(64),
-      keyPrefix: 'acme',
+      keyPrefix: 'key_',
     }));
     await expect(keys.import(lines)).rejects.toMatchObject(UNAVAILABLE);
     expect(await sql(database, 'SELECT FROM api_keys')).toEqual([]);
@@ -303,7 +303,7 @@ describe('a value that a column of the table cannot hold', () => {
     await expect(keys.create({ userId, name: 'ci', rateLimit })).rejects.toMatchObject(doesNotFit);
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     await expect(keys.update(apiKey.id, { name: 'too long' })).rejects.toMatchObject(doesNotFit);
-    const line = { userId, name: 'too long', keyDigest: 'a'.repeat(64), keyPrefix: 'acme' };
+    const line = { userId, name: 'too long', keyDigest: 'a'.repeat(64), keyPrefix: 'key_' };
     expect(await keys.import([line])).toMatchObject({
       problems: [{ line: 1, problem: expect.stringMatching(/^a field is longer or larger than its column/) }],
     });
@@ -315,7 +315,7 @@ describe('a value that a column of the table cannot hold', () => {
     const cause = { message: expect.stringContaining('api_keys_id_seq') };
     const unavailable = { code: 'KEY_STORE_UNAVAILABLE', cause };
     await expect(keys.create({ userId, name: 'ci' })).rejects.toMatchObject(unavailable);
-    const line = { userId, name: 'ci', keyDigest: 'a'.repeat(64), keyPrefix: 'acme' };
+    const line = { userId, name: 'ci', keyDigest: 'a'.repeat(64), keyPrefix: 'key_' };
     await expect(keys.import([line])).rejects.toMatchObject(unavailable);
   });
 });

@@ -78,11 +78,8 @@ it.each<[string, unknown, RegExp]>([
   ['has an owner of another type', { userId: 'x' }, /no owner with this userId/],
   ['has an existing digest', { keyDigest: digestOf('raw 1') }, /keyDigest already exists/],
   ['has a digest in upper case', { keyDigest: 'A'.repeat(64) }, /64 lower-case hex digits/],
-  [
-    'has the whole key as prefix',
-    { keyPrefix: 'a-short-key', keyDigest: digestOf('a-short-key') },
-    /whole key/,
-  ],
+  ['has the whole key as prefix', { keyPrefix: 'key_short', keyDigest: digestOf('key_short') }, /whole key/],
+  ['has the prefix of another application', { keyPrefix: 'other_ab12' }, /an accepted prefix and "_": key_$/],
   ['has an unknown field', { key: 'secret' }, /"key" is not a field/],
   ['has an invalid scope', { scopes: ['a b'] }, /scopes must be/],
   ['has an expiry without zone', { expiresAt: '2030-01-01T00:00:00' }, /with its zone/],

@@ -79,19 +79,29 @@ describe('inspect', () => {
     const { key, apiKey } = await create({ scopes: ['orders:read', 'api-keys:write'] });
     const { routes, ...found } = await app.keys.inspect(key);
     expect(found).toMatchObject({ state: 'active', reason: null, apiKey: { id: apiKey.id, userId } });
+    const ofAll = { environments: null, acceptsEnvironment: true };
     const write = {
+      ...ofAll,
       handler: 'OrdersController.add',
       scopes: ['orders:read', 'orders:write'],
       anyScope: [],
       missing: ['orders:write'],
       passes: false,
     };
-    const nested = { handler: 'NestedController.read', scopes: [], anyScope: [], missing: [], passes: true };
+    const nested = {
+      ...ofAll,
+      handler: 'NestedController.read',
+      scopes: [],
+      anyScope: [],
+      missing: [],
+      passes: true,
+    };
     const byPath = (one: { path: string }, other: { path: string }) => one.path.localeCompare(other.path);
     expect([...routes].sort(byPath)).toEqual([
       { method: 'GET', path: '/nested/a/c', ...nested },
       { method: 'GET', path: '/nested/b/c', ...nested },
       {
+        ...ofAll,
         method: 'GET',
         path: '/orders',
         handler: 'OrdersController.list',
@@ -101,6 +111,7 @@ describe('inspect', () => {
         passes: true,
       },
       {
+        ...ofAll,
         method: 'DELETE',
         path: '/orders/:id',
         handler: 'OrdersController.remove',
@@ -127,6 +138,7 @@ describe('inspect', () => {
 
   it.each([
     ['revoked', (id: string) => app.keys.revoke(id)],
+    ['disabled', (id: string) => app.keys.disable(id)],
     ['expired', (id: string) => sql(database, 'UPDATE api_keys SET expires_at = now() WHERE id = $1', [id])],
   ])('returns the row of a key that is %s, and that it passes nowhere', async (state, end) => {
     const { key, apiKey } = await create({ scopes: ['orders:read'] });
@@ -413,6 +425,8 @@ describe('keys check', () => {
       scopes: ['orders:write'],
       anyScope: [],
       missing: ['orders:write'],
+      environments: null,
+      acceptsEnvironment: true,
       passes: false,
     });
   });

@@ -533,6 +533,22 @@ it('the nestjs-api-key program works with the data source of any application', a
   });
 });
 
+it('the nestjs-api-key program creates keys of the environments that --prefix names', async () => {
+  await keysHere(...CREATE);
+  const [{ email }] = (await sql(database, 'SELECT email FROM users LIMIT 1')) as [{ email: string }];
+  const program = ['--data-source', 'dist/ormconfig.js', '--prefix', 'live=acme_live,test=acme_test'];
+  const command = ['create', '--user', email, '--name', 'x', '--scopes', 'a', '--json'];
+  const { stdout } = await runBin([...program, ...command, '--environment', 'test'], database);
+  expect(JSON.parse(stdout)).toMatchObject({
+    environment: 'test',
+    key: expect.stringMatching(/^acme_test_/),
+  });
+  expect(await runBin([...program, ...command], database)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('environment must be live or test'),
+  });
+});
+
 it('the nestjs-api-key program prints one line that names its help if --data-source is missing', async () => {
   expect(await runBin(['list'], database)).toEqual({
     code: 2,

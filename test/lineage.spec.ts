@@ -276,7 +276,7 @@ describe('revokeAll', () => {
     const session = new Client({ connectionString: database });
     await session.connect();
     await session.query('BEGIN; LOCK TABLE api_key_events');
-    const line = { userId, name: 'x', keyDigest: userId.padStart(64, '0'), keyPrefix: 'p' };
+    const line = { userId, name: 'x', keyDigest: userId.padStart(64, '0'), keyPrefix: 'key_p' };
     const importing = keys.import([line]);
     await untilWaiting(1);
     const revoking = other.keys.revokeAll({ userId });

@@ -86,7 +86,7 @@ it('an inserted digest without a pepper is not a key if unpeppered rows are refu
   const written = await issue(await boot(null));
   const app = await boot({ secrets: [FIRST], unpeppered: 'refuse' });
   expect(await statusOf(app, written.key)).toBe(401);
-  const line = { userId, name: 'ci', keyDigest: plain('a key'), keyPrefix: 'a' };
+  const line = { userId, name: 'ci', keyDigest: plain('a key'), keyPrefix: 'key_a' };
   await expect(app.keys.import([line])).rejects.toThrow(ApiKeyInputError);
 });
 

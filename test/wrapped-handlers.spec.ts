@@ -643,7 +643,7 @@ it('@ApiKeyAuth on a property that is not a method, for example after a binding 
     }
     return Routes;
   }).toThrow(
-    /get is not a method: use @Scopes, @AnyScope, @ApiKeyAuth and @Public only on classes and methods/,
+    /get is not a method: use @Scopes, @AnyScope, @Environments, @ApiKeyAuth and @Public only on classes and methods/,
   );
 });
 

@@ -15,7 +15,7 @@ import { RequestTrail } from './audit/request-trail';
 import { ApiKeyAuthenticator } from './authentication/api-key.authenticator';
 import { ApiKeyHealthIndicator } from './authentication/health-indicator';
 import { OwnerLoader } from './authentication/owner-loader';
-import { PlaintextKeys } from './authentication/plaintext-keys';
+import { PresentedKeys } from './authentication/presented-keys';
 import { AUTHENTICATION_PROVIDERS } from './authentication/providers';
 import { requireUsableModule } from './boot/application-check';
 import { BOOT_PROVIDERS } from './boot/providers';
@@ -31,9 +31,9 @@ import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { RATE_LIMIT_PROVIDERS } from './rate-limit/providers';
 import { GlobalGuards } from './routes/global-guards';
 import { ROUTES_PROVIDERS } from './routes/providers';
+import { RouteEnvironments } from './routes/route-environment';
 import { ScopesGuard } from './routes/scopes.guard';
 import { exposeThrough } from './transport/authenticated-request';
-import { SecureTransport } from './transport/secure-transport';
 import { LastUsedWriter } from './usage/last-used-writer';
 import { USAGE_PROVIDERS } from './usage/providers';
 import { UsageCounter } from './usage/usage-counter';
@@ -112,8 +112,8 @@ const OF_GUARDS = [
   UsageCounter,
   KeyLimits,
   OwnerLoader,
-  SecureTransport,
-  PlaintextKeys,
+  PresentedKeys,
+  RouteEnvironments,
   LastUsedWriter,
   RequestTrail,
 ];

@@ -5,7 +5,7 @@ import { RawKeys, type VerifyResult } from './authentication/raw-keys';
 import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
 import { type DisableOptions, Disabling, type EnableOptions } from './keys/disabling';
 import type { ImportLines, ImportOptions, ImportReport } from './keys/import-batches';
-import type { ApiKeyFields, CreateApiKeyInput, ListApiKeysInput, UpdateApiKeyInput } from './keys/input';
+import type { CreateApiKeyInput, ListApiKeysInput, NewApiKeyFields, UpdateApiKeyInput } from './keys/input';
 import { Issuance, type RotateOptions } from './keys/issuance';
 import { KeyEdits } from './keys/key-edits';
 import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from './keys/key-listings';
@@ -22,8 +22,9 @@ import type { ApiKeyUsage } from './usage/report';
 /**
  * Issues, verifies, changes and revokes keys. Argument `acting` names the owner or key on whose
  * behalf a call acts. Calls throw ApiKeyInputError for an invalid argument, ApiKeyAuthorityError
- * for more rights than `acting.apiKey` has, and ApiKeyRefusal: `INVALID_API_KEY` if that key is no
- * longer valid, `KEY_STORE_UNAVAILABLE` if the database fails.
+ * for more rights than `acting.apiKey` has or another environment, ApiKeyPolicyError for what
+ * option `policy` forbids, and ApiKeyRefusal: `INVALID_API_KEY` if that key is no longer valid,
+ * `KEY_STORE_UNAVAILABLE` if the database fails.
  */
 @Injectable()
 export class ApiKeyService {
@@ -68,7 +69,7 @@ export class ApiKeyService {
   }
 
   /** Checks the input of a new key without issuing it. @throws ApiKeyInputError if it is invalid */
-  check(input: ApiKeyFields): void {
+  check(input: NewApiKeyFields): void {
     this.issuance.check(input);
   }
 

@@ -24,6 +24,7 @@ export type {
   ApiKeyFields,
   CreateApiKeyInput,
   ListApiKeysInput,
+  NewApiKeyFields,
   UpdateApiKeyInput,
 } from './keys/input';
 export type { RotateOptions } from './keys/issuance';
@@ -43,7 +44,9 @@ export {
   ApiKeyAuthorityError,
   ApiKeyConflictError,
   ApiKeyInputError,
+  ApiKeyPolicyError,
   ApiKeyRefusal,
+  type PolicyRule,
   type RefusalCode,
   type RefusedReason,
 } from './model/api-key.errors';
@@ -68,6 +71,8 @@ export type { CacheOptions } from './options/cache';
 export type { FailedAttemptsOptions } from './options/failed-attempts';
 export type { HttpsOptions } from './options/https';
 export type { PepperOptions, PepperSecret } from './options/pepper';
+export type { PolicyOptions } from './options/policy';
+export type { AcceptedPrefixes, KeyPrefix } from './options/prefixes';
 export type { RateLimitOptions, StorageFailurePolicy } from './options/rate-limit';
 export type { UsageOptions } from './options/usage';
 export { ApiKeyThrottlerGuard } from './rate-limit/api-key-throttler.guard';
@@ -81,6 +86,7 @@ export {
 } from './rate-limit/storages/redis-storage';
 export type { Hit, LimitPolicy } from './rate-limit/storages/sliding-window';
 export { ApiKeyThrottlerStorage, type Bucket, type Hits } from './rate-limit/storages/storage';
+export { Environments } from './routes/environments.decorator';
 export { documentApiKeys, optionalSwagger } from './routes/open-api';
 export { AnyScope, Public, Scopes } from './routes/scopes.decorator';
 export { ScopesGuard } from './routes/scopes.guard';

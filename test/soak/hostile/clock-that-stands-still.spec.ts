@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('a clock that stands still', ['service', 'lifecycle', 'quota', 'shared-limits']);
+runOnHostileGround('a clock that stands still', ['service', 'lifecycle', 'quota', 'shared-limits', 'policy']);

@@ -1,3 +1,9 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('a search path that a tenant left', ['service', 'lifecycle', 'quota', 'shared-limits']);
+runOnHostileGround('a search path that a tenant left', [
+  'service',
+  'lifecycle',
+  'quota',
+  'shared-limits',
+  'environments',
+]);

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('strings with escapes', ['service', 'lifecycle', 'usage']);
+runOnHostileGround('strings with escapes', ['service', 'lifecycle', 'usage', 'policy']);

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('tables that have names of types', ['service', 'lifecycle', 'quota']);
+runOnHostileGround('tables that have names of types', ['service', 'lifecycle', 'quota', 'policy']);

@@ -3,13 +3,15 @@ import { ModulesContainer } from '@nestjs/core';
 import { missingScopes } from '../credential/scope';
 import { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
-import { findByDigest } from '../keys/find-by-digest';
+import { findByDigest, type KeyAtTime } from '../keys/find-by-digest';
+import { KeyRules } from '../keys/key-rules';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import type { ApiKeyState } from '../model/api-key-state';
 import { type HttpRoute, httpRoutesOf } from '../routes/http-routes';
-import { RouteInventory } from '../routes/route-inventory';
-import { KeyVerifier } from './key-verifier';
+import { acceptsEnvironment, environmentsAccepted } from '../routes/route-environment';
+import { type Route, RouteInventory } from '../routes/route-inventory';
+import { type KeyForm, KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
 
 /** What a key is and what it opens, for operators. A caller must not see it. */
@@ -17,10 +19,11 @@ export interface ApiKeyInspection {
   /** The state of the key; `unknown` if it is not stored, `malformed` if the text is not a key. */
   readonly state: ApiKeyState | 'unknown' | 'malformed';
   /**
-   * Why every request with the key is refused; null: none is refused for the key itself. `owner`:
-   * option `loadUser` refuses the owner.
+   * Why every request with the key is refused; null: none is refused for the key itself. `prefix`:
+   * the application does not accept the prefix. `unused`: nobody used the key for too long.
+   * `owner`: option `loadUser` refuses the owner.
    */
-  readonly reason: Exclude<ApiKeyInspection['state'], 'active'> | 'owner' | null;
+  readonly reason: Exclude<ApiKeyInspection['state'], 'active'> | 'prefix' | 'unused' | 'owner' | null;
   /** The stored key; null if there is none. */
   readonly apiKey: ApiKey | null;
   /** The routes of HTTP controllers that need a key; none if there is no stored key. */
@@ -37,7 +40,14 @@ export interface RouteInspection extends HttpRoute {
   readonly anyScope: readonly (readonly string[])[];
   /** The scopes that the key lacks. */
   readonly missing: readonly string[];
-  /** Whether a request is accepted: nothing is missing, and `reason` is null. */
+  /** Environments whose keys the route accepts; null: all keys. */
+  readonly environments: readonly string[] | null;
+  /** Whether the route accepts the environment of the key. */
+  readonly acceptsEnvironment: boolean;
+  /**
+   * Whether a request is accepted: nothing is missing, the environment is accepted, and `reason` is
+   * null.
+   */
   readonly passes: boolean;
 }
 
@@ -47,6 +57,7 @@ export class KeyInspector {
   constructor(
     private readonly verifier: KeyVerifier,
     private readonly database: Database,
+    private readonly rules: KeyRules,
     private readonly owners: OwnerLoader,
     private readonly inventory: RouteInventory,
     private readonly modules: ModulesContainer,
@@ -54,14 +65,22 @@ export class KeyInspector {
 
   /** See `ApiKeyService.inspect`. */
   async inspect(key: unknown): Promise<ApiKeyInspection> {
-    const digests = this.verifier.digestsOf(key);
-    if (digests === null) return absent('malformed');
-    const found = await findByDigest(this.database, digests).catch(refuseUnavailable);
-    if (!found) return absent('unknown');
+    const form = this.verifier.formOf(key);
+    if (form === null) return absent('malformed');
+    const found = await findByDigest(this.database, form.digests, this.rules.derive).catch(refuseUnavailable);
+    if (!found) return absent('unknown', form.isAccepted ? 'unknown' : 'prefix');
     const { apiKey, now } = found;
+    apiKey.environment = form.environment;
+    const reason = await this.reasonOf(found, form);
+    return { state: apiKey.stateAt(now), reason, apiKey, routes: this.routesFor(apiKey, reason === null) };
+  }
+
+  /** In the order in which a request is checked. */
+  private async reasonOf({ apiKey, now }: KeyAtTime, form: KeyForm): Promise<ApiKeyInspection['reason']> {
+    if (!form.isAccepted) return 'prefix';
     const state = apiKey.stateAt(now);
-    const reason = state === 'active' ? await this.refusalOfOwner(apiKey) : state;
-    return { state, reason, apiKey, routes: this.routesFor(apiKey, reason === null) };
+    if (state === 'active') return this.refusalOfOwner(apiKey);
+    return state === 'expired' && !apiKey.isExpired(now) ? 'unused' : state;
   }
 
   /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if `loadUser` fails */
@@ -76,23 +95,32 @@ export class KeyInspector {
     }
   }
 
-  private routesFor({ scopes: held }: ApiKey, isAccepted: boolean): RouteInspection[] {
+  private routesFor(apiKey: ApiKey, isAccepted: boolean): RouteInspection[] {
     const routes = this.inventory.controllerRoutes().filter((route) => this.inventory.needsKey(route));
     return routes.flatMap((route) => {
-      const { all, any } = route.access;
-      const missing = missingScopes(held, { all, any });
-      return httpRoutesOf(route, this.modules.applicationId).map((address) => ({
-        ...address,
-        handler: route.name,
-        scopes: all,
-        anyScope: any,
-        missing,
-        passes: isAccepted && missing.length === 0,
-      }));
+      const judged = judge(route, apiKey, isAccepted);
+      return httpRoutesOf(route, this.modules.applicationId).map((address) => ({ ...address, ...judged }));
     });
   }
 }
 
-function absent(state: 'malformed' | 'unknown'): ApiKeyInspection {
-  return { state, reason: state, apiKey: null, routes: [] };
+function judge({ name, access }: Route, apiKey: ApiKey, isAccepted: boolean) {
+  const missing = missingScopes(apiKey.scopes, access);
+  const isOfEnvironment = acceptsEnvironment(access, apiKey);
+  return {
+    handler: name,
+    scopes: access.all,
+    anyScope: access.any,
+    missing,
+    environments: environmentsAccepted(access),
+    acceptsEnvironment: isOfEnvironment,
+    passes: isAccepted && missing.length === 0 && isOfEnvironment,
+  };
+}
+
+function absent(
+  state: 'malformed' | 'unknown',
+  reason: 'malformed' | 'unknown' | 'prefix' = state,
+): ApiKeyInspection {
+  return { state, reason, apiKey: null, routes: [] };
 }

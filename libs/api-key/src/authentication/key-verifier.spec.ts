@@ -13,6 +13,7 @@ import { Verification } from '../lookup/verification';
 import { ApiKey } from '../model/api-key.entity';
 import { resolveOptions } from '../options/api-key.options';
 import { UNPEPPERED } from '../options/pepper';
+import { keyFormsOf } from '../options/prefixes';
 import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 import { isInvalid, KeyVerifier, MALFORMED } from './key-verifier';
@@ -67,8 +68,17 @@ function verifierWith({ peppers = UNPEPPERED, format = 'checksummed' }: Settings
   const writer = new DigestWriter(new Database(dataSource));
   jest.spyOn(writer, 'note').mockImplementation((...rewrite) => void noted.push(rewrite));
   const attempts = new Watch({ failedAttempts: { limit: null, windowSeconds: 60, maxAddresses: 10 } });
-  return new KeyVerifier(new KeyDigests(peppers), verification, attempts, writer, { format });
+  return new KeyVerifier(new KeyDigests(peppers), verification, attempts, writer, formsOf(format));
 }
+
+const formsOf = (format: 'checksummed' | 'hex') =>
+  keyFormsOf(
+    resolveOptions({
+      format,
+      prefix: { live: 'live', test: 'test' },
+      acceptedPrefixes: { test: ['old_test'] },
+    }),
+  );
 
 const verify = (key: unknown, settings: Settings = {}) =>
   verifierWith(settings).verify(key, settings.from ?? null);
@@ -76,8 +86,8 @@ const verify = (key: unknown, settings: Settings = {}) =>
 const recall = (key: unknown, settings: Settings = {}) => verifierWith(settings).recall(key);
 
 /** Stores a key, under its plain SHA-256 unless a digest is given. */
-async function store(sets = '', digestOf = digestKey): Promise<string> {
-  const key = mintKey('checksummed', 'test');
+async function store(sets = '', digestOf = digestKey, prefix = 'test'): Promise<string> {
+  const key = mintKey('checksummed', prefix);
   await sql(
     database,
     `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) VALUES ($1, 'ci', $2, 'p')`,
@@ -104,6 +114,43 @@ it.each([
   expect(await verify(key)).toBe(MALFORMED);
   expect(find).not.toHaveBeenCalled();
   expect(isInvalid(MALFORMED)).toBe(true);
+});
+
+it.each([
+  'other',
+  'old',
+  'Test',
+  'tes',
+  'testt',
+  'live_test',
+  'old_test_test',
+])('a well-formed key with the prefix %s is refused without I/O, and reported masked', async (prefix) => {
+  const find = jest.spyOn(verification.keys, 'find');
+  const key = await store('', digestKey, prefix);
+  expect(recall(key)).toBeUndefined();
+  expect(await verify(key)).toEqual({ reason: 'prefix', apiKey: null, masked: masked(key) });
+  expect(find).not.toHaveBeenCalled();
+});
+
+it.each([
+  ['test', 'test'],
+  ['live', 'live'],
+  ['old_test', 'test'],
+])('a key with the prefix %s is of the environment %s, whatever column key_prefix has', async (prefix, environment) => {
+  const key = await store("key_prefix = 'live_abcd'", digestKey, prefix);
+  const found = await Promise.all([verify(key), verify(key)]);
+  expect(found).toEqual(Array(2).fill(expect.objectContaining({ environment })));
+  expect(recall(key)).toMatchObject({ environment });
+});
+
+it('a hex key has no environment', async () => {
+  const key = mintKey('hex', '');
+  await sql(
+    database,
+    `INSERT INTO api_keys (user_id, name, key_digest, key_prefix) VALUES ($1, 'ci', $2, 'live_abcd')`,
+    [await createUser(database), digestKey(key)],
+  );
+  expect(await verify(key, { format: 'hex' })).toMatchObject({ environment: null });
 });
 
 it('a valid key is looked up once, and then verified from the cache without a promise', async () => {

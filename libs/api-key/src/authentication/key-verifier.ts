@@ -1,6 +1,7 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { KeyDigests } from '../credential/digest';
-import { isWellFormedKey, MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from '../credential/format';
+import { MAX_KEY_LENGTH, visiblePrefix, visibleSuffix } from '../credential/format';
+import { KeyForms } from '../credential/key-forms';
 import { maskKey } from '../credential/mask';
 import { refuseUnavailable } from '../database/store-errors';
 import type { KnownKey } from '../lookup/cached-key';
@@ -9,7 +10,6 @@ import { Verification } from '../lookup/verification';
 import { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedKey } from '../model/api-key.errors';
 import type { Caller } from '../model/caller';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 
@@ -17,11 +17,28 @@ import { FailedAttempts } from './failed-attempts';
  * Why a key is not valid, for logs and decisions of the application. Callers get the same answer
  * for every reason.
  */
-export type InvalidKeyReason = 'malformed' | 'unknown' | 'expired' | 'revoked' | 'disabled';
+export type InvalidKeyReason =
+  | 'malformed'
+  | 'prefix'
+  | 'unknown'
+  | 'expired'
+  | 'unused'
+  | 'revoked'
+  | 'disabled';
 
 /** An invalid key, in the form that the trail records. */
 export interface InvalidKey extends RefusedKey {
   readonly reason: InvalidKeyReason;
+}
+
+/** What the text of a well-formed key says by itself. */
+export interface KeyForm {
+  /** The digests under which the key may be stored. */
+  readonly digests: readonly string[];
+  /** Whether its prefix is accepted. */
+  readonly isAccepted: boolean;
+  /** null: none. */
+  readonly environment: string | null;
 }
 
 /** For all text that is not a key. The trail records no other detail. */
@@ -35,12 +52,12 @@ export class KeyVerifier {
     private readonly verification: Verification,
     private readonly attempts: FailedAttempts,
     private readonly digestWriter: DigestWriter,
-    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'format'>,
+    private readonly forms: KeyForms,
   ) {}
 
   /**
-   * Returns the row of a raw key if it is cached and valid now, else undefined. No I/O. The form of
-   * a cached key is not checked again.
+   * Returns the row of a raw key if it is cached and valid now, else undefined. No I/O. Form and
+   * prefix of a cached key are not checked again, because only accepted keys are looked up.
    */
   recall(key: unknown): ApiKey | undefined {
     if (!mayBeKey(key)) return undefined;
@@ -60,7 +77,9 @@ export class KeyVerifier {
     const digest = this.digests.newest(key);
     let known = this.verification.keys.peek(digest);
     if (known === undefined) {
-      if (!this.isWellFormed(key)) return MALFORMED;
+      const problem = this.forms.problemOf(key);
+      if (problem === 'malformed') return MALFORMED;
+      if (problem !== null) return { reason: problem, apiKey: null, masked: maskedKey(key) };
       known = await this.lookUp(key, digest, from);
     }
     return isLive(known) ? this.accepted(key, digest, known) : invalidKey(key, known);
@@ -75,14 +94,16 @@ export class KeyVerifier {
     return found;
   }
 
-  /** The digests under which a key may be stored; null if the text is not a key. No I/O. */
-  digestsOf(key: unknown): readonly string[] | null {
-    if (!mayBeKey(key) || !this.isWellFormed(key)) return null;
-    return [this.digests.newest(key), ...this.digests.othersOf(key)];
-  }
-
-  private isWellFormed(key: string): boolean {
-    return isWellFormedKey(key, this.options.format === 'hex');
+  /** What the text of a key says without I/O; null if the text is not a key. */
+  formOf(key: unknown): KeyForm | null {
+    if (!mayBeKey(key)) return null;
+    const problem = this.forms.problemOf(key);
+    if (problem === 'malformed') return null;
+    return {
+      digests: [this.digests.newest(key), ...this.digests.othersOf(key)],
+      isAccepted: problem === null,
+      environment: this.forms.environmentOf(key) ?? null,
+    };
   }
 
   private accepted(key: string, digest: string, { outdated, apiKey }: KnownKey): ApiKey {
@@ -97,7 +118,8 @@ export class KeyVerifier {
     from: Pick<Caller, 'address'> | null,
   ): Promise<KnownKey | null> {
     const others = this.digests.othersOf(key);
-    const find = (way: LookUpWay) => this.verification.keys.find(digest, way, others);
+    const environment = this.forms.environmentOf(key) ?? null;
+    const find = (way: LookUpWay) => this.verification.keys.find(digest, way, others, environment);
     try {
       if (from === null) return await find('alone');
       return await this.attempts.watch(from.address, find, (found) => !isLive(found));
@@ -116,11 +138,21 @@ function mayBeKey(key: unknown): key is string {
 }
 
 function isLive(known: KnownKey | null | undefined): known is KnownKey {
-  return known !== null && known !== undefined && known.stopped === null && !known.expired;
+  if (known === null || known === undefined) return false;
+  return known.stopped === null && !known.expired && !known.unused;
 }
 
 function invalidKey(key: string, known: KnownKey | null): InvalidKey {
-  const masked = maskKey(visiblePrefix(key), visibleSuffix(key));
+  const masked = maskedKey(key);
   if (!known) return { reason: 'unknown', apiKey: null, masked };
-  return { reason: known.stopped ?? 'expired', apiKey: known.apiKey, masked };
+  return { reason: reasonOf(known), apiKey: known.apiKey, masked };
+}
+
+function maskedKey(key: string): string {
+  return maskKey(visiblePrefix(key), visibleSuffix(key));
+}
+
+function reasonOf({ stopped, expired }: KnownKey): InvalidKeyReason {
+  if (stopped !== null) return stopped;
+  return expired ? 'expired' : 'unused';
 }

@@ -8,6 +8,7 @@ import { KeyInspector } from './key-inspector';
 import { KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
 import { PlaintextKeys } from './plaintext-keys';
+import { PresentedKeys } from './presented-keys';
 import { RawKeys } from './raw-keys';
 import { RefusalDelay } from './refusal-delay';
 
@@ -19,6 +20,7 @@ export const AUTHENTICATION_PROVIDERS: readonly Provider[] = [
   RawKeys,
   RefusalDelay,
   PlaintextKeys,
+  PresentedKeys,
   SecureTransport,
   DigestWriter,
   OwnerLoader,

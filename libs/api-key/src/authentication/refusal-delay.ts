@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { partOf } from '../database/deadline';
-import { ApiKeyRefusal } from '../model/api-key.errors';
+import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 
 /** Milliseconds between two ticks, but at most a quarter of `cache.lookUpTimeoutMs`. */
@@ -64,10 +64,12 @@ export class RefusalDelay {
   }
 }
 
-/** A malformed key is not delayed, because it is nobody's key: its time reveals nothing. */
+/** Keys that are refused without a look-up are not delayed, because their time reveals nothing. */
+const WITHOUT_LOOK_UP: readonly (RefusedReason | undefined)[] = ['malformed', 'prefix'];
+
 function isDelayed(error: unknown): boolean {
   const isInvalid = error instanceof ApiKeyRefusal && error.code === 'INVALID_API_KEY';
-  return isInvalid && error.refused?.reason !== 'malformed';
+  return isInvalid && !WITHOUT_LOOK_UP.includes(error.refused?.reason);
 }
 
 function releaseOf(judging: Judging): Promise<void> {

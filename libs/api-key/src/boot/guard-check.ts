@@ -11,7 +11,7 @@ import { routesWithoutHandler } from './unreached-guards';
 
 const REMEDY =
   'put ApiKeyGuard before it. Guards of the application run first, then those of the class, then those of the method';
-const BESIDE = 'a guard of this library, @Scopes, @AnyScope or @ApiKeyAuth';
+const BESIDE = 'a guard of this library, @Scopes, @AnyScope, @Environments or @ApiKeyAuth';
 
 /** Checks at boot that guards are in a place and an order in which they work. */
 @Injectable()
@@ -85,7 +85,7 @@ export class GuardCheck implements BootCheck {
       .filter((module) => isGuarded(module) || declaredAccess(module) !== declaredAccess(Object))
       .map(
         ({ name }) =>
-          `${name} is a module, where guards, @Scopes, @AnyScope, @ApiKeyAuth and @Public have no effect: ` +
+          `${name} is a module, where guards, @Scopes, @AnyScope, @Environments, @ApiKeyAuth and @Public have no effect: ` +
           'put them on controllers, or provide guards as APP_GUARD',
       );
   }

@@ -5,10 +5,11 @@ import { GuardCheck } from './guard-check';
 import { HttpsCheck } from './https-check';
 import { LimitCheck } from './limit-check';
 import { PoolCheck } from './pool-check';
+import { PrefixCheck } from './prefix-check';
 import { RouteCheck } from './route-check';
 import { TableCheck } from './table-check';
 
-const CHECKS = [RouteCheck, GuardCheck, TableCheck, HttpsCheck, PoolCheck, LimitCheck];
+const CHECKS = [RouteCheck, GuardCheck, TableCheck, HttpsCheck, PoolCheck, LimitCheck, PrefixCheck];
 
 export const BOOT_PROVIDERS: readonly Provider[] = [
   ...CHECKS,

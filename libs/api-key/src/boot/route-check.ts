@@ -3,6 +3,7 @@ import { PATH_METADATA } from '@nestjs/common/constants';
 import { ApplicationConfig } from '@nestjs/core';
 import { isInCatalogue, isWildcard } from '../credential/scope';
 import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { environmentsOf } from '../options/prefixes';
 import { isCostLost } from '../rate-limit/route-limits';
 import { isGuardOf, mayAuthenticate } from '../routes/guard-class';
 import { handlerKnownToNest } from '../routes/nest-handler';
@@ -12,6 +13,7 @@ import { type Route, RouteInventory } from '../routes/route-inventory';
 import { ScopesGuard } from '../routes/scopes.guard';
 import { carriesMetadata, type RouteOwner, routeMethod } from '../transport/route-method';
 import type { BootCheck } from './boot-check';
+import { environmentProblems } from './route-environments';
 
 /** Checks at boot that each route has the protection that it declares. */
 @Injectable()
@@ -23,9 +25,9 @@ export class RouteCheck implements BootCheck, OnModuleInit {
   ) {}
 
   /**
-   * @returns the faults of all routes: scopes that are not in the catalogue, scopes that no
-   *   ScopesGuard checks, and lost metadata or guards. In strict mode also routes without declared
-   *   access
+   * @returns the faults of all routes: unknown scopes and environments, scopes and environments
+   *   that no guard checks, and lost metadata or guards. In strict mode also routes without
+   *   declared access
    */
   problems(): readonly string[] {
     const wrong = this.inventory
@@ -33,6 +35,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
       .flatMap((route) => [
         ...this.unknownScopes(route),
         ...this.uncheckedScopes(route),
+        ...this.environments(route),
         ...lostAccess(route),
         ...this.replacedInstance(route),
         ...this.droppedGuards(route),
@@ -98,6 +101,10 @@ export class RouteCheck implements BootCheck, OnModuleInit {
         ];
   }
 
+  private environments(route: Route): string[] {
+    return environmentProblems(route, this.inventory.guardsOf(route), environmentsOf(this.options.prefix));
+  }
+
   /**
    * Nest reads the path of a route from the prototype, other metadata from the instance, and the
    * class from the `constructor` of the instance. A method without metadata is not a route.
@@ -155,7 +162,7 @@ function lostAccess({ name, owner, method, handler }: Route): string[] {
   const problems: string[] = [];
   if (isAccessLost(owner, declared))
     problems.push(
-      `${name} lost its @Scopes, @AnyScope, @ApiKeyAuth or @Public, because its function was replaced by another decorator ` +
+      `${name} lost its @Scopes, @AnyScope, @Environments, @ApiKeyAuth or @Public, because its function was replaced by another decorator ` +
         'or overridden: put them above that decorator, and repeat them on the override',
     );
   if (isCostLost(owner.prototype, declared))

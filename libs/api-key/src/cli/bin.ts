@@ -3,14 +3,14 @@ import { resolve } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Command, Option } from 'commander';
 import { DataSource } from 'typeorm';
-import { ApiKeyModule, ApiKeyService, type KeyFormat, printableLines } from '../index';
+import { ApiKeyModule, ApiKeyService, type KeyFormat, type KeyPrefix, printableLines } from '../index';
 import { errorLine } from './failures';
 import { type KeysCliHost, type KeysSession, runKeysCli } from './index';
 import { namesOf, programFor } from './program';
 
 interface BinOptions {
   readonly dataSource: string;
-  readonly prefix?: string;
+  readonly prefix?: KeyPrefix;
   readonly format?: KeyFormat;
 }
 
@@ -28,7 +28,12 @@ function main(): void {
       '--data-source <file>',
       'JavaScript file that exports the TypeORM DataSource, such as dist/ormconfig.js',
     )
-    .option('--prefix <prefix>', 'prefix of new keys, such as acme_live')
+    .addOption(
+      new Option(
+        '--prefix <prefix>',
+        'prefix of keys, such as acme_live; or that of each environment, such as live=acme_live,test=acme_test',
+      ).argParser(prefixOf),
+    )
     .addOption(new Option('--format <format>', 'format of new keys').choices(['checksummed', 'hex']))
     .argument('[command...]')
     .enablePositionalOptions()
@@ -46,6 +51,11 @@ function main(): void {
       process.exit(error.exitCode === 0 ? 0 : 2);
     });
   void program.parseAsync();
+}
+
+function prefixOf(text: string): KeyPrefix {
+  if (!text.includes('=')) return text;
+  return Object.fromEntries(text.split(',').map((each) => each.split('=', 2)));
 }
 
 function hostFor(options: BinOptions): KeysCliHost {

@@ -11,11 +11,12 @@ export interface CreateOptions extends Output {
   readonly user: string;
   readonly name: string;
   readonly scopes: HeldScope[];
-  /** Milliseconds from now. If missing, the key never expires. */
-  readonly expiresIn?: number;
+  /** Milliseconds from now; false: never. If missing, the policy of the app decides. */
+  readonly expiresIn?: number | false;
   readonly rateLimit?: RateLimit;
   readonly quota?: Quota;
   readonly allowIp?: string[];
+  readonly environment?: string;
 }
 
 /** A missing field stays unchanged. The value false removes a limit or restriction. */
@@ -59,9 +60,18 @@ export interface ImportOptions extends Output {
 export function createKey(host: KeysCliHost, options: CreateOptions): Promise<void> {
   return inSession(host, async (session) => {
     const { keys } = session;
-    const { user, name, scopes, expiresIn, rateLimit = null, quota = null, allowIp = null } = options;
-    const expiresAt = expiresIn === undefined ? null : new Date(Date.now() + expiresIn);
-    const fields = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
+    const {
+      user,
+      name,
+      scopes,
+      environment,
+      expiresIn,
+      rateLimit = null,
+      quota = null,
+      allowIp = null,
+    } = options;
+    const expiresAt = expiryIn(expiresIn);
+    const fields = { name, scopes, environment, expiresAt, rateLimit, quota, allowedIps: allowIp };
     keys.check(fields);
     const userId = await ownerOf(session, user, { create: true });
     writeIssued(host, options, await keys.create({ userId, ...fields }, acting()));
@@ -80,10 +90,15 @@ export function updateKey(host: KeysCliHost, id: string, options: UpdateOptions)
 }
 
 function changesOf({ name, scopes, expiresIn, rateLimit, quota, allowIp }: UpdateOptions): UpdateApiKeyInput {
-  const expiresAt = typeof expiresIn === 'number' ? new Date(Date.now() + expiresIn) : expiresIn;
-  const changes = { name, scopes, expiresAt, rateLimit, quota, allowedIps: allowIp };
+  const changes = { name, scopes, expiresAt: expiryIn(expiresIn), rateLimit, quota, allowedIps: allowIp };
   const given = Object.entries(changes).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given.map(([field, value]) => [field, value === false ? null : value]));
+}
+
+/** @param ms false: never; undefined: not given */
+function expiryIn(ms: number | false | undefined): Date | null | undefined {
+  if (ms === undefined) return undefined;
+  return ms === false ? null : new Date(Date.now() + ms);
 }
 
 export function rotateKey(host: KeysCliHost, id: string, options: RotateOptions): Promise<void> {

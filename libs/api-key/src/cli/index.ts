@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { ApiKeyInputError } from '../index';
+import { ApiKeyInputError, ApiKeyPolicyError } from '../index';
 import { errorLine, helpOf, oneLine, WrongCall } from './failures';
 import type { KeysCliHost } from './host';
 import { printableHost } from './printable-host';
@@ -22,12 +22,18 @@ export async function runKeysCli(args: readonly string[], given: KeysCliHost): P
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const message = messageOf(error);
-    const isWrongCall = error instanceof ApiKeyInputError || error instanceof WrongCall;
+    const isWrongCall = isOfCall(error);
     host.stderr.write(
       isWrongCall ? errorLine(helpOf(host, args[0]), `error: ${message}`) : `${oneLine(message)}\n`,
     );
     return isWrongCall ? 2 : 1;
   }
+}
+
+/** Whether another call could succeed now. The number of an owner's keys is no part of a call. */
+function isOfCall(error: unknown): boolean {
+  if (error instanceof ApiKeyPolicyError) return error.rule !== 'maxActiveKeys';
+  return error instanceof ApiKeyInputError || error instanceof WrongCall;
 }
 
 function messageOf(error: unknown): string {

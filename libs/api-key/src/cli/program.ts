@@ -1,16 +1,8 @@
 import { Command, Option } from 'commander';
 import { API_KEY_DEFAULTS, API_KEY_STATES } from '../index';
-import {
-  createKey,
-  disableKey,
-  enableKey,
-  importKeys,
-  pruneKeys,
-  revoke,
-  rotateKey,
-  updateKey,
-} from './changing-commands';
+import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from './changing-commands';
 import { addCheck } from './check-command';
+import { addDisabling } from './disabling-commands';
 import { errorLine, helpOf } from './failures';
 import type { KeysCliHost } from './host';
 import {
@@ -87,12 +79,7 @@ function addCreate(program: Command, host: KeysCliHost): void {
         .argParser(parseList)
         .makeOptionMandatory(),
     )
-    .addOption(
-      new Option(
-        '--expires-in <duration>',
-        'time until the key expires, such as 12h, 90d or 52w (default: never)',
-      ).argParser(parseExpiry),
-    )
+    .addOption(expiryOfNew())
     .addOption(
       new Option(
         '--rate-limit <limit>',
@@ -111,8 +98,16 @@ function addCreate(program: Command, host: KeysCliHost): void {
         'IP addresses and CIDR blocks that may use the key (default: all)',
       ).argParser(parseList),
     )
+    .option('--environment <name>', 'environment of the key, if the app has several, such as live')
     .addOption(json())
     .action((options) => createKey(host, options));
+}
+
+function expiryOfNew(): Option {
+  return new Option(
+    '--expires-in <duration>',
+    'time until the key expires, such as 12h, 90d or 52w; or: never (default: as the policy of the app says, else never)',
+  ).argParser(orNone('never', parseExpiry));
 }
 
 function addUpdate(program: Command, host: KeysCliHost): void {
@@ -202,21 +197,6 @@ function addEnding(program: Command, host: KeysCliHost): void {
     .option('--reason <text>', 'reason, for the audit trail')
     .addOption(json())
     .action((id, options) => revoke(host, id, options));
-}
-
-function addDisabling(program: Command, host: KeysCliHost): void {
-  program
-    .command('disable <id>')
-    .description('refuse a key until it is enabled; returns when no instance accepts it any more')
-    .option('--reason <text>', 'reason, for the audit trail')
-    .addOption(json())
-    .action((id, options) => disableKey(host, id, options));
-  program
-    .command('enable <id>')
-    .description('accept a disabled key again, until the expiry that it had')
-    .option('--reason <text>', 'reason, for the audit trail')
-    .addOption(json())
-    .action((id, options) => enableKey(host, id, options));
 }
 
 function addMany(program: Command, host: KeysCliHost): void {

@@ -6,8 +6,11 @@ type Inspected = Pick<ApiKeyInspection, 'state' | 'reason' | 'routes'>;
 const REASONS: Readonly<Record<NonNullable<Inspected['reason']>, string>> = {
   malformed:
     'This is not a key of this application: it is cut off, mistyped, or of another form. Give it alone, without Bearer.',
-  unknown: 'No key is stored for it: it was deleted, or belongs to another environment.',
+  prefix:
+    'The application does not accept the prefix of the key: it belongs to another application or environment, or its prefix is missing in option acceptedPrefixes.',
+  unknown: 'No key is stored for it: it was deleted, or belongs to another database.',
   expired: 'The key has expired.',
+  unused: 'The key has ended, because nobody used it for too long (option policy.endUnusedAfterDays).',
   revoked: 'The key is revoked.',
   disabled: 'The key is disabled. Command enable gives it back.',
   owner: 'The application refuses the owner of the key (option loadUser).',
@@ -23,22 +26,30 @@ export function renderInspection({ reason, routes, ...fields }: Inspected): stri
 function renderRoutes(routes: readonly RouteInspection[], isRefused: boolean): string[] {
   if (routes.length === 0)
     return ['No routes: this program does not load the controllers of the application, or none needs a key.'];
-  const open = routes.filter(({ missing }) => missing.length === 0);
   const closed = routes.filter(({ missing }) => missing.length > 0);
+  const rest = routes.filter(({ missing }) => missing.length === 0);
+  const open = rest.filter(({ acceptsEnvironment }) => acceptsEnvironment);
+  const foreign = rest.filter(({ acceptsEnvironment }) => !acceptsEnvironment);
   return [
     table(isRefused ? 'Routes that its scopes would open' : 'Routes that it opens', 'NEEDS', open, neededBy),
     table('Routes for which it lacks scopes', 'MISSING', closed, ({ missing }) => missing.join(',')),
+    ...(foreign.length === 0 ? [] : [foreignTable(foreign)]),
   ];
+}
+
+function foreignTable(routes: readonly RouteInspection[]): string {
+  const title = 'Routes that do not accept the environment of the key';
+  return table(title, 'ENVIRONMENTS', routes, ({ environments }) => environments?.join(',') ?? '');
 }
 
 function table(
   title: string,
   head: string,
   routes: readonly RouteInspection[],
-  scopesOf: (route: RouteInspection) => string,
+  cellOf: (route: RouteInspection) => string,
 ): string {
   if (routes.length === 0) return `${title}: none.`;
-  const rows = routes.map((route) => [route.method, route.path, scopesOf(route) || '-', route.handler]);
+  const rows = routes.map((route) => [route.method, route.path, cellOf(route) || '-', route.handler]);
   return `${title}:\n${columns([['METHOD', 'PATH', head, 'HANDLER'], ...rows])}`;
 }
 

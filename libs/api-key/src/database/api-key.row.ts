@@ -6,7 +6,13 @@ import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from '
 import { asJson, asText } from './own-names';
 
 /** The fields of a key that are columns, but for its digest. */
-export type Field = Exclude<keyof ApiKey, 'keyDigest' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'>;
+export type Field = Exclude<
+  keyof ApiKey,
+  'keyDigest' | 'environment' | 'endsUnusedAt' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'
+>;
+
+/** Sets the fields of a key that are not columns. */
+export type DeriveFields = (apiKey: ApiKey) => void;
 
 /** How a column becomes a field. */
 export interface Column<Value> {
@@ -77,10 +83,12 @@ export const API_KEY_COLUMNS = FIELDS.map(([, { name, asText }]) => `${asText(na
 
 /**
  * Builds the entity from a row of `API_KEY_COLUMNS`. The entity has no digest.
+ * @param derive sets the fields that are not columns
  * @throws UnreadableValue if a value cannot be parsed
  */
-export function apiKeyFromRow(row: Row): ApiKey {
+export function apiKeyFromRow(row: Row, derive: DeriveFields): ApiKey {
   const fields: Partial<Record<Field, unknown>> = new ApiKey();
   for (const [field, { name, read }] of FIELDS) fields[field] = read(row, name);
+  derive(fields as ApiKey);
   return fields as ApiKey;
 }

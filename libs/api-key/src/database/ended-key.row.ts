@@ -1,5 +1,5 @@
 import { ApiKey } from '../model/api-key.entity';
-import { type Column, FIELDS, type Field } from './api-key.row';
+import { type Column, type DeriveFields, FIELDS, type Field } from './api-key.row';
 import type { Row } from './as-text';
 import { text, textOrNull, UnreadableValue } from './fields';
 import { asJson, asText } from './own-names';
@@ -50,10 +50,11 @@ export function selectEnded(from: string, isBare: boolean): string {
  * the key has ended.
  * @throws UnreadableValue if its id or its owner cannot be read
  */
-export function endedKeyFromRow(row: Row): ApiKey {
+export function endedKeyFromRow(row: Row, derive: DeriveFields): ApiKey {
   const fields: Partial<Record<Field, unknown>> = new ApiKey();
   for (const { field, name, read } of COLUMNS)
     fields[field] = NEEDED.includes(field) ? read(row, name) : valueOrEmpty(row, name, read);
+  derive(fields as ApiKey);
   return fields as ApiKey;
 }
 

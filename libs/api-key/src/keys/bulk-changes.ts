@@ -9,6 +9,7 @@ import { API_KEY_DEFAULTS } from './defaults';
 import { type ImportLines, type ImportOptions, type ImportReport, importInBatches } from './import-batches';
 import { checkDays, checkRenaming } from './input';
 import { KeyChanges } from './key-changes';
+import { KeyRules } from './key-rules';
 import { pruneEvents, pruneKeys } from './prune';
 import { type RenameScopeOptions, type RenameScopeReport, renameScope } from './rename-scope';
 
@@ -42,6 +43,7 @@ export class BulkChanges {
     private readonly changes: ChangeTrail,
     private readonly keyChanges: KeyChanges,
     private readonly trail: Trail,
+    private readonly rules: KeyRules,
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'pepper' | 'scopes'>,
   ) {}
 
@@ -68,8 +70,13 @@ export class BulkChanges {
       throw new ApiKeyInputError([
         'imported digests have no pepper and would be refused: set pepper.unpeppered to "adopt" until each key was used once',
       ]);
-    const importer = { database: this.database, changes: this.changes, catalogue, acting };
-    return importInBatches(lines, options, importer);
+    return importInBatches(lines, options, {
+      database: this.database,
+      changes: this.changes,
+      rules: this.rules,
+      catalogue,
+      acting,
+    });
   }
 
   /** See `ApiKeyService.renameScope`. */

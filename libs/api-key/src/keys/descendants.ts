@@ -1,6 +1,7 @@
 import { number, text } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { MAX_ANCESTORS } from '../model/lineage';
+import { isActive } from './active-keys';
 import { endedKeys, endingOf } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
@@ -8,8 +9,6 @@ import { KeyNotWritten } from './key-not-written';
 type Table = Pick<KeyChange, 'session' | 'table'>;
 
 const IS_UNEXPIRED = '(k.expires_at IS NULL OR k.expires_at > clock_timestamp())';
-/** SQL that says whether a key of the table `k` is valid now. */
-export const IS_LIVE = `k.revoked_at IS NULL AND k.disabled_at IS NULL AND ${IS_UNEXPIRED}`;
 
 /**
  * Maximum number of keys per statement. One statement for all descendants could take longer than
@@ -77,7 +76,11 @@ export async function ownersOfLineage(
 }
 
 /** Revokes all descendants of a key that are not revoked yet. */
-export async function revokeDescendants(change: Table, id: string, owner: string | null): Promise<ApiKey[]> {
+export async function revokeDescendants(
+  change: Table & Pick<KeyChange, 'rules'>,
+  id: string,
+  owner: string | null,
+): Promise<ApiKey[]> {
   const revoked: ApiKey[] = [];
   const ending = await endingOf(change);
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
@@ -91,6 +94,7 @@ export async function revokeDescendants(change: Table, id: string, owner: string
     const ended = await endedKeys(
       change,
       rows.map((row) => text(row, 'id')),
+      change.rules.derive,
     );
     for (const apiKey of ended) revoked.push(apiKey);
   }
@@ -116,11 +120,14 @@ export async function requireEnded(
 }
 
 /** Counts the descendants of a key that are valid now. */
-export async function countLiveDescendants(change: Table, id: string): Promise<number> {
+export async function countLiveDescendants(
+  change: Table & Pick<KeyChange, 'rules'>,
+  id: string,
+): Promise<number> {
   let live = 0;
   for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
     const row = await change.session.row(
-      `SELECT count(*)::text AS live FROM ${change.table} k WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND ${IS_LIVE}`,
+      `SELECT count(*)::text AS live FROM ${change.table} k WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND ${isActive(change.rules.policy)}`,
       [ids, id],
     );
     live += number(row, 'live');

@@ -15,6 +15,7 @@ import { nowIn, settableColumns } from './settable-columns';
  * table reads only that column, and saves the expiry. Works if other columns cannot be read.
  * @returns null if no key was found
  * @throws ApiKeyConflictError if the key is revoked
+ * @throws ApiKeyAuthorityError if the acting key is of another environment
  * @throws ColumnsUnfit if the table cannot record that a key is disabled
  */
 export async function disableKey(
@@ -97,7 +98,7 @@ async function requireDisabled(
 
 /** Reads a disabled key. Values that cannot be read are empty. */
 async function readDisabled(change: KeyChange, id: string): Promise<ApiKey> {
-  const [apiKey] = await endedKeys(change, [id]);
+  const [apiKey] = await endedKeys(change, [id], change.rules.derive);
   if (!apiKey) throw new KeyNotWritten('disables');
   const { session, table } = change;
   const row = await session.row(

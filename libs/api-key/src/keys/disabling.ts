@@ -5,12 +5,13 @@ import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
-import { ApiKeyConflictError, ApiKeyRefusal } from '../model/api-key.errors';
+import { isRefused } from '../model/is-refused';
 import { actingAsStored } from './acting-as-stored';
 import { disableKey } from './disable-key';
 import { enableKey } from './enable-key';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
+import { KeyRules } from './key-rules';
 import { endingTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
@@ -28,6 +29,7 @@ export class Disabling {
   constructor(
     private readonly database: Database,
     private readonly changes: KeyChanges,
+    private readonly rules: KeyRules,
     private readonly verification: Verification,
   ) {}
 
@@ -59,8 +61,9 @@ export class Disabling {
    * @throws the error, if the row does not say that the key is disabled by this actor or by people
    */
   private async keyIfDisabled(id: string, acting: Acting, error: unknown): Promise<ApiKey> {
-    if (error instanceof ApiKeyRefusal || error instanceof ApiKeyConflictError) throw error;
-    const found = await keyById(this.database, { id, owner: ownerOf(acting) }, endingTurn(acting)).catch(
+    if (isRefused(error)) throw error;
+    const wanted = { id, owner: ownerOf(acting) };
+    const found = await keyById(this.database, wanted, endingTurn(acting), this.rules.derive).catch(
       () => null,
     );
     this.verification.evict(id);

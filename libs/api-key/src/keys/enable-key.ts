@@ -8,15 +8,18 @@ import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
 import { type LockedKey, lockForChange } from './lock-key';
 import { mayUndo } from './may-undo';
+import { changedExpiry } from './policy';
 
 /**
  * Enables a disabled key. Gives back its expiry, unless something else, such as a Rails app,
- * changed `expires_at` in the meantime. If the key is not disabled, nothing is written.
+ * changed `expires_at` in the meantime. If the key is not disabled, nothing is written. The key has
+ * counted for `maxActiveKeys` while it was disabled, so it has a place.
  * @returns null if no key was found
  * @throws ApiKeyConflictError if the key is revoked, or if a key acts and the disabled key has
  *   expired or was rotated
- * @throws ApiKeyAuthorityError if a key acts, and may not undo the disabling, or would have fewer
- *   rights than the enabled key
+ * @throws ApiKeyAuthorityError if a key acts, and may not undo the disabling, is of another
+ *   environment, or would have fewer rights than the enabled key
+ * @throws ApiKeyPolicyError if option `policy` does not allow the expiry that something else set
  */
 export async function enableKey(
   change: KeyChange,
@@ -30,6 +33,7 @@ export async function enableKey(
   if (apiKey.revokedAt) throw new ApiKeyConflictError(`key ${id} is revoked and cannot be enabled`);
   if (!apiKey.disabledAt) return { result: apiKey, events: [] };
   if (actor) await refuseUnlessCovered(change, target, actor);
+  refuseLongerLife(apiKey, change);
   const enabled = await write(change, id);
   return { result: enabled, events: [changeEvent('enabled', enabled, change.acting, { reason })] };
 }
@@ -65,6 +69,18 @@ async function refuseUnlessUndoable(
   );
 }
 
+/**
+ * What the key had when it was disabled is given back, also if it is more than the policy allows
+ * now, as other keys keep it. More than that must be allowed.
+ * @throws ApiKeyPolicyError
+ */
+function refuseLongerLife(
+  { expiresAt, enabledExpiresAt, createdAt }: ApiKey,
+  { rules: { policy } }: KeyChange,
+): void {
+  changedExpiry(expiresAt, { expiresAt: enabledExpiresAt, createdAt }, policy);
+}
+
 function refuseRevival({ apiKey, expired, successorId }: LockedKey): void {
   if (successorId !== null)
     throw new ApiKeyConflictError(
@@ -77,7 +93,7 @@ function refuseRevival({ apiKey, expired, successorId }: LockedKey): void {
 }
 
 /** @throws KeyNotWritten if the key is still disabled */
-async function write({ session, table }: KeyChange, id: string): Promise<ApiKey> {
+async function write({ session, table, rules }: KeyChange, id: string): Promise<ApiKey> {
   await session.run(
     `UPDATE ${table} SET expires_at = CASE WHEN ${IS_EXPIRY_SAVED} THEN nullif(enabled_expires_at, 'infinity') ELSE expires_at END,
        disabled_at = NULL, disabled_by_id = NULL, enabled_expires_at = NULL, updated_at = now()
@@ -85,7 +101,7 @@ async function write({ session, table }: KeyChange, id: string): Promise<ApiKey>
     [id],
   );
   const [row] = await session.rows(`SELECT ${API_KEY_COLUMNS} FROM ${table} WHERE id = $1::bigint`, [id]);
-  const apiKey = row && apiKeyFromRow(row);
+  const apiKey = row && apiKeyFromRow(row, rules.derive);
   if (!apiKey || apiKey.disabledAt || apiKey.disabledById) throw new KeyNotWritten('enables');
   return apiKey;
 }

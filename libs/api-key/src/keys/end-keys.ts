@@ -8,6 +8,7 @@ import type { ChangeEvent } from '../model/api-key.event';
 import { batchesOf, ownersOfLineage, requireEnded, revokeDescendants } from './descendants';
 import { endedKeys, endingOf } from './ended-keys';
 import type { KeyChange } from './key-change';
+import { isInReach } from './key-environment';
 import { KeyNotWritten } from './key-not-written';
 import { lockActor, lockToEnd } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
@@ -104,7 +105,7 @@ export async function deleteEndedKeys(
   );
   const ids = rows.map((row) => text(row, 'id'));
   if (ids.length === 0) return [];
-  const ended = await endedKeys({ session, table }, ids);
+  const ended = await endedKeys({ session, table }, ids, () => {});
   await session.run(`DELETE FROM ${table} WHERE id = ANY ($1::bigint[])`, [ids]);
   await requireGone({ session, table }, ids);
   return ended;
@@ -146,13 +147,22 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
   }
 }
 
-/** Returns the ids of the keys of an owner that are not revoked. */
-async function idsOf({ session, table }: KeyChange, owner: string): Promise<string[]> {
+/**
+ * Returns the ids of the keys of an owner that are not revoked, and that the actor may end. Column
+ * `key_prefix` is read only if that depends on it, because it must not prevent a revocation.
+ */
+async function idsOf(change: KeyChange, owner: string): Promise<string[]> {
+  const { session, table, acting } = change;
+  const isBounded = acting.apiKey !== undefined;
   const rows = await session.rows(
-    `SELECT id::text FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,
+    `SELECT id::text${isBounded ? ', key_prefix::text' : ''} FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,
     [owner],
   );
-  return rows.map((row) => text(row, 'id'));
+  const found = rows.map((row) => ({
+    id: text(row, 'id'),
+    keyPrefix: isBounded ? text(row, 'key_prefix') : '',
+  }));
+  return found.filter((key) => isInReach(key, change)).map(({ id }) => id);
 }
 
 async function revokeIds(change: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {
@@ -166,5 +176,6 @@ async function revokeIds(change: KeyChange, ids: readonly string[]): Promise<Api
   return endedKeys(
     change,
     rows.map((row) => text(row, 'id')),
+    change.rules.derive,
   );
 }

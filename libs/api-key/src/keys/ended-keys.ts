@@ -1,3 +1,4 @@
+import type { DeriveFields } from '../database/api-key.row';
 import { endedKeyFromRow, selectEnded } from '../database/ended-key.row';
 import { isUntranslatable } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
@@ -11,6 +12,7 @@ import { nowIn, settableColumns } from './settable-columns';
 export async function endedKeys(
   { session, table }: Pick<KeyChange, 'session' | 'table'>,
   ids: readonly string[],
+  derive: DeriveFields,
 ): Promise<ApiKey[]> {
   const read = (isBare: boolean) =>
     session.rows(selectEnded(`${table} WHERE id = ANY ($1::bigint[])`, isBare), [ids]);
@@ -22,7 +24,7 @@ export async function endedKeys(
     return read(true);
   });
   await session.run('RELEASE SAVEPOINT api_key_ended');
-  return rows.map(endedKeyFromRow);
+  return rows.map((row) => endedKeyFromRow(row, derive));
 }
 
 /** Columns that a revocation sets. Applications that read the table may need the last two. */

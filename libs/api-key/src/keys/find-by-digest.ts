@@ -1,4 +1,4 @@
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Database } from '../database/database';
 import { date, moment } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
@@ -16,6 +16,7 @@ export interface KeyAtTime {
 export async function findByDigest(
   database: Database,
   digests: readonly string[],
+  derive: DeriveFields,
 ): Promise<KeyAtTime | null> {
   const [row] = await database.read((session) =>
     session.rows(
@@ -24,5 +25,5 @@ export async function findByDigest(
       [digests, digests],
     ),
   );
-  return row ? { apiKey: apiKeyFromRow(row), now: date(row, 'now') } : null;
+  return row ? { apiKey: apiKeyFromRow(row, derive), now: date(row, 'now') } : null;
 }

@@ -9,7 +9,10 @@ import {
   importProblems,
   insertImported,
   linesRefused,
+  type RefusedLine,
 } from './import-keys';
+import { LinesRefused, lockLimitedOwners, permittedLines } from './import-policy';
+import type { KeyRules } from './key-rules';
 import { lockImport } from './owner-lock';
 
 /** `ImportedApiKey` objects. Any other line is reported with its number. */
@@ -17,7 +20,9 @@ export type ImportLines = Iterable<unknown> | AsyncIterable<unknown>;
 
 /** Options of an import. */
 export interface ImportOptions {
-  /** Lines per transaction, 1 to 10,000. Default 1,000. */
+  /**
+   * Lines per transaction, 1 to 10,000. With `policy.maxActiveKeys` at most 1,000. Default 1,000.
+   */
   batchSize?: number;
   /** Called after each batch with the number of lines read so far. */
   onProgress?: (linesRead: number) => void;
@@ -36,10 +41,13 @@ interface Importer {
   readonly changes: ChangeTrail;
   readonly catalogue: readonly string[] | null;
   readonly acting: Acting;
+  readonly rules: KeyRules;
 }
 
 const DEFAULT_BATCH_SIZE = 1_000;
 const MAX_BATCH_SIZE = 10_000;
+/** Each owner of a batch takes a lock, and the shared memory of PostgreSQL has room for few. */
+const MAX_LOCKED_BATCH_SIZE = 1_000;
 const MAX_PROBLEMS = 1_000;
 
 /**
@@ -55,7 +63,9 @@ export async function importInBatches(
     throw new ApiKeyInputError([`batchSize must be a whole number from 1 to ${MAX_BATCH_SIZE}`]);
   let [read, imported] = [0, 0];
   const problems: ImportProblem[] = [];
-  for await (const batch of batchesOf(lines, batchSize)) {
+  const isLimited = importer.rules.policy.maxActiveKeys !== null;
+  const size = isLimited ? Math.min(batchSize, MAX_LOCKED_BATCH_SIZE) : batchSize;
+  for await (const batch of batchesOf(lines, size)) {
     const found = await importBatch(batch, read, importer);
     if (found.length === 0) imported += batch.length;
     problems.push(...found.slice(0, MAX_PROBLEMS - problems.length));
@@ -72,7 +82,10 @@ async function importBatch(
   importer: Importer,
 ): Promise<ImportProblem[]> {
   const wrong = batch.flatMap((line, i) =>
-    importProblems(line, importer.catalogue).map((problem) => ({ line: before + i + 1, problem })),
+    importProblems(line, importer.catalogue, importer.rules.forms).map((problem) => ({
+      line: before + i + 1,
+      problem,
+    })),
   );
   if (wrong.length > 0) return wrong;
   const rows = batch as readonly ImportedApiKey[];
@@ -80,14 +93,20 @@ async function importBatch(
     await insertBatch(rows, importer);
     return [];
   } catch (error) {
+    if (error instanceof LinesRefused) return atLines(error.lines, before);
     return problemsOfStore(rows, before, error, importer);
   }
 }
 
-async function insertBatch(rows: readonly ImportedApiKey[], { changes, acting }: Importer): Promise<void> {
+async function insertBatch(
+  rows: readonly ImportedApiKey[],
+  { changes, acting, rules }: Importer,
+): Promise<void> {
   await changes.make(async (session) => {
-    await lockImport({ session, table: session.tables.keys });
-    const inserted = await insertImported(session, rows);
+    const context = { session, table: session.tables.keys, rules };
+    await lockLimitedOwners(context, rows);
+    await lockImport(context);
+    const inserted = await insertImported(session, await permittedLines(context, rows), rules.derive);
     return { result: null, events: inserted.map((apiKey) => changeEvent('imported', apiKey, acting, {})) };
   });
 }
@@ -109,7 +128,12 @@ async function problemsOfStore(
       turn: { kind: 'change', lanes: [] },
     })
     .catch(refuseUnavailable);
-  return refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
+  return atLines(refused, before);
+}
+
+function atLines(refused: readonly RefusedLine[], before: number): ImportProblem[] {
+  const problems = refused.map(({ index, reason }) => ({ line: before + index + 1, problem: reason }));
+  return problems.sort((one, other) => one.line - other.line);
 }
 
 async function* batchesOf(lines: ImportLines, size: number): AsyncGenerator<unknown[]> {

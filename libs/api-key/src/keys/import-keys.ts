@@ -1,5 +1,6 @@
 import { digestKey } from '../credential/digest';
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import type { KeyForms } from '../credential/key-forms';
+import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import { codeOf } from '../database/error-codes';
 import type { Session } from '../database/session';
 import { isTooMuch, NO_OWNER, TOO_MUCH } from '../database/store-errors';
@@ -36,7 +37,11 @@ const PREFIX = /^[\x21-\x7e]{1,40}$/;
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)$/;
 
 /** Returns the problems of a line; empty if the line is valid. */
-export function importProblems(line: unknown, catalogue: readonly string[] | null): string[] {
+export function importProblems(
+  line: unknown,
+  catalogue: readonly string[] | null,
+  forms: KeyForms,
+): string[] {
   if (Object.prototype.toString.call(line) !== '[object Object]') return ['the line is not a JSON object'];
   const {
     userId,
@@ -58,10 +63,7 @@ export function importProblems(line: unknown, catalogue: readonly string[] | nul
       typeof keyDigest !== 'string' || !DIGEST.test(keyDigest),
       'keyDigest must be 64 lower-case hex digits',
     ),
-    ...when(
-      typeof keyPrefix !== 'string' || !PREFIX.test(keyPrefix),
-      'keyPrefix must have 1 to 40 visible ASCII characters',
-    ),
+    ...startProblems(keyPrefix, forms),
     ...when(isKeyItself(keyPrefix, keyDigest), 'keyPrefix is the whole key, which must not be stored'),
     ...scopesProblems(scopes, catalogue),
     ...when(
@@ -75,7 +77,11 @@ export function importProblems(line: unknown, catalogue: readonly string[] | nul
  * Inserts checked lines in one statement: all of them or none.
  * @throws KeyNotWritten if PostgreSQL inserts fewer rows than lines
  */
-export async function insertImported(session: Session, lines: readonly ImportedApiKey[]): Promise<ApiKey[]> {
+export async function insertImported(
+  session: Session,
+  lines: readonly ImportedApiKey[],
+  derive: DeriveFields,
+): Promise<ApiKey[]> {
   const rows = lines.map(({ userId, name, keyDigest, keyPrefix, scopes = [], expiresAt = null }) => ({
     user_id: userId,
     name,
@@ -92,7 +98,7 @@ export async function insertImported(session: Session, lines: readonly ImportedA
     [JSON.stringify(rows)],
   );
   if (inserted.length !== rows.length) throw new KeyNotWritten('inserts');
-  return inserted.map(apiKeyFromRow);
+  return inserted.map((row) => apiKeyFromRow(row, derive));
 }
 
 /** A line that the database refuses, and the reason. */
@@ -113,7 +119,7 @@ export async function linesRefused(
   for (const [index, line] of lines.entries()) {
     await session.run('SAVEPOINT one_line');
     try {
-      await insertImported(session, [line]);
+      await insertImported(session, [line], () => {});
       await session.run('RELEASE SAVEPOINT one_line');
     } catch (error) {
       await session.run('ROLLBACK TO SAVEPOINT one_line');
@@ -142,4 +148,14 @@ function isTime(value: unknown): boolean {
 
 function isKeyItself(prefix: unknown, digest: unknown): boolean {
   return typeof prefix === 'string' && digestKey(prefix) === digest;
+}
+
+function startProblems(keyPrefix: unknown, forms: KeyForms): string[] {
+  if (typeof keyPrefix !== 'string' || !PREFIX.test(keyPrefix))
+    return ['keyPrefix must have 1 to 40 visible ASCII characters'];
+  const starts = forms.accepted.prefixes.map((prefix) => `${prefix}_`).join(', ');
+  return when(
+    !forms.mayStart(keyPrefix),
+    `keyPrefix must be hex digits, or start with an accepted prefix and "_": ${starts}`,
+  );
 }

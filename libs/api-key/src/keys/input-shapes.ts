@@ -20,8 +20,17 @@ export interface ApiKeyFields {
   metadata?: Readonly<Record<string, unknown>>;
 }
 
+/** The fields of a new key. */
+export interface NewApiKeyFields extends ApiKeyFields {
+  /**
+   * Environment of the key, one of option `prefix`. Default: that of the acting key. Required if
+   * `prefix` has environments and no key acts, unless `format` is `hex`. It never changes.
+   */
+  environment?: string;
+}
+
 /** Input of `ApiKeyService.create`. */
-export interface CreateApiKeyInput extends ApiKeyFields {
+export interface CreateApiKeyInput extends NewApiKeyFields {
   /** The owner: a user, account or service, as stored in column `user_id`. */
   userId: string;
 }

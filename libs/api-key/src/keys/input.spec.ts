@@ -16,7 +16,9 @@ function problemsOf(check: () => void): readonly string[] {
 
 /** The problems of a new key whose fields are as a JavaScript caller may give them. */
 function problemsOfKey(fields: object, catalogue: readonly string[] | null = null): readonly string[] {
-  return problemsOf(() => checkNewKey({ name: 'ci', ...fields } as CreateApiKeyInput, catalogue, NOW));
+  return problemsOf(() =>
+    checkNewKey({ name: 'ci', ...fields } as CreateApiKeyInput, catalogue, NOW, () => []),
+  );
 }
 
 function problemsOfPage(input: object): readonly string[] {

@@ -2,12 +2,13 @@ import { isWildcard } from '../credential/scope';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import { API_KEY_STATES } from '../model/api-key-state';
 import { fieldProblems, nameProblems, problem, scopesProblems } from './field-problems';
-import type { ApiKeyFields, CreateApiKeyInput, ListApiKeysInput, UpdateApiKeyInput } from './input-shapes';
+import type { CreateApiKeyInput, ListApiKeysInput, NewApiKeyFields, UpdateApiKeyInput } from './input-shapes';
 
 export type {
   ApiKeyFields,
   CreateApiKeyInput,
   ListApiKeysInput,
+  NewApiKeyFields,
   UpdateApiKeyInput,
 } from './input-shapes';
 
@@ -20,15 +21,22 @@ const FIELDS = ['name', 'scopes', 'expiresAt', 'rateLimit', 'quota', 'allowedIps
 /**
  * Checks the input of a new key.
  * @param catalogue the known scopes; null: every scope is allowed
+ * @param ofEnvironment returns the problems of an environment
  * @throws ApiKeyInputError with all problems of the fields
  */
-export function checkNewKey(input: ApiKeyFields, catalogue: readonly string[] | null, now: Date): void {
+export function checkNewKey(
+  input: NewApiKeyFields,
+  catalogue: readonly string[] | null,
+  now: Date,
+  ofEnvironment: (environment: unknown) => string[],
+): void {
   requireObject(input);
-  const { userId: _, ...fields } = input as CreateApiKeyInput;
+  const { userId: _, environment, ...fields } = input as CreateApiKeyInput;
   throwIfAny([
     ...nameProblems(input.name),
     ...unknownFields(fields),
     ...fieldProblems(fields, catalogue, now),
+    ...ofEnvironment(environment),
   ]);
 }
 

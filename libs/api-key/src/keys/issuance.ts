@@ -9,16 +9,19 @@ import { actingAsStored, ownerAsStored } from './acting-as-stored';
 import { createKey } from './create-key';
 import { API_KEY_DEFAULTS } from './defaults';
 import {
-  type ApiKeyFields,
   type CreateApiKeyInput,
   checkChanges,
   checkNewKey,
   checkOverlap,
   keyIdOf,
+  type NewApiKeyFields,
 } from './input';
 import { KeyChanges } from './key-changes';
+import { environmentProblems } from './key-environment';
+import { KeyRules } from './key-rules';
 import { ofOwner } from './lanes';
-import type { IssuedApiKey, MintOptions } from './new-key';
+import type { IssuedApiKey } from './new-key';
+import { expiryOfNew } from './policy';
 import { rotateKey } from './rotate-key';
 
 /** Lifetimes of the old key and of its successor. */
@@ -42,25 +45,33 @@ export class Issuance {
     private readonly database: Database,
     private readonly changes: KeyChanges,
     private readonly digests: KeyDigests,
-    @Inject(API_KEY_OPTIONS)
-    private readonly options: Pick<ResolvedApiKeyOptions, 'format' | 'prefix' | 'scopes'>,
+    private readonly rules: KeyRules,
+    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'scopes'>,
   ) {}
 
   /** See `ApiKeyService.create`. */
   async create(input: CreateApiKeyInput, acting: Acting): Promise<IssuedApiKey> {
-    this.check(input);
+    this.checkInput(input, acting.apiKey !== undefined);
     const by = await actingAsStored(this.database, acting);
     const owner = ownerOf(by);
     const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
     if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
     return this.changes
-      .make(by, (change) => createKey(change, { ...input, userId }, this.mint), ofOwner(userId))
+      .make(by, (change) => createKey(change, { ...input, userId }, this.digests), ofOwner(userId))
       .catch(refuseMisfit);
   }
 
   /** See `ApiKeyService.check`. */
-  check(input: ApiKeyFields): void {
-    checkNewKey(input, catalogueOf(this.options), new Date());
+  check(input: NewApiKeyFields): void {
+    this.checkInput(input, false);
+    expiryOfNew(input.expiresAt, null, new Date(), this.rules.policy);
+  }
+
+  private checkInput(input: NewApiKeyFields, isOfKey: boolean): void {
+    const { forms } = this.rules;
+    checkNewKey(input, catalogueOf(this.options), new Date(), (environment) =>
+      environmentProblems(environment, forms, isOfKey),
+    );
   }
 
   /** See `ApiKeyService.rotate`. */
@@ -72,12 +83,7 @@ export class Issuance {
     if (keyId === null) return null;
     const rotation = { overlapSeconds, expiresAt };
     return this.changes
-      .make(by, (change) => rotateKey(change, keyId, rotation, this.mint), `to key ${keyId}`)
+      .make(by, (change) => rotateKey(change, keyId, rotation, this.digests), `to key ${keyId}`)
       .catch(refuseUnavailable);
-  }
-
-  private get mint(): MintOptions {
-    const { format, prefix } = this.options;
-    return { format, prefix, digests: this.digests };
   }
 }

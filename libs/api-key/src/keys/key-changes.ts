@@ -8,6 +8,7 @@ import { type DefaultRate, DefaultRates } from '../model/authority';
 import { WrittenKeys } from '../model/written-keys';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { KeyChange } from './key-change';
+import { KeyRules } from './key-rules';
 import { endingTurn, lanesOf } from './lanes';
 import { IssuedApiKey } from './new-key';
 
@@ -27,6 +28,7 @@ export class KeyChanges {
 
   constructor(
     private readonly trail: ChangeTrail,
+    private readonly rules: KeyRules,
     { rates }: DefaultRates,
     private readonly written: WrittenKeys,
     @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
@@ -63,6 +65,7 @@ export class KeyChanges {
       session,
       table: session.tables.keys,
       acting,
+      rules: this.rules,
       defaults: this.defaults,
       windowSeconds: this.windowSeconds,
     };

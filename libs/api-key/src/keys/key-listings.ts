@@ -8,6 +8,7 @@ import type { RecordedApiKeyEvent } from '../model/api-key.event';
 import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { API_KEY_DEFAULTS } from './defaults';
 import { checkPage, keyIdOf, type ListApiKeysInput } from './input';
+import { KeyRules } from './key-rules';
 import { readTurn } from './lanes';
 import { keyById, pageOfKeys } from './list-keys';
 
@@ -34,6 +35,7 @@ export class KeyListings {
   constructor(
     private readonly database: Database,
     private readonly trail: Trail,
+    private readonly rules: KeyRules,
   ) {}
 
   /** See `ApiKeyService.get`. */
@@ -41,7 +43,7 @@ export class KeyListings {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
     if (keyId === null) return null;
     const wanted = { id: keyId, owner: ownerOf(by) };
-    return keyById(this.database, wanted, readTurn(by)).catch(refuseUnavailable);
+    return keyById(this.database, wanted, readTurn(by), this.rules.derive).catch(refuseUnavailable);
   }
 
   /** See `ApiKeyService.list`. */
@@ -54,7 +56,7 @@ export class KeyListings {
       input.userId === undefined ? undefined : await ownerAsStored(this.database, input.userId, NO_OWNER);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
-    const found = await pageOfKeys(this.database, wanted, readTurn(by)).catch((error) =>
+    const found = await pageOfKeys(this.database, wanted, readTurn(by), this.rules).catch((error) =>
       noKeysIfOfOwner(this.database, wanted.owner, error),
     );
     return pageOf(found, limit);

@@ -1,9 +1,12 @@
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Database } from '../database/database';
 import { EQUALS } from '../database/own-names';
 import type { Turn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from '../model/api-key-state';
+import type { ResolvedPolicyOptions } from '../options/policy';
+import { hasExpired, isActive } from './active-keys';
+import type { KeyRules } from './key-rules';
 
 /** Filter and page of a listing. */
 export interface KeyListing {
@@ -13,12 +16,11 @@ export interface KeyListing {
   readonly limit: number;
 }
 
-const IN_STATE: Readonly<Record<ApiKeyState, string>> = {
-  active:
-    'revoked_at IS NULL AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())',
-  expired: 'revoked_at IS NULL AND disabled_at IS NULL AND expires_at <= clock_timestamp()',
-  disabled: 'revoked_at IS NULL AND disabled_at IS NOT NULL',
-  revoked: 'revoked_at IS NOT NULL',
+const IN_STATE: Readonly<Record<ApiKeyState, (policy: ResolvedPolicyOptions) => string>> = {
+  active: isActive,
+  expired: (policy) => `revoked_at IS NULL AND disabled_at IS NULL AND ${hasExpired(policy)}`,
+  disabled: () => 'revoked_at IS NULL AND disabled_at IS NOT NULL',
+  revoked: () => 'revoked_at IS NOT NULL',
 };
 
 /**
@@ -29,9 +31,10 @@ export async function pageOfKeys(
   database: Database,
   { owner, state, before, limit }: KeyListing,
   turn: Turn,
+  { derive, policy }: Pick<KeyRules, 'derive' | 'policy'>,
 ): Promise<ApiKey[]> {
   const values: unknown[] = [limit];
-  const conditions: string[] = state === undefined ? [] : [IN_STATE[state]];
+  const conditions: string[] = state === undefined ? [] : [IN_STATE[state](policy)];
   if (owner !== null) conditions.push(`user_id ${EQUALS} $${values.push(owner)}`);
   if (before !== null) conditions.push(`id < $${values.push(before)}::bigint`);
   const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : '';
@@ -43,7 +46,7 @@ export async function pageOfKeys(
       ),
     turn,
   );
-  return rows.map(apiKeyFromRow);
+  return rows.map((row) => apiKeyFromRow(row, derive));
 }
 
 /** Returns a key by its id. If `owner` is not null, returns only a key of that owner. */
@@ -51,6 +54,7 @@ export async function keyById(
   database: Database,
   { id, owner }: { readonly id: string; readonly owner: string | null },
   turn: Turn,
+  derive: DeriveFields,
 ): Promise<ApiKey | null> {
   const rows = await database.read(
     (session) =>
@@ -61,5 +65,5 @@ export async function keyById(
       ),
     turn,
   );
-  return rows[0] ? apiKeyFromRow(rows[0]) : null;
+  return rows[0] ? apiKeyFromRow(rows[0], derive) : null;
 }

@@ -1,12 +1,14 @@
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
-import { EXPIRY } from '../database/disabled-expiry';
 import { date, flag, moment, text, textOrNull } from '../database/fields';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
+import type { ResolvedPolicyOptions } from '../options/policy';
+import { hasExpired } from './active-keys';
 import { endedKeys } from './ended-keys';
 import type { KeyChange } from './key-change';
+import { refuseOtherEnvironment } from './key-environment';
 import { lockOwnerOf } from './owner-lock';
 
 /**
@@ -16,11 +18,11 @@ import { lockOwnerOf } from './owner-lock';
 const MAX_MOVES = 10;
 
 /**
- * A disabled key counts as expired if the expiry that it gets back is past. A key also counts as
- * expired if column `expires_at` has lost its time zone, because the value then
- * means a different time in each session.
+ * A key also counts as expired if column `expires_at` has lost its time zone, because the value
+ * then means a different time in each session.
  */
-const EXPIRED = `(pg_typeof(expires_at) <> 'timestamptz'::regtype OR coalesce(${EXPIRY} <= clock_timestamp(), false))`;
+const expiredSql = (policy: ResolvedPolicyOptions) =>
+  `(pg_typeof(expires_at) <> 'timestamptz'::regtype OR ${hasExpired(policy)})`;
 
 /**
  * A key that this transaction has locked. The clock of the database decides whether it has expired.
@@ -43,6 +45,7 @@ export interface LockedKeys {
  * @returns null if the key does not exist, or if the acting owner is not its owner
  * @throws ApiKeyRefusal `INVALID_API_KEY` if the acting key is no longer valid,
  *   `INSUFFICIENT_SCOPE` if the acting key lacks a scope that the change needs
+ * @throws ApiKeyAuthorityError if the acting key is of another environment
  */
 export async function lockForChange(change: KeyChange, id: string): Promise<LockedKeys | null> {
   const { apiKey } = change.acting;
@@ -50,11 +53,10 @@ export async function lockForChange(change: KeyChange, id: string): Promise<Lock
     const rows = await lockRows(change, apiKey ? [id, apiKey.id] : [id]);
     const target = rows.get(id);
     if (!target) return null;
-    const isOwners = target.apiKey.userId === owner;
-    return {
-      userId: target.apiKey.userId,
-      locked: { target, actor: isOwners ? actorAmong(rows, change, owner) : null },
-    };
+    const { userId } = target.apiKey;
+    const actor = userId === owner ? actorAmong(rows, change, owner) : null;
+    if (userId === owner) refuseOtherEnvironment(target.apiKey, change);
+    return { userId, locked: { target, actor } };
   });
 }
 
@@ -67,9 +69,12 @@ export async function lockToEnd(change: KeyChange, id: string): Promise<ApiKey |
   const { apiKey } = change.acting;
   return lockWithOwner(change, id, async (owner) => {
     await lockIds(change, apiKey ? [id, apiKey.id] : [id]);
-    const [target] = await endedKeys(change, [id]);
+    const [target] = await endedKeys(change, [id], change.rules.derive);
     if (!target) return null;
-    if (target.userId === owner && apiKey) actorAmong(await readRows(change, [apiKey.id]), change, owner);
+    if (target.userId === owner && apiKey) {
+      actorAmong(await readRows(change, [apiKey.id]), change, owner);
+      refuseOtherEnvironment(target, change);
+    }
     return { userId: target.userId, locked: target };
   });
 }
@@ -116,21 +121,21 @@ async function lockIds({ session, table }: KeyChange, ids: readonly string[]): P
 }
 
 async function readRows(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LockedKey>> {
   const rows = await session.rows(
-    `SELECT ${API_KEY_COLUMNS}, ${EXPIRED}::text AS expired, ${moment('clock_timestamp()')} AS now,
+    `SELECT ${API_KEY_COLUMNS}, ${expiredSql(rules.policy)}::text AS expired, ${moment('clock_timestamp()')} AS now,
        (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id LIMIT 1) AS successor_id
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],
   );
-  return new Map(rows.map((row) => [text(row, 'id'), lockedKey(row)]));
+  return new Map(rows.map((row) => [text(row, 'id'), lockedKey(row, rules.derive)]));
 }
 
-function lockedKey(row: Row): LockedKey {
+function lockedKey(row: Row, derive: DeriveFields): LockedKey {
   return {
-    apiKey: apiKeyFromRow(row),
+    apiKey: apiKeyFromRow(row, derive),
     expired: flag(row, 'expired'),
     successorId: textOrNull(row, 'successor_id'),
     now: date(row, 'now'),

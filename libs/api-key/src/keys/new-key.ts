@@ -1,6 +1,6 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { KeyDigests } from '../credential/digest';
-import { type KeyFormat, mintKey, visiblePrefix, visibleSuffix } from '../credential/format';
+import { visiblePrefix, visibleSuffix } from '../credential/format';
 import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
 import type { ApiKey } from '../model/api-key.entity';
 import type { Authority } from '../model/authority';
@@ -15,6 +15,8 @@ export interface NewKey extends Authority, Lineage {
   readonly userId: string;
   readonly name: string;
   readonly metadata: Readonly<Record<string, unknown>>;
+  /** null: none. */
+  readonly environment: string | null;
   readonly replacesId: string | null;
 }
 
@@ -43,27 +45,20 @@ export class IssuedApiKey {
   }
 }
 
-/** Options for generating keys. */
-export interface MintOptions {
-  readonly format: KeyFormat;
-  readonly prefix: string;
-  readonly digests: KeyDigests;
-}
-
 /** Generates a key and inserts its row. */
 export async function insertKey(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   newKey: NewKey,
-  { format, prefix, digests }: MintOptions,
+  digests: KeyDigests,
 ): Promise<IssuedApiKey> {
-  const key = mintKey(format, prefix);
+  const key = rules.forms.mint(newKey.environment);
   const { userId, name, scopes, expiresAt, rateLimit, quota, allowedIps, metadata, replacesId } = newKey;
   const { ancestorIds, sharedLimits, bucketId } = newKey;
   const [row] = await session.rows(
     `INSERT INTO ${table} (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, rate_limit,
        rate_limit_window_seconds, quota, quota_period, allowed_ips, metadata, replaces_id,
        ancestor_ids, shared_limits, bucket_id, created_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, $15, $16, $17, now(), now())
+     VALUES ($1, $2, $3, $4, $5, $6, ${expiryWithin(rules.policy.maxLifetimeDays)}, $8, $9, $10, $11, ${blocksOf('$12')}, $13, $14, $15, $16, $17, now(), now())
      RETURNING ${API_KEY_COLUMNS}`,
     [
       userId,
@@ -86,7 +81,7 @@ export async function insertKey(
     ],
   );
   if (!row) throw new KeyNotWritten('inserts');
-  return new IssuedApiKey(key, apiKeyFromRow(row));
+  return new IssuedApiKey(key, apiKeyFromRow(row, rules.derive));
 }
 
 /**
@@ -94,4 +89,10 @@ export async function insertKey(
  */
 export function blocksOf(parameter: string): string {
   return `(SELECT array_agg(network(ip::inet)::cidr ORDER BY place) FROM unnest(${parameter}::text[]) WITH ORDINALITY AS given (ip, place))`;
+}
+
+/** SQL of the expiry in `$7`, so that no key lives longer than the policy allows by any clock. */
+function expiryWithin(maxLifetimeDays: number | null): string {
+  if (maxLifetimeDays === null) return '$7';
+  return `least($7::timestamptz, now() + interval '${maxLifetimeDays * 24} hours')`;
 }

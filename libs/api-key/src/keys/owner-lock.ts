@@ -52,6 +52,22 @@ export async function lockOutImports({ session, table }: KeyChange): Promise<voi
 }
 
 /**
+ * Locks the owners of imported lines in one order, so that two imports never wait for each other.
+ * Call this before `lockImport`.
+ * @param lines the lines as JSON, with their `user_id`
+ */
+export async function lockOwners(
+  { session, table }: Pick<KeyChange, 'session' | 'table'>,
+  lines: string,
+): Promise<void> {
+  await session.run(
+    `SELECT pg_advisory_xact_lock(${lockKey('owner', '$2')})
+     FROM (SELECT DISTINCT user_id::text AS owner FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb) ORDER BY 1) AS owners`,
+    [lines, table],
+  );
+}
+
+/**
  * Makes a revocation of all keys of an owner wait until this import transaction ends. Other imports
  * do not wait.
  */

@@ -6,12 +6,13 @@ import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
-import { ApiKeyRefusal } from '../model/api-key.errors';
+import { isRefused } from '../model/is-refused';
 import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { countLiveDescendants } from './descendants';
 import { type Ended, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
+import { KeyRules } from './key-rules';
 import { endingTurn, readTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
@@ -54,6 +55,7 @@ export class Revocations {
   constructor(
     private readonly database: Database,
     private readonly changes: KeyChanges,
+    private readonly rules: KeyRules,
     private readonly verification: Verification,
   ) {}
 
@@ -95,7 +97,7 @@ export class Revocations {
       const target = `to key ${id}`;
       return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope), target);
     } catch (error) {
-      if (error instanceof ApiKeyRefusal) throw error;
+      if (isRefused(error)) throw error;
       const found = await this.present(id, acting).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
@@ -104,7 +106,7 @@ export class Revocations {
   }
 
   private present(id: string, acting: Acting): Promise<ApiKey | null> {
-    return keyById(this.database, { id, owner: ownerOf(acting) }, endingTurn(acting));
+    return keyById(this.database, { id, owner: ownerOf(acting) }, endingTurn(acting), this.rules.derive);
   }
 
   /**
@@ -112,7 +114,9 @@ export class Revocations {
    * revocation, and a failed count must not undo it.
    */
   private async countLiveDescendants(id: string, acting: Acting): Promise<number | null> {
-    const count = (session: Session) => countLiveDescendants({ session, table: session.tables.keys }, id);
+    const { rules } = this;
+    const count = (session: Session) =>
+      countLiveDescendants({ session, table: session.tables.keys, rules }, id);
     return this.database.read(count, readTurn(acting)).catch(() => null);
   }
 }

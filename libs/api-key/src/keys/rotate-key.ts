@@ -1,15 +1,19 @@
 import { type Change, changeEvent } from '../audit/change-trail';
+import type { KeyDigests } from '../credential/digest';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
 import { ancestorsOf, bucketOf, fitAncestors, type Lineage, mergeShares } from '../model/lineage';
+import { refuseOverlaps } from './active-keys';
 import { endedAmong } from './descendants';
 import { authorityOf, refuseExcess, refuseTooManyLimits, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
+import { environmentOfSuccessor } from './key-environment';
 import { KeyNotWritten } from './key-not-written';
 import { atMostLastExpiry } from './last-expiry';
 import { type LockedKey, lockForChange } from './lock-key';
-import { type IssuedApiKey, insertKey, type MintOptions } from './new-key';
+import { type IssuedApiKey, insertKey } from './new-key';
+import { type LifetimePolicy, permittedExpiry, successorExpiry } from './policy';
 
 /** Options of a rotation. */
 export interface Rotation {
@@ -22,31 +26,34 @@ export interface Rotation {
 /**
  * Creates the successor of a key. The old key expires after the overlap at the latest.
  * @returns null if the key does not exist
- * @throws ApiKeyConflictError if the key is revoked, disabled, expired or already rotated, or if
- *   the successor would share too many limits
+ * @throws ApiKeyConflictError if the key is revoked, disabled, expired or already rotated, if no
+ *   new key can have its environment, or if the successor would share too many limits
+ * @throws ApiKeyPolicyError if option `policy` does not allow the successor
  * @throws ApiKeyAuthorityError if the successor would have more rights than the acting key
  */
 export async function rotateKey(
   change: KeyChange,
   id: string,
   { overlapSeconds, expiresAt }: Rotation,
-  mint: MintOptions,
+  digests: KeyDigests,
 ): Promise<Change<IssuedApiKey | null>> {
   const locked = await lockForChange(change, id);
   if (!locked) return { result: null, events: [] };
   const { target, actor } = locked;
   refuseUnlessRotatable(target);
-  const { acting, defaults } = change;
+  const environment = environmentOfSuccessor(target.apiKey, change);
+  await refuseOverlaps(change, target.apiKey, overlapSeconds);
+  const { acting, defaults, rules } = change;
   const authority: Authority = {
     ...authorityOf(target.apiKey, change),
-    expiresAt: expiresAt === undefined ? sameLifeAgain(target, actor) : expiresAt,
+    expiresAt: successorEnd(target, actor, expiresAt, rules.policy),
   };
   if (actor) refuseExcess(authority, authorityOf(actor, change), { defaults, isShared: true });
   await endAfter(change, id, overlapSeconds);
   const { userId, name, metadata } = target.apiKey;
   const lineage = await lineageFrom(change, target.apiKey, actor);
-  const successor = { userId, name, metadata, ...authority, ...lineage, replacesId: id };
-  const issued = await insertKey(change, successor, mint);
+  const successor = { userId, name, metadata, ...authority, ...lineage, environment, replacesId: id };
+  const issued = await insertKey(change, successor, digests);
   const { id: successorId, ancestorIds } = issued.apiKey;
   return {
     result: issued,
@@ -107,15 +114,23 @@ function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): voi
   if (expired) throw new ApiKeyConflictError(`key ${apiKey.id} has expired: create a new one instead`);
 }
 
+/** @throws ApiKeyPolicyError if the policy does not allow the expiry */
+function successorEnd(
+  target: LockedKey,
+  actor: ApiKey | null,
+  asked: Date | null | undefined,
+  policy: LifetimePolicy,
+): Date | null {
+  if (asked !== undefined) return permittedExpiry(asked, target.now, policy);
+  return successorExpiry(sameLifeAgain(target), actor?.expiresAt ?? null, target.now, policy);
+}
+
 /**
  * Returns the default expiry of a successor. A key that was issued for 90 days gets a successor for
- * 90 days. The successor expires no later than the acting key.
+ * 90 days.
  */
-function sameLifeAgain({ apiKey, now }: LockedKey, actor: ApiKey | null): Date | null {
+function sameLifeAgain({ apiKey, now }: LockedKey): Date | null {
   const { expiresAt, createdAt } = apiKey;
   const issuedAt = createdAt < now ? createdAt : now;
-  const own =
-    expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
-  if (!actor?.expiresAt) return own;
-  return own && own < actor.expiresAt ? own : actor.expiresAt;
+  return expiresAt && atMostLastExpiry(now.getTime() + Math.max(0, expiresAt.getTime() - issuedAt.getTime()));
 }

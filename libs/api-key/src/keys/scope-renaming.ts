@@ -3,7 +3,7 @@ import { wildcardsOf } from '../credential/scope';
 import { flag, json, jsonOrNull, number, text, textOrNull } from '../database/fields';
 import { asJson } from '../database/own-names';
 import { idsOrNone, scopesOrNone } from '../model/api-key.entity';
-import { IS_LIVE } from './descendants';
+import { isActive } from './active-keys';
 import { endedKeys } from './ended-keys';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
@@ -33,7 +33,7 @@ const SCOPES = 'scopes::text[] COLLATE "C"';
 
 /** Reads the scopes of at most 1,000 rows with ids above `after`. */
 export async function scopesAfter(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   after: string,
   { from, to }: ScopeRenaming,
 ): Promise<ScopeBatch> {
@@ -43,7 +43,7 @@ export async function scopesAfter(
        coalesce(json_agg(id::text ORDER BY id) FILTER (WHERE holds), '[]')::text AS holders,
        count(*) FILTER (WHERE by_wildcard AND holds IS NOT TRUE)::text AS losing
      FROM (SELECT id, $2 = ANY (${SCOPES}) AS holds,
-         ${SCOPES} && $3::text[] AND NOT ${SCOPES} && $4::text[] AND ${IS_LIVE} AS by_wildcard
+         ${SCOPES} && $3::text[] AND NOT ${SCOPES} && $4::text[] AND ${isActive(rules.policy)} AS by_wildcard
        FROM ${table} k WHERE id > $1::bigint ORDER BY id LIMIT ${BATCH}) AS next`,
     [after, from, wildcardsOf(from), granting],
   );
@@ -72,7 +72,7 @@ export async function renameHeld(
   const held = [...before.keys()];
   await replace(change, held, renaming);
   const after = await scopesNow(change, held, renaming);
-  const events = (await endedKeys(change, held)).map((apiKey) => {
+  const events = (await endedKeys(change, held, change.rules.derive)).map((apiKey) => {
     const scopes = { old: before.get(apiKey.id), new: after.get(apiKey.id) };
     return changeEvent('updated', apiKey, change.acting, { changes: { scopes } });
   });

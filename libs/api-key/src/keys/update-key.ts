@@ -8,12 +8,14 @@ import { ApiKeyConflictError } from '../model/api-key.errors';
 import { type Authority, excessOf, quotaOf, rateLimitOf } from '../model/authority';
 import { type SharedLimit } from '../model/limits';
 import { bucketOf, countsOn } from '../model/lineage';
+import { refuseOneMore } from './active-keys';
 import type { UpdateApiKeyInput } from './input-shapes';
 import { authorityOf, refuseExcess, sharesOf } from './key-authority';
 import type { KeyChange } from './key-change';
 import { KeyNotWritten } from './key-not-written';
 import { type LockedKey, lockForChange } from './lock-key';
 import { blocksOf } from './new-key';
+import { changedExpiry } from './policy';
 import { shareChangedLimits } from './share-limits';
 
 /** The old and the new value of each changed field. */
@@ -24,29 +26,44 @@ export type Changes = Record<string, { readonly old: unknown; readonly new: unkn
  * @returns null if the key does not exist
  * @throws ApiKeyConflictError if the key is revoked, or if an acting key would extend a key that
  *   has expired or was rotated
+ * @throws ApiKeyPolicyError if option `policy` does not allow the expiry
  * @throws ApiKeyAuthorityError if a given value is more than the acting key has, or if a bound
  *   widens and the key would then have more rights than the acting key
  */
 export async function updateKey(
   change: KeyChange,
   id: string,
-  changes: UpdateApiKeyInput,
+  asked: UpdateApiKeyInput,
 ): Promise<Change<ApiKey | null>> {
   const locked = await lockForChange(change, id);
   if (!locked) return { result: null, events: [] };
   const { target, actor } = locked;
   const { apiKey: before } = target;
   if (before.revokedAt) throw new ApiKeyConflictError(`key ${id} is revoked and cannot be changed`);
+  const changes = permittedChanges(before, asked, change);
   if (actor) {
     refuseRevival(target, changes);
     refuseExcessOfUpdate(before, changes, actor, change);
   }
+  if (target.expired && changes.expiresAt !== undefined) await refuseOneMore(change, before.userId);
   const apiKey = await write(change, before, changes);
   if (!apiKey) return { result: before, events: [] };
   const done = difference(fieldsOf(before), fieldsOf(apiKey));
   if (target.successorId === null && ('rateLimit' in done || 'quota' in done))
     await shareChangedLimits(change, apiKey);
   return { result: apiKey, events: [changeEvent('updated', apiKey, change.acting, { changes: done })] };
+}
+
+/** @throws ApiKeyPolicyError if the key would live longer than option `policy` allows */
+function permittedChanges(
+  before: ApiKey,
+  changes: UpdateApiKeyInput,
+  { rules: { policy } }: KeyChange,
+): UpdateApiKeyInput {
+  const { expiresAt } = changes;
+  return expiresAt === undefined
+    ? changes
+    : { ...changes, expiresAt: changedExpiry(expiresAt, before, policy) };
 }
 
 /**
@@ -126,7 +143,7 @@ function given({ scopes, expiresAt, rateLimit, quota, allowedIps }: UpdateApiKey
  * @throws KeyNotWritten if a field is as it was, though it should be another
  */
 async function write(
-  { session, table }: KeyChange,
+  { session, table, rules }: KeyChange,
   before: ApiKey,
   changes: UpdateApiKeyInput,
 ): Promise<ApiKey | null> {
@@ -149,7 +166,7 @@ async function write(
     parameters,
   );
   if (!row) throw new KeyNotWritten('changes');
-  const after = apiKeyFromRow(row);
+  const after = apiKeyFromRow(row, rules.derive);
   const done = difference(fieldsOf(before), fieldsOf(after));
   if (columns.some(({ field }, i) => flag(row, `kept_${i}`) && !(field in done)))
     throw new KeyNotWritten('changes');

@@ -1,5 +1,6 @@
 import type { ApiKey } from '../model/api-key.entity';
 import type { Stopped } from './stopped';
+import type { StoredKey } from './stored-key';
 
 /**
  * The longest use of a cache entry without a new look-up, in milliseconds. Expiries are counted on
@@ -11,11 +12,16 @@ export const LONGEST_AGE_MS = 3_600_000;
 const SPREAD = 0.25;
 /** Milliseconds until the next attempt if the new look-up of an entry failed. */
 const RETRY_MS = 10_000;
+/** Milliseconds for which a key that ended unused is cached. A late write of a use revives it. */
+const UNUSED_MS = 10_000;
 
+/** A key that was looked up, as it is now. */
 export interface KnownKey {
   readonly apiKey: ApiKey;
   readonly stopped: Stopped | null;
   readonly expired: boolean;
+  /** Whether the key has ended because nobody used it. */
+  readonly unused: boolean;
   /** The digest that the key is stored under; null if it is the digest of the look-up. */
   readonly outdated: string | null;
 }
@@ -42,20 +48,41 @@ export interface CachedKey extends Asked {
   readonly expired: KnownKey;
   /** Infinity: the key never expires. */
   readonly expiresAt: number;
+  /**
+   * The key ends then unless it was used. Its uses are written by any instance, and no notification
+   * reports them, so only a new look-up can tell. Infinity: it does not end, or has ended already.
+   */
+  readonly unusedAt: number;
   /** From then on, the key is looked up again. */
   rereadAt: number;
-  /** The earlier of the two, so that a valid key costs one comparison. */
+  /** The earlier of expiry and new look-up, so that a valid key costs one comparison. */
   liveUntil: number;
 }
 
+/** Returns what is known of a stored key now. */
+export function knownKey({ apiKey, digest, stopped, lifeMs, unusedMs }: StoredKey, asked: string): KnownKey {
+  return {
+    apiKey,
+    stopped,
+    expired: lifeMs !== null && lifeMs <= 0,
+    unused: unusedMs !== null && unusedMs <= 0,
+    outdated: digest === asked ? null : digest,
+  };
+}
+
 /**
- * Counts the expiry from the start of the look-up, so that a key never expires too late.
- * @param lifeMs milliseconds until the key expires; null: it never expires
+ * Returns the entry of a stored key. Its times count from the start of the look-up, so that a key
+ * never ends too late.
  */
-export function cachedKey(digest: string, asked: Asked, known: KnownKey, lifeMs: number | null): CachedKey {
-  const { session, askedAt, askedWall } = asked;
+export function cachedKey(
+  digest: string,
+  { session, askedAt, askedWall }: Asked,
+  known: KnownKey,
+  { lifeMs, unusedMs }: Pick<StoredKey, 'lifeMs' | 'unusedMs'>,
+): CachedKey {
   const expiresAt = lifeMs === null ? Number.POSITIVE_INFINITY : askedAt + lifeMs;
-  const rereadAt = askedAt + ageLimitMs(digest);
+  const unusedAt = unusedMs === null || known.unused ? Number.POSITIVE_INFINITY : askedAt + unusedMs;
+  const rereadAt = Math.min(askedAt + (known.unused ? UNUSED_MS : ageLimitMs(digest)), unusedAt);
   return {
     session,
     askedAt,
@@ -64,6 +91,7 @@ export function cachedKey(digest: string, asked: Asked, known: KnownKey, lifeMs:
     live: Object.freeze({ ...known }),
     expired: Object.freeze({ ...known, expired: true }),
     expiresAt,
+    unusedAt,
     rereadAt,
     liveUntil: Math.min(expiresAt, rereadAt),
   };
@@ -81,10 +109,11 @@ export function keyAt(entry: CachedKey, now: number): KnownKey | undefined {
 
 /**
  * Postpones the new look-up of an entry, because one has just failed. A database that is slow or
- * away thus ends no cached key before the lease does.
+ * away thus ends no cached key before the lease does. But a key that may have ended unused is not
+ * accepted until its last use is known.
  */
 export function postpone(entry: CachedKey, now: number): void {
-  entry.rereadAt = Math.max(entry.rereadAt, now + RETRY_MS);
+  entry.rereadAt = Math.min(Math.max(entry.rereadAt, now + RETRY_MS), entry.unusedAt);
   entry.liveUntil = Math.min(entry.expiresAt, entry.rereadAt);
 }
 

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { ApiKey } from '../model/api-key.entity';
 import { KeyCache, type LookUp } from './key-cache';
-import type { StoredKey } from './key-store';
 import { Lease } from './lease';
+import type { StoredKey } from './stored-key';
 
 const BOUND_MS = 2_000;
 
@@ -23,7 +23,7 @@ function stored(id: string, lifeMs: number | null = null, userId = 'u'): StoredK
     allowedIps: ['10.0.0.0/8'],
     metadata: { deep: {}, text: 'ab', nothing: null },
   });
-  return { apiKey, digest: 'd', stopped: null, lifeMs };
+  return { apiKey, digest: 'd', stopped: null, lifeMs, unusedMs: null };
 }
 
 /** A cache over look-ups that a test answers when it likes. */
@@ -259,6 +259,102 @@ it('a key that expires in one millisecond is still valid', async () => {
   const found = find(cache, 'd');
   await asked[0]?.answer(stored('1', 1));
   expect(await found).toMatchObject({ expired: false });
+});
+
+it('a key that ends unused is looked up again at its end, because another instance may have written a use', async () => {
+  const { cache, asked, clock, lease } = build();
+  const found = find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: 1_000 });
+  expect(await found).toMatchObject({ unused: false });
+  clock.at += 999;
+  expect(cache.recall('d')).toMatchObject({ unused: false });
+  clock.at += 1;
+  lease.renew(clock.moment());
+  expect(cache.recall('d')).toBeUndefined();
+  void find(cache, 'd');
+  await asked[1]?.answer({ ...stored('1'), unusedMs: 90_000 });
+  expect(cache.recall('d')).toMatchObject({ unused: false });
+});
+
+it('a key that ended unused is cached for ten seconds only, because a late write of a use revives it', async () => {
+  const { cache, asked, clock, lease } = build();
+  const found = find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: 0 });
+  expect(await found).toMatchObject({ unused: true, expired: false });
+  clock.at += 9_999;
+  lease.renew(clock.moment());
+  expect(cache.recall('d')).toMatchObject({ unused: true });
+  clock.at += 1;
+  expect(cache.recall('d')).toBeUndefined();
+});
+
+it('a key in use is never ended by its age or its unused end, because each new look-up finds a later use', async () => {
+  const { cache, asked, clock, lease } = build();
+  const day = 86_400_000;
+  const digest = 'f'.repeat(64);
+  let looked = 0;
+  for (let minute = 0; minute < 26 * 60; minute++) {
+    clock.at += 60_000;
+    lease.renew(clock.moment());
+    if (cache.recall(digest) !== undefined) continue;
+    void find(cache, digest);
+    await asked[looked++]?.answer({ ...stored('1'), digest, unusedMs: minute < 30 ? 20 * 60_000 : day });
+    expect(cache.recall(digest)).toMatchObject({ unused: false, expired: false });
+  }
+  expect(looked).toBeGreaterThanOrEqual(26);
+});
+
+it('a key that nobody used ends at its unused end, however long the age limit is', async () => {
+  const { cache, asked, clock, lease } = build();
+  void find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: 60_000 });
+  clock.at += 60_000;
+  lease.renew(clock.moment());
+  expect(cache.recall('d')).toBeUndefined();
+  void find(cache, 'd');
+  await asked[1]?.answer({ ...stored('1'), unusedMs: -1 });
+  expect(cache.recall('d')).toMatchObject({ unused: true });
+});
+
+it('a key that may have ended unused is not accepted while its last use cannot be read', async () => {
+  const { cache, asked, clock, lease } = build();
+  void find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: 60_000 });
+  clock.at += 60_000;
+  lease.renew(clock.moment());
+  const again = find(cache, 'd');
+  asked[1]?.fail();
+  await expect(again).rejects.toThrow('away');
+  expect(cache.recall('d')).toBeUndefined();
+});
+
+it('a key that ended unused stays refused while its row cannot be read', async () => {
+  const { cache, asked, clock, lease } = build();
+  void find(cache, 'd');
+  await asked[0]?.answer({ ...stored('1'), unusedMs: -1 });
+  clock.at += 10_000;
+  lease.renew(clock.moment());
+  const again = find(cache, 'd');
+  asked[1]?.fail();
+  expect(await again).toMatchObject({ unused: true });
+});
+
+it('a new look-up that failed postpones the age limit, but not the unused end', async () => {
+  const { cache, asked, clock, lease } = build();
+  const ages = '0'.repeat(64);
+  void find(cache, ages);
+  await asked[0]?.answer({ ...stored('1'), digest: ages, unusedMs: 3_605_000 });
+  clock.at += 3_600_000;
+  lease.renew(clock.moment());
+  expect(cache.recall(ages)).toBeUndefined();
+  const again = find(cache, ages);
+  asked[1]?.fail();
+  expect(await again).toMatchObject({ unused: false });
+  clock.at += 4_999;
+  lease.renew(clock.moment());
+  expect(cache.recall(ages)).toMatchObject({ unused: false });
+  clock.at += 1;
+  expect(cache.recall(ages)).toBeUndefined();
 });
 
 it('a result after the end of a session does not replace a cache entry', async () => {

@@ -8,12 +8,13 @@ import {
   cachedUnknown,
   type KnownKey,
   keyAt,
+  knownKey,
   postpone,
 } from './cached-key';
 import type { Clock } from './clock';
-import { frozen } from './frozen-key';
-import type { StoredKey } from './key-store';
+import { freeze } from './frozen-key';
 import type { Lease } from './lease';
+import type { StoredKey } from './stored-key';
 
 /** `alone`: sent at once. `together`: waits a moment to share a statement with others. */
 export type LookUpWay = 'alone' | 'together';
@@ -22,6 +23,8 @@ export interface LookUp {
   readonly way: LookUpWay;
   /** Other digests that the same key may be stored under. */
   readonly others: readonly string[];
+  /** The environment of the presented key, which only one raw key has for a digest. */
+  readonly environment: string | null;
   /** Called when the statement is sent. */
   readonly sent: () => void;
 }
@@ -94,13 +97,20 @@ export class KeyCache {
   /**
    * Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists.
    * @param others other digests under which the same key may be stored
+   * @param environment the environment of the presented key
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight
    */
-  find(digest: string, way: LookUpWay = 'alone', others: readonly string[] = []): Promise<KnownKey | null> {
+  find(
+    digest: string,
+    way: LookUpWay = 'alone',
+    others: readonly string[] = [],
+    environment: string | null = null,
+  ): Promise<KnownKey | null> {
     const now = this.clock.monotonic();
     this.misses += 1;
     const flight = this.flights.get(digest);
-    return flight && this.mayJoin(flight, now) ? flight.answer : this.fly(digest, { way, others }, now);
+    if (flight && this.mayJoin(flight, now)) return flight.answer;
+    return this.fly(digest, { way, others, environment }, now);
   }
 
   /**
@@ -168,7 +178,9 @@ export class KeyCache {
       flight.sent = true;
     };
     try {
-      return this.landed(digest, flight, await this.look(digest, { ...how, sent }));
+      const found = await this.look(digest, { ...how, sent });
+      if (found) freeze(found.apiKey, how.environment);
+      return this.landed(digest, flight, found);
     } catch (error) {
       const kept = this.keep(digest);
       if (kept === undefined) throw error;
@@ -186,23 +198,20 @@ export class KeyCache {
         this.unknown.set(digest, cachedUnknown(digest, flight));
       return null;
     }
-    const { apiKey, stopped, lifeMs } = found;
-    const outdated = found.digest === digest ? null : found.digest;
-    const known = { apiKey: frozen(apiKey), stopped, expired: lifeMs !== null && lifeMs <= 0, outdated };
-    if (!flight.changed.has(apiKey.id) && this.mayRemember(flight))
-      this.remember(digest, flight, known, lifeMs);
+    const known = knownKey(found, digest);
+    if (!flight.changed.has(known.apiKey.id) && this.mayRemember(flight))
+      this.remember(digest, cachedKey(digest, flight, known, found));
     return known;
   }
 
   /**
    * Caches one digest per key, because a notification names the id and evicts one digest only.
    */
-  private remember(digest: string, asked: Begun, known: KnownKey, lifeMs: number | null): void {
-    const { id } = known.apiKey;
-    const other = this.digests.get(id);
+  private remember(digest: string, entry: CachedKey): void {
+    const other = this.digests.get(entry.id);
     if (other !== undefined && other !== digest) this.keys.delete(other);
-    this.keys.set(digest, cachedKey(digest, asked, known, lifeMs));
-    this.digests.set(id, digest);
+    this.keys.set(digest, entry);
+    this.digests.set(entry.id, digest);
   }
 
   /** After a failed look-up: the key of an entry that is still trusted, and is used on. */

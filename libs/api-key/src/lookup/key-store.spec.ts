@@ -3,7 +3,8 @@ import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { Database } from '../database/database';
-import { KeyStore, type StoredKey } from './key-store';
+import { KeyStore } from './key-store';
+import type { StoredKey } from './stored-key';
 
 const HOUR_MS = 3_600_000;
 const PATIENT = { cache: { lookUpTimeoutMs: 60_000 } };
@@ -43,6 +44,33 @@ it.each([
 ])('the remaining life of a key whose expiry is %s is in milliseconds', async (_, digest, lifeMs) => {
   const found = await store.find(digest);
   expect(Math.round(Number(found?.lifeMs) / HOUR_MS)).toBe(lifeMs / HOUR_MS);
+});
+
+it.each([
+  ['used an hour ago', "now() - interval '1 hour'", "now() - interval '3 days'", 47],
+  ['never used', 'NULL', "now() - interval '1 day'", 24],
+  ['never used for too long', 'NULL', "now() - interval '3 days'", -24],
+  ['used before its creation', "now() - interval '3 days'", "now() - interval '1 day'", 24],
+  ['created at no known time', 'NULL', 'NULL', -1e15 / HOUR_MS],
+  ['created before all times', 'NULL', "'-infinity'", -1e15 / HOUR_MS],
+  ['used after all times', "'infinity'", 'now()', 1e15 / HOUR_MS],
+])('the database reports when a key that was %s ends unused', async (_, used, created, hours) => {
+  const policy = { endUnusedAfterDays: 2 };
+  await sql(database, 'ALTER TABLE api_keys ALTER created_at DROP NOT NULL');
+  await sql(
+    database,
+    `UPDATE api_keys SET last_used_at = ${used}, created_at = ${created} WHERE key_digest = 'hour'`,
+  );
+  const found = await new KeyStore(new Database(dataSource), { ...PATIENT, policy }).find('hour');
+  await sql(
+    database,
+    `UPDATE api_keys SET last_used_at = NULL, created_at = now() WHERE key_digest = 'hour'`,
+  );
+  expect(Math.round(Number(found?.unusedMs) / HOUR_MS)).toBe(Math.round(hours));
+});
+
+it('a key does not end unused without the rule', async () => {
+  expect(await store.find('hour')).toMatchObject({ unusedMs: null });
 });
 
 it('the remaining life of a key is a number, also if the application has its own type parsers', async () => {

@@ -1,10 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { PoolClient } from 'pg';
-import { API_KEY_COLUMNS, apiKeyFromRow } from '../database/api-key.row';
+import { API_KEY_COLUMNS } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import { Database } from '../database/database';
 import { codeOf, INSUFFICIENT_PRIVILEGE } from '../database/error-codes';
-import { numberOrNull, text, UnreadableValue } from '../database/fields';
 import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
 import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
@@ -12,35 +11,26 @@ import { askWhoAnswers, filteredColumn, filteredOf, refuseFiltered } from '../da
 import { SharedConnections } from '../database/shared-connections';
 import { StatementCanceller } from '../database/statement-canceller';
 import { isUntranslatable } from '../database/store-errors';
+import { unusedMs } from '../database/unused';
 import { type Ask, ENCODING, inUtf8, isGarbled, type Told } from '../database/utf8';
-import type { ApiKey } from '../model/api-key.entity';
 import { wordsOf } from '../model/error-words';
 import { API_KEY_OPTIONS } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
+import type { ResolvedPolicyOptions } from '../options/policy';
 import { refuseVagueOwners, refuseZonelessTimes } from './column-types';
-import { STOPPED, type Stopped, stoppedOf } from './stopped';
-
-/** A row of the table, judged by the database's clock. */
-export interface StoredKey {
-  readonly apiKey: ApiKey;
-  /** The digest under which the key is stored. */
-  readonly digest: string;
-  /** Why the key is refused, whatever its expiry; null: it is not. */
-  readonly stopped: Stopped | null;
-  /** Milliseconds until the key expires, 0 or less if it has expired; null: it never expires. */
-  readonly lifeMs: number | null;
-}
-
-/** The key of each digest, or an error if the key's row cannot be read. */
-export type FoundKeys = ReadonlyMap<string, StoredKey | Error>;
+import { STOPPED } from './stopped';
+import { type FoundKeys, firstOf, keysOf, type StoredKey } from './stored-key';
 
 type Answered = (error: Error | null, found?: FoundKeys) => void;
 
 const NONE: FoundKeys = new Map();
-const TIMESTAMPTZ = '1184';
-const UNIQUE = 'unique any more: CREATE UNIQUE INDEX on it';
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
+
+interface StoreOptions {
+  readonly cache: Pick<ResolvedCacheOptions, 'lookUpTimeoutMs'>;
+  readonly policy?: Pick<ResolvedPolicyOptions, 'endUnusedAfterDays'>;
+}
 
 /**
  * Looks up keys by digest with one prepared, indexed SELECT on the primary, outside any
@@ -51,14 +41,16 @@ export class KeyStore {
   /** Whether the last look-up failed because a replica answered. */
   leadsToReplica = false;
   private readonly connections: SharedConnections<FoundKeys>;
+  private readonly unusedDays: number | null;
 
   private readonly one = this.select('nestjs_api_key', `key_digest ${EQUALS} $1`);
   private readonly many = this.select('nestjs_api_keys', `key_digest ${EQUALS} ANY ($1)`);
 
   constructor(
     private readonly database: Database,
-    @Inject(API_KEY_OPTIONS) { cache }: { readonly cache: Pick<ResolvedCacheOptions, 'lookUpTimeoutMs'> },
+    @Inject(API_KEY_OPTIONS) { cache, policy }: StoreOptions,
   ) {
+    this.unusedDays = policy?.endUnusedAfterDays ?? null;
     const canceller = new StatementCanceller(() => database.sideClient('nestjs-api-key cancel'));
     const patience = { deadlineMs: cache.lookUpTimeoutMs };
     this.connections = new SharedConnections(database, patience, (client, digests, answered) => {
@@ -176,7 +168,7 @@ export class KeyStore {
         ${ENCODING}, ${filteredColumn(this.database.tables.keys)}, ${asText('pg_catalog.pg_typeof(expires_at)::pg_catalog.oid')} AS expiry_type,
         CASE WHEN expires_at ${EQUALS} '-infinity' THEN '0'
              WHEN pg_catalog.isfinite(expires_at) THEN ${asText(`pg_catalog.floor((${SECONDS_LEFT}) OPERATOR(pg_catalog.*) 1000)::bigint`)}
-        END AS life_ms
+        END AS life_ms, ${this.unusedDays === null ? 'NULL' : asText(unusedMs(this.unusedDays))} AS unused_ms
       FROM ${this.database.tables.keys} WHERE ${where}`;
   }
 }
@@ -198,51 +190,4 @@ function refuseUnusable(error: unknown): never {
       'If they have run, set "schema" in the options of the data source to the schema of the table.',
     { cause: error },
   );
-}
-
-/**
- * Returns the first key that is found under one of the digests.
- * @throws Error if the key's row cannot be read, or may be hidden
- */
-export function firstOf(found: FoundKeys, digest: string, others: readonly string[]): StoredKey | null {
-  for (const each of [digest, ...others]) {
-    const stored = found.get(each);
-    if (stored instanceof Error) throw stored;
-    if (stored) return stored;
-  }
-  return null;
-}
-
-/**
- * A table without its unique index may have two rows of one key. Then the key has an error, because
- * the rows can contradict each other.
- * @throws UnreadableValue if a digest cannot be read
- */
-function keysOf(rows: readonly Row[]): Map<string, StoredKey | Error> {
-  const found = new Map<string, StoredKey | Error>();
-  for (const row of rows) {
-    const digest = text(row, 'key_digest');
-    found.set(digest, found.has(digest) ? new UnreadableValue('key_digest', UNIQUE) : storedKeyOrError(row));
-  }
-  return found;
-}
-
-function storedKeyOrError(row: Row): StoredKey | Error {
-  try {
-    return storedKey(row);
-  } catch (error) {
-    return error as Error;
-  }
-}
-
-/** @throws UnreadableValue also if `expires_at` is no timestamptz, and depends on a time zone */
-function storedKey(row: Row): StoredKey {
-  if (text(row, 'expiry_type') !== TIMESTAMPTZ)
-    throw new UnreadableValue('expires_at', 'a timestamptz any more: ALTER it to that');
-  return {
-    apiKey: apiKeyFromRow(row),
-    digest: text(row, 'key_digest'),
-    stopped: stoppedOf(row),
-    lifeMs: numberOrNull(row, 'life_ms'),
-  };
 }

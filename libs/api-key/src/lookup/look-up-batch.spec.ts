@@ -1,9 +1,9 @@
 import { ApiKey } from '../model/api-key.entity';
-import type { StoredKey } from './key-store';
 import { LookUpBatch } from './look-up-batch';
+import type { StoredKey } from './stored-key';
 
 const WAIT_MS = 50;
-const KEY: StoredKey = { apiKey: new ApiKey(), digest: 'a', stopped: null, lifeMs: null };
+const KEY: StoredKey = { apiKey: new ApiKey(), digest: 'a', stopped: null, lifeMs: null, unusedMs: null };
 
 interface Asked {
   readonly digests: readonly string[];

@@ -1,5 +1,5 @@
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { type FoundKeys, firstOf, type StoredKey } from './key-store';
+import { type FoundKeys, firstOf, type StoredKey } from './stored-key';
 
 /** Limits on the look-ups that wait for the next statement, and on the statements under way. */
 const MAX_WAITING = 1_000;

@@ -7,12 +7,13 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import type { ResolvedCacheOptions } from '../options/cache';
 import { type Clock, SYSTEM_CLOCK } from './clock';
 import { KeyCache, type LookUp } from './key-cache';
-import { KeyStore, type StoredKey } from './key-store';
+import { KeyStore } from './key-store';
 import { Lease } from './lease';
 import { LookUpBatch } from './look-up-batch';
 import { announceOwner } from './owner-announcement';
 import { OwnerCache } from './owner-cache';
 import { RevocationFeed } from './revocation-feed';
+import type { StoredKey } from './stored-key';
 import { raiseTrust } from './trust-bound';
 
 /** A digest that no key has. */
@@ -106,7 +107,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
 
   private async databaseAnswers(): Promise<boolean> {
     try {
-      await this.lookUp(NO_DIGEST, { way: 'alone', others: [], sent: () => {} });
+      await this.lookUp(NO_DIGEST, { way: 'alone', others: [], environment: null, sent: () => {} });
       return true;
     } catch {
       return false;

@@ -108,6 +108,11 @@ export class UpdateApiKeyBody extends KeyBody {
 }
 
 export class CreateApiKeyBody extends KeyBody {
+  @Documented({ type: 'string', maxLength: 32, required: false })
+  @ValidateIf(isGiven)
+  @IsString()
+  environment?: string;
+
   @Documented({ type: 'string', minLength: 1, maxLength: 255 })
   @IsString()
   name!: string;

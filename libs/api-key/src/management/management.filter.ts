@@ -3,6 +3,7 @@ import {
   ApiKeyAuthorityError,
   ApiKeyConflictError,
   ApiKeyInputError,
+  ApiKeyPolicyError,
   ApiKeyRefusal,
   ApiKeyRefusalFilter,
 } from '../index';
@@ -14,6 +15,7 @@ import { InvalidRequest } from './management.pipe';
   ApiKeyInputError,
   ApiKeyConflictError,
   ApiKeyAuthorityError,
+  ApiKeyPolicyError,
   ApiKeyRefusal,
   InvalidRequest,
   UnknownApiKey,
@@ -27,11 +29,18 @@ export class ManagementFilter extends ApiKeyRefusalFilter {
 function refusalOf(error: Error): HttpException {
   if (error instanceof ApiKeyInputError) return new InvalidRequest(error.problems);
   if (error instanceof ApiKeyConflictError) return refusal(HttpStatus.CONFLICT, 'CONFLICT', error);
+  if (error instanceof ApiKeyPolicyError) return policyRefusal(error);
   if (error instanceof ApiKeyAuthorityError) {
     const { missing } = error;
     return refusal(HttpStatus.FORBIDDEN, 'EXCEEDS_API_KEY', error, missing.length > 0 ? { missing } : {});
   }
   return error as HttpException;
+}
+
+function policyRefusal(error: ApiKeyPolicyError): HttpException {
+  const { rule } = error;
+  if (rule === 'maxActiveKeys') return refusal(HttpStatus.CONFLICT, 'TOO_MANY_KEYS', error, { rule });
+  return new InvalidRequest([error.message], { rule });
 }
 
 function refusal(statusCode: HttpStatus, code: string, { message }: Error, more: object = {}): HttpException {

@@ -30,9 +30,9 @@ export function managementPipe(): ValidationPipe {
 
 /** The response to an invalid request. */
 export class InvalidRequest extends BadRequestException {
-  constructor(problems: readonly string[]) {
+  constructor(problems: readonly string[], more: object = {}) {
     const message = [...new Set(problems)];
-    super({ statusCode: HttpStatus.BAD_REQUEST, error: 'INVALID_REQUEST', message });
+    super({ statusCode: HttpStatus.BAD_REQUEST, error: 'INVALID_REQUEST', message, ...more });
   }
 }
 

@@ -208,6 +208,18 @@ export class ApiKey {
   @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()', transformer: asDate })
   updatedAt!: Date;
 
+  /**
+   * The environment of the key, such as `live`; null: none. Not a column: it comes from the prefix
+   * of a presented key, else from `keyPrefix`. undefined if TypeORM read the key.
+   */
+  environment!: string | null;
+
+  /**
+   * When the key ends unless it is used before; null: never. Not a column: it comes from option
+   * `policy.endUnusedAfterDays`. undefined if TypeORM read the key, or the key was presented.
+   */
+  endsUnusedAt!: Date | null;
+
   /** The masked key, which logs and people may see: `acme_live_3fKd...9xQz`. */
   get masked(): string {
     return maskKey(this.keyPrefix, this.keySuffix);
@@ -218,11 +230,12 @@ export class ApiKey {
     return this.expiresAt !== null && !(at.getTime() < this.expiresAt.getTime());
   }
 
-  /** The state of the key at a moment. Default: now, by the clock of this machine. */
+  /** The state at a moment, by default now on this machine. A key ended unused is `expired`. */
   stateAt(at: Date = new Date()): ApiKeyState {
     if (this.revokedAt) return 'revoked';
     if (this.disabledAt) return 'disabled';
-    return this.isExpired(at) ? 'expired' : 'active';
+    const isUnused = this.endsUnusedAt != null && !(at.getTime() < this.endsUnusedAt.getTime());
+    return isUnused || this.isExpired(at) ? 'expired' : 'active';
   }
 
   /** Whether the key has a scope, directly or through a wildcard. */

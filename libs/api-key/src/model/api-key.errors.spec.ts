@@ -17,6 +17,7 @@ const REFUSALS: Record<RefusalCode, { status: number; headers: Record<string, st
   },
   HTTPS_REQUIRED: { status: 403, headers: {} },
   IP_NOT_ALLOWED: { status: 403, headers: {} },
+  WRONG_ENVIRONMENT: { status: 403, headers: {} },
   RATE_LIMITED: { status: 429, headers: {} },
   QUOTA_EXCEEDED: { status: 429, headers: {} },
   KEY_STORE_UNAVAILABLE: { status: 503, headers: { 'Retry-After': '1' } },

@@ -8,12 +8,15 @@ export type RefusalCode = keyof typeof REFUSALS;
 /** The reason of a refusal, for the trail. Callers get less detail. */
 export type RefusedReason =
   | 'malformed'
+  | 'prefix'
   | 'unknown'
   | 'expired'
+  | 'unused'
   | 'revoked'
   | 'disabled'
   | 'owner'
   | 'address'
+  | 'environment'
   | 'plaintext'
   | 'scope'
   | 'rate'
@@ -69,6 +72,10 @@ const REFUSALS = {
   IP_NOT_ALLOWED: {
     status: 403,
     message: 'The API key is not allowed from this IP address.',
+  },
+  WRONG_ENVIRONMENT: {
+    status: 403,
+    message: 'The API key is of an environment that this route does not accept.',
   },
   RATE_LIMITED: {
     status: 429,
@@ -213,5 +220,19 @@ export class ApiKeyInputError extends Error {
   constructor(readonly problems: readonly string[]) {
     super(problems.join('; '));
     this.name = 'ApiKeyInputError';
+  }
+}
+
+/** A rule of option `policy` that forbids a change. */
+export type PolicyRule = 'maxLifetimeDays' | 'allowNever' | 'maxActiveKeys';
+
+/** Option `policy` forbids the change. Nothing was changed; `rule` names the field of `policy`. */
+export class ApiKeyPolicyError extends Error {
+  constructor(
+    readonly rule: PolicyRule,
+    message: string,
+  ) {
+    super(`${message} (policy.${rule})`);
+    this.name = 'ApiKeyPolicyError';
   }
 }

@@ -22,6 +22,8 @@ export interface ApiKeyDescription
     | 'ancestorIds'
   > {
   readonly state: ApiKeyState;
+  /** Environment of the key; null: none. */
+  readonly environment: string | null;
   readonly rateLimit: RateLimit | null;
   readonly quota: Quota | null;
   /** Id of the key that this key replaced in a rotation. */
@@ -39,6 +41,7 @@ export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescr
     masked,
     scopes,
     state: apiKey.stateAt(now),
+    environment: apiKey.environment ?? null,
     createdAt,
     lastUsedAt,
     expiresAt,

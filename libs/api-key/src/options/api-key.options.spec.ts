@@ -20,6 +20,8 @@ describe('options that are not given', () => {
     const { loadUser, ...others } = resolveOptions();
     expect(others).toEqual({
       prefix: 'key',
+      acceptedPrefixes: [],
+      hexEnvironment: null,
       format: 'checksummed',
       scopes: null,
       pepper: null,
@@ -56,6 +58,13 @@ describe('options that are not given', () => {
         legacyHeaders: false,
       },
       failedAttempts: { limit: 100, windowSeconds: 60, maxAddresses: 10_000 },
+      policy: {
+        maxLifetimeDays: null,
+        defaultLifetimeDays: null,
+        allowNever: true,
+        maxActiveKeys: null,
+        endUnusedAfterDays: null,
+      },
     });
     expect(loadUser('42')).toEqual({ id: '42' });
   });
@@ -129,6 +138,10 @@ describe('the options accept', () => {
   it.each([
     ['prefix', 'a'],
     ['prefix', 'my_company_live'],
+    ['prefix', { live: 'acme_live', test: 'acme_test' }],
+    ['acceptedPrefixes', ['acme', 'old_live']],
+    ['acceptedPrefixes', []],
+    ['hexEnvironment', null],
     ['format', 'checksummed'],
     ['format', 'hex'],
     ['scopes', {}],
@@ -151,6 +164,16 @@ describe('the boot fails with the name of the option for', () => {
     ['prefix', null, 'letters and digits'],
     ['prefix', 7, 'letters and digits'],
     ['prefix', ['acme'], 'letters and digits'],
+    ['prefix', {}, 'an object of environments'],
+    ['prefix', { live: 'acme-live' }, 'an object of environments'],
+    ['prefix', { '': 'acme' }, 'an object of environments'],
+    ['prefix', { 'a b': 'acme' }, 'an object of environments'],
+    ['acceptedPrefixes', 'acme', 'a list of prefixes'],
+    ['acceptedPrefixes', ['acme', '-'], 'a list of prefixes'],
+    ['acceptedPrefixes', { live: 'acme' }, 'a list of prefixes'],
+    ['acceptedPrefixes', null, 'a list of prefixes'],
+    ['hexEnvironment', '', 'an environment'],
+    ['hexEnvironment', 7, 'an environment'],
     ['format', 'HEX', '"checksummed" or "hex"'],
     ['format', 'rails', '"checksummed" or "hex"'],
     ['format', true, '"checksummed" or "hex"'],
@@ -184,6 +207,19 @@ describe('the boot fails with the name of the option for', () => {
     const message = messageFor({ [name]: value });
     expect(message).toContain(`option "${name}" must be `);
     expect(message).toContain(wanted);
+  });
+
+  it.each([
+    [{ acceptedPrefixes: { live: ['acme'] } }, '"prefix" has no environment "live"'],
+    [{ hexEnvironment: 'live' }, '"prefix" has no environment "live"'],
+    [{ prefix: { live: 'acme' }, acceptedPrefixes: { test: ['old'] } }, '"prefix" has no environment "test"'],
+    [{ prefix: { live: 'acme' }, hexEnvironment: 'test' }, '"prefix" has no environment "test"'],
+    [{ prefix: { live: 'acme', test: 'acme' } }, 'must name each prefix only once'],
+    [{ prefix: 'acme', acceptedPrefixes: ['acme'] }, 'must name each prefix only once'],
+    [{ prefix: { live: 'acme' }, acceptedPrefixes: { live: ['acme'] } }, 'must name each prefix only once'],
+    [{ acceptedPrefixes: ['key'] }, 'must name each prefix only once'],
+  ])('prefixes that do not fit together: %j', (given, wanted) => {
+    expect(messageFor(given)).toContain(wanted);
   });
 
   it.each([

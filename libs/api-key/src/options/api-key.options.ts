@@ -1,19 +1,10 @@
 import type { DataSource } from 'typeorm';
-import { isKeyPrefix, type KeyFormat } from '../credential/format';
-import { isScope, isWildcard } from '../credential/scope';
+import type { KeyFormat } from '../credential/format';
 import type { Scope } from '../model/scope-catalogue';
 import { type AuditOptions, checkAudit, type ResolvedAuditOptions, resolveAudit } from './audit';
 import { type CacheOptions, checkCache, type ResolvedCacheOptions, resolveCache } from './cache';
-import {
-  type Check,
-  type Checks,
-  isPlainObject,
-  oneOf,
-  problemsOf,
-  rule,
-  unknownOption,
-  withDefaults,
-} from './checks';
+import { checkCatalogue } from './catalogue';
+import { type Checks, isPlainObject, oneOf, problemsOf, rule, unknownOption, withDefaults } from './checks';
 import {
   checkFailedAttempts,
   type FailedAttemptsOptions,
@@ -23,6 +14,22 @@ import {
 import { checkHttps, type HttpsOptions, type ResolvedHttpsOptions, resolveHttps } from './https';
 import { newNameOf } from './moved-names';
 import { checkPepper, type Pepper, type PepperOptions, resolvePepper } from './pepper';
+import {
+  checkPolicy,
+  type PolicyOptions,
+  problemsOfUnused,
+  type ResolvedPolicyOptions,
+  resolvePolicy,
+} from './policy';
+import {
+  type AcceptedPrefixes,
+  checkAcceptedPrefixes,
+  checkHexEnvironment,
+  checkPrefix,
+  frozenPrefixes,
+  type KeyPrefix,
+  problemsOfPrefixes,
+} from './prefixes';
 import {
   checkRateLimit,
   type RateLimitOptions,
@@ -47,9 +54,21 @@ import { checkUsage, type ResolvedUsageOptions, resolveUsage, type UsageOptions 
  */
 export interface ApiKeyOptions {
   /**
-   * First part of each new key: 1 to 32 letters and digits, in parts joined by `_`. Default `key`.
+   * First part of each key: 1 to 32 letters and digits, in parts joined by `_`. Or the prefix of
+   * each environment: `{ live: 'acme_live', test: 'acme_test' }`. Keys with another prefix are
+   * refused without I/O. Default `key`.
    */
-  prefix?: string;
+  prefix?: KeyPrefix;
+  /**
+   * Earlier prefixes whose keys are still accepted: a list, or a list for each environment. Default
+   * none.
+   */
+  acceptedPrefixes?: AcceptedPrefixes;
+  /**
+   * Environment of keys of 64 hex digits, which have no prefix; null: they have none, and open no
+   * route with `@Environments`. Default null.
+   */
+  hexEnvironment?: string | null;
   /**
    * Form of new keys. `checksummed` accepts only keys of this form, so that a mistyped key is
    * refused without I/O. `hex` creates keys in the Rails form, 64 hex digits, and accepts both
@@ -99,6 +118,8 @@ export interface ApiKeyOptions {
    * Then keys are stored as their SHA-256.
    */
   pepper?: PepperOptions | null;
+  /** Rules for all keys, whoever makes them: lifetimes, active keys of an owner, unused keys. */
+  policy?: PolicyOptions;
 }
 
 /** `ApiKeyOptions` with `dataSource`, which is needed before the other options are computed. */
@@ -111,7 +132,10 @@ export interface ApiKeyRootOptions extends ApiKeyOptions {
 }
 
 /** The options at the top level, which have no section. */
-type PlainOptions = Pick<ApiKeyOptions, 'prefix' | 'format' | 'loadUser' | 'strict' | 'realm' | 'headerName'>;
+type PlainOptions = Pick<
+  ApiKeyOptions,
+  'prefix' | 'acceptedPrefixes' | 'hexEnvironment' | 'format' | 'loadUser' | 'strict' | 'realm' | 'headerName'
+>;
 
 /** The options after defaults and checks, frozen, with their sections. */
 export interface ResolvedApiKeyOptions extends Readonly<Required<PlainOptions>> {
@@ -123,12 +147,15 @@ export interface ResolvedApiKeyOptions extends Readonly<Required<PlainOptions>> 
   readonly rateLimit: ResolvedRateLimitOptions;
   readonly failedAttempts: ResolvedFailedAttemptsOptions;
   readonly pepper: Pepper | null;
+  readonly policy: ResolvedPolicyOptions;
 }
 
 export const API_KEY_OPTIONS = Symbol('API_KEY_OPTIONS');
 
 const DEFAULTS: Required<PlainOptions> = {
   prefix: 'key',
+  acceptedPrefixes: [],
+  hexEnvironment: null,
   format: 'checksummed',
   loadUser: (userId: string) => ({ id: userId }),
   strict: false,
@@ -140,10 +167,7 @@ const REALM = /^[\x20\x21\x23-\x5b\x5d-\x7e]{1,255}$/;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,255}$/;
 
 const CHECKS: Checks<ApiKeyOptions> = {
-  prefix: rule(
-    (value) => typeof value === 'string' && isKeyPrefix(value),
-    '1 to 32 letters and digits, parts joined by "_", such as acme_live',
-  ),
+  prefix: checkPrefix,
   format: oneOf('checksummed', 'hex'),
   scopes: checkCatalogue,
   loadUser: rule(
@@ -163,6 +187,9 @@ const CHECKS: Checks<ApiKeyOptions> = {
   rateLimit: checkRateLimit,
   failedAttempts: checkFailedAttempts,
   pepper: checkPepper,
+  policy: checkPolicy,
+  acceptedPrefixes: checkAcceptedPrefixes,
+  hexEnvironment: checkHexEnvironment,
 };
 
 /**
@@ -172,10 +199,14 @@ const CHECKS: Checks<ApiKeyOptions> = {
 export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptions {
   if (!isPlainObject(options)) throw new Error('ApiKeyModule: the options must be a plain object');
   const problems = Object.entries(options).flatMap(([name, value]) => problemsOfOption(name, value));
+  if (problems.length === 0)
+    problems.push(...problemsOfPrefixes(options), ...problemsOfUnused(options.policy, options.usage));
   if (problems.length > 0) throw new Error(`ApiKeyModule: ${problems.join('; ')}`);
-  const { prefix, format, loadUser, strict, realm, headerName, scopes } = options;
+  const { prefix, acceptedPrefixes, hexEnvironment, format, loadUser, strict, realm, headerName, scopes } =
+    options;
+  const plain = { prefix, acceptedPrefixes, hexEnvironment, format, loadUser, strict, realm, headerName };
   return Object.freeze({
-    ...withDefaults(DEFAULTS, { prefix, format, loadUser, strict, realm, headerName }),
+    ...frozenPrefixes(withDefaults(DEFAULTS, plain)),
     scopes: scopes ? Object.freeze({ ...scopes }) : null,
     https: resolveHttps(options.https),
     cache: resolveCache(options.cache),
@@ -184,6 +215,7 @@ export function resolveOptions(options: ApiKeyOptions = {}): ResolvedApiKeyOptio
     rateLimit: resolveRateLimit(options.rateLimit),
     failedAttempts: resolveFailedAttempts(options.failedAttempts),
     pepper: resolvePepper(options.pepper ?? null),
+    policy: resolvePolicy(options.policy),
   });
 }
 
@@ -199,17 +231,6 @@ function problemsOfOption(name: string, value: unknown): readonly string[] {
   return Object.hasOwn(CHECKS, name)
     ? problemsOf(CHECKS, name, value)
     : [unknownOption(name, 'the options', [...Object.keys(CHECKS), 'dataSource'])];
-}
-
-function checkCatalogue(value: unknown, name: string): ReturnType<Check> {
-  const wanted = 'an object of scopes and what each allows, such as { "orders:read": "Read orders" }';
-  if (value === null) return [];
-  if (!isPlainObject(value)) return rule(() => false, wanted)(value, name);
-  return rule(() => Object.entries(value).every(isCatalogued), `${wanted}, without wildcards`)(value, name);
-}
-
-function isCatalogued([scope, text]: [string, unknown]): boolean {
-  return isScope(scope) && !isWildcard(scope) && typeof text === 'string';
 }
 
 function isOtherHeader(value: unknown): boolean {

@@ -21,6 +21,7 @@ const SECTIONS = {
     'limit, windowSeconds, storage, onStorageFailure, onQuotaFailure, storageTimeoutMs, maxKeys, legacyHeaders',
   failedAttempts: 'limit, windowSeconds, maxAddresses',
   pepper: 'secrets, upcoming, unpeppered, lockOutRails',
+  policy: 'maxLifetimeDays, defaultLifetimeDays, allowNever, maxActiveKeys, endUnusedAfterDays',
 };
 
 const [CIDRS, FLAG] = ['a list of addresses or CIDR blocks', 'true or false'];
@@ -50,6 +51,7 @@ it.each([
   'audit',
   'rateLimit',
   'failedAttempts',
+  'policy',
 ])('the section %s has its defaults if it is empty, and if its fields are undefined', (section) => {
   const defaults = resolveOptions()[section as 'cache'];
   const nothing = Object.fromEntries(Object.keys(defaults).map((name) => [name, undefined]));
@@ -81,6 +83,9 @@ it.each([
   ['rateLimit', 'limit', null],
   ['rateLimit', 'storage', 'postgres'],
   ['failedAttempts', 'limit', null],
+  ['policy', 'maxLifetimeDays', 36_500],
+  ['policy', 'allowNever', false],
+  ['policy', 'endUnusedAfterDays', 1],
 ])('%s.%s may be %j', (section, name, value) => {
   expect(resolveOptions(unchecked({ [section]: { [name]: value } }))).toHaveProperty([section, name], value);
 });
@@ -126,6 +131,11 @@ it.each([
   ['failedAttempts', 'limit', 0, `${whole(1, 1_000_000)}, or null`],
   ['failedAttempts', 'windowSeconds', 0.5, whole(1, 86_400)],
   ['failedAttempts', 'maxAddresses', 0, whole(1, 1_000_000)],
+  ['policy', 'maxLifetimeDays', 0, `${whole(1, 36_500)}, or null`],
+  ['policy', 'defaultLifetimeDays', 1.5, `${whole(1, 36_500)}, or null`],
+  ['policy', 'allowNever', null, FLAG],
+  ['policy', 'maxActiveKeys', 0, `${whole(1, 1_000_000)}, or null`],
+  ['policy', 'endUnusedAfterDays', 36_501, `${whole(1, 36_500)}, or null`],
   ['pepper', 'unpeppered', 'keep', '"adopt" or "refuse"'],
 ])('%s.%s must not be %j, and the message says what it must be', (section, name, value, wanted) => {
   const message = messageFor({ [section]: { [name]: value } });
@@ -185,6 +195,28 @@ describe('the heartbeat', () => {
 
   it('is not compared with an invalid lease', () => {
     expect(messageFor({ cache: { leaseMs: 'x' } })).not.toContain('heartbeatMs');
+  });
+});
+
+describe('the policy', () => {
+  it.each([
+    [
+      { policy: { maxLifetimeDays: 30, defaultLifetimeDays: 31 } },
+      '"policy.defaultLifetimeDays" must be at most',
+    ],
+    [{ policy: { maxLifetimeDays: 30, allowNever: true } }, '"policy.allowNever" cannot be true'],
+    [{ policy: { endUnusedAfterDays: 90 }, usage: { lastUsed: false } }, 'needs "usage.lastUsed"'],
+  ])('must not contradict itself: %j', (options, wanted) => {
+    expect(messageFor(options)).toContain(wanted);
+  });
+
+  it.each([
+    [{}, true],
+    [{ maxLifetimeDays: 90 }, false],
+    [{ allowNever: false }, false],
+    [{ maxLifetimeDays: null }, true],
+  ])('%j allows keys that never expire: %s', (policy, allowNever) => {
+    expect(resolveOptions({ policy }).policy.allowNever).toBe(allowNever);
   });
 });
 

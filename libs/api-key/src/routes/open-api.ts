@@ -25,7 +25,7 @@ const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'tr
 
 const REFUSED: Readonly<Record<string, string>> = {
   401: 'MISSING_API_KEY: no API key was sent. INVALID_API_KEY: the API key is not valid, or its header was sent twice',
-  403: 'INSUFFICIENT_SCOPE, HTTPS_REQUIRED or IP_NOT_ALLOWED',
+  403: 'INSUFFICIENT_SCOPE, WRONG_ENVIRONMENT, HTTPS_REQUIRED or IP_NOT_ALLOWED',
   429: 'RATE_LIMITED or QUOTA_EXCEEDED: try again after Retry-After',
   503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
 };

@@ -2,8 +2,8 @@ import { guardsAdded, guardsOn, hasOurs, isGuarded } from './route-access';
 import { type AccessDeclaration, declaredAccess } from './scopes.decorator';
 
 /**
- * Whether `@Public` stands on a method beside a guard of this library, `@Scopes`, `@AnyScope` or
- * `@ApiKeyAuth`.
+ * Whether `@Public` stands on a method beside a guard of this library, `@Scopes`, `@AnyScope`,
+ * `@Environments` or `@ApiKeyAuth`.
  */
 export function contradictsOnMethod(handler: object): boolean {
   const { isPublic, needsKey } = declaredAccess(handler);
@@ -26,6 +26,6 @@ function contradictsOnClass(target: object): boolean {
   return addsPublic && (addsDemand || hasOurs(guardsAdded(guardsOn(target), guardsOn(above))));
 }
 
-function demandOf({ needsKey, all, any }: AccessDeclaration): string {
-  return JSON.stringify([needsKey, all, any]);
+function demandOf({ needsKey, all, any, environments }: AccessDeclaration): string {
+  return JSON.stringify([needsKey, all, any, environments]);
 }

@@ -20,7 +20,7 @@ describe('a route that declares nothing', () => {
     class Orders {
       handle() {}
     }
-    expect(accessOf(Orders)).toEqual({ isPublic: false, all: [], any: [] });
+    expect(accessOf(Orders)).toEqual({ isPublic: false, all: [], any: [], environments: [] });
   });
 });
 
@@ -30,7 +30,12 @@ describe('@Scopes', () => {
       @Scopes('orders:read', 'orders:write')
       handle() {}
     }
-    expect(accessOf(Orders)).toEqual({ isPublic: false, all: ['orders:read', 'orders:write'], any: [] });
+    expect(accessOf(Orders)).toEqual({
+      isPublic: false,
+      all: ['orders:read', 'orders:write'],
+      any: [],
+      environments: [],
+    });
   });
 
   it('on class and method adds up, the class first', () => {
@@ -98,7 +103,12 @@ describe('@AnyScope', () => {
       @AnyScope('orders:read', 'orders:write')
       handle() {}
     }
-    expect(accessOf(Orders)).toEqual({ isPublic: false, all: [], any: [['orders:read', 'orders:write']] });
+    expect(accessOf(Orders)).toEqual({
+      isPublic: false,
+      all: [],
+      any: [['orders:read', 'orders:write']],
+      environments: [],
+    });
   });
 
   it('on class and method requires one scope of each group', () => {
@@ -134,6 +144,7 @@ describe('@AnyScope', () => {
       isPublic: false,
       all: ['orders:read'],
       any: [['api-keys:read', 'api-keys:write']],
+      environments: [],
     });
   });
 });
@@ -380,7 +391,13 @@ describe.each([
 
 describe('the declaration of a class or method', () => {
   it('is empty without a decorator', () => {
-    expect(declaredAccess(class {})).toEqual({ isPublic: false, needsKey: false, all: [], any: [] });
+    expect(declaredAccess(class {})).toEqual({
+      isPublic: false,
+      needsKey: false,
+      all: [],
+      any: [],
+      environments: [],
+    });
   });
 
   it('is immutable: a declaration does not change an earlier one', () => {

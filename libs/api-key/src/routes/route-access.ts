@@ -7,6 +7,8 @@ import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 /** What a request needs to reach a route. */
 export interface RouteAccess extends ScopeDemand {
   readonly isPublic: boolean;
+  /** One list for each decorator; a key must be of an environment that all of them name. */
+  readonly environments: readonly (readonly string[])[];
 }
 
 /**
@@ -24,6 +26,7 @@ export function routeAccess(context: { getClass(): object; getHandler(): object 
     isPublic: !isClosed && (ofMethod.isPublic || isOpenClass()),
     all: [...new Set([...ofClass.all, ...ofMethod.all])],
     any: [...ofClass.any, ...ofMethod.any],
+    environments: [...ofClass.environments, ...ofMethod.environments],
   };
 }
 

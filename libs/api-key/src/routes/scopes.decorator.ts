@@ -8,11 +8,13 @@ export interface AccessDeclaration {
   readonly needsKey: boolean;
   readonly all: readonly string[];
   readonly any: readonly (readonly string[])[];
+  /** Each list names the environments that one decorator accepts. */
+  readonly environments: readonly (readonly string[])[];
 }
 
 type Decorator = ClassDecorator & MethodDecorator;
 
-const NOTHING: AccessDeclaration = { isPublic: false, needsKey: false, all: [], any: [] };
+const NOTHING: AccessDeclaration = { isPublic: false, needsKey: false, all: [], any: [], environments: [] };
 
 /**
  * Requires all of these scopes, in addition to the scopes of the class and of other decorators.
@@ -63,11 +65,12 @@ export function accessDeclaredByName(prototype: object, method: string): AccessD
   return Reflect.getMetadata(ROUTE_ACCESS, prototype, method);
 }
 
-function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Decorator {
+/** A decorator of classes and methods, which extends what was declared there before. */
+export function declare(extend: (earlier: AccessDeclaration) => AccessDeclaration): Decorator {
   return ((target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
     if (key !== undefined && typeof descriptor?.value !== 'function')
       throw new TypeError(
-        `${String(key)} is not a method: use @Scopes, @AnyScope, @ApiKeyAuth and @Public only on classes and methods`,
+        `${String(key)} is not a method: use @Scopes, @AnyScope, @Environments, @ApiKeyAuth and @Public only on classes and methods`,
       );
     const declared: object = descriptor?.value ?? target;
     Reflect.defineMetadata(ROUTE_ACCESS, extend(declaredAccess(declared)), declared);

@@ -7,11 +7,13 @@ import { refuse } from '../transport/answer-refusal';
 import { authenticationBy } from '../transport/authenticated-request';
 import { requestOf } from '../transport/http-exchange';
 import { type RouteAccess, RouteAccesses, scopesAskedFor } from './route-access';
+import { wrongEnvironment } from './route-environment';
 import { NeedsKey } from './scopes.decorator';
 import { UnauthenticatedRoutes } from './unauthenticated-routes';
 
 /**
- * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`. Runs after
+ * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`, and is of an
+ * environment that `@Environments` accepts. Runs after
  * `ApiKeyGuard`. If `ApiKeyGuard` did not accept the request, this guard refuses it, even if the
  * route requires no scope.
  */
@@ -40,6 +42,8 @@ export class ScopesGuard implements CanActivate {
       return new ApiKeyRefusal('MISSING_API_KEY');
     }
     const { apiKey } = authentication;
+    const outside = wrongEnvironment(access, apiKey);
+    if (outside) return outside;
     const missing = missingScopes(apiKey.scopes, access);
     if (missing.length === 0) return null;
     const refused = { reason: 'scope', apiKey, masked: apiKey.masked } as const;
