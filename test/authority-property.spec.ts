@@ -14,13 +14,13 @@ beforeAll(async () => {
 afterAll(() => Promise.all(place.apps.map((app) => app.close())));
 
 it('No key has more than the keys that created it had, after each step of random sequences', async () => {
-  await fc.assert(sequences(place), { numRuns: 12 });
+  await fc.assert(sequences(place), { numRuns: 6 });
 });
 
 it('No key enables what it may not enable, after each step of random sequences of disabled and enabled keys', async () => {
-  await fc.assert(switchings(place), { numRuns: 12 });
+  await fc.assert(switchings(place), { numRuns: 6 });
 });
 
 it('No key has more than the keys that created it had, whatever two applications do at the same time', async () => {
-  await fc.assert(interleavings(place), { numRuns: 15 });
+  await fc.assert(interleavings(place), { numRuns: 8 });
 });

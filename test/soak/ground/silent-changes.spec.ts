@@ -8,7 +8,7 @@ import {
 } from 'nestjs-api-key';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
-import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from './support/database';
+import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from '../../support/database';
 
 const SILENT = `SET LOCAL nestjs_api_key.silent = 'on'`;
 /** The migration, and what builds on it. */

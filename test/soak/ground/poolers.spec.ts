@@ -2,10 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { Logger } from '@nestjs/common';
-import { createMigratedDatabase, createUser } from './support/database';
-import { bootOn, type Ground, type GroundSettings, poolOf, UNCACHED, untilCached } from './support/ground';
-import { listeningPooler } from './support/listening-pooler';
-import { until } from './support/until';
+import { createMigratedDatabase, createUser } from '../../support/database';
+import {
+  bootOn,
+  type Ground,
+  type GroundSettings,
+  poolOf,
+  UNCACHED,
+  untilCached,
+} from '../../support/ground';
+import { listeningPooler } from '../../support/listening-pooler';
+import { until } from '../../support/until';
 
 const running: Ground[] = [];
 let database: string;
@@ -29,7 +36,7 @@ async function boot(settings: GroundSettings = {}, url = database): Promise<Grou
 function endSessionsUnheard(url: string): void {
   const script = `const { Client } = require('pg'); const client = new Client({ connectionString: ${JSON.stringify(url)} });
     client.connect().then(() => client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()')).then(() => client.end())`;
-  execFileSync(process.execPath, ['-e', script], { cwd: join(__dirname, '..') });
+  execFileSync(process.execPath, ['-e', script], { cwd: join(__dirname, '../../..') });
 }
 
 describe('a process that was frozen while its connections were closed', () => {

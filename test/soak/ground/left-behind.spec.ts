@@ -1,5 +1,5 @@
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, type Ground, ONE_CONNECTION, poolOf, UNCACHED } from './support/ground';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { bootOn, type Ground, ONE_CONNECTION, poolOf, UNCACHED } from '../../support/ground';
 
 let database: string;
 let userId: string;

@@ -1,11 +1,11 @@
 import { Client } from 'pg';
-import { runningEmbeddedPostgres } from '../../src/embedded-postgres';
-import { createMigratedDatabase, createUser, sql } from '../support/database';
-import { inPlace, status } from '../support/embedded-place';
-import { bootOn, UNCACHED } from '../support/ground';
-import { layered } from '../support/layered';
-import { demoKey } from '../support/sample';
-import { until } from '../support/until';
+import { runningEmbeddedPostgres } from '../../../src/embedded-postgres';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { inPlace, status } from '../../support/embedded-place';
+import { bootOn, UNCACHED } from '../../support/ground';
+import { layered } from '../../support/layered';
+import { demoKey } from '../../support/sample';
+import { until } from '../../support/until';
 
 /** Longer than a connection that missed its deadline may still take to answer. */
 const GIVEN_UP_MS = 7_000;

@@ -1,7 +1,7 @@
-import { bootApp, QUIET } from './support/app';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { flakyProxy } from './support/flaky-proxy';
-import { bootOn, type Ground, type GroundSettings, UNCACHED } from './support/ground';
+import { bootApp, QUIET } from '../../support/app';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { flakyProxy } from '../../support/flaky-proxy';
+import { bootOn, type Ground, type GroundSettings, UNCACHED } from '../../support/ground';
 
 let running: Ground | undefined;
 afterEach(async () => {

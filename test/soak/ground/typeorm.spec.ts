@@ -9,9 +9,9 @@ import {
   EventSubscriber,
   type Logger,
 } from 'typeorm';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, type Ground, type GroundSettings, UNCACHED } from './support/ground';
-import { schemaOf } from './support/schema';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { bootOn, type Ground, type GroundSettings, UNCACHED } from '../../support/ground';
+import { schemaOf } from '../../support/schema';
 
 let database: string;
 let userId: string;

@@ -1,9 +1,9 @@
 import { Logger } from '@nestjs/common';
 import { apiKeyMigrations, runMigrations } from 'nestjs-api-key';
-import { keysDataSource } from './support/data-source';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn } from './support/ground';
-import { until } from './support/until';
+import { keysDataSource } from '../../support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { bootOn } from '../../support/ground';
+import { until } from '../../support/until';
 
 const WATCHED = { usersTable: 'users', watchUsers: true };
 

@@ -8,8 +8,8 @@ import {
   runMigrations,
 } from 'nestjs-api-key';
 import { Client } from 'pg';
-import { keysDataSource } from './support/data-source';
-import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from './support/database';
+import { keysDataSource } from '../../support/data-source';
+import { createEmptyDatabase, createMigratedDatabase, createUser, sql } from '../../support/database';
 import {
   alterDatabase,
   bootOn,
@@ -17,9 +17,9 @@ import {
   type GroundSettings,
   UNCACHED,
   untilCached,
-} from './support/ground';
-import { patient } from './support/shared-storages';
-import { until } from './support/until';
+} from '../../support/ground';
+import { patient } from '../../support/shared-storages';
+import { until } from '../../support/until';
 
 /** Takes keys that SQL inserted as Rails does. */
 const HEX: ApiKeyOptions = { ...UNCACHED, format: 'hex' };

@@ -1,7 +1,7 @@
 import { type ApiKeyService, PostgresThrottlerStorage } from 'nestjs-api-key';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, type Ground, ONE_CONNECTION, poolOf, UNCACHED } from './support/ground';
-import { patient } from './support/shared-storages';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { bootOn, type Ground, ONE_CONNECTION, poolOf, UNCACHED } from '../../support/ground';
+import { patient } from '../../support/shared-storages';
 
 const UNAVAILABLE = { code: 'KEY_STORE_UNAVAILABLE' };
 

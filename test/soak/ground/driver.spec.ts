@@ -1,8 +1,8 @@
 import { Controller, Get } from '@nestjs/common';
 import { type ApiKey, ApiKeyAuth } from 'nestjs-api-key';
 import { Client, defaults, Query, types } from 'pg';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, type Ground, statusOf, UNCACHED } from './support/ground';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { bootOn, type Ground, statusOf, UNCACHED } from '../../support/ground';
 
 @Controller()
 @ApiKeyAuth()

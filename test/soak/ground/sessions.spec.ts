@@ -1,8 +1,8 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiKeyAuth, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
 import { Client, type PoolClient } from 'pg';
-import { keysDataSource } from './support/data-source';
-import { createMigratedDatabase, createUser, sql } from './support/database';
+import { keysDataSource } from '../../support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
 import {
   bootOn,
   type Ground,
@@ -11,8 +11,8 @@ import {
   statusOf,
   UNCACHED,
   untilCached,
-} from './support/ground';
-import { until } from './support/until';
+} from '../../support/ground';
+import { until } from '../../support/until';
 
 @Controller()
 @ApiKeyAuth()

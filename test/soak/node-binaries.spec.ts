@@ -3,9 +3,9 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { removeFolder, temporaryFolder } from './support/folder';
+import { removeFolder, temporaryFolder } from '../support/folder';
 
-const ROOT = join(__dirname, '..');
+const ROOT = join(__dirname, '../..');
 const SCRIPT = join(ROOT, 'scripts/node-binaries.mjs');
 const VERSION = '98.7.6';
 

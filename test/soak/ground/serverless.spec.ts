@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { Controller, Get, Logger, Req } from '@nestjs/common';
 import { ApiKeyAuth, type ApiKeyOptions, Public } from 'nestjs-api-key';
-import { ADAPTERS, type Adapter, bootApp, type TestApp } from './support/app';
-import { createMigratedDatabase, createUser } from './support/database';
+import { ADAPTERS, type Adapter, bootApp, type TestApp } from '../../support/app';
+import { createMigratedDatabase, createUser } from '../../support/database';
 
 type Fields = Record<string, unknown>;
 

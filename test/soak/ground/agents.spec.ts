@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { Controller, Get } from '@nestjs/common';
 import { ApiKeyAuth, CurrentUser } from 'nestjs-api-key';
 import { Client } from 'pg';
-import { createMigratedDatabase, createUser } from './support/database';
-import { bootOn, ONE_CONNECTION, statusOf, UNCACHED } from './support/ground';
+import { createMigratedDatabase, createUser } from '../../support/database';
+import { bootOn, ONE_CONNECTION, statusOf, UNCACHED } from '../../support/ground';
 
 const requests = new AsyncLocalStorage<string>();
 

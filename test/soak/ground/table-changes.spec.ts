@@ -1,9 +1,9 @@
 import { apiKeyMigrations, runMigrations } from 'nestjs-api-key';
 import { Client } from 'pg';
-import { keysDataSource } from './support/data-source';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, type Ground, type GroundSettings, ONE_CONNECTION, UNCACHED } from './support/ground';
-import { connect, Hearing } from './support/hearing';
+import { keysDataSource } from '../../support/data-source';
+import { createMigratedDatabase, createUser, sql } from '../../support/database';
+import { bootOn, type Ground, type GroundSettings, ONE_CONNECTION, UNCACHED } from '../../support/ground';
+import { connect, Hearing } from '../../support/hearing';
 
 /** What somebody else does to the table of keys while sessions are open. */
 const TYPES = {

@@ -22,8 +22,8 @@ import {
   Scopes,
   ScopesGuard,
 } from 'nestjs-api-key';
-import { ADAPTERS, bootApp, type TestApp, type TestAppSettings } from './support/app';
-import { createMigratedDatabase, createUser } from './support/database';
+import { ADAPTERS, bootApp, type TestApp, type TestAppSettings } from '../../support/app';
+import { createMigratedDatabase, createUser } from '../../support/database';
 
 type Handler = (this: unknown, ...args: unknown[]) => unknown;
 type Wrap = (handler: Handler) => Handler;

@@ -1,3 +1,0 @@
-import { runOnHostileGround } from './support/hostile';
-
-runOnHostileGround('all at once', ['service', 'usage']);
