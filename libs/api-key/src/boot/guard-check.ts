@@ -23,36 +23,32 @@ export class GuardCheck implements BootCheck {
   ) {}
 
   problems(): readonly string[] {
+    const routes = this.inventory.routes();
     return [
-      ...this.contradictions(),
-      ...this.orderFaults(true).map((fault) => `${fault}, so that no key is accepted there: ${REMEDY}`),
+      ...contradictions(routes),
+      ...this.orderFaults(routes, true).map(
+        (fault) => `${fault}, so that no key is accepted there: ${REMEDY}`,
+      ),
       ...this.guardedModules(),
     ];
   }
 
   warnings(): readonly string[] {
+    const routes = this.inventory.routes();
     return [
-      ...this.orderFaults(false).map(
+      ...this.orderFaults(routes, false).map(
         (fault) =>
           `${fault}, so that no key is accepted there unless another guard authenticates it: ${REMEDY}`,
       ),
-      ...this.lateLimits(),
+      ...this.lateLimits(routes),
       ...unreached(this.inventory.guardedProviders()),
     ];
   }
 
-  private contradictions(): string[] {
-    const names = this.inventory.routes().flatMap(({ name, owner, handler }) => {
-      const torn = contradictingClass(owner) as { readonly name: string } | null;
-      return [...(torn ? [torn.name] : []), ...(contradictsOnMethod(handler) ? [name] : [])];
-    });
-    return [...new Set(names)].map((name) => `${name} has @Public beside ${BESIDE}: remove one of them`);
-  }
-
   /** One text for each fault, with all routes that have it. */
-  private orderFaults(isCertain: boolean): string[] {
+  private orderFaults(all: readonly Route[], isCertain: boolean): string[] {
     const routes = new Map<string, string[]>();
-    for (const route of this.judgedRoutes()) {
+    for (const route of this.judged(all)) {
       const fault: OrderFault | null = orderFault(this.inventory.guardLevels(route));
       if (fault?.isCertain === isCertain)
         routes.set(fault.text, [...(routes.get(fault.text) ?? []), route.name]);
@@ -60,8 +56,8 @@ export class GuardCheck implements BootCheck {
     return [...routes].map(([fault, names]) => `${fault} on ${names.join(', ')}`);
   }
 
-  private lateLimits(): string[] {
-    const names = this.judgedRoutes()
+  private lateLimits(routes: readonly Route[]): string[] {
+    const names = this.judged(routes)
       .filter((route) => asksForScopes(route.access) && limitsComeLate(this.inventory.guardLevels(route)))
       .map(({ name }) => name);
     return names.length === 0
@@ -73,9 +69,9 @@ export class GuardCheck implements BootCheck {
   }
 
   /** Handlers that are not public. None without HTTP, where guards of the server are unknown. */
-  private judgedRoutes(): Route[] {
+  private judged(routes: readonly Route[]): Route[] {
     if (!this.globals.areFinal) return [];
-    return this.inventory.routes().filter(({ access, handler }) => !access.isPublic && isHandler(handler));
+    return routes.filter(({ access, handler }) => !access.isPublic && isHandler(handler));
   }
 
   /** Nest reads no guards from a module. */
@@ -89,6 +85,14 @@ export class GuardCheck implements BootCheck {
           'put them on controllers, or provide guards as APP_GUARD',
       );
   }
+}
+
+function contradictions(routes: readonly Route[]): string[] {
+  const names = routes.flatMap(({ name, owner, handler }) => {
+    const torn = contradictingClass(owner) as { readonly name: string } | null;
+    return [...(torn ? [torn.name] : []), ...(contradictsOnMethod(handler) ? [name] : [])];
+  });
+  return [...new Set(names)].map((name) => `${name} has @Public beside ${BESIDE}: remove one of them`);
 }
 
 /** A method without metadata handles nothing. */

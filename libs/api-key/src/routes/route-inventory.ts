@@ -24,6 +24,12 @@ export interface Route {
   readonly instance: object | undefined;
 }
 
+/**
+ * A method of a controller or provider. Most are no routes, so the access, which costs most, is not
+ * computed for all.
+ */
+type Method = Omit<Route, 'access'>;
+
 /** Every route of the application, and its guards. */
 @Injectable()
 export class RouteInventory {
@@ -36,20 +42,19 @@ export class RouteInventory {
   /** The routes of controllers, and methods of providers that have or inherit guards or access. */
   routes(): Route[] {
     const controllers = this.methodsOfAll(this.discovery.getControllers());
-    return [
-      ...controllers.filter((route) => isHttpRoute(route) || isGuardedMessage(route)),
-      ...this.guardedProviders(),
-    ];
+    const reached = controllers.filter((method) => isHttpRoute(method) || isGuardedMessage(method));
+    return [...reached.map(withAccess), ...this.guardedProviders()];
   }
 
   /** Methods of providers that have or inherit guards or access: gateways, resolvers, services. */
   guardedProviders(): Route[] {
-    return this.methodsOfAll(this.discovery.getProviders()).filter(
+    const guarded = this.methodsOfAll(this.discovery.getProviders()).filter(
       ({ owner, method, handler }) =>
         Reflect.hasMetadata(GUARDS_METADATA, owner) ||
         isGuarded(handler) ||
         accessDeclaredByName(owner.prototype, method),
     );
+    return guarded.map(withAccess);
   }
 
   /**
@@ -77,11 +82,11 @@ export class RouteInventory {
 
   /** The routes of HTTP controllers. */
   controllerRoutes(): Route[] {
-    return this.methodsOfAll(this.discovery.getControllers()).filter(isHttpRoute);
+    return this.methodsOfAll(this.discovery.getControllers()).filter(isHttpRoute).map(withAccess);
   }
 
   /** Whether the class or the method has a decorator or guard of this library. */
-  declaresAccess({ owner, handler }: Route): boolean {
+  declaresAccess({ owner, handler }: Method): boolean {
     return [owner, handler].some(declares);
   }
 
@@ -103,11 +108,11 @@ export class RouteInventory {
     return !route.access.isPublic && hasOurs(this.guardsOf(route));
   }
 
-  private methodsOfAll(wrappers: readonly Wrapper[]): Route[] {
+  private methodsOfAll(wrappers: readonly Wrapper[]): Method[] {
     return wrappers.flatMap((wrapper) => this.methodsOf(wrapper));
   }
 
-  private methodsOf(wrapper: Wrapper): Route[] {
+  private methodsOf(wrapper: Wrapper): Method[] {
     const { metatype } = wrapper;
     if (typeof metatype !== 'function' || !metatype.prototype) return [];
     const { prototype } = metatype;
@@ -119,7 +124,6 @@ export class RouteInventory {
       method,
       handler: prototype[method],
       isMessage: isController && !Reflect.hasMetadata(PATH_METADATA, prototype[method]),
-      access: routeAccess({ getClass: () => metatype, getHandler: () => prototype[method] }),
       instance: wrapper.isDependencyTreeStatic() ? (wrapper.instance as object | undefined) : undefined,
     }));
   }
@@ -129,7 +133,7 @@ export class RouteInventory {
 const MESSAGE_PATTERN = 'microservices:pattern';
 
 /** A method of a controller without path and pattern is called by others, without guards. */
-function isGuardedMessage({ owner, handler }: Route): boolean {
+function isGuardedMessage({ owner, handler }: Method): boolean {
   return declares(handler) || (Reflect.hasMetadata(MESSAGE_PATTERN, handler) && declares(owner));
 }
 
@@ -137,7 +141,12 @@ function declares(target: object): boolean {
   return declaredAccess(target) !== declaredAccess(Object) || isGuarded(target);
 }
 
-function isHttpRoute({ handler }: Route): boolean {
+function withAccess(method: Method): Route {
+  const { owner, handler } = method;
+  return { ...method, access: routeAccess({ getClass: () => owner, getHandler: () => handler }) };
+}
+
+function isHttpRoute({ handler }: Method): boolean {
   return Reflect.hasMetadata(PATH_METADATA, handler);
 }
 
