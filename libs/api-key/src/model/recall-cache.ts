@@ -7,21 +7,14 @@ import { LRUCache } from 'lru-cache';
  */
 export class RecallCache<Value extends object> {
   private readonly values = new Map<string, Value>();
-  private readonly lru: LRUCache<string, Value>;
+  /** Allocates room for all values at once, so it is created with the first value. */
+  private lru: LRUCache<string, Value> | undefined;
 
   /** @param dropped called with each value that leaves the cache, for any reason */
   constructor(
     private readonly max: number,
-    dropped: (value: Value, key: string) => void = () => {},
-  ) {
-    this.lru = new LRUCache({
-      max,
-      dispose: (value, key) => {
-        if (this.values.get(key) === value) this.values.delete(key);
-        dropped(value, key);
-      },
-    });
-  }
+    private readonly dropped: (value: Value, key: string) => void = () => {},
+  ) {}
 
   get size(): number {
     return this.values.size;
@@ -29,7 +22,7 @@ export class RecallCache<Value extends object> {
 
   recall(key: string): Value | undefined {
     const value = this.values.get(key);
-    if (value !== undefined && this.values.size >= this.max) this.lru.get(key);
+    if (value !== undefined && this.values.size >= this.max) this.touch(key);
     return value;
   }
 
@@ -41,24 +34,35 @@ export class RecallCache<Value extends object> {
    * The keys, least recently used first. Reads before the cache was full do not change this order.
    */
   oldest(): Iterable<string> {
-    return this.lru.rkeys();
+    return this.lru?.rkeys() ?? [];
   }
 
   /** Counts as a use of the value, even if the cache is not full. */
   touch(key: string): void {
-    this.lru.get(key);
+    this.lru?.get(key);
   }
 
   set(key: string, value: Value): void {
     this.values.set(key, value);
+    this.lru ??= this.create();
     this.lru.set(key, value);
   }
 
   delete(key: string): void {
-    this.lru.delete(key);
+    this.lru?.delete(key);
   }
 
   clear(): void {
-    this.lru.clear();
+    this.lru?.clear();
+  }
+
+  private create(): LRUCache<string, Value> {
+    return new LRUCache({
+      max: this.max,
+      dispose: (value, key) => {
+        if (this.values.get(key) === value) this.values.delete(key);
+        this.dropped(value, key);
+      },
+    });
   }
 }

@@ -16,18 +16,18 @@ const PERIODS: readonly QuotaPeriod[] = ['day', 'month'];
  * in the UTC day and in the UTC month, so that the use is known if the period of a quota changes.
  */
 export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
-  private readonly spent: LRUCache<string, Readonly<Record<QuotaPeriod, Spent>>>;
+  /** Allocates room for all keys at once, so it is created with the first use. */
+  private spent: LRUCache<string, Readonly<Record<QuotaPeriod, Spent>>> | undefined;
 
   /**
    * @param maxKeys how many keys are counted. Beyond that, the least recently used key is evicted
    * @param now milliseconds since 1970
    */
   constructor(
-    maxKeys: number,
+    private readonly maxKeys: number,
     private readonly now: () => number = () => Date.now(),
   ) {
     super();
-    this.spent = new LRUCache({ max: maxKeys });
   }
 
   override hitAll(buckets: readonly Bucket[], cost: number): readonly Hit[] {
@@ -46,11 +46,12 @@ export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
   }
 
   private usedOf(key: string, { period = 'day' }: LimitPolicy, now: number): number {
-    const spent = this.spent.get(key)?.[period];
+    const spent = this.spent?.get(key)?.[period];
     return spent?.startsAt === periodAt(period, now).startsAt ? spent.used : 0;
   }
 
   private add(key: string, cost: number, now: number): void {
+    this.spent ??= new LRUCache({ max: this.maxKeys });
     const spent = this.spent.get(key) ?? { day: { startsAt: 0, used: 0 }, month: { startsAt: 0, used: 0 } };
     for (const period of PERIODS) {
       const { startsAt } = periodAt(period, now);
