@@ -138,6 +138,21 @@ it('work that is tried again fails with its last error after its deadline', asyn
   await expect(work).rejects.toMatchObject({ code: '55P03' });
 });
 
+it('an ending whose work was done by another is not tried again', async () => {
+  const error = failure('55P03');
+  const { attempt, lockTimeouts } = failing(2, error);
+  const turn = { kind: 'ending', lanes: ['me'], isDone: async () => lockTimeouts.length === 2 } as const;
+  await expect(build().turns.run(turn, soon(), attempt)).rejects.toBe(error);
+  expect(lockTimeouts).toHaveLength(2);
+});
+
+it('an ending is tried again if it cannot be asked whether its work was done by another', async () => {
+  const { attempt, lockTimeouts } = failing(2, failure('55P03'));
+  const isDone = () => Promise.reject(new Error('no connection'));
+  await build().turns.run({ kind: 'ending', lanes: ['me'], isDone }, soon(), attempt);
+  expect(lockTimeouts).toHaveLength(3);
+});
+
 it.each([
   ['change', POOL, [1_000, 1_000, 1_000, 1_000, 1_000, 1_000]],
   ['ending', POOL, [1_000, 2_000, 4_000, 8_000, 8_000, 8_000]],

@@ -14,6 +14,11 @@ export interface Turn {
    * of its lanes, in this order, and then for a connection.
    */
   readonly lanes: readonly string[];
+  /**
+   * Whether another transaction has done the same meanwhile. Asked after an attempt that failed, so
+   * that no further attempt is made for nothing. It must not wait in the lanes of the turn.
+   */
+  readonly isDone?: () => Promise<boolean>;
 }
 
 /** The kinds that a read may have. A read of a change that ends keys goes before other reads. */
@@ -66,10 +71,11 @@ export class Turns {
    * @throws Error with code `EBUSY` at once if too many wait, or at the deadline; else the error of
    *   the last attempt
    */
-  async run<T>({ kind, lanes }: Turn, endsAt: number, attempt: Attempt<T>): Promise<T> {
+  async run<T>(turn: Turn, endsAt: number, attempt: Attempt<T>): Promise<T> {
+    const { kind, lanes } = turn;
     const leave = await this.lanes[kind].enter(lanes, () => this.leftMs(kind, endsAt));
     try {
-      return await this.tryUntil(kind, endsAt, attempt);
+      return await this.tryUntil(turn, endsAt, attempt);
     } finally {
       leave();
     }
@@ -89,16 +95,19 @@ export class Turns {
     this.slots.refuse(error);
   }
 
-  private async tryUntil<T>(kind: Turn['kind'], endsAt: number, attempt: Attempt<T>): Promise<T> {
+  private async tryUntil<T>({ kind, isDone }: Turn, endsAt: number, attempt: Attempt<T>): Promise<T> {
     for (let n = 0; ; n++) {
+      let failure: unknown;
       const free = await this.slots.take(kindOf(kind, n), this.leftMs(kind, endsAt));
       try {
         return await attempt(this.lockTimeoutOf(kind, n));
       } catch (error) {
         if (!mayTryAgain(kind, error) || this.leftMs(kind, endsAt) <= PAUSE_MS) throw error;
+        failure = error;
       } finally {
         free();
       }
+      if (await isDone?.().catch(() => false)) throw failure;
       await delay(PAUSE_MS);
     }
   }

@@ -12,7 +12,7 @@ import { enableKey } from './enable-key';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
 import { KeyRules } from './key-rules';
-import { endingTurn } from './lanes';
+import { AT_ONCE } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
 import type { RevokeOptions } from './revocation';
@@ -39,7 +39,12 @@ export class Disabling {
     const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
     if (keyId === null) return null;
     const disabled = await this.changes
-      .makeRegardless(by, (change) => disableKey(change, keyId, reason), `to key ${keyId}`)
+      .makeRegardless(
+        by,
+        (change) => disableKey(change, keyId, reason),
+        `to key ${keyId}`,
+        async () => (await this.findDisabled(keyId, by)) !== null,
+      )
       .catch((error) => this.keyIfDisabled(keyId, by, error));
     if (disabled && options.everywhere)
       await outliveTrust(this.database, performance.now()).catch(refuseUnavailable);
@@ -56,19 +61,21 @@ export class Disabling {
       .catch(refuseUnavailable);
   }
 
+  /** The key, if it is disabled by this actor or by people. */
+  private async findDisabled(id: string, acting: Acting): Promise<ApiKey | null> {
+    const found = await keyById(this.database, { id, owner: ownerOf(acting) }, AT_ONCE, this.rules.derive);
+    const isSettled = found?.disabledById === null || found?.disabledById === acting.apiKey?.id;
+    return found?.disabledAt && !found.revokedAt && isSettled ? found : null;
+  }
+
   /**
    * The outcome of a COMMIT may be unknown, so the row is read.
    * @throws the error, if the row does not say that the key is disabled by this actor or by people
    */
   private async keyIfDisabled(id: string, acting: Acting, error: unknown): Promise<ApiKey> {
     if (isRefused(error)) throw error;
-    const wanted = { id, owner: ownerOf(acting) };
-    const found = await keyById(this.database, wanted, endingTurn(acting), this.rules.derive).catch(
-      () => null,
-    );
+    const found = await this.findDisabled(id, acting).catch(() => null);
     this.verification.evict(id);
-    const isSettled = found?.disabledById === null || found?.disabledById === acting.apiKey?.id;
-    if (!found?.disabledAt || found.revokedAt || !isSettled) return refuseUnavailable(error);
-    return found;
+    return found ?? refuseUnavailable(error);
   }
 }

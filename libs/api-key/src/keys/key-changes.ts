@@ -54,9 +54,17 @@ export class KeyChanges {
     return this.trail.make((session) => work(this.changeOf(session, acting)), endingTurn(acting, target));
   }
 
-  /** Does the same as `end`, even if the events cannot be recorded. The log has the events then. */
-  makeRegardless<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
-    const turn = endingTurn(acting, target);
+  /**
+   * Does the same as `end`, even if the events cannot be recorded. The log has the events then.
+   * @param isDone whether the keys have ended meanwhile; it must not wait for other changes
+   */
+  makeRegardless<Result>(
+    acting: Acting,
+    work: Work<Result>,
+    target: string,
+    isDone = async () => false,
+  ): Promise<Result> {
+    const turn = { ...endingTurn(acting, target), isDone };
     return this.trail.makeRegardless((session) => work(this.changeOf(session, acting)), turn);
   }
 

@@ -22,7 +22,10 @@ export function readTurn(acting: Acting): Turn {
   return { kind: 'read', lanes: lanesOf(acting, null) };
 }
 
-/** The turn of a change that ends keys, or of a read that belongs to it. */
+/** The turn of a read that belongs to a change that ends keys. It waits for no change. */
+export const AT_ONCE: Turn = { kind: 'ending', lanes: [] };
+
+/** The turn of a change that ends keys. */
 export function endingTurn(acting: Acting, target: string | null = null): Turn {
   return { kind: 'ending', lanes: lanesOf(acting, target) };
 }

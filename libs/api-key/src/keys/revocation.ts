@@ -11,9 +11,10 @@ import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stor
 import { countLiveDescendants } from './descendants';
 import { type Ended, type RevocationScope, revokeKey, revokeKeysOf } from './end-keys';
 import { keyIdOf } from './input';
+import type { KeyChange } from './key-change';
 import { KeyChanges } from './key-changes';
 import { KeyRules } from './key-rules';
-import { endingTurn, readTurn } from './lanes';
+import { AT_ONCE, readTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
 
@@ -93,9 +94,10 @@ export class Revocations {
 
   /** Revokes a key. If the outcome of the COMMIT is unknown, reads the row to find the outcome. */
   private async end(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
+    const work = (change: KeyChange) => revokeKey(change, id, scope);
+    const isDone = async () => !scope.descendants && (await this.present(id, acting))?.revokedAt != null;
     try {
-      const target = `to key ${id}`;
-      return await this.changes.makeRegardless(acting, (change) => revokeKey(change, id, scope), target);
+      return await this.changes.makeRegardless(acting, work, `to key ${id}`, isDone);
     } catch (error) {
       if (isRefused(error)) throw error;
       const found = await this.present(id, acting).catch(() => null);
@@ -106,7 +108,7 @@ export class Revocations {
   }
 
   private present(id: string, acting: Acting): Promise<ApiKey | null> {
-    return keyById(this.database, { id, owner: ownerOf(acting) }, endingTurn(acting), this.rules.derive);
+    return keyById(this.database, { id, owner: ownerOf(acting) }, AT_ONCE, this.rules.derive);
   }
 
   /**
