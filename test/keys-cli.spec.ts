@@ -163,7 +163,7 @@ it('a scope outside the catalogue is reported with the help of the command', asy
 });
 
 it('create with an unknown scope exits with 2 and creates no user', async () => {
-  const { code, stdout } = await keys(
+  const { code, stdout } = await keysHere(
     'create',
     '--user',
     'never@example.com',

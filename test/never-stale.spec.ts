@@ -103,7 +103,7 @@ it('a thousand requests with one uncached key send one query', async () => {
   expect(statements()).toBe(1);
 });
 
-it('a thousand HTTP requests with one uncached key send one query and load its user once', async () => {
+it('three hundred simultaneous HTTP requests with one uncached key send one query and load its user once', async () => {
   const loadUser = jest.fn(async (id: string) => ({ id }));
   const app = await instance({
     loadUser,
@@ -113,7 +113,7 @@ it('a thousand HTTP requests with one uncached key send one query and load its u
   const { key } = await issue(app);
   await hearsAllSoFar(app);
   const statements = countStatements(app);
-  const statuses = await Promise.all(Array.from({ length: 1_000 }, () => status(app, key)));
+  const statuses = await Promise.all(Array.from({ length: 300 }, () => status(app, key)));
   expect(new Set(statuses)).toEqual(new Set([200]));
   expect([statements(), loadUser.mock.calls.length]).toEqual([1, 1]);
 });

@@ -156,8 +156,11 @@ export const adoptsRails = (zone: string) => () => {
       insertAsRails(client, { expires_at: railsTime(HOUR_MS) }),
     );
     const { id, expiresAt } = (await me(key)).apiKey;
-    const run = async (command: string) =>
-      expect((await runKeys([command, id], { DATABASE_URL: database, TZ: zone })).code).toBe(0);
+    const manager = await asRails(database, (client) =>
+      insertAsRails(client, { scopes: `'{api-keys:write}'` }),
+    );
+    const run = async (command: 'disable' | 'enable') =>
+      expect((await call(`/api-keys/${id}/${command}`, manager, { method: 'POST' })).status).toBe(200);
     const accepted = async () => [
       (await call('/me', key)).status,
       await asRails(database, (client) => railsAuthenticates(client, digest(key))),
