@@ -90,11 +90,12 @@ export function headOf(request: ApiKeyRequest): RequestHead {
 export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<string, string>>): void {
   const response = context.switchToHttp().getResponse<HeaderWriter & SentResponse>();
   if (areHeadersSent(response)) return;
-  for (const name in headers) {
-    const value = headers[name] as string;
-    if (response.setHeader) response.setHeader(name, value);
-    else response.header(name, value);
-  }
+  for (const name in headers) setHeader(response, name, headers[name] as string);
+}
+
+function setHeader(response: HeaderWriter, name: string, value: string): void {
+  if (response.setHeader) response.setHeader(name, value);
+  else response.header(name, value);
 }
 
 /**
@@ -106,8 +107,10 @@ export function headerOf(host: ArgumentsHost, name: string): string {
   return [value ?? []].flat().join(', ');
 }
 
+const CACHE_CONTROL = 'Cache-Control';
+
 /** No cache stores such an answer (RFC 9111 sections 5.2.2.5 and 5.2.2.7). */
-export const NOT_STORED = { 'Cache-Control': 'private, no-store' };
+export const NOT_STORED = { [CACHE_CONTROL]: 'private, no-store' };
 
 /**
  * Keeps the answer of a context out of caches, unless the application has set `Cache-Control`. A
@@ -115,8 +118,9 @@ export const NOT_STORED = { 'Cache-Control': 'private, no-store' };
  * store an answer to `X-API-Key`, and send it to callers without a key.
  */
 export function forbidStoring(context: ArgumentsHost): void {
-  const response = context.switchToHttp().getResponse<HeaderReader>();
-  if (response.getHeader?.('Cache-Control') === undefined) setHeaders(context, NOT_STORED);
+  const response = context.switchToHttp().getResponse<HeaderReader & HeaderWriter & SentResponse>();
+  if (areHeadersSent(response) || response.getHeader?.(CACHE_CONTROL) !== undefined) return;
+  setHeader(response, CACHE_CONTROL, NOT_STORED[CACHE_CONTROL]);
 }
 
 /** Whether the answer of a context has begun, so that no header can be set any more. */
