@@ -96,7 +96,7 @@ const MAY_UNDO: Readonly<Record<Member, readonly Member[]>> = {
   stranger: [],
   first: ['rotator'],
   rotator: ['renewed'],
-  renewed: ['first'],
+  renewed: [],
 };
 const MEMBERS = Object.keys(MAY_UNDO) as Member[];
 
@@ -168,6 +168,59 @@ describe('A key that a key disabled', () => {
       `UPDATE api_keys SET ancestor_ids = '{NULL,${root.id},${child.id}}', replaces_id = id WHERE id = ${child.id}`,
     );
     expect(await keys.enable(target.id, {}, { apiKey: root })).toMatchObject({ disabledAt: null });
+  });
+});
+
+describe('A key that another key rotated', () => {
+  const whoCan = (actor: Member) => (all: Family) => all[actor];
+  it.each<[string, (all: Family) => ApiKey, (all: Family) => ApiKey, boolean]>([
+    ['a key that it made', whoCan('child'), whoCan('root'), false],
+    ['a key that its maker made as well', whoCan('child'), whoCan('sibling'), false],
+    ['a key without relation to it', whoCan('stranger'), whoCan('root'), false],
+    ['a key that it replaced', whoCan('old'), whoCan('heir'), false],
+    ['a key of a key that it replaced', whoCan('ofNext'), whoCan('heir'), false],
+    ['a key that its maker replaced', whoCan('old'), whoCan('ofNext'), false],
+    ['its maker', whoCan('root'), whoCan('child'), true],
+    ['the maker of its maker', whoCan('root'), whoCan('grandchild'), true],
+    ['itself', whoCan('root'), whoCan('root'), true],
+  ])('leaves its right to enable to the successor only if its maker or itself rotated it: %s', async (_, rotator, replaced, expected) => {
+    const all = await family();
+    const target = await made(undefined, { expiresAt: soon() });
+    const old = replaced(all);
+    await keys.disable(target.id, {}, { apiKey: old });
+    const successor = await rotated(old, { apiKey: rotator(all) });
+    await sql(database, 'UPDATE api_keys SET expires_at = NULL WHERE id = $1', [successor.id]);
+    const outcome = await keys.enable(target.id, {}, { apiKey: successor }).catch((error) => error);
+    expect(outcome instanceof ApiKeyAuthorityError).toBe(!expected);
+    if (expected) expect(outcome).toMatchObject({ disabledAt: null });
+  });
+
+  it('leaves it no right to undo what the other keys did that it made, and what its successor makes it may', async () => {
+    const { root, child, sibling, grandchild } = await family();
+    const target = await made(undefined, { expiresAt: soon() });
+    const successor = await rotated(root, { apiKey: child });
+    for (const by of [child, sibling, grandchild]) {
+      await keys.disable(target.id, {}, { apiKey: by });
+      const enabled = keys.enable(target.id, {}, { apiKey: successor });
+      await expect(enabled).rejects.toThrow(ApiKeyAuthorityError);
+      await keys.enable(target.id);
+    }
+    await keys.disable(target.id, {}, { apiKey: await made(successor) });
+    expect(await keys.enable(target.id, {}, { apiKey: successor })).toMatchObject({ disabledAt: null });
+  });
+
+  it('is judged likewise after later rotations, and after its row was deleted', async () => {
+    const { root, child, sibling } = await family();
+    const target = await made(undefined, { expiresAt: soon() });
+    await keys.disable(target.id, {}, { apiKey: root });
+    const heir = await rotated(await rotated(root, { apiKey: child }));
+    const ofSibling = await rotated(sibling);
+    await keys.delete(root.id);
+    await expect(keys.enable(target.id, {}, { apiKey: heir })).rejects.toThrow(ApiKeyAuthorityError);
+    await keys.enable(target.id);
+    await keys.disable(target.id, {}, { apiKey: sibling });
+    await keys.delete(sibling.id);
+    expect(await keys.enable(target.id, {}, { apiKey: ofSibling })).toMatchObject({ disabledAt: null });
   });
 });
 

@@ -304,6 +304,45 @@ describe('For Rails, a key', () => {
     expect(enabled?.stateAt()).toBe(state);
   });
 
+  it.each([
+    ['a later time', `'2050-01-01T00:00:00Z'`, EXPIRY, EXPIRY],
+    ['no expiry', 'NULL', EXPIRY, EXPIRY],
+    ['an earlier time', `'2039-01-01T00:00:00Z'`, EXPIRY, new Date('2039-01-01')],
+    ['a time instead of none', `'2039-01-01T00:00:00Z'`, null, new Date('2039-01-01')],
+    ['no expiry as before', 'NULL', null, null],
+  ])('that gets %s while it is disabled is expired again once it is disabled again, and gets the earlier expiry back', async (_, written, expiresAt, expected) => {
+    const { key, apiKey } = await issue({ expiresAt });
+    const first = await keys.disable(apiKey.id);
+    await railsWrites(apiKey.id, written);
+    expect(await railsSees(apiKey.id)).toBe(true);
+    const again = await keys.disable(apiKey.id, { reason: 'again' });
+    expect(again).toMatchObject({ expiresAt: expected, disabledAt: first?.disabledAt });
+    expect(await railsSees(apiKey.id)).toBe(false);
+    expect(await keys.verify(key)).toEqual({ ok: false, reason: 'disabled' });
+    expect((await keys.events(apiKey.id))?.items[0]).toMatchObject({
+      type: 'disabled',
+      details: { reason: 'again' },
+    });
+    expect(await keys.enable(apiKey.id)).toMatchObject({ expiresAt: expected, disabledAt: null });
+    expect(await rowOf(apiKey.id)).toMatchObject({ expires_at: expected, enabled_expires_at: null });
+  });
+
+  it.each([
+    'now()',
+    `now() + interval '1 day'`,
+    `'infinity'`,
+  ])('that was disabled with SQL alone at the time %s is expired once it is disabled here', async (time) => {
+    for (const expiresAt of [EXPIRY, null]) {
+      const { apiKey } = await issue({ expiresAt });
+      await sql(database, `UPDATE api_keys SET disabled_at = ${time} WHERE id = $1`, [apiKey.id]);
+      expect(await railsSees(apiKey.id)).toBe(true);
+      expect((await keys.disable(apiKey.id))?.stateAt()).toBe('disabled');
+      expect(await railsSees(apiKey.id)).toBe(false);
+      expect(await keys.enable(apiKey.id)).toMatchObject({ expiresAt, disabledAt: null });
+      expect(await railsSees(apiKey.id)).toBe(true);
+    }
+  });
+
   it('that had expired before it was disabled stays expired', async () => {
     const { apiKey } = await issue();
     const past = new Date('2020-01-01');

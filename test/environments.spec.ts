@@ -649,6 +649,46 @@ describe('a key keeps to its environment:', () => {
     expect(await keys.revokeAll({ userId })).toMatchObject([{ id: live.apiKey.id, environment: 'live' }]);
   });
 
+  describe('a key that revokes a key with its descendants ends none of another environment,', () => {
+    const make = (maker: IssuedApiKey) =>
+      keys.create({ userId, name: 'made' }, { apiKey: maker.apiKey }).then((made) => made.apiKey.id);
+    const rename = (id: string, prefix: string) =>
+      sql(database, 'UPDATE api_keys SET key_prefix = $1 WHERE id = $2', [prefix, id]);
+    const isLive = async (id: string) => (await keys.get(id))?.stateAt() === 'active';
+    const REVOKERS: [string, (id: string) => Promise<unknown>][] = [
+      ['the service', (id) => keys.revoke(id, { descendants: true }, { apiKey: test.apiKey })],
+      ['REST', (id) => rest('DELETE', `/${id}?descendants=true`)],
+    ];
+
+    it.each(REVOKERS)('also if the row of the key was deleted, by %s', async (_, revoke) => {
+      const made = await make(live);
+      await keys.delete(live.apiKey.id);
+      await revoke(live.apiKey.id);
+      expect(await isLive(made)).toBe(true);
+      await keys.revoke(live.apiKey.id, { descendants: true }, { userId });
+      expect(await isLive(made)).toBe(false);
+    });
+
+    it.each(REVOKERS)('also if a key of its own environment made them, by %s', async (_, revoke) => {
+      const [kept, foreign, ended] = [await make(test), await make(test), await make(test)];
+      await rename(kept, 'acme_live_abcd');
+      await rename(foreign, 'other_abcd');
+      await revoke(test.apiKey.id);
+      expect([await isLive(kept), await isLive(foreign), await isLive(ended)]).toEqual([true, true, false]);
+    });
+
+    it('and the result counts the descendants that are still valid', async () => {
+      await rename(await make(test), 'acme_live_abcd');
+      await make(test);
+      const byKey = await keys.revoke(test.apiKey.id, { descendants: true }, { apiKey: test.apiKey });
+      expect(byKey).toMatchObject({ descendants: [{ environment: 'test' }], liveDescendants: 1 });
+      expect(await keys.revoke(test.apiKey.id, { descendants: true })).toMatchObject({
+        descendants: [{ environment: 'live' }],
+        liveDescendants: 0,
+      });
+    });
+  });
+
   const COMMAND = ['create', '--user', 'ada@example.com', '--name', 'x', '--scopes', 'a', '--json'];
 
   it.each([

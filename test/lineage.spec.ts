@@ -76,10 +76,12 @@ describe('the ancestors of a key', () => {
     expect(ofSuccessor.apiKey.ancestorIds).toEqual(idsOf([root, child, grandchild, successor]));
   });
 
-  it('of a successor include the acting key of the rotation, because that key has seen it', async () => {
+  it('of a successor end with the acting key of the rotation, because that key has seen it', async () => {
     const [manager, worker] = [await issue(), await issue()];
     const successor = await rotate(worker, { apiKey: manager.apiKey });
-    expect(successor.apiKey.ancestorIds).toEqual(idsOf([manager, worker]));
+    expect(successor.apiKey.ancestorIds).toEqual(idsOf([worker, manager]));
+    const last = await rotate(successor, { apiKey: worker.apiKey });
+    expect(last.apiKey.ancestorIds).toEqual(idsOf([manager, successor, worker]));
   });
 
   it('are in the audit trail, and so are the descendants that were revoked with them', async () => {

@@ -259,6 +259,20 @@ describe('with lifetimes in the policy,', () => {
       expect(await outcomeOf(() => keys.enable(id), lives(id))).toBe(20);
     });
 
+    it.each(
+      CHANGES,
+    )('into which Rails wrote a later expiry cannot be shortened by %s to one beyond the policy', async (_, change) => {
+      for (const written of ['NULL', `now() + interval '12000 hours'`]) {
+        const id = await created();
+        await keys.disable(id, {}, byKey());
+        await railsWrites(id, written);
+        expect(await outcomeOf(() => change(id, 400), lives(id))).toBe('maxLifetimeDays');
+        expect(await outcomeOf(() => change(id, null), lives(id))).toBe('allowNever');
+        expect(await outcomeOf(() => change(id, 89), lives(id))).toBe(89);
+        expect(await outcomeOf(() => keys.enable(id, {}, byKey()), lives(id))).toBe(89);
+      }
+    });
+
     it.each(ENABLERS)('from before the policy is given back whole by %s', async (_, disable, enable) => {
       for (const [before, expected] of [
         ['NULL', 'never'],
@@ -632,6 +646,22 @@ describe('with an end for unused keys', () => {
     expect((await keys.enable(id))?.stateAt()).toBe('expired');
     await untilRefused(key, 'unused');
     await keys.revoke(id);
+  });
+
+  it('an unused key can be changed at the maximum of active keys, because no expiry revives it', async () => {
+    const { apiKey } = await create({ expiresAt: inDays(50) });
+    const others = [];
+    for (;;) {
+      const one = await create().catch((error) => error);
+      if (one instanceof ApiKeyPolicyError) break;
+      others.push(one.apiKey.id);
+    }
+    await age(apiKey.id, 91);
+    others.push((await create()).apiKey.id);
+    for (const expiresAt of [inDays(1), inDays(60), null])
+      expect((await keys.update(apiKey.id, { expiresAt }))?.stateAt()).toBe('expired');
+    expect(await outcomeOf(create)).toBe('maxActiveKeys');
+    for (const id of [...others, apiKey.id]) await keys.revoke(id);
   });
 
   it('a descendant that ended unused is not counted as valid after a revocation', async () => {

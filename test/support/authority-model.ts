@@ -122,9 +122,11 @@ function quotaIn({ quota, shared }: Row, days: number): number {
   return Math.min(...quotas.map(({ limit, period }) => (period === 'day' ? limit * days : limit)));
 }
 
-/** Returns the ancestors that a new key must have: its makers and their ancestors. */
+/** Returns the ancestors of a new key: its makers and their ancestors, the last maker last. */
 export function ancestorsOf(makers: readonly Row[]): string[] {
-  return [...new Set(makers.flatMap(({ id, ancestors }) => [...ancestors, id]))];
+  const all = makers.flatMap(({ id, ancestors }) => [...ancestors, id]);
+  const last = makers.at(-1)?.id;
+  return [...new Set([...all.filter((id) => id !== last), ...all.slice(-1)])];
 }
 
 /**

@@ -158,7 +158,7 @@ async function stepAlone(
 }
 
 function wrongBirth(row: Row, { does }: Step, target: Row, actor: Row | null): string[] {
-  const makers = [...(actor && actor.id !== target.id ? [actor] : []), target];
+  const makers = [target, ...(actor && actor.id !== target.id ? [actor] : [])];
   const expected = does === 'rotate' ? ancestorsOf(makers) : ancestorsOf(actor ? [actor] : []);
   const isRight = JSON.stringify(row.ancestors) === JSON.stringify(expected);
   return isRight ? [] : [`${row.id} has ancestors ${row.ancestors} instead of ${expected}`];

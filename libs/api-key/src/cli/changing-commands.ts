@@ -190,7 +190,7 @@ export function pruneKeys(host: KeysCliHost, options: PruneOptions): Promise<voi
 }
 
 export async function importKeys(host: KeysCliHost, options: ImportOptions): Promise<void> {
-  const file = await openImportFile(options.file).catch((error: NodeJS.ErrnoException) => {
+  const file = await openImportFile(options.file, host.stdin).catch((error: NodeJS.ErrnoException) => {
     throw new WrongCall(`cannot read the file ${options.file} (${error.code ?? error.message}).`);
   });
   await inSession(host, async ({ keys }) => {

@@ -4,6 +4,7 @@ import { MAX_ANCESTORS } from '../model/lineage';
 import { isActive } from './active-keys';
 import { endedKeys, endingOf } from './ended-keys';
 import type { KeyChange } from './key-change';
+import { isInReach } from './key-environment';
 import { KeyNotWritten } from './key-not-written';
 
 type Table = Pick<KeyChange, 'session' | 'table'>;
@@ -75,15 +76,31 @@ export async function ownersOfLineage(
   return [...owners].sort();
 }
 
-/** Revokes all descendants of a key that are not revoked yet. */
+/**
+ * Returns those of some keys that the actor may end as far as environments matter. Column
+ * `key_prefix` is read only if a key acts, because it must not prevent a revocation.
+ */
+export async function reachableOf(change: KeyChange, ids: readonly string[]): Promise<readonly string[]> {
+  const { session, table, acting } = change;
+  if (!acting.apiKey) return ids;
+  const rows = await session.rows(
+    `SELECT id::text, key_prefix::text FROM ${table} WHERE id = ANY ($1::bigint[]) ORDER BY id`,
+    [ids],
+  );
+  const found = rows.map((row) => ({ id: text(row, 'id'), keyPrefix: text(row, 'key_prefix') }));
+  return found.filter((key) => isInReach(key, change)).map((key) => key.id);
+}
+
+/** Revokes all descendants of a key that the actor may end, and that are not revoked yet. */
 export async function revokeDescendants(
-  change: Table & Pick<KeyChange, 'rules'>,
+  change: KeyChange,
   id: string,
   owner: string | null,
 ): Promise<ApiKey[]> {
   const revoked: ApiKey[] = [];
   const ending = await endingOf(change);
-  for (const ids of batchesOf(await idsOfLineage(change, [id]))) {
+  for (const lineage of batchesOf(await idsOfLineage(change, [id]))) {
+    const ids = await reachableOf(change, lineage);
     const rows = await change.session.rows(
       `UPDATE ${change.table} k SET ${ending}
        WHERE id = ANY ($1::bigint[]) AND id <> $2::bigint AND revoked_at IS NULL AND ($3::text IS NULL OR user_id::text = $3)

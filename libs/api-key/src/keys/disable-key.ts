@@ -12,7 +12,9 @@ import { nowIn, settableColumns } from './settable-columns';
 
 /**
  * Disables a key. Also sets `expires_at` to a time in the past, because a Rails app on the same
- * table reads only that column, and saves the expiry. Works if other columns cannot be read.
+ * table reads only that column, and saves the expiry. If the key is disabled already, and something
+ * else gave it an expiry to come, the key then gets the earlier expiry back. Works if other columns
+ * cannot be read.
  * @returns null if no key was found
  * @throws ApiKeyConflictError if the key is revoked
  * @throws ApiKeyAuthorityError if the acting key is of another environment
@@ -29,10 +31,10 @@ export async function disableKey(
   const updatedAt = nowIn((await requireColumns(change)).get('updated_at'));
   const before = await disablingOf(change, id);
   const byId = before.isDisabled ? await strongerOf(change, before.byId) : (change.acting.apiKey?.id ?? null);
-  if (before.isDisabled && byId === before.byId)
+  if (before.isDisabled && before.isExpired && byId === before.byId)
     return { result: await readDisabled(change, id), events: [] };
   await write(change, id, { byId, updatedAt });
-  await requireDisabled(change, id, { byId, isNew: !before.isDisabled });
+  await requireDisabled(change, id, byId);
   const apiKey = await readDisabled(change, id);
   return { result: apiKey, events: [changeEvent('disabled', apiKey, change.acting, { reason })] };
 }
@@ -50,29 +52,42 @@ async function strongerOf(change: KeyChange, presentId: string | null): Promise<
 
 interface Disabling {
   readonly isDisabled: boolean;
+  /** Whether it is expired for Rails. */
+  readonly isExpired: boolean;
   readonly byId: string | null;
 }
 
 async function disablingOf({ session, table }: KeyChange, id: string): Promise<Disabling> {
   const row = await session.row(
-    `SELECT (disabled_at IS NOT NULL)::text AS disabled, disabled_by_id::text FROM ${table} WHERE id = $1::bigint`,
+    `SELECT (disabled_at IS NOT NULL)::text AS disabled, (NOT ${IS_UNEXPIRED})::text AS expired, disabled_by_id::text
+     FROM ${table} WHERE id = $1::bigint`,
     [id],
   );
-  return { isDisabled: flag(row, 'disabled'), byId: textOrNull(row, 'disabled_by_id') };
+  return {
+    isDisabled: flag(row, 'disabled'),
+    isExpired: flag(row, 'expired'),
+    byId: textOrNull(row, 'disabled_by_id'),
+  };
 }
 
-/** A key that is disabled already keeps its times. */
+const IS_UNEXPIRED = '(expires_at IS NULL OR expires_at > clock_timestamp())';
+/** Not in the future, because `expires_at` must not be later. */
+const DISABLED_AT = 'least(disabled_at, now())';
+/** The expiry to save. `least` ignores NULL. */
+const SAVED = `least(coalesce(expires_at, 'infinity'), CASE WHEN disabled_at IS NOT NULL THEN enabled_expires_at END)`;
+
+/** A key that is disabled already, and expired for Rails, keeps its times. */
 async function write(
   { session, table }: KeyChange,
   id: string,
   { byId, updatedAt }: { readonly byId: string | null; readonly updatedAt: string | undefined },
 ): Promise<void> {
-  const unlessDisabled = (column: string, value: string) =>
-    `${column} = CASE WHEN disabled_at IS NULL THEN ${value} ELSE ${column} END`;
+  const unlessDone = (column: string, value: string) =>
+    `${column} = CASE WHEN disabled_at IS NULL OR ${IS_UNEXPIRED} THEN ${value} ELSE ${column} END`;
   await session.run(
-    `UPDATE ${table} SET disabled_by_id = $2::bigint, ${unlessDisabled('disabled_at', 'now()')},
-       ${unlessDisabled('enabled_expires_at', "coalesce(expires_at, 'infinity')")},
-       ${unlessDisabled('expires_at', expiryWhileDisabled('expires_at', 'now()'))}
+    `UPDATE ${table} SET disabled_by_id = $2::bigint, disabled_at = ${DISABLED_AT},
+       ${unlessDone('enabled_expires_at', SAVED)},
+       ${unlessDone('expires_at', expiryWhileDisabled(SAVED, DISABLED_AT))}
        ${updatedAt === undefined ? '' : `, updated_at = ${updatedAt}`}
      WHERE id = $1::bigint AND revoked_at IS NULL`,
     [id, byId],
@@ -86,12 +101,12 @@ async function write(
 async function requireDisabled(
   { session, table }: KeyChange,
   id: string,
-  { byId, isNew }: { readonly byId: string | null; readonly isNew: boolean },
+  byId: string | null,
 ): Promise<void> {
   const done = await session.rows(
     `SELECT FROM ${table} WHERE id = $1::bigint AND disabled_at IS NOT NULL AND disabled_by_id IS NOT DISTINCT FROM $2::bigint
-       AND (NOT $3::boolean OR expires_at <= clock_timestamp())`,
-    [id, byId, isNew],
+       AND expires_at <= clock_timestamp()`,
+    [id, byId],
   );
   if (done.length === 0) throw new KeyNotWritten('disables');
 }

@@ -12,7 +12,8 @@ import { changedExpiry } from './policy';
 
 /**
  * Enables a disabled key. Gives back its expiry, unless something else, such as a Rails app,
- * changed `expires_at` in the meantime. If the key is not disabled, nothing is written. The key has
+ * changed `expires_at` in the meantime. What the key had is given back also if the policy allows
+ * less now, as other keys keep it. If the key is not disabled, nothing is written. The key has
  * counted for `maxActiveKeys` while it was disabled, so it has a place.
  * @returns null if no key was found
  * @throws ApiKeyConflictError if the key is revoked, or if a key acts and the disabled key has
@@ -33,7 +34,7 @@ export async function enableKey(
   if (apiKey.revokedAt) throw new ApiKeyConflictError(`key ${id} is revoked and cannot be enabled`);
   if (!apiKey.disabledAt) return { result: apiKey, events: [] };
   if (actor) await refuseUnlessCovered(change, target, actor);
-  refuseLongerLife(apiKey, change);
+  changedExpiry(apiKey.expiresAt, apiKey, change.rules.policy);
   const enabled = await write(change, id);
   return { result: enabled, events: [changeEvent('enabled', enabled, change.acting, { reason })] };
 }
@@ -67,18 +68,6 @@ async function refuseUnlessUndoable(
     ],
     [],
   );
-}
-
-/**
- * What the key had when it was disabled is given back, also if it is more than the policy allows
- * now, as other keys keep it. More than that must be allowed.
- * @throws ApiKeyPolicyError
- */
-function refuseLongerLife(
-  { expiresAt, enabledExpiresAt, createdAt }: ApiKey,
-  { rules: { policy } }: KeyChange,
-): void {
-  changedExpiry(expiresAt, { expiresAt: enabledExpiresAt, createdAt }, policy);
 }
 
 function refuseRevival({ apiKey, expired, successorId }: LockedKey): void {

@@ -5,10 +5,9 @@ import type { Session } from '../database/session';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ChangeEvent } from '../model/api-key.event';
-import { batchesOf, ownersOfLineage, requireEnded, revokeDescendants } from './descendants';
+import { batchesOf, ownersOfLineage, reachableOf, requireEnded, revokeDescendants } from './descendants';
 import { endedKeys, endingOf } from './ended-keys';
 import type { KeyChange } from './key-change';
-import { isInReach } from './key-environment';
 import { KeyNotWritten } from './key-not-written';
 import { lockActor, lockToEnd } from './lock-key';
 import { lockOutImports, lockOwner } from './owner-lock';
@@ -54,7 +53,10 @@ export async function revokeKey(
   return { result: { apiKey, descendants: made }, events };
 }
 
-/** Revokes all keys of an owner, also keys that other transactions are creating. */
+/**
+ * Revokes all keys of an owner that the actor may end, also keys that other transactions are
+ * creating.
+ */
 export async function revokeKeysOf(
   change: KeyChange,
   userId: string,
@@ -66,7 +68,7 @@ export async function revokeKeysOf(
   await lockOutImports(change);
   const revoked: ApiKey[] = [];
   for (const ids of batchesOf(await idsOf(change, owner)))
-    for (const apiKey of await revokeIds(change, ids)) revoked.push(apiKey);
+    for (const apiKey of await revokeIds(change, await reachableOf(change, ids))) revoked.push(apiKey);
   return {
     result: revoked,
     events: revoked.map((apiKey) => changeEvent('revoked', apiKey, acting, { reason, ancestorId: null })),
@@ -147,22 +149,12 @@ async function lockLineage(change: KeyChange, id: string): Promise<ReadonlySet<s
   }
 }
 
-/**
- * Returns the ids of the keys of an owner that are not revoked, and that the actor may end. Column
- * `key_prefix` is read only if that depends on it, because it must not prevent a revocation.
- */
-async function idsOf(change: KeyChange, owner: string): Promise<string[]> {
-  const { session, table, acting } = change;
-  const isBounded = acting.apiKey !== undefined;
+async function idsOf({ session, table }: KeyChange, owner: string): Promise<string[]> {
   const rows = await session.rows(
-    `SELECT id::text${isBounded ? ', key_prefix::text' : ''} FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,
+    `SELECT id::text FROM ${table} WHERE user_id ${EQUALS} $1 AND revoked_at IS NULL`,
     [owner],
   );
-  const found = rows.map((row) => ({
-    id: text(row, 'id'),
-    keyPrefix: isBounded ? text(row, 'key_prefix') : '',
-  }));
-  return found.filter((key) => isInReach(key, change)).map(({ id }) => id);
+  return rows.map((row) => text(row, 'id'));
 }
 
 async function revokeIds(change: KeyChange, ids: readonly string[]): Promise<ApiKey[]> {

@@ -1,6 +1,7 @@
 import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import { date, flag, moment, text, textOrNull } from '../database/fields';
+import { isUnused } from '../database/unused';
 import { ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal, type RefusedReason } from '../model/api-key.errors';
@@ -30,6 +31,8 @@ const expiredSql = (policy: ResolvedPolicyOptions) =>
 export interface LockedKey {
   readonly apiKey: ApiKey;
   readonly expired: boolean;
+  /** Whether it has ended because nobody used it. No other expiry revives it then. */
+  readonly unused: boolean;
   readonly successorId: string | null;
   readonly now: Date;
 }
@@ -125,7 +128,8 @@ async function readRows(
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LockedKey>> {
   const rows = await session.rows(
-    `SELECT ${API_KEY_COLUMNS}, ${expiredSql(rules.policy)}::text AS expired, ${moment('clock_timestamp()')} AS now,
+    `SELECT ${API_KEY_COLUMNS}, ${expiredSql(rules.policy)}::text AS expired,
+       (${isUnused(rules.policy.endUnusedAfterDays)})::text AS unused, ${moment('clock_timestamp()')} AS now,
        (SELECT s.id::text FROM ${table} s WHERE s.replaces_id = k.id LIMIT 1) AS successor_id
      FROM ${table} k WHERE id = ANY ($1::bigint[])`,
     [ids],
@@ -137,6 +141,7 @@ function lockedKey(row: Row, derive: DeriveFields): LockedKey {
   return {
     apiKey: apiKeyFromRow(row, derive),
     expired: flag(row, 'expired'),
+    unused: flag(row, 'unused'),
     successorId: textOrNull(row, 'successor_id'),
     now: date(row, 'now'),
   };

@@ -1,7 +1,10 @@
-import { text } from '../database/fields';
+import { text, textOrNull } from '../database/fields';
 import type { KeyChange } from './key-change';
 
 type Table = Pick<KeyChange, 'session' | 'table'>;
+
+/** SQL of the key that made or rotated a key. */
+const LAST_ANCESTOR = 'k.ancestor_ids[cardinality(k.ancestor_ids)]';
 
 /**
  * Whether a key may undo what another key did. It may if the other key is the key itself, a key
@@ -12,12 +15,24 @@ type Table = Pick<KeyChange, 'session' | 'table'>;
 export async function mayUndo(table: Table, actorId: string, otherId: string): Promise<boolean> {
   if (actorId === otherId) return true;
   const replaced = await replacedBy(table, actorId);
-  if (replaced.has(otherId)) return true;
-  const ancestors = await ancestryOf(table, otherId);
-  if (!haveCommon(ancestors, new Set([actorId, ...replaced]))) return false;
-  const successors = await successorsOf(table, actorId);
-  if (successors.has(otherId) || haveCommon(ancestors, successors)) return false;
-  return !(await ancestryOf(table, actorId)).has(otherId);
+  return replaced.has(otherId) || isBelow(table, otherId, actorId, replaced);
+}
+
+/**
+ * Whether a key descends from another key, or from a key that the other one replaced, and neither
+ * made the other one nor descends from its successors.
+ */
+async function isBelow(
+  table: Table,
+  id: string,
+  aboveId: string,
+  replaced: ReadonlySet<string> = new Set(),
+): Promise<boolean> {
+  const ancestors = await ancestryOf(table, id);
+  if (!haveCommon(ancestors, new Set([aboveId, ...replaced]))) return false;
+  const successors = await successorsOf(table, aboveId);
+  if (successors.has(id) || haveCommon(ancestors, successors)) return false;
+  return !(await ancestryOf(table, aboveId)).has(id);
 }
 
 function haveCommon(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
@@ -43,34 +58,57 @@ async function ancestryOf({ session, table }: Table, id: string): Promise<Readon
   return found;
 }
 
-/** Returns the keys that a key replaced, one after the other. The last row may be deleted. */
-function replacedBy(table: Table, id: string): Promise<ReadonlySet<string>> {
-  return chainOf(
-    table,
-    id,
-    (keys) => `SELECT replaces_id FROM ${keys} WHERE id = $1::bigint
-       UNION SELECT k.replaces_id FROM ${keys} k JOIN chain ON k.id = chain.id`,
-  );
+/**
+ * Returns the keys that a key replaced, one after the other. The holder of the key that rotated a
+ * key has seen the successor. So the search ends at a key that another key rotated, unless it
+ * descends from that other key.
+ */
+async function replacedBy(table: Table, id: string): Promise<ReadonlySet<string>> {
+  const rotations = await rotationsTo(table, id);
+  const replaced = new Set<string>();
+  for (let rotation = rotations.get(id); rotation; rotation = rotations.get(rotation.of)) {
+    const { of, by } = rotation;
+    if (by === null || replaced.has(of)) break;
+    if (by !== of && !(await isBelow(table, of, by))) break;
+    replaced.add(of);
+  }
+  return replaced;
 }
 
-/** Returns the keys that replaced a key, one after the other. */
-function successorsOf(table: Table, id: string): Promise<ReadonlySet<string>> {
-  return chainOf(
-    table,
-    id,
-    (keys) => `SELECT k.id::bigint FROM ${keys} k WHERE k.replaces_id = $1::bigint
-       UNION SELECT k.id::bigint FROM ${keys} k JOIN chain ON k.replaces_id = chain.id`,
-  );
+interface Rotation {
+  /** The key that was replaced. Its row may be deleted. */
+  readonly of: string;
+  /** The key that rotated it: itself, also if people did. null: unknown. */
+  readonly by: string | null;
 }
 
-/** UNION drops duplicates, so the search ends also if rows that were edited by hand form a ring. */
-async function chainOf(
-  { session, table }: Table,
-  id: string,
-  steps: (keys: string) => string,
-): Promise<ReadonlySet<string>> {
+/**
+ * Returns the rotations that led to a key, by the id of the successor. UNION drops duplicates, so
+ * the search ends also if rows that were edited by hand form a ring.
+ */
+async function rotationsTo({ session, table }: Table, id: string): Promise<ReadonlyMap<string, Rotation>> {
   const rows = await session.rows(
-    `WITH RECURSIVE chain (id) AS (${steps(table)}) SELECT id::text FROM chain WHERE id IS NOT NULL`,
+    `WITH RECURSIVE chain (id, of_id, by_id) AS (
+       SELECT k.id::bigint, k.replaces_id, ${LAST_ANCESTOR} FROM ${table} k WHERE k.id = $1::bigint
+       UNION SELECT k.id::bigint, k.replaces_id, ${LAST_ANCESTOR} FROM ${table} k JOIN chain ON k.id = chain.of_id
+     ) SELECT id::text, of_id::text, by_id::text FROM chain WHERE of_id IS NOT NULL`,
+    [id],
+  );
+  return new Map(
+    rows.map((row) => [text(row, 'id'), { of: text(row, 'of_id'), by: textOrNull(row, 'by_id') }]),
+  );
+}
+
+/**
+ * Returns the keys that replaced a key, one after the other. UNION drops duplicates, as in
+ * `rotationsTo`.
+ */
+async function successorsOf({ session, table }: Table, id: string): Promise<ReadonlySet<string>> {
+  const rows = await session.rows(
+    `WITH RECURSIVE chain (id) AS (
+       SELECT id::bigint FROM ${table} WHERE replaces_id = $1::bigint
+       UNION SELECT k.id::bigint FROM ${table} k JOIN chain ON k.replaces_id = chain.id
+     ) SELECT id::text FROM chain`,
     [id],
   );
   return new Set(rows.map((row) => text(row, 'id')));

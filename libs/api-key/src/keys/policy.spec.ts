@@ -66,11 +66,23 @@ it.each<[string, Date | null, Date | null, string]>([
   ['may expire later within the policy', inDays(5), inDays(80), 'allowed'],
   ['cannot expire later than its creation allows', inDays(5), inDays(81), 'maxLifetimeDays'],
 ])('a stored key of 10 days ago %s', (_, expiresAt, asked, rule) => {
-  expect(ruleOf(() => changedExpiry(asked, { expiresAt, createdAt: inDays(-10) }, MAX))).toBe(rule);
+  const before = { expiresAt, enabledExpiresAt: null, createdAt: inDays(-10) };
+  expect(ruleOf(() => changedExpiry(asked, before, MAX))).toBe(rule);
+});
+
+it.each<[string, Date | null, Date | null, string]>([
+  ['may expire as before', inDays(500), inDays(5), 'allowed'],
+  ['may expire later within the policy', null, inDays(80), 'allowed'],
+  ['cannot expire earlier than now and later than before', inDays(500), inDays(400), 'maxLifetimeDays'],
+  ['cannot expire earlier than never and later than before', null, inDays(400), 'maxLifetimeDays'],
+  ['cannot go on to never expire', null, null, 'allowNever'],
+])('a stored key of 10 days ago whose expiry was 5 days ahead when it was disabled %s', (_, expiresAt, asked, rule) => {
+  const before = { expiresAt, enabledExpiresAt: inDays(5), createdAt: inDays(-10) };
+  expect(ruleOf(() => changedExpiry(asked, before, MAX))).toBe(rule);
 });
 
 it('a stored key whose creation is unknown cannot expire later', () => {
-  const before = { expiresAt: inDays(1), createdAt: new Date(Number.NaN) };
+  const before = { expiresAt: inDays(1), enabledExpiresAt: null, createdAt: new Date(Number.NaN) };
   expect(ruleOf(() => changedExpiry(inDays(2), before, MAX))).toBe('maxLifetimeDays');
 });
 

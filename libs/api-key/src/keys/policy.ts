@@ -1,3 +1,4 @@
+import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyPolicyError } from '../model/api-key.errors';
 import type { ResolvedPolicyOptions } from '../options/policy';
 import { atMostLastExpiry } from './last-expiry';
@@ -83,16 +84,17 @@ export function successorExpiry(
 
 /**
  * Returns the new expiry of a stored key. A key may always expire earlier, also if that is still
- * later than the policy allows.
+ * later than the policy allows. If something else, such as a Rails app, gave a disabled key a later
+ * expiry, the key never had it.
  * @throws ApiKeyPolicyError if the key would live longer than the policy allows
  */
 export function changedExpiry(
   asked: Date | null,
-  before: { readonly expiresAt: Date | null; readonly createdAt: Date },
+  { expiresAt, enabledExpiresAt, createdAt }: Pick<ApiKey, 'expiresAt' | 'enabledExpiresAt' | 'createdAt'>,
   policy: LifetimePolicy,
 ): Date | null {
-  const { expiresAt, createdAt } = before;
-  const isLater = expiresAt !== null && (asked === null || asked > expiresAt);
+  const had = earlier(expiresAt, enabledExpiresAt);
+  const isLater = had !== null && (asked === null || asked > had);
   return isLater ? permittedExpiry(asked, createdAt, policy) : asked;
 }
 

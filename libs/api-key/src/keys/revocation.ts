@@ -44,8 +44,9 @@ const NO_OWNER = 'userId must name the owner of the keys';
 /** The result of a revocation. */
 export interface Revocation extends Ended {
   /**
-   * Number of descendants that are still valid, counted after the revocation. 0 if option
-   * `descendants` was set. Null if the count failed.
+   * Number of descendants that are still valid, counted after the revocation. With option
+   * `descendants`: 0, or if a key acts, the number of those that it may not end. Null if the count
+   * failed.
    */
   readonly liveDescendants: number | null;
 }
@@ -68,7 +69,8 @@ export class Revocations {
     if (keyId === null) return null;
     const ended = await this.end(keyId, { reason, descendants }, by);
     if (!ended) return null;
-    const liveDescendants = descendants ? 0 : await this.countLiveDescendants(keyId, by);
+    const isComplete = descendants && !by.apiKey;
+    const liveDescendants = isComplete ? 0 : await this.countLiveDescendants(keyId, by);
     if (everywhere) await this.outliveTrust();
     return { ...ended, liveDescendants };
   }

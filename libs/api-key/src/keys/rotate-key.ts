@@ -84,13 +84,13 @@ async function endAfter({ session, table }: KeyChange, id: string, overlapSecond
 }
 
 /**
- * A successor descends from the old key, and from the acting key, because the holder of the acting
- * key has seen the successor. The successor counts in the bucket of the old key, so that a rotation
- * does not reset a limit.
+ * A successor descends from the old key, and from the acting key, because the holder of the
+ * acting key has seen the successor. Of both, the acting key is its last ancestor. The successor
+ * counts in the bucket of the old key, so that a rotation does not reset a limit.
  */
 async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
   const maker = actor && actor.id !== old.id ? actor : null;
-  const parents = maker ? [maker, old] : [old];
+  const parents = maker ? [old, maker] : [old];
   const ended = await endedAmong(change, ancestorsOf(parents));
   const bucketId = bucketOf(old);
   const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];

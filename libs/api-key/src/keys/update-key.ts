@@ -45,7 +45,8 @@ export async function updateKey(
     refuseRevival(target, changes);
     refuseExcessOfUpdate(before, changes, actor, change);
   }
-  if (target.expired && changes.expiresAt !== undefined) await refuseOneMore(change, before.userId);
+  const mayRevive = target.expired && !target.unused && changes.expiresAt !== undefined;
+  if (mayRevive) await refuseOneMore(change, before.userId);
   const apiKey = await write(change, before, changes);
   if (!apiKey) return { result: before, events: [] };
   const done = difference(fieldsOf(before), fieldsOf(apiKey));

@@ -16,6 +16,13 @@ describe('ancestors', () => {
     expect(ancestorsOf([])).toEqual([]);
   });
 
+  it('end with the last parent, also if another parent descends from it', () => {
+    const old = { id: '1', ancestorIds: [] };
+    const next = { id: '2', ancestorIds: ['1'] };
+    expect(ancestorsOf([next, old])).toEqual(['2', '1']);
+    expect(ancestorsOf([old, next])).toEqual(['1', '2']);
+  });
+
   it('that fit stay in the list, ended or not', () => {
     expect(fitAncestors(parentOf(MAX_ANCESTORS), new Set(ids(5)), false)).toEqual(ids(MAX_ANCESTORS));
   });

@@ -16,7 +16,7 @@ export type Ancestor = Pick<ApiKey, 'id' | 'ancestorIds'>;
 
 /** The origin of a new key, in the form of its columns. */
 export interface Lineage {
-  /** Oldest first. */
+  /** Oldest first. The last one is the key that made or rotated the new key. */
   readonly ancestorIds: readonly string[];
   readonly sharedLimits: readonly SharedLimit[] | null;
   readonly bucketId: string | null;
@@ -27,10 +27,13 @@ export const NO_LINEAGE: Lineage = { ancestorIds: [], sharedLimits: null, bucket
 
 /**
  * The ancestors of a new key: for each parent, the ancestors of the parent and the parent itself.
- * Oldest first, without duplicates.
+ * Oldest first, without duplicates. The last parent comes last.
  */
 export function ancestorsOf(parents: readonly Ancestor[]): string[] {
-  return [...new Set(parents.flatMap(({ id, ancestorIds }) => [...ancestorIds, id]))];
+  const all = new Set(parents.flatMap(({ id, ancestorIds }) => [...ancestorIds, id]));
+  const last = parents.slice(-1).map(({ id }) => id);
+  for (const id of last) all.delete(id);
+  return [...all, ...last];
 }
 
 /**
