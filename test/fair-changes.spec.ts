@@ -16,6 +16,8 @@ import { until } from './support/until';
 const FLOOD = 30;
 /** How many changes of one owner may wait in one instance, and one more that runs. */
 const MOST_OF_ONE_OWNER = 501;
+/** So many keys of one owner that their waiting changes would fill an instance. */
+const MANY_KEYS = 10;
 /** Shorter than three changes that wait for a lock one after the other. */
 const LOOK_UP_TIMEOUT_MS = 5_000;
 
@@ -104,7 +106,7 @@ it.each<[string, (n: number, others: readonly IssuedApiKey[]) => Promise<unknown
     'imports',
     (n) => {
       const keyDigest = String(n).padStart(64, '0');
-      return keys.import([{ userId: mine.apiKey.userId, name: 'x', keyDigest, keyPrefix: 'p' }]);
+      return keys.import([{ userId: mine.apiKey.userId, name: 'x', keyDigest, keyPrefix: 'abcd1234' }]);
     },
   ],
 ])('while %s wait for the locked trail, keys are looked up, and the application finds a connection', async (_, call) => {
@@ -231,6 +233,28 @@ it('a change beyond those of its owner that may wait is answered before these wi
   expect(await haveAnySettled(blocked)).toBe(false);
   await holder.query('COMMIT');
   await Promise.all(blocked);
+});
+
+it('many keys of one owner fill only the places of that owner, and changes, reads and revocations of other owners succeed', async () => {
+  await boot(10);
+  const { userId } = mine.apiKey;
+  const others = await Promise.all(
+    Array.from({ length: MANY_KEYS }, () => keys.create({ userId, name: 'ci', scopes: ['*'] as never })),
+  );
+  await lockRow(mine);
+  const acting = others.flatMap((by) => Array.from({ length: MOST_OF_ONE_OWNER }, () => by.apiKey));
+  const blocked = flood(
+    (n) => keys.update(mine.apiKey.id, { name: 'x' }, { apiKey: acting[n] }),
+    acting.length,
+  );
+  const revoking = flood((n) => keys.revoke(mine.apiKey.id, {}, { apiKey: acting[n] }), acting.length);
+  await untilWaiting();
+  expect(await rename(1, theirs)).toMatchObject({ name: 'ci 1' });
+  expect(await keys.get(theirs.apiKey.id, { apiKey: theirs.apiKey })).toMatchObject({ name: 'ci 1' });
+  expect(await keys.revoke(theirs.apiKey.id)).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+  await holder.query('COMMIT');
+  await ground.close();
+  await Promise.all([...blocked, ...revoking]);
 });
 
 it('a shutdown settles all changes and reads that wait, although their row stays locked', async () => {

@@ -2,8 +2,8 @@ import { Lanes } from './lanes';
 
 const patient = () => 60_000;
 const built: Lanes[] = [];
-const lanes = (waitingInLane = 10, inAllLanes = 100) => {
-  const into = new Lanes({ waitingInLane, inAllLanes });
+const lanes = (waitingInLane = 10, inAllLanes = 100, ofOneLast = inAllLanes) => {
+  const into = new Lanes({ waitingInLane, ofOneLast, inAllLanes });
   built.push(into);
   return into;
 };
@@ -98,6 +98,28 @@ it('work is refused at once if all lanes are full, with or without a lane, until
   leave();
   (await into.enter([], patient))();
   leaveOther();
+});
+
+it('work is refused at once if too much work has its last lane, and work with another last lane is not', async () => {
+  const into = lanes(10, 100, 3);
+  const leave = await into.enter(['key 1', 'owner'], patient);
+  const waiting = ['key 2', 'key 3'].map((key) => into.enter([key, 'owner'], patient));
+  for (const refused of [['key 4', 'owner'], ['owner']])
+    await expect(into.enter(refused, patient)).rejects.toMatchObject({ code: 'EBUSY' });
+  for (const free of [['key 4', 'other'], ['key 4'], []]) (await into.enter(free, patient))();
+  leave();
+  for (const next of waiting) (await next)();
+  (await into.enter(['key 4', 'owner'], patient))();
+});
+
+it('work that is refused in a lane no longer counts for its last lane', async () => {
+  const into = lanes(10, 100, 2);
+  const leave = await into.enter(['key', 'owner'], patient);
+  for (let n = 0; n < 3; n++)
+    await expect(into.enter(['key', 'owner'], () => 0)).rejects.toMatchObject({ code: 'EBUSY' });
+  const next = into.enter(['key', 'owner'], patient);
+  leave();
+  (await next)();
 });
 
 it('work that waits longer than its deadline is refused, and gives its place to the next', async () => {

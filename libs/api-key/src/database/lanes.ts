@@ -4,6 +4,8 @@ import { busy, WaitingLine } from './waiting-line';
 export interface LaneLimits {
   /** How many pieces of work may wait in one lane. */
   readonly waitingInLane: number;
+  /** How many pieces of work with the same last lane may be in their lanes. */
+  readonly ofOneLast: number;
   /** How many pieces of work may be in all lanes. */
   readonly inAllLanes: number;
 }
@@ -12,6 +14,8 @@ export interface LaneLimits {
 export class Lanes {
   /** The waiting work of each lane in which work runs. */
   private readonly lines = new Map<string, WaitingLine>();
+  /** How many pieces of work are inside, by their last lane. */
+  private readonly byLast = new Map<string, number>();
   private inside = 0;
 
   constructor(private readonly limits: LaneLimits) {}
@@ -23,11 +27,11 @@ export class Lanes {
    * @throws Error with code `EBUSY` at once if too much work waits, or at the deadline
    */
   async enter(lanes: readonly string[], leftMs: () => number): Promise<() => void> {
-    if (this.inside >= this.limits.inAllLanes) throw busy('too many wait');
-    this.inside += 1;
+    this.refuseIfFull(lanes.at(-1));
+    this.count(lanes.at(-1), 1);
     const entered: string[] = [];
     const leave = () => {
-      this.inside -= 1;
+      this.count(lanes.at(-1), -1);
       for (const lane of entered) this.leave(lane);
     };
     try {
@@ -45,6 +49,20 @@ export class Lanes {
   /** Refuses all work that waits. */
   refuse(error: Error): void {
     for (const line of this.lines.values()) line.refuse(error);
+  }
+
+  private refuseIfFull(last: string | undefined): void {
+    if (this.inside >= this.limits.inAllLanes) throw busy('too many wait');
+    const ofLast = last === undefined ? 0 : (this.byLast.get(last) ?? 0);
+    if (ofLast >= this.limits.ofOneLast) throw busy('too many of one owner wait');
+  }
+
+  private count(last: string | undefined, by: number): void {
+    this.inside += by;
+    if (last === undefined) return;
+    const ofLast = (this.byLast.get(last) ?? 0) + by;
+    if (ofLast > 0) this.byLast.set(last, ofLast);
+    else this.byLast.delete(last);
   }
 
   private async enterOne(lane: string, leftMs: () => number): Promise<void> {
