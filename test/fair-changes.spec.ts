@@ -16,6 +16,8 @@ import { until } from './support/until';
 const FLOOD = 30;
 /** How many changes of one owner may wait in one instance, and one more that runs. */
 const MOST_OF_ONE_OWNER = 501;
+/** How many calls of one kind may wait in one instance. */
+const MOST_OF_ALL = 5_000;
 /** So many keys of one owner that their waiting changes would fill an instance. */
 const MANY_KEYS = 10;
 /** Shorter than three changes that wait for a lock one after the other. */
@@ -255,6 +257,25 @@ it('many keys of one owner fill only the places of that owner, and changes, read
   await holder.query('COMMIT');
   await ground.close();
   await Promise.all([...blocked, ...revoking]);
+});
+
+it('while one owner floods an instance with calls that name the owner, calls of other owners succeed, if PostgreSQL must be asked for the spelling of owners', async () => {
+  await boot(10);
+  await sql(
+    database,
+    'ALTER TABLE api_keys DROP CONSTRAINT api_keys_user_id_fkey, ALTER user_id TYPE text USING user_id::text',
+  );
+  const [me, they] = ['acct_me', 'acct_they'];
+  const { apiKey } = await keys.create({ userId: me, name: 'ci', scopes: ['*'] as never });
+  const other = await keys.create({ userId: they, name: 'ci' });
+  const calls = [
+    ...flood(() => keys.create({ userId: me, name: 'ci' }, { apiKey }), MOST_OF_ALL),
+    ...flood(() => keys.list({}, { userId: me }), MOST_OF_ALL),
+  ];
+  expect(await keys.get(other.apiKey.id, { userId: they })).toMatchObject({ userId: they });
+  expect((await keys.list({ userId: they }, other)).items).toHaveLength(1);
+  await ground.close();
+  await Promise.all(calls);
 });
 
 it('a shutdown settles all changes and reads that wait, although their row stays locked', async () => {
