@@ -38,7 +38,8 @@ export function AnyScope(...scopes: [Scope, ...Scope[]]): Decorator {
 /**
  * Opens a route, or all routes of a class: no key is required or read. A guard of this library, and
  * a decorator that requires a key, have priority if they are closer to the route. Beside them, on
- * the same class or method, `@Public` stops the boot.
+ * the same class or method, `@Public` stops the boot, and so does `@Public` on a class whose
+ * superclass has such a decorator.
  */
 export function Public(): Decorator {
   return declare((earlier) => ({ ...earlier, isPublic: true }));
