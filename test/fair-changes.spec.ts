@@ -174,6 +174,24 @@ it('a change by another key of the same owner does not wait for all changes of t
   await Promise.all(changes);
 });
 
+it('a report of usage takes its turn among the reads of its owner, so that an owner reads on one connection', async () => {
+  await boot(10);
+  const [me, they] = [mine, theirs].map(
+    ({ apiKey }) =>
+      () =>
+        keys.get(apiKey.id, { apiKey }),
+  );
+  await holder.query('BEGIN; LOCK TABLE api_key_usage IN ACCESS EXCLUSIVE MODE');
+  const report = keys.usage(mine.apiKey.id, { apiKey: mine.apiKey });
+  await untilWaiting();
+  const read = me?.();
+  for (let n = 0; n < FLOOD; n++) await they?.();
+  expect(await haveAnySettled([read as Promise<unknown>])).toBe(false);
+  await holder.query('COMMIT');
+  expect(await report).toMatchObject({ quota: null });
+  expect(await read).toMatchObject({ id: mine.apiKey.id });
+});
+
 describe('a revocation that waits for a locked row', () => {
   it('does not keep the application from revoking another key of the owner', async () => {
     await boot(10);

@@ -1,4 +1,4 @@
-import type { Turn } from '../database/turns';
+import type { ReadTurn, Turn } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
 
 /**
@@ -18,7 +18,7 @@ export function ofOwner(userId: string): string {
 }
 
 /** The turn of a read. */
-export function readTurn(acting: Acting): Turn {
+export function readTurn(acting: Acting): ReadTurn {
   return { kind: 'read', lanes: lanesOf(acting, null) };
 }
 
