@@ -255,7 +255,7 @@ it('a change beyond those of its owner that may wait is answered before these wi
   await Promise.all(blocked);
 });
 
-it('many keys of one owner fill only the places of that owner, and changes, reads and revocations of other owners succeed', async () => {
+it('while many keys of one owner fill all places, changes, reads and revocations of other owners succeed, and those by the owner itself wait', async () => {
   await boot(10);
   const { userId } = mine.apiKey;
   const others = await Promise.all(
@@ -272,7 +272,10 @@ it('many keys of one owner fill only the places of that owner, and changes, read
   expect(await rename(1, theirs)).toMatchObject({ name: 'ci 1' });
   expect(await keys.get(theirs.apiKey.id, { apiKey: theirs.apiKey })).toMatchObject({ name: 'ci 1' });
   expect(await keys.revoke(theirs.apiKey.id)).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+  const own = keys.revoke(mine.apiKey.id, {}, { userId });
+  await keys.get(theirs.apiKey.id);
   await holder.query('COMMIT');
+  expect(await own).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
   await ground.close();
   await Promise.all([...blocked, ...revoking]);
 });

@@ -2,8 +2,8 @@ import { Lanes } from './lanes';
 
 const patient = () => 60_000;
 const built: Lanes[] = [];
-const lanes = (waitingInLane = 10, inAllLanes = 100, ofOneLast = inAllLanes) => {
-  const into = new Lanes({ waitingInLane, ofOneLast, inAllLanes });
+const lanes = (waitingInLane = 10, inAllLanes = 100) => {
+  const into = new Lanes({ waitingInLane, inAllLanes });
   built.push(into);
   return into;
 };
@@ -100,26 +100,50 @@ it('work is refused at once if all lanes are full, with or without a lane, until
   leaveOther();
 });
 
-it('work is refused at once if too much work has its last lane, and work with another last lane is not', async () => {
-  const into = lanes(10, 100, 3);
-  const leave = await into.enter(['key 1', 'owner'], patient);
-  const waiting = ['key 2', 'key 3'].map((key) => into.enter([key, 'owner'], patient));
-  for (const refused of [['key 4', 'owner'], ['owner']])
-    await expect(into.enter(refused, patient)).rejects.toMatchObject({ code: 'EBUSY' });
-  for (const free of [['key 4', 'other'], ['key 4'], []]) (await into.enter(free, patient))();
+/** Enters lanes in turn. Returns the names of the work that was refused so far. */
+function entrants(into: Lanes) {
+  const refused: string[] = [];
+  const enter = (name: string, ...path: string[]) => {
+    const work = into.enter(path, patient);
+    work.catch(() => refused.push(name));
+    return work;
+  };
+  return { refused, enter };
+}
+
+it('if all lanes are full, new work takes the place of the newest work of the last lane with the most', async () => {
+  const into = lanes(10, 4);
+  const { refused, enter } = entrants(into);
+  const leave = await enter('a1', 'key 1', 'owner');
+  const second = enter('a2', 'key 1', 'owner');
+  for (const name of ['a3', 'a4']) void enter(name, 'key 1', 'owner').catch(() => {});
+  (await enter('b', 'key', 'other'))();
+  await settled();
+  expect(refused).toEqual(['a4']);
+  const [third, fourth] = [enter('c', 'key 2', 'owner'), enter('d', 'key 2', 'owner')];
+  await settled();
+  expect(refused).toEqual(['a4', 'a3']);
+  void enter('e', 'key 1', 'owner').catch(() => {});
+  await settled();
+  expect(refused).toEqual(['a4', 'a3', 'e']);
   leave();
-  for (const next of waiting) (await next)();
-  (await into.enter(['key 4', 'owner'], patient))();
+  for (const next of [third, second, fourth]) (await next)();
 });
 
-it('work that is refused in a lane no longer counts for its last lane', async () => {
-  const into = lanes(10, 100, 2);
-  const leave = await into.enter(['key', 'owner'], patient);
-  for (let n = 0; n < 3; n++)
-    await expect(into.enter(['key', 'owner'], () => 0)).rejects.toMatchObject({ code: 'EBUSY' });
-  const next = into.enter(['key', 'owner'], patient);
+it('if all lanes are full and each first lane has one piece of work, the newest in the last lane gives its place', async () => {
+  const into = lanes(10, 3);
+  const { refused, enter } = entrants(into);
+  const leave = await enter('a', 'key 1', 'owner');
+  for (const [name, key] of [
+    ['b', 'key 2'],
+    ['c', 'key 3'],
+  ] as const)
+    void enter(name, key, 'owner').catch(() => {});
+  await settled();
+  (await enter('d', 'other'))();
+  await settled();
+  expect(refused).toEqual(['c']);
   leave();
-  (await next)();
 });
 
 it('work that waits longer than its deadline is refused, and gives its place to the next', async () => {

@@ -1,11 +1,10 @@
+import { LaneCounts } from './lane-counts';
 import { busy, WaitingLine } from './waiting-line';
 
 /** Limits on waiting work. */
 export interface LaneLimits {
   /** How many pieces of work may wait in one lane. */
   readonly waitingInLane: number;
-  /** How many pieces of work with the same last lane may be in their lanes. */
-  readonly ofOneLast: number;
   /** How many pieces of work may be in all lanes. */
   readonly inAllLanes: number;
 }
@@ -14,9 +13,7 @@ export interface LaneLimits {
 export class Lanes {
   /** The waiting work of each lane in which work runs. */
   private readonly lines = new Map<string, WaitingLine>();
-  /** How many pieces of work are inside, by their last lane. */
-  private readonly byLast = new Map<string, number>();
-  private inside = 0;
+  private readonly inside = new LaneCounts();
 
   constructor(private readonly limits: LaneLimits) {}
 
@@ -24,14 +21,14 @@ export class Lanes {
    * Waits in one lane after the other until the earlier work of the lane is done.
    * @param leftMs milliseconds until the deadline
    * @returns a function to call when the work is done
-   * @throws Error with code `EBUSY` at once if too much work waits, or at the deadline
+   * @throws Error with code `EBUSY` if too much work waits, or at the deadline
    */
   async enter(lanes: readonly string[], leftMs: () => number): Promise<() => void> {
-    this.refuseIfFull(lanes.at(-1));
-    this.count(lanes.at(-1), 1);
+    this.makeRoom(lanes);
+    this.inside.add(lanes, 1);
     const entered: string[] = [];
     const leave = () => {
-      this.count(lanes.at(-1), -1);
+      this.inside.add(lanes, -1);
       for (const lane of entered) this.leave(lane);
     };
     try {
@@ -51,18 +48,21 @@ export class Lanes {
     for (const line of this.lines.values()) line.refuse(error);
   }
 
-  private refuseIfFull(last: string | undefined): void {
-    if (this.inside >= this.limits.inAllLanes) throw busy('too many wait');
-    const ofLast = last === undefined ? 0 : (this.byLast.get(last) ?? 0);
-    if (ofLast >= this.limits.ofOneLast) throw busy('too many of one owner wait');
+  /**
+   * If all lanes are full, refuses the newest work of the owner and first lane with the most, so
+   * that one owner cannot take the places of others.
+   * @throws Error with code `EBUSY` if the new work itself is of these, or if none of them waits
+   */
+  private makeRoom(lanes: readonly string[]): void {
+    if (this.inside.total < this.limits.inAllLanes) return;
+    const { last, first, count } = this.inside.most();
+    const isOfMost = lanes.at(-1) === last && this.inside.like(lanes) >= count;
+    const error = busy('too many wait');
+    if (isOfMost || !(this.refuseNewest(first, error) || this.refuseNewest(last, error))) throw error;
   }
 
-  private count(last: string | undefined, by: number): void {
-    this.inside += by;
-    if (last === undefined) return;
-    const ofLast = (this.byLast.get(last) ?? 0) + by;
-    if (ofLast > 0) this.byLast.set(last, ofLast);
-    else this.byLast.delete(last);
+  private refuseNewest(lane: string, error: Error): boolean {
+    return this.lines.get(lane)?.refuseNewest(error) ?? false;
   }
 
   private async enterOne(lane: string, leftMs: () => number): Promise<void> {

@@ -25,10 +25,7 @@ export type ReadTurn = Turn & { readonly kind: ReadKind };
 /** A change: how long it may wait for a lock this time. */
 type Attempt<T> = (lockTimeoutMs: number | undefined) => Promise<T>;
 
-/**
- * The last lane of a key is that of its owner. An owner with many keys must not fill all lanes.
- */
-const LIMITS = { waitingInLane: 500, ofOneLast: 1_000, inAllLanes: 5_000 };
+const LIMITS = { waitingInLane: 500, inAllLanes: 5_000 };
 /** Who waits for a lock keeps a connection, so that it gives it back after this time. */
 const LOCK_TIMEOUT_MS = 1_000;
 /**
