@@ -204,7 +204,9 @@ describe('the boot stops if @Public stands', () => {
     );
   });
 
-  it('again on a subclass beside guards, although its superclass is @Public too', async () => {
+  it.each(
+    CLOSING,
+  )('again on a subclass beside %s, although its superclass is @Public too', async (_, closing) => {
     @Public()
     abstract class Base {
       @Get()
@@ -213,9 +215,10 @@ describe('the boot stops if @Public stands', () => {
 
     @Controller()
     @Public()
-    @UseGuards(ApiKeyGuard)
+    @closing()
     class Routes extends Base {}
-    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes has @Public beside/);
+    const providers = globally(ApiKeyGuard, ScopesGuard);
+    expect(await bootError({ controllers: [Routes], providers })).toMatch(/Routes has @Public beside/);
   });
 });
 

@@ -6,8 +6,8 @@ import { type AccessDeclaration, declaredAccess } from './scopes.decorator';
  * `@Environments` or `@ApiKeyAuth`.
  */
 export function contradictsOnMethod(handler: object): boolean {
-  const { isPublic, needsKey } = declaredAccess(handler);
-  return isPublic && (needsKey || isGuarded(handler));
+  const { timesPublic, needsKey } = declaredAccess(handler);
+  return timesPublic > 0 && (needsKey || isGuarded(handler));
 }
 
 /** What `@Public` on a class contradicts: decorators beside it, or those of a superclass. */
@@ -33,8 +33,7 @@ function contradictionOn(target: object): ClassContradiction | null {
   const above: object = Object.getPrototypeOf(target) ?? Object;
   const [declared, inherited] = [declaredAccess(target), declaredAccess(above)];
   const addsDemand = demandOf(declared) !== demandOf(inherited);
-  const addsPublic = declared !== inherited && declared.isPublic && !(inherited.isPublic && addsDemand);
-  if (!addsPublic) return null;
+  if (declared.timesPublic === inherited.timesPublic) return null;
   const isBeside = addsDemand || hasOurs(guardsAdded(guardsOn(target), guardsOn(above)));
   return isBeside || inherited.needsKey ? { type: target, isInherited: !isBeside } : null;
 }

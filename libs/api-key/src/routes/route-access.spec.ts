@@ -403,7 +403,7 @@ describe.each([
 describe('the declaration of a class or method', () => {
   it('is empty without a decorator', () => {
     expect(declaredAccess(class {})).toEqual({
-      isPublic: false,
+      timesPublic: 0,
       needsKey: false,
       all: [],
       any: [],
