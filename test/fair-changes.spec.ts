@@ -16,6 +16,10 @@ import { until } from './support/until';
 const FLOOD = 30;
 /** How many changes of one owner may wait in one instance, and one more that runs. */
 const MOST_OF_ONE_OWNER = 501;
+/** How many calls of one kind may wait in one instance. */
+const MOST_OF_ALL = 5_000;
+/** So many keys of one owner that their waiting changes would fill an instance. */
+const MANY_KEYS = 10;
 /** Shorter than three changes that wait for a lock one after the other. */
 const LOOK_UP_TIMEOUT_MS = 5_000;
 
@@ -104,7 +108,7 @@ it.each<[string, (n: number, others: readonly IssuedApiKey[]) => Promise<unknown
     'imports',
     (n) => {
       const keyDigest = String(n).padStart(64, '0');
-      return keys.import([{ userId: mine.apiKey.userId, name: 'x', keyDigest, keyPrefix: 'key_p' }]);
+      return keys.import([{ userId: mine.apiKey.userId, name: 'x', keyDigest, keyPrefix: 'abcd1234' }]);
     },
   ],
 ])('while %s wait for the locked trail, keys are looked up, and the application finds a connection', async (_, call) => {
@@ -170,6 +174,24 @@ it('a change by another key of the same owner does not wait for all changes of t
   await Promise.all(changes);
 });
 
+it('a report of usage takes its turn among the reads of its owner, so that an owner reads on one connection', async () => {
+  await boot(10);
+  const [me, they] = [mine, theirs].map(
+    ({ apiKey }) =>
+      () =>
+        keys.get(apiKey.id, { apiKey }),
+  );
+  await holder.query('BEGIN; LOCK TABLE api_key_usage IN ACCESS EXCLUSIVE MODE');
+  const report = keys.usage(mine.apiKey.id, { apiKey: mine.apiKey });
+  await untilWaiting();
+  const read = me?.();
+  for (let n = 0; n < FLOOD; n++) await they?.();
+  expect(await haveAnySettled([read as Promise<unknown>])).toBe(false);
+  await holder.query('COMMIT');
+  expect(await report).toMatchObject({ quota: null });
+  expect(await read).toMatchObject({ id: mine.apiKey.id });
+});
+
 describe('a revocation that waits for a locked row', () => {
   it('does not keep the application from revoking another key of the owner', async () => {
     await boot(10);
@@ -231,6 +253,50 @@ it('a change beyond those of its owner that may wait is answered before these wi
   expect(await haveAnySettled(blocked)).toBe(false);
   await holder.query('COMMIT');
   await Promise.all(blocked);
+});
+
+it('while many keys of one owner fill all places, changes, reads and revocations of other owners succeed, and those by the owner itself wait', async () => {
+  await boot(10);
+  const { userId } = mine.apiKey;
+  const others = await Promise.all(
+    Array.from({ length: MANY_KEYS }, () => keys.create({ userId, name: 'ci', scopes: ['*'] as never })),
+  );
+  await lockRow(mine);
+  const acting = others.flatMap((by) => Array.from({ length: MOST_OF_ONE_OWNER }, () => by.apiKey));
+  const blocked = flood(
+    (n) => keys.update(mine.apiKey.id, { name: 'x' }, { apiKey: acting[n] }),
+    acting.length,
+  );
+  const revoking = flood((n) => keys.revoke(mine.apiKey.id, {}, { apiKey: acting[n] }), acting.length);
+  await untilWaiting();
+  expect(await rename(1, theirs)).toMatchObject({ name: 'ci 1' });
+  expect(await keys.get(theirs.apiKey.id, { apiKey: theirs.apiKey })).toMatchObject({ name: 'ci 1' });
+  expect(await keys.revoke(theirs.apiKey.id)).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+  const own = keys.revoke(mine.apiKey.id, {}, { userId });
+  await keys.get(theirs.apiKey.id);
+  await holder.query('COMMIT');
+  expect(await own).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+  await ground.close();
+  await Promise.all([...blocked, ...revoking]);
+});
+
+it('while one owner floods an instance with calls that name the owner, calls of other owners succeed, if PostgreSQL must be asked for the spelling of owners', async () => {
+  await boot(10);
+  await sql(
+    database,
+    'ALTER TABLE api_keys DROP CONSTRAINT api_keys_user_id_fkey, ALTER user_id TYPE text USING user_id::text',
+  );
+  const [me, they] = ['acct_me', 'acct_they'];
+  const { apiKey } = await keys.create({ userId: me, name: 'ci', scopes: ['*'] as never });
+  const other = await keys.create({ userId: they, name: 'ci' });
+  const calls = [
+    ...flood(() => keys.create({ userId: me, name: 'ci' }, { apiKey }), MOST_OF_ALL),
+    ...flood(() => keys.list({}, { userId: me }), MOST_OF_ALL),
+  ];
+  expect(await keys.get(other.apiKey.id, { userId: they })).toMatchObject({ userId: they });
+  expect((await keys.list({ userId: they }, other)).items).toHaveLength(1);
+  await ground.close();
+  await Promise.all(calls);
 });
 
 it('a shutdown settles all changes and reads that wait, although their row stays locked', async () => {

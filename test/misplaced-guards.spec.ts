@@ -7,6 +7,7 @@ import {
   Injectable,
   Logger,
   Module,
+  mixin,
   type OnModuleInit,
   Scope,
   SetMetadata,
@@ -78,6 +79,7 @@ function routesWith(onClass: Guards, onMethod: Guards = []): Type {
   return Routes;
 }
 
+const OURS = [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard];
 const undecorated = () => {};
 const globally = (...guards: Type[]) => guards.map((useClass) => ({ provide: APP_GUARD, useClass }));
 
@@ -181,7 +183,30 @@ describe('the boot stops if @Public stands', () => {
     expect(await bootError({ controllers: [Routes] })).toMatch(/Base has @Public beside/);
   });
 
-  it('again on a subclass beside guards, although its superclass is @Public too', async () => {
+  it.each<[string, ClassDecorator]>([
+    ['@ApiKeyAuth()', ApiKeyAuth()],
+    ['@Scopes', Scopes('orders:read')],
+  ])('on a class that extends a class with %s, because it would open nothing', async (_, closing) => {
+    @closing
+    abstract class Base {
+      @Get()
+      get() {}
+    }
+
+    @Public()
+    abstract class Middle extends Base {}
+
+    @Controller()
+    class Routes extends Middle {}
+    const providers = globally(...OURS);
+    expect(await bootError({ controllers: [Routes], providers })).toMatch(
+      /Middle has @Public, but extends a class with @Scopes, .*, which has priority: put @Public on methods/,
+    );
+  });
+
+  it.each(
+    CLOSING,
+  )('again on a subclass beside %s, although its superclass is @Public too', async (_, closing) => {
     @Public()
     abstract class Base {
       @Get()
@@ -190,9 +215,10 @@ describe('the boot stops if @Public stands', () => {
 
     @Controller()
     @Public()
-    @UseGuards(ApiKeyGuard)
+    @closing()
     class Routes extends Base {}
-    expect(await bootError({ controllers: [Routes] })).toMatch(/Routes has @Public beside/);
+    const providers = globally(ApiKeyGuard, ScopesGuard);
+    expect(await bootError({ controllers: [Routes], providers })).toMatch(/Routes has @Public beside/);
   });
 });
 
@@ -276,11 +302,12 @@ describe('the boot stops if guards are in an order in which no key is accepted:'
     expect(await bootError(settings)).toMatch(message);
   });
 
-  it('a mixin that extends ScopesGuard and has no name', async () => {
-    const mixin = () => class extends ScopesGuard {};
-    expect(await bootError({ controllers: [routesWith([mixin(), ApiKeyGuard])] })).toMatch(
-      /a class that extends ScopesGuard runs before ApiKeyGuard on Routes\.get/,
-    );
+  it('a mixin that extends ScopesGuard and has no name, or the random one that Nest gives it', async () => {
+    const nameless = () => class extends ScopesGuard {};
+    for (const guard of [nameless(), mixin(nameless())])
+      expect(await bootError({ controllers: [routesWith([guard, ApiKeyGuard])] })).toMatch(
+        /a class that extends ScopesGuard runs before ApiKeyGuard on Routes\.get/,
+      );
   });
 
   it('two @UseGuards of which the lower one has ScopesGuard, because Nest runs the lower one first', async () => {
@@ -305,6 +332,15 @@ describe('the boot stops if guards are in an order in which no key is accepted:'
       get() {}
     }
     expect(await bootError({ controllers: [Routes] })).toMatch(scopesFirst);
+  });
+
+  it('a controller of two modules, which is named once', async () => {
+    const controllers = [routesWith([ScopesGuard, ApiKeyGuard])];
+    @Module({ controllers })
+    class One {}
+    @Module({ controllers })
+    class Other {}
+    expect(await bootError({ imports: [One, Other] })).toMatch(/on Routes\.get, so that no key/);
   });
 
   it('all routes with the same order are in one message', async () => {
@@ -370,6 +406,25 @@ it.each<[string, ClassDecorator]>([
   @Module({ controllers: [routesWith([])] })
   class OrdersModule {}
   expect(await bootError({ imports: [OrdersModule] })).toMatch(/OrdersModule is a module, where guards/);
+});
+
+it('the boot stops and says why if only a factory that is called for each request creates the guard that checks scopes', async () => {
+  @Controller()
+  class Routes {
+    @Get()
+    @Scopes('orders:read')
+    get() {}
+  }
+  const useFactory = (made: CanActivate) => made;
+  const providers = OURS.map((guard) => ({
+    provide: APP_GUARD,
+    useFactory,
+    inject: [guard],
+    scope: Scope.REQUEST,
+  }));
+  expect(await bootError({ controllers: [Routes], providers })).toMatch(
+    /Routes\.get requires scopes that no guard checks: .* a request-scoped APP_GUARD needs useClass or useExisting/,
+  );
 });
 
 describe.each(ADAPTERS)('on %s, a guard that is added after Nest registered the routes', (adapter) => {
@@ -472,13 +527,52 @@ describe('the boot succeeds without a warning if', () => {
   });
 
   it('APP_GUARDs are request-scoped and name existing guards', async () => {
-    const guards = [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard];
     const scope = Scope.REQUEST;
     const { url } = await boot({
       controllers: [routesWith([])],
-      providers: guards.map((useExisting) => ({ provide: APP_GUARD, useExisting, scope })),
+      providers: OURS.map((useExisting) => ({ provide: APP_GUARD, useExisting, scope })),
       options: { strict: true },
     });
+    expect((await fetch(url)).status).toBe(401);
+    expect(warnings()).toEqual([]);
+  });
+
+  it.each<[string, TestAppSettings['providers']]>([
+    [
+      'other names of existing guards',
+      OURS.flatMap((guard, at) => [
+        { provide: `alias ${at}`, useExisting: guard },
+        { provide: APP_GUARD, useExisting: `alias ${at}`, scope: Scope.REQUEST },
+      ]),
+    ],
+    [
+      'a value of a factory',
+      OURS.flatMap((guard, at) => [
+        { provide: `made ${at}`, useFactory: (made: CanActivate) => made, inject: [guard] },
+        { provide: APP_GUARD, useExisting: `made ${at}`, scope: Scope.REQUEST },
+      ]),
+    ],
+    [
+      'guards that an imported module exports under another name',
+      OURS.map((_, at) => ({ provide: APP_GUARD, useExisting: `exported ${at}`, scope: Scope.REQUEST })),
+    ],
+  ])('request-scoped APP_GUARDs name %s', async (_, providers) => {
+    @Controller()
+    class Routes {
+      @Get()
+      @Scopes('orders:read')
+      get() {}
+    }
+    const names = OURS.map((_, at) => `exported ${at}`);
+    @Module({
+      providers: names.map((provide, at) => ({ provide, useExisting: OURS[at] as Type<CanActivate> })),
+      exports: names,
+    })
+    class NamesModule {}
+    @Module({ imports: [NamesModule], exports: [NamesModule] })
+    class SharedModule {}
+    const settings = { controllers: [Routes], imports: [SharedModule], providers };
+    const { url } = await boot({ ...settings, options: { strict: true } });
     expect((await fetch(url)).status).toBe(401);
     expect(warnings()).toEqual([]);
   });

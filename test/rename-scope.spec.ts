@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   type ApiKey,
   ApiKeyAuthorityError,
@@ -173,6 +174,20 @@ it('renameScope renames a wildcard to a wildcard', async () => {
   await create(['orders:*']);
   expect(await app.keys.renameScope('orders:*', 'sales:*')).toMatchObject({ keys: 1 });
   expect(await scopesInTable()).toEqual(['{sales:*}']);
+});
+
+it.each([
+  ['orders:*', '*'],
+  ['orders:lines:*', 'orders:*'],
+  ['orders:read', 'orders:*'],
+])('renameScope refuses to rename %s to the wildcard %s, which would grant more', async (from, to) => {
+  await app.close();
+  await boot({});
+  await create([from]);
+  await expect(app.keys.renameScope(from, to as never)).rejects.toThrow(
+    `"${to}" is a wildcard and would grant more than "${from}": give it with update`,
+  );
+  expect(await scopesInTable()).toEqual([`{${from}}`]);
 });
 
 it('renameScope changes nothing when it is repeated', async () => {
@@ -402,6 +417,24 @@ describe('keys rename-scope', () => {
 
   it('says so if no key has the old scope', async () => {
     expect((await keys(OLD, NEW)).stdout).toBe('No key has orders:read.\n');
+  });
+
+  it('masks a key or a digest that is given instead of a scope', async () => {
+    await app.close();
+    await boot({});
+    const { key } = await create([OLD]);
+    const digest = createHash('sha256').update(key).digest('hex');
+    for (const given of [key, digest])
+      for (const args of [
+        [given, NEW],
+        [given, NEW, '--json'],
+        [OLD, given],
+        [given, OLD],
+      ]) {
+        const { stdout, stderr } = await keys(...args);
+        expect(stdout + stderr).toContain('...');
+        expect(stdout + stderr).not.toContain(given.slice(12, 40));
+      }
   });
 
   it('prints one JSON document with --json', async () => {

@@ -9,6 +9,7 @@ import type { CreateApiKeyInput, ListApiKeysInput, NewApiKeyFields, UpdateApiKey
 import { Issuance, type RotateOptions } from './keys/issuance';
 import { KeyEdits } from './keys/key-edits';
 import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from './keys/key-listings';
+import { readTurn } from './keys/lanes';
 import type { IssuedApiKey } from './keys/new-key';
 import { OwnerEviction } from './keys/owner-eviction';
 import type { RenameScopeOptions } from './keys/rename-scope';
@@ -99,7 +100,7 @@ export class ApiKeyService {
    */
   async usage(id: string, acting: Acting = {}): Promise<ApiKeyUsage | null> {
     const apiKey = await this.get(id, acting);
-    return apiKey && this.usages.of(apiKey);
+    return apiKey && this.usages.of(apiKey, readTurn(acting));
   }
 
   /** Evicts the cached user of an owner everywhere; if a notice fails, `userCacheMs` ends it. */

@@ -1,7 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { GlobalGuards } from '../routes/global-guards';
-import { contradictingClass, contradictsOnMethod } from '../routes/public-contradiction';
+import {
+  type ClassContradiction,
+  classContradiction,
+  contradictsOnMethod,
+} from '../routes/public-contradiction';
 import { asksForScopes, isGuarded } from '../routes/route-access';
 import { type Route, RouteInventory } from '../routes/route-inventory';
 import { declaredAccess } from '../routes/scopes.decorator';
@@ -53,7 +57,7 @@ export class GuardCheck implements BootCheck {
       if (fault?.isCertain === isCertain)
         routes.set(fault.text, [...(routes.get(fault.text) ?? []), route.name]);
     }
-    return [...routes].map(([fault, names]) => `${fault} on ${names.join(', ')}`);
+    return [...routes].map(([fault, names]) => `${fault} on ${[...new Set(names)].join(', ')}`);
   }
 
   private lateLimits(routes: readonly Route[]): string[] {
@@ -63,7 +67,7 @@ export class GuardCheck implements BootCheck {
     return names.length === 0
       ? []
       : [
-          `ApiKeyThrottlerGuard runs after ScopesGuard on ${names.join(', ')}, so that requests without the scopes count on no limit: ` +
+          `ApiKeyThrottlerGuard runs after ScopesGuard on ${[...new Set(names)].join(', ')}, so that requests without the scopes count on no limit: ` +
             'put it between ApiKeyGuard and ScopesGuard',
         ];
   }
@@ -88,11 +92,23 @@ export class GuardCheck implements BootCheck {
 }
 
 function contradictions(routes: readonly Route[]): string[] {
-  const names = routes.flatMap(({ name, owner, handler }) => {
-    const torn = contradictingClass(owner) as { readonly name: string } | null;
-    return [...(torn ? [torn.name] : []), ...(contradictsOnMethod(handler) ? [name] : [])];
+  const problems = routes.flatMap(({ name, owner, handler }) => {
+    const onClass = classContradiction(owner);
+    const onMethod = contradictsOnMethod(handler);
+    return [...(onClass ? [contradictionOf(onClass)] : []), ...(onMethod ? [standsBeside(name)] : [])];
   });
-  return [...new Set(names)].map((name) => `${name} has @Public beside ${BESIDE}: remove one of them`);
+  return [...new Set(problems)];
+}
+
+function standsBeside(name: string): string {
+  return `${name} has @Public beside ${BESIDE}: remove one of them`;
+}
+
+function contradictionOf({ type, isInherited }: ClassContradiction): string {
+  const { name } = type as { readonly name: string };
+  return isInherited
+    ? `${name} has @Public, but extends a class with @Scopes, @AnyScope, @Environments or @ApiKeyAuth, which has priority: put @Public on methods`
+    : standsBeside(name);
 }
 
 /** A method without metadata handles nothing. */

@@ -52,10 +52,14 @@ function describe(guard: unknown): Omit<PlacedGuard, 'level'> {
   const role = (Object.keys(OURS) as Role[]).find((each) => isGuardOf(guard, OURS[each])) ?? null;
   const isOfApplication = role === null ? mayAuthenticate(guard) : !runsCodeOf(guard, OURS[role]);
   const { name } = classOf(guard) as { readonly name: string };
-  return { name: name || nameless(role), role, isOfApplication };
+  return { name: hasName(name) ? name : nameless(role), role, isOfApplication };
 }
 
-/** A mixin returns a class without a name. */
+/** A mixin returns a class without a name. `mixin` of Nest gives it random hex digits. */
+function hasName(name: string): boolean {
+  return name !== '' && !/^[0-9a-f]{21}$/.test(name);
+}
+
 function nameless(role: Role | null): string {
   return role === null ? 'a guard without a name' : `a class that extends ${OURS[role].name}`;
 }

@@ -40,7 +40,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
         ...this.replacedInstance(route),
         ...this.droppedGuards(route),
       ]);
-    return [...wrong, ...this.undeclared()];
+    return [...new Set([...wrong, ...this.undeclared()])];
   }
 
   /**
@@ -97,7 +97,7 @@ export class RouteCheck implements BootCheck, OnModuleInit {
     return checked
       ? []
       : [
-          `${name} requires scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; your own guard for scopes must extend ScopesGuard`,
+          `${name} requires scopes that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; your own guard for scopes must extend ScopesGuard, and a request-scoped APP_GUARD needs useClass or useExisting`,
         ];
   }
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { RenameScopeReport } from '../index';
+import { type RenameScopeReport, redactApiKeys } from '../index';
 import type { KeysCliHost } from './host';
 import { acting, inSession } from './in-session';
 import { json } from './options';
@@ -15,13 +15,16 @@ export function addRenameScope(program: Command, host: KeysCliHost): void {
     .action((from, to, options) => renameScope(host, from, to, options));
 }
 
+/** Masks the scopes in the output, because a key may have been given instead by mistake. */
 function renameScope(host: KeysCliHost, from: string, to: string, output: Output): Promise<void> {
   return inSession(host, async ({ keys }) => {
     const progress = progressOn(host.stderr, 0, 'rows read');
     const report = await keys
       .renameScope(from, to, { onProgress: ({ read }) => progress.update(read) }, acting())
       .finally(() => progress.stop());
-    write(host, output, { from, to, ...report }, () => renamedWords(from, to, report));
+    const [shownFrom, shownTo] = [from, to].map(redactApiKeys) as [string, string];
+    const shown = { from: shownFrom, to: shownTo, ...report };
+    write(host, output, shown, () => renamedWords(shownFrom, shownTo, report));
   });
 }
 

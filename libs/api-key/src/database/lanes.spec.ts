@@ -100,6 +100,52 @@ it('work is refused at once if all lanes are full, with or without a lane, until
   leaveOther();
 });
 
+/** Enters lanes in turn. Returns the names of the work that was refused so far. */
+function entrants(into: Lanes) {
+  const refused: string[] = [];
+  const enter = (name: string, ...path: string[]) => {
+    const work = into.enter(path, patient);
+    work.catch(() => refused.push(name));
+    return work;
+  };
+  return { refused, enter };
+}
+
+it('if all lanes are full, new work takes the place of the newest work of the last lane with the most', async () => {
+  const into = lanes(10, 4);
+  const { refused, enter } = entrants(into);
+  const leave = await enter('a1', 'key 1', 'owner');
+  const second = enter('a2', 'key 1', 'owner');
+  for (const name of ['a3', 'a4']) void enter(name, 'key 1', 'owner').catch(() => {});
+  (await enter('b', 'key', 'other'))();
+  await settled();
+  expect(refused).toEqual(['a4']);
+  const [third, fourth] = [enter('c', 'key 2', 'owner'), enter('d', 'key 2', 'owner')];
+  await settled();
+  expect(refused).toEqual(['a4', 'a3']);
+  void enter('e', 'key 1', 'owner').catch(() => {});
+  await settled();
+  expect(refused).toEqual(['a4', 'a3', 'e']);
+  leave();
+  for (const next of [third, second, fourth]) (await next)();
+});
+
+it('if all lanes are full and each first lane has one piece of work, the newest in the last lane gives its place', async () => {
+  const into = lanes(10, 3);
+  const { refused, enter } = entrants(into);
+  const leave = await enter('a', 'key 1', 'owner');
+  for (const [name, key] of [
+    ['b', 'key 2'],
+    ['c', 'key 3'],
+  ] as const)
+    void enter(name, key, 'owner').catch(() => {});
+  await settled();
+  (await enter('d', 'other'))();
+  await settled();
+  expect(refused).toEqual(['c']);
+  leave();
+});
+
 it('work that waits longer than its deadline is refused, and gives its place to the next', async () => {
   const into = lanes(2, 3);
   const leave = await into.enter(['owner'], patient);

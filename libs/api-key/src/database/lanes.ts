@@ -1,3 +1,4 @@
+import { LaneCounts } from './lane-counts';
 import { busy, WaitingLine } from './waiting-line';
 
 /** Limits on waiting work. */
@@ -12,7 +13,7 @@ export interface LaneLimits {
 export class Lanes {
   /** The waiting work of each lane in which work runs. */
   private readonly lines = new Map<string, WaitingLine>();
-  private inside = 0;
+  private readonly inside = new LaneCounts();
 
   constructor(private readonly limits: LaneLimits) {}
 
@@ -20,14 +21,14 @@ export class Lanes {
    * Waits in one lane after the other until the earlier work of the lane is done.
    * @param leftMs milliseconds until the deadline
    * @returns a function to call when the work is done
-   * @throws Error with code `EBUSY` at once if too much work waits, or at the deadline
+   * @throws Error with code `EBUSY` if too much work waits, or at the deadline
    */
   async enter(lanes: readonly string[], leftMs: () => number): Promise<() => void> {
-    if (this.inside >= this.limits.inAllLanes) throw busy('too many wait');
-    this.inside += 1;
+    this.makeRoom(lanes);
+    this.inside.add(lanes, 1);
     const entered: string[] = [];
     const leave = () => {
-      this.inside -= 1;
+      this.inside.add(lanes, -1);
       for (const lane of entered) this.leave(lane);
     };
     try {
@@ -45,6 +46,23 @@ export class Lanes {
   /** Refuses all work that waits. */
   refuse(error: Error): void {
     for (const line of this.lines.values()) line.refuse(error);
+  }
+
+  /**
+   * If all lanes are full, refuses the newest work of the owner and first lane with the most, so
+   * that one owner cannot take the places of others.
+   * @throws Error with code `EBUSY` if the new work itself is of these, or if none of them waits
+   */
+  private makeRoom(lanes: readonly string[]): void {
+    if (this.inside.total < this.limits.inAllLanes) return;
+    const { last, first, count } = this.inside.most();
+    const isOfMost = lanes.at(-1) === last && this.inside.like(lanes) >= count;
+    const error = busy('too many wait');
+    if (isOfMost || !(this.refuseNewest(first, error) || this.refuseNewest(last, error))) throw error;
+  }
+
+  private refuseNewest(lane: string, error: Error): boolean {
+    return this.lines.get(lane)?.refuseNewest(error) ?? false;
   }
 
   private async enterOne(lane: string, leftMs: () => number): Promise<void> {

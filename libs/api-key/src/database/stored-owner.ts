@@ -1,6 +1,6 @@
 import type { Database } from './database';
 import { isUnfit } from './store-errors';
-import type { ReadKind } from './turns';
+import type { ReadTurn } from './turns';
 
 /** Whole numbers and UUIDs in the spelling of every column type. PostgreSQL need not be asked. */
 const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
@@ -10,12 +10,8 @@ const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
  * as a UUID in capitals or `0042`, but the library compares owners as text.
  * @returns the given text if the column cannot hold it
  */
-export async function storedOwner(
-  database: Database,
-  userId: string,
-  kind: ReadKind = 'read',
-): Promise<string> {
-  return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId, kind)) ?? userId);
+export async function storedOwner(database: Database, userId: string, turn: ReadTurn): Promise<string> {
+  return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId, turn)) ?? userId);
 }
 
 /**
@@ -23,11 +19,17 @@ export async function storedOwner(
  * The same error may come from a trigger, or from a row that cannot be read.
  */
 export async function isOfOwner(database: Database, userId: string, error: unknown): Promise<boolean> {
-  return isUnfit(error) && (await spellingOf(database, userId, 'ending')) === null;
+  const turn = { kind: 'ending', lanes: [laneOfSpelling(userId)] } as const;
+  return isUnfit(error) && (await spellingOf(database, userId, turn)) === null;
+}
+
+/** The lane in which an owner waits for the spelling of owners. */
+export function laneOfSpelling(owner: string): string {
+  return `spelling for owner ${owner}`;
 }
 
 /** @returns null if the column cannot hold the text */
-async function spellingOf(database: Database, userId: string, kind: ReadKind): Promise<string | null> {
+async function spellingOf(database: Database, userId: string, turn: ReadTurn): Promise<string | null> {
   try {
     const row = await database.read(
       (session) =>
@@ -35,7 +37,7 @@ async function spellingOf(database: Database, userId: string, kind: ReadKind): P
           `SELECT (CASE WHEN true THEN $1 ELSE (SELECT user_id FROM ${session.tables.keys} LIMIT 1) END)::text AS owner`,
           [userId],
         ),
-      { kind, lanes: [] },
+      turn,
     );
     return row.owner ?? null;
   } catch (error) {

@@ -24,6 +24,9 @@ export interface Turn {
 /** The kinds that a read may have. A read of a change that ends keys goes before other reads. */
 export type ReadKind = Extract<Turn['kind'], 'read' | 'ending'>;
 
+/** The turn of a read. */
+export type ReadTurn = Turn & { readonly kind: ReadKind };
+
 /** A change: how long it may wait for a lock this time. */
 type Attempt<T> = (lockTimeoutMs: number | undefined) => Promise<T>;
 

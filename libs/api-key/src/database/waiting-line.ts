@@ -50,6 +50,15 @@ export class WaitingLine<Item = void> {
     return best.item;
   }
 
+  /** Refuses the item that came last. @returns false if none waits */
+  refuseNewest(error: Error): boolean {
+    const newest = [...this.waiting].at(-1);
+    if (!newest) return false;
+    this.waiting.delete(newest);
+    newest.refuse(error);
+    return true;
+  }
+
   /** Refuses the items that fit. */
   refuse(error: Error, fits: (item: Item) => boolean = () => true): void {
     for (const one of this.waiting) {

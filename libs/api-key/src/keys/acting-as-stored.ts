@@ -1,6 +1,6 @@
 import type { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
-import { isOfOwner, storedOwner } from '../database/stored-owner';
+import { isOfOwner, laneOfSpelling, storedOwner } from '../database/stored-owner';
 import type { ReadKind } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
 import { ownerIdOf } from './input';
@@ -21,7 +21,8 @@ export async function actingAsStored(
     ownerOf(acting);
     return acting;
   }
-  const userId = await ownerAsStored(database, acting.userId, NO_ACTOR, kind);
+  const named = ownerIdOf(acting.userId, NO_ACTOR);
+  const userId = await asStored(database, named, kind, named);
   const by = { ...acting, userId };
   ownerOf(by);
   return by;
@@ -29,6 +30,7 @@ export async function actingAsStored(
 
 /**
  * Converts an owner to the spelling that column `user_id` stores.
+ * @param acting the owner that acts, in that spelling; null: the application itself
  * @param kind `ending` if the call ends keys
  * @throws ApiKeyInputError with `problem` if `userId` cannot be an owner
  */
@@ -36,9 +38,22 @@ export async function ownerAsStored(
   database: Database,
   userId: unknown,
   problem: string,
+  acting: string | null,
   kind: ReadKind = 'read',
 ): Promise<string> {
-  return storedOwner(database, ownerIdOf(userId, problem), kind).catch(refuseUnavailable);
+  const named = ownerIdOf(userId, problem);
+  return named === acting ? named : asStored(database, named, kind, acting);
+}
+
+/** One owner waits in a lane, so that its calls do not delay those of others. */
+async function asStored(
+  database: Database,
+  named: string,
+  kind: ReadKind,
+  acting: string | null,
+): Promise<string> {
+  const lanes = acting === null ? [] : [laneOfSpelling(acting)];
+  return storedOwner(database, named, { kind, lanes }).catch(refuseUnavailable);
 }
 
 /**

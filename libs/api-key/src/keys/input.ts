@@ -1,4 +1,4 @@
-import { isWildcard } from '../credential/scope';
+import { isWildcard, scopeGrants } from '../credential/scope';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import { API_KEY_STATES } from '../model/api-key-state';
 import { fieldProblems, nameProblems, problem, scopesProblems } from './field-problems';
@@ -94,7 +94,7 @@ export function checkRenaming(from: unknown, to: unknown, catalogue: readonly st
     ...scopesProblems([to], catalogue),
     ...problem(from !== to, 'the new scope must be another than the old one'),
     ...problem(
-      isWildcard(String(from)) || !isWildcard(String(to)),
+      !isWildcard(String(to)) || (isWildcard(String(from)) && !scopeGrants(String(to), String(from))),
       `"${to}" is a wildcard and would grant more than "${from}": give it with update`,
     ),
   ]);

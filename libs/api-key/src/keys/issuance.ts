@@ -38,6 +38,8 @@ export interface RotateOptions {
   expiresAt?: Date | null;
 }
 
+const NO_OWNER = 'userId must name the owner of the key';
+
 /** Issues new keys and the successors of rotated keys. */
 @Injectable()
 export class Issuance {
@@ -54,7 +56,7 @@ export class Issuance {
     this.checkInput(input, acting.apiKey !== undefined);
     const by = await actingAsStored(this.database, acting);
     const owner = ownerOf(by);
-    const userId = await ownerAsStored(this.database, input.userId, 'userId must name the owner of the key');
+    const userId = await ownerAsStored(this.database, input.userId, NO_OWNER, owner);
     if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
     return this.changes
       .make(by, (change) => createKey(change, { ...input, userId }, this.digests), ofOwner(userId))

@@ -53,7 +53,9 @@ export class KeyListings {
     const owner = ownerOf(by);
     const { state, limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
     const userId =
-      input.userId === undefined ? undefined : await ownerAsStored(this.database, input.userId, NO_OWNER);
+      input.userId === undefined
+        ? undefined
+        : await ownerAsStored(this.database, input.userId, NO_OWNER, owner);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
     const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
     const found = await pageOfKeys(this.database, wanted, readTurn(by), this.rules).catch((error) =>

@@ -1,15 +1,15 @@
-import type { Turn } from '../database/turns';
+import type { ReadTurn, Turn } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
 
 /**
  * The lanes of a call. The calls of one key wait for each other, and then for those of other keys
- * of the same owner. So a key cannot keep the other keys of its owner waiting for long.
+ * of the same owner and of the owner itself. So a key cannot keep these waiting for long.
  * @param target the lane if the application itself acts; null: it does not wait in a lane
  */
 export function lanesOf(acting: Acting, target: string | null): readonly string[] {
   const owner = ownerOf(acting);
   if (owner === null) return target === null ? [] : [target];
-  return acting.apiKey ? [`by key ${acting.apiKey.id}`, ofOwner(owner)] : [ofOwner(owner)];
+  return [acting.apiKey ? `by key ${acting.apiKey.id}` : `by owner ${owner}`, ofOwner(owner)];
 }
 
 /** The lane of an owner. */
@@ -18,7 +18,7 @@ export function ofOwner(userId: string): string {
 }
 
 /** The turn of a read. */
-export function readTurn(acting: Acting): Turn {
+export function readTurn(acting: Acting): ReadTurn {
   return { kind: 'read', lanes: lanesOf(acting, null) };
 }
 

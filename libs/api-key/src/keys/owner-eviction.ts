@@ -14,7 +14,7 @@ export class OwnerEviction {
 
   /** See `ApiKeyService.evictOwner`. */
   async evict(userId: string): Promise<void> {
-    const owner = await ownerAsStored(this.database, userId, 'userId must name the owner');
+    const owner = await ownerAsStored(this.database, userId, 'userId must name the owner', null);
     await this.verification.evictOwner(owner).catch(refuseUnavailable);
   }
 }

@@ -80,7 +80,7 @@ export class Revocations {
     const reason = reasonOf(input);
     const by = await actingAsStored(this.database, acting, 'ending');
     const owner = ownerOf(by);
-    const userId = await ownerAsStored(this.database, input.userId, NO_OWNER, 'ending');
+    const userId = await ownerAsStored(this.database, input.userId, NO_OWNER, owner, 'ending');
     if (owner !== null && owner !== userId) return [];
     const revoked = await this.changes
       .makeRegardless(by, (change) => revokeKeysOf(change, userId, reason), `all of ${userId}`)

@@ -20,27 +20,30 @@ export class UnlimitedRoutes {
 
   /** Names of routes without `ApiKeyThrottlerGuard`. `@SkipThrottle()` says that this is meant. */
   get names(): string[] {
-    return this.routes().map(({ name }) => name);
+    return namesOf(this.routes());
   }
 
   /** Names of those routes on which `@Throttle` has no effect either. */
   get namesWithOwnLimit(): string[] {
-    return this.routes()
-      .filter((route) => limitsOf(route).limits.length > 0 && !this.hasGuard(route, ThrottlerGuard))
-      .map(({ name }) => name);
+    return namesOf(
+      this.routes().filter(
+        (route) => limitsOf(route).limits.length > 0 && !this.hasGuard(route, ThrottlerGuard),
+      ),
+    );
   }
 
   /** Names of routes on which `ApiKeyThrottlerGuard` ignores a `@Throttle` without limit or ttl. */
   get namesWithHalfLimit(): string[] {
-    return this.inventory
-      .controllerRoutes()
-      .filter(
-        (route) =>
-          limitsOf(route).incomplete.length > 0 &&
-          this.hasGuard(route, ApiKeyThrottlerGuard) &&
-          !this.hasGuard(route, ThrottlerGuard),
-      )
-      .map(({ name }) => name);
+    return namesOf(
+      this.inventory
+        .controllerRoutes()
+        .filter(
+          (route) =>
+            limitsOf(route).incomplete.length > 0 &&
+            this.hasGuard(route, ApiKeyThrottlerGuard) &&
+            !this.hasGuard(route, ThrottlerGuard),
+        ),
+    );
   }
 
   /** Whether a route has `ThrottlerGuard`, or a guard that extends it. */
@@ -79,6 +82,11 @@ export function unlimitedWarning(names: readonly string[], reason: string): stri
 export function listed(names: readonly string[]): string {
   const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : '';
   return names.slice(0, MOST_NAMED).join(', ') + more;
+}
+
+/** A controller of several modules has the same routes several times. */
+function namesOf(routes: readonly Route[]): string[] {
+  return [...new Set(routes.map(({ name }) => name))];
 }
 
 function limitsOf({ owner, handler }: Route): RouteLimits {

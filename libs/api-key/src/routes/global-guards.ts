@@ -1,5 +1,6 @@
 import { type CanActivate, Injectable } from '@nestjs/common';
 import { ApplicationConfig } from '@nestjs/core';
+import { guardBehind } from './guard-behind';
 import { classOf, isOurs } from './route-access';
 
 /**
@@ -20,13 +21,14 @@ export class GlobalGuards {
     return this.registered !== null;
   }
 
-  /** The guards, in the order in which Nest runs them. */
+  /**
+   * The guards, in the order in which Nest runs them. For a guard that a factory creates for each
+   * request, the factory.
+   */
   get all(): unknown[] {
     return [
       ...(this.registered ?? this.application.getGlobalGuards()),
-      ...this.application
-        .getGlobalRequestGuards()
-        .map(({ isAlias, inject, metatype }) => (isAlias ? inject?.[0] : metatype)),
+      ...this.application.getGlobalRequestGuards().map((wrapper) => guardBehind(wrapper)),
     ];
   }
 

@@ -6,24 +6,36 @@ import { type AccessDeclaration, declaredAccess } from './scopes.decorator';
  * `@Environments` or `@ApiKeyAuth`.
  */
 export function contradictsOnMethod(handler: object): boolean {
-  const { isPublic, needsKey } = declaredAccess(handler);
-  return isPublic && (needsKey || isGuarded(handler));
+  const { timesPublic, needsKey } = declaredAccess(handler);
+  return timesPublic > 0 && (needsKey || isGuarded(handler));
 }
 
-/** The class, or the nearest class that it extends, on which `@Public` stands beside the same. */
-export function contradictingClass(owner: object): object | null {
-  for (let at: object | null = owner; at; at = Object.getPrototypeOf(at))
-    if (contradictsOnClass(at)) return at;
+/** What `@Public` on a class contradicts: decorators beside it, or those of a superclass. */
+export interface ClassContradiction {
+  readonly type: object;
+  readonly isInherited: boolean;
+}
+
+/** The contradictions on a class, or on the nearest class that it extends and that has any. */
+export function classContradiction(owner: object): ClassContradiction | null {
+  for (let at: object | null = owner; at; at = Object.getPrototypeOf(at)) {
+    const found = contradictionOn(at);
+    if (found) return found;
+  }
   return null;
 }
 
-/** A class inherits the declarations and the guards of its superclass. Only its own count. */
-function contradictsOnClass(target: object): boolean {
+/**
+ * A class inherits the declarations and the guards of its superclass. Only its own `@Public`
+ * counts. It has priority over inherited guards, but not over inherited declarations.
+ */
+function contradictionOn(target: object): ClassContradiction | null {
   const above: object = Object.getPrototypeOf(target) ?? Object;
   const [declared, inherited] = [declaredAccess(target), declaredAccess(above)];
   const addsDemand = demandOf(declared) !== demandOf(inherited);
-  const addsPublic = declared !== inherited && declared.isPublic && !(inherited.isPublic && addsDemand);
-  return addsPublic && (addsDemand || hasOurs(guardsAdded(guardsOn(target), guardsOn(above))));
+  if (declared.timesPublic === inherited.timesPublic) return null;
+  const isBeside = addsDemand || hasOurs(guardsAdded(guardsOn(target), guardsOn(above)));
+  return isBeside || inherited.needsKey ? { type: target, isInherited: !isBeside } : null;
 }
 
 function demandOf({ needsKey, all, any, environments }: AccessDeclaration): string {

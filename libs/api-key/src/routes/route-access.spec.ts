@@ -1,5 +1,5 @@
 import { UseGuards } from '@nestjs/common';
-import { contradictingClass } from './public-contradiction';
+import { classContradiction } from './public-contradiction';
 import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
 import { AnyScope, declaredAccess, NeedsKey, Public, Scopes } from './scopes.decorator';
 
@@ -351,7 +351,7 @@ describe('@Public on a class, with a guard of this library', () => {
   });
 
   it('is a contradiction on the class that has both, and on no class that extends it', () => {
-    expect([Open, GuardedHeir, Guarded, OpenHeir, OpenHeirWithOtherGuard].map(contradictingClass)).toEqual(
+    expect([Open, GuardedHeir, Guarded, OpenHeir, OpenHeirWithOtherGuard].map(classContradiction)).toEqual(
       Array(5).fill(null),
     );
     for (const found of [
@@ -359,7 +359,18 @@ describe('@Public on a class, with a guard of this library', () => {
       HeirWithOtherGuard,
       copyOf(OpenWithGuard, class extends OpenWithGuard {}),
     ])
-      expect(contradictingClass(found)).toBe(OpenWithGuard);
+      expect(classContradiction(found)).toEqual({ type: OpenWithGuard, isInherited: false });
+  });
+
+  it('is a contradiction on a class that extends one with scopes, and not on one that only copies its metadata', () => {
+    @Scopes('orders:read')
+    class Scoped {}
+    @Public()
+    class OpenHeirOfScoped extends Scoped {}
+    const found = { type: OpenHeirOfScoped, isInherited: true };
+    for (const heir of [OpenHeirOfScoped, copyOf(OpenHeirOfScoped, class extends OpenHeirOfScoped {})])
+      expect(classContradiction(heir)).toEqual(found);
+    expect(classContradiction(Scoped)).toBeNull();
   });
 });
 
@@ -392,7 +403,7 @@ describe.each([
 describe('the declaration of a class or method', () => {
   it('is empty without a decorator', () => {
     expect(declaredAccess(class {})).toEqual({
-      isPublic: false,
+      timesPublic: 0,
       needsKey: false,
       all: [],
       any: [],

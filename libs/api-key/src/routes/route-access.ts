@@ -20,10 +20,10 @@ export function routeAccess(context: { getClass(): object; getHandler(): object 
   const [owner, handler] = [context.getClass(), context.getHandler()];
   const ofClass = declaredAccess(owner);
   const ofMethod = declaredAccess(handler);
-  const isOpenClass = () => ofClass.isPublic && !ofClass.needsKey && !isGuardedFromPublicOn(owner);
+  const isOpenClass = () => ofClass.timesPublic > 0 && !ofClass.needsKey && !isGuardedFromPublicOn(owner);
   const isClosed = ofMethod.needsKey || isGuarded(handler);
   return {
-    isPublic: !isClosed && (ofMethod.isPublic || isOpenClass()),
+    isPublic: !isClosed && (ofMethod.timesPublic > 0 || isOpenClass()),
     all: [...new Set([...ofClass.all, ...ofMethod.all])],
     any: [...ofClass.any, ...ofMethod.any],
     environments: [...ofClass.environments, ...ofMethod.environments],

@@ -4,7 +4,8 @@ import { ROUTE_ACCESS } from '../transport/route-method';
 
 /** What one class or method declares about its access. */
 export interface AccessDeclaration {
-  readonly isPublic: boolean;
+  /** How often `@Public` was applied. For a class this includes its superclasses. */
+  readonly timesPublic: number;
   readonly needsKey: boolean;
   readonly all: readonly string[];
   readonly any: readonly (readonly string[])[];
@@ -14,7 +15,7 @@ export interface AccessDeclaration {
 
 type Decorator = ClassDecorator & MethodDecorator;
 
-const NOTHING: AccessDeclaration = { isPublic: false, needsKey: false, all: [], any: [], environments: [] };
+const NOTHING: AccessDeclaration = { timesPublic: 0, needsKey: false, all: [], any: [], environments: [] };
 
 /**
  * Requires all of these scopes, in addition to the scopes of the class and of other decorators.
@@ -38,10 +39,11 @@ export function AnyScope(...scopes: [Scope, ...Scope[]]): Decorator {
 /**
  * Opens a route, or all routes of a class: no key is required or read. A guard of this library, and
  * a decorator that requires a key, have priority if they are closer to the route. Beside them, on
- * the same class or method, `@Public` stops the boot.
+ * the same class or method, `@Public` stops the boot, and so does `@Public` on a class whose
+ * superclass has such a decorator.
  */
 export function Public(): Decorator {
-  return declare((earlier) => ({ ...earlier, isPublic: true }));
+  return declare((earlier) => ({ ...earlier, timesPublic: earlier.timesPublic + 1 }));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
+import type { ReadTurn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import { type ApiKeyUsage, usageOf } from './report';
 import { UsageCounter } from './usage-counter';
@@ -14,8 +15,8 @@ export class KeyUsage {
   ) {}
 
   /** Reports the usage of a key. Writes the counts of this instance first. */
-  async of(apiKey: ApiKey): Promise<ApiKeyUsage> {
+  async of(apiKey: ApiKey, turn: ReadTurn): Promise<ApiKeyUsage> {
     if (this.counter.has(apiKey.id)) await this.counter.flush();
-    return usageOf(this.database, apiKey).catch(refuseUnavailable);
+    return usageOf(this.database, apiKey, turn).catch(refuseUnavailable);
   }
 }

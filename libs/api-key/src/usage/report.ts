@@ -2,6 +2,7 @@ import type { Row } from '../database/as-text';
 import type { Database } from '../database/database';
 import { date, moment, number, text } from '../database/fields';
 import type { Session } from '../database/session';
+import type { ReadTurn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import { quotaOf } from '../model/authority';
 import { type Quota } from '../model/limits';
@@ -42,8 +43,8 @@ export interface ApiKeyUsage {
 /**
  * Reads the usage of a key from the tables. Counts that instances have not written yet are missing.
  */
-export function usageOf(database: Database, apiKey: ApiKey): Promise<ApiKeyUsage> {
-  return database.read((session) => reportOf(session, apiKey), { kind: 'read', lanes: [apiKey.userId] });
+export function usageOf(database: Database, apiKey: ApiKey, turn: ReadTurn): Promise<ApiKeyUsage> {
+  return database.read((session) => reportOf(session, apiKey), turn);
 }
 
 async function reportOf(session: Session, apiKey: ApiKey): Promise<ApiKeyUsage> {
