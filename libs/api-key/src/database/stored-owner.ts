@@ -1,4 +1,5 @@
 import type { Database } from './database';
+import { text } from './fields';
 import { isUnfit } from './store-errors';
 import type { ReadKind } from './turns';
 
@@ -10,11 +11,7 @@ const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
  * as a UUID in capitals or `0042`, but the library compares owners as text.
  * @returns the given text if the column cannot hold it
  */
-export async function storedOwner(
-  database: Database,
-  userId: string,
-  kind: ReadKind = 'read',
-): Promise<string> {
+export async function storedOwner(database: Database, userId: string, kind: ReadKind): Promise<string> {
   return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId, kind)) ?? userId);
 }
 
@@ -37,7 +34,7 @@ async function spellingOf(database: Database, userId: string, kind: ReadKind): P
         ),
       { kind, lanes: [] },
     );
-    return row.owner ?? null;
+    return text(row, 'owner');
   } catch (error) {
     if (isUnfit(error)) return null;
     throw error;
