@@ -50,12 +50,9 @@ function placed(levels: readonly unknown[][]): PlacedGuard[] {
 
 function describe(guard: unknown): Omit<PlacedGuard, 'level'> {
   const role = (Object.keys(OURS) as Role[]).find((each) => isGuardOf(guard, OURS[each])) ?? null;
-  const isOfApplication = role === null ? mayAuthenticate(guard) : !runsCodeOf(guard, OURS[role]);
   const { name } = classOf(guard) as { readonly name: string };
-  return { name: name || nameless(role), role, isOfApplication };
-}
-
-/** A mixin returns a class without a name. */
-function nameless(role: Role | null): string {
-  return role === null ? 'a guard without a name' : `a class that extends ${OURS[role].name}`;
+  if (role === null) return { name, role, isOfApplication: mayAuthenticate(guard) };
+  // A mixin returns a class without a name.
+  const shown = name || `a class that extends ${OURS[role].name}`;
+  return { name: shown, role, isOfApplication: !runsCodeOf(guard, OURS[role]) };
 }
