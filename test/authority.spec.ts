@@ -72,6 +72,38 @@ async function waiting(): Promise<number> {
 const rows = () =>
   sql(database, `SELECT k.*, k.xmin FROM api_keys k WHERE user_id = $1 ORDER BY id`, [userId]);
 
+describe('a change of a key that waited for a session that', () => {
+  const CHANGES: [string, (id: string, acting?: Acting) => Promise<ApiKey | null>][] = [
+    ['update', (id, acting) => update(id, { name: 'changed' }, acting)],
+    ['revoke', async (id, acting) => (await keys.revoke(id, {}, acting))?.apiKey ?? null],
+  ];
+
+  it.each(CHANGES)('deleted the row finds no key: %s', async (_, change) => {
+    const { id } = (await issue()).apiKey;
+    const outcome = await whileHeld(`DELETE FROM api_keys WHERE id = ${id}`, () => change(id));
+    expect(outcome).toEqual({ status: 'fulfilled', value: null });
+  });
+
+  it.each(
+    CHANGES,
+  )('gave the key to another owner is made under the lock of the new owner: %s', async (_, change) => {
+    const newOwner = await createUser(database);
+    const { id } = (await issue()).apiKey;
+    const moving = `UPDATE api_keys SET user_id = ${newOwner} WHERE id = ${id}`;
+    expect(await whileHeld(moving, () => change(id))).toMatchObject({ value: { id, userId: newOwner } });
+  });
+
+  it.each(
+    CHANGES,
+  )('gave the key to another owner finds no key for the earlier owner: %s', async (_, change) => {
+    const newOwner = await createUser(database);
+    const { id } = (await issue()).apiKey;
+    const moving = `UPDATE api_keys SET user_id = ${newOwner} WHERE id = ${id}`;
+    expect(await whileHeld(moving, () => change(id, { userId }))).toMatchObject({ value: null });
+    expect(await keys.get(id)).toMatchObject({ name: 'ci', revokedAt: null });
+  });
+});
+
 describe('a change that waited for another change', () => {
   it.each<[string, (own: IssuedApiKey, acting: Acting) => Promise<unknown>]>([
     ['update of itself', ({ apiKey: { id } }, acting) => update(id, { scopes: MANAGES }, acting)],

@@ -53,6 +53,13 @@ describe('with entitySkipConstructor, TypeORM', () => {
     expect(await keys.verify(key)).toMatchObject({ ok: true });
   });
 
+  it('reads the ids of other keys as text, as the service does', async () => {
+    const { apiKey } = await keys.create({ userId, name: 'ci' });
+    const successor = await keys.rotate(apiKey.id);
+    const found = await dataSource.getRepository(ApiKey).findOneByOrFail({ replacesId: apiKey.id });
+    expect(found).toMatchObject({ id: successor?.apiKey.id, replacesId: apiKey.id });
+  });
+
   it('lists and finds keys of the service without a digest', async () => {
     const { apiKey } = await keys.create({ userId, name: 'ci' });
     const { items } = await keys.list({ userId });

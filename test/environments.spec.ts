@@ -388,6 +388,26 @@ describe('keys of an earlier prefix', () => {
     await app.close();
   });
 
+  it('are accepted without an environment if option acceptedPrefixes gives them none, and then make no keys', async () => {
+    const database = await createMigratedDatabase();
+    const before = await bootApp({ database, options: { prefix: 'acme' } });
+    const userId = await createUser(database);
+    const { key, apiKey } = await before.keys.create({ userId, name: 'ci' });
+    await before.close();
+    const app = await bootApp({
+      database,
+      controllers: [Any, Live],
+      options: { ...BOTH, acceptedPrefixes: ['acme'] },
+    });
+    expect([await get(app, 'any', key), await get(app, 'live', key)]).toEqual([OK, WRONG]);
+    const acting = { apiKey: Object.assign(apiKey, { environment: null }) };
+    await expect(app.keys.create({ userId, name: 'x' }, acting)).rejects.toThrow(ApiKeyAuthorityError);
+    await expect(app.keys.rotate(apiKey.id)).rejects.toThrow(
+      `key ${apiKey.id} has no environment that new keys can have: create a key instead`,
+    );
+    await app.close();
+  });
+
   it('are counted at boot if they are live and their prefix is not accepted', async () => {
     const database = await createMigratedDatabase();
     const userId = await createUser(database);

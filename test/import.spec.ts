@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import { ApiKeyInputError } from 'nestjs-api-key';
+import { runKeysCli } from 'nestjs-api-key/cli';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { temporaryFolder } from './support/folder';
@@ -132,6 +134,18 @@ it.each([
   writeFileSync(file, text(lines(2).map((row) => JSON.stringify(row))));
   const imported = await runKeysHere(app, ['import', '--file', file]);
   expect(imported).toEqual({ code: 0, stdout: 'Imported 2 of 2 keys.\n', stderr: '' });
+});
+
+it('the command line imports lines from standard input if the file is -', async () => {
+  const input = lines(2).map((row) => JSON.stringify(row));
+  const given = await runKeysHere(app, ['import', '--file', '-'], undefined, input[0]);
+  expect(given).toEqual({ code: 0, stdout: 'Imported 1 of 1 keys.\n', stderr: '' });
+  const stdin = Readable.from([input[1]]) as unknown as typeof process.stdin;
+  jest.spyOn(process, 'stdin', 'get').mockReturnValue(stdin);
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const open = async () => ({ keys: app.keys, findOwner: async () => null, close: async () => {} });
+  expect(await runKeysCli(['import', '--file', '-'], { open, stdout, stderr })).toBe(0);
+  expect(await names()).toEqual(['key 1', 'key 2']);
 });
 
 it('the command line imports names with every character of UTF-8', async () => {

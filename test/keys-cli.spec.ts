@@ -624,6 +624,13 @@ describe('control and format characters that another application wrote', () => {
   });
 });
 
+it('a host that throws a text ends the command with this text', async () => {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const open = () => Promise.reject('the database has no certificate\nfor this host');
+  expect(await runKeysCli(['list'], { open, stdout, stderr })).toBe(1);
+  expect(await text(stderr.end())).toBe('the database has no certificate for this host\n');
+});
+
 it('a progress bar still moves the cursor of a terminal', async () => {
   const stderr = Object.assign(new PassThrough(), { isTTY: true });
   const folder = temporaryFolder();

@@ -232,3 +232,16 @@ describe('with any settings of the application', () => {
     }
   });
 });
+
+it.each([
+  'tenant.one',
+  'tenant"one',
+])('runMigrations says what to do if TypeORM cannot quote the schema: %s', async (schema) => {
+  const url = await createEmptyDatabase();
+  const dataSource = await impatientDataSource(url, []);
+  dataSource.setOptions({ schema });
+  await expect(runMigrations(dataSource)).rejects.toThrow(
+    /remove "schema" from the options of the data source/,
+  );
+  await dataSource.destroy();
+});

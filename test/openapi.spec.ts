@@ -1,5 +1,7 @@
-import { ADAPTERS } from './support/app';
-import { createEmptyDatabase } from './support/database';
+import { Controller, Get } from '@nestjs/common';
+import { ApiKeyAuth, documentApiKeys, Public } from 'nestjs-api-key';
+import { ADAPTERS, bootApp } from './support/app';
+import { createEmptyDatabase, createMigratedDatabase } from './support/database';
 import { type Sample, startSample } from './support/sample';
 
 interface Operation {
@@ -74,5 +76,53 @@ describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapt
     expect(page).toMatch(/swagger-ui/);
     for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-init.js'])
       expect((await fetch(`${sample.url}/docs/${file}`)).status).toBe(200);
+  });
+});
+
+@Controller('orders')
+@ApiKeyAuth('orders:read')
+class Orders {
+  @Get()
+  list() {}
+}
+
+@Controller('status')
+@Public()
+class Status {
+  @Get()
+  get() {}
+}
+
+describe('documentApiKeys', () => {
+  const ERRORS = ['401', '403', '429', '503'];
+
+  it('writes operations of guarded and public routes, and leaves those of other code as they are', async () => {
+    const app = await bootApp({ database: await createMigratedDatabase(), controllers: [Orders, Status] });
+    const others = { get: { operationId: 'Proxy_get' }, post: {}, summary: 'not an operation' };
+    const orders: Partial<Operation> & { operationId: string } = { operationId: 'Orders_list' };
+    const paths = {
+      '/orders': { get: orders },
+      '/status': { get: { operationId: 'Status_get' } },
+      '/others': others,
+    };
+    const before = structuredClone(others);
+    const document = documentApiKeys(app.app, { paths });
+    await app.close();
+    const scopes = ['orders:read'];
+    expect(document.paths['/orders'].get.security).toEqual([{ bearer: scopes }, { apiKey: scopes }]);
+    expect(Object.keys(orders.responses ?? {})).toEqual(ERRORS);
+    expect(document.paths['/status'].get).toEqual({ operationId: 'Status_get', security: [] });
+    expect(document.paths['/others']).toEqual(before);
+    expect(document).toHaveProperty('components.securitySchemes.apiKey.name', 'X-API-Key');
+  });
+
+  it('keeps the components of the document, and names another header', async () => {
+    const app = await bootApp({ database: await createMigratedDatabase() });
+    const components = { securitySchemes: { cookie: {} }, schemas: { Order: {} }, links: {} };
+    const document = documentApiKeys(app.app, { paths: {}, components }, 'X-Acme-Key');
+    await app.close();
+    expect(document.components).toMatchObject({ ...components, links: {} });
+    expect(document).toHaveProperty('components.securitySchemes.apiKey.name', 'X-Acme-Key');
+    expect(Object.keys(document.components.schemas)).toEqual(['Order', 'ApiKeyRefusal']);
   });
 });

@@ -56,6 +56,11 @@ describe.each([
     expect(await keys.revokeAll({ userId: written }, { userId: stored })).toHaveLength(2);
   });
 
+  it('is an error while the table cannot be read, and not an owner without keys', async () => {
+    await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
+    await expect(keys.list({ userId: written })).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
+  });
+
   it('can act together with its own key', async () => {
     const { apiKey } = await keys.create({ userId: stored, name: 'ci', scopes: ['*'] as never });
     expect(await keys.get(apiKey.id, { userId: written, apiKey })).not.toBeNull();

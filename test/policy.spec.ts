@@ -353,6 +353,20 @@ describe('with lifetimes in the policy,', () => {
     expect(await keys.import([lineOf(90), lineOf(-5)])).toMatchObject({ imported: 2, problems: [] });
   });
 
+  it('an import shortens an expiry that is up to a minute too late, and keeps any other as it is written', async () => {
+    const HALF_A_MINUTE = 30 / 86_400;
+    const lines = [lineOf(90 + HALF_A_MINUTE), lineOf(89)];
+    expect(await keys.import(lines)).toMatchObject({ imported: 2, problems: [] });
+    const stored = await sql<{ expires_at: Date; days: string }>(
+      database,
+      `SELECT expires_at, extract(epoch FROM expires_at - created_at) / 86400 AS days
+       FROM api_keys WHERE key_digest = ANY ($1) ORDER BY days DESC`,
+      [lines.map(({ keyDigest }) => keyDigest)],
+    );
+    expect(stored.map(({ days }) => Number(Number(days).toFixed(6)))[0]).toBe(90);
+    expect(stored[1]?.expires_at.toISOString()).toBe(lines[1]?.expiresAt);
+  });
+
   it('a refused command line does not create the user', async () => {
     const command = [
       'create',

@@ -107,6 +107,21 @@ class Routes {
   }
 }
 
+@Controller('all-dear')
+@UseGuards(ApiKeyGuard, ApiKeyThrottlerGuard)
+@Cost(2)
+class AllDear {
+  @Get()
+  get() {
+    return 'dear';
+  }
+  @Get('less')
+  @Cost(1)
+  less() {
+    return 'less';
+  }
+}
+
 @Controller('misplaced')
 @UseGuards({ canActivate: () => true }, ApiKeyThrottlerGuard)
 class Misplaced {
@@ -262,7 +277,7 @@ afterEach(async () => {
 });
 
 async function boot(settings: Partial<TestAppSettings> = {}): Promise<TestApp> {
-  const app = await bootApp({ database, controllers: [Routes, Misplaced], ...settings });
+  const app = await bootApp({ database, controllers: [Routes, AllDear, Misplaced], ...settings });
   running.push(app);
   return app;
 }
@@ -383,6 +398,13 @@ describe.each(ADAPTERS)('on %s', (adapter: Adapter) => {
     const app = await boot({ adapter });
     const { key } = await keyWith(app, { rateLimit: LIMIT });
     expect(await statuses(app, ['dear', 'dear', 'computed?cost=2', 'a'], key)).toEqual([200, 429, 200, 429]);
+  });
+
+  it('@Cost of a class counts on each of its routes that declares no cost of its own', async () => {
+    const app = await boot({ adapter });
+    const { key } = await keyWith(app, { rateLimit: LIMIT });
+    const paths = ['all-dear', 'all-dear', 'all-dear', 'all-dear/less', 'all-dear/less'];
+    expect(await statuses(app, paths, key)).toEqual([200, 200, 429, 200, 429]);
   });
 
   it('a limit of a route has the name from @Throttle, and does not count without a window', async () => {
@@ -642,6 +664,19 @@ it('legacyHeaders adds the headers for older clients', async () => {
     '5',
     '4',
     expect.stringMatching(/^([1-9]|[1-5]\d|60)$/),
+  ]);
+});
+
+it('legacyHeaders show the limit of which the least is left', async () => {
+  const app = await boot({ options: { rateLimit: { legacyHeaders: true } } });
+  const leftFor = async (limit: number) => {
+    const { key } = await keyWith(app, { rateLimit: { limit, windowSeconds: 60 } });
+    const { headers } = await ask(app, 'own', key);
+    return [headers.get('x-ratelimit-limit'), headers.get('x-ratelimit-remaining')];
+  };
+  expect([await leftFor(1), await leftFor(9)]).toEqual([
+    ['1', '0'],
+    ['2', '1'],
   ]);
 });
 

@@ -79,6 +79,19 @@ describe('runMigrations', () => {
     expect([before.length, await triggersOf('users')]).toEqual([2, before]);
   });
 
+  it('restores the triggers of users with their function', async () => {
+    const before = await triggersOf('users');
+    await sql(url, 'DROP FUNCTION nestjs_api_key_owner_feed CASCADE');
+    expect(await triggersOf('users')).toEqual([]);
+    await migrate();
+    expect(await triggersOf('users')).toEqual(before);
+  });
+
+  it('starts even if the table of keys is missing', async () => {
+    await sql(url, 'DROP TABLE api_keys CASCADE');
+    await expect(migrate()).resolves.toBeUndefined();
+  });
+
   it('starts even if the table of users is missing', async () => {
     await sql(url, 'DROP TABLE users CASCADE');
     await expect(migrate()).resolves.toBeUndefined();

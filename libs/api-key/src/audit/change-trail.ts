@@ -29,7 +29,6 @@ interface Way {
 
 /** A change of keys of no one owner. */
 const CHANGE: Turn = { kind: 'change', lanes: [] };
-const ENDING: Turn = { kind: 'ending', lanes: [] };
 /** An event that is not recorded is only in the log, so that the trail is waited for longer. */
 const TRAIL_LOCK_TIMEOUT = '8s';
 const MAX_REQUEST_ID_LENGTH = 128;
@@ -66,10 +65,7 @@ export class ChangeTrail {
    * Makes a change even if its events cannot be recorded, for example because a disk is full. The
    * log has the events then.
    */
-  makeRegardless<Result>(
-    work: (session: Session) => Promise<Change<Result>>,
-    turn: Turn = ENDING,
-  ): Promise<Result> {
+  makeRegardless<Result>(work: (session: Session) => Promise<Change<Result>>, turn: Turn): Promise<Result> {
     const record: Way['record'] = (session, events) => this.tryToRecord(session, events);
     return this.commit(work, { turn, access: 'asked', record });
   }
@@ -86,7 +82,7 @@ export class ChangeTrail {
         return change;
       },
     );
-    for (const { keyId } of events) if (keyId !== null) this.cache.evict(keyId);
+    for (const { keyId } of events) this.cache.evict(keyId);
     for (const event of events) this.announcer.announce(event);
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);
     return result;

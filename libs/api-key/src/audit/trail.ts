@@ -6,7 +6,7 @@ import { date, json, moment, text, textOrNull } from '../database/fields';
 import type { Session } from '../database/session';
 import type { Turn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
-import type { ApiKeyEvent, ApiKeyEventSink, RecordedApiKeyEvent } from '../model/api-key.event';
+import type { ApiKeyEvent, ApiKeyEventSink, ChangeEvent, RecordedApiKeyEvent } from '../model/api-key.event';
 
 const BATCH = 10_000;
 
@@ -98,7 +98,7 @@ export class Trail implements ApiKeyEventSink {
 }
 
 /** The fields of an event that identify a key. */
-export function subjectOf({ id, masked, userId }: ApiKey): Pick<ApiKeyEvent, 'keyId' | 'masked' | 'userId'> {
+export function subjectOf({ id, masked, userId }: ApiKey): Pick<ChangeEvent, 'keyId' | 'masked' | 'userId'> {
   return { keyId: id, masked, userId };
 }
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { withoutZone } from '../model/ip-address';
 
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 const GROUPS = 8;
@@ -10,16 +11,15 @@ const GROUPS_OF_NETWORK = 4;
  * has the whole /64. Empty if the text is not an address.
  */
 export function addressBlock(address: string | null): string {
-  const [plain = ''] = (address ?? '').split('%');
+  const plain = withoutZone(address ?? '');
   const version = isIP(plain);
   if (version !== 6) return version === 4 ? plain : '';
   return MAPPED.exec(plain)?.[1] ?? `${networkOf(plain)}::/64`;
 }
 
 function networkOf(address: string): string {
-  const [head = '', tail] = address.split('::');
-  const first = groupsOf(head);
-  const last = tail === undefined ? [] : groupsOf(tail);
+  const head = address.replace(/::.*/, '');
+  const [first, last] = [groupsOf(head), groupsOf(address.slice(head.length + '::'.length))];
   const gap = Array<string>(Math.max(0, GROUPS - first.length - last.length)).fill('0');
   const groups = [...first, ...gap, ...last].slice(0, GROUPS_OF_NETWORK);
   return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');

@@ -56,6 +56,17 @@ it('a key whose digest was changed in the meantime stays unchanged', async () =>
   expect(await digestOf(id)).toBe('newer');
 });
 
+it('a key that is queued again while its digest is written is written again', async () => {
+  const id = await keyUnder('a');
+  writer.note(id, 'a', 'b');
+  const first = writer.flush();
+  await new Promise(setImmediate);
+  writer.note(id, 'b', 'c');
+  await first;
+  await writer.flush();
+  expect(await digestOf(id)).toBe('c');
+});
+
 it('a digest that another key already has blocks the update of one key only', async () => {
   const [id, other, third] = [await keyUnder('a'), await keyUnder('taken'), await keyUnder('c')];
   writer.note(id, 'a', 'taken');

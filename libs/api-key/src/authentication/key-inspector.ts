@@ -89,9 +89,9 @@ export class KeyInspector {
       await this.owners.load(apiKey);
       return null;
     } catch (error) {
-      if (error instanceof ApiKeyRefusal && error.code !== 'INVALID_API_KEY') throw error;
-      if (error instanceof HttpException) return 'owner';
-      throw error;
+      const isUnavailable = error instanceof ApiKeyRefusal && error.code !== 'INVALID_API_KEY';
+      if (isUnavailable || !(error instanceof HttpException)) throw error;
+      return 'owner';
     }
   }
 

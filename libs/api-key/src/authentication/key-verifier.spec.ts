@@ -229,7 +229,7 @@ describe('a key that is stored under another pepper', () => {
 
   it('is queued for a rewrite under the newest pepper, also on a cache hit', async () => {
     const key = await store('', under(OLD_PEPPER));
-    const peppers = { known: [NEW_PEPPER, OLD_PEPPER], upcoming: null };
+    const peppers: Peppers = { known: [NEW_PEPPER, OLD_PEPPER], upcoming: null };
     const { id } = (await verify(key, { peppers })) as ApiKey;
     recall(key, { peppers });
     expect(noted).toEqual(Array(2).fill([id, under(OLD_PEPPER)(key), under(NEW_PEPPER)(key)]));

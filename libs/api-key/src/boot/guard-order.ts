@@ -50,16 +50,13 @@ function placed(levels: readonly unknown[][]): PlacedGuard[] {
 
 function describe(guard: unknown): Omit<PlacedGuard, 'level'> {
   const role = (Object.keys(OURS) as Role[]).find((each) => isGuardOf(guard, OURS[each])) ?? null;
-  const isOfApplication = role === null ? mayAuthenticate(guard) : !runsCodeOf(guard, OURS[role]);
   const { name } = classOf(guard) as { readonly name: string };
-  return { name: hasName(name) ? name : nameless(role), role, isOfApplication };
+  if (role === null) return { name, role, isOfApplication: mayAuthenticate(guard) };
+  const shown = hasName(name) ? name : `a class that extends ${OURS[role].name}`;
+  return { name: shown, role, isOfApplication: !runsCodeOf(guard, OURS[role]) };
 }
 
 /** A mixin returns a class without a name. `mixin` of Nest gives it random hex digits. */
 function hasName(name: string): boolean {
   return name !== '' && !/^[0-9a-f]{21}$/.test(name);
-}
-
-function nameless(role: Role | null): string {
-  return role === null ? 'a guard without a name' : `a class that extends ${OURS[role].name}`;
 }

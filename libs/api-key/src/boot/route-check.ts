@@ -11,7 +11,7 @@ import { ReplacedMethodGuard } from '../routes/replaced-method.guard';
 import { asksForScopes, isAccessLost, isGuarded, scopesAskedFor } from '../routes/route-access';
 import { type Route, RouteInventory } from '../routes/route-inventory';
 import { ScopesGuard } from '../routes/scopes.guard';
-import { carriesMetadata, type RouteOwner, routeMethod } from '../transport/route-method';
+import { carriesMetadata, type RouteHandler, type RouteOwner, routeMethod } from '../transport/route-method';
 import type { BootCheck } from './boot-check';
 import { environmentProblems } from './route-environments';
 
@@ -198,7 +198,7 @@ function isSameClass(one: RouteOwner, other: RouteOwner): boolean {
 }
 
 /** Whether a handler can be identified as the method of a route. */
-function isTold(route: Route, handler: object): boolean {
+function isTold(route: Route, handler: RouteHandler): boolean {
   const context = { getClass: () => classOfInstance(route), getHandler: () => handler };
   return routeMethod(context)?.name === route.method;
 }

@@ -5,6 +5,7 @@ import { openImportFile } from './import-file';
 import { acting, inSession, ownerOf } from './in-session';
 import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
 import { progressOn } from './progress';
+import { stdinOf } from './read-key';
 import { renderTable } from './render';
 
 export interface CreateOptions extends Output {
@@ -190,8 +191,8 @@ export function pruneKeys(host: KeysCliHost, options: PruneOptions): Promise<voi
 }
 
 export async function importKeys(host: KeysCliHost, options: ImportOptions): Promise<void> {
-  const file = await openImportFile(options.file, host.stdin).catch((error: NodeJS.ErrnoException) => {
-    throw new WrongCall(`cannot read the file ${options.file} (${error.code ?? error.message}).`);
+  const file = await openImportFile(options.file, stdinOf(host)).catch((error: NodeJS.ErrnoException) => {
+    throw new WrongCall(`cannot read the file ${options.file} (${error.code}).`);
   });
   await inSession(host, async ({ keys }) => {
     const progress = progressOn(host.stderr, file.size, 'the file');

@@ -12,13 +12,10 @@ export interface ImportFile {
 }
 
 /**
- * Opens a file of JSON lines; `-` is stdin.
- * @throws Error if the file cannot be read
+ * Opens a file of JSON lines; `-` is `stdin`.
+ * @throws Error with a code if the file cannot be read
  */
-export async function openImportFile(
-  path: string,
-  stdin: NodeJS.ReadableStream = process.stdin,
-): Promise<ImportFile> {
+export async function openImportFile(path: string, stdin: NodeJS.ReadableStream): Promise<ImportFile> {
   if (path === '-') return importFile(stdin, 0, () => 0);
   const file = await open(path);
   const { size } = await file.stat();

@@ -6,12 +6,18 @@ import type { KeysCliHost } from './host';
 /** More than any key has. */
 const MAX_BYTES = 65_536;
 
+/** The standard input of a command. */
+export function stdinOf({ stdin = process.stdin }: KeysCliHost): NodeJS.ReadableStream {
+  return stdin;
+}
+
 /**
  * Reads one raw key from standard input. A terminal gets a prompt and does not show what is typed.
  * @throws WrongCall if the input is empty, cannot be read, or has several lines
  */
 export async function readKey(host: KeysCliHost): Promise<string> {
-  const { stdin = process.stdin, program = 'keys' } = host;
+  const { program = 'keys' } = host;
+  const stdin = stdinOf(host);
   const how = `Pipe one key, such as: ${program} check < key.txt`;
   const text = 'isTTY' in stdin && stdin.isTTY ? await typed(stdin, host.stderr) : await piped(stdin);
   const key = text.trim();

@@ -30,8 +30,11 @@ export function showKey(host: KeysCliHost, id: string, output: Output): Promise<
 
 export function showEvents(host: KeysCliHost, id: string, output: Output): Promise<void> {
   return inSession(host, async ({ keys }) => {
-    const found = await everyPage((cursor) => keys.events(id, { limit: PAGE, cursor }));
-    if (!found) throw noSuchKey(id);
+    const found = await everyPage(async (cursor) => {
+      const page = await keys.events(id, { limit: PAGE, cursor });
+      if (!page) throw noSuchKey(id);
+      return page;
+    });
     write(host, output, found, () => renderEvents(found));
   });
 }
@@ -50,18 +53,14 @@ async function everyKey(session: KeysSession, { user, state }: ListOptions): Pro
     ...(state && { state }),
     limit: PAGE,
   };
-  return (await everyPage((cursor) => session.keys.list({ ...filter, cursor }))) ?? [];
+  return everyPage((cursor) => session.keys.list({ ...filter, cursor }));
 }
 
-/** The items of all pages, or null if `read` returns no page. */
-async function everyPage<Item>(
-  read: (cursor: string | null) => Promise<Page<Item> | null>,
-): Promise<Item[] | null> {
+async function everyPage<Item>(read: (cursor: string | null) => Promise<Page<Item>>): Promise<Item[]> {
   const found: Item[] = [];
   let cursor: string | null = null;
   do {
-    const page: Page<Item> | null = await read(cursor);
-    if (!page) return null;
+    const page: Page<Item> = await read(cursor);
     found.push(...page.items);
     cursor = page.nextCursor;
   } while (cursor !== null);

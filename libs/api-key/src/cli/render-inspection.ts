@@ -39,7 +39,7 @@ function renderRoutes(routes: readonly RouteInspection[], isRefused: boolean): s
 
 function foreignTable(routes: readonly RouteInspection[]): string {
   const title = 'Routes that do not accept the environment of the key';
-  return table(title, 'ENVIRONMENTS', routes, ({ environments }) => environments?.join(',') ?? '');
+  return table(title, 'ENVIRONMENTS', routes, ({ environments }) => [environments].flat().join(','));
 }
 
 function table(

@@ -11,8 +11,8 @@ export function digestKey(key: string, pepper: KeyObject | null = null): string 
 
 /** The peppers under which keys may be stored. */
 export interface Peppers {
-  /** Newest first, at least one. null stands for plain SHA-256. */
-  readonly known: readonly (KeyObject | null)[];
+  /** null stands for plain SHA-256. */
+  readonly known: readonly [newest: KeyObject | null, ...older: (KeyObject | null)[]];
   /** A pepper that is newer than all of `known`, and that this instance does not use yet. */
   readonly upcoming: KeyObject | null;
 }
@@ -23,7 +23,7 @@ export class KeyDigests {
   private readonly others: readonly (KeyObject | null)[];
   private readonly upcoming: KeyObject | null;
 
-  constructor({ known: [newest = null, ...older], upcoming }: Peppers) {
+  constructor({ known: [newest, ...older], upcoming }: Peppers) {
     this.newestPepper = newest;
     this.others = upcoming ? [upcoming, ...older] : older;
     this.upcoming = upcoming;

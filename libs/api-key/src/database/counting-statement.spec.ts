@@ -45,6 +45,18 @@ it('two prepared statements that a pooler lost at the same time are both sent ag
   }
 });
 
+it('a statement after the data source was closed is a failure of the connection', async () => {
+  const statement = new CountingStatement(
+    new Database({ driver: {} } as DataSource),
+    'test',
+    () => 'SELECT 1',
+  );
+  await expect(statement.ask([], PATIENCE_MS)).rejects.toMatchObject({
+    code: 'ECONNECT',
+    message: expect.stringContaining('the data source is closed'),
+  });
+});
+
 it('any other error is thrown', async () => {
   await expect(statementOf('SELECT 1 / $1::int AS found WHERE true').ask([0], PATIENCE_MS)).rejects.toThrow(
     'division by zero',

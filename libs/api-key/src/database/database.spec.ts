@@ -181,3 +181,9 @@ it('a connection is used if its driver cannot report whether it is in a transact
   expect(await database.read((session) => session.rows('SELECT 1::text AS one'))).toEqual([{ one: '1' }]);
   telling.mockRestore();
 });
+
+it('a row that a statement must return is missing: an error, and never an empty row', async () => {
+  await expect(
+    database.read((session) => session.row('SELECT 1 WHERE false'), { kind: 'read', lanes: [] }),
+  ).rejects.toThrow('PostgreSQL returned no row');
+});

@@ -61,6 +61,22 @@ it('a statement that a pooler deallocated is sent without a name from then on', 
   expect(await preparedNames()).toEqual([]);
 });
 
+it('an error of a statement without a name is thrown', async () => {
+  const select = selectOf('SELECT (1 / $1::int)::text AS found');
+  await client.query(`PREPARE ${nameOf(1, select.text)} AS SELECT 1`);
+  await ask(select, 1);
+  await expect(ask(select, 0)).rejects.toThrow('division by zero');
+});
+
+it('a statement that PostgreSQL ends because of a conflict is sent again', async () => {
+  await client.query(`CREATE TEMPORARY SEQUENCE calls;
+    CREATE FUNCTION pg_temp.conflict_once() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+      IF nextval('calls') = 1 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END IF;
+      RETURN 'found'; END $$`);
+  const select = selectOf('SELECT pg_temp.conflict_once() AS found WHERE $1::bool');
+  expect(await ask(select, true)).toEqual([{ found: 'found' }]);
+});
+
 it('a statement is sent without a name if its name is already used in the session', async () => {
   await client.query(`PREPARE ${nameOf(1)} AS SELECT 1`);
   expect(await ask(selectOf(), 'a')).toEqual([{ found: 'a' }]);

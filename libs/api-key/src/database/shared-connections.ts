@@ -234,9 +234,8 @@ function opensFor(pool: Pool): boolean {
 }
 
 function valuesOf<Found>({ askings }: Group<Found>): readonly string[] {
-  const values = Array.from(askings, (asking) => asking.values);
-  const [first = []] = values;
-  return values.length === 1 ? first : [...new Set(values.flat())];
+  const values = Array.from(askings, (asking) => asking.values).flat();
+  return askings.size === 1 ? values : [...new Set(values)];
 }
 
 function rejectAll<Found>({ askings }: Group<Found>, error: unknown): void {

@@ -12,8 +12,8 @@ const DEADLINE_MS = 2_000;
 interface Wired {
   readonly processID?: number | null;
   readonly secretKey?: number | Buffer | null;
-  readonly host?: string;
-  readonly port?: number;
+  readonly host: string;
+  readonly port: number;
   readonly connection?: {
     readonly stream: Socket;
     readonly ssl: unknown;
@@ -45,7 +45,7 @@ export class StatementCanceller {
     const { processID, secretKey } = client as unknown as Wired;
     if (!processID || !secretKey) return;
     try {
-      const { connection, host = 'localhost', port = 5432 } = this.newClient() as unknown as Wired;
+      const { connection, host, port } = this.newClient() as unknown as Wired;
       if (!connection) return;
       const over = Promise.race([
         once(connection.stream, 'close'),

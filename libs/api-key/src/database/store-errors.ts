@@ -75,7 +75,6 @@ export function refuseUnavailable(error: unknown): never {
  * does not come from there.
  */
 function isOfStore(error: unknown): boolean {
-  if (error instanceof ApiKeyRefusal) return false;
   return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);
 }
 

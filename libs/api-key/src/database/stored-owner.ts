@@ -1,4 +1,5 @@
 import type { Database } from './database';
+import { text } from './fields';
 import { isUnfit } from './store-errors';
 import type { ReadTurn } from './turns';
 
@@ -39,7 +40,7 @@ async function spellingOf(database: Database, userId: string, turn: ReadTurn): P
         ),
       turn,
     );
-    return row.owner ?? null;
+    return text(row, 'owner');
   } catch (error) {
     if (isUnfit(error)) return null;
     throw error;

@@ -4,7 +4,14 @@ import { isUnfit, NO_OWNER } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError, ApiKeyInputError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
-import { ancestorsOf, fitAncestors, type Lineage, mergeShares, NO_LINEAGE } from '../model/lineage';
+import {
+  ancestorsOf,
+  ancestorsToKeep,
+  type Lineage,
+  MAX_ANCESTORS,
+  mergeShares,
+  NO_LINEAGE,
+} from '../model/lineage';
 import { refuseOneMore } from './active-keys';
 import { endedAmong } from './descendants';
 import type { ApiKeyFields, CreateApiKeyInput } from './input-shapes';
@@ -72,8 +79,8 @@ function authorityFor(input: ApiKeyFields, maker: ApiKey | null, change: KeyChan
 
 async function lineageFrom(change: KeyChange, maker: ApiKey): Promise<Lineage> {
   const ended = await endedAmong(change, ancestorsOf([maker]));
-  const ancestorIds = fitAncestors([maker], ended, false);
-  if (!ancestorIds)
+  const ancestorIds = ancestorsToKeep([maker], ended);
+  if (ancestorIds.length > MAX_ANCESTORS)
     throw new ApiKeyConflictError(
       `key ${maker.id} has the maximum number of ancestors: use an older key to create this one`,
     );

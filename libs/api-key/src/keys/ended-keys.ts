@@ -40,9 +40,10 @@ const ENDED: Readonly<Record<string, (now: string) => string>> = {
  */
 export async function endingOf(change: Pick<KeyChange, 'session' | 'table'>): Promise<string> {
   const set = new Map([['revoked_at', 'now()']]);
-  for (const [name, type] of await settableColumns(change, Object.keys(ENDED))) {
-    const now = nowIn(type);
-    if (now !== undefined) set.set(name, ENDED[name]?.(now) ?? '');
+  const types = await settableColumns(change, Object.keys(ENDED));
+  for (const [name, ended] of Object.entries(ENDED)) {
+    const now = nowIn(types.get(name));
+    if (now !== undefined) set.set(name, ended(now));
   }
   return [...set].map(([name, value]) => `${name} = ${value}`).join(', ');
 }

@@ -5,7 +5,7 @@ import { countsAsActive, tooManyKeys } from './active-keys';
 import type { ImportedApiKey, RefusedLine } from './import-keys';
 import type { KeyChange } from './key-change';
 import { lockOwners } from './owner-lock';
-import { expiryOfNew, permittedExpiry } from './policy';
+import { expiryOfNew, permittedEnd } from './policy';
 import { creationTime } from './policy-clock';
 
 type Context = Pick<KeyChange, 'session' | 'table' | 'rules'>;
@@ -48,10 +48,10 @@ export async function permittedLines(
 
 /** A time is kept as it was written, unless the policy changes it. */
 function expiryOf({ expiresAt }: ImportedApiKey, now: Date, { rules: { policy } }: Context): string | null {
-  if (expiresAt === undefined) return expiryOfNew(undefined, null, now, policy)?.toISOString() ?? null;
-  const asked = expiresAt === null ? null : new Date(expiresAt);
-  const permitted = permittedExpiry(asked, now, policy);
-  return permitted === asked ? expiresAt : (permitted?.toISOString() ?? null);
+  if (expiresAt == null) return expiryOfNew(expiresAt, null, now, policy)?.toISOString() ?? null;
+  const asked = new Date(expiresAt);
+  const permitted = permittedEnd(asked, now, policy);
+  return permitted === asked ? expiresAt : permitted.toISOString();
 }
 
 /** Returns the lines that would give their owner too many active keys, in the order of the file. */

@@ -50,7 +50,7 @@ export class KeyChanges {
    * Makes a change that ends keys. It goes before other changes, and is tried again until its
    * deadline.
    */
-  end<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+  end<Result>(acting: Acting, work: Work<Result>, target: string | null): Promise<Result> {
     return this.trail.make((session) => work(this.changeOf(session, acting)), endingTurn(acting, target));
   }
 

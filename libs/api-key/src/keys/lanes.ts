@@ -26,6 +26,6 @@ export function readTurn(acting: Acting): ReadTurn {
 export const AT_ONCE: Turn = { kind: 'ending', lanes: [] };
 
 /** The turn of a change that ends keys. */
-export function endingTurn(acting: Acting, target: string | null = null): Turn {
+export function endingTurn(acting: Acting, target: string | null): Turn {
   return { kind: 'ending', lanes: lanesOf(acting, target) };
 }

@@ -55,6 +55,11 @@ export function permittedExpiry(
     if (policy.allowNever) return null;
     throw new ApiKeyPolicyError('allowNever', 'a key must expire, but expiresAt is null or missing');
   }
+  return permittedEnd(expiresAt, createdAt, policy);
+}
+
+/** Does the same as `permittedExpiry` for a key that expires. */
+export function permittedEnd(expiresAt: Date, createdAt: Date, policy: LifetimePolicy): Date {
   const latest = latestExpiry(createdAt, policy);
   if (latest === null || expiresAt <= latest) return expiresAt;
   if (expiresAt.getTime() - latest.getTime() <= LEEWAY_MS) return latest;

@@ -97,7 +97,7 @@ async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null)
   const sharedLimits = mergeShares(shares, bucketId);
   if (maker) refuseTooManyLimits(sharedLimits?.length ?? 0, change);
   return {
-    ancestorIds: fitAncestors(parents, ended, true) ?? [],
+    ancestorIds: fitAncestors(parents, ended),
     sharedLimits,
     bucketId,
   };

@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import { keysDataSource } from '../../../../test/support/data-source';
 import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { Database } from '../database/database';
+import { replica } from '../database/replica';
 import { KeyStore } from './key-store';
 import type { StoredKey } from './stored-key';
 
@@ -254,4 +255,12 @@ it('a key is unknown if it was deleted before the look-up was sent again in UTF-
   expect(sends.mock.calls.filter(([text]) => String(text).startsWith('BEGIN; SET LOCAL'))).toHaveLength(1);
   sends.mockRestore();
   await own.destroy();
+});
+
+it('the check of a data source that leads to a replica says what to do', async () => {
+  const onReplica = new Database(dataSource);
+  jest.spyOn(onReplica, 'locate').mockRejectedValue(replica());
+  await expect(new KeyStore(onReplica, PATIENT).check()).rejects.toThrow(
+    /^ApiKeyModule: the connection is to a replica, .* Give the library a data source that connects to the primary\.$/,
+  );
 });

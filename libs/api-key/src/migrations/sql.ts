@@ -33,7 +33,7 @@ export async function run(
 export async function rows(
   runner: QueryRunner,
   statement: string,
-  values: readonly unknown[] = [],
+  values: readonly unknown[],
 ): Promise<readonly Row[]> {
   return (await sessionOf(runner)).rows(statement, values);
 }

@@ -55,7 +55,9 @@ export type ApiKeyEvent = { [Type in ApiKeyEventType]: EventOf<Type> }[ApiKeyEve
 export type RecordedApiKeyEvent = ApiKeyEvent & { readonly id: string };
 
 /** Events of changes. The trail stores each event in the transaction of the change. */
-export type ChangeEvent = Extract<ApiKeyEvent, { type: Exclude<ApiKeyEventType, 'refused' | 'accepted'> }>;
+export type ChangeEvent = Extract<ApiKeyEvent, { type: Exclude<ApiKeyEventType, 'refused' | 'accepted'> }> & {
+  readonly keyId: string;
+};
 
 /** Events of requests. They add no I/O to the request. */
 export type RequestEvent = Extract<ApiKeyEvent, { type: 'refused' | 'accepted' }>;

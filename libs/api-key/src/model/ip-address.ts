@@ -22,6 +22,11 @@ export function isCidr(text: unknown): text is string {
   return typeof text === 'string' && parseCidr(text) !== null;
 }
 
+/** An address without its zone. */
+export function withoutZone(address: string): string {
+  return address.replace(/%.*/s, '');
+}
+
 /**
  * A list of the addresses in CIDR blocks that passed `isCidr`. A single address is a block of one.
  */
@@ -39,7 +44,7 @@ export function addressList(cidrs: readonly string[]): BlockList {
  * Zones are ignored.
  */
 export function listHas(list: BlockList, socketAddress: string): boolean {
-  const [address = ''] = socketAddress.split('%');
+  const address = withoutZone(socketAddress);
   const version = isIP(address);
   return version !== 0 && list.check(address, version === 6 ? 'ipv6' : 'ipv4');
 }

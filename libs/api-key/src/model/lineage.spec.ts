@@ -1,4 +1,4 @@
-import { ancestorsOf, fitAncestors, MAX_ANCESTORS, mergeShares } from './lineage';
+import { ancestorsOf, ancestorsToKeep, fitAncestors, MAX_ANCESTORS, mergeShares } from './lineage';
 
 const keyWith = (id: number, ancestorIds: readonly string[]) => ({
   id: String(id),
@@ -24,19 +24,21 @@ describe('ancestors', () => {
   });
 
   it('that fit stay in the list, ended or not', () => {
-    expect(fitAncestors(parentOf(MAX_ANCESTORS), new Set(ids(5)), false)).toEqual(ids(MAX_ANCESTORS));
+    expect(fitAncestors(parentOf(MAX_ANCESTORS), new Set(ids(5)))).toEqual(ids(MAX_ANCESTORS));
   });
 
   it('that have ended are removed first, oldest first, and only as many as necessary', () => {
     const ended = new Set(['2', '4', '6']);
-    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), ended, false)).toEqual(
+    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), ended)).toEqual(
       ids(MAX_ANCESTORS + 2).filter((id) => id !== '2' && id !== '4'),
     );
   });
 
-  it('that are too many and still valid are refused, unless they must fit', () => {
-    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']), false)).toBeNull();
-    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']), true)).toEqual(
+  it('that are still valid are removed only if the list must fit', () => {
+    expect(ancestorsToKeep(parentOf(MAX_ANCESTORS + 2), new Set(['7']))).toEqual(
+      ids(MAX_ANCESTORS + 2).filter((id) => id !== '7'),
+    );
+    expect(fitAncestors(parentOf(MAX_ANCESTORS + 2), new Set(['7']))).toEqual(
       ids(MAX_ANCESTORS + 2).filter((id) => id !== '7' && id !== '1'),
     );
   });
@@ -45,7 +47,7 @@ describe('ancestors', () => {
 it('parents are never removed from the list, even if one has ended, because a revocation finds the new key by them', () => {
   const live = Array.from({ length: MAX_ANCESTORS }, (_, i) => String(i + 100));
   const parents = [keyWith(200, live), keyWith(300, [])];
-  const kept = fitAncestors(parents, new Set(['300']), true);
+  const kept = fitAncestors(parents, new Set(['300']));
   expect(kept).toHaveLength(MAX_ANCESTORS);
   expect(kept).toEqual(expect.arrayContaining(['200', '300']));
 });

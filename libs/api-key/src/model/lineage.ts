@@ -37,28 +37,33 @@ export function ancestorsOf(parents: readonly Ancestor[]): string[] {
 }
 
 /**
- * Reduces the ancestors of a new key to at most 32. Parents always stay. Ended ancestors are
- * removed first. Live ancestors are removed only if `mustFit`. In both groups the oldest is removed
- * first. A revocation still finds the keys that a removed ancestor made, through the keys between.
+ * The ancestors of a new key. If there are more than 32, ended ancestors are removed, oldest first,
+ * until 32 are left. Parents and live ancestors stay, so that more than 32 may be left. A
+ * revocation still finds the keys that a removed ancestor made, through the keys between.
  * @param ended ids of ancestors that are revoked, expired, rotated or deleted
- * @returns null if too many ancestors are live
  */
-export function fitAncestors(
-  parents: readonly Ancestor[],
-  ended: ReadonlySet<string>,
-  mustFit: boolean,
-): readonly string[] | null {
-  const isParent = new Set(parents.map(({ id }) => id));
-  const kept = withoutOldest(ancestorsOf(parents), (id) => ended.has(id) && !isParent.has(id));
-  if (kept.length <= MAX_ANCESTORS) return kept;
-  return mustFit ? withoutOldest(kept, (id) => !isParent.has(id)) : null;
+export function ancestorsToKeep(parents: readonly Ancestor[], ended: ReadonlySet<string>): readonly string[] {
+  return withoutOldest(ancestorsOf(parents), parents, (id) => ended.has(id));
 }
 
-function withoutOldest(ids: readonly string[], mayGo: (id: string) => boolean): readonly string[] {
+/**
+ * Does the same as `ancestorsToKeep`. If more than 32 are left, live ancestors are removed too,
+ * oldest first.
+ */
+export function fitAncestors(parents: readonly Ancestor[], ended: ReadonlySet<string>): readonly string[] {
+  return withoutOldest(ancestorsToKeep(parents, ended), parents, () => true);
+}
+
+function withoutOldest(
+  ids: readonly string[],
+  parents: readonly Ancestor[],
+  mayGo: (id: string) => boolean,
+): readonly string[] {
+  const isParent = new Set(parents.map(({ id }) => id));
   const kept = [...ids];
   for (const id of ids) {
     if (kept.length <= MAX_ANCESTORS) break;
-    if (mayGo(id)) kept.splice(kept.indexOf(id), 1);
+    if (mayGo(id) && !isParent.has(id)) kept.splice(kept.indexOf(id), 1);
   }
   return kept;
 }

@@ -1,4 +1,4 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createSecretKey } from 'node:crypto';
 import type { Peppers } from '../credential/digest';
 import { type Check, isWhole, oneOf, rule, section, trueOrFalse } from './checks';
 
@@ -73,15 +73,18 @@ export const checkPepper: Check = (value, name) => {
 };
 
 /** How keys are stored if there is no pepper. */
-export const UNPEPPERED: Peppers = Object.freeze({ known: Object.freeze([null]), upcoming: null });
+export const UNPEPPERED: Peppers = Object.freeze({
+  known: Object.freeze<Peppers['known']>([null]),
+  upcoming: null,
+});
 
 export function resolvePepper(options: PepperOptions | null): Pepper | null {
   if (options === null) return null;
   const { secrets, upcoming = null, unpeppered = 'adopt', lockOutRails = false } = options;
-  const known: (KeyObject | null)[] = secrets.map((secret) => createSecretKey(bytesOf(secret)));
-  if (unpeppered === 'adopt') known.push(null);
+  const [newest = null, ...older] = secrets.map((secret) => createSecretKey(bytesOf(secret)));
+  const unpepperedToo = newest !== null && unpeppered === 'adopt' ? [null] : [];
   return Object.freeze({
-    known: Object.freeze(known),
+    known: Object.freeze<Peppers['known']>([newest, ...older, ...unpepperedToo]),
     upcoming: upcoming === null ? null : createSecretKey(bytesOf(upcoming)),
     refusesUnpeppered: unpeppered === 'refuse',
     lockOutRails,

@@ -72,7 +72,7 @@ export interface RouteLimits {
  */
 export function routeLimits(context: RouteContext, className: string): RouteLimits {
   const handler = context.getHandler();
-  const method = routeMethod(context) ?? { name: handler.name ?? '', declared: handler };
+  const method = routeMethod(context) ?? { name: handler.name, declared: handler };
   const targets = [method.declared, context.getClass()];
   const read = <T>(key: string): T | undefined =>
     targets.map((target) => Reflect.getMetadata(key, target)).find((value) => value !== undefined);

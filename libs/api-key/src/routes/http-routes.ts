@@ -12,7 +12,7 @@ export interface HttpRoute {
 
 /** Returns the addresses of the handler of a controller. It has several if a path is a list. */
 export function httpRoutesOf(route: Route, applicationId: string): HttpRoute[] {
-  const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, route.handler) ?? RequestMethod.GET];
+  const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, route.handler)];
   const ofModule = modulePath(route, applicationId);
   return pathsOn(route.owner).flatMap((ofClass) =>
     pathsOn(route.handler).map((ofMethod) => ({
@@ -29,7 +29,7 @@ function modulePath({ module }: Route, applicationId: string): string | undefine
 }
 
 function pathsOn(target: object): string[] {
-  return [Reflect.getMetadata(PATH_METADATA, target) ?? ''].flat();
+  return [Reflect.getMetadata(PATH_METADATA, target)].flat();
 }
 
 function joined(parts: readonly (string | undefined)[]): string {

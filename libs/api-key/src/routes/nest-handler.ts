@@ -1,4 +1,5 @@
 import { RouterExecutionContext } from '@nestjs/core/router/router-execution-context';
+import type { RouteHandler } from '../transport/route-method';
 
 /**
  * The handler that Nest receives for a method. Tracing agents patch `RouterExecutionContext.create`
@@ -7,9 +8,13 @@ import { RouterExecutionContext } from '@nestjs/core/router/router-execution-con
  * given handler.
  * @returns the method itself if nothing wraps it; undefined if a wrapper fails before it calls Nest
  */
-export function handlerKnownToNest(instance: object, handler: object, method: string): object | undefined {
-  let known: object | undefined;
-  const getMetadata = (_instance: object, given: object) => {
+export function handlerKnownToNest(
+  instance: object,
+  handler: object,
+  method: string,
+): RouteHandler | undefined {
+  let known: RouteHandler | undefined;
+  const getMetadata = (_instance: object, given: RouteHandler) => {
     known = given;
     throw new Error('only asked for the handler');
   };

@@ -1,6 +1,6 @@
 import { UseGuards } from '@nestjs/common';
 import { classContradiction } from './public-contradiction';
-import { asksForScopes, routeAccess, scopesAskedFor } from './route-access';
+import { asksForScopes, guardsAdded, RouteAccesses, routeAccess, scopesAskedFor } from './route-access';
 import { AnyScope, declaredAccess, NeedsKey, Public, Scopes } from './scopes.decorator';
 
 /** The access of the method `handle` of a class. */
@@ -452,4 +452,40 @@ it.each([
   ['@AnyScope', AnyScope],
 ])('%s throws for an undefined scope, such as a mistyped property of a catalogue', (_, decorator) => {
   expect(() => Reflect.apply(decorator, undefined, ['orders:read', undefined])).toThrow(TypeError);
+});
+
+describe('the access of a handler', () => {
+  class Base {
+    @Scopes('orders:read')
+    list() {}
+  }
+  @Scopes('orders:write')
+  class First extends Base {}
+  @Public()
+  class Second extends Base {}
+  const contextOf = (owner: typeof Base, handler: () => void) => ({
+    getClass: () => owner,
+    getHandler: () => handler,
+  });
+
+  it('is that of its class, if several classes inherit it', () => {
+    const accesses = new RouteAccesses();
+    const allOf = (owner: typeof Base) => accesses.of(contextOf(owner, Base.prototype.list)).all;
+    for (const _ of ['learned', 'known'])
+      expect([First, Second].map(allOf)).toEqual([['orders:write', 'orders:read'], ['orders:read']]);
+  });
+
+  it('is an error if the handler is no method of its class', () => {
+    const rebound = () => {};
+    expect(() => new RouteAccesses().of(contextOf(First, rebound))).toThrow(
+      'A handler of First is not a method of that class',
+    );
+  });
+});
+
+it('guards that do not repeat those of the superclass are all guards of the class itself', () => {
+  class Inherited {}
+  class Own {}
+  expect(guardsAdded([Inherited, Own], [Inherited])).toEqual([Own]);
+  expect(guardsAdded([Own], [Inherited])).toEqual([Own]);
 });

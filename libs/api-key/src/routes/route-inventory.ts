@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { CONTROLLER_WATERMARK, GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
-import type { RouteOwner } from '../transport/route-method';
+import type { RouteHandler, RouteOwner } from '../transport/route-method';
 import { GlobalGuards } from './global-guards';
 import { guardsOn, hasOurs, isGuarded, type RouteAccess, routeAccess } from './route-access';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
@@ -14,7 +14,7 @@ export interface Route {
   /** The class of the module that has the controller or provider. */
   readonly module: object | undefined;
   readonly method: string;
-  readonly handler: object;
+  readonly handler: RouteHandler;
   readonly access: RouteAccess;
   /** Whether it is a method of a controller without a path: a handler of messages, or a helper. */
   readonly isMessage: boolean;

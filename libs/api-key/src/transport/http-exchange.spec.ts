@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '@nestjs/common';
-import { type ApiKeyRequest, addressOf, requestIdOf, requestOf, setHeaders } from './http-exchange';
+import { type ApiKeyRequest, addressOf, headOf, requestIdOf, requestOf, setHeaders } from './http-exchange';
 
 const contextOf = (type: string) =>
   ({
@@ -81,4 +81,9 @@ it.each([
   ['nothing, if the id contains invalid characters', { headers: { 'x-request-id': 'a b' } }, null],
 ])('the id of a request comes from %s', (_, fields, id) => {
   expect(requestIdOf(nodeRequest(fields))).toBe(id);
+});
+
+it('a request of an adapter that gives no headers presents no credential', () => {
+  const { rawHeaders, headers } = headOf({} as ApiKeyRequest);
+  expect([rawHeaders, headers]).toEqual([[], {}]);
 });

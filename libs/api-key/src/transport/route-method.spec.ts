@@ -1,6 +1,6 @@
 import { Get, Post } from '@nestjs/common';
 import { Public, Scopes } from '../routes/scopes.decorator';
-import { carriesMetadata, type RouteOwner, routeMethod, routeName } from './route-method';
+import { carriesMetadata, type RouteHandler, type RouteOwner, routeMethod, routeName } from './route-method';
 
 const KEY = Symbol('a route without a name');
 
@@ -43,13 +43,13 @@ const named = (name: string, from?: object) => {
 };
 
 const { prototype } = Orders;
-const contextOf = (handler: object, owner: RouteOwner = Orders) => ({
+const contextOf = (handler: RouteHandler, owner: RouteOwner = Orders) => ({
   getClass: () => owner,
   getHandler: () => handler,
 });
-const told = (handler: object, owner?: RouteOwner) => routeMethod(contextOf(handler, owner))?.name;
+const told = (handler: RouteHandler, owner?: RouteOwner) => routeMethod(contextOf(handler, owner))?.name;
 
-it.each<[string, object, string | undefined]>([
+it.each<[string, RouteHandler, string | undefined]>([
   ['a method itself', prototype.list, 'list'],
   ['an inherited method', prototype.inherited, 'inherited'],
   ['a method that is overridden', Base.prototype.overridden, 'overridden'],

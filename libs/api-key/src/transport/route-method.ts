@@ -12,9 +12,11 @@ export interface RouteMethod {
 /** The part of Nest's execution context that identifies the route of a request. */
 export interface RouteContext {
   getClass(): RouteOwner;
-  getHandler(): object & { readonly name?: string };
+  getHandler(): RouteHandler;
 }
 
+/** The function that handles the requests of a route. */
+export type RouteHandler = object & { readonly name: string };
 /** The class of a route. */
 export type RouteOwner = object & { readonly name: string; readonly prototype: object };
 type Prototype = object | null;
@@ -48,7 +50,7 @@ export function routeMethod(context: RouteContext): RouteMethod | undefined {
 
 /** Class and method, such as `OrdersController.list`, for logs and the trail. */
 export function routeName(context: RouteContext): string {
-  return `${context.getClass().name}.${routeMethod(context)?.name ?? context.getHandler().name ?? ''}`;
+  return `${context.getClass().name}.${routeMethod(context)?.name ?? context.getHandler().name}`;
 }
 
 /** Whether a function has all metadata of a method, so that no declaration is lost. */

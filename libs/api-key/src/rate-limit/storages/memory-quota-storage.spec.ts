@@ -50,3 +50,10 @@ it('at most the allowed number of keys is kept', () => {
   expect(hitIn(storage, '0', policy('day'), 1).remaining).toBe(2);
   expect(hitIn(storage, '10', policy('day'), 1).remaining).toBe(1);
 });
+
+it('a policy that names no period counts by the day', () => {
+  const storage = new MemoryQuotaStorage(10, () => NOON);
+  const hit = () => storage.hitAll([{ key: 'a', policy: { limit: 1, windowMs: DAY_MS } }], 1);
+  expect(hit()).toEqual([{ passed: true, remaining: 0, resetMs: DAY_MS / 2, retryAfterMs: 0 }]);
+  expect(hit()).toEqual([{ passed: false, remaining: 0, resetMs: DAY_MS / 2, retryAfterMs: DAY_MS / 2 }]);
+});

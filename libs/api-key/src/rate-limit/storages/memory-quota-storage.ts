@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { QuotaPeriod } from '../../model/limits';
 import { periodAt } from '../../usage/calendar';
-import type { Hit, LimitPolicy } from './sliding-window';
+import { type Hit, type LimitPolicy, periodOf } from './sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket } from './storage';
 
 interface Spent {
@@ -45,7 +45,8 @@ export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
     if (missing > 0) this.add(key, missing, now);
   }
 
-  private usedOf(key: string, { period = 'day' }: LimitPolicy, now: number): number {
+  private usedOf(key: string, policy: LimitPolicy, now: number): number {
+    const period = periodOf(policy);
     const spent = this.spent?.get(key)?.[period];
     return spent?.startsAt === periodAt(period, now).startsAt ? spent.used : 0;
   }
@@ -62,7 +63,7 @@ export class MemoryQuotaStorage extends ApiKeyThrottlerStorage {
   }
 
   private hitOf(key: string, policy: LimitPolicy, passed: boolean, now: number): Hit {
-    const resetMs = periodAt(policy.period ?? 'day', now).endsAt - now;
+    const resetMs = periodAt(periodOf(policy), now).endsAt - now;
     const remaining = Math.max(0, policy.limit - this.usedOf(key, policy, now));
     return { passed, remaining, resetMs, retryAfterMs: passed ? 0 : resetMs };
   }

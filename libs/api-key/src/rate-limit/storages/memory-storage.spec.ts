@@ -79,3 +79,13 @@ it('a hit on several buckets counts in all of them or in none', () => {
     ]);
   expect(storage.hitAll([], 1)).toEqual([]);
 });
+
+it('needs no options', () => {
+  expect(new MemoryThrottlerStorage().hit('a', POLICY, 1)).toMatchObject({ passed: true, remaining: 1 });
+});
+
+it('a key whose first hit is refused takes no memory', () => {
+  const storage = new MemoryThrottlerStorage(10, () => 0);
+  expect(storage.hit('a', POLICY, 3)).toMatchObject({ passed: false, remaining: 2 });
+  expect(storage.size).toBe(0);
+});

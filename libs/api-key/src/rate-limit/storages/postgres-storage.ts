@@ -3,6 +3,7 @@ import { CountingStatement, IS_READ_COMMITTED } from '../../database/counting-st
 import { Database } from '../../database/database';
 import { number, numbers } from '../../database/fields';
 import { asJson, asText } from '../../database/own-names';
+import { numberAt } from './number-at';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
 import type { Bucket } from './storage';
 
@@ -52,9 +53,9 @@ export class PostgresThrottlerStorage extends SharedThrottlerStorage {
     const remaining = numbers(row, 'remaining');
     const [resetMs, retryAfterMs] = [numbers(row, 'reset_ms'), numbers(row, 'retry_after_ms')];
     const states = buckets.map((_, at) => ({
-      remaining: remaining[at] ?? 0,
-      resetMs: resetMs[at] ?? 0,
-      retryAfterMs: retryAfterMs[at] ?? 0,
+      remaining: numberAt(remaining, at),
+      resetMs: numberAt(resetMs, at),
+      retryAfterMs: numberAt(retryAfterMs, at),
     }));
     return { granted: number(row, 'granted'), buckets: states };
   }

@@ -2,7 +2,9 @@ import { CountingStatement, IS_READ_COMMITTED } from '../../database/counting-st
 import type { Database } from '../../database/database';
 import { number, numbers } from '../../database/fields';
 import { asJson, asText } from '../../database/own-names';
+import { numberAt } from './number-at';
 import { SharedThrottlerStorage, type Taken } from './shared-storage';
+import { periodOf } from './sliding-window';
 import type { Bucket } from './storage';
 
 /** The SQL function that counts. */
@@ -34,12 +36,12 @@ export class QuotaStorage extends SharedThrottlerStorage {
   ): Promise<Taken> {
     const ids = buckets.map(({ key }) => key);
     const limits = buckets.map(({ policy }) => policy.limit);
-    const periods = buckets.map(({ policy }) => policy.period ?? 'day');
+    const periods = buckets.map(({ policy }) => periodOf(policy));
     const row = await this.spent.ask([ids, limits, periods, cost, count], timeoutMs);
     const granted = number(row, 'granted');
     const [lefts, resets] = [numbers(row, 'remaining'), numbers(row, 'reset_ms')];
     const states = buckets.map((_, at) => {
-      const [remaining = 0, resetMs = 0] = [lefts[at], resets[at]];
+      const [remaining, resetMs] = [numberAt(lefts, at), numberAt(resets, at)];
       return { remaining, resetMs, retryAfterMs: granted < count && remaining < cost ? resetMs : 0 };
     });
     return { granted, buckets: states };

@@ -9,3 +9,9 @@ it('the error names the prefix that a Redis Cluster needs if buckets of one requ
   const buckets = ['a', 'b'].map((key) => ({ key, policy: POLICY }));
   await expect(storage.hitAll(buckets, 1)).rejects.toThrow('"{nestjs-api-key}:rate:"');
 });
+
+it('an answer that is too short is a failure of the storage, and not a limit of which nothing is left', async () => {
+  const answer = () => Promise.resolve([1, 0]);
+  const storage = new RedisThrottlerStorage({ evalsha: answer, eval: answer });
+  await expect(storage.hit('a', POLICY, 1)).rejects.toThrow('the database returned too few numbers');
+});

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { numberAt } from './number-at';
 import { type BucketState, SharedThrottlerStorage, type Taken } from './shared-storage';
 import { KEEP_MS } from './sliding-window';
 import type { Bucket } from './storage';
@@ -113,8 +114,8 @@ export class RedisThrottlerStorage extends SharedThrottlerStorage {
     const keys = buckets.map(({ key }) => `${this.prefix}${key}`);
     const policies = buckets.flatMap(({ policy: { limit, windowMs } }) => [limit, windowMs * 1_000]);
     const answer = (await this.run(keys, [cost, count, ...policies].map(String))) as unknown[];
-    const [granted = 0, ...numbers] = answer.map(Number);
-    return { granted, buckets: buckets.map((_, at) => stateOf(numbers.slice(at * 3, at * 3 + 3))) };
+    const numbers = answer.map(Number);
+    return { granted: numberAt(numbers, 0), buckets: buckets.map((_, at) => stateIn(numbers, 1 + 3 * at)) };
   }
 
   private async run(keys: string[], args: string[]): Promise<unknown> {
@@ -136,8 +137,13 @@ export class RedisThrottlerStorage extends SharedThrottlerStorage {
   }
 }
 
-function stateOf([remaining = 0, reset = 0, retry = 0]: readonly number[]): BucketState {
-  return { remaining, resetMs: reset / 1_000, retryAfterMs: retry / 1_000 };
+/** The state of one bucket: three numbers, the last two in microseconds. */
+function stateIn(numbers: readonly number[], from: number): BucketState {
+  return {
+    remaining: numberAt(numbers, from),
+    resetMs: numberAt(numbers, from + 1) / 1_000,
+    retryAfterMs: numberAt(numbers, from + 2) / 1_000,
+  };
 }
 
 function inSeveralSlots(prefix: string, cause: unknown): Error {

@@ -175,3 +175,24 @@ it('a failed statement fails its own hits, and the hits behind them are sent aga
   storage.asked[1]?.answer(taken(1));
   expect(await second).toMatchObject({ passed: true });
 });
+
+describe('hits that wait for a database that does not answer', () => {
+  beforeEach(() => void jest.useFakeTimers());
+  afterEach(() => void jest.useRealTimers());
+
+  it('are rejected at their deadline without a statement, and later hits are still sent', async () => {
+    const storage = new Storage();
+    const early = hitsOf(storage, [POLICY, 1], [POLICY, 2], [OTHER, 1]);
+    const tooLate = Promise.all(early.map((hit) => expect(hit).rejects.toThrow('no answer within 500 ms')));
+    await jest.advanceTimersByTimeAsync(100);
+    const [later] = hitsOf(storage, [OTHER, 1]);
+    await jest.advanceTimersByTimeAsync(410);
+    await tooLate;
+    expect(storage.asked.map(({ cost, count }) => [cost, count])).toEqual([
+      [1, 1],
+      [1, 1],
+    ]);
+    storage.asked[1]?.answer(taken(1));
+    expect(await later).toMatchObject({ passed: true });
+  });
+});

@@ -214,17 +214,13 @@ function split(line: readonly Waiting[]): { readonly together: Waiting[]; readon
 /** All instances lock buckets in the same order, so that no two statements deadlock. */
 function sortedByKey(buckets: readonly Bucket[]) {
   if (buckets.length === 1) return { sorted: buckets, restore: <T>(items: readonly T[]) => items };
-  const order = buckets.map((_, at) => at).sort((a, b) => compare(buckets[a], buckets[b]));
+  const order = [...buckets.entries()].sort(([, a], [, b]) => (a.key < b.key ? -1 : 1));
   const restore = <T>(items: readonly T[]): T[] => {
     const restored: T[] = [];
-    for (const [at, from] of order.entries()) restored[from] = items[at] as T;
+    for (const [at, [from]] of order.entries()) restored[from] = items[at] as T;
     return restored;
   };
-  return { sorted: order.map((at) => buckets[at] as Bucket), restore };
-}
-
-function compare(a: Bucket | undefined, b: Bucket | undefined): number {
-  return (a?.key ?? '') < (b?.key ?? '') ? -1 : 1;
+  return { sorted: order.map(([, bucket]) => bucket), restore };
 }
 
 function refusalKey(key: string, cost: number): string {

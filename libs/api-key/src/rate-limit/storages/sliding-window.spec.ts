@@ -207,6 +207,17 @@ describe('a limit and window that change', () => {
     expect(most).toBeLessThanOrEqual(512 + 65 + 32);
   });
 
+  it('lose no hit of a log that is folded because its window became longer again and again', () => {
+    const window = new SlidingWindow();
+    const limit = 1_000_000_000;
+    let [now, hits] = [0, 0];
+    for (let windowMs = 1_000; windowMs <= 512_000; windowMs *= 2)
+      for (; now < windowMs; now += windowMs / 300, hits++)
+        expect(window.hit(now, 1, { limit, windowMs }).remaining).toBe(limit - hits - 1);
+    expect(hits).toBeGreaterThan(1_500);
+    expect(entriesOf(window)).toBeLessThanOrEqual(512);
+  });
+
   it('count at least the use that is reported', () => {
     const window = new SlidingWindow();
     const policy = { limit: 5, windowMs: 1_000 };

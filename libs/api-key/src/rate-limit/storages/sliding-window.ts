@@ -25,6 +25,11 @@ export interface LimitPolicy {
   readonly period?: QuotaPeriod;
 }
 
+/** The period of a quota. A policy that names no period counts by the day. */
+export function periodOf({ period = 'day' }: LimitPolicy): QuotaPeriod {
+  return period;
+}
+
 /** The result of one hit. */
 export interface Hit {
   /**
