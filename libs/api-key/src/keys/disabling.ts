@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
+import type { ReadTurn } from '../database/turns';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
@@ -12,7 +13,7 @@ import { enableKey } from './enable-key';
 import { keyIdOf } from './input';
 import { KeyChanges } from './key-changes';
 import { KeyRules } from './key-rules';
-import { AT_ONCE } from './lanes';
+import { AT_ONCE, endingTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
 import type { RevokeOptions } from './revocation';
@@ -43,7 +44,7 @@ export class Disabling {
         by,
         (change) => disableKey(change, keyId, reason),
         `to key ${keyId}`,
-        async () => (await this.findDisabled(keyId, by)) !== null,
+        async () => (await this.findDisabled(keyId, by, AT_ONCE)) !== null,
       )
       .catch((error) => this.keyIfDisabled(keyId, by, error));
     if (disabled && options.everywhere)
@@ -62,8 +63,8 @@ export class Disabling {
   }
 
   /** The key, if it is disabled by this actor or by people. */
-  private async findDisabled(id: string, acting: Acting): Promise<ApiKey | null> {
-    const found = await keyById(this.database, { id, owner: ownerOf(acting) }, AT_ONCE, this.rules.derive);
+  private async findDisabled(id: string, acting: Acting, turn: ReadTurn): Promise<ApiKey | null> {
+    const found = await keyById(this.database, { id, owner: ownerOf(acting) }, turn, this.rules.derive);
     const isSettled = found?.disabledById === null || found?.disabledById === acting.apiKey?.id;
     return found?.disabledAt && !found.revokedAt && isSettled ? found : null;
   }
@@ -74,7 +75,7 @@ export class Disabling {
    */
   private async keyIfDisabled(id: string, acting: Acting, error: unknown): Promise<ApiKey> {
     if (isRefused(error)) throw error;
-    const found = await this.findDisabled(id, acting).catch(() => null);
+    const found = await this.findDisabled(id, acting, endingTurn(acting, null)).catch(() => null);
     this.verification.evict(id);
     return found ?? refuseUnavailable(error);
   }

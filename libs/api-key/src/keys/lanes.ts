@@ -1,4 +1,4 @@
-import type { ReadTurn, Turn } from '../database/turns';
+import type { ReadTurn } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
 
 /**
@@ -23,9 +23,9 @@ export function readTurn(acting: Acting): ReadTurn {
 }
 
 /** The turn of a read that belongs to a change that ends keys. It waits for no change. */
-export const AT_ONCE: Turn = { kind: 'ending', lanes: [] };
+export const AT_ONCE: ReadTurn = { kind: 'ending', lanes: [] };
 
 /** The turn of a change that ends keys. */
-export function endingTurn(acting: Acting, target: string | null): Turn {
+export function endingTurn(acting: Acting, target: string | null): ReadTurn {
   return { kind: 'ending', lanes: lanesOf(acting, target) };
 }

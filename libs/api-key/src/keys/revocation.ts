@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database';
 import type { Session } from '../database/session';
 import { refuseUnavailable } from '../database/store-errors';
+import type { ReadTurn } from '../database/turns';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
@@ -14,7 +15,7 @@ import { keyIdOf } from './input';
 import type { KeyChange } from './key-change';
 import { KeyChanges } from './key-changes';
 import { KeyRules } from './key-rules';
-import { AT_ONCE, readTurn } from './lanes';
+import { AT_ONCE, endingTurn, readTurn } from './lanes';
 import { keyById } from './list-keys';
 import { reasonOf, type WithReason } from './reason';
 
@@ -97,20 +98,21 @@ export class Revocations {
   /** Revokes a key. If the outcome of the COMMIT is unknown, reads the row to find the outcome. */
   private async end(id: string, scope: RevocationScope, acting: Acting): Promise<Ended | null> {
     const work = (change: KeyChange) => revokeKey(change, id, scope);
-    const isDone = async () => !scope.descendants && (await this.present(id, acting))?.revokedAt != null;
+    const isDone = async () =>
+      !scope.descendants && (await this.present(id, acting, AT_ONCE))?.revokedAt != null;
     try {
       return await this.changes.makeRegardless(acting, work, `to key ${id}`, isDone);
     } catch (error) {
       if (isRefused(error)) throw error;
-      const found = await this.present(id, acting).catch(() => null);
+      const found = await this.present(id, acting, endingTurn(acting, null)).catch(() => null);
       this.verification.evict(id);
       if (!found?.revokedAt || scope.descendants) return refuseUnavailable(error);
       return { apiKey: found, descendants: [] };
     }
   }
 
-  private present(id: string, acting: Acting): Promise<ApiKey | null> {
-    return keyById(this.database, { id, owner: ownerOf(acting) }, AT_ONCE, this.rules.derive);
+  private present(id: string, acting: Acting, turn: ReadTurn): Promise<ApiKey | null> {
+    return keyById(this.database, { id, owner: ownerOf(acting) }, turn, this.rules.derive);
   }
 
   /**
