@@ -159,6 +159,18 @@ describe('A key that a key disabled', () => {
     expect(await keys.enable(target.id, {}, { apiKey: next })).toMatchObject({ disabledAt: null });
   });
 
+  it('and that replaced another key, is not undone by that key, also if the row of a key between was deleted', async () => {
+    const { old, next, heir, ofNext, ofHeir } = await family();
+    const target = await made(undefined, { expiresAt: soon() });
+    await keys.delete(next.id);
+    for (const by of [heir, ofHeir, ofNext]) {
+      await keys.disable(target.id, {}, { apiKey: by });
+      const enabled = keys.enable(target.id, {}, { apiKey: old });
+      await expect(enabled).rejects.toThrow(ApiKeyAuthorityError);
+      await keys.enable(target.id);
+    }
+  });
+
   it('even if its lineage has a NULL or a ring, written by hand', async () => {
     const { root, child } = await family();
     const target = await made();

@@ -69,7 +69,7 @@ export class ApiKeyService {
     return this.issuance.create(input, acting);
   }
 
-  /** Checks the input of a new key without issuing it. @throws ApiKeyInputError if it is invalid */
+  /** Checks the input of a new key. @throws ApiKeyInputError, ApiKeyPolicyError if it is refused */
   check(input: NewApiKeyFields): void {
     this.issuance.check(input);
   }

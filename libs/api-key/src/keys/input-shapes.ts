@@ -8,7 +8,10 @@ export interface ApiKeyFields {
   name: string;
   /** Scopes of the key, up to 100. Wildcards are `orders:*` and `*`. Default: no scopes. */
   scopes?: readonly HeldScope[];
-  /** When the key expires, in the future; null or omitted: never. */
+  /**
+   * When the key expires, in the future; null: never. If a new key omits it: the default lifetime
+   * of option `policy`, or the expiry of the acting key if that is earlier, else never.
+   */
   expiresAt?: Date | null;
   /** Number of requests per window; null or omitted: the default of the module. */
   rateLimit?: RateLimit | null;

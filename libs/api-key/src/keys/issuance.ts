@@ -33,7 +33,7 @@ export interface RotateOptions {
   overlapSeconds?: number;
   /**
    * When the new key expires; null: never. Default: the new key gets the same lifetime that the old
-   * key was issued with.
+   * key was issued with, as far as option `policy` and the acting key allow it.
    */
   expiresAt?: Date | null;
 }

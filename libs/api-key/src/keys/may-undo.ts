@@ -100,7 +100,8 @@ async function rotationsTo({ session, table }: Table, id: string): Promise<Reado
 }
 
 /**
- * Returns the keys that replaced a key, one after the other. UNION drops duplicates, as in
+ * Returns the keys that replaced a key, one after the other. They have the same bucket and larger
+ * ids, and so are found also if the row of one of them was deleted. UNION drops duplicates, as in
  * `rotationsTo`.
  */
 async function successorsOf({ session, table }: Table, id: string): Promise<ReadonlySet<string>> {
@@ -108,7 +109,12 @@ async function successorsOf({ session, table }: Table, id: string): Promise<Read
     `WITH RECURSIVE chain (id) AS (
        SELECT id::bigint FROM ${table} WHERE replaces_id = $1::bigint
        UNION SELECT k.id::bigint FROM ${table} k JOIN chain ON k.replaces_id = chain.id
-     ) SELECT id::text FROM chain`,
+     ), later AS (
+       SELECT s.id::bigint, s.replaces_id FROM ${table} k JOIN ${table} s ON s.user_id = k.user_id
+       WHERE k.id = $1::bigint AND s.id > k.id AND s.bucket_id = coalesce(k.bucket_id, k.id)
+     )
+     SELECT id::text FROM chain UNION SELECT id::text FROM later
+     UNION SELECT replaces_id::text FROM later WHERE replaces_id > $1::bigint`,
     [id],
   );
   return new Set(rows.map((row) => text(row, 'id')));
