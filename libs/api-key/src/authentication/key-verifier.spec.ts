@@ -140,6 +140,8 @@ it.each([
   const key = await store("key_prefix = 'live_abcd'", digestKey, prefix);
   const found = await Promise.all([verify(key), verify(key)]);
   expect(found).toEqual(Array(2).fill(expect.objectContaining({ environment })));
+  // The notification of the UPDATE may arrive late, and evicts the key.
+  await until(async () => (await verify(key)) !== null && recall(key) !== undefined);
   expect(recall(key)).toMatchObject({ environment });
 });
 

@@ -264,3 +264,12 @@ it('the check of a data source that leads to a replica says what to do', async (
     /^ApiKeyModule: the connection is to a replica, .* Give the library a data source that connects to the primary\.$/,
   );
 });
+
+it('the check of a role that may not read the table says so, and not that migrations are missing', async () => {
+  const database = new Database(dataSource);
+  const refused = Object.assign(new Error('permission denied for table api_keys'), { code: '42501' });
+  jest.spyOn(database, 'locate').mockRejectedValue(refused);
+  await expect(new KeyStore(database, PATIENT).check()).rejects.toThrow(
+    /^ApiKeyModule: table api_keys cannot be used \(permission denied for table api_keys\)\.$/,
+  );
+});

@@ -475,6 +475,14 @@ describe('the access of a handler', () => {
       expect([First, Second].map(allOf)).toEqual([['orders:write', 'orders:read'], ['orders:read']]);
   });
 
+  it('is that of its method, if a wrapper with its name is made for each request', () => {
+    const accesses = new RouteAccesses();
+    const wrapped = () => Object.defineProperty(() => {}, 'name', { value: 'list' });
+    const [first, second] = [wrapped(), wrapped()].map((handler) => accesses.of(contextOf(First, handler)));
+    expect(first?.all).toEqual(['orders:write', 'orders:read']);
+    expect(second).toBe(first);
+  });
+
   it('is an error if the handler is no method of its class', () => {
     const rebound = () => {};
     expect(() => new RouteAccesses().of(contextOf(First, rebound))).toThrow(

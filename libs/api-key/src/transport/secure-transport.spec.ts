@@ -35,6 +35,9 @@ function expressRequest({ address, encrypted, listensOn = TCP, headers = {} }: F
   return { socket, headers: { host: 'localhost:3000', ...headers } } as unknown as ApiKeyRequest;
 }
 
+/** A request of an adapter without Node's own server. */
+const withoutSocket = { headers: { host: 'localhost:3000' } } as unknown as ApiKeyRequest;
+
 function outcomeOf(request: ApiKeyRequest, options: HttpsOptions = {}): 'accepted' | RefusalCode {
   return new SecureTransport(resolveOptions({ https: options })).accepts(nodeRequest(request))
     ? 'accepted'
@@ -429,4 +432,9 @@ describe('the refusal reports whether plaintext is proven', () => {
   ])('%s: %s', (sure, _, request, options) => {
     expect(isSure(request, options)).toBe(sure);
   });
+});
+
+it('a request without a socket is refused, unless all plaintext is accepted', () => {
+  expect(outcomeOf(withoutSocket)).toBe('HTTPS_REQUIRED');
+  expect(outcomeOf(withoutSocket, { allowInsecureHttp: true })).toBe('accepted');
 });

@@ -1,7 +1,7 @@
 import { ApiKeyInputError, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
-import { keysDataSource } from '../../support/data-source';
-import { createMigratedDatabase, createUser, sql } from '../../support/database';
-import { bootOn, type Ground, UNCACHED } from '../../support/ground';
+import { keysDataSource } from './support/data-source';
+import { createMigratedDatabase, createUser, sql } from './support/database';
+import { bootOn, type Ground, UNCACHED } from './support/ground';
 
 let database: string;
 let userId: string;
