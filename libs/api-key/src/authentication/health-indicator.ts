@@ -8,8 +8,8 @@ export type ApiKeyHealth<Name extends string = string> = Record<
 >;
 
 /**
- * Reports whether this instance can verify keys. Use it with `HealthCheckService` of
- * `@nestjs/terminus`, or in your own health check.
+ * Reports whether this instance can verify keys, for `HealthCheckService` of `@nestjs/terminus` or
+ * for your own health check.
  */
 @Injectable()
 export class ApiKeyHealthIndicator {

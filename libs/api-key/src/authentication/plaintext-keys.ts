@@ -18,8 +18,8 @@ import { RefusalDelay } from './refusal-delay';
 const REASON = 'presented over plaintext HTTP';
 
 /**
- * Refuses requests that did not come by HTTPS. Revokes the keys in a plaintext request if the
- * option `https.onPlaintextKey` requires it.
+ * Refuses requests that did not come by HTTPS. The option `https.onPlaintextKey` decides whether
+ * the keys in a plaintext request are revoked.
  */
 @Injectable()
 export class PlaintextKeys implements OnApplicationBootstrap {
@@ -58,8 +58,8 @@ export class PlaintextKeys implements OnApplicationBootstrap {
   }
 
   /**
-   * Logs an error if an adapter created the socket. Logs it once, because an adapter creates all
-   * requests in the same way.
+   * Logs one error if an adapter created the socket. More errors would add nothing, because an
+   * adapter creates all requests in the same way.
    */
   private reportAdapter({ socket }: RequestHead): void {
     if (this.isAdapterReported || !isOfAdapter(socket)) return;

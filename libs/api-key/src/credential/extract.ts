@@ -38,11 +38,10 @@ const MAX_KEYS = 4;
 /**
  * Returns the credential of a request. The Bearer credential of `Authorization` has priority, even
  * if it is not a key (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read
- * only if the Bearer credential is missing or empty. If one of these headers is sent twice, the
- * request is malformed.
- * @param rawHeaders alternating names and values, like `rawHeaders` of Node; `headers` of Node is
- *   not suitable, because it keeps only the first `Authorization` and joins other headers, and so
- *   hides a second header
+ * only if the Bearer credential is missing or empty. If `Authorization` or the key header is sent
+ * twice, the request is malformed.
+ * @param rawHeaders alternating names and values, like `rawHeaders` of Node; `headers` of Node
+ *   would hide a second header, because it keeps the first `Authorization` and joins other headers
  * @param keyHeader name of the key header in lower case
  */
 export function extractCredential(rawHeaders: readonly string[], keyHeader: string): Presented {

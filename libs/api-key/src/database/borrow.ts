@@ -36,8 +36,8 @@ export function isInTransaction(client: ClientBase): boolean {
 }
 
 /**
- * Returns the transaction status, or null if the driver does not report the status. `pg` before
- * 8.17 and `pg-native` before 3.8 do not report it.
+ * Returns the transaction status, or null if the driver does not report this status. Drivers
+ * without the status are `pg` before 8.17 and `pg-native` before 3.8.
  */
 function transactionStatus(client: ClientBase): string | null {
   try {

@@ -59,11 +59,11 @@ export class CountingStatement {
   }
 
   /**
-   * Sends the statement, and returns its row.
+   * Sends the statement, and returns its row. The time limit is twice `timeoutMs`, because the
+   * driver's clock also counts time in which this process is busy. A caller's deadline does not
+   * count this time.
    * @param timeoutMs milliseconds after which the caller stops waiting
-   * @throws Error if PostgreSQL fails, or does not answer within twice `timeoutMs`; the factor is 2
-   *   because the driver's clock also counts time in which this process is busy, and a caller's
-   *   deadline does not
+   * @throws Error if PostgreSQL fails, or does not answer within twice `timeoutMs`
    */
   async ask(values: readonly unknown[], timeoutMs: number): Promise<Row> {
     let isRenewed = false;

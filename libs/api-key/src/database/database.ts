@@ -79,7 +79,7 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
 
   constructor(@Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource) {}
 
-  /** The quoted names of the tables. Read them only after the data source is connected. */
+  /** The quoted names of the tables. Available only after the data source is connected. */
   get tables(): Tables {
     this.named ??= tablesOf(this.dataSource);
     return this.named;

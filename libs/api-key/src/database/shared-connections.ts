@@ -25,7 +25,10 @@ export interface Patience {
   readonly patienceMs?: number;
 }
 
-/** Sends one statement for some values. Returns a function that cancels it and never rejects. */
+/**
+ * Sends one statement for some values. Returns a function that cancels the statement without
+ * rejecting.
+ */
 export type Send<Found> = (
   client: PoolClient,
   values: readonly string[],
@@ -47,7 +50,7 @@ interface Group<Found> {
   underWay: { readonly client: PoolClient; readonly cancel: () => Promise<void> } | null;
   /** Whether a look-up timed out after the statement was sent. */
   isLate: boolean;
-  /** Number of times that the statement was sent. It is sent again if its connection was broken. */
+  /** Number of times that the statement was sent. A broken connection causes another attempt. */
   departures: number;
 }
 

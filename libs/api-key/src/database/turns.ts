@@ -40,9 +40,9 @@ const LOCK_TIMEOUT_MS = 1_000;
  */
 const LOCK_TIMEOUT_OF_ONE_MS = 100;
 /**
- * Maximum milliseconds that an ending waits for a lock. Each attempt waits twice as long as the
- * attempt before. PostgreSQL gives a lock that is rarely free to waiting transactions in the order
- * of their arrival.
+ * Maximum milliseconds that a transaction of kind `ending` waits for a lock. Each attempt waits
+ * twice as long as the attempt before. PostgreSQL gives a lock that is rarely free to waiting
+ * transactions in the order of their arrival.
  */
 const LONGEST_LOCK_TIMEOUT_MS = 8_000;
 const PAUSE_MS = 50;

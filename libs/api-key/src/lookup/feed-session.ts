@@ -77,8 +77,8 @@ function beginning(silentChanges: string): string {
 }
 
 /**
- * Returns the statement of a heartbeat. Its parameters are the channel, the number of the
- * heartbeat, the table of keys, and the milliseconds that this instance trusts its cache.
+ * Returns the statement of a heartbeat. The parameters of the statement are the channel, the number
+ * of the heartbeat, the table of keys, and the milliseconds that this instance trusts its cache.
  */
 function heartbeat({ silentChanges, trust }: Tables): string {
   return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${isTrustKnown(trust, '$4')}::text AS trust_known,

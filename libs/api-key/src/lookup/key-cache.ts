@@ -66,7 +66,7 @@ export class KeyCache {
   private readonly keys: RecallCache<CachedKey>;
   private readonly unknown: RecallCache<CachedUnknown>;
   private readonly digests = new Map<string, string>();
-  /** All look-ups that have not finished. An eviction marks each of them. */
+  /** All look-ups that have not finished. An eviction marks each of these look-ups. */
   private readonly underWay = new Set<Begun>();
   /** Look-ups that a caller may join. */
   private readonly flights = new Map<string, Flight>();

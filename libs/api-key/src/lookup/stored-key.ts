@@ -4,7 +4,7 @@ import { numberOrNull, text, UnreadableValue } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { type Stopped, stoppedOf } from './stopped';
 
-/** A row of the table of keys. The database's clock has computed its remaining times. */
+/** A row of the table of keys, with the remaining times of the key by the database's clock. */
 export interface StoredKey {
   readonly apiKey: ApiKey;
   /** The digest under which the key is stored. */

@@ -20,8 +20,8 @@ import { raiseTrust } from './trust-bound';
 const NO_DIGEST = '';
 
 /**
- * Maximum milliseconds that look-ups wait to share a statement. If a part of `lookUpTimeoutMs` is
- * shorter, they wait for that part.
+ * Maximum milliseconds that look-ups wait to share a statement. The wait is at most a quarter of
+ * `lookUpTimeoutMs`.
  */
 const TOGETHER_MS = 50;
 

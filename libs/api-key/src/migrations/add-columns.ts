@@ -15,7 +15,7 @@ export type Columns = Readonly<Record<string, string>>;
  * @returns false if all columns and the table already exist: another application on this database
  *   has run the migration
  * @throws Error if only some of the columns and the table exist, because another program created
- *   these
+ *   the existing ones
  */
 export async function addColumns(
   runner: QueryRunner,

@@ -64,9 +64,9 @@ function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInte
 }
 
 /**
- * Creates, adopts or completes the table. If the comment of the table contains the note of this
- * library, another application on this database has migrated the table, or the table was loaded
- * from a dump.
+ * Creates, adopts or completes the table. The comment of a table contains the note of this library
+ * in two cases. Another application on this database has migrated the table, or the table was
+ * loaded from a dump.
  */
 async function createOrAdopt(
   runner: QueryRunner,

@@ -58,7 +58,7 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
 
 /**
  * Checks that TypeORM can quote the name of its migrations table.
- * @throws Error if the schema of the data source prevents it
+ * @throws Error if the name of the data source's schema contains a dot or a double quote
  */
 function refuseUnquotable({ options }: DataSource): void {
   const { schema } = options as { readonly schema?: string };
@@ -70,9 +70,9 @@ function refuseUnquotable({ options }: DataSource): void {
 }
 
 /**
- * Creates the missing objects of already executed migrations. A role that does not own the table
- * may not create them. The application starts nevertheless, because without the triggers nothing is
- * cached.
+ * Restores missing objects that already executed migrations had created. PostgreSQL refuses this if
+ * the role does not own the table. The application starts nevertheless, because without the
+ * triggers nothing is cached.
  */
 async function restore(runner: QueryRunner): Promise<void> {
   for (const migration of runner.connection.migrations) {

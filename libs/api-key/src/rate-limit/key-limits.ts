@@ -25,9 +25,9 @@ const UNLIMITED: RequestLimits = { rates: [], quotas: [], cost: 1 };
 const OVER_ANY_LIMIT = MAX_LIMIT + 1;
 
 /**
- * Finds the limits on which a request with a key counts. The rate limits are the limit of the key
- * or else the default limits, the limits of the route, and the limits that the key shares with its
- * ancestors. The quotas are the quota of the key and the shared quotas.
+ * Finds the limits on which a request with a key counts. A key without a limit of its own has the
+ * default limits. The limits of the route, and the limits that the key shares with its ancestors,
+ * are added. The quotas are the quota of the key and the shared quotas.
  */
 @Injectable()
 export class KeyLimits {

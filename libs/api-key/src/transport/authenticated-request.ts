@@ -77,8 +77,8 @@ export function attachAuthentication(request: object, found: Authentication): vo
 
 /**
  * Attaches an authentication after a look-up, unless another guard of the same application has
- * authenticated the request during the look-up. Limits may already have counted the request in that
- * other authentication.
+ * authenticated the request during the look-up. The earlier authentication is kept, because limits
+ * may already have counted the request in it.
  */
 export function attachIfFirst(request: object, found: Authentication): void {
   if (authenticationOf(request)?.by !== found.by) attachAuthentication(request, found);

@@ -57,8 +57,8 @@ export function requestOf(context: ArgumentsHost): ApiKeyRequest {
 /**
  * Returns Node's own request behind a request of Express or Fastify. Reads only an own property
  * `raw`, because V8 repeats a prototype look-up for each request of Express, and a missing property
- * takes longest. The request of Express already is Node's own request. If it has a property `raw`,
- * the application has set this property, for example to a body.
+ * takes longest. The request of Express already is Node's own request. If the request of Express
+ * has a property `raw`, the application has set this property, for example to a body.
  */
 export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
   const isWrapper = Object.hasOwn(request, 'raw') && !(request instanceof IncomingMessage);
