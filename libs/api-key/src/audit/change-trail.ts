@@ -20,7 +20,7 @@ export interface Change<Result> {
   readonly events: readonly ChangeEvent[];
 }
 
-/** How a change is made. */
+/** Turn, write access and event recording of a change. */
 interface Way {
   readonly turn: Turn;
   readonly access: Access;

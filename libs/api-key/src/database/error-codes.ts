@@ -1,6 +1,6 @@
 import { wordsOf } from '../model/error-words';
 
-/** SQLSTATE codes. */
+/** SQLSTATE codes of PostgreSQL errors. */
 const SERIALIZATION_FAILURE = '40001';
 const DEADLOCK = '40P01';
 const LOCK_NOT_AVAILABLE = '55P03';

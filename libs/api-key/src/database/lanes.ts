@@ -13,7 +13,7 @@ export interface LaneLimits {
  * each other.
  */
 export class Lanes {
-  /** The waiting work of each lane in which work runs. */
+  /** Waiting work of each busy lane, by the name of the lane. */
   private readonly lines = new Map<string, WaitingLine>();
   private inside = 0;
 

@@ -63,7 +63,7 @@ interface Group<Found> {
 export class SharedConnections<Found> {
   /** Groups that wait for the first free connection of a pool. Look-ups may join these groups. */
   private readonly waiting = new WeakMap<Pool, Set<Group<Found>>>();
-  /** The group of this turn of the event loop. */
+  /** The group that collects look-ups in the current turn of the event loop. */
   private gathering: Group<Found> | undefined;
   private readonly heard = new WeakSet<PoolClient>();
 

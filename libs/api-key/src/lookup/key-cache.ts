@@ -158,7 +158,7 @@ export class KeyCache {
   }
 
   /**
-   * Whether a cache entry may be used without a lease, because it is younger than `staleForMs`.
+   * Returns whether a cache entry is younger than `staleForMs`, and so is used without a lease.
    * Checks both clocks, because the monotonic clock stops while the machine sleeps.
    */
   private isFresh({ askedAt, askedWall }: Asked, now: number): boolean {

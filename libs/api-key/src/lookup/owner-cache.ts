@@ -61,10 +61,10 @@ export class OwnerCache {
   }
 
   /**
-   * Ends the sharing of loads that requests with a changed key wait for, because the owner of the
-   * key may have changed too. The results of these loads are not cached. Loads for other keys
-   * continue. Otherwise each change of one key would make every instance load the users of all
-   * other keys again.
+   * Closes the loads of the users of requests with a changed key, because the owner of the key may
+   * have changed too. No caller may join a closed load, and its result is not cached. Loads for
+   * other keys continue. Otherwise each change of one key would make every instance load the users
+   * of all other keys again.
    */
   closeLoadsFor(keyId: string): void {
     for (const [userId, { keyIds }] of this.loads) if (keyIds.has(keyId)) this.loads.delete(userId);
