@@ -8,7 +8,7 @@ interface Emitter {
 }
 
 /**
- * Emits events to listeners in this process, if the application has `EventEmitter2` of
+ * Emits events to listeners in this process, if the application uses `EventEmitter2` of
  * `@nestjs/event-emitter`.
  */
 @Injectable()
@@ -22,12 +22,12 @@ export class Announcer implements OnModuleInit {
     this.emitter = this.findEmitter();
   }
 
-  /** Whether the application has an emitter. */
+  /** Whether the application has an event emitter. */
   get isHeard(): boolean {
     return this.emitter !== null;
   }
 
-  /** Emits an event. An error of a listener is logged and not thrown. */
+  /** Emits an event. If a listener throws an error, the error is logged and not thrown. */
   announce(event: ApiKeyEvent): void {
     try {
       this.emitter?.emit(`api-key.${event.type}`, event);
@@ -46,7 +46,7 @@ export class Announcer implements OnModuleInit {
   }
 }
 
-/** Sends events to a sink of the application. Errors of the sink are logged. */
+/** Sends events to the sink of the application. Errors of the sink are logged. */
 export function forward(sink: ApiKeyEventSink, events: readonly ApiKeyEvent[], logger: Logger): void {
   Promise.resolve()
     .then(() => sink.record(events))

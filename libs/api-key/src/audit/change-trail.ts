@@ -14,30 +14,33 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { Announcer, forward } from './announcer';
 import { subjectOf, Trail } from './trail';
 
-/** The result of a change, and the events to record in the trail. */
+/** Result of a change, and the events to record in the audit trail. */
 export interface Change<Result> {
   readonly result: Result;
   readonly events: readonly ChangeEvent[];
 }
 
-/** How a change is made. */
+/** Turn, write access and event recording of a change. */
 interface Way {
   readonly turn: Turn;
   readonly access: Access;
   readonly record: (session: Session, events: readonly ChangeEvent[]) => Promise<void>;
 }
 
-/** A change of keys of no one owner. */
+/** Turn of a change that concerns no single owner. */
 const CHANGE: Turn = { kind: 'change', lanes: [] };
-/** An event that is not recorded is only in the log, so that the trail is waited for longer. */
+/**
+ * Maximum wait for a lock on the table of the audit trail. The wait is long, because events that
+ * cannot be recorded are only in the log.
+ */
 const TRAIL_LOCK_TIMEOUT = '8s';
 const MAX_REQUEST_ID_LENGTH = 128;
-/** Characters that PostgreSQL cannot store in type text: NUL and lone surrogates. */
+/** Characters that the PostgreSQL type `text` cannot store: NUL and lone surrogates. */
 const UNFIT = /[\0\p{Cs}]/gu;
 
 /**
- * Makes changes. A change and its events are written in one transaction. After the commit, the
- * events are sent to listeners and to the sink. The transaction is READ COMMITTED, so that each
+ * Makes changes to keys. A change and its events are written in one transaction. After the commit,
+ * the events are sent to listeners and to the sink. The transaction is READ COMMITTED, so that each
  * statement sees rows that were committed while the transaction waited for a lock.
  */
 @Injectable()
@@ -55,7 +58,7 @@ export class ChangeTrail {
     this.sink = audit.changes;
   }
 
-  /** Makes a change. If the events cannot be recorded, the change is rolled back. */
+  /** Makes a change. If its events cannot be recorded, the change is rolled back. */
   make<Result>(work: (session: Session) => Promise<Change<Result>>, turn: Turn = CHANGE): Promise<Result> {
     const record: Way['record'] = (session, events) => this.trail.recordIn(session, events);
     return this.commit(work, { turn, access: 'default', record });
@@ -63,7 +66,7 @@ export class ChangeTrail {
 
   /**
    * Makes a change even if its events cannot be recorded, for example because a disk is full. The
-   * log has the events then.
+   * events are then written to the log.
    */
   makeRegardless<Result>(work: (session: Session) => Promise<Change<Result>>, turn: Turn): Promise<Result> {
     const record: Way['record'] = (session, events) => this.tryToRecord(session, events);
@@ -106,7 +109,7 @@ export class ChangeTrail {
   }
 }
 
-/** The event of a change to a key. */
+/** Returns the event of a change to a key. */
 export function changeEvent<Type extends ChangeEvent['type']>(
   type: Type,
   apiKey: ApiKey,

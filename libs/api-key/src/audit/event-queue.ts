@@ -6,20 +6,22 @@ import { wordsOf } from '../model/error-words';
 import { type WaitingEvent, WaitingEvents } from './waiting-events';
 
 const BATCH = 500;
-/** An event that the sink rejects this often by itself, while it takes others, is dropped. */
+/**
+ * If the sink rejects an event alone this often, but accepts other events, the event is dropped.
+ */
 const MAX_REJECTIONS = 3;
 
-/** How many events were dropped. */
+/** Numbers of dropped events. */
 export interface DroppedCounts {
-  /** Events that name a stored key. */
+  /** Number of dropped events that name a stored key. */
   ofKeys: number;
   others: number;
 }
 
 /**
- * Collects events without delaying requests, and sends them to a sink in batches: per interval as
- * many as may wait. So a flood of refusals fills neither the memory nor the table. Events that do
- * not fit are dropped and counted.
+ * Collects events without delaying requests, and sends them to a sink in batches. Each interval
+ * sends at most as many events as the queue can contain. So a flood of refusals fills neither the
+ * memory nor the table. Events that do not fit into the queue are dropped and counted.
  */
 export class EventQueue extends IntervalWriter {
   private readonly log = new Logger('ApiKeyModule');
@@ -38,13 +40,14 @@ export class EventQueue extends IntervalWriter {
     this.waiting = new WaitingEvents(size);
   }
 
-  /** How many events were dropped since the start. */
+  /** Numbers of events that were dropped since the start. */
   get dropped(): Readonly<DroppedCounts> {
     return this.counts;
   }
 
   /**
-   * Adds an event. If the queue is full, an event is dropped and never built.
+   * Adds an event to the queue. If the queue is full, an event is dropped without being built.
+   * @param telling builds the event
    * @param namesKey whether the event names a stored key
    */
   add(telling: () => ApiKeyEvent, namesKey: boolean): void {
@@ -52,7 +55,7 @@ export class EventQueue extends IntervalWriter {
     if (dropped) this.count([dropped]);
   }
 
-  /** Sends the events that wait now. Those that arrive meanwhile wait for the next interval. */
+  /** Sends the events that are waiting now. Events that arrive later wait for the next interval. */
   protected override async write(): Promise<void> {
     this.reportDropped();
     let due = this.waiting.count;
@@ -79,8 +82,8 @@ export class EventQueue extends IntervalWriter {
   }
 
   /**
-   * Keeps a batch that failed. The next batches are smaller, so that one event that the sink always
-   * rejects does not keep back the others.
+   * Keeps the events of a batch that failed. The next batches have one event each, so that an event
+   * that the sink always rejects does not delay other events.
    */
   private keep(batch: readonly WaitingEvent[], isSinkUp: boolean, error: unknown): void {
     this.batchSize = 1;

@@ -20,11 +20,11 @@ import { subjectOf, Trail } from './trail';
 /** Milliseconds between two warnings that keys cannot be verified. */
 const QUIET_MS = 10_000;
 
-/** How many events of requests were dropped since the start, by kind. */
+/** Numbers of request events that were dropped since the start, by kind. */
 export interface DroppedEvents {
-  /** Refused requests with a key that is stored. */
+  /** Refused requests with a stored key. */
   readonly refusedWithKey: number;
-  /** Refused requests whose key is unknown or malformed. */
+  /** Refused requests with an unknown or malformed key. */
   readonly refusedWithoutKey: number;
   readonly accepted: number;
 }
@@ -54,7 +54,7 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
     this.acceptances = queueFor('accepted');
   }
 
-  /** Number of request events that were dropped since the start, of all kinds. */
+  /** Number of request events of all kinds that were dropped since the start. */
   get dropped(): number {
     const { refusedWithKey, refusedWithoutKey, accepted } = this.droppedByKind;
     return refusedWithKey + refusedWithoutKey + accepted;
@@ -66,9 +66,9 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /**
-   * Records a refused request. A queued event is built later, when it is written. Building the
-   * event reads the stored key. During the request, this time would reveal that the key exists. The
-   * caller is read now, because a closed connection has no address.
+   * Records a refused request. The event is queued now, and built when it is written. Building the
+   * event reads the stored key. During the request, the time for this would reveal that the key
+   * exists. The address is read now, because a closed connection has no address.
    */
   refused(refused: RefusedKey, { route, address, requestId }: Caller): void {
     const at = new Date();
@@ -100,7 +100,8 @@ export class RequestTrail implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /**
-   * Logs why keys cannot be verified. Logs once per `QUIET_MS`, because each request may call this.
+   * Logs why keys cannot be verified, at most once per `QUIET_MS`, because every request may call
+   * this method.
    */
   unavailable(cause: unknown): void {
     const now = performance.now();

@@ -10,7 +10,7 @@ import type { ApiKeyEvent, ApiKeyEventSink, ChangeEvent, RecordedApiKeyEvent } f
 
 const BATCH = 10_000;
 
-/** Stores events in table `api_key_events`. Events stay when their key is deleted. */
+/** Stores events in the table `api_key_events`. Events remain after their key is deleted. */
 @Injectable()
 export class Trail implements ApiKeyEventSink {
   constructor(private readonly database: Database) {}
@@ -25,7 +25,7 @@ export class Trail implements ApiKeyEventSink {
       await this.insert(session, events.slice(at, at + BATCH));
   }
 
-  /** Sends each time as an age, because the clock of this machine may be wrong. */
+  /** Inserts events. Sends each time as an age, because the clock of this machine may be wrong. */
   private async insert(session: Session, events: readonly ApiKeyEvent[]): Promise<void> {
     const now = Date.now();
     await session.run(
@@ -51,7 +51,7 @@ export class Trail implements ApiKeyEventSink {
   }
 
   /**
-   * Returns the events of a key, newest first. If `owner` is set, returns only events of that
+   * Returns the events of a key, newest first. If `owner` is set, returns only events of this
    * owner.
    */
   async of(
@@ -79,8 +79,8 @@ export class Trail implements ApiKeyEventSink {
   }
 
   /**
-   * Deletes at most `limit` events that are older than `olderThanDays`. Returns how many were
-   * deleted.
+   * Deletes at most `limit` events that are older than `olderThanDays`. Returns the number of
+   * deleted events.
    */
   async prune(olderThanDays: number, limit: number): Promise<number> {
     return this.database.transaction(
@@ -97,7 +97,7 @@ export class Trail implements ApiKeyEventSink {
   }
 }
 
-/** The fields of an event that identify a key. */
+/** Returns the fields of an event that identify a key. */
 export function subjectOf({ id, masked, userId }: ApiKey): Pick<ChangeEvent, 'keyId' | 'masked' | 'userId'> {
   return { keyId: id, masked, userId };
 }

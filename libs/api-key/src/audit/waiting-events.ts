@@ -4,20 +4,24 @@ import type { ApiKeyEvent } from '../model/api-key.event';
 export interface WaitingEvent {
   /** Builds the event. Called when a batch is written, not during the request. */
   readonly telling: () => ApiKeyEvent;
-  /** Whether the event names a stored key. Events of made-up keys do not. */
+  /** Whether the event names a stored key. False for events of unknown or malformed keys. */
   readonly namesKey: boolean;
-  /** Place in the order of arrival. */
+  /** Position in the order of arrival. */
   readonly order: number;
   /** Whether the sink rejected the event alone. */
   isSuspect: boolean;
-  /** How often the sink rejected this event alone, although it had just taken others. */
+  /**
+   * Number of times that the sink rejected the event alone, although it had just accepted other
+   * events.
+   */
   rejections: number;
 }
 
 /**
- * A bounded queue of events. If it is full, an event that names a key takes the place of one that
- * does not, because anybody can cause the latter. Events that name a key are taken first. Events
- * that the sink rejected alone are taken last. A batch is in the order of arrival.
+ * A bounded queue of events. In a full queue, an event that names a stored key replaces an event
+ * that names none, because anybody can cause events without a stored key. Events that name a stored
+ * key are taken first. Events that the sink rejected alone are taken last. The events of a batch
+ * are in the order of arrival.
  */
 export class WaitingEvents {
   private readonly ofKeys: WaitingEvent[] = [];
@@ -28,14 +32,15 @@ export class WaitingEvents {
 
   constructor(private readonly size: number) {}
 
-  /** How many events wait, without the batch that was taken. */
+  /** Number of events in the queue, without the batch that was taken. */
   get count(): number {
     return this.ofKeys.length + this.others.length + this.suspects.length;
   }
 
   /**
-   * Adds an event. The batch that was taken keeps its places, but only from events without a key.
-   * @returns the event that was dropped, which may be the same; null if there is room
+   * Adds an event. While a batch is taken, its places in the queue are free only for events that
+   * name a stored key.
+   * @returns the event that was dropped, which may be the added event; null if the queue had room
    */
   add(telling: WaitingEvent['telling'], namesKey: boolean): WaitingEvent | null {
     const places = namesKey ? this.size : this.size - this.taken;
@@ -44,7 +49,9 @@ export class WaitingEvents {
     return this.count > places ? this.dropLast() : null;
   }
 
-  /** Takes a batch of up to `count` events, until `written`, `putBack` or `setAside` is called. */
+  /**
+   * Takes a batch of up to `count` events. Ends with a call of `written`, `putBack` or `setAside`.
+   */
   take(count: number): WaitingEvent[] {
     const batch: WaitingEvent[] = [];
     for (const list of [this.ofKeys, this.others, this.suspects])
@@ -57,13 +64,19 @@ export class WaitingEvents {
     this.taken = 0;
   }
 
-  /** Puts a batch back in front. @returns the events that were dropped for it */
+  /**
+   * Puts a batch back at the front of the queue.
+   * @returns the events that were dropped because the queue was full
+   */
   putBack(batch: readonly WaitingEvent[]): WaitingEvent[] {
     for (const event of batch.toReversed()) this.listOf(event).unshift(event);
     return this.trim();
   }
 
-  /** Puts an event that the sink rejected behind all others. @returns the dropped events */
+  /**
+   * Puts an event that the sink rejected alone at the end of the queue.
+   * @returns the events that were dropped because the queue was full
+   */
   setAside(event: WaitingEvent): WaitingEvent[] {
     event.isSuspect = true;
     this.suspects.push(event);

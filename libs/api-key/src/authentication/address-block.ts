@@ -6,9 +6,9 @@ const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;
 
 /**
- * Returns the address block that counts as one caller. For IPv4, the block is the address itself,
- * also if the address is mapped into IPv6. For IPv6, the block is the /64, because one subscriber
- * has the whole /64. Empty if the text is not an address.
+ * Returns the address block that counts as one client. For IPv4, the block is the address itself,
+ * even if the address is mapped into IPv6. For IPv6, the block is the /64, because one subscriber
+ * has the whole /64. Returns an empty string if the text is not an address.
  */
 export function addressBlock(address: string | null): string {
   const plain = withoutZone(address ?? '');
@@ -25,7 +25,10 @@ function networkOf(address: string): string {
   return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');
 }
 
-/** An IPv4 address at the end counts as two groups. These groups are never part of the /64. */
+/**
+ * Splits a part of an IPv6 address into groups. An IPv4 address at the end counts as two groups,
+ * which are never part of the /64.
+ */
 function groupsOf(part: string): string[] {
   return part === '' ? [] : part.split(':').flatMap((group) => (group.includes('.') ? ['0', '0'] : [group]));
 }

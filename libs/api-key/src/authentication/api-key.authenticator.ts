@@ -17,28 +17,31 @@ import { RefusalDelay } from './refusal-delay';
 /** A valid key and the user of its owner. */
 export interface AuthenticatedCaller {
   readonly apiKey: ApiKey;
-  /** The value that option `loadUser` returned. */
+  /** The value that the option `loadUser` returned. */
   readonly user: unknown;
 }
 
-/** The caller that presents a key. */
+/** The client that presents a key. */
 export interface PresentingCaller {
   /**
-   * IP address; null if the address is unknown. Other text counts as null. If the address is null,
-   * a key with `allowedIps` is refused.
+   * IP address of the client, or null if the address is unknown. Text that is not an address counts
+   * as null. If the address is null, a key with `allowedIps` is refused.
    */
   readonly address: string | null;
-  /** The route for the trail, such as `OrdersGateway`. Do not use text from the caller. */
+  /**
+   * Name of the route for the audit trail, such as `OrdersGateway`. Do not use text that the client
+   * sent.
+   */
   readonly route: string;
   /**
-   * The request id for the trail: up to 48 letters, digits and `_.:/+=-`. Other values are dropped.
-   * Default null.
+   * Request id for the audit trail: up to 48 letters, digits and `_.:/+=-`. Other values are
+   * dropped. Default null.
    */
   readonly requestId?: string | null;
 }
 
 /**
- * Authenticates keys. Applications use this class for keys that do not come to a guarded route,
+ * Authenticates keys. Applications use this class for keys that do not arrive on a guarded route,
  * such as a key in a WebSocket handshake or in a message.
  */
 @Injectable()
@@ -53,8 +56,8 @@ export class ApiKeyAuthenticator {
   ) {}
 
   /**
-   * Authenticates a key like `ApiKeyGuard`: form, expiry, revocation, address and owner. Records a
-   * use of the key, and records the outcome in the trail. Does not check the scopes
+   * Authenticates a key like `ApiKeyGuard`: checks form, expiry, revocation, address and owner.
+   * Records a use of the key, and records the outcome in the audit trail. Does not check the scopes
    * (`apiKey.hasScope`) or limits of the key. Does not check for plaintext, because only the
    * transport knows the protocol.
    * @throws ApiKeyRefusal `INVALID_API_KEY`, `IP_NOT_ALLOWED`; `KEY_STORE_UNAVAILABLE` if a look-up
@@ -67,8 +70,8 @@ export class ApiKeyAuthenticator {
   }
 
   /**
-   * Authenticates a key from the caches, without I/O or a promise. Undefined is not a refusal: call
-   * `lookUp` then.
+   * Authenticates a key from the caches, without I/O or a promise. Returns undefined if a part is
+   * not cached or the key must be refused: then call `lookUp`.
    */
   recall(key: unknown, from: Caller): Authentication | undefined {
     const apiKey = this.keys.recall(key);
@@ -108,8 +111,8 @@ export class ApiKeyAuthenticator {
 }
 
 /**
- * Whether a key may be used from the address of a caller. If the key has `allowedIps`, an unknown
- * address is not allowed.
+ * Returns whether a key may be used from the address of a client. If the key has `allowedIps`, an
+ * unknown address is not allowed.
  */
 function isAllowedFrom({ allowedIps }: ApiKey, from: Caller): boolean {
   if (allowedIps === null) return true;
@@ -117,7 +120,10 @@ function isAllowedFrom({ allowedIps }: ApiKey, from: Caller): boolean {
   return address !== null && listHas(addressList(allowedIps), address);
 }
 
-/** @throws ApiKeyRefusal `IP_NOT_ALLOWED` if the key may not be used from this address */
+/**
+ * Checks that a key may be used from the address of a client.
+ * @throws ApiKeyRefusal `IP_NOT_ALLOWED` if the address is not allowed
+ */
 function requireAllowedAddress(apiKey: ApiKey, from: Caller): void {
   if (isAllowedFrom(apiKey, from)) return;
   const refused = { reason: 'address', apiKey, masked: apiKey.masked } as const;

@@ -8,7 +8,7 @@ const INTERVAL_MS = 1_000;
 /** Maximum number of queued keys. If the queue is full, a key is queued at a later use. */
 const MAX_WAITING = 10_000;
 
-/** The stored digest of a key, and the digest that replaces the stored one. */
+/** The stored digest of a key, and the digest that replaces the stored digest. */
 interface Rewrite {
   readonly from: string;
   readonly to: string;
@@ -16,7 +16,7 @@ interface Rewrite {
 
 /**
  * Replaces the digests of used keys by digests with the newest pepper, in the background. Replaces
- * a digest only if the row still has the digest that was read.
+ * a digest only if the row still contains the digest that was read.
  */
 @Injectable()
 export class DigestWriter extends IntervalWriter {
@@ -26,7 +26,7 @@ export class DigestWriter extends IntervalWriter {
     super('key_digest', INTERVAL_MS);
   }
 
-  /** Queues a key that is stored under an older pepper or without a pepper. No I/O. */
+  /** Queues a key that is stored under an older pepper or without a pepper. Does no I/O. */
   note(id: string, from: string, to: string): void {
     if (this.rewrites.size < MAX_WAITING) this.rewrites.set(id, { from, to });
   }
@@ -39,8 +39,8 @@ export class DigestWriter extends IntervalWriter {
   }
 
   /**
-   * Locks rows in order of id, so that two instances cannot deadlock. Skips a locked row: its key
-   * is queued again at the next use.
+   * Writes the new digests. Locks rows in the order of their ids, so that two instances cannot
+   * deadlock. Skips locked rows: their keys are queued again at their next use.
    */
   private async update(session: Session, rewrites: readonly (readonly [string, Rewrite])[]): Promise<void> {
     const table = session.tables.keys;

@@ -6,8 +6,8 @@ import { addressBlock } from './address-block';
 
 /**
  * Counts the failed look-ups of each address block, so that a flood of made-up keys cannot overload
- * the database. A running look-up also counts, until it ends. No caller is blocked: if the limit is
- * reached, the look-ups of an address block are batched.
+ * the database. A look-up in flight also counts until it ends. No client is blocked. If an address
+ * block reaches the limit, its look-ups are batched.
  */
 @Injectable()
 export class FailedAttempts {
@@ -27,7 +27,7 @@ export class FailedAttempts {
   }
 
   /**
-   * Runs a look-up for a caller. Callers without a known address are counted together.
+   * Runs a look-up for a client. Clients without a known address are counted together.
    * @param isRefused whether a result counts as a failed look-up
    */
   async watch<Found>(
@@ -62,7 +62,7 @@ export class FailedAttempts {
     else this.underWay.delete(block);
   }
 
-  /** Logs one warning per window at most, for all addresses together. */
+  /** Logs at most one warning per window, for all addresses together. */
   private tell(block: string, { limit, windowMs }: LimitPolicy): void {
     const now = this.now();
     if (now < this.quietUntil) return;

@@ -8,17 +8,17 @@ export type ApiKeyHealth<Name extends string = string> = Record<
 >;
 
 /**
- * Reports whether this instance can verify keys. For `HealthCheckService` of `@nestjs/terminus`, or
- * a health check of your own.
+ * Reports whether this instance can verify keys, for `HealthCheckService` of `@nestjs/terminus` or
+ * for your own health check.
  */
 @Injectable()
 export class ApiKeyHealthIndicator {
   constructor(private readonly verification: Verification) {}
 
   /**
-   * Status `up` if the lease is held. Without the lease, `up` if the database answers a look-up
-   * within `cache.lookUpTimeoutMs`. Without the lease, each request needs a look-up: send an alert
-   * if `leaseHeld` is false, but do not take the instance out of service. Never rejects.
+   * Returns the status `up` if the lease is valid, or if the database answers a look-up within
+   * `cache.lookUpTimeoutMs`. Without the lease, each request needs a look-up. Send an alert if
+   * `leaseHeld` is false, but do not take the instance out of service. Never rejects.
    */
   async isHealthy<const Name extends string = 'apiKeys'>(
     name: Name = 'apiKeys' as Name,

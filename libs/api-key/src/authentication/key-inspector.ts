@@ -14,44 +14,44 @@ import { type Route, RouteInventory } from '../routes/route-inventory';
 import { type KeyForm, KeyVerifier } from './key-verifier';
 import { OwnerLoader } from './owner-loader';
 
-/** What a key is and what it opens, for operators. A caller must not see it. */
+/** Properties and access of a key, for operators. Do not show this object to clients. */
 export interface ApiKeyInspection {
-  /** The state of the key; `unknown` if it is not stored, `malformed` if the text is not a key. */
+  /** State of the key; `unknown` if the key is not stored, `malformed` if the text is not a key. */
   readonly state: ApiKeyState | 'unknown' | 'malformed';
   /**
-   * Why every request with the key is refused; null: none is refused for the key itself. `prefix`:
-   * the application does not accept the prefix. `unused`: nobody used the key for too long.
-   * `owner`: option `loadUser` refuses the owner.
+   * Why every request with the key is refused, or null if the key itself is no reason for a
+   * refusal. `prefix`: the application does not accept the prefix. `unused`: nobody used the key
+   * for too long. `owner`: the option `loadUser` refuses the owner.
    */
   readonly reason: Exclude<ApiKeyInspection['state'], 'active'> | 'prefix' | 'unused' | 'owner' | null;
-  /** The stored key; null if there is none. */
+  /** The stored key, or null if the key is not stored. */
   readonly apiKey: ApiKey | null;
-  /** The routes of HTTP controllers that need a key; none if there is no stored key. */
+  /** Routes of HTTP controllers that require a key. Empty if the key is not stored. */
   readonly routes: readonly RouteInspection[];
 }
 
-/** Whether a key passes on a route. Address and limits of the key are not checked. */
+/** Whether a key passes on a route. The address and the limits of the key are not checked. */
 export interface RouteInspection extends HttpRoute {
   /** Class and method, such as `OrdersController.list`. */
   readonly handler: string;
   /** Scopes that the route requires. */
   readonly scopes: readonly string[];
-  /** Groups of scopes. The route requires one scope of each group. */
+  /** Groups of scopes. The route requires at least one scope of each group. */
   readonly anyScope: readonly (readonly string[])[];
-  /** The scopes that the key lacks. */
+  /** Required scopes that the key lacks. */
   readonly missing: readonly string[];
-  /** Environments whose keys the route accepts; null: all keys. */
+  /** Environments whose keys the route accepts, or null if the route accepts all keys. */
   readonly environments: readonly string[] | null;
   /** Whether the route accepts the environment of the key. */
   readonly acceptsEnvironment: boolean;
   /**
-   * Whether a request is accepted: nothing is missing, the environment is accepted, and `reason` is
-   * null.
+   * Whether a request passes: `missing` is empty, the route accepts the environment, and `reason`
+   * is null.
    */
   readonly passes: boolean;
 }
 
-/** Finds out what a raw key is, without using it. */
+/** Returns the properties of a raw key without using the key. */
 @Injectable()
 export class KeyInspector {
   constructor(
@@ -75,7 +75,7 @@ export class KeyInspector {
     return { state: apiKey.stateAt(now), reason, apiKey, routes: this.routesFor(apiKey, reason === null) };
   }
 
-  /** In the order in which a request is checked. */
+  /** Returns why every request with a key is refused. Checks in the same order as for a request. */
   private async reasonOf({ apiKey, now }: KeyAtTime, form: KeyForm): Promise<ApiKeyInspection['reason']> {
     if (!form.isAccepted) return 'prefix';
     const state = apiKey.stateAt(now);
@@ -83,7 +83,10 @@ export class KeyInspector {
     return state === 'expired' && !apiKey.isExpired(now) ? 'unused' : state;
   }
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if `loadUser` fails */
+  /**
+   * Checks whether `loadUser` refuses the owner of a key.
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if `loadUser` fails
+   */
   private async refusalOfOwner(apiKey: ApiKey): Promise<'owner' | null> {
     try {
       await this.owners.load(apiKey);

@@ -14,7 +14,7 @@ import { DigestWriter } from './digest-writer';
 import { FailedAttempts } from './failed-attempts';
 
 /**
- * Why a key is not valid, for logs and decisions of the application. Callers get the same answer
+ * Why a key is not valid, for logs and decisions of the application. Clients get the same answer
  * for every reason.
  */
 export type InvalidKeyReason =
@@ -26,22 +26,24 @@ export type InvalidKeyReason =
   | 'revoked'
   | 'disabled';
 
-/** An invalid key, in the form that the trail records. */
+/** An invalid key, in the form that the audit trail records. */
 export interface InvalidKey extends RefusedKey {
   readonly reason: InvalidKeyReason;
 }
 
-/** What the text of a well-formed key says by itself. */
+/** Properties of a well-formed key that follow from its text alone. */
 export interface KeyForm {
   /** The digests under which the key may be stored. */
   readonly digests: readonly string[];
-  /** Whether its prefix is accepted. */
+  /** Whether the prefix of the key is accepted. */
   readonly isAccepted: boolean;
-  /** null: none. */
+  /** Environment of the key, or null if the key has no environment. */
   readonly environment: string | null;
 }
 
-/** For all text that is not a key. The trail records no other detail. */
+/**
+ * Result for any text that is not a key. The audit trail records no other detail of such a text.
+ */
 export const MALFORMED: InvalidKey = { reason: 'malformed', apiKey: null, masked: null };
 
 /** Verifies raw keys: their form, their cache entry or row, and whether they are valid now. */
@@ -56,8 +58,8 @@ export class KeyVerifier {
   ) {}
 
   /**
-   * Returns the row of a raw key if it is cached and valid now, else undefined. No I/O. Form and
-   * prefix of a cached key are not checked again, because only accepted keys are looked up.
+   * Returns a key if the key is cached and valid now, otherwise undefined. Does no I/O. The form
+   * and prefix of a cached key are not checked again, because only accepted keys are looked up.
    */
   recall(key: unknown): ApiKey | undefined {
     if (!mayBeKey(key)) return undefined;
@@ -67,9 +69,9 @@ export class KeyVerifier {
   }
 
   /**
-   * Returns the row of a raw key if the key is valid now, else the reason. Looks the key up if it
-   * is not cached. Call `recall` first, because `recall` needs no promise.
-   * @param from the caller; null: a failed look-up is not counted
+   * Returns a key if the key is valid now, otherwise the reason why it is not valid. Looks up a key
+   * that is not cached. Call `recall` first, because `recall` needs no promise.
+   * @param from the client, or null to count no failed look-up
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the database does not answer
    */
   async verify(key: unknown, from: Pick<Caller, 'address'> | null): Promise<ApiKey | InvalidKey> {
@@ -86,7 +88,8 @@ export class KeyVerifier {
   }
 
   /**
-   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key is not valid; else the errors of `verify`
+   * Returns a key if the key is valid now.
+   * @throws ApiKeyRefusal `INVALID_API_KEY` if the key is not valid, or the errors of `verify`
    */
   async requireValid(key: unknown, from: Pick<Caller, 'address'>): Promise<ApiKey> {
     const found = await this.verify(key, from);
@@ -94,7 +97,10 @@ export class KeyVerifier {
     return found;
   }
 
-  /** What the text of a key says without I/O; null if the text is not a key. */
+  /**
+   * Returns the properties that follow from the text of a key, or null if the text is not a key.
+   * Does no I/O.
+   */
   formOf(key: unknown): KeyForm | null {
     if (!mayBeKey(key)) return null;
     const problem = this.forms.problemOf(key);

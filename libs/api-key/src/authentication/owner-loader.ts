@@ -5,7 +5,7 @@ import { ApiKeyRefusal } from '../model/api-key.errors';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import type { ResolvedCacheOptions } from '../options/cache';
 
-/** Milliseconds until a call of `loadUser` fails if it does not settle. */
+/** Milliseconds until a call of `loadUser` fails if the call does not settle. */
 const PATIENCE_MS = 5_000;
 
 /** A cache of users. */
@@ -18,7 +18,7 @@ interface OwnerOptions extends Pick<ResolvedApiKeyOptions, 'loadUser'> {
   readonly cache: Pick<ResolvedCacheOptions, 'maxLookUps'>;
 }
 
-/** Loads the user of a request: calls option `loadUser` with the owner of the key. */
+/** Loads the user of a request: calls the option `loadUser` with the owner of the key. */
 @Injectable()
 export class OwnerLoader {
   private readonly memory: OwnerMemory;
@@ -32,7 +32,7 @@ export class OwnerLoader {
     this.memory = owners;
   }
 
-  /** Returns the user of an owner if the user is cached. No I/O. */
+  /** Returns the cached user of an owner, or undefined on a cache miss. Does no I/O. */
   recall(userId: string): unknown {
     return this.memory.recall(userId);
   }
@@ -65,8 +65,8 @@ export class OwnerLoader {
   };
 
   /**
-   * Counts a call until it settles or times out. Without the timeout, calls that never settle would
-   * reach `maxLookUps`, and no user could be loaded again.
+   * Counts a call of `loadUser` until the call settles or times out. Without the time-out, calls
+   * that never settle would reach `maxLookUps`, and no user could be loaded again.
    */
   private async counted(loading: PromiseLike<unknown>): Promise<unknown> {
     this.loads += 1;

@@ -18,8 +18,8 @@ import { RefusalDelay } from './refusal-delay';
 const REASON = 'presented over plaintext HTTP';
 
 /**
- * Refuses requests that did not come by HTTPS. Revokes the keys in a plaintext request if option
- * `https.onPlaintextKey` says so.
+ * Refuses requests that did not come by HTTPS. The option `https.onPlaintextKey` decides whether
+ * the keys in a plaintext request are revoked.
  */
 @Injectable()
 export class PlaintextKeys implements OnApplicationBootstrap {
@@ -43,8 +43,9 @@ export class PlaintextKeys implements OnApplicationBootstrap {
   }
 
   /**
-   * Refuses a request that did not come by HTTPS, and records the refusal in the trail. If keys are
-   * to be revoked, waits for the revocation first, but at most `cache.lookUpTimeoutMs`.
+   * Refuses a request that did not come by HTTPS, and records the refusal in the audit trail. If
+   * `https.onPlaintextKey` requires a revocation, waits for the revocation first, at most for
+   * `cache.lookUpTimeoutMs`.
    * @throws ApiKeyRefusal `HTTPS_REQUIRED`, always
    */
   async refuse(head: RequestHead, from: Caller): Promise<never> {
@@ -56,7 +57,10 @@ export class PlaintextKeys implements OnApplicationBootstrap {
     throw refusal;
   }
 
-  /** Logs once, because an adapter creates all requests in the same way. */
+  /**
+   * Logs one error if an adapter created the socket. More errors would add nothing, because an
+   * adapter creates all requests in the same way.
+   */
   private reportAdapter({ socket }: RequestHead): void {
     if (this.isAdapterReported || !isOfAdapter(socket)) return;
     this.isAdapterReported = true;
@@ -80,8 +84,8 @@ export class PlaintextKeys implements OnApplicationBootstrap {
   }
 
   /**
-   * Revokes all valid and disabled keys in a request. Returns the first of them; null if no key was
-   * revoked.
+   * Revokes all valid and disabled keys in a request.
+   * @returns the first revoked key, or null if no key was revoked
    */
   private async revokeAll(head: RequestHead, from: Caller): Promise<ApiKey | null> {
     const sent = keysSent(head.rawHeaders, this.options.headerName.toLowerCase());
@@ -90,8 +94,8 @@ export class PlaintextKeys implements OnApplicationBootstrap {
   }
 
   /**
-   * Returns a key that is valid, or can become valid because it is only disabled.
-   * @throws ApiKeyRefusal `INVALID_API_KEY` for any other key, else the errors of `verify`
+   * Returns a key that is valid, or that can become valid because it is only disabled.
+   * @throws ApiKeyRefusal `INVALID_API_KEY` for any other key, or the errors of `verify`
    */
   private async keyToRevoke(key: string, from: Caller): Promise<ApiKey> {
     const found = await this.keys.verify(key, from);

@@ -8,7 +8,7 @@ import { SecureTransport } from '../transport/secure-transport';
 import { ApiKeyAuthenticator } from './api-key.authenticator';
 import { PlaintextKeys } from './plaintext-keys';
 
-/** Authenticates the key that the head of a request presents, if its transport is secure. */
+/** Authenticates the key that a request presents, if the transport of the request is secure. */
 @Injectable()
 export class PresentedKeys {
   constructor(
@@ -18,7 +18,10 @@ export class PresentedKeys {
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'headerName'>,
   ) {}
 
-  /** From the caches, without I/O or a promise. Undefined is not a refusal: call `lookUp` then. */
+  /**
+   * Authenticates a request from the caches, without I/O or a promise. Returns undefined if a part
+   * is not cached or the request must be refused: then call `lookUp`.
+   */
   recall(head: RequestHead, from: Caller): Authentication | undefined {
     const presented = presentedCredential(head, this.options.headerName);
     if (presented.kind !== 'credential' || !this.transport.accepts(head)) return undefined;
@@ -26,8 +29,9 @@ export class PresentedKeys {
   }
 
   /**
-   * @throws ApiKeyRefusal `HTTPS_REQUIRED` over plaintext, `MISSING_API_KEY` if there is no key;
-   *   else the errors of `ApiKeyAuthenticator.lookUp`
+   * Authenticates a request after `recall` returned undefined.
+   * @throws ApiKeyRefusal `HTTPS_REQUIRED` over plaintext, `MISSING_API_KEY` if the request has no
+   *   key, or the errors of `ApiKeyAuthenticator.lookUp`
    */
   async lookUp(head: RequestHead, from: Caller): Promise<Authentication> {
     const presented = presentedCredential(head, this.options.headerName);

@@ -6,7 +6,7 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 /** Milliseconds between two ticks, but at most a quarter of `cache.lookUpTimeoutMs`. */
 const TICK_MS = 10;
 
-/** A key that is being verified. */
+/** A verification in progress. */
 interface Judging {
   /** Number of the first tick on which a refusal of the key may be released. */
   readonly due: number;
@@ -15,16 +15,16 @@ interface Judging {
 }
 
 /**
- * Releases refusals of well-formed keys on a timer tick. Without the tick, the time of an answer
- * would distinguish an unknown key from a revoked key or a key without an owner, because their rows
- * take longer to read. Ticks are counted, and no time is measured: no tick can run between the
- * arrival of a request and its call of `hold`. So earlier processing time cannot leak. Accepted
- * keys do not wait.
+ * Delays refusals of well-formed keys until a timer tick. Without the delay, the time of an answer
+ * would reveal whether a key is unknown, revoked or without an owner, because some look-ups take
+ * longer. The class counts ticks and measures no time. No tick can run between the arrival of a
+ * request and its call of `hold`, so earlier processing time cannot leak. Accepted keys do not
+ * wait.
  */
 @Injectable()
 export class RefusalDelay {
   private readonly tickMs: number;
-  /** Keys in the order of their calls. Refusals are released in this order. */
+  /** Verifications in the order of their calls. Refusals are released in this order. */
   private readonly underWay = new Set<Judging>();
   private timer: NodeJS.Timeout | undefined;
   private ticks = 0;
@@ -34,8 +34,8 @@ export class RefusalDelay {
   }
 
   /**
-   * Waits for the result of a verification. `INVALID_API_KEY` of a well-formed key is released on
-   * the second tick after this call, or on a later tick. Any other result is released at once.
+   * Waits for the result of a verification. An `INVALID_API_KEY` for a well-formed key is released
+   * on the second tick after this call, or on a later tick. Any other result is released at once.
    */
   async hold<T>(judged: Promise<T>): Promise<T> {
     const judging: Judging = { due: this.ticks + 2 };
@@ -64,7 +64,10 @@ export class RefusalDelay {
   }
 }
 
-/** Keys that are refused without a look-up are not delayed, because their time reveals nothing. */
+/**
+ * Reasons of refusals that are not delayed. These refusals need no look-up, so their timing reveals
+ * nothing.
+ */
 const WITHOUT_LOOK_UP: readonly (RefusedReason | undefined)[] = ['malformed', 'prefix'];
 
 function isDelayed(error: unknown): boolean {

@@ -1,8 +1,8 @@
 import { isWellFormedKey } from './format';
 
 /**
- * What a request presents. `none`: no credential. `malformed`: something that cannot be exactly one
- * credential. `credential`: one credential, which is not checked yet.
+ * The credential that a request presents. `none`: no credential. `malformed`: a value that cannot
+ * be exactly one credential. `credential`: one credential, which is not yet checked.
  */
 export type Presented =
   | { readonly kind: 'none' }
@@ -13,12 +13,14 @@ const NONE: Presented = { kind: 'none' };
 const MALFORMED: Presented = { kind: 'malformed' };
 
 /**
- * The scheme `Bearer` in any case. The next character must not belong to an RFC 9110 §5.6.2 token.
+ * Pattern of the scheme `Bearer` in upper or lower case. The next character must not belong to an
+ * RFC 9110 §5.6.2 token.
  */
 const BEARER_SCHEME = /^bearer(?![!#$%&'*+\-.^_`|~0-9A-Za-z])/i;
 /**
- * A Bearer credential after a comma, in the line of another scheme. An adapter or proxy joined two
- * lines into one, for example `@codegenie/serverless-express` 4.17.1.
+ * Pattern of a Bearer credential after a comma, in a header line of another scheme. Such a line
+ * exists if an adapter or proxy joined two lines, for example `@codegenie/serverless-express`
+ * 4.17.1.
  */
 const JOINED_BEARER = /,[ \t]*bearer[ \t]/i;
 const SCHEME_LENGTH = 'bearer'.length;
@@ -28,17 +30,18 @@ const BLANK = /^[ \t]*$/;
 const LEADING_SPACES = /^ +/;
 const WORDS = /\w+/g;
 
-/** Limits the look-ups for one request. No client sends more keys by mistake. */
+/**
+ * Maximum number of keys that are looked up for one request. No client sends more keys by mistake.
+ */
 const MAX_KEYS = 4;
 
 /**
- * The credential of a request. The Bearer credential of `Authorization` has priority, even if it is
- * not a key (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read only if
- * the Bearer credential is missing or empty. If either header is sent twice, the request is
- * malformed.
- * @param rawHeaders names and values in turn, like `rawHeaders` of Node. `headers` of Node is not
- *   suitable: it keeps only the first `Authorization` and joins other headers, so a second one is
- *   hidden
+ * Returns the credential of a request. The Bearer credential of `Authorization` has priority, even
+ * if it is not a key (RFC 6750 §2.1, one or more spaces after the scheme). The key header is read
+ * only if the Bearer credential is missing or empty. If `Authorization` or the key header is sent
+ * twice, the request is malformed.
+ * @param rawHeaders alternating names and values, like `rawHeaders` of Node; `headers` of Node
+ *   would hide a second header, because it keeps the first `Authorization` and joins other headers
  * @param keyHeader name of the key header in lower case
  */
 export function extractCredential(rawHeaders: readonly string[], keyHeader: string): Presented {
@@ -60,9 +63,9 @@ export function extractCredential(rawHeaders: readonly string[], keyHeader: stri
 }
 
 /**
- * Up to 4 texts in the two headers that have the form of a key. The list includes keys that are not
- * used for authentication: keys in a header that is sent twice, and a key in the key header beside
- * a Bearer credential.
+ * Returns up to 4 texts of `Authorization` and the key header that have the form of a key. The list
+ * includes keys that are not used for authentication. These are keys in a header that is sent
+ * twice, and a key in the key header of a request with a Bearer credential.
  */
 export function keysSent(rawHeaders: readonly string[], keyHeader: string): string[] {
   const keys = new Set<string>();
@@ -76,7 +79,8 @@ export function keysSent(rawHeaders: readonly string[], keyHeader: string): stri
 }
 
 /**
- * An adapter other than Node may give a list of values. A list with one value counts as one line.
+ * Returns a header value as one line. Adapters other than Node may pass a list of values. A list
+ * with one value counts as one line.
  */
 function oneLine(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
@@ -85,8 +89,8 @@ function oneLine(value: unknown): string | undefined {
 }
 
 /**
- * Header names are ASCII, so the lower-case name has the same length. A name of another length
- * needs no conversion.
+ * Checks the name of a header, ignoring case. Header names are ASCII, so the lower-case name has
+ * the same length. Only a name of the right length is converted.
  */
 function isNamed(name: string, lowerCase: string): boolean {
   return name.length === lowerCase.length && name.toLowerCase() === lowerCase;
@@ -101,8 +105,8 @@ function bearerCredential(authorization: string): Presented | undefined {
 }
 
 /**
- * A fast path for the form that nearly all clients send: one space, then no blank. The general
- * rules give the same result.
+ * Checks for the form that nearly all clients send: one space, then no blank. This is a fast path.
+ * The general rules give the same result.
  */
 function isPlainBearer(authorization: string): boolean {
   return authorization.startsWith(PLAIN) && authorization.charCodeAt(PLAIN.length) > SPACE;

@@ -17,8 +17,8 @@ const SUFFIX_LENGTH = 4;
 const MAX_PREFIX_LENGTH = 32;
 
 /**
- * The largest multiple of 62 that fits in a byte. Larger bytes would make the first digits more
- * likely.
+ * The largest multiple of 62 that fits in a byte. Bytes from this value on would make some base62
+ * digits more likely, so they are rejected.
  */
 const UNBIASED_BYTE_LIMIT = 248;
 
@@ -26,12 +26,12 @@ const PREFIX = /^[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*$/;
 const CHECKSUMMED = /^[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*_[0-9A-Za-z]{49}$/;
 const HEX = /^[0-9a-f]{64}$/;
 
-/** The length of the longest key of either form, in characters. */
+/** Length of the longest key of either form, in characters. */
 export const MAX_KEY_LENGTH = MAX_PREFIX_LENGTH + 1 + TAIL_LENGTH;
 
 /**
- * Whether a prefix has 1 to 32 letters and digits, in parts joined by a single `_`, and starts with
- * a letter.
+ * Returns whether a text can be a prefix of keys. A prefix has 1 to 32 letters and digits, in parts
+ * joined by a single `_`, and starts with a letter.
  */
 export function isKeyPrefix(prefix: string): boolean {
   return prefix.length <= MAX_PREFIX_LENGTH && PREFIX.test(prefix);
@@ -39,7 +39,7 @@ export function isKeyPrefix(prefix: string): boolean {
 
 /**
  * Creates a raw key with at least 256 random bits: `<prefix>_<43 base62><6 base62 CRC-32>`, or 64
- * hex digits. Bytes that would make some base62 digits more likely are rejected.
+ * hex digits.
  */
 export function mintKey(format: KeyFormat, prefix: string): string {
   if (format === 'hex') return randomBytes(HEX_BYTES).toString('hex');
@@ -48,9 +48,9 @@ export function mintKey(format: KeyFormat, prefix: string): string {
 }
 
 /**
- * Whether a credential has the form of a key. Either the checksum is right, or hex keys are
- * accepted and the credential has 64 lower-case hex digits. The prefix is not compared with the
- * configured prefix, because keys with an earlier prefix must still work. No I/O.
+ * Returns whether a credential has the form of a key. Either its checksum is right, or hex keys are
+ * accepted and the credential has 64 lower-case hex digits. The configured prefix is not compared,
+ * because keys with an earlier prefix must still work. Does no I/O.
  */
 export function isWellFormedKey(credential: string, acceptsHex: boolean): boolean {
   if (credential.length > MAX_KEY_LENGTH) return false;
@@ -61,23 +61,24 @@ export function isWellFormedKey(credential: string, acceptsHex: boolean): boolea
 }
 
 /**
- * The first part of a key, which may be shown: the prefix, `_` and 4 random characters. For a hex
- * key: the first 8 characters.
+ * Returns the first part of a key, which may be shown: the prefix, `_` and 4 random characters. For
+ * a hex key, returns the first 8 characters.
  */
 export function visiblePrefix(key: string): string {
   const underscore = key.lastIndexOf('_');
   return key.slice(0, underscore < 0 ? RAILS_PREFIX_LENGTH : underscore + 1 + VISIBLE_RANDOM_LENGTH);
 }
 
-/** The last 4 characters of a key, which may be shown. */
+/** Returns the last 4 characters of a key, which may be shown. */
 export function visibleSuffix(key: string): string {
   return key.slice(-SUFFIX_LENGTH);
 }
 
 /**
- * Returns a global regular expression that finds keys in text, for secret scanners. It finds keys
- * with the given prefix, or with any prefix if none is given. It does not check the checksum.
- * @throws RangeError if a key cannot have this prefix
+ * Returns a global regular expression that finds keys in text, for secret scanners. The expression
+ * finds keys with the given prefix, or with any prefix if none is given. It does not check the
+ * checksum.
+ * @throws RangeError if no key can have this prefix
  */
 export function apiKeyPattern(prefix?: string): RegExp {
   if (prefix !== undefined && !isKeyPrefix(prefix)) throw new RangeError('apiKeyPattern: not a key prefix');

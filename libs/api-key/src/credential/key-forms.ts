@@ -1,22 +1,25 @@
 import { isWellFormedKey, type KeyFormat, mintKey } from './format';
 
-/** The prefixes of an application, and the environment of each. */
+/** The prefixes of an application's keys, and the environment of each prefix. */
 export interface KeyFormsSettings {
   readonly format: KeyFormat;
-  /** Prefix of the new keys of each environment; by null if there are no environments. */
+  /**
+   * Prefix of new keys, by environment. The environment is null if the application has no
+   * environments.
+   */
   readonly current: ReadonlyMap<string | null, string>;
-  /** Environment of each accepted prefix; null: none. */
+  /** Environment by accepted prefix; null if keys with this prefix have no environment. */
   readonly accepted: ReadonlyMap<string, string | null>;
-  /** Environment of hex keys; null: none. */
+  /** Environment of hex keys; null if hex keys have no environment. */
   readonly hexEnvironment: string | null;
 }
 
-/** The start of a hex key, or the whole key. */
+/** Pattern of a whole hex key, or of its start. */
 const HEX_START = /^[0-9a-f]+$/;
 
 /** The forms and prefixes of the keys that an application creates and accepts. */
 export class KeyForms {
-  /** The names of the environments; empty if the application has none. */
+  /** Names of the environments; empty if the application has no environments. */
   readonly environments: readonly string[];
 
   constructor(private readonly settings: KeyFormsSettings) {
@@ -24,8 +27,8 @@ export class KeyForms {
   }
 
   /**
-   * Why a credential is not a key of this application, without I/O; null if it is one. `prefix`: it
-   * is well-formed, but its prefix is not accepted.
+   * Returns why a credential is not a key of this application, or null if it can be one. `prefix`:
+   * the credential is well-formed, but its prefix is not accepted. Does no I/O.
    */
   problemOf(credential: string): 'malformed' | 'prefix' | null {
     if (!isWellFormedKey(credential, this.acceptsHex)) return 'malformed';
@@ -33,8 +36,8 @@ export class KeyForms {
   }
 
   /**
-   * The environment of a well-formed key, or of the start of a key that the table stores: all
-   * before the last `_` is compared exactly.
+   * Returns the environment of a well-formed key, or of the stored start of a key. The text before
+   * the last `_` must equal an accepted prefix.
    * @returns null if the key has no environment; undefined if its prefix is not accepted
    */
   environmentOf(keyOrStart: string): string | null | undefined {
@@ -44,28 +47,28 @@ export class KeyForms {
   }
 
   /**
-   * Whether a key with this start may be imported: its prefix is accepted, or it is a hex key,
-   * which works once the format is `hex`.
+   * Returns whether a key with this start may be imported: its prefix is accepted, or it is a hex
+   * key. Imported hex keys work as soon as the option for the format is `hex`.
    */
   mayStart(start: string): boolean {
     return HEX_START.test(start) || this.environmentOf(start) !== undefined;
   }
 
-  /** The environment of new keys if none is given; undefined: one must be given. */
+  /** Default environment of new keys; undefined if callers must choose an environment. */
   get defaultEnvironment(): string | null | undefined {
     const { current, hexEnvironment } = this.settings;
     if (this.acceptsHex) return hexEnvironment;
     return current.has(null) ? null : undefined;
   }
 
-  /** Whether a new key can have this environment. */
+  /** Returns whether a new key can have this environment. */
   canMint(environment: string | null): boolean {
     return this.isHexIn(environment) || this.settings.current.has(environment);
   }
 
   /**
-   * Creates a raw key. With format `hex`, only keys of an environment that hex keys do not have get
-   * a prefix.
+   * Creates a raw key. With format `hex`, the key gets a prefix only if its environment is not the
+   * environment of hex keys.
    * @throws RangeError if no new key can have this environment
    */
   mint(environment: string | null): string {

@@ -3,23 +3,24 @@ import { redactApiKeys } from './redact';
 const CENSOR = '[redacted]';
 
 /**
- * Deeper than any log needs. The socket of a request refers to its server, and the server refers to
- * nearly everything.
+ * Maximum depth of the redacted copy: deeper than any log needs. The socket of a request refers to
+ * its server, and the server refers to nearly all objects.
  */
 const MAX_DEPTH = 12;
 
-/** The value of the option `redact` of `pino`. */
+/** Value of the option `redact` of `pino`. */
 export interface PinoRedaction {
   readonly paths: string[];
   readonly censor: (value: unknown, path: readonly PropertyKey[]) => unknown;
 }
 
 /**
- * Removes keys from each log line of `pino`, `nestjs-pino` or Fastify's logger, at any depth. The
- * values of `Authorization` and of the key header are removed, in any case, and also from lists
- * such as `rawHeaders`. In all texts, the keys that `redactApiKeys` finds are masked. Do not add
- * other `redact` paths: a field that another path covers is not redacted here.
- * @param headerName the option `headerName`
+ * Returns the option `redact` that removes keys from each log line of `pino`, `nestjs-pino` or
+ * Fastify's logger, at any depth. The values of `Authorization` and of the key header are removed,
+ * in upper or lower case, and also from lists such as `rawHeaders`. In all other texts, the keys
+ * that `redactApiKeys` finds are masked. Do not add other `redact` paths: a field that another path
+ * covers is not redacted by this option.
+ * @param headerName the option `headerName` of the module
  * @param others names of more headers and fields to remove at any depth, such as `cookie` or
  *   `password`
  * @example
@@ -43,7 +44,7 @@ export function pinoRedaction(headerName = 'X-API-Key', ...others: readonly stri
 }
 
 /**
- * A redacted copy of the JSON form of a value. Each object is copied once, so that repeated and
+ * Creates a redacted copy of the JSON form of a value. Each object is copied once. So repeated and
  * circular references stay references, and the time is proportional to the size.
  */
 class RedactedCopy {
@@ -61,7 +62,7 @@ class RedactedCopy {
     return Array.isArray(json) ? this.ofList(value, json, depth) : this.ofFields(value, json, depth);
   }
 
-  /** Copies a list. The list may be a list of headers, with names and values in turn. */
+  /** Copies a list. The list may contain alternating names and values of headers. */
   private ofList(source: object, list: readonly unknown[], depth: number): unknown[] {
     const copy: unknown[] = [];
     this.copies.set(source, copy);

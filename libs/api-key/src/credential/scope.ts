@@ -1,4 +1,6 @@
-/** RFC 6749 §3.3 `scope-token`: printable ASCII without space, `"` and `\`. */
+/**
+ * RFC 6749 §3.3 `scope-token`: printable ASCII without space, `"` and `\`. At most 255 characters.
+ */
 const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,255}$/;
 
 const NONE: readonly string[] = [];
@@ -12,19 +14,19 @@ export interface ScopeDemand {
   readonly any: readonly (readonly string[])[];
 }
 
-/** Whether text can be a scope: 1 to 255 characters of RFC 6749 `scope-token`. */
+/** Returns whether a value can be a scope: 1 to 255 characters of RFC 6749 `scope-token`. */
 export function isScope(text: unknown): text is string {
   return typeof text === 'string' && SCOPE_TOKEN.test(text);
 }
 
-/** Whether a scope is a wildcard: `*`, or any scope that ends in `:*`, such as `orders:*`. */
+/** Returns whether a scope is a wildcard: `*`, or a scope that ends in `:*`, such as `orders:*`. */
 export function isWildcard(scope: string): boolean {
   return scope === '*' || scope.endsWith(':*');
 }
 
 /**
- * Whether a scope of a key grants a required scope. `*` grants all scopes. `orders:*` grants
- * `orders:read`, but never `orders`.
+ * Returns whether a scope of a key grants a required scope. `*` grants all scopes. `orders:*`
+ * grants `orders:read`, but never `orders`.
  */
 export function scopeGrants(held: string, wanted: string): boolean {
   if (held === wanted || held === '*') return true;
@@ -33,21 +35,21 @@ export function scopeGrants(held: string, wanted: string): boolean {
   return wanted.length > stem.length && wanted.startsWith(stem);
 }
 
-/** The wildcards that grant a scope: `*` and `orders:*` for `orders:read`. */
+/** Returns the wildcards that grant a scope: `*` and `orders:*` for `orders:read`. */
 export function wildcardsOf(scope: string): string[] {
   const stems = [...scope.matchAll(/:/g)].map(({ index }) => scope.slice(0, index + 1));
   const wildcards = ['*', ...stems.map((stem) => `${stem}*`)];
   return wildcards.filter((held) => held !== scope && scopeGrants(held, scope));
 }
 
-/** Whether at least one scope of a key grants the required scope. */
+/** Returns whether at least one scope of a key grants the required scope. */
 export function holdsScope(held: readonly string[], wanted: string): boolean {
   return held.includes(wanted) || held.some((scope) => scopeGrants(scope, wanted));
 }
 
 /**
- * The required scopes that a key lacks: each missing scope of `all`, and all scopes of each `any`
- * group in which the key has none.
+ * Returns the required scopes that a key lacks: each missing scope of `all`, and all scopes of each
+ * `any` group of which the key has no scope.
  */
 export function missingScopes(held: readonly string[], demand: ScopeDemand): readonly string[] {
   if (isMet(held, demand)) return NONE;
@@ -62,8 +64,8 @@ function isMet(held: readonly string[], { all, any }: ScopeDemand): boolean {
 }
 
 /**
- * Whether a catalogue contains a scope. A wildcard counts if it grants at least one scope of the
- * catalogue.
+ * Returns whether a catalogue contains a scope. The catalogue contains a wildcard if the wildcard
+ * grants at least one scope of the catalogue.
  */
 export function isInCatalogue(catalogue: readonly string[], scope: string): boolean {
   return catalogue.some((known) => known === scope || (isWildcard(scope) && scopeGrants(scope, known)));

@@ -5,7 +5,7 @@ import { IS_EXPIRY_SAVED } from './disabled-expiry';
 import { dateOrNull, jsonOrNull, moment, numberOrNull, text, textOrNull } from './fields';
 import { asJson, asText } from './own-names';
 
-/** The fields of a key that are columns, but for its digest. */
+/** Fields of a key that are columns of its table, except the digest. */
 export type Field = Exclude<
   keyof ApiKey,
   'keyDigest' | 'environment' | 'endsUnusedAt' | 'masked' | 'isExpired' | 'stateAt' | 'hasScope'
@@ -14,20 +14,26 @@ export type Field = Exclude<
 /** Sets the fields of a key that are not columns. */
 export type DeriveFields = (apiKey: ApiKey) => void;
 
-/** How a column becomes a field. */
+/** How a column is read into a field. */
 export interface Column<Value> {
   readonly name: string;
-  /** SQL that casts the column to text. */
+  /** Returns SQL that casts the column to text. */
   readonly asText: (column: string) => string;
   /** @throws UnreadableValue if the text cannot be parsed */
   readonly read: (row: Row, name: string) => Value;
 }
 
 const asList = (column: string) => asJson(`${column}::pg_catalog.text[]`);
-/** A key that never expires has NULL or `infinity` in this column. Both become null. */
+/**
+ * SQL of a time at which a key ends. NULL and `infinity` mean that the key never ends. Both become
+ * null.
+ */
 const asEnd = (column: string) =>
   `CASE WHEN ${column} OPERATOR(pg_catalog.<>) 'infinity' THEN ${moment(column)} END`;
-/** As `EXPIRY`, but as text, because the columns may have different types. */
+/**
+ * SQL of the expiry of a key, like `EXPIRY`, but cast to text, because the columns may have
+ * different types.
+ */
 const asExpiry = (column: string) =>
   `CASE WHEN ${IS_EXPIRY_SAVED} THEN ${asEnd('enabled_expires_at')} ELSE ${asEnd(column)} END`;
 const dateOrInvalid = (row: Row, name: string) => dateOrNull(row, name) ?? new Date(Number.NaN);
@@ -75,14 +81,14 @@ const COLUMNS: { readonly [Name in Field]: Column<ApiKey[Name]> } = {
   updatedAt: { name: 'updated_at', asText: moment, read: dateOrInvalid },
 };
 
-/** The columns of each field. */
+/** The column of each field. */
 export const FIELDS = Object.entries(COLUMNS) as [Field, Column<unknown>][];
 
-/** All columns of a key except the digest, for SELECT and RETURNING. */
+/** SQL list of all columns of a key except the digest, for SELECT and RETURNING. */
 export const API_KEY_COLUMNS = FIELDS.map(([, { name, asText }]) => `${asText(name)} AS ${name}`).join(', ');
 
 /**
- * Builds the entity from a row of `API_KEY_COLUMNS`. The entity has no digest.
+ * Returns the entity for a row of `API_KEY_COLUMNS`. The entity has no digest.
  * @param derive sets the fields that are not columns
  * @throws UnreadableValue if a value cannot be parsed
  */

@@ -4,8 +4,8 @@ import type { CustomTypesConfig } from 'pg';
 export type Row = Readonly<Record<string, string | null>>;
 
 /**
- * OIDs of the types text, varchar, name, unknown and void. No setting changes how PostgreSQL sends
- * these types.
+ * OIDs of the types text, varchar, name, unknown and void. PostgreSQL sends these types in the same
+ * form, whatever the settings are.
  */
 const TEXT_TYPES = new Set([25, 1043, 19, 705, 2278]);
 

@@ -3,33 +3,37 @@ import { asText, EQUALS } from './own-names';
 import { replica } from './replica';
 import type { Session } from './session';
 
-/** Whether a transaction may write: never, as the session is set, or always. */
+/**
+ * Whether a transaction may write. `read`: never. `default`: as the session is set. `asked`:
+ * always.
+ */
 export type Access = 'read' | 'default' | 'asked';
 
 const ACCESS: Readonly<Record<Access, string>> = { read: ' READ ONLY', default: '', asked: ' READ WRITE' };
 
 /**
- * Whether other objects may hide PostgreSQL's own objects in this session. This is possible if the
- * session has temporary tables, or if the search path names `pg_catalog`.
+ * SQL that checks whether other objects may hide PostgreSQL's own objects in this session. This is
+ * possible if the session has temporary tables, or if the search path names `pg_catalog`.
  */
 const IS_SHADOWED = `(pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0
   OR 'pg_catalog' ${EQUALS} ANY (pg_catalog.current_schemas(false)))`;
 
 /**
- * The search path of the session, with `pg_catalog` first and temporary tables last. The other
- * schemas stay in the path, because triggers find their objects there.
+ * SQL of the session's search path, with `pg_catalog` first and temporary tables last. The other
+ * schemas remain in the path, because triggers find their objects there.
  */
 const UNSHADOWED = `(SELECT pg_catalog.concat_ws(', ', 'pg_catalog', pg_catalog.string_agg(pg_catalog.quote_ident(s), ', '), 'pg_temp')
   FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s WHERE s OPERATOR(pg_catalog.<>) 'pg_catalog')`;
 
-/** SQL that sets a parameter until the end of the transaction. */
+/** Returns SQL that sets a parameter until the end of the transaction. */
 function set(name: string, value: string): string {
   return `pg_catalog.set_config('${name}', ${value}, true)`;
 }
 
 /**
- * Send this in the message that begins a short transaction. The session may have a very short
- * `idle_in_transaction_session_timeout`.
+ * SQL that prevents the end of a short transaction by an idle time-out. Send this SQL in the
+ * message that begins the transaction, because `idle_in_transaction_session_timeout` may be very
+ * short.
  */
 export const STAY_OPEN = `SET LOCAL idle_in_transaction_session_timeout = '10s'`;
 
@@ -45,13 +49,13 @@ export interface Beginning {
 /**
  * Begins a transaction. All settings are sent in one message, because the session may end a
  * transaction that is idle after BEGIN.
- * - READ COMMITTED: each statement sees all commits before the statement, also after a lock wait.
+ * - READ COMMITTED: each statement sees all earlier commits, even after it waited for a lock.
  * - Constraint triggers of the application run before the commit, so that their effects are seen.
  * - `synchronous_commit` is not off, because an acknowledged commit must survive a crash.
  * - PostgreSQL ends a transaction that is idle for longer than a statement may run.
  * - A statement fails if a policy of row security would filter its rows.
  * - Encoding, arrays and search path are set to the values that this library's SQL needs.
- * @throws Error if the server is a replica, because a replica receives a revocation late
+ * @throws Error if the server is a replica, because a replica receives revocations late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {
   const { lockTimeoutMs, statementTimeoutMs, access } = beginning;

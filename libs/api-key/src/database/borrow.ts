@@ -2,16 +2,16 @@ import type { Client, ClientBase, Pool, PoolClient } from 'pg';
 import { wordsOf } from '../model/error-words';
 import { inTime } from './deadline';
 
-/** A connection that the caller must give back. */
+/** A connection that its borrower must give back. */
 export interface Borrowed {
   readonly client: ClientBase;
-  /** @param error why the connection must be closed; null: the connection can be used again */
+  /** @param error why the connection must be closed, or null if the connection can be used again */
   giveBack(error: Error | null): void;
 }
 
 /**
- * Takes a connection without an open transaction from the pool. If the application left a
- * transaction open, a read may return old rows, and a write may be rolled back.
+ * Borrows a connection without an open transaction from the pool. If the application left a
+ * transaction open, a read could return old rows, and a write could be rolled back.
  * @throws Error if no connection is free before the deadline
  */
 export async function borrow(pool: Pool, deadlineMs: number): Promise<Borrowed> {
@@ -22,20 +22,23 @@ export async function borrow(pool: Pool, deadlineMs: number): Promise<Borrowed> 
   }
 }
 
-/** Opens a new connection for this caller alone. */
+/** Opens a new connection for one borrower. */
 export async function open(client: Client): Promise<Borrowed> {
   client.on('error', ignore);
   await client.connect();
   return { client, giveBack: () => void client.end().catch(ignore) };
 }
 
-/** Whether a transaction was left open on a connection. */
+/** Returns whether a transaction was left open on a connection. */
 export function isInTransaction(client: ClientBase): boolean {
   const status = transactionStatus(client);
   return status === 'T' || status === 'E';
 }
 
-/** Null if the driver does not report the status: `pg` before 8.17 and `pg-native` before 3.8. */
+/**
+ * Returns the transaction status, or null if the driver does not report this status. Drivers
+ * without the status are `pg` before 8.17 and `pg-native` before 3.8.
+ */
 function transactionStatus(client: ClientBase): string | null {
   try {
     return client.getTransactionStatus?.() ?? null;
@@ -45,7 +48,7 @@ function transactionStatus(client: ClientBase): string | null {
 }
 
 /**
- * Makes sure that a connection error has a code. For example, an error that the application's own
+ * Returns a connection error with a code. For example, an error that the application's own
  * `password` function throws may have no code.
  */
 export function unconnected(error: unknown): unknown {
@@ -70,8 +73,8 @@ async function connectInTime(pool: Pool, deadlineMs: number): Promise<PoolClient
 }
 
 /**
- * A broken connection also emits an `error` event. Without a listener, this event would end the
- * process.
+ * Prepares a pool connection for its borrower. A broken connection emits an `error` event. Without
+ * a listener, this event would end the process.
  */
 function lent(client: PoolClient): Borrowed {
   client.on('error', ignore);

@@ -2,10 +2,14 @@ import type { Database } from './database';
 import type { Session } from './session';
 import { writeInTime } from './write-in-time';
 
-/** The longest wait for a lock, so that a lock does not delay the shutdown. */
+/**
+ * Maximum milliseconds to wait for a lock. The wait is short, so that a lock does not delay the
+ * shutdown.
+ */
 const LOCK_TIMEOUT_MS = 1_000;
 /**
- * PostgreSQL cancels the write before this process gives up, so that a retry does not write twice.
+ * Milliseconds after which PostgreSQL cancels the write. This process gives up later, so that a
+ * retry does not write twice.
  */
 const END_AFTER_MS = 9_000;
 

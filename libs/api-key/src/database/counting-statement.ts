@@ -23,24 +23,26 @@ import type { Tables } from './tables';
 export const IS_READ_COMMITTED = `pg_catalog.current_setting('transaction_isolation') ${EQUALS} 'read committed'`;
 
 /**
- * The longest wait for a connection, in milliseconds. It is longer than the deadline of any caller.
+ * Maximum milliseconds to wait for a connection. This wait is longer than the deadline of any
+ * caller.
  */
 const CONNECT_MS = 60_000;
-/** Attempts at most, if PostgreSQL aborts the statement because of a conflict. */
+/** Maximum number of attempts, if PostgreSQL aborts the statement because of a conflict. */
 const ATTEMPTS = 5;
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL row_security = off; ${STAY_OPEN}`;
 
 /**
- * A prepared statement that counts and returns one row. It runs directly on the driver's pool,
- * without a transaction of its own. The count is correct only in READ COMMITTED, and only if no
- * policy filters the counted rows. Otherwise the statement counts nothing, and is sent again in a
- * READ COMMITTED transaction. In this transaction, only a policy can prevent the count. If the
- * session is read-only or its role has no right to count, a new session is used once. If a pooler
- * gives each statement another session, the statement is sent without a name from then on.
+ * A prepared statement that counts and returns one row. The statement runs directly on the driver's
+ * pool, without BEGIN. The count is correct only in READ COMMITTED, and only if no policy filters
+ * the counted rows. Otherwise the statement counts nothing, and is sent again in a READ COMMITTED
+ * transaction. In this transaction, only a policy can prevent the count. If the session is
+ * read-only or its role has no right to count, the statement is sent once more on another
+ * connection. If a pooler gives each statement another session, later statements are sent without a
+ * name.
  */
 export class CountingStatement {
   private isNamed = true;
-  /** Whether the statement is sent without a transaction of its own. */
+  /** Whether the statement is sent without BEGIN. */
   private isPlain = true;
   private readonly statement: () => NamedStatement;
 
@@ -57,10 +59,11 @@ export class CountingStatement {
   }
 
   /**
+   * Sends the statement, and returns its row. The time limit is twice `timeoutMs`, because the
+   * driver's clock also counts time in which this process is busy. A caller's deadline does not
+   * count this time.
    * @param timeoutMs milliseconds after which the caller stops waiting
-   * @throws Error if PostgreSQL fails, or does not answer within twice `timeoutMs`. Twice, because
-   *   the driver's clock also counts time in which this process is busy. A caller's deadline does
-   *   not count this time.
+   * @throws Error if PostgreSQL fails, or does not answer within twice `timeoutMs`
    */
   async ask(values: readonly unknown[], timeoutMs: number): Promise<Row> {
     let isRenewed = false;
@@ -110,10 +113,10 @@ export class CountingStatement {
   }
 }
 
-/** The count ran in a transaction of another borrower, who may roll it back. */
+/** Error if the count ran in a transaction of another borrower, who may roll the count back. */
 class OfAnother extends Error {}
 
-/** It counted nothing in READ COMMITTED. */
+/** Returns the error for a statement that counted nothing in READ COMMITTED. */
 function uncounted({ windows, quotas }: Tables): Error {
   return filtered(`on ${windows} or ${quotas}, so that PostgreSQL counted nothing`);
 }

@@ -20,30 +20,30 @@ import { type Turn, Turns } from './turns';
 
 /** Options of a transaction. */
 export interface TransactionOptions {
-  /** What the transaction is for, and whose it is. Default: a write in the background. */
+  /** Purpose and lanes of the transaction. Default: a background write. */
   readonly turn?: Turn;
   /**
-   * Milliseconds that a statement of a read, or of a write in the background, may wait for a lock.
-   * Default 8,000.
+   * Milliseconds that a statement of a read or of a background write may wait for a lock. Default
+   * 8,000.
    */
   readonly lockTimeoutMs?: number;
   /**
-   * Milliseconds that the transaction may wait for its turn and for a connection. After this wait,
-   * each statement may run for the rest of this time. Default 10,000.
+   * Milliseconds that the transaction may wait for its turn and for a connection. Afterwards, each
+   * statement may run for the rest of this time. Default 10,000.
    */
   readonly deadlineMs?: number;
   /**
-   * Whether the transaction may write. `asked` writes even if the database, role or session is
-   * read-only by default. Use `asked` for a write that must not wait, such as the revocation of a
-   * leaked key. Default: `default`, which keeps the setting of the session.
+   * Whether the transaction may write. With `asked`, the transaction writes even if the database,
+   * role or session is read-only by default. Use `asked` for a write that must not wait, such as
+   * the revocation of a leaked key. Default: `default`, which keeps the setting of the session.
    */
   readonly access?: Access;
-  /** Whether everything is rolled back at the end. Default false. */
+  /** Whether the transaction is rolled back at the end. Default false. */
   readonly isTrial?: boolean;
 }
 
 interface Attempt extends TransactionOptions {
-  /** End of the time limit, on the clock of `performance.now`. */
+  /** End of the time limit, in milliseconds on the clock of `performance.now`. */
   readonly endsAt: number;
 }
 
@@ -52,23 +52,24 @@ type Work<T> = (session: Session) => Promise<T>;
 const LOCK_TIMEOUT_MS = 8_000;
 const DEADLINE_MS = 10_000;
 /**
- * PostgreSQL cancels a statement before this process gives up, so that a retry does not write
- * twice.
+ * Milliseconds between the cancellation of a statement by PostgreSQL and the time-out in this
+ * process. PostgreSQL cancels first, so that a retry does not write twice.
  */
 const MARGIN_MS = 1_000;
 const ATTEMPTS = 5;
-/** The size of a pool of `pg` if the options do not say. */
+/** Default maximum number of connections in a pool of `pg`. */
 const POOL_MAX = 10;
 
 const BACKGROUND: Turn = { kind: 'background', lanes: [] };
-/** A read that is not for one owner. */
+/** Turn of a read that concerns no single owner. */
 const READ: Turn = { kind: 'read', lanes: [] };
 
 /**
- * The one way to PostgreSQL. The settings of server, role, database, session, pool and driver do
- * not change the result. Values are read as text, and names carry their schema. A transaction runs
- * in READ COMMITTED on the primary, with time limits for locks and answers. It is retried if
- * PostgreSQL aborts it because of a conflict. All transactions together use half of the pool.
+ * Runs the transactions of this library on PostgreSQL. The settings of server, role, database,
+ * session, pool and driver do not change the results. Values are read as text, and names contain
+ * their schema. A transaction runs in READ COMMITTED on the primary, with time limits for locks and
+ * answers. If PostgreSQL aborts a transaction because of a conflict, the transaction is retried.
+ * All transactions together use at most half of the pool.
  */
 @Injectable()
 export class Database implements BeforeApplicationShutdown, OnApplicationShutdown {
@@ -78,7 +79,7 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
 
   constructor(@Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource) {}
 
-  /** The table names. Read them only after the data source is connected. */
+  /** The quoted names of the tables. Available only after the data source is connected. */
   get tables(): Tables {
     this.named ??= tablesOf(this.dataSource);
     return this.named;
@@ -86,7 +87,7 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
 
   /**
    * Finds the schema of the tables, once.
-   * @throws Error as `schemaOf`
+   * @throws the errors of `schemaOf`
    */
   async locate(): Promise<void> {
     if (this.isLocated) return;
@@ -104,7 +105,7 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
     return (this.dataSource.driver as unknown as { readonly master?: Pool }).master;
   }
 
-  /** A connection outside the pool, not yet opened. */
+  /** Returns a new connection outside the pool, which is not yet opened. */
   sideClient(applicationName: string): Client {
     return sideClient(this.dataSource, applicationName);
   }
@@ -123,7 +124,7 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
   }
 
   /**
-   * Runs work in a transaction when it is its turn. Retries all work if PostgreSQL aborts the
+   * Runs work in a transaction when its turn comes. Retries all work if PostgreSQL aborts the
    * transaction because of a conflict. Retries once on a new connection if the session has a stale
    * plan, is read-only or lacks rights.
    */
@@ -183,8 +184,8 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
 }
 
 /**
- * Nothing was done yet on a connection that is broken before the first statement, or that another
- * borrower began a transaction on without waiting for it.
+ * Error if a transaction could not begin, so that nothing was done. The connection was broken, or
+ * another borrower left a BEGIN in progress on the connection.
  */
 class NotBegun extends Error {}
 
@@ -197,12 +198,19 @@ async function beginOrNot(session: Session, beginning: Beginning): Promise<void>
   }
 }
 
-/** @param isNew whether the session was new; if a new session fails, all others fail too */
+/**
+ * Returns whether a failed transaction may be retried.
+ * @param isNew whether the session was new; if a new session fails, every other session would fail
+ *   too
+ */
 function mayBeRetried(error: unknown, isNew: boolean): boolean {
   return error instanceof NotBegun || isInConflict(error) || (isOfSession(error) && !isNew);
 }
 
-/** @returns why the connection must be closed; null: the connection can be used again */
+/**
+ * Rolls back a failed transaction.
+ * @returns why the connection must be closed, or null if the connection can be used again
+ */
 async function undo(session: Session, failure: unknown): Promise<Error | null> {
   const broken = () => new Error('the connection is broken', { cause: failure });
   if (!session.isUsable || isOfSession(failure)) return broken();

@@ -1,15 +1,15 @@
-/** The wait for a deadline is split into this many parts. */
+/** Number of parts into which the wait for a deadline is split. */
 const PARTS = 4;
 
-/** The largest part of a deadline that one step may take. */
+/** Returns the largest part of a deadline that one step may take: a quarter. */
 export function partOf(deadlineMs: number): number {
   return deadlineMs / PARTS;
 }
 
 /**
  * Waits for a promise until the deadline. Does not stop the work behind the promise. Time in which
- * this process was too busy to check does not count. For this, the deadline is split into parts,
- * and the promise is checked after each part.
+ * this process was too busy to check the promise does not count. For this purpose, the deadline is
+ * split into parts, and the promise is checked after each part.
  * @param late called if the deadline has passed; returns the error to reject with
  */
 export function inTime<T>(deadlineMs: number, promise: PromiseLike<T>, late: () => Error): Promise<T> {

@@ -4,11 +4,11 @@ import type { Row } from './as-text';
 import { text, textOrNull, UnreadableValue } from './fields';
 import { asJson, asText } from './own-names';
 
-/** A time of whatever type, as JSON writes it. */
+/** SQL of a time of any column type, in the form of JSON. */
 const asTime = (column: string) => `(pg_catalog.to_jsonb(${column}) OPERATOR(pg_catalog.#>>) '{}')`;
 const TIME = { asText: asTime, read: timeOrInvalid };
 
-/** Columns whose statement would fail if somebody changed their type. */
+/** Readers of the columns that would break a statement if somebody changed their type. */
 const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
   lastUsedAt: { asText: asTime, read: timeOrNull },
   expiresAt: { asText: asTime, read: timeOrNull },
@@ -20,18 +20,20 @@ const OF_ANY_TYPE: Partial<Record<Field, Partial<Column<unknown>>>> = {
   allowedIps: { asText: asJson },
   ancestorIds: { asText, read: (row, name) => textOrNull(row, name)?.match(/\d+/g) ?? [] },
 };
-/** The last time of a Date, in milliseconds from 1970. */
+/** The last time of a Date, in milliseconds since 1970. */
 const LAST_MS = 8.64e15;
-/** The fields that must be readable: which key ended, its owner, and when. */
+/**
+ * Fields that must be readable: the id of the ended key, its owner, and the time of its revocation.
+ */
 const NEEDED: readonly Field[] = ['id', 'userId', 'revokedAt'];
 
 const COLUMNS = FIELDS.map(([field, column]) => ({ field, ...column, ...OF_ANY_TYPE[field] }));
 
 /**
- * SQL of the columns of ended keys. A column that the table lacks is null: its name then means that
- * of the outer query.
- * @param from what follows FROM
- * @param isBare whether columns that are not needed are null
+ * Returns SQL that selects the columns of ended keys. If the table lacks a column, the column is
+ * NULL, because its name then refers to the outer query.
+ * @param from the text after FROM
+ * @param isBare whether all columns are NULL that are not needed
  */
 export function selectEnded(from: string, isBare: boolean): string {
   const absent = COLUMNS.filter(({ field }) => !NEEDED.includes(field)).map(
@@ -46,9 +48,9 @@ export function selectEnded(from: string, isBare: boolean): string {
 }
 
 /**
- * Returns the entity of a row of `selectEnded`. A value that cannot be read becomes empty, because
+ * Returns the entity for a row of `selectEnded`. A value that cannot be read becomes empty, because
  * the key has ended.
- * @throws UnreadableValue if its id or its owner cannot be read
+ * @throws UnreadableValue if the id or the owner of the key cannot be read
  */
 export function endedKeyFromRow(row: Row, derive: DeriveFields): ApiKey {
   const fields: Partial<Record<Field, unknown>> = new ApiKey();
@@ -73,13 +75,14 @@ function timeOrNull(row: Row, name: string): Date | null {
 }
 
 /**
- * A value that is not a time, such as `infinity`, is the last time: null would mean not revoked.
+ * Reads a time. A value that is not a time, such as `infinity`, becomes the last time of a Date,
+ * because null would mean that the key is not revoked.
  */
 function timeOrLast(row: Row, name: string): Date | null {
   return textOrNull(row, name) === null ? null : (timeOrNull(row, name) ?? new Date(LAST_MS));
 }
 
-/** A time without a time zone is in UTC. */
+/** Reads a time. A time without a time zone is in UTC. */
 function timeOrInvalid(row: Row, name: string): Date {
   const time = textOrNull(row, name) ?? '';
   return new Date(/T[\d:.]+$/.test(time) ? `${time}Z` : time);

@@ -3,11 +3,11 @@ import type { Session } from './session';
 
 const PROGRAM_LIMIT_EXCEEDED = '54000';
 
-/** The message for people if the queue is full. */
+/** Error message for a full notification queue. */
 export const FULL_QUEUE =
   'the notification queue of PostgreSQL is full: end the session that listens inside an open transaction; it has the oldest xact_start in pg_stat_activity';
 
-/** Whether a commit failed because PostgreSQL's notification queue is full. */
+/** Returns whether a commit failed because PostgreSQL's notification queue is full. */
 export function isFullQueue(error: unknown): boolean {
   return codeOf(error) === PROGRAM_LIMIT_EXCEEDED;
 }

@@ -9,26 +9,26 @@ export abstract class IntervalWriter implements OnApplicationBootstrap, OnApplic
   private readonly logger = new Logger('ApiKeyModule');
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
-  /** The write that has not begun. */
+  /** The next write, which has not begun. */
   private next: Promise<void> | undefined;
   private underWay = 0;
   private failing = false;
 
-  /** @param what the name of the values, for the log */
+  /** @param what name of the values, for the log */
   constructor(
     private readonly what: string,
     private readonly intervalMs: number,
   ) {}
 
   /**
-   * Writes all collected values, and settles. Must run in a `briefTransaction`.
-   * @throws the error of the write; then the values stay collected
+   * Writes all collected values. The promise must settle, so write in a `briefTransaction`.
+   * @throws the error of the write; the values must then remain collected
    */
   protected abstract write(): Promise<void>;
 
   /**
-   * Writes all collected values. If the write fails, the values stay collected. Never rejects. All
-   * calls that wait for the same earlier write share the next one.
+   * Writes all collected values. If the write fails, the values remain collected. Never rejects.
+   * All calls that wait for the same earlier write share the next write.
    */
   flush(): Promise<void> {
     this.next ??= this.afterTheLast();

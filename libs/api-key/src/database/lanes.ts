@@ -3,25 +3,28 @@ import { busy, WaitingLine } from './waiting-line';
 
 /** Limits on waiting work. */
 export interface LaneLimits {
-  /** How many pieces of work may wait in one lane. */
+  /** Maximum number of pieces of work that may wait in one lane. */
   readonly waitingInLane: number;
-  /** How many pieces of work may be in all lanes. */
+  /** Maximum number of pieces of work in all lanes, running or waiting. */
   readonly inAllLanes: number;
 }
 
-/** Lets the work of one lane run one after the other. Work of other lanes does not wait for it. */
+/**
+ * Runs the work of one lane one piece after the other. Work in different lanes does not wait for
+ * each other.
+ */
 export class Lanes {
-  /** The waiting work of each lane in which work runs. */
+  /** Waiting work of each busy lane, by the name of the lane. */
   private readonly lines = new Map<string, WaitingLine>();
   private readonly inside = new LaneCounts();
 
   constructor(private readonly limits: LaneLimits) {}
 
   /**
-   * Waits in one lane after the other until the earlier work of the lane is done.
-   * @param leftMs milliseconds until the deadline
+   * Enters several lanes. In each lane, waits until the earlier work of this lane is done.
+   * @param leftMs returns the milliseconds until the deadline
    * @returns a function to call when the work is done
-   * @throws Error with code `EBUSY` if too much work waits, or at the deadline
+   * @throws Error with code `EBUSY`: at once if too much work waits, or at the deadline
    */
   async enter(lanes: readonly string[], leftMs: () => number): Promise<() => void> {
     this.makeRoom(lanes);
@@ -43,7 +46,7 @@ export class Lanes {
     }
   }
 
-  /** Refuses all work that waits. */
+  /** Refuses all waiting work. */
   refuse(error: Error): void {
     for (const line of this.lines.values()) line.refuse(error);
   }

@@ -5,9 +5,10 @@ import type { Session } from './session';
 
 /**
  * Finds the schema of a table if the data source sets no schema. If the schema of the first
- * connection has the table, this schema is used. Otherwise the schema that the session finds is
- * used. A search path that somebody sets in a session later does not change the result.
- * @param first the schema in which the first connection creates tables; null if it found none
+ * connection contains the table, this schema is used. Otherwise, the schema that the session finds
+ * is used. A search path that somebody sets later in a session does not change the result.
+ * @param first the schema in which the first connection creates tables, or null if that connection
+ *   found no schema
  * @returns null if the table does not exist yet
  * @throws Error if the search path leads to another schema, which may belong to another tenant
  */

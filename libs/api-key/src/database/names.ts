@@ -3,9 +3,9 @@ import { hash } from 'node:crypto';
 const DIGITS = 16;
 
 /**
- * The name of a prepared statement, with a hash of the SQL text. Behind a pooler, applications with
- * different SQL texts may share a session.
- * @param name up to 40 characters, because PostgreSQL keeps 63 and the hash is added
+ * Returns the name of a prepared statement, with a hash of the SQL text. Behind a pooler,
+ * applications with different SQL texts may share a session.
+ * @param name up to 40 characters, because PostgreSQL keeps 63 characters and the hash is added
  */
 export function statementName(name: string, text: string): string {
   return `${name}_${hash('sha256', text).slice(0, DIGITS)}`;
@@ -18,8 +18,8 @@ export interface NamedStatement {
 }
 
 /**
- * Writes and names a statement once, at its first use. Before that, the data source does not know
- * the table.
+ * Returns a function that creates and names a statement once, at its first use. The data source
+ * does not know the table earlier.
  */
 export function namedOnce(name: string, write: () => string): () => NamedStatement {
   let statement: NamedStatement | undefined;
@@ -32,12 +32,12 @@ export function namedOnce(name: string, write: () => string): () => NamedStateme
   };
 }
 
-/** Quotes a name that people wrote as SQL identifiers. A schema may stand before a dot. */
+/** Quotes a name as SQL identifiers, for names in options. A schema may stand before a dot. */
 export function quoteName(path: string): string {
   return path.split('.').map(quoteIdentifier).join('.');
 }
 
-/** Quotes a name in a schema as SQL identifiers. Both may have any characters. */
+/** Quotes a schema and a name as SQL identifiers. Schema and name may contain any characters. */
 export function quoteIn(schema: string | null, name: string): string {
   const parts = schema === null ? [name] : [schema, name];
   return parts.map(quoteIdentifier).join('.');
@@ -52,7 +52,7 @@ export function quoteLiteral(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** The error message if the search path finds the table in another schema than its first. */
+/** Returns the error message for a table that is not in the first schema of the search path. */
 export function foreignSchema(schema: string, own: string | null): string {
   return (
     `nestjs-api-key: table api_keys is in schema ${schema}, but the search path begins with ${own ?? 'no existing schema'}: ` +

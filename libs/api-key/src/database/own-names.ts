@@ -5,15 +5,15 @@
  * types fit better.
  */
 
-/** PostgreSQL's own equality operator: `key_digest ${EQUALS} $1`. */
+/** PostgreSQL's own equality operator. Example: `key_digest ${EQUALS} $1`. */
 export const EQUALS = 'OPERATOR(pg_catalog.=)';
 
-/** Casts an expression to text. */
+/** Returns SQL that casts an expression to text. */
 export function asText(expression: string): string {
   return `${expression}::pg_catalog.text`;
 }
 
-/** Converts an expression to JSON, as text. */
+/** Returns SQL that converts an expression to JSON, as text. */
 export function asJson(expression: string): string {
   return asText(`pg_catalog.to_json(${expression})`);
 }

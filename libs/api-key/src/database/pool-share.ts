@@ -1,13 +1,16 @@
 /**
- * What a transaction is for.
- * - `ending`: ends keys, which must not wait for other work
- * - `background`: a write that no caller waits for; at most a few at a time
- * - `change`, `read`: everything else that callers ask for
- * - `ending again`, `change again`: tried before, but a lock was not free
+ * Purpose of a transaction.
+ * - `ending`: ends keys, and must not wait for other work
+ * - `background`: a write that no caller waits for; only a few run at a time
+ * - `change`, `read`: all other changes and reads of callers
+ * - `ending again`, `change again`: a retry after an attempt failed, for example at a lock
  */
 export type Kind = 'ending' | 'background' | 'change' | 'read' | 'ending again' | 'change again';
 
-/** Who goes first. Kinds of one rank go in the order of their arrival. */
+/**
+ * Ranks of the kinds; lower ranks run first. Transactions of the same rank run in the order of
+ * their arrival.
+ */
 const RANKS: Readonly<Record<Kind, number>> = {
   ending: 0,
   background: 1,
@@ -18,8 +21,9 @@ const RANKS: Readonly<Record<Kind, number>> = {
 };
 
 /**
- * Which kinds leave how many of the connections to others. Who waits for a lock keeps a connection,
- * so that each kind leaves one to the kinds that it must not delay.
+ * Number of connections that groups of kinds leave free for other kinds. A transaction that waits
+ * for a lock keeps its connection. So each kind leaves a connection for the kinds that it must not
+ * delay.
  */
 const LEAVE: readonly { readonly kinds: readonly Kind[]; readonly free: number }[] = [
   { kinds: ['ending', 'background', 'change', 'read', 'ending again', 'change again'], free: 0 },
@@ -31,17 +35,17 @@ const LEAVE: readonly { readonly kinds: readonly Kind[]; readonly free: number }
 ];
 
 /**
- * How many connections of a pool all kinds may use together: half of it. The other half is for
- * look-ups of keys, for `loadUser` and for the application.
+ * Returns how many connections of a pool all kinds may use together: half of the pool. The other
+ * half is for look-ups of keys, for `loadUser` and for the application.
  */
 export function shareOf(poolMax: number): number {
   return Math.max(1, Math.floor(poolMax / 2));
 }
 
 /**
- * The rank of a kind among those that wait; null: it must wait on.
- * @param share connections for all kinds
- * @param running how many transactions of each kind run now
+ * Returns the rank of a kind, or null if transactions of this kind must continue to wait.
+ * @param share number of connections for all kinds
+ * @param running number of running transactions of each kind
  */
 export function rankOf(kind: Kind, share: number, running: ReadonlyMap<Kind, number>): number | null {
   const isFull = LEAVE.some(

@@ -16,7 +16,7 @@ export class PreparedSelect {
     this.statement = namedOnce(name, write);
   }
 
-  /** The SQL text. */
+  /** The SQL text of the statement. */
   get text(): string {
     return this.statement().text;
   }

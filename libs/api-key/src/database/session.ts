@@ -5,15 +5,15 @@ import { inWords, isOfStatement } from './error-codes';
 import type { Tables } from './tables';
 import { refuseCommit } from './unknown-outcome';
 
-/** An option of a query that `pg` accepts, but that the types of `pg` do not have. */
+/** An option of a query that `pg` accepts, but that is missing in the types of `pg`. */
 export interface TimedQuery extends QueryConfig {
   /**
-   * Milliseconds after which this process fails the query. Do not use the connection after that.
+   * Milliseconds after which this process fails the query. Do not use the connection afterwards.
    */
   readonly query_timeout?: number;
 }
 
-/** One connection. Its statements run one after the other. */
+/** One connection, whose statements run one after the other. */
 export class Session {
   /** Whether the connection may still be used. */
   isUsable = true;
@@ -25,35 +25,45 @@ export class Session {
     private readonly name?: string,
   ) {}
 
-  /** The same connection. Each statement on it is prepared once, under this name. */
+  /**
+   * Returns the same connection with a statement name. Each statement is prepared once under this
+   * name.
+   */
   named(name: string): Session {
     return new Session(this.client, this.tables, this.timeoutMs, name);
   }
 
   /**
-   * Runs a statement. Each column of its rows is text. If the text has several statements, only the
-   * rows of the last statement are returned.
-   * @param values parameters, if the text has only one statement
+   * Runs a statement, and returns its rows. Each column is text. If the text contains several
+   * statements, only the rows of the last statement are returned.
+   * @param values parameters, if the text contains only one statement
    */
   async rows(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
     return (await this.send(text, values)).rows;
   }
 
-  /** Returns the first row of a statement. @throws Error if there is no row */
+  /**
+   * Returns the first row of a statement.
+   * @throws Error if the statement returns no row
+   */
   async row(text: string, values: readonly unknown[] = []): Promise<Row> {
     const [row] = await this.rows(text, values);
     if (row) return row;
     throw new Error('PostgreSQL returned no row');
   }
 
-  /** Runs a statement. @returns how many rows it changed */
+  /**
+   * Runs a statement.
+   * @returns the number of changed rows
+   */
   async run(text: string, values: readonly unknown[] = []): Promise<number> {
     return (await this.send(text, values)).rowCount ?? 0;
   }
 
   /**
-   * @throws Error if PostgreSQL rolled back because an earlier statement had failed; UnknownOutcome
-   *   if the answer was lost
+   * Commits the transaction.
+   * @throws Error if PostgreSQL rolled back because an earlier statement had failed
+   * @throws UnknownOutcome if the answer was lost
    */
   async commit(): Promise<void> {
     const { command } = await this.send('COMMIT', []).catch(refuseCommit);
@@ -82,8 +92,8 @@ export class Session {
 }
 
 /**
- * Formats a Date here. Otherwise the driver would use this machine's time zone or the application's
- * settings.
+ * Returns a parameter in the form that PostgreSQL expects. Formats a Date here. Otherwise the
+ * driver would use this machine's time zone or the application's settings.
  */
 export function parameter(value: unknown): unknown {
   refuseNul(value);
@@ -93,7 +103,7 @@ export function parameter(value: unknown): unknown {
 /**
  * Refuses a text with a NUL, as PostgreSQL does. `pg-native` would cut the text at the NUL, and the
  * rest could name another owner.
- * @throws Error with the code that PostgreSQL uses
+ * @throws Error with the SQLSTATE that PostgreSQL uses
  */
 function refuseNul(value: unknown): void {
   if (Array.isArray(value)) for (const each of value) refuseNul(each);

@@ -5,27 +5,30 @@ import { inTime } from './deadline';
 import { isBroken, isOfSession, isOfStatement } from './error-codes';
 
 /**
- * How often a statement is sent at most. It only reads, so it can be sent again on another
- * connection. A frozen process may find its connections closed. An application may leave a
- * connection with a role that may not read.
+ * Maximum number of times that a statement is sent. The statement only reads, so it can be sent
+ * again on another connection. A frozen process may find its connections closed. An application may
+ * leave a connection with a role that may not read.
  */
 const MAX_DEPARTURES = 3;
 
-/** How many look-ups share one statement at most. */
+/** Maximum number of look-ups that share one statement. */
 const MAX_TOGETHER = 100;
 
-/** Milliseconds after a missed deadline, in which the connection may still answer. */
+/** Milliseconds after a missed deadline in which the connection may still answer. */
 const PATIENCE_MS = 5_000;
 
 /** Time limits of a look-up. */
 export interface Patience {
   /** Milliseconds after which a look-up fails. */
   readonly deadlineMs: number;
-  /** Milliseconds after the deadline until the connection is closed. Default 5,000. */
+  /** Milliseconds between the deadline and the closing of the connection. Default 5,000. */
   readonly patienceMs?: number;
 }
 
-/** Sends one statement for some values. Returns a function that cancels it and never rejects. */
+/**
+ * Sends one statement for some values. Returns a function that cancels the statement without
+ * rejecting.
+ */
 export type Send<Found> = (
   client: PoolClient,
   values: readonly string[],
@@ -43,24 +46,24 @@ interface Asking<Found> {
 /** Look-ups that share one statement. Look-ups that timed out are removed. */
 interface Group<Found> {
   readonly askings: Set<Asking<Found>>;
-  /** The running statement; null before it is sent, and after it has ended. */
+  /** The running statement; null before the statement is sent and after it has ended. */
   underWay: { readonly client: PoolClient; readonly cancel: () => Promise<void> } | null;
   /** Whether a look-up timed out after the statement was sent. */
   isLate: boolean;
-  /** How often the statement was sent. It is sent again if the connection was broken. */
+  /** Number of times that the statement was sent. A broken connection causes another attempt. */
   departures: number;
 }
 
 /**
  * Sends look-ups on connections of TypeORM's pool. Look-ups of one turn of the event loop share one
- * statement. If all connections are taken, more look-ups join the waiting statement. So under load,
- * each look-up costs less. Uses the driver's pool and callbacks, because TypeORM's repository needs
- * twice the time, and each promise needs some microseconds more.
+ * statement. If no connection is free, more look-ups join the waiting statement. So under load,
+ * each look-up costs less. Uses the driver's pool and callbacks, because TypeORM's repository takes
+ * twice the time, and each promise takes some microseconds more.
  */
 export class SharedConnections<Found> {
-  /** Groups that wait for the first free connection of a pool. Look-ups may join them meanwhile. */
+  /** Groups that wait for the first free connection of a pool. Look-ups may join these groups. */
   private readonly waiting = new WeakMap<Pool, Set<Group<Found>>>();
-  /** The group of this turn of the event loop. */
+  /** The group that collects look-ups in the current turn of the event loop. */
   private gathering: Group<Found> | undefined;
   private readonly heard = new WeakSet<PoolClient>();
 
@@ -71,9 +74,9 @@ export class SharedConnections<Found> {
   ) {}
 
   /**
-   * Looks up some values. The result may also have values of other look-ups in the statement. After
-   * the deadline the look-up fails, but its connection has more time to answer. Otherwise a slow
-   * database would get new connections again and again, and would never recover.
+   * Looks up some values. The result may also contain values of other look-ups in the statement.
+   * After the deadline the look-up fails, but its connection has more time to answer. Otherwise a
+   * slow database would always get new connections, and would never recover.
    * @param sent called when a connection is free and the statement is sent
    * @throws Error if PostgreSQL fails, or does not answer before the deadline
    */
@@ -90,7 +93,7 @@ export class SharedConnections<Found> {
     });
   }
 
-  /** Returns a function that removes the look-up. */
+  /** Adds a look-up to a group. Returns a function that removes the look-up. */
   private ask(asking: Asking<Found>): () => void {
     const group = this.gathering ?? this.crowded() ?? this.gather();
     group.askings.add(asking);
@@ -98,7 +101,7 @@ export class SharedConnections<Found> {
     return () => this.leave(group, asking);
   }
 
-  /** A group that already waits for a connection, if the pool has none to give. */
+  /** Returns a group that already waits for a connection, if no connection of the pool is free. */
   private crowded(): Group<Found> | undefined {
     const pool = this.database.pool;
     if (pool === undefined || hasRoom(pool)) return undefined;
@@ -106,7 +109,7 @@ export class SharedConnections<Found> {
     return undefined;
   }
 
-  /** A new group, for all look-ups of this turn of the event loop. */
+  /** Creates a group for all look-ups of this turn of the event loop. */
   private gather(): Group<Found> {
     const group: Group<Found> = { askings: new Set(), underWay: null, isLate: false, departures: 0 };
     this.gathering = group;
@@ -135,7 +138,7 @@ export class SharedConnections<Found> {
     });
   }
 
-  /** A transaction that was left open would return old rows, or fail. */
+  /** Replaces a connection with an open transaction, which would return old rows, or fail. */
   private boardAnother(pool: Pool, group: Group<Found>, client: PoolClient): void {
     this.hear(client);
     client.release(new Error('released inside an open transaction'));
@@ -163,9 +166,7 @@ export class SharedConnections<Found> {
     group.underWay = { client, cancel };
   }
 
-  /**
-   * Whether the statement is sent again, on another connection, for the look-ups that still wait.
-   */
+  /** Whether the statement may be sent again for the waiting look-ups, on another connection. */
   private mayDepartAgain(group: Group<Found>, error: Error): boolean {
     if (group.underWay === null || group.askings.size === 0) return false;
     if (group.departures >= MAX_DEPARTURES) return false;
@@ -173,7 +174,8 @@ export class SharedConnections<Found> {
   }
 
   /**
-   * Removes a look-up. If its statement runs, the first removal starts the timer that cancels it.
+   * Removes a look-up. If its statement runs, the first removal starts the timer that cancels the
+   * statement.
    */
   private leave(group: Group<Found>, asking: Asking<Found>): void {
     group.askings.delete(asking);
@@ -182,7 +184,7 @@ export class SharedConnections<Found> {
     setTimeout(() => void giveUp(group), this.patience.patienceMs ?? PATIENCE_MS).unref();
   }
 
-  /** Without a listener, the `error` event of a broken connection would end the process. */
+  /** Without this listener, the `error` event of a broken connection would end the process. */
   private hear(client: PoolClient): void {
     if (this.heard.has(client)) return;
     this.heard.add(client);
@@ -195,15 +197,12 @@ class OfAnother extends Error {
   readonly code = 'ETRANSACTION';
 }
 
-/**
- * Returns an error if another borrower gave the connection back while its BEGIN was still under
- * way.
- */
+/** Returns an error if another borrower gave the connection back during its BEGIN. */
 function ofAnother(client: PoolClient): Error | null {
   return isInTransaction(client) ? new OfAnother('answered inside a transaction of other code') : null;
 }
 
-/** Gives its connection back, with an error to be thrown away. */
+/** Gives the connection of a group back. With an error, the pool closes the connection. */
 function end<Found>(group: Group<Found>, error?: Error): void {
   const { underWay } = group;
   group.underWay = null;
@@ -211,9 +210,9 @@ function end<Found>(group: Group<Found>, error?: Error): void {
 }
 
 /**
- * Cancels the statement, then closes its connection. The order matters, because a pooler forwards a
- * CancelRequest only while the client is connected. Nobody else uses the connection before it is
- * closed, so that the request cannot cancel another statement.
+ * Cancels the statement of a group, and then closes its connection. The order matters, because a
+ * pooler forwards a CancelRequest only while the client is connected. Until the connection is
+ * closed, no other code uses it, so the request cannot cancel another statement.
  */
 async function giveUp<Found>(group: Group<Found>): Promise<void> {
   const { underWay } = group;
@@ -223,12 +222,12 @@ async function giveUp<Found>(group: Group<Found>): Promise<void> {
   underWay.client.release(new Error('no answer long after the deadline'));
 }
 
-/** Whether a look-up can have its own connection: an idle or a new connection. */
+/** Returns whether the pool has an idle connection for a look-up, or can open a new connection. */
 function hasRoom(pool: Pool): boolean {
   return pool.idleCount > pool.waitingCount || pool.totalCount < pool.options.max;
 }
 
-/** Whether the pool opens a connection for the next caller, who then waits only for this one. */
+/** Returns whether the next caller waits only until the pool has opened a new connection. */
 function opensFor(pool: Pool): boolean {
   return pool.idleCount === 0 && pool.totalCount < pool.options.max;
 }

@@ -12,7 +12,7 @@ interface PostgresParts {
   readonly postgres: { readonly Client: new (config: ClientConfig) => Client };
 }
 
-/** A connection to the primary outside the pool, not yet opened. */
+/** Returns a new connection to the primary outside the pool, which is not yet opened. */
 export function sideClient({ driver }: DataSource, applicationName: string): Client {
   const { master, postgres } = driver as unknown as PostgresParts;
   const { options } = master;

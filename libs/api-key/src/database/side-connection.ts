@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 
 const CLOSE_MS = 100;
 
-/** Members that the types of `pg` do not have. They are missing in `pg-native`. */
+/** Members that the types of `pg` do not have. `pg-native` does not have these members. */
 interface Wired {
   readonly connection?: { readonly stream?: { destroy(): void } };
   unref?(): void;
@@ -13,7 +13,7 @@ interface Wired {
 export class SideConnection {
   private connecting: Promise<unknown> = Promise.resolve();
 
-  /** @param client not yet opened */
+  /** @param client a client that is not yet connected */
   constructor(readonly client: Client) {
     client.on('error', () => {});
   }
@@ -29,8 +29,8 @@ export class SideConnection {
   }
 
   /**
-   * Rejects if the connection ends or `stopped` aborts. Stops listening to `stopped` if `over`
-   * aborts.
+   * Returns a promise that rejects if the connection ends or `stopped` aborts. Stops listening to
+   * `stopped` if `over` aborts.
    */
   failure(stopped: AbortSignal, over: AbortSignal): Promise<never> {
     const failure = new Promise<never>((_, reject) => {
@@ -46,9 +46,9 @@ export class SideConnection {
   }
 
   /**
-   * Closes the connection, and does not wait long if the server does not answer. A connection that
-   * is being opened is closed after its opening, because `pg-native` would end the process
-   * otherwise.
+   * Closes the connection. Does not wait long if the server does not answer. If the connection is
+   * still being opened, closes it after it has opened, because `pg-native` would otherwise end the
+   * process.
    */
   async close(): Promise<void> {
     this.client.removeAllListeners('notification');

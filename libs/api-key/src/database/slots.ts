@@ -1,12 +1,12 @@
 import { type Kind, rankOf, shareOf } from './pool-share';
 import { WaitingLine } from './waiting-line';
 
-/** Limits how many transactions run at once, so that look-ups always find a free connection. */
+/** Limits the number of running transactions, so that look-ups always find a free connection. */
 export class Slots {
   private readonly line = new WaitingLine<Kind>();
   private readonly running = new Map<Kind, number>();
 
-  /** @param poolMax the size of the pool */
+  /** @param poolMax returns the maximum number of connections in the pool */
   constructor(private readonly poolMax: () => number) {}
 
   /**
@@ -25,7 +25,7 @@ export class Slots {
     };
   }
 
-  /** Refuses all that waits, except writes in the background. */
+  /** Refuses all waiting transactions except background writes. */
   refuse(error: Error): void {
     this.line.refuse(error, (kind) => kind !== 'background');
   }

@@ -27,19 +27,22 @@ interface Wired {
 
 /**
  * Cancels the statements of connections that are about to be closed. PostgreSQL does not notice a
- * lost client while a statement waits for a lock. The pool would open new connections until the
- * server has no more. Uses the CancelRequest of the protocol (PostgreSQL 18, 54.2.9). A pooler
- * forwards this request to the server that runs the statement, if the client's own connection is
- * still open.
+ * lost client while a statement waits for a lock. Without the cancellation, the pool would open new
+ * connections until the server has no more. Uses the CancelRequest of the protocol (PostgreSQL 18,
+ * 54.2.9). A pooler forwards this request to the server that runs the statement, if the client's
+ * own connection is still open.
  */
 export class StatementCanceller {
-  /** @param newClient returns a connection outside the pool, because the pool may have none free */
+  /**
+   * @param newClient returns a connection outside the pool, because the pool may have no free
+   *   connection
+   */
   constructor(private readonly newClient: () => Client) {}
 
   /**
-   * Cancels the running statement of a connection. Nobody else may use the connection meanwhile.
-   * Resolves when the server has closed the request's connection, after 2,000 ms at the latest.
-   * Never rejects: if the database cannot be reached, no statement needs a cancellation.
+   * Cancels the running statement of a connection. No other code may use the connection during the
+   * cancellation. Resolves when the server has closed the connection of the request, or after 2,000
+   * ms. Never rejects: if the database cannot be reached, no statement needs a cancellation.
    */
   async cancel(client: ClientBase): Promise<void> {
     const { processID, secretKey } = client as unknown as Wired;

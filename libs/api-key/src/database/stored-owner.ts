@@ -3,21 +3,24 @@ import { text } from './fields';
 import { isUnfit } from './store-errors';
 import type { ReadTurn } from './turns';
 
-/** Whole numbers and UUIDs in the spelling of every column type. PostgreSQL need not be asked. */
+/**
+ * Pattern of whole numbers and UUIDs that every column type stores in the same spelling. So
+ * PostgreSQL need not be asked.
+ */
 const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /**
- * Returns an owner in the spelling of column `user_id`. The column may accept other spellings, such
- * as a UUID in capitals or `0042`, but the library compares owners as text.
- * @returns the given text if the column cannot hold it
+ * Returns an owner in the spelling of the column `user_id`. The column may accept other spellings,
+ * such as a UUID in capitals or `0042`, but the library compares owners as text.
+ * @returns the given text if the column cannot contain it
  */
 export async function storedOwner(database: Database, userId: string, turn: ReadTurn): Promise<string> {
   return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId, turn)) ?? userId);
 }
 
 /**
- * Whether an error means that column `user_id` cannot hold an owner, so that no key has this owner.
- * The same error may come from a trigger, or from a row that cannot be read.
+ * Returns whether an error means that the column `user_id` cannot contain an owner, so that no key
+ * has this owner. The same error may come from a trigger, or from a row that cannot be read.
  */
 export async function isOfOwner(database: Database, userId: string, error: unknown): Promise<boolean> {
   const turn = { kind: 'ending', lanes: [laneOfSpelling(userId)] } as const;
@@ -29,7 +32,10 @@ export function laneOfSpelling(owner: string): string {
   return `spelling for owner ${owner}`;
 }
 
-/** @returns null if the column cannot hold the text */
+/**
+ * Returns the spelling of an owner in the column `user_id`, or null if the column cannot contain
+ * the text.
+ */
 async function spellingOf(database: Database, userId: string, turn: ReadTurn): Promise<string | null> {
   try {
     const row = await database.read(

@@ -5,22 +5,22 @@ import { quoteIn } from './names';
 /** The quoted names of the library's tables, each with its schema. */
 export class Tables {
   readonly keys: string;
-  /** The audit trail. */
+  /** Table of the audit trail. */
   readonly events: string;
-  /** How long instances may use their cache. */
+  /** Table of the trust bound: the longest time that an instance may trust its cache. */
   readonly trust: string;
-  /** Transactions that changed keys or owners without a notification. */
+  /** Table of the transactions that changed keys or owners without a notification. */
   readonly silentChanges: string;
-  /** How much of each quota is used. */
+  /** Table of the used part of each quota. */
   readonly quotas: string;
-  /** How much of each rate limit is used. */
+  /** Table of the used part of each rate limit. */
   readonly windows: string;
-  /** How much each key is used. */
+  /** Table of the usage of each key. */
   readonly usage: string;
 
   /**
-   * @param schema null: PostgreSQL finds the table through the search path
-   * @param table the name of the table of keys
+   * @param schema the schema, or null if PostgreSQL finds the table through the search path
+   * @param table name of the table of keys
    */
   constructor(
     private readonly schema: string | null,
@@ -35,21 +35,24 @@ export class Tables {
     this.usage = this.beside('api_key_usage');
   }
 
-  /** All tables. */
+  /** The quoted names of all tables. */
   get all(): readonly string[] {
     const { keys, events, trust, silentChanges, quotas, windows, usage } = this;
     return [keys, events, trust, silentChanges, quotas, windows, usage];
   }
 
-  /** The quoted name of another object of the library, in the schema of the table of keys. */
+  /**
+   * Returns the quoted name of another object of the library, in the schema of the table of keys.
+   */
   beside(name: string): string {
     return quoteIn(this.schema, this.table.replace(/api_keys$/, name));
   }
 }
 
 /**
- * The tables in the schema that the data source sets. If it sets none: in the schema that its first
- * connection found. A search path that somebody sets in a shared session later does not count.
+ * Returns the tables in the schema that the data source sets. If the data source sets no schema,
+ * uses the schema that its first connection found. A search path that somebody sets later in a
+ * shared session is ignored.
  */
 export function tablesOf(dataSource: DataSource): Tables {
   const { schema, tableName } = dataSource.getMetadata(ApiKey);

@@ -6,51 +6,56 @@ import { Slots } from './slots';
 import { UnknownOutcome } from './unknown-outcome';
 import { busy } from './waiting-line';
 
-/** What a transaction is for, and whose it is. */
+/** Purpose and lanes of a transaction. */
 export interface Turn {
   readonly kind: 'ending' | 'background' | 'change' | 'read';
   /**
-   * Transactions of one kind that share a lane run one after the other. A transaction waits in each
-   * of its lanes, in this order, and then for a connection.
+   * Lanes of the transaction. Transactions of one kind in the same lane run one after the other. A
+   * transaction waits in each of its lanes, in this order, and then for a connection.
    */
   readonly lanes: readonly string[];
   /**
-   * Whether another transaction has done the same meanwhile. Asked after an attempt that failed, so
-   * that no further attempt is made for nothing. It must not wait in the lanes of the turn.
+   * Returns whether another transaction has already done the same work. Called after a failed
+   * attempt, so that no useless attempt follows. The function must not wait in the lanes of this
+   * turn.
    */
   readonly isDone?: () => Promise<boolean>;
 }
 
-/** The kinds that a read may have. A read of a change that ends keys goes before other reads. */
+/** The kinds that a read may have. A read for a change that ends keys runs before other reads. */
 export type ReadKind = Extract<Turn['kind'], 'read' | 'ending'>;
 
 /** The turn of a read. */
 export type ReadTurn = Turn & { readonly kind: ReadKind };
 
-/** A change: how long it may wait for a lock this time. */
+/** Runs one attempt of a transaction with a time limit for its wait for a lock. */
 type Attempt<T> = (lockTimeoutMs: number | undefined) => Promise<T>;
 
 const LIMITS = { waitingInLane: 500, inAllLanes: 5_000 };
-/** Who waits for a lock keeps a connection, so that it gives it back after this time. */
+/**
+ * Milliseconds that a change waits for a lock. A change that waits keeps its connection, so it
+ * gives the connection back after this time.
+ */
 const LOCK_TIMEOUT_MS = 1_000;
 /**
- * With one connection in all, look-ups wait as long as the lock is waited for: less than
- * `cache.lookUpTimeoutMs`.
+ * Milliseconds that a change waits for a lock if the pool has only one connection. Look-ups wait
+ * during this time, so it is shorter than `cache.lookUpTimeoutMs`.
  */
 const LOCK_TIMEOUT_OF_ONE_MS = 100;
 /**
- * An ending waits twice as long each time, up to this time. A lock that is rarely free for a moment
- * is given to those who wait for it in the order of their arrival.
+ * Maximum milliseconds that a transaction of kind `ending` waits for a lock. Each attempt waits
+ * twice as long as the attempt before. PostgreSQL gives a lock that is rarely free to waiting
+ * transactions in the order of their arrival.
  */
 const LONGEST_LOCK_TIMEOUT_MS = 8_000;
 const PAUSE_MS = 50;
-/** After this part of the shutdown, everything that still waits is refused. */
+/** Milliseconds after the start of the shutdown until all waiting transactions are refused. */
 const GRACE_MS = 2_000;
 
 /**
- * The order of all transactions of this instance. Each waits here, without a connection, until it
- * is its turn. A change that waits too long for a lock gives its connection back and tries again
- * until its deadline.
+ * Decides the order of all transactions of this instance. Each transaction waits for its turn
+ * without a connection. A change that waits too long for a lock gives its connection back, and is
+ * retried until its deadline.
  */
 export class Turns {
   private readonly lanes = {
@@ -63,16 +68,16 @@ export class Turns {
   private isOver = false;
   private closing: NodeJS.Timeout | undefined;
 
-  /** @param poolMax the size of the pool */
+  /** @param poolMax returns the maximum number of connections in the pool */
   constructor(private readonly poolMax: () => number) {
     this.slots = new Slots(poolMax);
   }
 
   /**
-   * Runs a transaction when it is its turn.
-   * @param endsAt the deadline, on the clock of `performance.now`
-   * @throws Error with code `EBUSY` at once if too many wait, or at the deadline; else the error of
-   *   the last attempt
+   * Runs a transaction when its turn comes.
+   * @param endsAt the deadline, in milliseconds on the clock of `performance.now`
+   * @throws Error with code `EBUSY`: at once if too many transactions wait, or at the deadline
+   * @throws the error of the last attempt
    */
   async run<T>(turn: Turn, endsAt: number, attempt: Attempt<T>): Promise<T> {
     const { kind, lanes } = turn;
@@ -84,12 +89,12 @@ export class Turns {
     }
   }
 
-  /** Refuses after 2 s what still waits then. Writes in the background still run. */
+  /** Refuses all waiting transactions after 2 s. Background writes still run. */
   close(): void {
     this.closing ??= setTimeout(() => this.end(), GRACE_MS).unref();
   }
 
-  /** Refuses at once what still waits. */
+  /** Refuses all waiting transactions at once. Background writes still run. */
   end(): void {
     clearTimeout(this.closing);
     this.isOver = true;
@@ -121,7 +126,10 @@ export class Turns {
     return kind === 'ending' ? Math.min(LOCK_TIMEOUT_MS * 2 ** n, LONGEST_LOCK_TIMEOUT_MS) : LOCK_TIMEOUT_MS;
   }
 
-  /** Milliseconds that work may still wait: none if the application ends. */
+  /**
+   * Returns the milliseconds that a transaction may still wait: 0 if the application ends, except
+   * for background writes.
+   */
   private leftMs(kind: Turn['kind'], endsAt: number): number {
     return this.isOver && kind !== 'background' ? 0 : endsAt - performance.now();
   }

@@ -1,10 +1,13 @@
 import { wordsOf } from '../model/error-words';
 import { isOfStatement } from './error-codes';
 
-/** The answer to a COMMIT was lost, so that the transaction may have been committed. */
+/** Error if the answer to a COMMIT was lost, so that the transaction may have been committed. */
 export class UnknownOutcome extends Error {}
 
-/** Rejects with the error of a COMMIT, as `UnknownOutcome` unless PostgreSQL itself refused it. */
+/**
+ * Throws the error of a failed COMMIT. Throws `UnknownOutcome` unless PostgreSQL itself refused the
+ * COMMIT.
+ */
 export function refuseCommit(error: unknown): never {
   if (isOfStatement(error)) throw error;
   const { code } = Object(error);

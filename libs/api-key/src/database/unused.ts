@@ -1,11 +1,14 @@
 const TIME = (column: string) => `pg_catalog.date_part('epoch', ${column})`;
-/** Beyond the range of times in milliseconds, so that `infinity` and NULL stay comparable. */
+/**
+ * SQL of a number beyond the range of times in milliseconds, so that `infinity` and NULL can be
+ * compared.
+ */
 const BOUND = "'1e15'::pg_catalog.float8";
 
 /**
- * SQL of the milliseconds until a key ends because nobody uses it, as text; 0 or less: it has
- * ended. A key without a last use counts from its creation. If both times are missing, it has
- * ended. GREATEST and LEAST ignore NULL.
+ * Returns SQL of the milliseconds until a key ends because nobody uses it. The value is 0 or less
+ * if the key has ended. A key without a last use counts from its creation. If both times are
+ * missing, the key has ended. GREATEST and LEAST ignore NULL.
  */
 export function unusedMs(days: number): string {
   const last = `greatest(${TIME('last_used_at')}, ${TIME('created_at')})`;
@@ -15,7 +18,7 @@ export function unusedMs(days: number): string {
   return `pg_catalog.floor(${bounded})::bigint`;
 }
 
-/** SQL that says whether a key has ended because nobody used it. */
+/** Returns SQL that checks whether a key has ended because nobody used it. */
 export function isUnused(days: number | null): string {
   return days === null ? 'false' : `(${unusedMs(days)} OPERATOR(pg_catalog.<=) 0)`;
 }

@@ -10,18 +10,19 @@ export type Told = (error: Error | null, rows?: readonly Row[]) => void;
 /** Sends a statement. */
 export type Ask = (told: Told) => void;
 
-/** A column with the encoding in which the session sends texts. */
+/** SQL column with the encoding in which the session sends texts. */
 export const ENCODING = `${asText("pg_catalog.current_setting('client_encoding')")} AS encoding`;
 
 /**
- * Whether the session sends texts in another encoding than UTF-8. `pg` reads all texts as UTF-8.
- * @param rows of a statement with `ENCODING`
+ * Returns whether the session sends texts in another encoding than UTF-8. `pg` reads all texts as
+ * UTF-8.
+ * @param rows rows of a statement with `ENCODING`
  */
 export function isGarbled(error: Error | null, [row]: readonly Row[]): boolean {
   return error ? isUntranslatable(error) : row !== undefined && row.encoding !== 'UTF8';
 }
 
-/** Sends a statement in UTF-8. After that, the session has its own encoding again. */
+/** Sends a statement in UTF-8. Afterwards, the session has its own encoding again. */
 export function inUtf8(client: PoolClient, ask: Ask, told: Told): void {
   client.query(`BEGIN; SET LOCAL client_encoding TO 'UTF8'; ${STAY_OPEN}`, (begun) => {
     if (begun) return told(begun);

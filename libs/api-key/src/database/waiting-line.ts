@@ -7,7 +7,10 @@ interface Waiting<Item> {
   readonly refuse: (error: Error) => void;
 }
 
-/** Work in the order of its arrival. Each piece waits until it is called, or until its deadline. */
+/**
+ * A queue of work in the order of arrival. Each item waits until it is called, or until its
+ * deadline.
+ */
 export class WaitingLine<Item = void> {
   private readonly waiting = new Set<Waiting<Item>>();
 
@@ -34,9 +37,10 @@ export class WaitingLine<Item = void> {
   }
 
   /**
-   * Calls the item with the lowest rank, and among equals the first that came.
-   * @param rankOf the rank of an item; null: it must wait on
-   * @returns the item; undefined if none may go
+   * Calls the item with the lowest rank. Among items of the same rank, calls the first that
+   * arrived.
+   * @param rankOf returns the rank of an item, or null if the item must continue to wait
+   * @returns the item, or undefined if no item may run
    */
   call(rankOf: (item: Item) => number | null): Item | undefined {
     let [best, lowest]: [Waiting<Item> | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
@@ -59,7 +63,7 @@ export class WaitingLine<Item = void> {
     return true;
   }
 
-  /** Refuses the items that fit. */
+  /** Refuses the items for which `fits` returns true. */
   refuse(error: Error, fits: (item: Item) => boolean = () => true): void {
     for (const one of this.waiting) {
       if (!fits(one.item)) continue;
@@ -69,7 +73,7 @@ export class WaitingLine<Item = void> {
   }
 }
 
-/** The error of work that is refused because too much other work waits. */
+/** Returns the error of work that is refused because too much other work waits. */
 export function busy(words: string): Error {
   return Object.assign(new Error(`the changes and reads of keys are busy: ${words}`), { code: 'EBUSY' });
 }

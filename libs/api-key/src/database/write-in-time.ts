@@ -1,11 +1,14 @@
 import { inTime } from './deadline';
 
-/** Longer than a write may wait for a lock, and longer than a busy database needs. */
+/**
+ * Milliseconds to wait for a write: longer than a write may wait for a lock, and longer than a busy
+ * database takes.
+ */
 const WRITE_TIMEOUT_MS = 10_000;
 
 /**
- * Waits for a write, 10 s at most. If the connection went silent, the write never settles. Such a
- * write must not block the next write or the shutdown.
+ * Waits for a write for at most 10 s. If the connection no longer answers, the write never settles.
+ * Such a write must not block the next write or the shutdown.
  * @throws Error if the write has not settled in time
  */
 export function writeInTime<T>(write: T | PromiseLike<T>): Promise<T> {

@@ -2,8 +2,8 @@ const FIRST_MS = 100;
 const MAX_MS = 5_000;
 
 /**
- * Computes the wait before a retry. The wait doubles with each retry, and is partly random, so that
- * a fleet of instances does not reconnect at the same moment.
+ * Computes the wait before each retry. The wait doubles with each retry. A random part prevents a
+ * fleet of instances from reconnecting at the same moment.
  */
 export class BackOff {
   private ms = FIRST_MS;
@@ -12,9 +12,10 @@ export class BackOff {
   constructor(private readonly random: () => number = Math.random) {}
 
   /**
-   * Milliseconds: a random time between half and all of 100, 200, 400 and so on, up to 5,000.
-   * @param heldMs how long the last connection worked; after more than 5,000 ms, the wait starts at
-   *   100 again
+   * Returns the milliseconds to wait before the next retry: a random time between half and all of
+   * 100, 200, 400 and so on, up to 5,000.
+   * @param heldMs milliseconds that the last connection worked; if more than 5,000, the waits start
+   *   at 100 again
    */
   next(heldMs: number): number {
     if (heldMs > MAX_MS) this.ms = FIRST_MS;

@@ -1,11 +1,11 @@
 /**
- * The two clocks of this machine. The monotonic clock measures all deadlines. The wall clock shows
- * whether the machine slept meanwhile.
+ * The two clocks of this machine. The monotonic clock measures all deadlines. A comparison with the
+ * wall clock shows whether the machine has slept.
  */
 export interface Clock {
-  /** Milliseconds that never decrease, even if somebody sets the wall clock. */
+  /** Returns milliseconds that never decrease, even if somebody sets the wall clock. */
   monotonic(): number;
-  /** Milliseconds since 1970, like `Date.now`. */
+  /** Returns milliseconds since 1970, like `Date.now`. */
   wall(): number;
 }
 
@@ -14,7 +14,7 @@ export const SYSTEM_CLOCK: Clock = {
   wall: () => Date.now(),
 };
 
-/** The same moment on both clocks. */
+/** One moment, in milliseconds on both clocks. */
 export interface Moment {
   readonly monotonic: number;
   readonly wall: number;

@@ -1,7 +1,7 @@
 import { flag, text } from '../database/fields';
 import type { Session } from '../database/session';
 
-/** Column types in which equal owners have only one spelling. */
+/** Types of the column `user_id` in which each owner has only one spelling. */
 const OWNER_TYPES = ['bigint', 'integer', 'smallint', 'uuid', 'text', 'character varying', 'character'];
 const TIMES = [
   'last_used_at',
@@ -13,7 +13,10 @@ const TIMES = [
   'enabled_expires_at',
 ];
 
-/** @throws Error if a column of times has no time zone */
+/**
+ * Checks that all time columns of the table of keys are of type timestamptz.
+ * @throws Error if a column has another type
+ */
 export async function refuseZonelessTimes(session: Session): Promise<void> {
   const rows = await session.rows(
     `SELECT attname FROM pg_attribute
@@ -25,9 +28,10 @@ export async function refuseZonelessTimes(session: Session): Promise<void> {
 }
 
 /**
- * The library compares owners as text, but PostgreSQL compares them by column type. Both must find
- * the same owners equal.
- * @throws Error if two spellings can be one owner
+ * Checks that each owner has only one spelling in the column `user_id`. The library compares owners
+ * as text, but PostgreSQL compares owners by column type. Both comparisons must have the same
+ * result.
+ * @throws Error if the column type allows two spellings of one owner
  */
 export async function refuseVagueOwners(session: Session): Promise<void> {
   const row = await session.row(
@@ -44,7 +48,7 @@ export async function refuseVagueOwners(session: Session): Promise<void> {
   );
 }
 
-/** The message has the SQL to run, because TypeORM does not run a recorded migration again. */
+/** Throws an error with the SQL to run, because TypeORM does not run a recorded migration again. */
 function refuseZoneless(table: string, columns: readonly string[]): never {
   const changes = columns.map((column) => `ALTER COLUMN ${column} TYPE timestamptz`).join(', ');
   throw new Error(

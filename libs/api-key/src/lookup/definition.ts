@@ -1,9 +1,10 @@
 /**
- * SQL expression for the version of the table of keys: its columns, triggers and partitions. The
- * version changes if somebody adds, detaches or truncates a partition, rewrites or renames a
- * column, or disables a trigger, even if the trigger is enabled again in the same transaction. In
- * these ways rows change without a notification. `xmin` is the transaction that wrote a row of the
- * catalog, so it grows with each change. VACUUM and ANALYZE do not change it.
+ * Returns an SQL expression for the version of the table of keys: its columns, triggers and
+ * partitions. The version changes if somebody adds, detaches or truncates a partition, rewrites or
+ * renames a column, or disables a trigger. The version changes even if the trigger is enabled again
+ * in the same transaction. Each of these operations can change rows without a notification. `xmin`
+ * is the transaction that wrote a row of the catalog, so the sum of all `xmin` grows with each
+ * change. VACUUM and ANALYZE do not change `xmin`.
  * @param table SQL expression for the oid of the table
  */
 export function readDefinition(table: string): string {

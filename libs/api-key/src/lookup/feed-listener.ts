@@ -1,16 +1,16 @@
-/** Receives the changes that the feed reports. */
+/** Receives the changes that the revocation feed reports. */
 export interface FeedListener {
-  /** A key was changed or deleted. */
+  /** Called after a key was changed or deleted. */
   evict(id: string): void;
-  /** A key was inserted. */
+  /** Called after a key was inserted. */
   evictUnknown(): void;
-  /** An owner was changed or deleted. */
+  /** Called after an owner was changed or deleted. */
   evictOwner(userId: string): void;
-  /** Anything may have changed. */
+  /** Called if any key or owner may have changed. */
   clear(): void;
 }
 
-/** Calls the method of the listener that fits the payload of a notification. */
+/** Calls the method of the listener for the payload of a notification. */
 export function tell(listener: FeedListener, payload: string): void {
   if (payload === '*') listener.clear();
   else if (payload === '+') listener.evictUnknown();

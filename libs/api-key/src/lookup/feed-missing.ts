@@ -11,9 +11,9 @@ import type { Session } from '../database/session';
 
 const ROW_TRIGGERS = rowTriggerStates();
 
-/** Changes of keys send no notification, so a cached key may already be revoked. */
+/** Error if changes of keys send no notification. A cached key may then already be revoked. */
 export class FeedMissing extends Error {
-  /** @param isHopeless whether a retry in a moment would fail too */
+  /** @param isHopeless whether an early retry would fail too */
   constructor(
     message: string,
     readonly isHopeless: boolean,
@@ -23,8 +23,9 @@ export class FeedMissing extends Error {
 }
 
 /**
- * Lists tables that hold keys and do not notify changes: tables that inherit from the table of
- * keys, foreign tables, and partitions whose triggers are off; also a view in place of the table.
+ * Query for the tables whose rows are keys, but whose changes send no notification. These are
+ * tables that inherit from the table of keys, foreign tables, and partitions with disabled
+ * triggers. The query also finds a view in place of the table of keys.
  */
 const UNHEARD = `WITH RECURSIVE kin AS (
     SELECT $1::regclass::oid AS oid, true AS is_root
@@ -38,7 +39,10 @@ const UNHEARD = `WITH RECURSIVE kin AS (
 const TRIGGERS =
   'SELECT tgname, tgenabled::text AS state FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal';
 
-/** @throws FeedMissing if changes of some rows are not told; it says what to do */
+/**
+ * Checks that each change of a key sends a notification.
+ * @throws FeedMissing with instructions, if changes of some rows send no notification
+ */
 export async function checkFeedTriggers(session: Session): Promise<void> {
   await checkOwnTriggers(session);
   const unheard = await session.rows(UNHEARD, [session.tables.keys]);

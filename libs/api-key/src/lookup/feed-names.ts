@@ -1,9 +1,9 @@
-/** The name of a channel without the oid of its table. */
+/** Prefix of the channel names of the revocation feed. The oid of the table of keys follows. */
 export const FEED_CHANNEL = 'nestjs_api_key_feed_';
 
 /**
- * The channel of a table. Each table has its own channel, so that two tables in one database, such
- * as those of two tenants, do not receive each other's notifications.
+ * Returns the name of the channel for a table of keys. Each table has its own channel. So two
+ * tables in one database, such as those of two tenants, do not receive each other's notifications.
  */
 export function feedChannel(tableOid: string): string {
   return `${FEED_CHANNEL}${tableOid}`;

@@ -22,24 +22,25 @@ import type { QueueWatch } from './queue-watch';
 import { areManySilentChanges, forgetSilentChanges, readSilentChanges } from './silent-changes';
 import { isTrustKnown, raiseTrust } from './trust-bound';
 
-/** Options of the feed. */
+/** Options of the revocation feed. */
 export interface FeedOptions {
   /** Milliseconds between two heartbeats. */
   readonly heartbeatMs: number;
   /**
-   * If a heartbeat does not come back within `leaseMs` plus `heartbeatMs`, the session is closed.
+   * Milliseconds that the lease lasts. The session is closed if a heartbeat does not come back
+   * within `leaseMs` plus `heartbeatMs`.
    */
   readonly leaseMs: number;
   /**
-   * Milliseconds that this instance trusts its cache at most. `revoke` with `everywhere` waits this
-   * long.
+   * Maximum milliseconds for which this instance trusts its cache. `revoke` with `everywhere` waits
+   * this long.
    */
   readonly trustMs: number;
-  /** Milliseconds between two checks that the triggers of the feed exist. */
+  /** Milliseconds between two checks that the triggers of the revocation feed exist. */
   readonly checkMs: number;
 }
 
-/** What all sessions of a feed share. */
+/** Objects that all sessions of a revocation feed share. */
 export interface FeedContext {
   readonly database: Database;
   readonly lease: Lease;
@@ -50,30 +51,34 @@ export interface FeedContext {
   readonly report: FeedReport;
 }
 
-/** Milliseconds after which a statement of the session fails. */
+/** Milliseconds after which a statement of the listening session fails. */
 const STATEMENT_MS = 5_000;
 /**
- * Turns off the time-out of idle sessions (PostgreSQL 14), because the session is idle between
- * heartbeats.
+ * Statement that turns off the time-out of idle sessions (PostgreSQL 14). The listening session is
+ * idle between two heartbeats.
  */
 const KEEP_SESSION = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'`;
-/** Makes names mean PostgreSQL's own objects, whatever search path the database or role has. */
+/**
+ * Statement that makes names refer to PostgreSQL's own objects, whatever the search path of the
+ * database or role is.
+ */
 const OWN_NAMES = 'SET search_path = pg_catalog, pg_temp';
 /**
- * Reading the usage also removes notifications that no session needs any more. PostgreSQL does not
- * remove them when the last listening session ends.
+ * SQL expression for the usage of the notification queue, from 0 to 1. Reading the usage also
+ * removes notifications that no session needs any more. PostgreSQL does not remove these
+ * notifications when the last listening session ends.
  */
 const QUEUE_USAGE = 'pg_notification_queue_usage()::numeric::text';
 
-/** The first query of a session. Its parameter is the table. */
+/** Returns the first query of a listening session. The query's parameter is the table of keys. */
 function beginning(silentChanges: string): string {
   return `SELECT $1::regclass::oid::text AS oid, pg_is_in_recovery()::text AS standby, ${QUEUE_USAGE} AS usage,
     ${readSilentChanges(silentChanges)} AS silent, ${readDefinition('$1::regclass')} AS definition`;
 }
 
 /**
- * The statement of a heartbeat. Its parameters are the channel, the heartbeat's number, the table
- * and how long this instance trusts its cache.
+ * Returns the statement of a heartbeat. The parameters of the statement are the channel, the number
+ * of the heartbeat, the table of keys, and the milliseconds that this instance trusts its cache.
  */
 function heartbeat({ silentChanges, trust }: Tables): string {
   return `SELECT pg_notify($1, $2), to_regclass($3)::oid::text AS oid, ${isTrustKnown(trust, '$4')}::text AS trust_known,
@@ -81,18 +86,21 @@ function heartbeat({ silentChanges, trust }: Tables): string {
     ${readSilentChanges(silentChanges)} AS silent, ${readDefinition('to_regclass($3)')} AS definition, ${QUEUE_USAGE} AS usage`;
 }
 
-/** One listening connection and its heartbeats. Heartbeats of another connection never count. */
+/**
+ * One listening connection and its heartbeats. Each session ignores the heartbeats of other
+ * sessions.
+ */
 export class FeedSession {
   private readonly heartbeatChannel = `nestjs_api_key_${randomBytes(12).toString('hex')}`;
   private readonly heartbeats: Heartbeats;
 
-  /** The oid of the table whose changes are notified. */
+  /** The oid of the table of keys. */
   private readonly oid: string;
-  /** The version of this table that was checked last. */
+  /** Version of the table of keys at the last check of its triggers. */
   private definition: string;
 
   /**
-   * @param beginning the answer to the first query of the session
+   * @param beginning the result of the first query of the session
    * @param over aborted when the session has ended
    */
   private constructor(
@@ -112,8 +120,9 @@ export class FeedSession {
   }
 
   /**
-   * Listens on a connection. Then clears the cache and begins the lease.
-   * @throws FeedMissing if changes are not notified; Error if notifications do not arrive here
+   * Opens a listening session on a connection. Then clears the cache and begins the lease.
+   * @throws FeedMissing if changes send no notification
+   * @throws Error if notifications do not arrive on this connection
    */
   static async open(client: Client, context: FeedContext, over: AbortSignal): Promise<FeedSession> {
     const { database, queue, options } = context;
@@ -131,9 +140,9 @@ export class FeedSession {
   }
 
   /**
-   * Sends heartbeats. Stops with an error if a heartbeat does not come back in time, if the table
-   * was replaced, if the table of the trust bound no longer allows for this instance, or if the
-   * session has ended.
+   * Sends heartbeats until an error ends the session. The error can be a heartbeat that does not
+   * come back in time, or a replaced table of keys. It can also be a table of the trust bound that
+   * no longer covers this instance, or the end of the session.
    */
   async beat(): Promise<never> {
     const { clock, options } = this.context;
@@ -170,7 +179,7 @@ export class FeedSession {
 
   /**
    * Sends a heartbeat. While the notification queue is full, no heartbeat can be sent. The session
-   * continues to listen, and the lease ends by itself.
+   * then continues to listen, and the lease expires.
    */
   private async send(number: string): Promise<void> {
     const { database, options } = this.context;
@@ -206,7 +215,7 @@ export class FeedSession {
       await database.transaction((session) => session.run(forgetSilentChanges(silentChanges)));
   }
 
-  /** If the table or its triggers were changed, clears the cache before the lease is renewed. */
+  /** Clears the cache if the table of keys or its triggers changed, before the lease is renewed. */
   private async follow(definition: string): Promise<void> {
     if (definition === this.definition) return;
     await checkFeedTriggers(this.statements);

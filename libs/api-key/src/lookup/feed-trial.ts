@@ -10,11 +10,12 @@ const ARRIVAL_MS = 2_000;
 const STATEMENT_MS = 5_000;
 
 /**
- * Sends a notification from another connection while this connection is idle. A pooler in
- * transaction mode loses this notification, and also loses the notifications of revocations.
- * Heartbeats may come back even there, because they arrive during a statement.
+ * Checks that a listening connection receives the notifications of other connections while it is
+ * idle. A pooler in transaction mode loses these notifications, and so loses the notifications of
+ * revocations. Heartbeats may come back even behind such a pooler, because they arrive during a
+ * statement.
  * @param over aborted when the session has ended
- * @throws Error if the notification does not arrive in time
+ * @throws Error if the notification does not arrive within 2 seconds
  */
 export async function proveArrival(
   database: Database,
@@ -38,14 +39,14 @@ export async function proveArrival(
   await inTime(ARRIVAL_MS, Promise.race([arrived, once(over, 'abort')]), lost);
 }
 
-/** The error if notifications do not arrive. */
+/** Returns the error for a connection that does not receive notifications. */
 export function lost(): Error {
   return new Error(
     'notifications of other connections do not arrive, for example behind a pooler in transaction mode: give the library a data source that bypasses the pooler',
   );
 }
 
-/** Resolves when the notification has arrived. */
+/** Returns a promise that resolves when a notification with this payload has arrived. */
 function arrivalOf(payload: string, client: Client, channel: string): Promise<void> {
   return new Promise((resolve) => {
     const hear = (notification: Notification) => {

@@ -1,10 +1,10 @@
 import type { ApiKey } from '../model/api-key.entity';
 
 /**
- * Sets the environment of a key that was looked up, and freezes the key. All requests of a key
- * share this entity, so no request may change it. A look-up may return one that is frozen already,
- * because several callers share its statement.
- * @param environment the environment of the presented key, of which each digest has only one
+ * Sets the environment of a key that was looked up, and freezes the key. All requests with this key
+ * share the entity, so no request may change it. The key may already be frozen, because several
+ * callers share a look-up.
+ * @param environment the environment of the presented key; each digest belongs to one environment
  */
 export function freeze(apiKey: ApiKey, environment: string | null): void {
   if (Object.isFrozen(apiKey)) return;

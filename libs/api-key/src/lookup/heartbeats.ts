@@ -2,9 +2,9 @@ import type { Moment } from './clock';
 
 /** Receives the results of heartbeats. */
 export interface HeartbeatListener {
-  /** Changes were made without a notification. */
+  /** Called if changes were made without a notification. */
   clear(): void;
-  /** All changes that were committed before the moment `sent` are known. */
+  /** Called when all changes that were committed before the moment `sent` are known. */
   renew(sent: Moment): void;
 }
 
@@ -15,27 +15,32 @@ interface Heartbeat {
 }
 
 /**
- * The heartbeats of one listening session. A heartbeat renews the lease after two steps, in any
- * order. First, its notification has arrived, which means that all earlier notifications have
- * arrived. Second, its statement has read the silent changes, and they are handled. A silent change
- * is a change without a notification.
+ * Tracks the heartbeats of one listening session. A heartbeat renews the lease after two steps, in
+ * any order. First, the heartbeat's notification has arrived, so all earlier notifications have
+ * arrived too. Second, the heartbeat's statement has read the silent changes, and the listener has
+ * handled them. A silent change is a change without a notification.
  */
 export class Heartbeats {
   private readonly underWay = new Map<string, Heartbeat>();
   private count = 0;
 
-  /** @param silentChanges the silent changes that were read before anything was cached */
+  /** @param silentChanges the silent changes that the session read before anything was cached */
   constructor(
     private silentChanges: string,
     private readonly listener: HeartbeatListener,
   ) {}
 
-  /** When the oldest pending heartbeat was sent. */
+  /**
+   * Returns when the oldest pending heartbeat was sent, or undefined if no heartbeat is pending.
+   */
   get oldest(): Moment | undefined {
     return this.underWay.values().next().value?.moment;
   }
 
-  /** Begins a heartbeat before its statement is sent. @returns the number of the heartbeat */
+  /**
+   * Starts a heartbeat before its statement is sent.
+   * @returns the number of the heartbeat
+   */
   begin(moment: Moment): string {
     this.count += 1;
     const number = String(this.count);
@@ -43,7 +48,7 @@ export class Heartbeats {
     return number;
   }
 
-  /** The notification of a heartbeat has arrived. */
+  /** Records that the notification of a heartbeat has arrived. */
   arrive(number: string): void {
     const heartbeat = this.underWay.get(number);
     if (!heartbeat) return;
@@ -51,7 +56,7 @@ export class Heartbeats {
     this.renewBy(number, heartbeat);
   }
 
-  /** The statement of a heartbeat has read the list of silent changes. */
+  /** Records the list of silent changes that the statement of a heartbeat has read. */
   read(number: string, silentChanges: string): void {
     if (silentChanges !== this.silentChanges) this.listener.clear();
     this.silentChanges = silentChanges;
@@ -61,7 +66,7 @@ export class Heartbeats {
     this.renewBy(number, heartbeat);
   }
 
-  /** The statement of a heartbeat failed because the notification queue was full. */
+  /** Removes a heartbeat whose statement failed because the notification queue was full. */
   fail(number: string): void {
     this.underWay.delete(number);
   }

@@ -16,22 +16,26 @@ import { freeze } from './frozen-key';
 import type { Lease } from './lease';
 import type { StoredKey } from './stored-key';
 
-/** `alone`: sent at once. `together`: waits a moment to share a statement with others. */
+/**
+ * How a look-up is sent. `alone`: at once. `together`: after a short wait, in one statement with
+ * other look-ups.
+ */
 export type LookUpWay = 'alone' | 'together';
 
 export interface LookUp {
   readonly way: LookUpWay;
-  /** Other digests that the same key may be stored under. */
+  /** Other digests under which the same key may be stored. */
   readonly others: readonly string[];
-  /** The environment of the presented key, which only one raw key has for a digest. */
+  /** Environment of the presented key. Each digest belongs to one environment. */
   readonly environment: string | null;
-  /** Called when the statement is sent. */
+  /** Called when the statement of the look-up is sent. */
   readonly sent: () => void;
 }
 
 /**
- * A look-up under way. Before its statement is sent, every caller may join. After that, a caller
- * may join while the result could still be cached. After an eviction, nobody may join.
+ * A look-up that has not finished. Every caller may join a look-up until its statement is sent.
+ * Afterwards, a caller may join while the result could still be cached. After an eviction, no
+ * caller may join.
  */
 interface Flight extends Begun {
   readonly answer: Promise<KnownKey | null>;
@@ -40,29 +44,31 @@ interface Flight extends Begun {
 interface Begun extends Asked {
   sent: boolean;
   /**
-   * The ids of keys that changed during the look-up. If one of them is found, it is not cached.
-   * Other keys are cached: otherwise the changes of one key would keep them out of the cache.
+   * The ids of the keys that changed during the look-up. If the look-up finds one of these keys,
+   * the key is not cached. Other keys are cached, so that frequent changes of one key do not keep
+   * other keys out of the cache.
    */
   readonly changed: Set<string>;
-  /** Anything may have changed during the look-up, so that its result is not cached. */
+  /** Whether any key may have changed during the look-up. If so, the result is not cached. */
   cleared: boolean;
-  /** A key was inserted during the look-up, so that "no key found" is not cached. */
+  /** Whether a key was inserted during the look-up. If so, a result without a key is not cached. */
   inserted: boolean;
 }
 
 const NO_SESSION = -1;
 
 /**
- * Caches keys by digest, and digests without a key, while the lease holds. Callers share a look-up
- * under way. After an eviction nobody may join the look-up, because its answer may be outdated.
+ * Caches keys by digest while the lease is valid. Also caches the digests under which no key is
+ * stored. Callers share a look-up that has not finished. After an eviction, no caller may join the
+ * look-up, because its result may be outdated.
  */
 export class KeyCache {
   private readonly keys: RecallCache<CachedKey>;
   private readonly unknown: RecallCache<CachedUnknown>;
   private readonly digests = new Map<string, string>();
-  /** All look-ups under way. An eviction marks each of them. */
+  /** All look-ups that have not finished. An eviction marks each of these look-ups. */
   private readonly underWay = new Set<Begun>();
-  /** The look-ups that a caller may join. */
+  /** Look-ups that a caller may join. */
   private readonly flights = new Map<string, Flight>();
   private hits = 0;
   private misses = 0;
@@ -78,14 +84,14 @@ export class KeyCache {
     this.keys = new RecallCache(max, ({ id }, digest) => this.forgetDigest(id, digest));
   }
 
-  /** The key of a digest; null if the digest is cached without a key; undefined if not cached. */
+  /** Returns the cached key, null if no key has this digest, or undefined on a cache miss. */
   recall(digest: string): KnownKey | null | undefined {
     const known = this.peek(digest);
     if (known !== undefined) this.hits += 1;
     return known;
   }
 
-  /** Same as `recall`, but does not count a hit. */
+  /** Does the same as `recall`, but counts no cache hit. */
   peek(digest: string): KnownKey | null | undefined {
     const now = this.clock.monotonic();
     const entry = this.keys.recall(digest);
@@ -95,9 +101,10 @@ export class KeyCache {
   }
 
   /**
-   * Looks up a digest, or joins a look-up under way, alone or together. Null if no key exists.
+   * Looks up a digest, or joins a look-up of this digest that has not finished.
    * @param others other digests under which the same key may be stored
    * @param environment the environment of the presented key
+   * @returns null if no key exists
    * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight
    */
   find(
@@ -114,7 +121,8 @@ export class KeyCache {
   }
 
   /**
-   * Removes a key. Nobody may join the look-ups under way, because they may have its old state.
+   * Removes a key from the cache. Callers can no longer join a look-up in flight, because its
+   * result may contain the old state of the key.
    * @returns the owner of the key if the key was cached
    */
   evict(id: string): string | undefined {
@@ -126,7 +134,7 @@ export class KeyCache {
     return owner;
   }
 
-  /** Removes the digests without a key, because a key was inserted. */
+  /** Removes all digests without a key from the cache, because a key was inserted. */
   evictUnknown(): void {
     this.unknown.clear();
     for (const flight of this.underWay) flight.inserted = true;
@@ -139,7 +147,7 @@ export class KeyCache {
     this.evictUnknown();
   }
 
-  /** Number of cached keys, and share of look-ups without I/O; null before the first look-up. */
+  /** Number of cached keys, and hit rate from 0 to 1, which is null before the first look-up. */
   get statistics(): { readonly size: number; readonly hitRate: number | null } {
     const asked = this.hits + this.misses;
     return { size: this.keys.size, hitRate: asked === 0 ? null : this.hits / asked };
@@ -149,7 +157,10 @@ export class KeyCache {
     return this.lease.trusts(asked.session, now) || this.isFresh(asked, now);
   }
 
-  /** Used without a lease. Checks both clocks, because the monotonic clock stops during sleep. */
+  /**
+   * Returns whether a cache entry is younger than `staleForMs`, and so is used without a lease.
+   * Checks both clocks, because the monotonic clock stops while the machine sleeps.
+   */
   private isFresh({ askedAt, askedWall }: Asked, now: number): boolean {
     const { staleForMs } = this.options;
     return now - askedAt < staleForMs && this.clock.wall() - askedWall < staleForMs;
@@ -204,9 +215,7 @@ export class KeyCache {
     return known;
   }
 
-  /**
-   * Caches one digest per key, because a notification names the id and evicts one digest only.
-   */
+  /** Caches only one digest per key, because a notification of a key evicts one digest. */
   private remember(digest: string, entry: CachedKey): void {
     const other = this.digests.get(entry.id);
     if (other !== undefined && other !== digest) this.keys.delete(other);
@@ -214,7 +223,10 @@ export class KeyCache {
     this.digests.set(entry.id, digest);
   }
 
-  /** After a failed look-up: the key of an entry that is still trusted, and is used on. */
+  /**
+   * Returns the cached key after a failed look-up, if the cache entry is still trusted. Postpones
+   * the next look-up of this entry.
+   */
   private keep(digest: string): KnownKey | undefined {
     const now = this.clock.monotonic();
     const entry = this.keys.recall(digest);

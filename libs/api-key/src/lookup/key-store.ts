@@ -33,8 +33,8 @@ interface StoreOptions {
 }
 
 /**
- * Looks up keys by digest with one prepared, indexed SELECT on the primary, outside any
- * transaction. Look-ups that are sent together share the SELECT.
+ * Looks up keys by digest with a prepared, indexed SELECT on the primary, outside any transaction.
+ * Look-ups that are sent together share one SELECT.
  */
 @Injectable()
 export class KeyStore {
@@ -60,10 +60,10 @@ export class KeyStore {
   }
 
   /**
-   * Looks up a key. The database's clock decides the expiry, because this machine's clock may be
-   * wrong.
+   * Looks up a key by digest. The database's clock decides whether the key has expired, because the
+   * clock of this machine may be wrong.
    * @param others other digests under which the same key may be stored
-   * @param sent called when the statement is sent; callers that join earlier get a fresh answer
+   * @param sent called when the statement is sent; callers that join earlier get a fresh result
    */
   async find(
     digest: string,
@@ -74,16 +74,17 @@ export class KeyStore {
   }
 
   /**
-   * Like `find`, for many digests in one statement. The result has no entry for a digest without a
-   * key. If a row cannot be read, its entry is an error.
+   * Looks up many digests in one statement. The result has no entry for a digest without a key. If
+   * a row cannot be read, the entry of its digest is an error.
    */
   findAll(digests: readonly string[], sent: () => void): Promise<FoundKeys> {
     return this.connections.find(digests, sent);
   }
 
   /**
-   * @throws Error that says what to do if the table is missing or hidden, lacks a column, has times
-   *   without time zone, or has owners with more than one spelling
+   * Checks that the table of keys can be used.
+   * @throws Error with instructions if the table is missing or hidden, lacks a column, has times
+   *   without time zone, or allows two spellings of one owner
    */
   async check(): Promise<void> {
     await this.database.locate().catch(refuseUnusable);
@@ -114,8 +115,8 @@ export class KeyStore {
   }
 
   /**
-   * Looks up each digest in a statement of its own. PostgreSQL sends no row of a statement if one
-   * of the rows has a text that UTF-8 lacks.
+   * Looks up each digest in a separate statement. If one row contains a character that UTF-8 lacks,
+   * PostgreSQL sends no row of the statement.
    */
   private lookAlone(
     client: PoolClient,
@@ -145,8 +146,9 @@ export class KeyStore {
   }
 
   /**
-   * Reports the result of each digest. If a row cannot be read or may be hidden, only its own key
-   * fails. Never throws, because an error in a callback of the driver would end the process.
+   * Reports the result of each digest. If a row cannot be read or may be hidden, only the look-up
+   * of its digest fails. Never throws, because an error in a callback of the driver would end the
+   * process.
    */
   private answerWith(digests: readonly string[], rows: readonly Row[], answered: Answered): void {
     try {
@@ -173,7 +175,7 @@ export class KeyStore {
   }
 }
 
-/** Adds to the error what to do. */
+/** Throws an error that says why the table cannot be used, and what to do. */
 function refuseUnusable(error: unknown): never {
   const code = codeOf(error);
   if (code === 'undefined') throw error;

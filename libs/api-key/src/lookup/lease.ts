@@ -1,10 +1,10 @@
 import type { Clock, Moment } from './clock';
 
 /**
- * Decides how long this instance may trust its cache: `boundMs` from the sending of the last
- * heartbeat that came back. PostgreSQL delivers notifications in the order of commits. So every
- * revocation that was committed before this heartbeat has arrived. A lease belongs to one listening
- * session. Entries that were cached under another session are not trusted.
+ * Decides how long this instance may trust its cache: for `boundMs` after it sent the last
+ * heartbeat that came back. PostgreSQL delivers notifications in the order of commits. So the
+ * notification of every revocation committed before this heartbeat has arrived. A lease belongs to
+ * one listening session. Entries that were cached under another session are not trusted.
  */
 export class Lease {
   private open = false;
@@ -16,17 +16,23 @@ export class Lease {
     /** Milliseconds from the sending of a heartbeat until the lease ends. */
     readonly boundMs: number,
     private readonly clock: Clock,
-    /** If the wall clock runs ahead by more milliseconds than this, the machine has slept. */
+    /**
+     * If the wall clock runs ahead of the monotonic clock by more milliseconds, the machine has
+     * slept.
+     */
     private readonly maxDriftMs: number = boundMs,
   ) {}
 
-  /** The listening session, under which new entries may be cached; null if no session listens. */
+  /**
+   * Returns the number of the current listening session, or null if no session listens. New entries
+   * are cached under this number.
+   */
   get session(): number | null {
     return this.open ? this.number : null;
   }
 
   /**
-   * Begins a new session after LISTEN was acknowledged. Nothing is trusted before the first
+   * Begins a new lease after LISTEN was acknowledged. No entry is trusted before the first
    * heartbeat has come back.
    */
   begin(): void {
@@ -34,7 +40,10 @@ export class Lease {
     this.forget();
   }
 
-  /** Renews the lease after a heartbeat came back. @param sent when the heartbeat was sent */
+  /**
+   * Renews the lease after a heartbeat came back.
+   * @param sent when the heartbeat was sent
+   */
   renew(sent: Moment): void {
     if (!this.open) return;
     if (this.first && driftBetween(this.first, sent) > this.maxDriftMs) this.forget();
@@ -43,16 +52,16 @@ export class Lease {
   }
 
   /**
-   * Called when no session listens any more. Cached entries are trusted until the lease ends, but
-   * nothing new is cached.
+   * Stops the caching of new entries, because no session listens any more. Cached entries are
+   * trusted until the lease ends.
    */
   lose(): void {
     this.open = false;
   }
 
   /**
-   * Whether entries that were cached under a session may be used now. Compares the time at each
-   * use, because a timer can be late.
+   * Checks whether entries that were cached under a session may be used now. Compares the time at
+   * each use, because a timer can be late.
    */
   trusts(session: number, now: number): boolean {
     const { heartbeat } = this;
@@ -60,12 +69,15 @@ export class Lease {
     return now - heartbeat.monotonic < this.boundMs && this.clock.wall() - heartbeat.wall < this.boundMs;
   }
 
-  /** Milliseconds since the last heartbeat that came back was sent; null before the first. */
+  /**
+   * Returns the milliseconds since the sending of the last heartbeat that came back, or null before
+   * the first.
+   */
   heartbeatAgeMs(): number | null {
     return this.heartbeat && this.clock.monotonic() - this.heartbeat.monotonic;
   }
 
-  /** Whether the lease is valid now. */
+  /** Returns whether the lease is valid now. */
   isHeld(): boolean {
     return this.trusts(this.number, this.clock.monotonic());
   }
@@ -78,8 +90,9 @@ export class Lease {
 }
 
 /**
- * How much longer the time between two moments is on the wall clock. If the machine sleeps, its
- * monotonic clock stops, and expiries on this clock come too late.
+ * Returns how many milliseconds more than the monotonic clock the wall clock measured between two
+ * moments. If the machine sleeps, the monotonic clock stops. Expiries that this clock measures are
+ * then too late.
  */
 function driftBetween(earlier: Moment, later: Moment): number {
   return later.wall - earlier.wall - (later.monotonic - earlier.monotonic);

@@ -1,7 +1,7 @@
 import { ApiKeyRefusal } from '../model/api-key.errors';
 import { type FoundKeys, firstOf, type StoredKey } from './stored-key';
 
-/** Limits on the look-ups that wait for the next statement, and on the statements under way. */
+/** Maximum number of look-ups that wait for the next statement. */
 const MAX_WAITING = 1_000;
 const MAX_UNDER_WAY = 4;
 
@@ -17,22 +17,25 @@ interface Waiting {
 }
 
 /**
- * Collects look-ups, so that the database gets at most one statement per `waitMs`. A slow statement
- * does not delay the next statement. The number of statements under way is limited, so that a slow
- * database is not overloaded.
+ * Collects look-ups into batches, so that the database gets at most one statement per `waitMs`. A
+ * slow statement does not delay the next statement. At most 4 statements are in flight, so that a
+ * slow database is not overloaded.
  */
 export class LookUpBatch {
   private waiting: Waiting[] = [];
   private isTimed = false;
   private underWay = 0;
 
-  /** @param waitMs milliseconds that the first look-up waits for others */
+  /** @param waitMs milliseconds that the first look-up of a batch waits for others */
   constructor(
     private readonly findAll: FindAll,
     private readonly waitMs: number,
   ) {}
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many wait */
+  /**
+   * Looks up a digest in the next batch.
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups wait
+   */
   async find(digest: string, others: readonly string[], sent: () => void): Promise<StoredKey | null> {
     if (this.waiting.length >= MAX_WAITING) {
       const cause = new Error('too many look-ups wait in one batch');
@@ -58,7 +61,7 @@ export class LookUpBatch {
     this.schedule();
   }
 
-  /** Never rejects. Each look-up gets its own result or error. */
+  /** Sends one batch, and gives each look-up its own result or error. Never rejects. */
   private async ask(): Promise<void> {
     const together = this.waiting;
     this.waiting = [];
@@ -75,7 +78,10 @@ export class LookUpBatch {
   }
 }
 
-/** If a key's row cannot be read, only the look-up of this key fails. */
+/**
+ * Resolves one look-up of a batch. If the row of a key cannot be read, only the look-up of this key
+ * rejects.
+ */
 function answer({ digest, others, resolve, reject }: Waiting, found: FoundKeys): void {
   try {
     resolve(firstOf(found, digest, others));

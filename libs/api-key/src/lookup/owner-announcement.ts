@@ -3,7 +3,8 @@ import { despiteFullQueue } from '../database/full-queue';
 import { FEED_CHANNEL } from './feed-names';
 
 /**
- * The payload of a notification is limited to 8,000 bytes. For a longer id, all caches are cleared.
+ * Maximum length of an owner's id in a notification, in bytes. The payload of a notification is
+ * limited to 8,000 bytes. If an id is longer, all caches are cleared.
  */
 const LONGEST_ID_BYTES = 7_000;
 

@@ -12,16 +12,16 @@ interface Known extends Remembered {
   readonly user: unknown;
 }
 
-/** A call of `loadUser` under way. After an eviction, nobody may join the call. */
+/** A call of `loadUser` that has not finished. After an eviction, no caller may join the call. */
 interface Load extends Remembered {
   readonly user: Promise<unknown>;
-  /** The keys of the requests that wait for the call. */
+  /** Ids of the keys whose requests wait for the call of `loadUser`. */
   readonly keyIds: Set<string>;
 }
 
 /**
- * Caches the results of `loadUser` for `userCacheMs`, but no longer than the lease holds. Callers
- * share a call under way while its result could still be cached.
+ * Caches the results of `loadUser` for `userCacheMs`, but no longer than the lease is valid.
+ * Callers share a call of `loadUser` while its result could still be cached.
  */
 export class OwnerCache {
   private readonly known: RecallCache<Known>;
@@ -35,15 +35,16 @@ export class OwnerCache {
     this.known = new RecallCache(Math.max(1, options.size));
   }
 
-  /** The user of an owner, if it is cached. No I/O. */
+  /** Returns the cached user of an owner, or undefined on a cache miss. Does no I/O. */
   recall(userId: string): unknown {
     const known = this.known.recall(userId);
     return known && this.trusts(known, this.clock.monotonic()) ? known.user : undefined;
   }
 
   /**
-   * Loads the user of an owner, or joins a load under way. A falsy result is not cached.
-   * @param keyId the key of the request
+   * Loads the user of an owner, or joins a load that has not finished. A falsy result is not
+   * cached.
+   * @param keyId id of the key of the request
    */
   find(userId: string, load: (userId: string) => Promise<unknown>, keyId: string): Promise<unknown> {
     const now = this.clock.monotonic();
@@ -53,16 +54,17 @@ export class OwnerCache {
     return loading.user;
   }
 
-  /** Removes the cached user of an owner. Nobody may join a load of that user. */
+  /** Removes the cached user of an owner. Callers can no longer join a load of this user. */
   evict(userId: string): void {
     this.known.delete(userId);
     this.loads.delete(userId);
   }
 
   /**
-   * A key changed, and its owner may have changed with it. No caller may join a load for a request
-   * with this key, and its result is not cached. Loads for other keys go on: otherwise the changes
-   * of one key would make every instance load the users of all other keys again and again.
+   * Closes the loads of the users of requests with a changed key, because the owner of the key may
+   * have changed too. No caller may join a closed load, and its result is not cached. Loads for
+   * other keys continue. Otherwise each change of one key would make every instance load the users
+   * of all other keys again.
    */
   closeLoadsFor(keyId: string): void {
     for (const [userId, { keyIds }] of this.loads) if (keyIds.has(keyId)) this.loads.delete(userId);
@@ -78,7 +80,10 @@ export class OwnerCache {
     return session !== null && now - askedAt < this.options.userCacheMs && this.lease.trusts(session, now);
   }
 
-  /** A load that already takes longer than the deadline of a look-up is not joined. */
+  /**
+   * Checks whether a caller may join a load. A load that already takes longer than
+   * `lookUpTimeoutMs` is not joined.
+   */
   private mayBeJoined(loading: Load, now: number): boolean {
     return this.trusts(loading, now) && now - loading.askedAt < this.options.lookUpTimeoutMs;
   }
@@ -114,7 +119,7 @@ export class OwnerCache {
       this.known.set(userId, { user, session, askedAt });
   }
 
-  /** Removes a load. Returns whether callers could still join it. */
+  /** Removes a load. Returns whether callers could still join the load. */
   private ended(userId: string, loading: Remembered): boolean {
     return this.loads.get(userId) === loading && this.loads.delete(userId);
   }

@@ -3,8 +3,8 @@ import type { Logger } from '@nestjs/common';
 const WARN_FROM = 0.25;
 
 /**
- * Watches how full the notification queue of the server is. Logs one warning each time the queue
- * fills up.
+ * Watches the usage of the server's notification queue. Logs one warning each time the usage
+ * reaches 25 %.
  */
 export class QueueWatch {
   private last: number | null = null;
@@ -12,12 +12,18 @@ export class QueueWatch {
 
   constructor(private readonly logger: Logger) {}
 
-  /** From 0 to 1; null while the feed does not listen. */
+  /**
+   * Returns the usage of the notification queue from 0 to 1, or null while the revocation feed does
+   * not listen.
+   */
   get usage(): number | null {
     return this.last;
   }
 
-  /** @param usage from 0 to 1; null: the feed does not listen any more */
+  /**
+   * Records the usage of the notification queue.
+   * @param usage from 0 to 1; null if the revocation feed no longer listens
+   */
   observe(usage: number | null): void {
     this.last = usage;
     if (usage === null) return;

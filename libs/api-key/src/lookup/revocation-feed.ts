@@ -52,8 +52,8 @@ export class RevocationFeed implements OnApplicationBootstrap, OnApplicationShut
   }
 
   /**
-   * How full the notification queue of the server is, from 0 to 1; null while the feed does not
-   * listen.
+   * Returns the usage of the server's notification queue from 0 to 1, or null while the revocation
+   * feed does not listen.
    */
   get queueUsage(): number | null {
     return this.context.queue.usage;

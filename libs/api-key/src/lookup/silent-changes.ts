@@ -1,22 +1,27 @@
 /**
- * SQL expression that lists the transactions that changed keys or owners without a notification.
- * Each transaction adds a row at its commit, so that the list never has an earlier value again.
+ * Returns an SQL expression that lists the silent changes: transactions that changed keys or owners
+ * without a notification. Each of these transactions adds a row at its commit. So the list never
+ * has an earlier value again.
  */
 export function readSilentChanges(table: string): string {
   return `(SELECT coalesce(string_agg(concat_ws(' ', xact, extract(epoch FROM at)), ',' ORDER BY xact, at), '') FROM ${table})`;
 }
 
-/** If there are more transactions than this, their rows are deleted. */
+/**
+ * Maximum number of rows in the list of silent changes. If the list is longer, its rows are
+ * deleted.
+ */
 const MOST = 64;
 
-/** Whether the list is too long for a heartbeat to read. */
+/** Checks whether the list of silent changes is too long for a heartbeat to read. */
 export function areManySilentChanges(silentChanges: string): boolean {
   return silentChanges.split(',').length > MOST;
 }
 
 /**
- * SQL that deletes the rows that no other session is deleting now. It adds a row for its own
- * transaction, so that nobody takes the rest of the list for an earlier list.
+ * Returns SQL that deletes the rows of the list of silent changes, except rows that another session
+ * is deleting. The SQL adds a row for its own transaction, so that the remaining list never equals
+ * an earlier list.
  */
 export function forgetSilentChanges(table: string): string {
   return `WITH forgotten AS (

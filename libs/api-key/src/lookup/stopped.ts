@@ -2,14 +2,17 @@ import type { Row } from '../database/as-text';
 import { flag } from '../database/fields';
 import { asText } from '../database/own-names';
 
-/** The states in which a key is refused, whatever its expiry. */
+/** Reasons to refuse a key, whatever its expiry is. */
 export type Stopped = 'revoked' | 'disabled';
 
-/** SQL of the columns that `stoppedOf` reads. A value of any type counts. */
+/**
+ * SQL of the columns that `stoppedOf` reads. Any value that is not NULL stops a key, whatever its
+ * type is.
+ */
 export const STOPPED = `${asText('(revoked_at IS NOT NULL)')} AS is_revoked, ${asText('(disabled_at IS NOT NULL)')} AS is_disabled`;
 
 /**
- * Why a key is refused; null: it is not.
+ * Returns why a key is refused, or null if the key is neither revoked nor disabled.
  * @throws UnreadableValue if a column is missing
  */
 export function stoppedOf(row: Row): Stopped | null {

@@ -4,28 +4,36 @@ import { numberOrNull, text, UnreadableValue } from '../database/fields';
 import type { ApiKey } from '../model/api-key.entity';
 import { type Stopped, stoppedOf } from './stopped';
 
-/** A row of the table, judged by the database's clock. */
+/** A row of the table of keys, with the remaining times of the key by the database's clock. */
 export interface StoredKey {
   readonly apiKey: ApiKey;
   /** The digest under which the key is stored. */
   readonly digest: string;
-  /** Why the key is refused, whatever its expiry; null: it is not. */
+  /**
+   * Why the key is refused, whatever its expiry is. Null if the key is neither revoked nor
+   * disabled.
+   */
   readonly stopped: Stopped | null;
-  /** Milliseconds until the key expires, 0 or less if it has expired; null: it never expires. */
+  /**
+   * Milliseconds until the key expires; 0 or less if the key has expired, null if it never expires.
+   */
   readonly lifeMs: number | null;
-  /** Milliseconds until the key ends unless it is used, 0 or less if it has ended; null: never. */
+  /**
+   * Milliseconds until the key ends if nobody uses it; 0 or less if the key has ended, null if it
+   * never ends unused.
+   */
   readonly unusedMs: number | null;
 }
 
-/** The key of each digest, or an error if the key's row cannot be read. */
+/** Maps each digest to its key, or to an error if the row of the key cannot be read. */
 export type FoundKeys = ReadonlyMap<string, StoredKey | Error>;
 
 const TIMESTAMPTZ = '1184';
 const UNIQUE = 'unique any more: CREATE UNIQUE INDEX on it';
 
 /**
- * Returns the first key that is found under one of the digests.
- * @throws Error if the key's row cannot be read, or may be hidden
+ * Returns the first key that is stored under one of the digests.
+ * @throws Error if the row of the key cannot be read, or may be hidden
  */
 export function firstOf(found: FoundKeys, digest: string, others: readonly string[]): StoredKey | null {
   for (const each of [digest, ...others]) {
@@ -37,8 +45,8 @@ export function firstOf(found: FoundKeys, digest: string, others: readonly strin
 }
 
 /**
- * A table without its unique index may have two rows of one key. Then the key has an error, because
- * the rows can contradict each other.
+ * Returns the key of each row by its digest. A table without its unique index can contain two rows
+ * of one key. The result of such a key is an error, because the two rows may contradict each other.
  * @throws UnreadableValue if a digest cannot be read
  */
 export function keysOf(rows: readonly Row[]): Map<string, StoredKey | Error> {
@@ -60,8 +68,9 @@ function storedKeyOrError(row: Row): StoredKey | Error {
 }
 
 /**
- * @throws UnreadableValue also if `expires_at` is not timestamptz, because such times depend on a
- *   time zone
+ * Reads a key from its row.
+ * @throws UnreadableValue if a value cannot be read, or if `expires_at` is not timestamptz: other
+ *   times depend on a time zone
  */
 function storedKey(row: Row): StoredKey {
   if (text(row, 'expiry_type') !== TIMESTAMPTZ)

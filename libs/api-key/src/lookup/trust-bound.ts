@@ -4,29 +4,30 @@ import type { Database } from '../database/database';
 import { codeOf } from '../database/error-codes';
 import { number } from '../database/fields';
 
-/** Tolerance for clocks with different speeds, and for the time between a check and its answer. */
+/** Factor that allows for clocks with different speeds. */
 const CLOCK_TOLERANCE = 1.01;
 const MARGIN_MS = 20;
-/** PostgreSQL's code for a missing table. */
+/** PostgreSQL's error code for a missing table. */
 const UNDEFINED_TABLE = '42P01';
 
-/** SQL that raises the time that an instance may trust its cache. The time is never lowered. */
+/**
+ * Returns SQL that raises the stored trust bound: the longest time for which any instance may trust
+ * its cache. The SQL never lowers the bound.
+ */
 export function raiseTrust(table: string): string {
   return `INSERT INTO ${table} AS t (trust_ms) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET trust_ms = EXCLUDED.trust_ms
     WHERE (t.trust_ms >= EXCLUDED.trust_ms) IS NOT TRUE`;
 }
 
-/**
- * SQL that checks whether the table still allows for an instance that trusts its cache for so long.
- */
+/** Returns SQL that checks whether the stored trust bound is at least `trustMs`. */
 export function isTrustKnown(table: string, trustMs: string): string {
   return `EXISTS (SELECT FROM ${table} WHERE trust_ms >= ${trustMs}::bigint)`;
 }
 
 /**
- * Waits until no instance trusts what it cached before the commit.
+ * Waits until no instance trusts the entries that it cached before a commit.
  * @param committedAt time of the commit, on the clock of `performance.now`
- * @throws Error `NO_TRUST_BOUND` if the table is missing or empty
+ * @throws Error `NO_TRUST_BOUND` if the table of the trust bound is missing or empty
  */
 export async function outliveTrust(database: Database, committedAt: number): Promise<void> {
   const row = await database
@@ -44,7 +45,11 @@ function emptyIfMissing(error: unknown): Row {
   throw error;
 }
 
-/** @throws Error if the table says nothing: some instance may trust for longer than the default */
+/**
+ * Returns the stored trust bound in milliseconds. No default is used, because an instance may trust
+ * its cache for longer than the default.
+ * @throws Error if the table of the trust bound is missing or empty
+ */
 function longestTrust(row: Row): number {
   if (row.ms !== null) return number(row, 'ms');
   const words =

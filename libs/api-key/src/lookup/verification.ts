@@ -16,33 +16,36 @@ import { RevocationFeed } from './revocation-feed';
 import type { StoredKey } from './stored-key';
 import { raiseTrust } from './trust-bound';
 
-/** A digest that no key has. */
+/** A digest under which no key is stored. */
 const NO_DIGEST = '';
 
 /**
- * Milliseconds that look-ups wait to share a statement, or a part of their deadline if it is
- * shorter.
+ * Maximum milliseconds that look-ups wait to share a statement. The wait is at most a quarter of
+ * `lookUpTimeoutMs`.
  */
 const TOGETHER_MS = 50;
 
 /** State of the look-ups, for health checks and metrics. */
 export interface VerificationStatus {
-  /** Whether the cache may be used now. */
+  /** Whether the lease is valid, so that cached keys may be used. */
   readonly leaseHeld: boolean;
-  /** Milliseconds since the last heartbeat that came back was sent; null before the first. */
+  /** Milliseconds since the sending of the last heartbeat that came back; null before the first. */
   readonly heartbeatAgeMs: number | null;
   /** Number of cached keys. */
   readonly cacheSize: number;
-  /** Share of look-ups without I/O since the start; null before the first look-up. */
+  /** Fraction of look-ups that were cache hits since the start; null before the first look-up. */
   readonly hitRate: number | null;
   /**
-   * How full the notification queue of the database server is, from 0 to 1; null while the feed
+   * Usage of the database server's notification queue, from 0 to 1. Null while the revocation feed
    * does not listen.
    */
   readonly notificationQueueUsage: number | null;
 }
 
-/** Wires the caches of keys and owners, the look-ups and the feed that evicts what changed. */
+/**
+ * Connects the caches of keys and owners, the look-ups, and the revocation feed that evicts changed
+ * keys and owners.
+ */
 @Injectable()
 export class Verification implements OnApplicationShutdown, KeyEviction {
   readonly keys: KeyCache;
@@ -81,21 +84,27 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
           );
   }
 
-  /** Removes a key from the cache of this instance. The feed evicts it in the other instances. */
+  /**
+   * Removes a key from the cache of this instance. The revocation feed evicts the key on the other
+   * instances.
+   */
   evict(id: string): void {
     this.listener().evict(id);
   }
 
-  /** Evicts the cached user of an owner: here at once, in the other instances through the feed. */
+  /**
+   * Removes the cached user of an owner: on this instance at once, on other instances through the
+   * revocation feed.
+   */
   async evictOwner(userId: string): Promise<void> {
     this.listener().evictOwner(userId);
     await announceOwner(this.database, userId);
   }
 
   /**
-   * Whether keys can be verified now, because the cache is trusted or the database answers. If a
-   * replica answered the last look-up, the database is always asked. All who ask meanwhile share
-   * one look-up, because anybody may call a health check, and look-ups of keys need their places.
+   * Checks whether keys can be verified now: the lease is valid, or the database answers. If a
+   * replica answered the last look-up, the database is always queried. All concurrent callers share
+   * one look-up. Otherwise anybody could fill the limit of look-ups with calls of a health check.
    */
   async canJudge(): Promise<boolean> {
     if (this.lease.isHeld() && !this.store.leadsToReplica) return true;
@@ -125,7 +134,7 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
     };
   }
 
-  /** Starts the feed. Called at boot after the checks. */
+  /** Starts the revocation feed. Called at boot after the checks. */
   async start(): Promise<void> {
     if (this.options.staleForMs > 0)
       await this.database.transaction((session) =>
@@ -160,7 +169,10 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
     };
   }
 
-  /** @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight */
+  /**
+   * Sends a look-up alone or together with others.
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if too many look-ups are in flight
+   */
   private async lookUp(digest: string, { way, others, sent }: LookUp): Promise<StoredKey | null> {
     if (way === 'together') return this.batch.find(digest, others, sent);
     if (this.lookUps >= this.options.maxLookUps)

@@ -4,17 +4,18 @@ import { existsInOwnSchema } from './own-schema';
 import { row, withShortLock } from './sql';
 
 /**
- * Types of columns by name. Each column is nullable or has a default, so that Rails can insert
- * rows.
+ * Column types by column name. Each column is nullable or has a default, because Rails inserts rows
+ * without these columns.
  */
 export type Columns = Readonly<Record<string, string>>;
 
 /**
  * Adds columns to the table of keys.
  * @param beside the quoted name of a table that is created with the columns, or null
- * @returns false if all columns and the table exist, because another application on this database
- *   has already migrated
- * @throws Error if only some of them exist, because these belong to someone else
+ * @returns false if all columns and the table already exist: another application on this database
+ *   has run the migration
+ * @throws Error if only some of the columns and the table exist, because another program created
+ *   the existing ones
  */
 export async function addColumns(
   runner: QueryRunner,
@@ -40,7 +41,7 @@ export async function addColumns(
   return true;
 }
 
-/** Drops the columns. */
+/** Drops columns from the table of keys. */
 export async function dropColumns(runner: QueryRunner, table: string, columns: Columns): Promise<void> {
   const drops = Object.keys(columns).map((name) => `DROP COLUMN ${name}`);
   await withShortLock(runner, `ALTER TABLE ${table} ${drops.join(', ')}`);

@@ -9,7 +9,8 @@ const TEXT = ['character varying', 'text'];
 const TIME = ['timestamp without time zone', 'timestamp with time zone'];
 
 /**
- * The columns of the Rails design, and the types that each column may have. Null allows any type.
+ * Columns of the table `api_keys` in the Rails design, with the allowed types of each column. Null
+ * allows any type.
  */
 const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   id: WHOLE_NUMBER,
@@ -24,15 +25,15 @@ const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   updated_at: TIME,
 };
 
-/** The columns of this library and their types. */
+/** Columns that only this library adds, with their types. */
 const OWN_COLUMNS = { key_suffix: 'varchar', revoked_at: 'timestamptz' } as const;
 
 const COLUMNS: typeof RAILS_COLUMNS = { ...RAILS_COLUMNS, key_suffix: TEXT, revoked_at: TIME };
 
 /**
- * Defaults that mean the same moment in every time zone of the session, after the column has got a
- * time zone: the current time, null and infinity. LOCALTIMESTAMP is not in the list, because a wall
- * clock that is set back shows the same time twice.
+ * Patterns of the defaults that are the same moment in every time zone of the session, after the
+ * column has got a time zone. These are the current time, null and infinity. LOCALTIMESTAMP is not
+ * in the list, because a local time occurs twice when the clocks are set back.
  */
 const SAME_EVERYWHERE = [
   /^(?:now|transaction_timestamp|statement_timestamp|clock_timestamp)\(\)$/,
@@ -41,26 +42,28 @@ const SAME_EVERYWHERE = [
 ];
 
 /**
- * Times that a later migration adds. If the table has our note, a dump and load may have taken
- * their time zone.
+ * Time columns that a later migration adds. A dump and load may have removed their time zone,
+ * although the comment of the table still contains the note of this library.
  */
 const LATER_TIMES: typeof RAILS_COLUMNS = { disabled_at: TIME, enabled_expires_at: TIME };
 
 interface Column {
   readonly name: string;
-  /** The type without its length or precision. */
+  /** Type of the column without length or precision. */
   readonly type: string;
-  /** Precision of a time in digits of a second, such as `(6)`. Empty if no precision is given. */
+  /**
+   * Precision of a time in digits of a second, such as `(6)`. Empty if the column has no precision.
+   */
   readonly precision: string;
-  /** The expression of the default, or null. */
+  /** SQL expression of the column's default, or null. */
   readonly default: string | null;
 }
 
 /**
  * Adopts the table of a Rails app in place. Adds the columns of this library, which are nullable.
- * Converts times to `timestamptz`, because Rails stores them in UTC without a time zone. If the
- * time zone of the session is UTC, PostgreSQL converts them without rewriting the table.
- * @throws Error that says what prevents the adoption; nothing is changed then
+ * Converts times to `timestamptz`, because Rails stores times in UTC without a time zone. If the
+ * session's time zone is UTC, PostgreSQL converts times without rewriting the table.
+ * @throws Error that says what prevents the adoption; the table is then unchanged
  */
 export async function adoptTable(runner: QueryRunner, table: string): Promise<void> {
   const columns = await columnsOf(runner, table);
@@ -73,10 +76,10 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
 }
 
 /**
- * Repairs a table that has our note in its comment, but lacks time zones or columns of this
- * library.
- * A dump and load through a Rails schema can lose both, and keep the comment.
- * @throws Error that says what prevents the repair; nothing is changed then
+ * Repairs a table whose comment contains the note of this library, but which lacks time zones or
+ * columns. A dump and load through a Rails schema can lose time zones and columns, and keep the
+ * comment.
+ * @throws Error that says what prevents the repair; the table is then unchanged
  */
 export async function completeTable(runner: QueryRunner, table: string, note: TableNote): Promise<void> {
   const columns = await columnsOf(runner, table);
@@ -91,9 +94,9 @@ export async function completeTable(runner: QueryRunner, table: string, note: Ta
 }
 
 /**
- * Adds missing columns, and converts times to times with time zone.
+ * Adds missing columns, and converts times without time zone to times with time zone.
  * @param more columns to convert besides `COLUMNS`
- * @returns the names of the converted times
+ * @returns the names of the converted columns
  */
 async function complete(
   runner: QueryRunner,
@@ -118,8 +121,8 @@ async function complete(
 }
 
 /**
- * Restores an adopted table: drops the columns of this library, and converts times to times without
- * time zone, in UTC.
+ * Restores an adopted table. Drops the columns of this library, and converts times back to UTC
+ * times without time zone.
  */
 export async function releaseTable(
   runner: QueryRunner,
@@ -143,8 +146,8 @@ async function alterInUtc(runner: QueryRunner, table: string, changes: readonly 
 }
 
 /**
- * Changes the type of a time column. The default is dropped and set again, because PostgreSQL would
- * otherwise wrap the default in a cast.
+ * Returns the SQL that changes the type of a time column. The SQL drops the default and sets it
+ * again. Otherwise, PostgreSQL would wrap the default in a cast.
  */
 function retyped(column: Column, zone: 'with time zone' | 'without time zone'): string[] {
   const { name, precision } = column;
@@ -213,8 +216,8 @@ async function refuseWithoutUnique(runner: QueryRunner, table: string, column: s
 }
 
 /**
- * PostgreSQL does not change the type of a column that a view or a rule reads. The rule may be one
- * of the table itself.
+ * Refuses a column that a view or a rule reads, because PostgreSQL does not change its type. The
+ * rule may belong to the table of keys itself.
  */
 async function refuseViews(runner: QueryRunner, table: string, columns: readonly string[]): Promise<void> {
   const views = await rows(

@@ -6,13 +6,17 @@ import { besideTable, qualifiedName, tableOf } from './table-name';
 
 const TAKE = 'nestjs_api_key_take_together';
 const SPEND = 'nestjs_api_key_spend_together';
-/** How long a window is kept for a longer window, as in `SlidingWindow`. */
+/**
+ * Milliseconds for which a window is kept, so that a longer window can use it, as in
+ * `SlidingWindow`.
+ */
 const COLUMNS = { keep_ms: 'float8 NOT NULL DEFAULT 3600000' } as const;
 
 /**
- * Adds the functions that count a request on several limits at once. These functions keep the use
- * if a window or period changes. The functions of older versions stay, and count in the same rows,
- * for instances that are not upgraded yet.
+ * Adds the functions that count a request on several limits at once. If the window of a limit or
+ * the period of a quota changes, these functions keep the counted use. The functions of older
+ * versions remain, for instances that are not yet upgraded. Old and new functions count in the same
+ * rows.
  */
 export class CountTogether implements MigrationInterface {
   readonly name = 'CountTogether1764547200000';
@@ -43,8 +47,9 @@ const takeOf = (runner: QueryRunner) => besideTable(runner, TAKE);
 const spendOf = (runner: QueryRunner) => besideTable(runner, SPEND);
 
 /**
- * The old rows do not say how much of the use of a month was today, so all of it counts for today.
- * The use of today counts for the month as well.
+ * Returns SQL that converts the counted use. Old rows do not contain how much of a month's use was
+ * today's use. So all use of the month also counts for today, and today's use also counts for the
+ * month.
  */
 function carryOver(quotas: string): string {
   return `INSERT INTO ${quotas} AS q (key_id, period, starts_at, used)
@@ -56,10 +61,11 @@ function carryOver(quotas: string): string {
 }
 
 /**
- * The log of `SlidingWindow`, in milliseconds of the clock of the database server. The function
- * reads the clock after it has locked all rows. The caller sorts the keys, so that two calls never
- * deadlock. Only older versions fill the column `since`, and they can count without it. If the
- * clock is set back, no entry is lost.
+ * SQL of the function that counts a request on several rate limits, with the algorithm of
+ * `SlidingWindow`. Times are milliseconds of the database server's clock. The function locks all
+ * rows, and then reads the clock. The caller sorts the keys, so that two calls never deadlock. Only
+ * older versions fill the column `since`, and those versions can count without it. If the clock is
+ * set back, no entry is lost.
  */
 const TAKE_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys text[], limits int[], windows float8[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[], OUT retry_after_ms float8[])
@@ -161,17 +167,17 @@ const TAKE_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys text[], limits i
       END LOOP;
     END $take$`;
 
-/** The SQL that creates the function that counts a request on several rate limits. */
+/** Returns the SQL that creates the function that counts a request on several rate limits. */
 export async function takeTogether(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, TAKE);
   return filledIn(TAKE_FUNCTION, { name, windows: await qualifiedName(runner, 'api_key_windows') });
 }
 
 /**
- * Counts on quotas, by the clock of the database server in UTC. The function reads the clock after
- * it has locked all rows. The caller sorts the keys. Each use counts in the day and in the month,
- * so that the use is known if the period of a quota changes. If the clock is set back, an earlier
- * period does not begin again.
+ * SQL of the function that counts a request on several quotas, in UTC on the database server's
+ * clock. The function locks all rows, and then reads the clock. The caller sorts the keys. Each use
+ * counts for the day and for the month, so that a quota can change its period. If the clock is set
+ * back, an earlier period does not begin again.
  */
 const SPEND_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys bigint[], limits int[], periods text[], hit_cost int, hits int,
       OUT granted int, OUT remaining int[], OUT reset_ms float8[])
@@ -214,7 +220,7 @@ const SPEND_FUNCTION = `CREATE OR REPLACE FUNCTION {{name}}(keys bigint[], limit
       END LOOP;
     END $spend$`;
 
-/** The SQL that creates the function that counts a request on several quotas. */
+/** Returns the SQL that creates the function that counts a request on several quotas. */
 export async function spendTogether(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, SPEND);
   return filledIn(SPEND_FUNCTION, { name, quotas: await qualifiedName(runner, 'api_key_quotas') });

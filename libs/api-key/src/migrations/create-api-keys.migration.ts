@@ -22,8 +22,8 @@ import { watchUsers } from './watch-users.migration';
 const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
 
 /**
- * The migrations of table `api_keys`, for the option `migrations` of a data source. They create the
- * table, or adopt the table of a Rails app in place.
+ * Returns the migrations of the table `api_keys`, for the option `migrations` of a data source.
+ * They create the table, or adopt the table of a Rails app in place.
  * @throws RangeError if an option is invalid
  */
 export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () => MigrationInterface)[] {
@@ -64,8 +64,9 @@ function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInte
 }
 
 /**
- * If the table has our note, another application on this database has migrated it, or it was loaded
- * from a dump.
+ * Creates, adopts or completes the table. The comment of a table contains the note of this library
+ * in two cases. Another application on this database has migrated the table, or the table was
+ * loaded from a dump.
  */
 async function createOrAdopt(
   runner: QueryRunner,

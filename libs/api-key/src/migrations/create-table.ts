@@ -6,9 +6,8 @@ import { run } from './sql';
 import { writeNote } from './table-note';
 
 /**
- * Creates the table like Rails, but with the columns of this library, and with a time zone for
- * times.
- * Index names are those that Rails uses.
+ * Creates the table of keys as Rails does, with the columns of this library, and with time zones.
+ * The index names are the names that Rails uses.
  */
 export async function createTable(
   runner: QueryRunner,

@@ -8,8 +8,8 @@ import { replaceFeeds } from './tell-silent-changes.migration';
 import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
 
 /**
- * When a key was disabled, which key disabled it, and the expiry that it gets back. No foreign key,
- * because the row of the other key may be deleted before.
+ * Columns for the time at which a key was disabled, the key that disabled it, and the expiry to
+ * restore. There is no foreign key, because the row of the disabling key may be deleted first.
  */
 const COLUMNS = {
   disabled_at: 'timestamptz',
@@ -17,10 +17,10 @@ const COLUMNS = {
   enabled_expires_at: 'timestamptz',
 } as const;
 
-/** The columns that a cached key exposes after this migration. */
+/** Columns that a cached key exposes after this migration. */
 export const EXPOSED_WITH_DISABLING = [...EXPOSED_WITH_LINEAGE, ...Object.keys(COLUMNS)];
 
-/** Adds the columns of disabled keys. A change of them is notified to every instance. */
+/** Adds the columns of disabled keys. If these columns change, every instance is notified. */
 export class DisableKeys implements MigrationInterface {
   readonly name = 'DisableKeys1764806400000';
 
@@ -31,7 +31,7 @@ export class DisableKeys implements MigrationInterface {
     });
   }
 
-  /** A disabled key stays expired. */
+  /** Drops the columns of disabled keys. A disabled key stays expired. */
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));

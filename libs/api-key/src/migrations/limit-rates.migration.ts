@@ -3,7 +3,10 @@ import { existsInOwnSchema } from './own-schema';
 import { filledIn, HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
-/** Creates the table in which `PostgresThrottlerStorage` counts, and the function that counts. */
+/**
+ * Creates the table in which `PostgresThrottlerStorage` counts hits, and the function that counts
+ * them.
+ */
 export class LimitRates implements MigrationInterface {
   readonly name = 'LimitRates1764201600000';
 
@@ -31,7 +34,10 @@ function windowsOf(runner: QueryRunner): string {
   return besideTable(runner, 'api_key_windows');
 }
 
-/** A third of each page stays free, so that an updated row stays in its page. */
+/**
+ * Returns the SQL that creates the table of windows. A third of each page stays free, so that an
+ * updated row stays in its page.
+ */
 function createWindows(windows: string): string {
   return `CREATE UNLOGGED TABLE IF NOT EXISTS ${windows} (
     key text PRIMARY KEY,
@@ -43,10 +49,11 @@ function createWindows(windows: string): string {
 }
 
 /**
- * The log of `SlidingWindow`, in milliseconds of the clock of the database server. The function
- * reads the clock after it has locked the row, so hits of one key are counted one after the other.
- * A lot is a cost with a number of hits. Lots are counted in order, and of each lot as many hits as
- * fit. If the clock is set back, no entry is lost.
+ * SQL of the function that counts the hits of one key, with the algorithm of `SlidingWindow`. Times
+ * are milliseconds of the database server's clock. The function locks the row, and then reads the
+ * clock, so that hits of one key are counted one after the other. A lot is a number of hits with
+ * the same cost. The function counts the lots in order, and of each lot as many hits as the limit
+ * allows. If the clock is set back, no entry is lost.
  */
 const TAKE = `CREATE OR REPLACE FUNCTION {{name}}(k text, most int, window_ms float8, costs int[], counts int[],
       OUT granted int[], OUT remaining int, OUT reset_ms float8, OUT retry_after_ms float8[])
@@ -117,7 +124,7 @@ const TAKE = `CREATE OR REPLACE FUNCTION {{name}}(k text, most int, window_ms fl
       END LOOP;
     END $take$`;
 
-/** The SQL that creates the function that counts the hits of one key. */
+/** Returns the SQL that creates the function that counts the hits of one key. */
 export async function takeFunction(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, 'nestjs_api_key_take');
   return filledIn(TAKE, { name, windows: await qualifiedName(runner, 'api_key_windows') });

@@ -4,7 +4,7 @@ import { existsInOwnSchema } from './own-schema';
 import { inTransaction, run } from './sql';
 import { eventTableOf, tableOf } from './table-name';
 
-/** The columns for rotation, limits, allowed addresses and metadata. */
+/** Columns for rotation, limits, allowed addresses and metadata. */
 const COLUMNS = {
   rate_limit: 'integer',
   rate_limit_window_seconds: 'integer',
@@ -41,7 +41,10 @@ async function extend(runner: QueryRunner, table: string, events: string): Promi
   await createTrail(runner, events);
 }
 
-/** No foreign key, because events stay after their keys and owners are deleted. */
+/**
+ * Creates the table of the audit trail. The table has no foreign key, because events remain after
+ * their keys and owners are deleted.
+ */
 async function createTrail(runner: QueryRunner, events: string): Promise<void> {
   await run(
     runner,

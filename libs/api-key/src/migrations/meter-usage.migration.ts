@@ -5,12 +5,12 @@ import { EXPOSED, feedFunction } from './revocation-feed.migration';
 import { HIT_LOCK_TIMEOUT_MS, inTransaction, OWN_SEARCH_PATH, run } from './sql';
 import { besideTable, qualifiedName, tableOf } from './table-name';
 
-/** The limit on the use of a key in a calendar period of UTC: `day` or `month`. */
+/** Columns for the quota of a key, and for the quota's calendar period in UTC: `day` or `month`. */
 const COLUMNS = { quota: 'integer', quota_period: 'varchar' } as const;
 
 export const USAGE_COLUMNS = Object.keys(COLUMNS);
 
-/** Adds quotas, the function that counts them, and the table of the use of each key. */
+/** Adds quotas, the function that counts hits on quotas, and the table of the usage of each key. */
 export class MeterUsage implements MigrationInterface {
   readonly name = 'MeterUsage1764374400000';
 
@@ -48,8 +48,8 @@ function quotasOf(runner: QueryRunner): string {
 }
 
 /**
- * No foreign keys, because PostgreSQL would refuse TRUNCATE of the table of keys. Tests of a Rails
- * app use TRUNCATE.
+ * Returns the SQL that creates the usage table. The table has no foreign key, because PostgreSQL
+ * would then refuse a TRUNCATE of the table of keys. Tests of a Rails app use TRUNCATE.
  */
 function createUsage(usage: string): string {
   return `CREATE TABLE ${usage} (
@@ -73,10 +73,11 @@ function createQuotas(quotas: string): string {
 }
 
 /**
- * Counts on a quota, by the clock of the database server in UTC. The function reads the clock after
- * it has locked the row, so hits of one key are counted one after the other. If the clock is set
- * back, an earlier period does not begin again. A lot is a cost with a number of hits. Lots are
- * counted in order, and of each lot as many hits as fit.
+ * Returns the SQL that creates the function that counts hits on a quota, in UTC on the database
+ * server's clock. The function locks the row, and then reads the clock, so that hits of one key are
+ * counted one after the other. If the clock is set back, an earlier period does not begin again. A
+ * lot is a number of hits with the same cost. The function counts the lots in order, and of each
+ * lot as many hits as the quota allows.
  */
 export async function spendFunction(runner: QueryRunner): Promise<string> {
   const name = await qualifiedName(runner, 'nestjs_api_key_spend');

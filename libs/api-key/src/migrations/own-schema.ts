@@ -4,9 +4,9 @@ import { foreignSchema } from '../database/names';
 import { rows } from './sql';
 
 /**
- * Whether a table exists in the schema in which this data source creates tables.
+ * Checks whether a table exists in the schema in which this data source creates tables.
  * @throws Error if the search path finds the table in another schema, which may belong to another
- * tenant
+ *   tenant
  */
 export async function existsInOwnSchema(runner: QueryRunner, table: string): Promise<boolean> {
   const [found] = await rows(

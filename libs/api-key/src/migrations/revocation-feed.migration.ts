@@ -13,8 +13,8 @@ import { besideTable, qualifiedName, tableOf } from './table-name';
 import { createTrigger } from './triggers';
 
 /**
- * The columns that a cached key exposes. A change of one of them evicts the cache entry. A change
- * of `last_used_at` or `updated_at` does not.
+ * Columns that a cached key exposes. If one of these columns changes, the cache entry is evicted.
+ * If only `last_used_at` or `updated_at` changes, the entry stays.
  */
 export const EXPOSED: readonly string[] = [
   'id',
@@ -34,12 +34,15 @@ export const EXPOSED: readonly string[] = [
   'created_at',
 ];
 
-/** The triggers of this migration. A later migration creates the trigger for replicated keys. */
+/**
+ * Names of the triggers that this migration creates. A later migration creates the trigger for keys
+ * that are inserted by replication.
+ */
 const TRIGGERS = FEED_TRIGGER_NAMES.filter((name) => name !== REPLICATED_INSERTS);
 
 /**
- * Creates the triggers that notify every instance of a change. Creates the table of the trust
- * bound, which is how long instances trust their cache.
+ * Creates the triggers that notify every instance of changes. Creates the table of the trust bound,
+ * which is the longest time that an instance trusts its cache.
  */
 export class FeedRevocations implements MigrationInterface {
   readonly name = 'FeedRevocations1764028800000';
@@ -64,7 +67,10 @@ export class FeedRevocations implements MigrationInterface {
   }
 }
 
-/** The table has one row: the largest trust bound of any instance. */
+/**
+ * Creates the table of the trust bound. The table has one row: the largest trust bound of any
+ * instance.
+ */
 async function createTrust(runner: QueryRunner): Promise<void> {
   const table = besideTable(runner, 'api_key_trust');
   await run(
@@ -74,12 +80,13 @@ async function createTrust(runner: QueryRunner): Promise<void> {
   await run(runner, `INSERT INTO ${table} (trust_ms) VALUES (2000) ON CONFLICT DO NOTHING`);
 }
 
-/** Columns whose change sends no notification. */
+/** SQL array of the columns whose changes send no notification. */
 const UNTOLD = "'{last_used_at,updated_at}'";
 
 /**
- * Compares rows in the function, because a trigger with a condition would forbid type changes of
- * the columns in the condition. A partition notifies on the channel of its root table.
+ * SQL of the trigger function that sends notifications of changed keys. The function compares rows
+ * itself, because a trigger with a condition would forbid type changes of the columns in the
+ * condition. A partition notifies on the channel of its root table.
  *
  * A session keeps the plan of a comparison. The plan fails after somebody changes the type of a
  * column. Rows are then compared as jsonb, which is twice as slow. If a column is missing, for
@@ -132,8 +139,8 @@ const FEED = `CREATE OR REPLACE FUNCTION {{name}}() RETURNS trigger LANGUAGE plp
     END $feed$`;
 
 /**
- * The SQL that creates the function that the triggers of the feed call.
- * @param exposed the columns that a cache entry exposes
+ * Returns the SQL that creates the trigger function that sends notifications of changed keys.
+ * @param exposed the columns that a cached key exposes
  * @param notify the function that sends the notification
  */
 export async function feedFunction(
@@ -151,7 +158,7 @@ export async function feedFunction(
   });
 }
 
-/** The SQL of each trigger of the feed, by the name of the trigger. */
+/** Returns the SQL of each trigger of the revocation feed, by trigger name. */
 export function feedTriggers(runner: QueryRunner): ReadonlyMap<string, TriggerSql> {
   return new Map(FEED_TRIGGER_NAMES.map((name) => [name, feedTrigger(runner, name)]));
 }

@@ -10,14 +10,14 @@ import { flag, text } from '../database/fields';
 import { inTransaction, row, rows, run } from './sql';
 import { RESTORE, type Restoring } from './triggers';
 
-/** Key of the advisory lock. Any number works that no other application is likely to use. */
+/** Key of the advisory lock: a number that no other application is likely to use. */
 const LOCK = '4706327181153905';
 const POLL_MS = 100;
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
- * Members of a client of `pg` that its types lack. The client reads `query_timeout`, the limit on
- * the wait for a result, before each query.
+ * Members of a `pg` client that are missing in its types. The client reads `query_timeout`, the
+ * limit on the wait for a result, before each query.
  */
 interface PgClient {
   readonly connectionParameters?: { query_timeout?: unknown };
@@ -28,11 +28,12 @@ interface PgClient {
 
 /**
  * Runs the pending migrations of a data source, each in its own transaction. Several instances may
- * call this function at once: an advisory lock lets one of them migrate while the others wait.
- * Waiting and statements ignore the time-outs of the data source. Transactions are READ COMMITTED,
- * and times are written as ISO. Afterwards, the settings of the session are restored.
+ * call this function at once. An advisory lock lets one instance migrate while the others wait. The
+ * time-outs of the data source do not apply to the lock and to the statements. Transactions are
+ * READ COMMITTED, and times are written as ISO. Afterwards, the settings of the session are
+ * restored.
  *
- * Needs a connection of its own to the primary, so a pooler in transaction mode does not work.
+ * Needs a separate connection to the primary, so a pooler in transaction mode does not work.
  *
  * Also creates missing triggers of this library, for example after a table was swapped by rename or
  * restored. A trigger that somebody disabled stays disabled.
@@ -56,8 +57,8 @@ export async function runMigrations(dataSource: DataSource): Promise<string[]> {
 }
 
 /**
- * @throws Error if TypeORM cannot quote the name of its migrations table, because of the schema of
- *   the data source
+ * Checks that TypeORM can quote the name of its migrations table.
+ * @throws Error if the name of the data source's schema contains a dot or a double quote
  */
 function refuseUnquotable({ options }: DataSource): void {
   const { schema } = options as { readonly schema?: string };
@@ -69,8 +70,9 @@ function refuseUnquotable({ options }: DataSource): void {
 }
 
 /**
- * Creates what executed migrations created, if it is missing. A role that does not own the table
- * lacks the right. The application still starts, because nothing is cached without the triggers.
+ * Restores missing objects that already executed migrations had created. PostgreSQL refuses this if
+ * the role does not own the table. The application starts nevertheless, because without the
+ * triggers nothing is cached.
  */
 async function restore(runner: QueryRunner): Promise<void> {
   for (const migration of runner.connection.migrations) {
@@ -93,13 +95,13 @@ const SETTINGS: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
   default_transaction_isolation: 'read committed',
-  // ISO changes only the output format. The order of day and month in input stays.
+  // ISO changes only the output format. The order of day and month in input is unchanged.
   DateStyle: 'ISO',
 };
 
 /**
- * Runs a step with other settings of the session. Then restores the settings and releases the lock.
- * If that fails, closes the connection, so that the pool never gets a changed session.
+ * Runs a step with other session settings. Then restores the settings and releases the lock. If
+ * this fails, closes the connection, so that the pool never gets a session with changed settings.
  */
 async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Promise<T> {
   const client: PgClient = await runner.connect();
@@ -118,8 +120,8 @@ async function withSettings<T>(runner: QueryRunner, step: () => Promise<T>): Pro
 }
 
 /**
- * TypeORM reports a lost connection as "Query runner already released". This function adds the
- * cause that PostgreSQL reported.
+ * Runs a step, and adds PostgreSQL's error to an error of a lost connection. TypeORM reports a lost
+ * connection only as "Query runner already released".
  */
 async function withCause<T>(client: PgClient, step: () => Promise<T>): Promise<T> {
   let cause: Error | undefined;
@@ -153,7 +155,7 @@ async function inOwnSettings<T>(
   }
 }
 
-/** The current values of SETTINGS. A setting that the server does not know is skipped. */
+/** Returns the current values of SETTINGS. A setting that the server does not know is skipped. */
 async function settingsOf(runner: QueryRunner): Promise<Readonly<Record<string, string>>> {
   const known = await rows(
     runner,
@@ -177,8 +179,8 @@ async function giveBack(runner: QueryRunner, before: Readonly<Record<string, str
 }
 
 /**
- * Polls instead of waiting in a statement, because a waiting statement holds a snapshot. A
- * `CREATE INDEX CONCURRENTLY` of the migrating instance would wait for that snapshot.
+ * Waits for the advisory lock by polling. A statement that waits would hold a snapshot. A `CREATE
+ * INDEX CONCURRENTLY` of the migrating instance would wait for this snapshot.
  */
 async function takeLock(runner: QueryRunner): Promise<void> {
   const isTaken = async () =>

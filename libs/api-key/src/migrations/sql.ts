@@ -9,18 +9,19 @@ const LOCK_TIMEOUT_MS = 2_000;
 const ATTEMPTS = 10;
 
 /**
- * How long a function that counts a hit waits for its row, in milliseconds. After that time no
- * caller waits for the result, and others need the connection.
+ * Milliseconds that a function that counts a hit waits for the lock on its row. After this time, no
+ * caller waits for the result, and other requests need the connection.
  */
 export const HIT_LOCK_TIMEOUT_MS = 900;
 
 /**
- * Setting of each function of this library. Names and operators are those of PostgreSQL, with any
- * search path of the calling session. Functions name tables with their schema.
+ * Setting of each database function of this library. With this setting, names and operators refer
+ * to PostgreSQL's own objects, whatever the search path of the session is. So the functions name
+ * each table with its schema.
  */
 export const OWN_SEARCH_PATH = 'SET search_path = pg_catalog, pg_temp';
 
-/** Runs a statement on the connection of a runner. */
+/** Runs a statement on the connection of a query runner. */
 export async function run(
   runner: QueryRunner,
   statement: string,
@@ -29,7 +30,7 @@ export async function run(
   await (await sessionOf(runner)).run(statement, values);
 }
 
-/** The rows of a statement on the connection of a runner, each column as text. */
+/** Returns the rows of a statement on the connection of a query runner, each column as text. */
 export async function rows(
   runner: QueryRunner,
   statement: string,
@@ -39,8 +40,8 @@ export async function rows(
 }
 
 /**
- * The first row of a statement on the connection of a runner.
- * @throws Error if there is no row
+ * Returns the first row of a statement on the connection of a query runner.
+ * @throws Error if the statement returns no row
  */
 export async function row(
   runner: QueryRunner,
@@ -50,17 +51,17 @@ export async function row(
   return (await sessionOf(runner)).row(statement, values);
 }
 
-/** Whether a table of this quoted name exists. */
+/** Returns whether a table with this quoted name exists. */
 export async function tableExists(runner: QueryRunner, name: string): Promise<boolean> {
   return flag(await row(runner, 'SELECT (to_regclass($1) IS NOT NULL)::text AS made', [name]), 'made');
 }
 
-/** Whether a function of this name and these argument types exists. */
+/** Returns whether a function with this name and these argument types exists. */
 export async function functionExists(runner: QueryRunner, name: string): Promise<boolean> {
   return flag(await row(runner, 'SELECT (to_regprocedure($1) IS NOT NULL)::text AS made', [name]), 'made');
 }
 
-/** Runs a step in the open transaction or, if none is open, in a new transaction. */
+/** Runs a step in the open transaction, or in a new transaction if no transaction is open. */
 export async function inTransaction(runner: QueryRunner, step: () => Promise<void>): Promise<void> {
   if (runner.isTransactionActive) return step();
   await runner.startTransaction();
@@ -74,8 +75,8 @@ export async function inTransaction(runner: QueryRunner, step: () => Promise<voi
 }
 
 /**
- * Runs a step with a changed setting of the session, in the transaction of the runner. Then
- * restores the setting.
+ * Runs a step with a changed session setting in the transaction of the query runner. Then restores
+ * the setting.
  */
 export async function withSetting(
   runner: QueryRunner,
@@ -90,10 +91,10 @@ export async function withSetting(
 }
 
 /**
- * Runs a statement that needs an exclusive lock on the table, in the transaction of the runner.
- * Each attempt waits at most 2 s for the lock, so that other statements are not blocked for long.
- * Then other statements run, and the next attempt follows. There are at most 10 attempts.
- * @throws Error that says what to do, if the lock was never free
+ * Runs a statement that needs an exclusive lock on the table, in the transaction of the query
+ * runner. Tries up to 10 times. Each attempt waits at most 2 s for the lock, so that other
+ * statements are not blocked for long. Other statements can run between two attempts.
+ * @throws Error with instructions, if the lock was never free
  */
 export async function withShortLock(runner: QueryRunner, statement: string): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -114,7 +115,7 @@ export async function withShortLock(runner: QueryRunner, statement: string): Pro
 }
 
 /**
- * Replaces names in double braces with their values.
+ * Replaces each name in double braces with its value.
  * @throws Error if a name has no value
  */
 export function filledIn(sql: string, values: Readonly<Record<string, string>>): string {

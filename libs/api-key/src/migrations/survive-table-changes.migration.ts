@@ -15,8 +15,9 @@ import { RESTORE, type Restoring, restoreTriggers } from './triggers';
 
 /**
  * Replaces all functions of the library in the database, because earlier versions had two faults.
- * They counted in the tables that the search path of the session found. If somebody changed the
- * type of a column, each change of a key failed in sessions that had changed a key before.
+ * First, the functions counted in the tables that the search path of the session found. Second,
+ * after a column's type had changed, changes of keys failed in sessions that had changed a key
+ * before.
  */
 export class SurviveTableChanges implements MigrationInterface, Restoring {
   readonly name = 'SurviveTableChanges1764720000000';
@@ -29,8 +30,8 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
   }
 
   /**
-   * Creates the triggers if another table has replaced the table of keys. All migrations have run
-   * before.
+   * Creates the missing triggers after another table has replaced the table of keys. Called after
+   * all migrations have run.
    */
   async [RESTORE](runner: QueryRunner): Promise<void> {
     if (!(await existsInOwnSchema(runner, tableOf(runner)))) return;
@@ -39,13 +40,13 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
     await restoreTriggers(runner, tableOf(runner), feedTriggers(runner));
   }
 
-  /** Keeps the functions, because they also work with earlier versions. */
+  /** Keeps the functions, because they also work with earlier versions of the library. */
   async down(runner: QueryRunner): Promise<void> {
     await existsInOwnSchema(runner, tableOf(runner));
   }
 }
 
-/** Creates or replaces all functions of the library. */
+/** Creates or replaces all functions of the library in the database. */
 async function replaceFunctions(runner: QueryRunner, exposed: readonly string[]): Promise<void> {
   const schema = await schemaOfKeys(runner);
   await run(runner, markFunction(schema));

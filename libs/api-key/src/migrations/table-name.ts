@@ -3,24 +3,29 @@ import { text } from '../database/fields';
 import { quoteIn } from '../database/names';
 import { row } from './sql';
 
-/** The quoted name of the table of keys, with a schema if the data source names one. */
+/**
+ * Returns the quoted name of the table of keys, with a schema if the data source names a schema.
+ */
 export function tableOf(runner: QueryRunner): string {
   return quoted(runner, 'api_keys');
 }
 
-/** The quoted name of the table of the audit trail, in the same schema. */
+/** Returns the quoted name of the table of the audit trail, in the schema of the table of keys. */
 export function eventTableOf(runner: QueryRunner): string {
   return quoted(runner, 'api_key_events');
 }
 
-/** The quoted name of another table or function of this library, in the same schema. */
+/**
+ * Returns the quoted name of another table or function of this library, in the schema of the table
+ * of keys.
+ */
 export function besideTable(runner: QueryRunner, name: string): string {
   return quoted(runner, name);
 }
 
 /**
- * The quoted schema of the table of keys. A session that fires a trigger may have another search
- * path.
+ * Returns the quoted schema of the table of keys. Names need this schema, because a session that
+ * fires a trigger may have another search path.
  */
 export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
   const found = await row(
@@ -32,8 +37,8 @@ export async function schemaOfKeys(runner: QueryRunner): Promise<string> {
 }
 
 /**
- * The quoted name of a table or function of this library. The name always has a schema, even if the
- * data source names none.
+ * Returns the quoted name of a table or function of this library. The name always contains a
+ * schema, even if the data source names no schema.
  */
 export async function qualifiedName(runner: QueryRunner, name: string): Promise<string> {
   return `${await schemaOfKeys(runner)}.${name}`;

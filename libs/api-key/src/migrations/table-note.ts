@@ -5,8 +5,8 @@ import { quoteLiteral } from '../database/names';
 import type { Session } from '../database/session';
 
 /**
- * Whether the table was created or adopted. The note is stored in the comment of the table, because
- * `down` must know what it may drop.
+ * Note of whether the library created or adopted the table of keys. The note is stored in the
+ * comment of the table, because the method `down` must know what it may drop.
  */
 export type TableNote =
   | { readonly origin: 'created' }
@@ -14,13 +14,15 @@ export type TableNote =
 
 const MARK = /\s*\[nestjs-api-key: (created|adopted)(?:, without time zone: ([a-z_, ]*))?\]$/;
 
-/** Whether Rails created table `api_keys`, and a migration of this package adopted it. */
+/**
+ * Returns whether Rails created the table `api_keys`, and a migration of this package adopted it.
+ */
 export async function adoptedFromRails(dataSource: DataSource): Promise<boolean> {
   const note = await new Database(dataSource).read((session) => readNote(session, session.tables.keys));
   return note?.origin === 'adopted';
 }
 
-/** The note in the comment of a table, or null if there is no note. */
+/** Returns the note in the comment of a table, or null if the comment contains no note. */
 export async function readNote(session: Session, table: string): Promise<TableNote | null> {
   const match = MARK.exec(await readComment(session, table));
   if (!match) return null;
@@ -28,13 +30,13 @@ export async function readNote(session: Session, table: string): Promise<TableNo
   return { origin: 'adopted', zoneless: (match[2] ?? '').split(', ').filter(Boolean) };
 }
 
-/** Appends the note to the comment of the table. */
+/** Appends the note to the comment of a table. */
 export async function writeNote(session: Session, table: string, note: TableNote): Promise<void> {
   const comment = await readComment(session, table);
   await writeComment(session, table, `${comment} ${mark(note)}`.trim());
 }
 
-/** Removes the note from the comment of the table. */
+/** Removes the note from the comment of a table. */
 export async function eraseNote(session: Session, table: string): Promise<void> {
   await writeComment(session, table, (await readComment(session, table)).replace(MARK, ''));
 }

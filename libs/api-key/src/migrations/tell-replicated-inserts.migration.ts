@@ -7,9 +7,9 @@ import { tableOf } from './table-name';
 import { restoreTriggers } from './triggers';
 
 /**
- * Creates the trigger that notifies instances of keys that logical replication inserts. The apply
- * worker fires no statement triggers. Without this trigger, a key that was tried before it arrived
- * stayed unknown.
+ * Creates the trigger that notifies instances of keys inserted by logical replication. The apply
+ * worker fires no statement triggers. Without this trigger, a key that a client presented before
+ * its row arrived stayed cached as unknown.
  */
 export class TellReplicatedInserts implements MigrationInterface {
   readonly name = 'TellReplicatedInserts1765152000000';

@@ -11,13 +11,13 @@ import { findOwnerFeed, ownerFeedFunction } from './watch-users.migration';
 const OLDEST_SERVER = 130_000;
 
 /**
- * If this part of the notification queue is used, nothing is notified, so that no commit fails
- * because of a full queue. A fraction from 0 to 1.
+ * Usage of the notification queue, from 0 to 1, from which changes send no notification. Otherwise,
+ * commits would fail when the queue is full.
  */
 const FULL_FROM = 0.9;
 
 /**
- * Lets changes succeed while the notification queue is full. Records these changes, so that
+ * Lets changes succeed while the notification queue is full. Records these silent changes, so that
  * instances notice them without a notification.
  */
 export class TellSilentChanges implements MigrationInterface {
@@ -61,8 +61,9 @@ async function refuseOldServer(runner: QueryRunner): Promise<void> {
 }
 
 /**
- * Replaces the feed function of keys and, if it exists, the feed function of owners.
- * @param notify the function that the feeds notify with
+ * Installs new versions of the trigger function that sends notifications of changed keys. Does the
+ * same for the trigger function for owners, if the database has it.
+ * @param notify the function that the trigger functions call to send a notification
  * @param exposed the columns that a cached key exposes
  */
 export async function replaceFeeds(
@@ -75,18 +76,20 @@ export async function replaceFeeds(
 }
 
 /**
- * This table has one row for each transaction that could not notify the instances. If all
- * transactions updated a single row, each would wait for the commit of the previous transaction,
- * and could deadlock or fail under REPEATABLE READ. The column `at` separates rows of a restored
- * dump from transactions with the same id in a new cluster.
+ * Returns the SQL that creates the table of silent changes. The table has one row for each
+ * transaction that could not notify the instances. If all transactions updated a single row, each
+ * would wait for the commit of the previous one. They could also deadlock, or fail under REPEATABLE
+ * READ. The column `at` distinguishes the rows of a restored dump from transactions with the same
+ * id in a new cluster.
  */
 function createSilentChanges(schema: string): string {
   return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;
 }
 
 /**
- * SECURITY DEFINER, because a role that writes users or keys, such as the role of a Rails app, may
- * have no right to write this table.
+ * Returns the SQL that creates the function that records a silent change. The function is SECURITY
+ * DEFINER: a role that writes users or keys, such as that of a Rails app, may have no privilege on
+ * the table of silent changes.
  */
 export function markFunction(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${schema}.nestjs_api_key_mark_silent() RETURNS void LANGUAGE sql
@@ -96,8 +99,9 @@ export function markFunction(schema: string): string {
 }
 
 /**
- * Checks the queue once in each transaction. One check is enough, because notifications of a
- * transaction enter the queue only at commit.
+ * Returns the SQL that creates the function that sends notifications of changes. The function
+ * checks the notification queue once in each transaction. One check is enough, because the
+ * notifications of a transaction enter the queue only at commit.
  */
 export function tellFunctionIn(schema: string): string {
   return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $tell$
@@ -116,7 +120,7 @@ export function tellFunctionIn(schema: string): string {
 }
 
 /**
- * Lets every role call the functions, because writes of other roles fire the triggers. The default
+ * Lets every role call the functions, because writes of any role fire the triggers. The default
  * privileges of the database may not allow these calls.
  */
 async function grant(runner: QueryRunner, schema: string): Promise<void> {

@@ -7,18 +7,18 @@ import { inTransaction, run } from './sql';
 import { tableOf } from './table-name';
 
 /**
- * The ids of the keys that made a key, and the limits that the key shares with them. No foreign
- * keys, because the row of a key may be deleted before the keys that it made.
+ * Columns for the ids of a key's ancestors, and for the limits that the key shares with its
+ * ancestors. There are no foreign keys, because the row of an ancestor may be deleted first.
  */
 const COLUMNS = { ancestor_ids: 'bigint[]', shared_limits: 'jsonb', bucket_id: 'bigint' } as const;
 
-/** The columns that a cached key exposes before and after this migration. */
+/** Columns that a cached key exposes before this migration. */
 const EXPOSED_BEFORE = [...EXPOSED, ...USAGE_COLUMNS];
 export const EXPOSED_WITH_LINEAGE = [...EXPOSED_BEFORE, ...Object.keys(COLUMNS)];
 
 /**
- * Adds the lineage of keys, and an index that finds the keys that a key made. The index has no
- * pending list, because each search would read the list.
+ * Adds the lineage of keys, and an index that finds the descendants of a key. The index has no
+ * pending list, because each search would read this list.
  */
 export class TraceLineage implements MigrationInterface {
   readonly name = 'TraceLineage1764460800000';

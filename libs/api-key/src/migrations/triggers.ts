@@ -4,13 +4,14 @@ import { text } from '../database/fields';
 import { rows, withShortLock } from './sql';
 
 /**
- * The state of a trigger after `ENABLE TRIGGER ALL`, which Rails runs after it has loaded fixtures.
+ * State of a trigger after `ENABLE TRIGGER ALL`. Rails runs this statement after it has loaded
+ * fixtures.
  */
 const ENABLED_FOR_ORIGIN = 'O';
 
 /**
- * Name of the method that restores what an already executed migration created. The caller opens the
- * transaction.
+ * Name of the method that restores the missing objects of an already executed migration. The caller
+ * of the method opens the transaction.
  */
 export const RESTORE = Symbol('restore');
 
@@ -23,9 +24,9 @@ export async function createTrigger(runner: QueryRunner, { create, enable }: Tri
 }
 
 /**
- * Creates missing triggers. Changes triggers that are only enabled, so that they fire as created. A
- * trigger that somebody disabled, or enabled only for replication, stays unchanged, because that
- * was done on purpose.
+ * Creates missing triggers. Restores the enabled state of triggers that `ENABLE TRIGGER ALL`
+ * changed. A trigger that somebody disabled, or enabled only for replication, stays unchanged,
+ * because this was done on purpose.
  * @param triggers the SQL of each trigger, by the name of the trigger
  */
 export async function restoreTriggers(

@@ -7,9 +7,12 @@ import { besideTable, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 import { createTrigger, RESTORE, type Restoring, restoreTriggers } from './triggers';
 
-/** Options for which changes of a user make every instance call `loadUser` again. */
+/** Options that decide which changes of a user make every instance call `loadUser` again. */
 export interface WatchUsersOptions {
-  /** Columns to ignore: if only these change, nothing happens. An example is `last_seen_at`. */
+  /**
+   * Columns whose changes are ignored, for example `last_seen_at`. If only these columns change, no
+   * notification is sent.
+   */
   ignore?: readonly string[];
 }
 
@@ -20,12 +23,14 @@ const EVENTS = {
   truncate: 'AFTER TRUNCATE ON %s FOR EACH STATEMENT',
 } as const;
 
-/** A longer id does not fit into a notification, because a payload is limited to 8,000 bytes. */
+/**
+ * Maximum length of an owner's id in a notification, in bytes. A payload is limited to 8,000 bytes.
+ */
 const LONGEST_ID_BYTES = 7_000;
 
 /**
- * Creates triggers on the users table. If the row of a user changes or is deleted, every instance
- * evicts what `loadUser` returned.
+ * Returns a migration that creates triggers on the users table. If the row of a user changes or is
+ * deleted, every instance evicts the cached result of `loadUser`.
  */
 export function watchUsers(usersTable: string, options: WatchUsersOptions): new () => MigrationInterface {
   return class WatchUsers implements MigrationInterface, Restoring {
@@ -35,7 +40,7 @@ export function watchUsers(usersTable: string, options: WatchUsersOptions): new 
       return inTransaction(runner, () => install(runner, quoteName(usersTable), options));
     }
 
-    /** Creates the triggers if another table has replaced the users table. */
+    /** Creates the missing triggers after another table has replaced the users table. */
     async [RESTORE](runner: QueryRunner): Promise<void> {
       const users = quoteName(usersTable);
       if (!(await tableExists(runner, users)) || !(await tableExists(runner, tableOf(runner)))) return;
@@ -60,7 +65,7 @@ async function install(runner: QueryRunner, users: string, options: WatchUsersOp
   for (const trigger of ownerTriggers(runner, users, options).values()) await createTrigger(runner, trigger);
 }
 
-/** The SQL of each trigger, by the name of the trigger. */
+/** Returns the SQL of each trigger, by the name of the trigger. */
 function ownerTriggers(
   runner: QueryRunner,
   users: string,
@@ -76,15 +81,18 @@ function ownerTriggers(
   );
 }
 
-/** Whether changes of owners are notified. The application decides this. */
+/**
+ * Returns whether changes of owners are notified. The application decides this with `watchUsers`.
+ */
 export async function findOwnerFeed(runner: QueryRunner): Promise<boolean> {
   return functionExists(runner, `${await qualifiedName(runner, FUNCTION)}()`);
 }
 
 /**
- * Compares rows as jsonb, because not every column type can be compared. A row that cannot be
- * converted to jsonb counts as changed. The function never fails: neither if the table of keys is
- * missing, nor if the type of a column changed after the session had planned the comparison.
+ * Returns the SQL that creates the trigger function that sends notifications of changed owners. The
+ * function compares rows as jsonb, because not every column type can be compared. A row that cannot
+ * be converted to jsonb counts as changed. The function never fails, even if the table of keys is
+ * missing, or if a column's type changed after the session had planned the comparison.
  */
 export async function ownerFeedFunction(runner: QueryRunner, notify: string): Promise<string> {
   const table = await qualifiedName(runner, 'api_keys');

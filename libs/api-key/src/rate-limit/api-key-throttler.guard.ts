@@ -17,7 +17,7 @@ import { legacyHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit
 import type { Hit } from './storages/sliding-window';
 import type { Hits } from './storages/storage';
 
-/** The results of one hit on several limits, in the order of the limits. */
+/** Results of one hit on several limits, in the order of the limits. */
 interface Counted {
   readonly limits: readonly Limit[];
   readonly hits: Hits;
@@ -25,9 +25,9 @@ interface Counted {
 
 /**
  * Refuses a request if its key has used up a rate limit or a quota.
- * Rate limits count over all routes and, with a shared storage, over all instances.
+ * Rate limits count over all routes. With a shared storage, they count over all instances.
  * Put this guard after `ApiKeyGuard` and before `ScopesGuard`.
- * `@Throttle` adds a limit for one route. `@SkipThrottle()` counts nothing.
+ * `@Throttle` adds a limit for one route. With `@SkipThrottle()`, nothing is counted.
  */
 @Injectable()
 @NeedsKey()
@@ -58,7 +58,9 @@ export class ApiKeyThrottlerGuard implements CanActivate {
       : this.countInTurn(limits, authentication, context);
   }
 
-  /** What the route declares is computed first. */
+  /**
+   * Counts a request on a route whose limits or cost are functions. Calls these functions first.
+   */
   private async countComputed(authentication: Authentication, context: ExecutionContext): Promise<boolean> {
     let limits: RequestLimits;
     try {
@@ -70,8 +72,8 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   }
 
   /**
-   * Counts what no other guard, on this or another route, has counted of the request. Guards that
-   * run at the same time for one request count one after the other.
+   * Counts a request, except on limits on which another guard has counted it, on this or another
+   * route. If several guards run at the same time for one request, they count one after the other.
    */
   private countInTurn(
     limits: RequestLimits,
@@ -111,8 +113,8 @@ export class ApiKeyThrottlerGuard implements CanActivate {
   }
 
   /**
-   * Counts rate limits first, because a hit that a rate limit refuses must not use up quota.
-   * If a quota is known to refuse the hit, no rate limit counts the hit.
+   * Counts rate limits before quotas, because a hit that a rate limit refuses must not use up
+   * quota. If a quota is known to refuse the hit, no rate limit counts the hit.
    */
   private async countWithQuotas({ rates, quotas, cost }: RequestLimits): Promise<Counted> {
     const limits = [...rates, ...quotas];
@@ -167,8 +169,8 @@ function isRefused(hit: Hit | null): boolean {
 }
 
 /**
- * The index of the refusal with the longest wait, if there is a refusal.
- * A caller that returned earlier would be refused again.
+ * Returns the index of the refusal with the longest wait, or undefined if nothing refused. A client
+ * that retried after a shorter wait would be refused again.
  */
 function longest(hits: Hits): number | undefined {
   let found: number | undefined;

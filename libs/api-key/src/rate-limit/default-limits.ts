@@ -9,24 +9,32 @@ import type { LimitPolicy } from './storages/sliding-window';
 export interface DefaultLimit {
   readonly name: string;
   readonly policy: LimitPolicy;
-  /** Returns true if the request is not counted. */
+  /** Returns true if this limit does not count the request. */
   readonly skipIf?: ((context: ExecutionContext) => boolean) | undefined;
 }
 
 type Throttler = Extract<ThrottlerModuleOptions, readonly unknown[]>[number];
 
 /**
- * The limits of a key without a limit of its own. All of them apply.
- * If there are none, such a key is not limited.
+ * Limits of a key without a limit of its own. All of these limits apply. If the list is empty, such
+ * a key is not limited.
  */
 @Injectable()
 export class DefaultLimits implements DefaultRates {
-  /** The limit of this module or, if there is none, the throttlers of `ThrottlerModule`. */
+  /**
+   * The default limit in the module's options. Without such a limit, the throttlers of
+   * `ThrottlerModule`.
+   */
   readonly limits: readonly DefaultLimit[];
-  /** Names of throttlers of `ThrottlerModule` that limit no key: their values are not fixed. */
+  /**
+   * Names of the throttlers of `ThrottlerModule` that limit no key, because their values are not
+   * fixed.
+   */
   readonly ignored: readonly string[];
 
-  /** @param throttlers the options of `ThrottlerModule`; null: the application has none */
+  /**
+   * @param throttlers the options of `ThrottlerModule`, or null if the application does not use it
+   */
   constructor(
     @Inject(API_KEY_OPTIONS) { rateLimit }: Pick<ResolvedApiKeyOptions, 'rateLimit'>,
     @Optional() @Inject(getOptionsToken()) throttlers: ThrottlerModuleOptions | null = null,
@@ -43,7 +51,7 @@ export class DefaultLimits implements DefaultRates {
     this.ignored = others.filter((throttler) => !isFixed(throttler)).map(nameOf);
   }
 
-  /** The default rates. They decide which limit a caller may give to a key. */
+  /** Returns the default rates. They decide which limit a principal may give to a key. */
   get rates(): readonly DefaultRate[] {
     return this.limits.map(({ policy: { limit, windowMs }, skipIf }) => ({
       limit,
@@ -59,7 +67,10 @@ function throttlersOf(options: ThrottlerModuleOptions | null): readonly Throttle
   return throttlers.map((throttler) => ({ skipIf, ...throttler }));
 }
 
-/** A throttler whose `limit` or `ttl` is a function has no fixed value, and limits no key. */
+/**
+ * Checks whether a throttler has fixed values. If `limit` or `ttl` is a function, the throttler
+ * limits no key.
+ */
 function isFixed(throttler: Throttler): throttler is Throttler & { limit: number; ttl: number } {
   return typeof throttler.limit === 'number' && typeof throttler.ttl === 'number';
 }

@@ -13,7 +13,7 @@ import { itemOf, policyItem } from './rate-limit-headers';
 import { type RouteLimits, routeLimits } from './route-limits';
 import type { LimitPolicy } from './storages/sliding-window';
 
-/** Prefix of the names of limits that a key shares with the keys that made it. */
+/** Prefix of the names of limits that a key shares with its ancestors. */
 const SHARED = 'shared-';
 const NONE: readonly Limit[] = [];
 
@@ -25,15 +25,15 @@ const UNLIMITED: RequestLimits = { rates: [], quotas: [], cost: 1 };
 const OVER_ANY_LIMIT = MAX_LIMIT + 1;
 
 /**
- * Finds the limits that a request of a key counts on.
- * Rates: the limit of the key or else the default limits, the limits of the route, and the limits
- * that the key shares with the keys that made it. Quotas: the quota of the key and shared quotas.
+ * Finds the limits on which a request with a key counts. A key without a limit of its own has the
+ * default limits. The limits of the route, and the limits that the key shares with its ancestors,
+ * are added. The quotas are the quota of the key and the shared quotas.
  */
 @Injectable()
 export class KeyLimits {
   private readonly routes = new WeakMap<object, WeakMap<object, RouteLimits>>();
   /**
-   * Cached limits of a key for most requests: the cost is 1, the key has no quota, and the route
+   * Cached limits of each key for most requests: the cost is 1, the key has no quota, and the route
    * declares nothing.
    */
   private readonly plain = new WeakMap<ApiKey, RequestLimits>();
@@ -54,8 +54,8 @@ export class KeyLimits {
   }
 
   /**
-   * The limits of a request, if the route declares no limit and has a fixed cost.
-   * @returns null otherwise: call `of`
+   * Returns the limits of a request, if the route declares no limit and has a fixed cost.
+   * @returns null for all other routes: call `of`
    */
   known(apiKey: ApiKey, context: ExecutionContext): RequestLimits | null {
     const route = this.routeOf(context);
@@ -66,7 +66,10 @@ export class KeyLimits {
     return this.limitsOf(apiKey, route.cost, context, route, NONE);
   }
 
-  /** @throws Error if a function of the application does not return a whole number of 1 or more */
+  /**
+   * Returns the limits of a request on any route.
+   * @throws Error if a function of the application does not return a whole number of 1 or more
+   */
   async of(apiKey: ApiKey, context: ExecutionContext): Promise<RequestLimits> {
     return this.known(apiKey, context) ?? this.withRoute(apiKey, this.routeOf(context), context);
   }
@@ -95,9 +98,9 @@ export class KeyLimits {
   }
 
   /**
-   * If the window of the key is missing or invalid, for example edited by hand, the default window
-   * is used. The first default limit counts in the bucket of the key, so that the count continues
-   * when the key gets a limit of its own.
+   * Returns the rate limits of a key. If the window of the key is missing or invalid, for example
+   * edited by hand, the default window is used. The first default limit counts in the bucket of the
+   * key. So the count continues when the key gets a limit of its own.
    */
   private ratesOf(
     apiKey: ApiKey,
@@ -136,8 +139,8 @@ export class KeyLimits {
   }
 
   /**
-   * Headers must name each limit once. If another limit has the name of a route limit, the route
-   * limit gets the prefix `route-`.
+   * Returns the name of a route limit in headers. Headers must name each limit once. If another
+   * limit has the same name, the route limit gets the prefix `route-`.
    */
   private nameOnRoute(name: string): string {
     if (name === 'default') return 'route';
@@ -179,8 +182,9 @@ function hasQuota({ quota, sharedLimits }: ApiKey): boolean {
 }
 
 /**
- * The nearest ancestor is first, and each bucket appears once. If several keys of one bucket were
- * rotated into each other, the limit of the last key applies.
+ * Returns the limits that a key shares with its ancestors, nearest ancestor first. Each bucket
+ * appears once. Rotated keys share a bucket. If a bucket has the limits of several keys, the limit
+ * of the last key applies.
  */
 function sharedOf({ sharedLimits }: ApiKey): readonly SharedLimit[] {
   if (!sharedLimits) return [];
@@ -202,8 +206,8 @@ function quotaLimit(name: string, key: string, { limit, period }: Quota, now: nu
 }
 
 /**
- * Caps a limit at `MAX_LIMIT`. Larger values come from rows that were edited by hand, or from
- * `Infinity` in the options of `ThrottlerModule`.
+ * Creates a limit whose value is at most `MAX_LIMIT`. Larger values come from rows that were edited
+ * by hand, or from `Infinity` in the options of `ThrottlerModule`.
  */
 function limitOf(name: string, key: string, declared: LimitPolicy): Limit {
   const policy = { ...declared, limit: Math.min(declared.limit, MAX_LIMIT) };

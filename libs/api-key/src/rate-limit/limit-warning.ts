@@ -3,7 +3,7 @@ import type { ApiKey } from '../model/api-key.entity';
 import { WrittenKeys } from '../model/written-keys';
 import { UnlimitedRoutes, unlimitedWarning } from './unlimited-routes';
 
-/** Warns once if a key gets a limit that some routes do not count. */
+/** Logs a warning once if a key gets a limit that some routes do not count. */
 @Injectable()
 export class LimitWarning implements WrittenKeys {
   private readonly logger = new Logger('ApiKeyModule');

@@ -1,15 +1,15 @@
 import type { CountedLimits } from '../transport/authenticated-request';
 import type { Bucket } from './storages/storage';
 
-/** One limit that a request counts on, with its bucket. */
+/** A limit on which a request counts, with its bucket. */
 export interface Limit extends Bucket {
-  /** The name of the limit in `RateLimit-Policy`. */
+  /** Name of the limit in the header `RateLimit-Policy`. */
   readonly item: string;
-  /** The complete item of the limit in `RateLimit-Policy`. */
+  /** Complete item of the limit in the header `RateLimit-Policy`. */
   readonly policyItem: string;
 }
 
-/** The limits that a request counts on. Each limit has its own bucket. */
+/** The limits on which a request counts. Each limit has its own bucket. */
 export interface RequestLimits {
   readonly rates: readonly Limit[];
   readonly quotas: readonly Limit[];
@@ -17,9 +17,10 @@ export interface RequestLimits {
 }
 
 /**
- * Returns what is still to be counted of a request, grouped by cost. A handler may pass a request
- * on to another route, with another cost and other limits. Each limit then counts the highest cost.
- * Groups with quotas are last, because a hit that a rate limit refuses must not use up quota.
+ * Returns the limits on which a request must still count, grouped by cost. A handler may pass a
+ * request on to another route, with another cost and other limits. Each limit then counts the
+ * highest cost. Groups with quotas are last, because a hit that a rate limit refuses must not use
+ * up quota.
  */
 export function dueOf(limits: RequestLimits, counted: readonly CountedLimits[]): readonly RequestLimits[] {
   if (counted.length === 0) return [limits];

@@ -17,12 +17,12 @@ import { SharedThrottlerStorage, TooManyWaiting } from './storages/shared-storag
 import type { Hit } from './storages/sliding-window';
 import { ApiKeyThrottlerStorage, type Bucket, type Hits } from './storages/storage';
 
-/** How the limiter uses its storage. */
+/** Options for how the limiter uses its storage. */
 type LimiterOptions = Pick<ResolvedRateLimitOptions, 'onStorageFailure' | 'storageTimeoutMs' | 'maxKeys'>;
 
 type RateLimiterOptions = LimiterOptions & Pick<ResolvedRateLimitOptions, 'storage'>;
 
-/** A storage in memory: it counts synchronously. */
+/** A storage in memory that counts synchronously. */
 interface LocalStorage extends ApiKeyThrottlerStorage {
   hitAll(buckets: readonly Bucket[], cost: number): Hits;
   atLeast(bucket: Bucket, used: number): void;
@@ -41,10 +41,10 @@ const RETRY_MS = 200;
 const NONE: Hits = [];
 
 /**
- * Counts hits in a storage that can fail. If the storage fails, the policy decides: hits are
- * counted in memory, not counted, or refused. The limiter retries the storage with one hit at a
- * time. If one hit fails while other hits succeed, the storage still counts as working. Use that
- * the storage reports is also counted in memory, so that a caller does not start from zero if the
+ * Counts hits in a storage that can fail. If the storage fails, `onStorageFailure` decides whether
+ * hits are counted in memory, not counted, or refused. The limiter retries the storage with one hit
+ * at a time. If one hit fails while other hits succeed, the storage still counts as working. The
+ * use that the storage reports is also counted in memory. So a key does not start from zero if the
  * storage fails.
  */
 class Limiter implements OnApplicationBootstrap {
@@ -54,8 +54,8 @@ class Limiter implements OnApplicationBootstrap {
   private answeredAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param what the name of the counted thing, for the log
-   * @param shared null if hits are counted in memory only
+   * @param what the kind of limits, for the log
+   * @param shared the shared storage, or null if hits are counted in memory only
    */
   constructor(
     private readonly what: 'Rate limits' | 'Quotas',
@@ -67,14 +67,16 @@ class Limiter implements OnApplicationBootstrap {
     if (shared instanceof SharedThrottlerStorage) shared.waitAtLeast(options.storageTimeoutMs);
   }
 
-  /** Never rejects. If the storage fails now, the first hit reports the failure. */
+  /**
+   * Prepares the storage. Never rejects: if the storage fails, the first hit reports the failure.
+   */
   async onApplicationBootstrap(): Promise<void> {
     if (this.shared instanceof SharedThrottlerStorage) await this.shared.prepare().catch(() => {});
   }
 
   /**
-   * Counts a hit like `hit`, if hits are counted in memory only or there is nothing to count.
-   * @returns null otherwise, and nothing is counted
+   * Counts a hit without I/O, if hits are counted in memory only or the list of buckets is empty.
+   * @returns null if the storage must be asked; nothing is then counted
    */
   hitInMemory(buckets: readonly Bucket[], cost: number): Hits | null {
     if (buckets.length === 0) return NONE;
@@ -82,9 +84,10 @@ class Limiter implements OnApplicationBootstrap {
   }
 
   /**
-   * Counts a hit in all buckets if the hit fits in each of them.
-   * @returns only nulls if the storage failed and the policy is `open`
-   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the storage failed and the policy is `refuse`
+   * Counts a hit in all buckets, if the hit fits in each of them.
+   * @returns only nulls if the storage failed and `onStorageFailure` is `open`
+   * @throws ApiKeyRefusal `KEY_STORE_UNAVAILABLE` if the storage failed and `onStorageFailure` is
+   *   `refuse`
    */
   async hit(buckets: readonly Bucket[], cost: number): Promise<Hits> {
     if (this.shared === null || buckets.length === 0) return this.local.hitAll(buckets, cost);
@@ -131,7 +134,7 @@ class Limiter implements OnApplicationBootstrap {
     }
   }
 
-  /** Whether a hit failed although the storage works. */
+  /** Checks whether a hit failed although the storage works. */
   private isOfOneKey(error: unknown, { since }: Asking): boolean {
     return error instanceof TooManyWaiting || this.answeredAt > since;
   }
@@ -163,8 +166,8 @@ class Limiter implements OnApplicationBootstrap {
 }
 
 /**
- * After this many hits in a row, the loop yields to the event loop. A storage that never waits
- * would otherwise block other requests and the deadline.
+ * Number of consecutive hits after which the loop yields to the event loop. Without this, a storage
+ * that never waits would block other requests and the deadline.
  */
 const HITS_OF_A_TURN = 1_000;
 
@@ -184,8 +187,8 @@ async function hitIn(storage: ThrottlerStorage, asking: Asking): Promise<Hits> {
 }
 
 /**
- * A third-party storage knows no cost. Each unit of the cost is one call, until the storage refuses
- * or the deadline has passed.
+ * Counts a hit in a third-party storage, which has no notion of cost. Each unit of the cost is one
+ * call. The calls end when the storage refuses or the deadline has passed.
  */
 async function hitOneByOne(storage: ThrottlerStorage, { key, policy }: Bucket, asking: Asking): Promise<Hit> {
   const { limit, windowMs } = policy;
@@ -203,10 +206,12 @@ async function hitOneByOne(storage: ThrottlerStorage, { key, policy }: Bucket, a
   };
 }
 
-/** Counts the rate limits of keys and routes, in the storage of the application. */
+/** Counts the rate limits of keys and routes, in the storage that the application chose. */
 @Injectable()
 export class RateLimiter extends Limiter {
-  /** @param throttlers the storage of `ThrottlerModule`; null: the application has none */
+  /**
+   * @param throttlers the storage of `ThrottlerModule`, or null if the application does not use it
+   */
   constructor(
     @Inject(API_KEY_OPTIONS) { rateLimit }: { readonly rateLimit: RateLimiterOptions },
     @Inject(API_KEY_DATA_SOURCE) dataSource: DataSource,
@@ -225,7 +230,7 @@ export class RateLimiter extends Limiter {
   }
 }
 
-/** Counts the quotas of keys, in PostgreSQL. */
+/** Counts the quotas of keys in PostgreSQL. */
 @Injectable()
 export class QuotaLimiter extends Limiter {
   constructor(

@@ -3,9 +3,9 @@ import type { Hit, LimitPolicy } from './storages/sliding-window';
 import type { Hits } from './storages/storage';
 
 /**
- * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
- * `q` is the quota of a policy, and `w` is its window in seconds. `r` is what remains of the quota,
- * and `t` is the number of seconds until some of the quota is available again.
+ * Returns the headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10,
+ * sections 3 and 4). `q` is the quota of a policy, and `w` is its window in seconds. `r` is the
+ * remaining quota, and `t` is the number of seconds until some of the quota is available again.
  */
 export function rateLimitHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
   let [policies, states] = ['', ''];
@@ -19,21 +19,21 @@ export function rateLimitHeaders(limits: readonly Limit[], hits: Hits): Record<s
 }
 
 /**
- * A name as a string of a structured field (RFC 9651 section 3.3.3). Such a string contains only
- * visible ASCII characters and spaces, so other characters become `?`.
+ * Returns a name as a string of a structured field (RFC 9651 section 3.3.3). Such a string contains
+ * only visible ASCII characters and spaces, so other characters become `?`.
  */
 export function itemOf(name: string): string {
   return JSON.stringify(name.replace(/[^\x20-\x7e]/g, '?'));
 }
 
-/** The item of one limit in `RateLimit-Policy`. */
+/** Returns the item of one limit in the header `RateLimit-Policy`. */
 export function policyItem(item: string, { limit, windowMs }: LimitPolicy): string {
   return `${item};q=${limit};w=${Math.ceil(windowMs / 1_000)}`;
 }
 
 /**
- * `X-RateLimit-*` headers for older clients, for the limit with the least remaining.
- * `X-RateLimit-Reset` is in seconds from now.
+ * Returns `X-RateLimit-*` headers for older clients, for the limit with the smallest remaining
+ * value. `X-RateLimit-Reset` is in seconds from now.
  */
 export function legacyHeaders(limits: readonly Limit[], hits: Hits): Record<string, string> {
   let tightest = -1;
@@ -48,8 +48,8 @@ export function legacyHeaders(limits: readonly Limit[], hits: Hits): Record<stri
 }
 
 /**
- * Seconds for `Retry-After` (RFC 9110 section 10.2.3): 1 or more, and rounded up, so that a caller
- * that waits this long does not come too early.
+ * Returns the seconds for `Retry-After` (RFC 9110 section 10.2.3). The value is at least 1 and
+ * rounded up, so that a client that waits this long does not retry too early.
  */
 export function retryAfterSeconds({ retryAfterMs, resetMs }: Hit): number {
   return Math.max(1, Math.ceil(Math.max(retryAfterMs, resetMs) / 1_000));

@@ -8,7 +8,8 @@ import { type RouteContext, type RouteMethod, routeMethod } from '../transport/r
 const COST = 'nestjs-api-key rate limit cost';
 
 /**
- * The cost of a request, counted on the limits of its key: a whole number from 1 to 1,000,000,000.
+ * Cost of a request, which counts on the limits of its key: a whole number from 1 to 1,000,000,000,
+ * or a function that returns one.
  */
 export type RateLimitCost = Resolvable<number>;
 
@@ -24,8 +25,8 @@ export function Cost(cost: RateLimitCost): MethodDecorator & ClassDecorator {
 }
 
 /**
- * Whether the cost of a method is missing on its function, because another decorator replaced the
- * function.
+ * Checks whether the cost that a method declares is missing on its function, because another
+ * decorator replaced the function.
  */
 export function isCostLost(prototype: object, { name, declared }: RouteMethod): boolean {
   let holder = prototype;
@@ -34,14 +35,17 @@ export function isCostLost(prototype: object, { name, declared }: RouteMethod): 
   return byName !== undefined && byName !== Reflect.getMetadata(COST, declared);
 }
 
-/** Stores the cost on the class too, where it stays if the function is replaced. */
+/**
+ * Stores the cost also on the class, so that the cost is known if another decorator replaces the
+ * function.
+ */
 function costByName(cost: RateLimitCost): MethodDecorator & ClassDecorator {
   return (target: object, key?: string | symbol) => {
     if (key !== undefined) Reflect.defineMetadata(COST, cost, target, key);
   };
 }
 
-/** A limit that `@Throttle` declares. */
+/** A rate limit that `@Throttle` declares. */
 export interface RouteLimit {
   readonly name: string;
   readonly limit: Resolvable<number>;
@@ -49,26 +53,26 @@ export interface RouteLimit {
   readonly ttl: Resolvable<number>;
 }
 
-/** What a route declares about its limits. */
+/** The limits and the cost that a route declares. */
 export interface RouteLimits {
-  /** Whether `@SkipThrottle()` is set: nothing is counted. */
+  /** Whether `@SkipThrottle()` is set, so that nothing is counted. */
   readonly isSkipped: boolean;
   readonly limits: readonly RouteLimit[];
   /** Names of limits that `@SkipThrottle({ name: true })` does not count. */
   readonly skipped: ReadonlySet<string>;
-  /** Names of limits that lack `limit` or `ttl`, and so do not count. */
+  /** Names of limits that do not count, because `limit` or `ttl` is missing. */
   readonly incomplete: readonly string[];
   readonly cost: RateLimitCost;
-  /** Whether the route declares none of the above. */
+  /** Whether the route declares no limit, no cost and no `@SkipThrottle`. */
   readonly isPlain: boolean;
-  /** Unique for each route. */
+  /** Identifier that is unique for each route. */
   readonly id: string;
 }
 
 /**
- * What the decorators of `@nestjs/throttler` declare on a route, and the cost of the route.
- * Decorators of the method override those of the class.
- * @param className a unique name, even if two classes have the same name
+ * Returns the limits that a route declares with the decorators of `@nestjs/throttler`, and the cost
+ * of the route. Decorators of the method override decorators of the class.
+ * @param className a name of the class that is unique, even if two classes have the same name
  */
 export function routeLimits(context: RouteContext, className: string): RouteLimits {
   const handler = context.getHandler();
@@ -104,7 +108,10 @@ function isComplete(
   return declared.limit !== undefined && declared.ttl !== undefined;
 }
 
-/** The names of the limits that `@Throttle` or `@SkipThrottle` declares on a class or method. */
+/**
+ * Returns the names of the limits that `@Throttle` or `@SkipThrottle` declares on a class or
+ * method.
+ */
 function throttlerNames(target: object, mark: string): string[] {
   return Reflect.getMetadataKeys(target)
     .filter((key): key is string => typeof key === 'string' && key.startsWith(mark))

@@ -8,7 +8,7 @@ import { type RouteLimits, routeLimits } from './route-limits';
 
 const MOST_NAMED = 10;
 
-/** The routes that need a key and count no limits of it. */
+/** Finds the routes that require a key, but do not count the limits of the key. */
 @Injectable()
 export class UnlimitedRoutes {
   private found: readonly Route[] | null = null;
@@ -18,12 +18,17 @@ export class UnlimitedRoutes {
     private readonly globals: GlobalGuards,
   ) {}
 
-  /** Names of routes without `ApiKeyThrottlerGuard`. `@SkipThrottle()` says that this is meant. */
+  /**
+   * Names of the routes without `ApiKeyThrottlerGuard`. Routes with `@SkipThrottle()` are not
+   * listed, because they have no limit on purpose.
+   */
   get names(): string[] {
     return namesOf(this.routes());
   }
 
-  /** Names of those routes on which `@Throttle` has no effect either. */
+  /**
+   * Names of the routes without `ApiKeyThrottlerGuard` whose own `@Throttle` has no effect either.
+   */
   get namesWithOwnLimit(): string[] {
     return namesOf(
       this.routes().filter(
@@ -46,12 +51,15 @@ export class UnlimitedRoutes {
     );
   }
 
-  /** Whether a route has `ThrottlerGuard`, or a guard that extends it. */
+  /** Returns whether any route has `ThrottlerGuard`, or a guard that extends it. */
   get useThrottlerGuard(): boolean {
     return this.inventory.controllerRoutes().some((route) => this.hasGuard(route, ThrottlerGuard));
   }
 
-  /** None without HTTP, where the global guards of the server are unknown. */
+  /**
+   * Returns the routes without `ApiKeyThrottlerGuard`. The list is empty without HTTP, because the
+   * global guards of the server are then unknown.
+   */
   private routes(): readonly Route[] {
     if (!this.globals.areFinal) return [];
     this.found ??= this.inventory
@@ -70,7 +78,10 @@ export class UnlimitedRoutes {
   }
 }
 
-/** @param reason what is not applied there, as a sentence without full stop */
+/**
+ * Returns the warning for routes that count no limits.
+ * @param reason what is not applied on these routes, as a sentence without full stop
+ */
 export function unlimitedWarning(names: readonly string[], reason: string): string {
   return (
     `${reason}, but nothing counts requests on ${listed(names)}: use @ApiKeyAuth, or add ApiKeyThrottlerGuard after ` +
@@ -78,7 +89,7 @@ export function unlimitedWarning(names: readonly string[], reason: string): stri
   );
 }
 
-/** At most ten names, and the number of the others. */
+/** Lists at most ten names, and the number of the others. */
 export function listed(names: readonly string[]): string {
   const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : '';
   return names.slice(0, MOST_NAMED).join(', ') + more;

@@ -4,8 +4,8 @@ import { authenticationOf } from './authenticated-request';
 import { addressOf, requestIdOf, requestOf } from './http-exchange';
 
 /**
- * For whom a request acts, for calls of `ApiKeyService` and their trail. If the request has a key,
- * the key acts.
+ * Returns the principal of a request, for calls of `ApiKeyService` and their audit trail. If the
+ * request has a key, the key is the principal.
  */
 export function actingOf(context: ExecutionContext): Acting {
   const request = requestOf(context);

@@ -6,8 +6,8 @@ import { callerOf, hasAnswerBegun, headerOf, NOT_STORED, requestOf, setHeaders }
 import { PROBLEM, prefersProblem } from './problem-details';
 
 /**
- * Refuses a request that is not in the trail yet: records the refusal, and sets its headers.
- * @throws as `answer`
+ * Records a refusal that is not yet in the audit trail, and sets the headers of the refusal.
+ * @throws the given error; a refusal is thrown in the form that the client prefers
  */
 export function refuse(error: unknown, context: ExecutionContext, realm: string, trail: RequestTrail): never {
   tellRefusal(error, callerOf(context), trail);
@@ -15,14 +15,14 @@ export function refuse(error: unknown, context: ExecutionContext, realm: string,
 }
 
 /**
- * Answers a refused request: sets the headers of the refusal.
- * @throws the given error, always; a refusal in the form that the caller prefers
+ * Sets the headers of a refusal, and throws the refusal.
+ * @throws the given error; a refusal is thrown in the form that the client prefers
  */
 export function answer(error: unknown, context: ExecutionContext, realm: string): never {
   throw error instanceof ApiKeyRefusal ? answerTo(error, context, realm) : error;
 }
 
-/** Records a refusal in the trail. If keys cannot be checked, also logs the cause. */
+/** Records a refusal in the audit trail. If keys cannot be verified, also logs the cause. */
 export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail): void {
   if (!(error instanceof ApiKeyRefusal)) return;
   if (error.refused) trail.refused(error.refused, caller);
@@ -30,10 +30,11 @@ export function tellRefusal(error: unknown, caller: Caller, trail: RequestTrail)
 }
 
 /**
- * Returns the answer to a refused request, in the form that the caller prefers. Sets the headers of
+ * Returns the answer to a refused request, in the form that the client prefers. Sets the headers of
  * the answer and `Vary` (RFC 9110 section 12.5.5), unless the application has begun to answer. No
- * cache may store the answer, whatever the application set for the answer of the handler.
- * @param refusal ours, or one with the body of ours: `{ statusCode, error, message }`
+ * cache may store this answer, whatever `Cache-Control` the application has set.
+ * @param refusal a refusal of this library, or an exception with the same body: `{ statusCode,
+ *   error, message }`
  */
 export function answerTo(refusal: HttpException, host: ArgumentsHost, realm: string): HttpException {
   if (hasAnswerBegun(host)) return refusal;

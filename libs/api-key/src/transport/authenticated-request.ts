@@ -11,56 +11,60 @@ export interface CountedLimits {
 
 const NONE: readonly CountedLimits[] = [];
 
-/** Who a request comes from, as `ApiKeyGuard` found it. One belongs to one request. */
+/** The key and the user of one request, as `ApiKeyGuard` found them. */
 export class Authentication {
   /** The limits that have counted the request and let it pass. */
   counted: readonly CountedLimits[] = NONE;
-  /** The count under way, which never rejects; null if there was none. */
+  /** Promise of the count in progress, which never rejects; null if no count has begun. */
   counting: Promise<unknown> | null = null;
   /**
-   * The authenticated request. A request that inherits from it, or copies it, is not authenticated.
+   * The authenticated request. Another request that inherits from this request, or copies it, is
+   * not authenticated.
    */
   request: object | null = null;
 
   constructor(
     readonly apiKey: ApiKey,
     readonly user: unknown,
-    /** The options of the application that authenticated the request. */
+    /** The module options of the application that authenticated the request. */
     readonly by: object | null = null,
   ) {}
 }
 
 /**
- * Not accessible from outside, so that a header, a body or middleware that sets `request.user`
- * cannot imitate the guard.
+ * Key under which an authentication is stored. The symbol is private, so a header, a body, or
+ * middleware that sets `request.user` cannot imitate the guard.
  */
 const AUTHENTICATION = Symbol('nestjs-api-key authentication');
 
-/** Marks a prototype through which `apiKey` and `user` of requests are read. */
+/** Marks a prototype whose getters return `apiKey` and `user` of each request. */
 const EXPOSES = Symbol('nestjs-api-key exposes');
 
-/** The authentications of requests whose list of header lines cannot store them. */
+/** Authentications of requests whose list of raw headers cannot store them. */
 const apart = new WeakMap<object, Authentication>();
 
 /**
- * What the guard of an application found. Another application in this process may have passed the
- * request on, whose keys are valid there only.
- * @param by the options of the application
+ * Returns the authentication of a request by one application. Another application in this process
+ * may have authenticated and passed on the request, but its keys are valid only there.
+ * @param by the module options of the application
  */
 export function authenticationBy(by: object, request: object): Authentication | undefined {
   const found = authenticationOf(request);
   return found?.by === by ? found : undefined;
 }
 
-/** What a guard found; undefined if no guard ran, or it refused the request. */
+/**
+ * Returns the authentication of a request; undefined if no guard ran, or a guard refused the
+ * request.
+ */
 export function authenticationOf(request: object): Authentication | undefined {
   const found = carrierOf(request)[AUTHENTICATION];
   return found?.request === request ? found : apart.get(request);
 }
 
 /**
- * Stores key and user for a request. Also sets `request.apiKey` and `request.user`, and replaces
- * earlier values.
+ * Stores the key and the user of a request. Also sets `request.apiKey` and `request.user`, and
+ * replaces earlier values.
  */
 export function attachAuthentication(request: object, found: Authentication): void {
   const { apiKey, user } = found;
@@ -72,17 +76,18 @@ export function attachAuthentication(request: object, found: Authentication): vo
 }
 
 /**
- * Attaches what a look-up found, unless another guard of the same application authenticated the
- * request meanwhile. Limits may have counted the request there.
+ * Attaches an authentication after a look-up, unless another guard of the same application has
+ * authenticated the request during the look-up. The earlier authentication is kept, because limits
+ * may already have counted the request in it.
  */
 export function attachIfFirst(request: object, found: Authentication): void {
   if (authenticationOf(request)?.by !== found.by) attachAuthentication(request, found);
 }
 
 /**
- * Lets all requests that inherit from a prototype read `apiKey` and `user` through the prototype.
- * Then neither property is added to each request. Express sets the prototype of each request anew,
- * and V8 then takes microseconds for each added property.
+ * Defines getters for `apiKey` and `user` on a prototype, for all requests that inherit from the
+ * prototype. So these properties are not added to each request. Express sets the prototype of each
+ * request anew, and V8 then takes microseconds for each added property.
  */
 export function exposeThrough(prototype: object): void {
   if ('apiKey' in prototype || 'user' in prototype) return;
@@ -104,8 +109,9 @@ interface Carrier {
 }
 
 /**
- * What was found of a request, or of the one that it inherits from or is a proxy of. Not of another
- * one that had the same list of header lines before.
+ * Returns the authentication of a request, or of the request from which it inherits or for which it
+ * is a proxy. Ignores the authentication of an earlier request that had the same list of raw
+ * headers.
  */
 function shownBy(request: object): Authentication | undefined {
   const found = carrierOf(request)[AUTHENTICATION];
@@ -130,10 +136,10 @@ function isOfAnother({ [AUTHENTICATION]: kept }: Carrier, request: object): bool
 }
 
 /**
- * The object that stores what the guard found. Usually this is the list of raw headers, because a
- * property on it costs nothing. If the list is empty, it is the request itself, because an adapter
- * may give the same empty list to all requests. `apart` is used if a list is frozen, shared, or
- * created again for each reader (`ultimate-express`, `unenv`).
+ * Returns the object that stores the authentication. Usually this is the list of raw headers,
+ * because a property on this list costs nothing. If the list is empty, the request itself is used,
+ * because an adapter may give the same empty list to all requests. `apart` is used if a list is
+ * frozen, shared, or created again for each reader (`ultimate-express`, `unenv`).
  */
 function carrierOf(request: object): Carrier {
   return (rawHeadersOf(nodeRequest(request)) ?? request) as Carrier;

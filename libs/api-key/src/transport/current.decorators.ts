@@ -4,14 +4,17 @@ import { type Authentication, authenticationOf } from './authenticated-request';
 import { requestOf } from './http-exchange';
 
 /**
- * The user of the key of the request, as `loadUser` returned it, or one property of the user;
- * undefined on a `@Public` route.
+ * Injects the user of the request's key, as `loadUser` returned it, or one property of the user.
+ * Injects undefined on a `@Public` route.
  */
 export const CurrentUser = createParamDecorator((property: string | undefined, context: ExecutionContext) =>
   pick(found(context)?.user, property),
 );
 
-/** The `ApiKey` of the request, or one property of the key; undefined on a `@Public` route. */
+/**
+ * Injects the `ApiKey` of the request, or one property of the key. Injects undefined on a `@Public`
+ * route.
+ */
 export const CurrentApiKey = createParamDecorator(
   (property: (keyof ApiKey & string) | undefined, context: ExecutionContext) =>
     pick(found(context)?.apiKey, property),

@@ -11,37 +11,42 @@ import { routeName } from './route-method';
  */
 export type ApiKeyRequest = object & {
   readonly raw?: IncomingMessage;
-  /** Address of the caller. The trusted proxies of the framework decide which address this is. */
+  /** Address of the client. The trusted proxies of the framework decide which address this is. */
   readonly ip?: string;
   /** The request id of Fastify. */
   readonly id?: unknown;
 };
 
 /**
- * Shorter than any key, so that a key that is sent as an id by mistake is not stored in the trail.
+ * Pattern of a request id. A request id is shorter than any key, so that a key sent as an id by
+ * mistake is not stored in the audit trail.
  */
 const REQUEST_ID = /^[\w.:/+=-]{1,48}$/;
 
-/** The response of Express is Node's own response. The response of Fastify is not. */
+/** Methods that set a header. Express passes Node's own response, and Fastify passes a wrapper. */
 interface HeaderWriter {
   setHeader?(name: string, value: string): unknown;
   header(name: string, value: string): unknown;
 }
 
-/** Both frameworks have this method. */
+/** Method that reads a header. Express and Fastify have this method. */
 interface HeaderReader {
   getHeader?(name: string): number | string | readonly string[] | undefined;
 }
 
-/** The response of Fastify has Node's own response in `raw`. */
+/**
+ * Properties that show whether the headers were sent. Fastify's response has Node's own response in
+ * `raw`.
+ */
 interface SentResponse {
   readonly headersSent?: boolean;
   readonly raw?: { readonly headersSent: boolean };
 }
 
 /**
- * The request of a context.
- * @throws Error if the context is not HTTP, because a guard without a request must not accept it
+ * Returns the request of a context.
+ * @throws Error if the context is not HTTP, because a guard must not let a call without a request
+ *   pass
  */
 export function requestOf(context: ArgumentsHost): ApiKeyRequest {
   const type = context.getType<string>();
@@ -50,10 +55,10 @@ export function requestOf(context: ArgumentsHost): ApiKeyRequest {
 }
 
 /**
- * Node's own request behind a request of Express or Fastify. Only an own property `raw` is read,
- * because V8 repeats a prototype look-up for each request of Express, and a missing property takes
- * longest. The request of Express is Node's own request already. If it has a property `raw`, the
- * application set it, for example to a body.
+ * Returns Node's own request behind a request of Express or Fastify. Reads only an own property
+ * `raw`, because V8 repeats a prototype look-up for each request of Express, and a missing property
+ * takes longest. The request of Express already is Node's own request. If the request of Express
+ * has a property `raw`, the application has set this property, for example to a body.
  */
 export function nodeRequest(request: ApiKeyRequest): IncomingMessage {
   const isWrapper = Object.hasOwn(request, 'raw') && !(request instanceof IncomingMessage);
@@ -65,9 +70,9 @@ function isRequest(raw: unknown): raw is IncomingMessage {
 }
 
 /**
- * The header lines of a request as they were received; undefined if the adapter gives none.
- * `Reflect.get` takes a third of the time of a property access, for the same reason as in
- * `nodeRequest`.
+ * Returns the header lines of a request as they were received; undefined if the adapter gives none.
+ * `Reflect.get` takes a third of the time of a property access, because V8 repeats the prototype
+ * look-up for each request of Express.
  */
 export function rawHeadersOf(request: object): string[] | undefined {
   const lines: unknown[] | undefined = Reflect.get(request, 'rawHeaders');
@@ -75,8 +80,8 @@ export function rawHeadersOf(request: object): string[] | undefined {
 }
 
 /**
- * The head of a request: Node's own request, or a head built from its fields if it has no header
- * lines.
+ * Returns the head of a request. This is Node's own request, or a head that is built from `headers`
+ * if the request has no header lines.
  */
 export function headOf(request: ApiKeyRequest): RequestHead {
   const node = nodeRequest(request);
@@ -84,7 +89,7 @@ export function headOf(request: ApiKeyRequest): RequestHead {
 }
 
 /**
- * Sets headers on the response of a context, unless the answer has begun: the application may have
+ * Sets headers on the response of a context, unless the answer has begun. The application may have
  * answered during a look-up, or while a limit was counted.
  */
 export function setHeaders(context: ArgumentsHost, headers: Readonly<Record<string, string>>): void {
@@ -99,8 +104,8 @@ function setHeader(response: HeaderWriter, name: string, value: string): void {
 }
 
 /**
- * The value of a header on the response of a context, with several values joined; empty if the
- * header is not set.
+ * Returns the value of a header on the response of a context. Several values are joined. Returns an
+ * empty string if the header is not set.
  */
 export function headerOf(host: ArgumentsHost, name: string): string {
   const value = host.switchToHttp().getResponse<HeaderReader>().getHeader?.(name);
@@ -109,13 +114,14 @@ export function headerOf(host: ArgumentsHost, name: string): string {
 
 const CACHE_CONTROL = 'Cache-Control';
 
-/** No cache stores such an answer (RFC 9111 sections 5.2.2.5 and 5.2.2.7). */
+/** Headers that forbid every cache to store an answer (RFC 9111 sections 5.2.2.5 and 5.2.2.7). */
 export const NOT_STORED = { [CACHE_CONTROL]: 'private, no-store' };
 
 /**
- * Keeps the answer of a context out of caches, unless the application has set `Cache-Control`. A
- * shared cache stores no answer to `Authorization` by itself (RFC 9111 section 3.5), but it would
- * store an answer to `X-API-Key`, and send it to callers without a key.
+ * Keeps the answer of a context out of caches, unless the application has set `Cache-Control`. By
+ * default, a shared cache stores no answer to a request with `Authorization` (RFC 9111 section
+ * 3.5). But the cache would store an answer to a request with `X-API-Key`, and send this answer to
+ * clients without a key.
  */
 export function forbidStoring(context: ArgumentsHost): void {
   const response = context.switchToHttp().getResponse<HeaderReader & HeaderWriter & SentResponse>();
@@ -123,7 +129,7 @@ export function forbidStoring(context: ArgumentsHost): void {
   setHeader(response, CACHE_CONTROL, NOT_STORED[CACHE_CONTROL]);
 }
 
-/** Whether the answer of a context has begun, so that no header can be set any more. */
+/** Returns whether the answer of a context has begun, so that headers can no longer be set. */
 export function hasAnswerBegun(host: ArgumentsHost): boolean {
   return areHeadersSent(host.switchToHttp().getResponse<SentResponse>());
 }
@@ -133,8 +139,7 @@ function areHeadersSent(response: SentResponse): boolean {
 }
 
 /**
- * A caller whose fields are computed when they are read, because accepted requests seldom need
- * them.
+ * Caller whose fields are computed when they are read, because accepted requests seldom need them.
  */
 class HttpCaller implements Caller {
   constructor(private readonly context: ExecutionContext) {}
@@ -152,21 +157,21 @@ class HttpCaller implements Caller {
   }
 }
 
-/** The caller of a request, from its context. */
+/** Returns the caller of a request, from its context. */
 export function callerOf(context: ExecutionContext): Caller {
   return new HttpCaller(context);
 }
 
 /**
- * The same, read now: for refusals that take a while, for which a caller who has hung up would have
- * no address any more.
+ * Returns the caller of a request with fields that are read now. Delayed refusals need this,
+ * because a client that has disconnected no longer has an address.
  */
 export function callerNow(context: ExecutionContext): Caller {
   const { route, address, requestId } = callerOf(context);
   return { route, address, requestId };
 }
 
-/** The caller's address, or null if it is unknown or none. */
+/** Returns the address of the client, or null if the address is unknown or invalid. */
 export function addressOf(request: ApiKeyRequest): string | null {
   const { socket }: Partial<IncomingMessage> = nodeRequest(request);
   // `request.ip` of Express throws a TypeError if there is no socket.
@@ -176,14 +181,14 @@ export function addressOf(request: ApiKeyRequest): string | null {
 }
 
 /**
- * The id of a request: `X-Request-Id`, else the id of Fastify. null if there is no id, or if the
- * text does not have the form of an id.
+ * Returns the id of a request: `X-Request-Id`, or else the id of Fastify. Returns null if there is
+ * no id, or if the text does not have the form of an id.
  */
 export function requestIdOf(request: ApiKeyRequest): string | null {
   return knownRequestId(headOf(request).headers['x-request-id'] ?? request.id);
 }
 
-/** Returns a text that has the form of a request id; else null. */
+/** Returns the text if it has the form of a request id, otherwise null. */
 export function knownRequestId(id: unknown): string | null {
   return typeof id === 'string' && REQUEST_ID.test(id) ? id : null;
 }

@@ -1,18 +1,18 @@
 import Negotiator from 'negotiator';
 import { type ApiKeyRequest, headOf } from './http-exchange';
 
-/** The media type of RFC 9457. */
+/** Media type of RFC 9457 problem details. */
 export const PROBLEM = 'application/problem+json';
 
 /**
- * Characters of `Accept` that are read. The order of preference of a longer header would take
- * milliseconds, and no client sends one: browsers send about 150 characters.
+ * Maximum length of an `Accept` header that is read, in characters. Parsing a longer header would
+ * take milliseconds. Browsers send about 150 characters.
  */
 const MAX_ACCEPT_LENGTH = 1_024;
 
 /**
- * Whether the caller names problem details in `Accept` (RFC 9110 §12.5.1) and does not prefer plain
- * JSON. A longer `Accept` is not read. RFC 9110 §12.5.1 allows the server to disregard it.
+ * Returns whether the client names problem details in `Accept` and does not prefer plain JSON (RFC
+ * 9110 §12.5.1). A header longer than `MAX_ACCEPT_LENGTH` is ignored, as RFC 9110 §12.5.1 allows.
  */
 export function prefersProblem(request: ApiKeyRequest): boolean {
   const { accept } = headOf(request).headers;

@@ -5,9 +5,9 @@ import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.
 import { answerTo } from './answer-refusal';
 
 /**
- * Answers an `ApiKeyRefusal` over HTTP in the same way as the guards, no matter which code throws
- * it: with the headers of the refusal, and with problem details for callers that prefer them. Use
- * this filter if handlers or guards of the application throw refusals or call `ApiKeyService`.
+ * Answers an `ApiKeyRefusal` over HTTP in the same way as the guards, whatever code throws the
+ * refusal. Sets the headers of the refusal, and sends problem details to clients that prefer them.
+ * Use this filter if handlers or guards of the application throw refusals or call `ApiKeyService`.
  * @throws the refusal itself if the context is not HTTP
  */
 @Catch(ApiKeyRefusal)

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import { extractCredential, type Presented } from '../credential/extract';
 
-/** How many header lines Node keeps if the server sets no limit. */
+/** Number of header lines that Node keeps if the server sets no limit. */
 const NODE_MAX_HEADERS = 1_000;
 
 /**
@@ -11,16 +11,18 @@ export interface RequestHead extends Pick<IncomingMessage, 'rawHeaders' | 'heade
   readonly socket?: Partial<IncomingMessage['socket']> | undefined;
 }
 
-/** What a request presents. `incomplete`: Node may have dropped some of the header lines. */
+/**
+ * The credential that a request presents. `incomplete`: Node may have dropped some header lines.
+ */
 export type PresentedCredential = Presented | { readonly kind: 'incomplete' };
 
 const INCOMPLETE: PresentedCredential = { kind: 'incomplete' };
 
 /**
- * The credential that a request presents, not checked yet. Node 20 silently drops header lines
- * beyond `server.maxHeadersCount`. A second credential or a proxy header may be among these lines.
- * So no header of such a request is used. Node 22.23, 24.21 and 26.12 answer such a request with
- * 431.
+ * Returns the credential that a request presents, without checking it. Node 20 silently drops
+ * header lines beyond `server.maxHeadersCount`. A second credential or a proxy header may be among
+ * the dropped lines. So no header of such a request is used. Node 22.23, 24.21 and 26.12 answer
+ * such a request with 431.
  */
 export function presentedCredential(head: RequestHead, headerName: string): PresentedCredential {
   const { server } = (head.socket ?? {}) as { readonly server?: Partial<Server> };
@@ -30,9 +32,9 @@ export function presentedCredential(head: RequestHead, headerName: string): Pres
 }
 
 /**
- * The head of a request if its adapter gives no header lines: the lines are built from `headers`.
- * Adapters of serverless platforms create such requests. For example, `serverless-http` 4.0.0 sets
- * only `headers`, with names in any case.
+ * Builds the head of a request whose adapter gives no header lines. The lines are built from
+ * `headers`. Adapters of serverless platforms create such requests. For example, `serverless-http`
+ * 4.0.0 sets only `headers`, with names in upper or lower case.
  */
 export function headFromFields({ headers, socket }: Partial<IncomingMessage>): RequestHead {
   const lines = fieldsOf(headers ?? {}).flatMap(([name, value]) =>
@@ -41,15 +43,16 @@ export function headFromFields({ headers, socket }: Partial<IncomingMessage>): R
   return { rawHeaders: lines.flat(), headers: joined(lines), socket };
 }
 
-/** Names and values of a plain object, or of `Headers` of the Fetch standard. */
+/** Returns the names and values of a plain object, or of `Headers` of the Fetch standard. */
 function fieldsOf(headers: object): [string, unknown][] {
   const isFetch = headers instanceof Headers || headers instanceof Map;
   return [...(isFetch ? headers.entries() : Object.entries(headers))];
 }
 
 /**
- * Splits a value into the header lines that it may contain. Adapters join the lines of a header
- * with commas. No credential contains a comma, so each comma counts as the start of another line.
+ * Splits a value into the header lines that the value may contain. Adapters join the lines of a
+ * header with commas. No credential contains a comma, so each comma is treated as the start of
+ * another line.
  */
 function linesOf(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(linesOf);

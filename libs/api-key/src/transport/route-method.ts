@@ -3,7 +3,7 @@ import { METHOD_METADATA, PATH_METADATA, VERSION_METADATA } from '@nestjs/common
 
 /** A method of a class that handles requests. */
 export interface RouteMethod {
-  /** The name of the method on the class. */
+  /** Name of the method on the class. */
   readonly name: string;
   /** The function on the class, with the metadata of its decorators. */
   readonly declared: object;
@@ -21,21 +21,22 @@ export type RouteHandler = object & { readonly name: string };
 export type RouteOwner = object & { readonly name: string; readonly prototype: object };
 type Prototype = object | null;
 
-/** The metadata key. All copies of the package in one application share it. */
+/** Metadata key of route access. All copies of the package in one application share this key. */
 export const ROUTE_ACCESS = Symbol.for('nestjs-api-key route access');
 
-/** The metadata that distinguish the methods of a class. */
+/** Metadata keys that distinguish the methods of a class. */
 const TELLING = [ROUTE_ACCESS, PATH_METADATA, METHOD_METADATA, VERSION_METADATA];
 
 /**
- * Results of `methodOf` by class and handler. Cached, because `methodOf` takes microseconds and
- * there are few handlers.
+ * Cached results of `methodOf` by class and handler. `methodOf` takes microseconds, and an
+ * application has few handlers.
  */
 const known = new WeakMap<object, WeakMap<object, RouteMethod>>();
 
 /**
- * The method that belongs to the handler of a context. Tracing agents wrap handlers, so the handler
- * may be another function than the method. Its name or its metadata identify the method.
+ * Returns the method of a route by its handler. Tracing agents wrap handlers, so the handler may be
+ * a different function than the method. The name or the metadata of the handler then identify the
+ * method.
  * @returns undefined if neither name nor metadata identify a method
  */
 export function routeMethod(context: RouteContext): RouteMethod | undefined {
@@ -48,12 +49,12 @@ export function routeMethod(context: RouteContext): RouteMethod | undefined {
   return method;
 }
 
-/** Class and method, such as `OrdersController.list`, for logs and the trail. */
+/** Returns class and method, such as `OrdersController.list`, for logs and the audit trail. */
 export function routeName(context: RouteContext): string {
   return `${context.getClass().name}.${routeMethod(context)?.name ?? context.getHandler().name}`;
 }
 
-/** Whether a function has all metadata of a method, so that no declaration is lost. */
+/** Returns whether a handler has all metadata of a method, so that no declaration is lost. */
 export function carriesMetadata(handler: object, method: object): boolean {
   if (handler === method) return true;
   return Reflect.getMetadataKeys(method).every((key) => hasSame(key, handler, method));
@@ -70,7 +71,10 @@ function methodOf(
   return named && !contradicts(handler, named.declared) ? named : methodMarkedAs(prototype, handler);
 }
 
-/** Whether a handler is the method itself, or a wrapper with the same distinguishing metadata. */
+/**
+ * Checks whether a handler is the method itself, or a wrapper with the same distinguishing
+ * metadata.
+ */
 function isCopy(handler: object, method: object): boolean {
   if (handler === method) return true;
   return Reflect.hasMetadata(PATH_METADATA, handler) && TELLING.every((key) => hasSame(key, handler, method));
@@ -86,8 +90,8 @@ function methodNamed(prototype: Prototype, name: unknown): RouteMethod | undefin
 }
 
 /**
- * Finds the handler among the methods of the class and of the classes that it extends. Overridden
- * methods are included.
+ * Finds the method that is the handler itself, in the class and in the classes that it extends.
+ * Also searches overridden methods.
  */
 function methodThatIs(prototype: Prototype, handler: object): RouteMethod | undefined {
   for (let at: Prototype = prototype; at; at = Object.getPrototypeOf(at))
@@ -97,7 +101,8 @@ function methodThatIs(prototype: Prototype, handler: object): RouteMethod | unde
 }
 
 /**
- * The method whose metadata the handler has. If several match, the method with the most metadata.
+ * Finds the method whose metadata the handler has. If several methods match, the method with the
+ * most metadata is returned.
  */
 function methodMarkedAs(prototype: Prototype, handler: object): RouteMethod | undefined {
   const [first, second] = [...methodsOf(prototype)]
@@ -108,7 +113,7 @@ function methodMarkedAs(prototype: Prototype, handler: object): RouteMethod | un
   return { name: String(first.key), declared: first.declared };
 }
 
-/** Whether a handler has distinguishing metadata with another value than that of the method. */
+/** Checks whether a handler and a method have different values of distinguishing metadata. */
 function contradicts(handler: object, method: object): boolean {
   return TELLING.some((key) => Reflect.hasMetadata(key, handler) && !hasSame(key, handler, method));
 }
@@ -117,7 +122,7 @@ function hasSame(key: unknown, handler: object, method: object): boolean {
   return isDeepStrictEqual(Reflect.getMetadata(key, handler), Reflect.getMetadata(key, method));
 }
 
-/** The methods of a class by name. An overriding method replaces the method that it overrides. */
+/** Returns the methods of a class by name. An overriding method replaces the overridden method. */
 function methodsOf(prototype: Prototype): Map<PropertyKey, object> {
   const methods = new Map<PropertyKey, object>();
   for (let at: Prototype = prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at))
@@ -126,7 +131,10 @@ function methodsOf(prototype: Prototype): Map<PropertyKey, object> {
   return methods;
 }
 
-/** Reads descriptors, because a getter of the application must not run here. */
+/**
+ * Returns the functions on a prototype. Reads descriptors, because a getter of the application must
+ * not run during this search.
+ */
 function functionsOf(prototype: object): (readonly [PropertyKey, object])[] {
   return Reflect.ownKeys(prototype).flatMap((key) => {
     const value: unknown = Reflect.getOwnPropertyDescriptor(prototype, key)?.value;

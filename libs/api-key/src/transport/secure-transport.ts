@@ -13,7 +13,7 @@ const PROXY_HEADERS = new Set(['forwarded', 'x-real-ip', 'via']);
 
 /**
  * Checks whether a request came by HTTPS, or in plaintext from an address that may send plaintext.
- * This class reads the socket and the headers itself, because frameworks interpret a list in
+ * Reads the socket and the headers itself, because frameworks interpret a list in
  * `X-Forwarded-Proto` in different ways.
  */
 @Injectable()
@@ -23,8 +23,8 @@ export class SecureTransport {
   private readonly plaintextPeers: BlockList;
   private readonly loopback = addressList(LOOPBACK);
   /**
-   * Whether the peer of a socket may send plaintext. Cached, because a check of a block list takes
-   * microseconds. A real socket never changes its peer.
+   * Whether the peer of each socket may send plaintext. Cached, because a check of a block list
+   * takes microseconds. A real socket never changes its peer.
    */
   private readonly trustedPeers = new WeakMap<AnySocket, boolean>();
 
@@ -34,15 +34,15 @@ export class SecureTransport {
     this.plaintextPeers = addressList(https.allowInsecureHttpFrom);
   }
 
-  /** Whether a key may be read from a request. */
+  /** Returns whether a key may be read from a request. */
   accepts(head: RequestHead): boolean {
     return this.options.allowInsecureHttp || this.carries(head);
   }
 
   /**
-   * Whether a request that is not accepted certainly came in plaintext. A missing proof of HTTPS is
-   * not enough: a proxy may end TLS and add no header. Such a proxy runs on this machine, or its
-   * address is in `trustProxy`.
+   * Returns whether a request that is not accepted certainly came in plaintext. A missing proof of
+   * HTTPS is not enough, because a proxy may end TLS and add no header. Such a proxy runs on this
+   * machine, or its address is in `trustProxy`.
    */
   isSurelyPlaintext({ socket, headers }: RequestHead): boolean {
     const address = socket?.remoteAddress;
@@ -81,8 +81,8 @@ export class SecureTransport {
 }
 
 /**
- * Whether an adapter, not a server, made the socket. Then only the adapter says that the socket is
- * `encrypted`.
+ * Returns whether an adapter created the socket, and not a server. Only the adapter then says
+ * whether the socket is `encrypted`.
  */
 export function isOfAdapter(socket: AnySocket | undefined): boolean {
   return serverOf(socket) === undefined;
@@ -93,8 +93,8 @@ function isEncrypted(socket: AnySocket | undefined): boolean {
 }
 
 /**
- * Whether the headers show a proxy. A proxy on this machine has a loopback address like a direct
- * client, so only its headers identify it.
+ * Checks whether the headers show a proxy. A proxy on this machine has a loopback address like a
+ * direct client, so only the headers identify the proxy.
  */
 function isProxied(headers: RequestHead['headers']): boolean {
   for (const name in headers) if (name.startsWith('x-forwarded-') || PROXY_HEADERS.has(name)) return true;
@@ -102,8 +102,8 @@ function isProxied(headers: RequestHead['headers']): boolean {
 }
 
 /**
- * The server decides, because a TCP socket that lost its peer also has no address. Only the server
- * knows that it listens on a path.
+ * Checks whether a socket is a Unix socket. Asks the server, because a TCP socket that lost its
+ * peer also has no address, and only the server knows that it listens on a path.
  */
 function isUnixSocket(socket: AnySocket): boolean {
   return typeof serverOf(socket)?.address?.() === 'string';

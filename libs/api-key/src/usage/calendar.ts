@@ -3,7 +3,7 @@ import type { QuotaPeriod } from '../model/limits';
 /** A calendar period. Both ends are in milliseconds since 1970-01-01 UTC. */
 export interface CalendarPeriod {
   readonly startsAt: number;
-  /** The start of the next period. */
+  /** Start of the next period. */
   readonly endsAt: number;
 }
 

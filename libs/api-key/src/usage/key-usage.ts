@@ -14,7 +14,7 @@ export class KeyUsage {
     private readonly counter: UsageCounter,
   ) {}
 
-  /** Reports the usage of a key. Writes the counts of this instance first. */
+  /** Returns the usage of a key. Writes the counts of this instance first. */
   async of(apiKey: ApiKey, turn: ReadTurn): Promise<ApiKeyUsage> {
     if (this.counter.has(apiKey.id)) await this.counter.flush();
     return usageOf(this.database, apiKey, turn).catch(refuseUnavailable);

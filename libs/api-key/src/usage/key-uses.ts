@@ -12,7 +12,7 @@ export class KeyUses {
     @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'usage'>,
   ) {}
 
-  /** Records that a key was used now. No I/O. */
+  /** Records that a key was used now. Does no I/O. */
   note(id: string): void {
     if (this.options.usage.lastUsed) this.lastUsed.note(id);
     this.counter.note(id);

@@ -7,11 +7,11 @@ import type { Session } from '../database/session';
 import { API_KEY_OPTIONS } from '../options/api-key.options';
 import type { ResolvedUsageOptions } from '../options/usage';
 
-/** Milliseconds that never decrease, even if the wall clock is changed. */
+/** Returns milliseconds that never decrease, even if somebody sets the wall clock. */
 export type MonotonicClock = () => number;
 
 /**
- * Stores last uses in memory and writes them in one statement per interval, so that a million
+ * Collects last uses in memory, and writes them in one statement per interval. So a million
  * requests do not cost a million writes. Times are sent as ages, because the clock of this machine
  * may be wrong.
  */
@@ -27,7 +27,7 @@ export class LastUsedWriter extends IntervalWriter {
     super('last_used_at', usage.lastUsedIntervalMs);
   }
 
-  /** Records that a key was used now. No I/O. */
+  /** Records that a key was used now. Does no I/O. */
   note(id: string): void {
     this.uses.set(id, this.now());
   }
@@ -44,7 +44,7 @@ export class LastUsedWriter extends IntervalWriter {
     }
   }
 
-  /** Puts uses back for the next interval, unless the key was used again meanwhile. */
+  /** Keeps uses for the next write, unless a key was used again since then. */
   private keep(uses: ReadonlyMap<string, number>, ids: readonly string[]): void {
     for (const id of ids) {
       const at = uses.get(id);
@@ -53,8 +53,8 @@ export class LastUsedWriter extends IntervalWriter {
   }
 
   /**
-   * Writes the uses. `last_used_at` never moves back. Rows are locked in order of id, so that two
-   * instances cannot deadlock. Uses of deleted rows are dropped.
+   * Writes the last uses to `last_used_at`, which never moves back. Rows are locked in the order of
+   * their ids, so that two instances cannot deadlock. Uses of deleted rows are dropped.
    * @returns the ids of rows that another transaction has locked
    */
   private async update(uses: ReadonlyMap<string, number>): Promise<string[]> {

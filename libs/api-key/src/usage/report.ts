@@ -16,9 +16,9 @@ const QUOTA_DAYS = 32;
 /** Usage of a key in one UTC hour or day. */
 export interface UsagePeriod {
   readonly startsAt: Date;
-  /** Requests with the key while it was valid, including refused requests. */
+  /** Number of requests with the key while it was valid, including refused requests. */
   readonly requests: number;
-  /** Number of these requests that a rate limit or the quota refused. */
+  /** Number of requests that a rate limit or the quota of the key refused. */
   readonly limited: number;
 }
 
@@ -26,22 +26,23 @@ export interface UsagePeriod {
 export interface QuotaUsage extends Quota {
   readonly used: number;
   readonly remaining: number;
-  /** When the next period starts. */
+  /** Time at which the next period starts. */
   readonly resetsAt: Date;
 }
 
 /** Usage of a key, newest period first. Hours and days without requests are omitted. */
 export interface ApiKeyUsage {
-  /** Null if the key has no quota. */
+  /** Usage of the key's quota, or null if the key has no quota. */
   readonly quota: QuotaUsage | null;
-  /** Hours of the last 7 days. */
+  /** Usage in the hours of the last 7 days. */
   readonly hours: readonly UsagePeriod[];
-  /** Days of the last 90 days. */
+  /** Usage on the days of the last 90 days. */
   readonly days: readonly UsagePeriod[];
 }
 
 /**
- * Reads the usage of a key from the tables. Counts that instances have not written yet are missing.
+ * Reads the usage of a key from the database. Counts that instances have not written yet are
+ * missing.
  */
 export function usageOf(database: Database, apiKey: ApiKey, turn: ReadTurn): Promise<ApiKeyUsage> {
   return database.read((session) => reportOf(session, apiKey), turn);
@@ -64,7 +65,7 @@ async function reportOf(session: Session, apiKey: ApiKey): Promise<ApiKeyUsage> 
   };
 }
 
-/** Deletes counts that are too old for any report, and rows of quota periods that are over. */
+/** Deletes counts that are too old for any report, and rows of past quota periods. */
 export function removeOldUsage(database: Database): Promise<void> {
   return database.transaction(async (session) => {
     const { usage, quotas } = session.tables;

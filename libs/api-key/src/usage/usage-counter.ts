@@ -17,8 +17,8 @@ interface Uses {
 
 /**
  * Counts requests by key in memory. One statement per interval adds the counts to the current hour
- * and day. A request counts in the hour in which it is written. The database adds up the counts of
- * several instances.
+ * and day. So a request counts in the hour in which its count is written. The database adds up the
+ * counts of several instances.
  */
 @Injectable()
 export class UsageCounter extends IntervalWriter {
@@ -35,17 +35,17 @@ export class UsageCounter extends IntervalWriter {
     this.options = usage;
   }
 
-  /** Counts a request with a valid key. No I/O. */
+  /** Counts a request with a valid key. Does no I/O. */
   note(id: string): void {
     if (this.options.requests) this.usesOf(id).requests += 1;
   }
 
-  /** Counts a request that a rate limit or the quota refused. No I/O. */
+  /** Counts a request that a rate limit or the quota refused. Does no I/O. */
   noteLimited(id: string): void {
     if (this.options.requests) this.usesOf(id).limited += 1;
   }
 
-  /** Whether a key has counts that are not written yet. */
+  /** Returns whether a key has counts that are not written yet. */
   has(id: string): boolean {
     return this.uses.has(id);
   }
@@ -79,7 +79,7 @@ export class UsageCounter extends IntervalWriter {
     }
   }
 
-  /** Writes rows in order of id, so that two instances cannot deadlock. */
+  /** Adds the counts to their rows in the order of ids, so that two instances cannot deadlock. */
   private async add(uses: ReadonlyMap<string, Uses>): Promise<void> {
     const counts = [...uses.values()];
     await briefTransaction(this.database, (session) =>
@@ -96,7 +96,8 @@ export class UsageCounter extends IntervalWriter {
   }
 
   /**
-   * Removes old usage in the background. An error is ignored, because the next removal tries again.
+   * Removes old usage in the background, at most once an hour. An error is ignored, because the
+   * next removal tries again.
    */
   private cleanSometimes(): void {
     if (this.now() - this.cleanedAt < CLEAN_EVERY_MS) return;
