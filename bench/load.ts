@@ -16,7 +16,10 @@ interface Load {
 const TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 0.1;
 
-/** Opens `count` connections to a port, runs `use` with them, and closes them. */
+/**
+ * Opens `count` connections to a port and runs `use` with these connections. Closes the connections
+ * at the end.
+ */
 export async function withConnections<T>(
   port: number,
   count: number,

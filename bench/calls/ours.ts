@@ -29,7 +29,8 @@ export async function ourContext(module: DynamicModule): Promise<INestApplicatio
 }
 
 /**
- * Waits until an application has its lease, for at most one minute. Returns its `ApiKeyService`.
+ * Waits until an application has its lease, for at most one minute. Returns the `ApiKeyService` of
+ * the application.
  */
 export async function untilLeased(context: INestApplicationContext): Promise<ApiKeyService> {
   const service = context.get(ApiKeyService);
