@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * A forked process and its messages. The process sends one message when it is ready, and one answer
- * to each question. The process also ends if its parent is killed.
+ * A forked process that answers questions. It sends one message when it is ready, then one answer
+ * to each question. It also ends if the parent process is killed.
  */
 export class Child<Ready, Question extends object = object> {
   private readonly ended: Promise<never>;
@@ -18,7 +18,8 @@ export class Child<Ready, Question extends object = object> {
   }
 
   /**
-   * Forks a script. The child does not receive Ctrl-C from the terminal: the parent ends the child.
+   * Forks a script. The child process does not receive Ctrl-C from the terminal, because the parent
+   * process ends the child process.
    */
   static fork<Ready, Question extends object = object>(
     script: string,
@@ -37,7 +38,7 @@ export class Child<Ready, Question extends object = object> {
     return answer;
   }
 
-  /** Kills the process at once, because it has nothing to save. */
+  /** Kills the process at once, because the process has nothing to save. */
   async stop(): Promise<void> {
     this.child.kill('SIGKILL');
     await this.ended.catch(() => {});

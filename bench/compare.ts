@@ -78,8 +78,8 @@ function report(line: string): void {
 }
 
 /**
- * A signal must end the process by `exit`. The `exit` handlers remove the database and the folder
- * of the revisions.
+ * Ends the process by `exit` on a signal. The `exit` handlers remove the database and the folder of
+ * the revisions.
  */
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(name, () => process.exit(128 + constants.signals[name]));

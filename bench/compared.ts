@@ -2,12 +2,12 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** The path is relative to the compiled file. */
+/** Resolves packages of `bench/package.json`. The path is relative to the compiled file. */
 const compared = createRequire(join(__dirname, '../../bench/package.json'));
 
 /**
- * Imports a package of `bench/package.json`. These packages are installed apart from the packages
- * of the project. Therefore their types are missing.
+ * Imports a package of `bench/package.json`. Its types are missing, because packages of the
+ * benchmark are installed apart from the packages of the project.
  */
 export async function importCompared<Face>(name: string): Promise<Face> {
   return import(pathToFileURL(compared.resolve(name)).href);

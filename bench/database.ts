@@ -5,15 +5,15 @@ import { type EmbeddedPostgres, useEmbeddedPostgres } from '../src/embedded-post
 
 /** A PostgreSQL server for the benchmark only, in a temporary folder. */
 interface BenchDatabase {
-  /** Connection string. */
+  /** Connection string of the superuser. */
   readonly url: string;
   /** Stops the server and removes its files. */
   remove(): Promise<void>;
 }
 
 /**
- * Starts a PostgreSQL server with its default settings. If the process ends without `remove`, the
- * server is removed on `exit`.
+ * Starts a PostgreSQL server with its default settings. If the process ends before `remove` is
+ * called, an `exit` handler removes the server.
  */
 export async function startDatabase(): Promise<BenchDatabase> {
   const folder = mkdtempSync(join(tmpdir(), 'nestjs-api-key-bench-'));
@@ -47,8 +47,8 @@ function removable(server: EmbeddedPostgres, folder: string): BenchDatabase {
 }
 
 /**
- * The server's account may have no access to the folder. Then the cluster lies outside, and the
- * folder contains a link to the cluster.
+ * Removes the folder and its cluster. If the account of the server has no access to the folder, the
+ * folder contains only a link to the cluster.
  */
 function removeFiles(folder: string): void {
   const cluster = join(folder, 'postgres');

@@ -6,7 +6,8 @@ import { ours } from './variants/ours';
 const DAY_MS = 86_400_000;
 
 /**
- * Migrates a database and returns new keys. Each key has its own user and expires after one day.
+ * Migrates a database and creates `count` keys. Each key has its own user and expires after one
+ * day.
  */
 export async function createKeys(databaseUrl: string, count: number): Promise<string[]> {
   const userIds = await createUsers(databaseUrl, count);
@@ -25,7 +26,7 @@ function keyOf(userId: string) {
   return { userId, name: 'bench', scopes: ['orders:read'], expiresAt } as const;
 }
 
-/** Migrates a database and returns the ids of new users. */
+/** Migrates a database and creates `count` users. Returns the ids of the users. */
 export async function createUsers(databaseUrl: string, count: number): Promise<string[]> {
   const dataSource = await openDatabase(databaseUrl);
   try {

@@ -2,21 +2,24 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { ROUTE } from './variants/route';
 
-/** Open connections to a server. Their number is the number of requests in flight at a time. */
+/** Open connections to a server. Each connection sends one request at a time. */
 export type Connections = readonly Connection[];
 
-/** The result of a number of requests. */
+/** Durations of a number of requests. */
 interface Load {
-  /** Time from the first request to the last answer. */
+  /** Seconds from the first request to the last response. */
   readonly seconds: number;
-  /** Time of each request, from sending the request to the end of its answer. */
+  /** Duration of each request in milliseconds, from its start to the end of its response. */
   readonly latenciesMs: readonly number[];
 }
 
 const TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 0.1;
 
-/** Opens `count` connections to a port, runs `use` with them, and closes them. */
+/**
+ * Opens `count` connections to a port and runs `use` with these connections. Closes the connections
+ * at the end.
+ */
 export async function withConnections<T>(
   port: number,
   count: number,
@@ -31,10 +34,9 @@ export async function withConnections<T>(
 }
 
 /**
- * Sends `count` requests, each with the next key. The number of connections limits the requests in
- * flight.
- * @param isAwake whether to poll for answers without sleeping
- * @throws Error if a request is not answered with 200
+ * Sends `count` requests with the keys in rotation. Each connection sends one request at a time.
+ * @param isAwake whether to poll for responses without sleeping
+ * @throws Error if the status of a response is not 200
  */
 export async function sendRequests(
   connections: Connections,
@@ -61,9 +63,9 @@ export async function sendRequests(
 }
 
 /**
- * Polls for answers ten times a millisecond and never sleeps. If the client slept, the CPU time of
- * waking it would count for the server. A fast server would wake the client more often than a slow
- * server.
+ * Waits for a promise and polls for responses ten times a millisecond, without sleeping. If the
+ * client slept, the CPU time to wake the client would count for the server. A fast server would
+ * wake the client more often than a slow server.
  */
 async function awake<T>(work: Promise<T>): Promise<T> {
   let busy = true;
@@ -80,7 +82,7 @@ async function awake<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** Returns the status of the answer to one request without a key. */
+/** Sends one request without a key and returns the status of the response. */
 export async function statusWithoutKey(port: number): Promise<number> {
   return withConnections(port, 1, async ([connection]) => connection?.send(requestWith('')) ?? 0);
 }
@@ -90,9 +92,9 @@ function requestWith(headers: string): Buffer {
 }
 
 /**
- * Sends one request at a time on one socket. It must cost much less CPU time than any server. If
- * the load were slower than the server, a fast server would find its reader awake. Then each write
- * would cost the fast server less, and the comparison would be wrong.
+ * Sends one request at a time on one socket. This class must use much less CPU time than any
+ * server. If the load were slower than a fast server, the reader would be awake at each write of
+ * this server. Then each write would cost this server less, and the comparison would be wrong.
  */
 class Connection {
   private received = '';
@@ -113,7 +115,7 @@ class Connection {
     return new Connection(socket);
   }
 
-  /** Resolves to the status when the answer is complete. */
+  /** Sends a request. Resolves to the status when the response is complete. */
   send(request: Buffer): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.socket.destroyed) throw new Error('The server closed the connection while it was idle');
@@ -137,7 +139,7 @@ class Connection {
   }
 }
 
-/** Returns whether an answer with a Content-Length is complete. */
+/** Returns whether a response with a Content-Length header is complete. */
 function isWhole(answer: string): boolean {
   const end = answer.indexOf('\r\n\r\n');
   if (end < 0) return false;

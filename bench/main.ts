@@ -34,7 +34,8 @@ async function measureOn(databaseUrl: string, redisUrl: string | null, plan: Pla
 }
 
 /**
- * Runs `work` with a Redis if the plan is not quick and there is a `REDIS_URL` or a `redis-server`.
+ * Runs `work` with the connection string of a Redis, or with `null`. It is `null` if the plan is
+ * quick, or if neither `REDIS_URL` nor `redis-server` exists.
  */
 async function withRedis<T>({ quick }: Plan, work: (url: string | null) => Promise<T>): Promise<T> {
   if (quick) return work(null);
@@ -55,8 +56,8 @@ async function showScale(serverUrl: string): Promise<void> {
 }
 
 /**
- * The signal is aborted at the first SIGINT, SIGTERM or SIGHUP. The process continues, so that it
- * can clean up.
+ * Returns a signal that is aborted at the first SIGINT, SIGTERM or SIGHUP. The process continues,
+ * so that it can remove the database.
  */
 function interruption(): AbortSignal {
   const controller = new AbortController();

@@ -2,22 +2,22 @@ import { nameOf, type Plan, type Subject, subjectsOf } from './plan';
 import { ServerProcess } from './server-process';
 import { type Turn, takeTurn, warmUp } from './turn';
 
-/** All turns of a subject, one for each round. */
+/** A subject and its turns, one turn for each round. */
 export interface Measurement {
   readonly subject: Subject;
   readonly turns: readonly Turn[];
 }
 
-/** The input of a measurement beside its plan. */
+/** Settings of a measurement other than its plan. */
 interface Surroundings {
   /** Connection string of a database that contains the keys. */
   readonly databaseUrl: string;
-  /** Connection string of a Redis. Null: variants that need Redis are not measured. */
+  /** Connection string of a Redis. If `null`, variants that need Redis are not measured. */
   readonly redisUrl: string | null;
   readonly keys: readonly string[];
   /** Receives progress messages. */
   readonly report: (line: string) => void;
-  /** Stops the servers when it is aborted. Then the measurement fails. */
+  /** Signal that stops the servers and makes the measurement fail. */
   readonly signal: AbortSignal;
 }
 

@@ -13,8 +13,8 @@ const STYLE = `text { font: 13px system-ui, sans-serif; fill: #333 }
 @media (prefers-color-scheme: dark) { text { fill: #ddd } .bar { fill: #687480 } .ours { fill: #57b78c } }`;
 
 /**
- * Draws the CPU time of a request as bars in an SVG for the README. Each adapter has one block. All
- * blocks have the same scale.
+ * Draws the CPU time of a request as a bar chart in SVG for the README. Each adapter has one block
+ * of bars. All blocks have the same scale.
  */
 export function picture(summaries: readonly Summary[]): string {
   const blocks = ADAPTERS.map((adapter) => ({

@@ -16,7 +16,7 @@ export interface InProcess {
   readonly adapter: null;
 }
 
-/** A route or a call that is measured. */
+/** A route that is measured over HTTP, or a call that is measured in process. */
 export type Subject = Route | InProcess;
 
 const SUBJECTS: readonly Subject[] = [
@@ -26,29 +26,31 @@ const SUBJECTS: readonly Subject[] = [
   ...(Object.keys(CALLS) as CallName[]).map((variant) => ({ variant, adapter: null })),
 ];
 
-/** Returns the subjects of a plan. */
+/**
+ * Returns the subjects that a plan measures. Omits variants that need Redis if there is no Redis.
+ */
 export function subjectsOf({ quick }: Plan, hasRedis: boolean): readonly Subject[] {
   const left = [...(quick ? SLOW_TO_TELL : []), ...(hasRedis ? [] : ON_REDIS)];
   return SUBJECTS.filter(({ variant }) => !left.includes(variant as VariantName));
 }
 
-/** The size of a measurement. */
+/** Numbers of rounds, requests and keys of a measurement. */
 export interface Plan {
   readonly quick: boolean;
-  /** Rounds. In each round, every subject has one turn. */
+  /** Number of rounds. In each round, every subject has one turn. */
   readonly rounds: number;
-  /** Measured requests per turn. */
+  /** Number of measured requests per turn, for variants that are not in `WAITING`. */
   readonly requests: number;
-  /** Measured requests per turn of a variant in `WAITING`. */
+  /** Number of measured requests per turn, for variants in `WAITING`. */
   readonly waitingRequests: number;
-  /** Unmeasured turns for each subject before the first round. */
+  /** Number of unmeasured turns of each subject before the first round. */
   readonly warmUpTurns: number;
   /**
-   * Number of keys. Requests use the keys in turn. Each turn starts with unmeasured requests that
-   * use every key.
+   * Number of keys. Requests use the keys in rotation. Each turn starts with unmeasured requests
+   * that use every key.
    */
   readonly keys: number;
-  /** Requests in flight at a time. */
+  /** Number of requests that are in flight at the same time. */
   readonly concurrency: number;
 }
 
@@ -71,13 +73,13 @@ export const FULL_PLAN: Plan = {
   warmUpTurns: 3,
 };
 
-/** Measured requests or calls per turn of a subject. */
+/** Returns the number of measured requests or calls per turn of a subject. */
 export function countOf(plan: Plan, { variant, adapter }: Subject): number {
   if (adapter === null) return Math.ceil(plan.requests * CALLS[variant].share);
   return WAITING.includes(variant) ? plan.waitingRequests : plan.requests;
 }
 
-/** The name of a subject in tables and messages. */
+/** Returns the name of a subject in tables and messages. */
 export function nameOf({ variant, adapter }: Subject): string {
   return `${variant} ${adapter === null ? 'in process' : `on ${adapter}`}`;
 }

@@ -2,13 +2,13 @@ import { ADAPTERS, type Adapter, type Subject } from './plan';
 import { type Estimate, estimateOf } from './statistics';
 import type { Summary } from './summary';
 
-/** The ratio of the CPU times of two subjects, over all rounds. */
+/** Ratio of the CPU times of two subjects, over all rounds. */
 export interface Ratio extends Estimate {
   readonly of: string;
   readonly over: string;
-  /** Null: the subjects run in process. */
+  /** Adapter of both subjects, or `null` if the subjects run in process. */
   readonly adapter: Adapter | null;
-  /** The upper or lower bound for the median. */
+  /** Upper or lower bound for the median. */
   readonly wanted: Bound;
   /** Whether the median meets the bound. */
   readonly kept: boolean;
@@ -17,8 +17,8 @@ export interface Ratio extends Estimate {
 type Bound = { readonly atMost: number } | { readonly atLeast: number };
 
 /**
- * A second of CPU time. Divided by the CPU time of one call, it gives the calls per second of one
- * core.
+ * One second of CPU time. This second divided by the CPU time of one call gives the calls per
+ * second of one core.
  */
 const A_SECOND = 'a second';
 const A_SECOND_MICROS = 1_000_000;
@@ -48,8 +48,8 @@ const WANTED: readonly Wanted[] = [
 ];
 
 /**
- * Returns the ratios for which the library has a bound. Each ratio is the median of the ratios of
- * the rounds, because the turns of one round share the same noise.
+ * Returns all ratios that have a bound. Each ratio is the median of the ratios of the rounds,
+ * because turns of one round share the same noise.
  */
 export function ratiosOf(summaries: readonly Summary[]): Ratio[] {
   return WANTED.map((wish) => {

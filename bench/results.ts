@@ -9,7 +9,7 @@ import type { Ratio } from './ratios';
 import type { Scale } from './scale';
 import type { Summary } from './summary';
 
-/** The root of the checkout, relative to the compiled file. */
+/** Root folder of the checkout, relative to the compiled file. */
 const ROOT = join(__dirname, '../..');
 const FILE = join(ROOT, 'bench/results.json');
 const PICTURE = join(ROOT, 'bench/results.svg');
@@ -36,15 +36,15 @@ const COMPARED = [
 ];
 
 /**
- * Writes the results in the format of bench/README.md. Returns the path of the file in the
- * checkout.
+ * Writes the results as JSON. The format is described in bench/README.md. Returns the path of the
+ * file, relative to the checkout.
  */
 export function saveResults(plan: Plan, summaries: readonly Summary[], ratios: readonly Ratio[]): string {
   const { scales } = savedResults();
   return save({ ...circumstances(), plan, summaries, ratios, scales });
 }
 
-/** Draws the results. Returns the path of the picture in the checkout. */
+/** Draws the results as SVG. Returns the path of the file, relative to the checkout. */
 export function savePicture(summaries: readonly Summary[]): string {
   writeFileSync(PICTURE, picture(summaries));
   return relative(ROOT, PICTURE);
@@ -52,7 +52,7 @@ export function savePicture(summaries: readonly Summary[]): string {
 
 /**
  * Writes the results of `--scale` and keeps the other results in the file. Returns the path of the
- * file in the checkout.
+ * file, relative to the checkout.
  */
 export function saveScale(measured: readonly Scale[]): string {
   return save({ ...savedResults(), scales: { ...circumstances(), sizes: measured } });
@@ -94,7 +94,7 @@ function versionOf(name: string): string {
   return JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version;
 }
 
-/** Both fields are null outside a git checkout. */
+/** Returns the commit of the checkout. Both fields are `null` outside a git checkout. */
 function commit(): { commit: string | null; uncommittedChanges: boolean | null } {
   const id = git('rev-parse', 'HEAD');
   const changes = git('status', '--porcelain');

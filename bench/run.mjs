@@ -31,8 +31,8 @@ async function fetched(version) {
 }
 
 /**
- * Runs the measurement on another Node and exits with its exit code. Passes signals on, so that the
- * measurement removes its database.
+ * Runs the measurement on another version of Node and exits with the exit code of the measurement.
+ * Passes signals on, so that the measurement removes its database.
  */
 function runOn(node, args) {
   const child = spawn(node, [fileURLToPath(import.meta.url), ...args], { stdio: 'inherit' });

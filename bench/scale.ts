@@ -16,10 +16,7 @@ const PAGES = 20;
 const BATCH = 100_000;
 const OWNERS = 100;
 
-/**
- * The results for a table with this number of keys. Times are medians over the rounds, in
- * microseconds.
- */
+/** Results for a table with `keys` keys. Times are medians over the rounds, in microseconds. */
 export interface Scale {
   readonly keys: number;
   readonly coldMicros: Estimate;
@@ -29,7 +26,9 @@ export interface Scale {
   readonly indexBytes: number;
 }
 
-/** A database with this number of keys, and the services on this database. */
+/**
+ * A database with `keys` keys, and two services on this database: without a cache and with a cache.
+ */
 interface Site {
   readonly keys: number;
   readonly url: string;
@@ -139,8 +138,8 @@ async function createSite(serverUrl: string, keys: number): Promise<Site> {
 }
 
 /**
- * Drops the indexes and creates them again after the inserts. With indexes in place, the inserts
- * take an hour.
+ * Fills the table with keys. Drops the indexes and creates them again after the inserts. With
+ * indexes in place, the inserts take an hour.
  */
 async function fill(client: Client, keys: number, owners: readonly string[]): Promise<void> {
   const { rows: indexes } = await client.query<{ name: string; definition: string }>(
@@ -154,7 +153,9 @@ async function fill(client: Client, keys: number, owners: readonly string[]): Pr
   await client.query('VACUUM ANALYZE api_keys');
 }
 
-/** The raw key is a hash of its number. Therefore no raw key has to be stored. */
+/**
+ * Inserts keys by number. Each raw key is the hash of its number, so no raw key has to be stored.
+ */
 const INSERT = `INSERT INTO api_keys (user_id, name, key_digest, key_prefix, key_suffix, scopes, expires_at, created_at, updated_at)
   SELECT ($3::bigint[])[1 + n % ${OWNERS}], 'bench', encode(sha256(raw::bytea), 'hex'), left(raw, 8), right(raw, 4), '{orders:read}', now() + interval '1 day', now(), now()
   FROM (SELECT n, encode(sha256(n::text::bytea), 'hex') AS raw FROM generate_series($1::int, $2::int) n) AS numbered`;

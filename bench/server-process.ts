@@ -14,22 +14,22 @@ export class ServerProcess {
   }
 
   /**
-   * Resolves when the process is ready: to the port of the server, or to null if there is no
-   * server.
+   * Waits until the process is ready. Resolves to the port of the HTTP server, or to `null` if the
+   * subject runs without a server.
    */
   port(): Promise<number | null> {
     return this.child.ready;
   }
 
   /**
-   * Runs `calls` calls. Then returns the CPU microseconds that the whole process has used so far,
-   * in user and system mode.
+   * Runs `calls` calls. Then returns the CPU microseconds that the process has used since its
+   * start, in user and system mode.
    */
   async cpuMicros(calls = 0): Promise<number> {
     return Number(await this.child.ask({ calls }));
   }
 
-  /** Kills the process at once, because it has nothing to save. */
+  /** Kills the process at once, because the process has nothing to save. */
   stop(): Promise<void> {
     return this.child.stop();
   }

@@ -5,26 +5,26 @@ import type { Call } from './calls/call';
 import type { InProcess, Route, Subject } from './plan';
 import { VARIANTS } from './variants';
 
-/** The order that the parent process gives. */
+/** Order that the parent process gives to this process. */
 export interface Order {
   readonly subject: Subject;
   readonly databaseUrl: string;
-  /** Null: there is no Redis. */
+  /** Connection string of a Redis, or `null` if there is no Redis. */
   readonly redisUrl: string | null;
   readonly keys: readonly string[];
 }
 
 /**
- * Asks for the CPU microseconds of the process. A process without a server first makes `calls`
- * calls.
+ * A question for the CPU microseconds of the process. A process without an HTTP server first makes
+ * `calls` calls.
  */
 export interface Question {
   readonly calls: number;
 }
 
 /**
- * Sends its port or null. Then answers each question with its CPU microseconds. Exits when the
- * parent disconnects.
+ * Sends the port of the HTTP server to the parent process, or `null`. Then answers each question
+ * with the CPU microseconds of this process. Exits when the parent process disconnects.
  */
 async function serve({ subject, databaseUrl, redisUrl, keys }: Order): Promise<void> {
   process.on('disconnect', () => process.exit());
@@ -67,7 +67,7 @@ async function repeat(call: Call | null, times: number): Promise<void> {
   if (call) for (let i = 0; i < times; i++) await call();
 }
 
-/** CPU microseconds of the whole process so far, in user and system mode. */
+/** Returns the CPU microseconds of this process since its start, in user and system mode. */
 function cpuMicros(): number {
   const { user, system } = process.cpuUsage();
   return user + system;

@@ -28,7 +28,7 @@ export function percentile(values: readonly number[], share: number): number {
   return below + (above - below) * (rank - Math.floor(rank));
 }
 
-/** A median, and the interval that contains the true median with a confidence of 95 %. */
+/** A median with its interval. The interval contains the true median with a confidence of 95 %. */
 export interface Estimate {
   readonly median: number;
   readonly low: number;
@@ -36,8 +36,8 @@ export interface Estimate {
 }
 
 /**
- * Returns the median and its distribution-free interval from order statistics. With fewer than six
- * values the interval is the range of all values, and its confidence is below 95 %.
+ * Returns the median and a distribution-free interval from order statistics. With fewer than six
+ * values, the interval is the range of all values, and its confidence is below 95 %.
  * @throws Error if `values` is empty
  */
 export function estimateOf(values: readonly number[]): Estimate {
@@ -49,8 +49,8 @@ export function estimateOf(values: readonly number[]): Estimate {
 }
 
 /**
- * Returns how many values the interval omits at each end. Each tail of Binomial(n, 1/2) must stay
- * below 2.5 %.
+ * Returns how many of `n` sorted values the interval omits at each end. Each tail of Binomial(n,
+ * 1/2) must stay below 2.5 %.
  */
 function lowestRank(n: number): number {
   let term = 0.5 ** n;

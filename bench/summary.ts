@@ -3,14 +3,17 @@ import type { Adapter, Subject } from './plan';
 import { type Spread, spreadOf } from './statistics';
 import type { Turn } from './turn';
 
-/** The results of all turns of a subject. Each spread is taken over these turns. */
+/** Results of one subject. Each spread is computed from all turns of the subject. */
 export interface Summary {
   readonly variant: Subject['variant'];
-  /** Null: the subject is called in process, without a server. */
+  /** Adapter of the subject, or `null` if the subject runs in process. */
   readonly adapter: Adapter | null;
   readonly cpuMicrosPerRequest: Spread;
   readonly requestsPerSecond: Spread;
-  /** Null: the calls are not timed individually. */
+  /**
+   * 99th percentile of the latency, in milliseconds. `null` for calls in process, because these
+   * calls are not timed individually.
+   */
   readonly p99Ms: Spread | null;
   /** Median CPU time divided by the median CPU time of `bare` on the same adapter. */
   readonly ratioToBare: number | null;

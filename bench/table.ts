@@ -17,13 +17,15 @@ export function markdown(rows: readonly (readonly string[])[], textColumns: numb
   return [head, line(rule), ...body].join('\n');
 }
 
-/** Every column except min–max shows a median over the rounds. */
+/**
+ * Formats the results as a Markdown table. All columns except min–max show medians over the rounds.
+ */
 export function summaryTable(summaries: readonly Summary[]): string {
   const head = ['variant', 'adapter', 'CPU µs/request', 'min–max', 'requests/s', 'p99 ms', 'ratio to bare'];
   return markdown([head, ...summaries.map(summaryCells)], 2);
 }
 
-/** Formats the ratios for which the library has a bound. */
+/** Formats the ratios as a Markdown table. Each row also shows the bound of the ratio. */
 export function ratioTable(ratios: readonly Ratio[]): string {
   const head = ['CPU time of', 'over', 'adapter', 'median', '95 % interval', 'wanted', 'kept'];
   return markdown([head, ...ratios.map(ratioCells)], 3);

@@ -13,12 +13,15 @@ const KEYS_OF_A_KIND = 2_000;
 const LEAK = { kind: 'revoked', micros: 50 } as const;
 
 /**
- * Measurements of each way, for all four kinds together. A comparison uses two kinds, which makes
- * one million measurements.
+ * Default numbers of measurements of each way, for all four kinds of keys together. A comparison
+ * uses two kinds, so it has one million measurements.
  */
 const COUNTS = { warm: '2000000', cold: '2000000', http: '2000000' };
 
-/** Shows whether the time of an answer reveals why a key is refused. Exits with 1 if it does. */
+/**
+ * Measures whether the response time reveals why a key is refused. Exits with code 1 if the
+ * response time does.
+ */
 async function main(): Promise<void> {
   const { counts, leak, seed } = asked();
   const database = await startDatabase();
@@ -38,7 +41,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Returns no comparison if `plan.count` is 0. */
+/** Measures one way and compares the kinds of keys. Returns no comparison if `plan.count` is 0. */
 async function measure(
   open: () => Promise<Way>,
   plan: Omit<SamplePlan, 'way'>,
@@ -78,7 +81,7 @@ function report(line: string): void {
   console.error(line);
 }
 
-/** A signal must end the process by `exit`. The `exit` handler removes the database. */
+/** Ends the process by `exit` on a signal. An `exit` handler removes the database. */
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.once(name, () => process.exit(128 + constants.signals[name]));
 

@@ -5,23 +5,24 @@ import { percentile } from './statistics';
 import { OPEN, type VariantName, WAITING } from './variants';
 
 /**
- * Unmeasured uses of each key at the start of a turn, because other subjects ran before this turn.
+ * Number of unmeasured uses of each key at the start of a turn. This warm-up is needed because
+ * other subjects ran before the turn.
  */
 const TURN_WARM_UP = 3;
 
-/** The result of one turn of a subject. */
+/** Results of one turn of a subject. */
 export interface Turn {
-  /** CPU microseconds of the whole process per request or call, in user and system mode. */
+  /** CPU microseconds of the process per request or call, in user and system mode. */
   readonly cpuMicrosPerRequest: number;
   readonly requestsPerSecond: number;
   /**
-   * 99th percentile of the latency, in milliseconds. Null for calls, because calls are not timed
-   * individually.
+   * 99th percentile of the latency, in milliseconds. `null` for calls in process, because these
+   * calls are not timed individually.
    */
   readonly p99Ms: number | null;
 }
 
-/** Warms a subject up with every key, so that V8 compiles the code. */
+/** Runs a subject with every key before the first round, so that V8 compiles the code. */
 export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly string[]): Promise<void> {
   const port = await server.port();
   const count = plan.warmUpTurns * countOf(plan, server.subject);
@@ -32,7 +33,7 @@ export async function warmUp(server: ServerProcess, plan: Plan, keys: readonly s
   );
 }
 
-/** Opens connections and uses each key TURN_WARM_UP times, unmeasured. Then measures the turn. */
+/** Uses each key TURN_WARM_UP times without measuring. Then measures one turn. */
 export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly string[]): Promise<Turn> {
   const port = await server.port();
   const count = countOf(plan, server.subject);
@@ -44,16 +45,16 @@ export async function takeTurn(server: ServerProcess, plan: Plan, keys: readonly
 }
 
 /**
- * If the server waits for PostgreSQL or Redis, the load must sleep. Otherwise the load would take
- * the processor of the database.
+ * Returns whether the load polls without sleeping. If the server waits for PostgreSQL or Redis, the
+ * load must sleep. Otherwise the load would take the processor from PostgreSQL or Redis.
  */
 function isAwake({ variant }: Subject): boolean {
   return !WAITING.includes(variant as VariantName);
 }
 
 /**
- * Checks that a guarded route refuses a request without a key, because a broken guard would look
- * fast.
+ * Checks that a guarded route refuses a request without a key. A route with a broken guard would
+ * look fast.
  */
 async function requireGuarded({ variant }: Subject, port: number): Promise<void> {
   const wanted = OPEN.includes(variant as VariantName) ? 200 : 401;

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 
-/** Files in which every branch must be covered: the folder `credential` and the guards. */
+/**
+ * Pattern of the files in which every branch must be covered: the folder `credential` and the
+ * guards.
+ */
 const COMPLETE = /libs\/api-key\/src\/(credential\/[^/]+|([^/]+\/)?[^/]+\.guard)\.ts$/;
-/** Minimum coverage of all branches of the library, in percent. */
+/** Minimum coverage of the branches of the whole library, in percent. */
 const LEAST = 98;
 
 const summary = JSON.parse(readFileSync(process.argv[2], 'utf8'));

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import ts from 'typescript';
 
 /**
- * Counts the lines of each function of the library. Fails if a function has more than MOST lines.
- * The lines of a class inside a function do not count for the function, because the methods of the
+ * Folder whose functions are counted. The script fails if a function has more than MOST lines. The
+ * lines of a class inside a function do not count for this function, because the methods of the
  * class are counted separately.
  */
 const FOLDER = 'libs/api-key/src';
@@ -16,8 +16,8 @@ const files = readdirSync(FOLDER, { recursive: true })
   .map((file) => join(FOLDER, file));
 
 /**
- * Returns the functions of a file that have a block: declarations, methods, constructors,
- * accessors, arrow functions.
+ * Returns the functions of a file that have a block: declarations, function expressions, methods,
+ * constructors, accessors and arrow functions.
  */
 function functionsOf(file) {
   const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
@@ -35,7 +35,7 @@ function functionsOf(file) {
   return found;
 }
 
-/** Returns the outermost classes within a node. */
+/** Returns the outermost classes inside a syntax node. */
 function classesIn(node) {
   const found = [];
   const visit = (inner) => {
@@ -46,7 +46,10 @@ function classesIn(node) {
   return found;
 }
 
-/** Returns the name of a function, or the name of its variable or property. */
+/**
+ * Returns the name of a function, or the name of the variable or property that contains the
+ * function.
+ */
 function nameOf(node) {
   if (ts.isConstructorDeclaration(node)) return 'constructor';
   return (node.name ?? node.parent.name)?.getText() ?? 'without a name';

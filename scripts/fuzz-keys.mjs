@@ -1,6 +1,6 @@
-// Presents ten million changed copies of valid keys, on a real database. Prints the results, and
-// fails if a changed key is accepted. One key in a thousand gets a correct checksum, so that the
-// key is looked up in the database. Takes a minute.
+// Presents ten million changed copies of valid keys to the library on a real database. Prints the
+// results and fails if a changed key is accepted. One key in a thousand gets a correct checksum, so
+// that the library looks this key up in the database. Takes about a minute.
 import { randomInt } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { ApiKeyService } from 'nestjs-api-key';
@@ -15,8 +15,8 @@ const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const SEED = randomInt(2 ** 31);
 
 /**
- * Returns a generator of numbers from 0 (inclusive) to 1 (exclusive), mulberry32. The same seed
- * gives the same numbers, so that a failure can be repeated.
+ * Returns a generator of random numbers from 0 (inclusive) to 1 (exclusive), with the algorithm
+ * mulberry32. The same seed gives the same numbers, so that a failure can be repeated.
  */
 function randomFrom(seed) {
   let state = seed;

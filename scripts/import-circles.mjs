@@ -2,12 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import ts from 'typescript';
 
-/** Fails if files of one folder import each other in a circle. Type imports count. */
+/**
+ * Folders whose imports are checked. The script fails if files of one folder import each other in a
+ * circle. Type imports count.
+ */
 const FOLDERS = process.argv.length > 2 ? process.argv.slice(2) : ['libs/api-key/src', 'bench'];
 
 /**
- * Returns the files of a folder. Each file has a list of the files that it imports from the same
- * folder.
+ * Returns a map from each file of a folder to the files of the same folder that this file imports.
  */
 function graphOf(folder) {
   const files = readdirSync(folder, { recursive: true })
@@ -24,7 +26,7 @@ function graphOf(folder) {
 }
 
 /**
- * Returns a circle of a graph, as a path that starts and ends at the same file. Returns null if
+ * Returns a circle of imports as a path that starts and ends at the same file. Returns `null` if
  * there is no circle.
  * @param {ReadonlyMap<string, readonly string[]>} graph
  */

@@ -1,7 +1,7 @@
-// Removes each rule of "never stale" from the code and checks that the test of the rule then fails.
+// Removes each rule of "never stale" from the code, one at a time, and runs the test of this rule.
 // Prints a table. Fails if a test passes without its rule. Takes about ten minutes and restores the
-// code. An argument limits the run to tests whose names contain the argument. --check runs no test:
-// it fails if the code of a rule is not found.
+// code. An argument selects the tests whose names contain the argument. --check runs no test and
+// fails if the code of a rule is not found.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -154,7 +154,7 @@ const UNKNOWN_BEGINNING = {
   from: 'if (silentChanges !== this.silentChanges) this.listener.clear();',
   to: "if (silentChanges !== this.silentChanges && this.silentChanges !== '') this.listener.clear();",
 };
-/** Simulates a counter in a sequence: all sessions see the new value before the commit. */
+/** Simulates a counter in a sequence, whose new value all sessions see before the commit. */
 const SEQUENCE = {
   rule: 'a silent change shows when it commits, not before',
   file: SILENT_MIGRATION,
@@ -262,7 +262,10 @@ const FULL_QUEUE = 'test/soak/full-queue.spec.ts';
 const FEED = `${LOOKUP}/revocation-feed.spec.ts`;
 const HEARTBEATS = `${LOOKUP}/heartbeats.spec.ts`;
 
-/** The test of each rule. The default file is `test/soak/fleet.spec.ts`. */
+/**
+ * Mutations, each with the name of its test and optionally the file of the test. The default file
+ * is `test/soak/fleet.spec.ts`.
+ */
 const SHOWN = [
   [NO_EVICTION, 'if nothing fails, five hundred times'],
   [NO_LEASE, 'even if their listening connections are killed'],
@@ -322,7 +325,7 @@ const run = (...args) =>
   spawnSync('npx', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: Number.POSITIVE_INFINITY });
 const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-/** Runs one test and returns `passes`, `fails`, or `not found` if the test did not run. */
+/** Runs one test. Returns `passes`, `fails`, or `not found` if the test did not run. */
 function outcomeOf(test, file = 'test/soak/fleet.spec.ts') {
   const config = file.startsWith('test/soak/') ? 'jest.soak.config.js' : 'jest.config.js';
   const { stdout } = run('jest', '--config', config, file, '--json', '-t', literal(test));
@@ -352,7 +355,7 @@ function edited({ file, from, to }, work) {
   }
 }
 
-/** Returns an error for each rule whose code is not found exactly once. */
+/** Returns an error for each rule whose code does not occur exactly once. */
 function problems() {
   const found = [];
   for (const [mutation] of SHOWN)

@@ -6,19 +6,19 @@ import { promisify } from 'node:util';
 const execute = promisify(execFile);
 
 /**
- * `npm ci` empties this cache. Therefore a cached version is never older than the installed
- * packages.
+ * Folder of the cached binaries. `npm ci` empties this folder. Therefore a cached version is never
+ * older than the installed packages.
  */
 const CACHE = join(import.meta.dirname, '../node_modules/.cache/node-binaries');
 const FETCH_TIMEOUT_MS = 300_000;
 
 /**
- * Returns the path of a Node binary. If this process runs on that version, the path is
- * `process.execPath`. Other binaries are fetched from the npm registry once and cached.
+ * Returns the path of a Node binary with this version. This is `process.execPath` if this process
+ * runs on this version. Other binaries are fetched from the npm registry once and cached.
  * @param version a major version such as `24`, or a longer version such as `24.1` or `24.1.0`
  * @param cache the folder of the cached binaries
- * @throws Error if `version` is not a version, or if the binary cannot be fetched or does not run
- *   here
+ * @throws Error if `version` is not a version, if the binary cannot be fetched, or if the binary
+ *   does not run here
  */
 export async function nodeBinary(version, cache = CACHE) {
   if (!/^\d+(\.\d+){0,2}$/.test(version))
@@ -32,8 +32,8 @@ export async function nodeBinary(version, cache = CACHE) {
 }
 
 /**
- * Returns the package with the binary for this platform. npm's `node` installs this package by a
- * script. A direct install needs no script.
+ * Returns the name of the npm package with the Node binary for this platform. The package `node`
+ * installs this package with a script. A direct installation needs no script.
  */
 function platformPackage() {
   const { platform, arch } = process;
@@ -46,8 +46,8 @@ function binaryName() {
 }
 
 /**
- * Installs into a temporary folder and renames the folder, so that no other process sees a partial
- * installation.
+ * Installs a package into a temporary folder and renames the folder, so that no other process sees
+ * a partial installation.
  */
 async function fetchInto(place, cache, version) {
   mkdirSync(cache, { recursive: true });

@@ -13,12 +13,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeBinary } from './node-binaries.mjs';
 
-/** Versions of Node on which the application runs, in addition to the current version. */
+/** Major versions of Node on which the application runs, in addition to the current version. */
 const VERSIONS = ['22', '24', '26'];
 
 /**
- * Packs the library and unpacks the tarball into a new application. Loads the library there as
- * CommonJS and as an ES module, as a user would.
+ * Folders of the check. The script packs the library and unpacks the tarball into a new
+ * application. The application loads the library as CommonJS and as an ES module, as the
+ * application of a user would.
  */
 const root = join(import.meta.dirname, '..');
 const work = mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-'));
@@ -55,7 +56,9 @@ function unpackInto(app, tarball) {
   }
 }
 
-/** Returns the binaries of this Node and of VERSIONS, without duplicates. */
+/**
+ * Returns the paths of the current Node binary and of the binaries of VERSIONS, without duplicates.
+ */
 async function binaries() {
   return new Set([process.execPath, ...(await Promise.all(VERSIONS.map((version) => nodeBinary(version))))]);
 }

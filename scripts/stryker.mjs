@@ -1,5 +1,5 @@
-// Mutates the code of all rooms of `stryker.rooms.js`, or only of the named rooms. Fails if the
-// tests kill too few mutants. All mutants share one PostgreSQL server. Options after `--` go to
+// Mutates the code of the named rooms of `stryker.rooms.js`, or of all rooms. Fails if the tests
+// kill too few mutants. All mutants share one PostgreSQL server. Options after `--` are passed to
 // Stryker: `npm run stryker credential -- --mutate '**/scope.ts'`.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { openDatabase } from '../dist/src/database/open-database.js';
 import { useEmbeddedPostgres } from '../dist/src/embedded-postgres/index.js';
 import { ROOMS } from '../stryker.rooms.js';
 
-/** Minimum percentage of killed mutants over all rooms. */
+/** Minimum percentage of killed mutants over all named rooms. */
 const LEAST = 85;
 const TEMPLATE = 'migrated_template';
 /** Maximum duration of a spec, in milliseconds. */
@@ -33,8 +33,8 @@ async function createTemplate(server) {
 }
 
 /**
- * Drops databases that specs left behind. A database is dropped if the previous run of this timer
- * saw it too.
+ * Drops databases that specs left behind, at an interval of SPEC_MS. A database is dropped if it
+ * also existed at the previous interval.
  */
 function dropLeftBehind(server) {
   const pool = new pg.Pool({ connectionString: server, max: 1 });

@@ -1,5 +1,5 @@
-// Sums Jest reports from --json and prints one line: `N passed, N failed, N skipped`. Omits the
-// last part if no test was skipped.
+// Adds up the results of Jest reports that were written with --json. Prints one line: `N passed, N
+// failed, N skipped`. Omits the last part if no test was skipped.
 import { readFileSync } from 'node:fs';
 
 const reports = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')));

@@ -20,7 +20,7 @@ import { SCOPES } from './scopes';
 import { UsersModule } from './users/users.module';
 import { UsersService } from './users/users.service';
 
-/** The settings and the data source of the app. */
+/** Settings and data source of the app. */
 export interface AppSettings
   extends Pick<Environment, 'keyFormat' | 'trustProxy' | 'rateLimit' | 'rateLimitStorage' | 'redisUrl'> {
   readonly dataSource: DataSource;

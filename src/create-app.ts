@@ -8,7 +8,7 @@ import type { Environment } from './environment';
 import { noSuchAddress } from './invalid-request';
 import { closeAfterBody } from './lingering-close';
 
-/** Creates the app on Express or Fastify. The app does not listen yet. */
+/** Creates the app on Express or Fastify. `createApp` does not start to listen. */
 export async function createApp(
   settings: AppSettings & Pick<Environment, 'logLevels'>,
   httpAdapter: Environment['httpAdapter'],
@@ -29,7 +29,10 @@ function expressAdapter({ trustProxy }: AppSettings) {
   return adapter;
 }
 
-/** Configures Fastify to answer 404 to invalid ids of any length and any bytes, as Express does. */
+/**
+ * Creates an adapter for Fastify. It answers 404 to invalid ids of any length and any bytes, as
+ * Express does.
+ */
 async function fastifyAdapter({ trustProxy }: AppSettings) {
   const { FastifyAdapter } = await import('@nestjs/platform-fastify');
   return new FastifyAdapter({

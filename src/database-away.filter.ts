@@ -2,16 +2,16 @@ import { type ArgumentsHost, Catch, HttpException, HttpStatus } from '@nestjs/co
 import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 
 /**
- * Error codes of failed connections, and SQLSTATE classes 08 (connection) and 57 (shut down,
- * cancelled).
+ * Pattern of error codes that mean that the database is unavailable: failed connections, and
+ * SQLSTATE classes 08 (connection) and 57 (shut down, cancelled).
  */
 const AWAY = /^(?:ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|08|57)/;
-/** Messages of `pg` errors without a code. */
+/** Pattern of messages of `pg` errors without a code that mean that the database is unavailable. */
 const AWAY_IN_WORDS = /connection terminated|timeout|query_wait|client has encountered a connection error/i;
 
 /**
- * Answers 503 if the database of a handler is unavailable. The request is correct, so the client
- * may retry.
+ * Answers 503 if a handler fails because its database is unavailable. The request is correct, so
+ * the client may retry.
  */
 @Catch()
 export class DatabaseAwayFilter extends BaseExceptionFilter {

@@ -7,8 +7,8 @@ import { UsersService } from './users/users.service';
 const DEMO_LOCK = 7_160_212;
 
 /**
- * If the database has no users and no keys, creates a user with two orders and a key. Returns the
- * raw key, or null if the database is in use.
+ * Creates a user with two orders and a key if the database contains no users and no keys. Returns
+ * the raw key, or `null` if the database contains users or keys.
  */
 export async function createDemoKey(app: INestApplicationContext): Promise<string | null> {
   return app.get(DataSource).transaction(async (manager) => {

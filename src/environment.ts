@@ -2,25 +2,30 @@ import { BlockList, isIP } from 'node:net';
 import type { LogLevel } from '@nestjs/common';
 import type { KeyFormat, RateLimit } from 'nestjs-api-key';
 
-/** The settings of the app from environment variables. */
+/** Settings of the app, read from environment variables. */
 export interface Environment {
   readonly port: number;
   readonly host: string;
   readonly databaseUrl: string | undefined;
   readonly dataDir: string;
   readonly httpAdapter: 'express' | 'fastify';
-  /** Undefined: `hex` on a table that Rails created, otherwise `checksummed`. */
+  /** Format of new keys. Default: `hex` on a table that Rails created, otherwise `checksummed`. */
   readonly keyFormat: KeyFormat | undefined;
   readonly trustProxy: readonly string[];
   readonly redisUrl: string | undefined;
-  /** Default: `redis` if `REDIS_URL` is set, otherwise `memory`. */
+  /**
+   * Storage of the rate-limit counters. Default: `redis` if `REDIS_URL` is set, otherwise `memory`.
+   */
   readonly rateLimitStorage: 'memory' | 'postgres' | 'redis';
   /**
-   * Rate limit of keys without their own limit, from `RATE_LIMIT`, for example `600/60s`. Null: no
-   * rate limit.
+   * Rate limit of keys without their own rate limit, from `RATE_LIMIT`, for example `600/60s`.
+   * `null`: no rate limit.
    */
   readonly rateLimit: RateLimit | null;
-  /** From `LOG_LEVEL`. Default: `log`. `debug` also logs each accepted request. */
+  /**
+   * Log levels, from `LOG_LEVEL`. Default: `log`. The level `debug` also logs each accepted
+   * request.
+   */
   readonly logLevels: readonly LogLevel[];
 }
 
@@ -28,7 +33,10 @@ const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
 const MAX_WINDOW_SECONDS = 366 * SECONDS.d;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const satisfies LogLevel[];
 
-/** @throws Error that names each invalid variable and the values that it may have */
+/**
+ * Reads and checks the environment variables.
+ * @throws Error that names each invalid variable and its permitted values
+ */
 export function environment(env: NodeJS.ProcessEnv): Environment {
   const problems: string[] = [];
   const oneOf = <T extends string>(name: string, choices: readonly T[]): T | undefined => {
@@ -68,7 +76,7 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
   return result;
 }
 
-/** Returns null if the text is missing or invalid. */
+/** Parses a rate limit such as `600/60s`. Returns `null` if the text is missing or invalid. */
 function rateLimitOf(text: string | undefined): RateLimit | null {
   const [, requests, length, unit] = /^([1-9]\d{0,8})\/([1-9]\d{0,7})([smhd])$/.exec(text ?? '') ?? [];
   const windowSeconds = Number(length) * SECONDS[unit as keyof typeof SECONDS];

@@ -4,9 +4,12 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { SharedCheck } from './shared-check';
 
-/** A database without an answer within this time is unavailable. */
+/** Milliseconds until a database without a response counts as unavailable. */
 const DEADLINE_MS = 1_000;
-/** Between two statements. Anybody may call this endpoint, so callers share them. */
+/**
+ * Milliseconds between two statements. Anybody may call this endpoint, so concurrent requests share
+ * one statement.
+ */
 const PAUSE_MS = 100;
 
 @Controller('health')

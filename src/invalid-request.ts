@@ -14,15 +14,18 @@ import { BaseExceptionFilter, HttpAdapterHost } from '@nestjs/core';
 
 const UNREADABLE =
   'The body cannot be read: send JSON that is complete, of the length and encoding that the headers tell.';
-/** Matches a name that a person may have mistyped. The name is too short to be a key. */
+/**
+ * Pattern of field names that the response may repeat. A person may have mistyped such a name. The
+ * maximum of 31 characters is too short for a key.
+ */
 const FIELD_NAME = /^[A-Za-z_]\w{0,30}$/;
 const ODD_SHAPE = 'It nests too deep, or has a field with a name that every object has.';
 const MAX_DEPTH = 20;
 
 /**
- * Answers every invalid request with `{ statusCode, error: "INVALID_REQUEST", message: […] }`.
- * Messages of the framework may contain a part of the request. Therefore the answer omits these
- * messages.
+ * Answers every invalid request with `{ statusCode, error: "INVALID_REQUEST", message: […] }`. The
+ * response omits messages of the framework, because these messages may contain a part of the
+ * request.
  */
 @Catch(HttpException)
 export class InvalidRequestFilter extends BaseExceptionFilter<HttpException> {
@@ -36,12 +39,15 @@ export class InvalidRequestFilter extends BaseExceptionFilter<HttpException> {
   }
 }
 
-/** The answer to a URL that cannot be decoded. */
+/** Creates the error for a URL that cannot be decoded. */
 export function noSuchAddress(): HttpException {
   return new NotFoundException('There is nothing at this address.');
 }
 
-/** The body and the query of a request may contain only the fields of their class. */
+/**
+ * Creates the pipe that validates requests. The body and the query may contain only the fields of
+ * their class.
+ */
 export function validationPipe(): ValidationPipe {
   return new ShapePipe({
     transform: true,
@@ -53,8 +59,8 @@ export function validationPipe(): ValidationPipe {
 }
 
 /**
- * Validates only values with an ordinary shape. On other values the validation overflows the stack
- * or misses fields.
+ * A pipe that validates only values of an ordinary shape and refuses other values. On other values,
+ * the validation would overflow the stack or miss fields.
  */
 class ShapePipe extends ValidationPipe {
   override async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
@@ -73,8 +79,8 @@ function hasOrdinaryShape(value: unknown, depth = MAX_DEPTH): boolean {
 }
 
 /**
- * Returns what is wrong and in which field. The text repeats nothing of the request except field
- * names.
+ * Returns one sentence for each error, with the path of its field. Field names are the only part of
+ * the request that the sentences repeat.
  */
 function sentences(errors: readonly ValidationError[], path = ''): string[] {
   return errors.flatMap(({ property, constraints = {}, children = [] }) => [

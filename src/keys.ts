@@ -8,7 +8,7 @@ import { environment } from './environment';
 import { UsersService } from './users/users.service';
 
 /**
- * Opens the database of `npm start` and the services of the app. Works also if `npm start` is
+ * Opens the database of the app and the services of the app. This also works while `npm start` is
  * running.
  */
 async function open(): Promise<KeysSession> {
@@ -35,7 +35,7 @@ async function open(): Promise<KeysSession> {
   }
 }
 
-/** Reports slow steps to a person. Writes nothing if a program reads stderr. */
+/** Reports a slow step on a terminal. Writes nothing if stderr is not a terminal. */
 function report(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`${line}\n`);
 }

@@ -1,16 +1,20 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 
-/** The default of nginx (lingering_time). */
+/**
+ * Default time in milliseconds until the connection is closed, the same as `lingering_time` of
+ * nginx.
+ */
 const LINGER_MS = 30_000;
 
 /**
- * Lets a client read its answer if the client is still sending its body. If a socket is closed
- * while bytes arrive, the socket sends a reset. After the reset, the client loses an unread answer
- * (RFC 9112 section 9.6). Then a body that is too long would end in EPIPE and not in 413. Therefore
- * the rest of the body is read and dropped, with any adapter. Then the connection is closed.
- * @param lingerMs milliseconds after the answer until the connection is closed, even if the body
- *   has not ended. Default: 30 s
+ * Lets a client read the response while the client is still sending its body. Reads and drops the
+ * rest of the body, then closes the connection. This works with any adapter. If a server closes a
+ * socket while bytes arrive, the socket sends a reset. After a reset, the client loses a response
+ * that it has not read (RFC 9112 section 9.6). Then a client with a body that is too long would get
+ * EPIPE instead of 413.
+ * @param lingerMs maximum milliseconds between the response and the end of the connection. Default:
+ *   30 s
  */
 export function closeAfterBody(server: Server, lingerMs = LINGER_MS): void {
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {

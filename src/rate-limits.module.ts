@@ -5,7 +5,7 @@ import type { Environment } from './environment';
 
 const RECONNECT_MS = 200;
 
-/** The storage of the rate limits, for the options of the library. */
+/** The storage of the rate-limit counters, for the options of the library. */
 export class RateLimits implements OnApplicationShutdown {
   private readonly logger = new Logger('App');
   private readonly redis: Redis | null;
@@ -21,8 +21,8 @@ export class RateLimits implements OnApplicationShutdown {
   }
 
   /**
-   * Commands fail at once if Redis is unavailable, and the client reconnects often. Meanwhile the
-   * library counts in memory.
+   * Connects to Redis. If Redis is unavailable, commands fail at once and the library counts in
+   * memory. The client tries often to reconnect.
    */
   private connect(url: string): Redis {
     const redis = new Redis(url, {

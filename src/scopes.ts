@@ -1,4 +1,4 @@
-/** All scopes of the app, each with its description. */
+/** Scopes of the app, each with its description. */
 export const SCOPES = {
   'orders:read': 'Read orders',
   'orders:write': 'Create orders',

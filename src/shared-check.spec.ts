@@ -2,7 +2,7 @@ import { SharedCheck } from './shared-check';
 
 const PAUSE_MS = 100;
 
-/** A check whose runs end when the test says so. */
+/** Builds a check whose runs end when the test ends them. */
 function build() {
   const runs: { resolve: () => void; reject: (error: Error) => void }[] = [];
   const shared = new SharedCheck(

@@ -1,7 +1,7 @@
 /**
- * Runs a check once for all who ask for it at the same time, and not again before a pause is over.
- * Who asks in the pause waits for the next run. So nobody gets the result of a run that ended
- * before the question.
+ * Shares one run of a check between all callers that wait for the run. A new run starts only after
+ * a pause. A call during the pause waits for the next run, so that no call gets the result of an
+ * earlier run.
  */
 export class SharedCheck {
   private running: Promise<void> | null = null;
@@ -12,7 +12,10 @@ export class SharedCheck {
     private readonly pauseMs: number,
   ) {}
 
-  /** @throws the error of the check */
+  /**
+   * Joins the run that is in progress, or starts a run.
+   * @throws the error of the check
+   */
   pass(): Promise<void> {
     this.running ??= this.run().finally(() => {
       this.running = null;

@@ -2,24 +2,24 @@ import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type INestApplication, Logger } from '@nestjs/common';
 
-/** The database of the app. `stop` does nothing if the app did not start the database. */
+/** The database of the app. `stop` does nothing if the app did not start this database. */
 export interface Stoppable {
   stop(): Promise<void>;
 }
 
 const IDLE_CHECK_MS = 50;
 /**
- * Milliseconds since the signal. After DRAIN_MS all connections are closed. After CLOSE_MS the app
- * is abandoned, so that its database can still be stopped.
+ * Milliseconds from the signal until all connections are closed (DRAIN_MS), and until the app is
+ * abandoned (CLOSE_MS). After CLOSE_MS there is still time to stop the database.
  */
 const DRAIN_MS = 3_500;
 const CLOSE_MS = 4_000;
-/** Milliseconds from the signal to the end of the process, at most. */
+/** Maximum number of milliseconds from the signal to the end of the process. */
 export const SHUT_DOWN_MS = 4_500;
 
 /**
  * Stops the app, then its database, then this process, even if a step hangs.
- * @throws Error if the start failed; the database is stopped before
+ * @throws Error if the start of the app failed. Then the database has been stopped.
  */
 export async function shutDown(
   starting: Promise<INestApplication>,
@@ -59,9 +59,7 @@ async function close(app: INestApplication, cut: () => void): Promise<void> {
   drained.end();
 }
 
-/**
- * Waits for requests in flight and closes idle connections. Closes all connections at the deadline.
- */
+/** Closes idle connections while requests are in flight. Closes all connections after DRAIN_MS. */
 function drain(server: Server, cut: () => void): { end(): void } {
   const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
   const deadline = setTimeout(() => {

@@ -25,6 +25,8 @@ import { runKeysHere } from './support/keys-here';
 
 const DAY_MS = 86_400_000;
 const OPTIONS: ApiKeyOptions = {
+  // The command line waits for the end of the lease when it disables a key.
+  cache: { leaseMs: 500 },
   prefix: { live: 'acme_live', test: 'acme_test' },
   policy: { maxLifetimeDays: 90, defaultLifetimeDays: 30, maxActiveKeys: 4, endUnusedAfterDays: 60 },
   audit: { refused: 'off' },

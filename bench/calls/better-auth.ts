@@ -25,8 +25,8 @@ interface Migrations {
 }
 
 /**
- * Calls `verifyApiKey` with its database storage. The rate limit is on, as it is by default. The
- * limit is so large that no key reaches it.
+ * Returns a call of better-auth's `verifyApiKey` with database storage. The rate limit is on, as it
+ * is by default. The rate limit is so large that no key reaches the limit.
  */
 export async function betterAuthVerify(databaseUrl: string): Promise<Call> {
   const { betterAuth } = await importCompared<BetterAuth>('better-auth');
@@ -51,7 +51,7 @@ export async function betterAuthVerify(databaseUrl: string): Promise<Call> {
   };
 }
 
-/** A pool whose tables lie in a separate schema. */
+/** Creates a pool of connections whose tables are in a separate schema. */
 async function poolOf(databaseUrl: string): Promise<Pool> {
   const pool = new Pool({
     connectionString: databaseUrl,

@@ -2,7 +2,7 @@ import { betterAuthVerify } from './better-auth';
 import type { Call } from './call';
 import { ourVerify } from './ours';
 
-/** The calls that are measured in process, without a server. */
+/** Calls that are measured in process, without an HTTP server. */
 export const CALLS = {
   'verify()': { prepare: ourVerify, share: 100 },
   'better-auth verify': { prepare: betterAuthVerify, share: 0.25 },
@@ -10,7 +10,7 @@ export const CALLS = {
 
 interface CallVariant {
   prepare(databaseUrl: string, keys: readonly string[]): Promise<Call>;
-  /** Calls per turn, as a multiple of the plan's `requests`. */
+  /** Number of calls per turn, as a multiple of `Plan.requests`. */
   readonly share: number;
 }
 

@@ -9,8 +9,8 @@ const POLL_MS = 20;
 const PATIENCE_MS = 60_000;
 
 /**
- * Calls `ApiKeyService.verify` with the default options. After the warm-up, every key is a cache
- * hit.
+ * Returns a call of `ApiKeyService.verify` with the default options. After the warm-up, every key
+ * is a cache hit.
  */
 export async function ourVerify(databaseUrl: string, keys: readonly string[]): Promise<Call> {
   const service = (await ourContext(ours(databaseUrl))).get(ApiKeyService);
@@ -21,14 +21,17 @@ export async function ourVerify(databaseUrl: string, keys: readonly string[]): P
   };
 }
 
-/** Starts an application without a server and waits until the instance has its lease. */
+/** Starts an application without an HTTP server. Resolves when the application has its lease. */
 export async function ourContext(module: DynamicModule): Promise<INestApplicationContext> {
   const context = await NestFactory.createApplicationContext(module, { logger: ['error'] });
   await untilLeased(context);
   return context;
 }
 
-/** Returns the service of an application when the instance has its lease. */
+/**
+ * Waits until an application has its lease, for at most one minute. Returns the `ApiKeyService` of
+ * the application.
+ */
 export async function untilLeased(context: INestApplicationContext): Promise<ApiKeyService> {
   const service = context.get(ApiKeyService);
   const deadline = performance.now() + PATIENCE_MS;

@@ -4,16 +4,16 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** The root of the checkout, relative to the compiled file. */
+/** Root folder of the checkout, relative to the compiled file. */
 const ROOT = join(__dirname, '../../..');
 const LIBRARY = 'libs/api-key';
 const COMPILER = join(ROOT, 'node_modules/typescript/bin/tsc');
 
-/** Two revisions of the library in one temporary folder. */
+/** Builds of two revisions of the library in one temporary folder. */
 export interface Checkouts {
-  /** The folder of the revision to compare with. */
+  /** Folder of the revision that this checkout is compared with. */
   readonly old: string;
-  /** The folder of this checkout's library, with uncommitted changes. */
+  /** Folder of the library of this checkout, including uncommitted changes. */
   readonly new: string;
   /** Short hash and subject of the old commit. */
   readonly commit: string;
@@ -21,10 +21,10 @@ export interface Checkouts {
 }
 
 /**
- * Extracts a revision and builds it with the installed dependencies of this checkout. Copies the
- * built library of this checkout. Both revisions have the same layout and the same compiled bench,
- * so that only the library differs. If the process ends without `remove`, the folder is removed on
- * `exit`.
+ * Builds a revision with the installed dependencies of this checkout. Copies the built library of
+ * this checkout next to that build. Both builds have the same layout and the same compiled
+ * benchmark, so that only the library differs. If the process ends before `remove` is called, an
+ * `exit` handler removes the temporary folder.
  * @throws Error if git does not know the revision, or if the revision does not compile
  */
 export async function checkOut(revision: string): Promise<Checkouts> {
@@ -71,7 +71,7 @@ async function extract(commit: string, folder: string): Promise<void> {
 }
 
 /**
- * Links the revision's library into the nearest `node_modules`. Node finds all other packages in
+ * Links the library of a revision into the nearest `node_modules`. Node finds all other packages in
  * the `node_modules` of the parent folder.
  */
 function furnish(folder: string): void {
@@ -100,8 +100,8 @@ function symlink(target: string, path: string): void {
 }
 
 /**
- * Returns the output of a command without the last line break. The command is killed when this
- * process exits.
+ * Runs a command and returns its output without the last line break. The command is killed when
+ * this process exits.
  */
 async function run(command: string, args: readonly string[]): Promise<string> {
   const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });

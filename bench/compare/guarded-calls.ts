@@ -10,19 +10,21 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { percentile } from '../statistics';
 import { GUARDS, ScopedController } from '../variants/ours';
 
-/** For the allocations: calls per batch, and the number of batches for the median. */
+/** Number of calls per batch, and number of batches, when allocations are measured. */
 const BATCH = 256;
 const HEAP_BATCHES = 31;
 
-/** The allocations of one guarded call, without the request. */
+/**
+ * Allocations of one guarded call. The allocations of its request and response are not included.
+ */
 export interface Allocations {
   readonly bytes: number;
   readonly promises: number;
 }
 
 /**
- * Calls the guards in the same way that Nest does, without a server. Each call gets a new Node
- * request and response on one real connection. The time to create the requests and responses is not
+ * Calls the guards in the same way as Nest, without an HTTP server. Each call gets a new request
+ * and response of Node on one real connection. The time to create requests and responses is not
  * measured.
  */
 export class GuardedCalls {
@@ -41,7 +43,8 @@ export class GuardedCalls {
   }
 
   /**
-   * Makes `count` calls. Returns the mean CPU microseconds of one call, in user and system mode.
+   * Calls all guards `count` times. Returns the mean CPU time of one call in microseconds, in user
+   * and system mode.
    */
   async cpuMicros(keys: readonly string[], count: number): Promise<number> {
     const contexts = this.batch(keys, count);
@@ -105,7 +108,10 @@ export class GuardedCalls {
   }
 }
 
-/** Returns the server's end of a connection. The server never times out. */
+/**
+ * Opens a connection and returns the socket of its server. The server never closes the connection
+ * because of a timeout.
+ */
 async function openConnection(): Promise<Socket> {
   const server = createServer({ requestTimeout: 0, headersTimeout: 0 }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -115,7 +121,7 @@ async function openConnection(): Promise<Socket> {
   return socket;
 }
 
-/** Returns V8's `gc` function. No command-line flag is needed. */
+/** Returns the `gc` function of V8. Node needs no command-line flag for this function. */
 function garbageCollection(): () => void {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc');

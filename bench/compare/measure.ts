@@ -10,22 +10,25 @@ import type { Launch, LaunchOrder, PreparedRevision, Revision, WorkerOrder } fro
 
 const WORKER = join(__dirname, 'worker.js');
 
-/** The results for one subject. */
+/** Results for one way to call the guards and one kind of key. */
 export interface Compared {
   readonly subject: CompareSubject;
   readonly ratio: RevisionRatio;
-  /** Allocations of one guarded call. Null over HTTP. */
+  /** Allocations of one guarded call. `null` if the way is HTTP. */
   readonly allocations: Both<Allocations> | null;
 }
 
-/** The input of a measurement beside its revisions. */
+/** Settings of a measurement other than its revisions. */
 interface Surroundings {
   readonly plan: ComparePlan;
   readonly seed: number;
   readonly report: (line: string) => void;
 }
 
-/** Lets a revision migrate its empty database and issue `count` keys of each kind. */
+/**
+ * Runs the migrations of a revision on an empty database. Then issues `count` keys of each kind
+ * with the library of this revision.
+ */
 export async function prepareRevision(revision: Revision, count: number): Promise<PreparedRevision> {
   const keys = await withWorker(
     { step: 'prepare', revision, count },
@@ -35,8 +38,8 @@ export async function prepareRevision(revision: Revision, count: number): Promis
 }
 
 /**
- * Measures both revisions. Each launch measures both ways, so that noise of the machine affects all
- * subjects alike.
+ * Measures both revisions. Each launch measures all subjects, so that noise of the machine affects
+ * all subjects alike.
  * @throws Error if a request fails, or if a request without a key is accepted
  */
 export async function compareRevisions(
@@ -84,7 +87,10 @@ async function measureRequests(
   return { pairs, allocations: null };
 }
 
-/** Checks that a request without a key is refused, because a broken guard would look fast. */
+/**
+ * Checks that a server refuses a request without a key. A server with a broken guard would look
+ * fast.
+ */
 async function requireGuarded(port: number): Promise<void> {
   const status = await statusWithoutKey(port);
   if (status !== 401) throw new Error(`A request without a key was answered with ${status} instead of 401`);

@@ -4,30 +4,33 @@ export interface Both<T> {
   readonly new: T;
 }
 
-/** `limit`: the key has its own rate limit, counted in memory. */
+/**
+ * Kinds of keys. A `limit` key has its own rate limit, which is counted in memory. A `no limit` key
+ * has none.
+ */
 export const KEY_KINDS = ['no limit', 'limit'] as const;
 export type KeyKind = (typeof KEY_KINDS)[number];
 
 /** A value for each kind of key. */
 export type OfKinds<T> = Readonly<Record<KeyKind, T>>;
 
-/** CPU microseconds of one call or request on each revision. */
+/** CPU time of one call or request on each revision, in microseconds. */
 export type Pair = Both<number>;
 
-/** The number of pairs for each kind of key in one launch. */
+/** Numbers of pairs that one launch takes for each kind of key. */
 export interface PairPlan {
-  /** Pairs at the start that are discarded. */
+  /** Number of discarded pairs before the measured pairs. */
   readonly warmUpPairs: number;
   readonly pairs: number;
-  /** Turns of each revision in one pair. */
+  /** Number of turns of each revision in one pair. */
   readonly turns: number;
 }
 
 /**
- * Runs both revisions in short alternating turns and returns the mean of each revision. The order
- * is random in each turn. Therefore the effect of the first turn on the second turn is the same for
- * both revisions.
- * @param turns turns of each revision
+ * Runs both revisions in short turns and returns the mean of each revision. Each revision has one
+ * turn in each round, in random order. Therefore the first turn of a round affects both revisions
+ * equally often.
+ * @param turns number of turns of each revision
  * @param random returns a number from 0 (inclusive) to 1 (exclusive)
  * @param cpuMicros runs one turn and returns the CPU microseconds of one call or request
  */
@@ -46,7 +49,8 @@ export async function takePair(
 }
 
 /**
- * Takes the planned number of pairs for each kind of key, after the warm-up. The kinds alternate.
+ * Takes the planned number of pairs for each kind of key. Discards the pairs of the warm-up. The
+ * kinds of keys alternate.
  */
 export async function takePairs(
   { turns, pairs: wanted, warmUpPairs }: PairPlan,

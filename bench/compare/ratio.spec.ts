@@ -2,7 +2,9 @@ import { randomFrom } from '../../test/support/random';
 import type { Pair } from './pair';
 import { medianAllocations, ratioOf } from './ratio';
 
-/** A launch whose copy of the new code is slower by a factor, on a machine that gets slower. */
+/**
+ * Returns a launch in which the new code is slower by a factor, on a machine that becomes slower.
+ */
 function launchOf(random: () => number, factor: number): Pair[] {
   return Array.from({ length: 20 }, (_, i) => {
     const noise = 1 + i;

@@ -2,16 +2,18 @@ import { type Estimate, estimateOf, percentile } from '../statistics';
 import type { Allocations } from './guarded-calls';
 import type { Both, Pair } from './pair';
 
-/** The ratio new/old, and the median CPU microseconds of each revision. */
+/**
+ * Ratio of the new CPU time to the old CPU time, and the median CPU microseconds of each revision.
+ */
 export interface RevisionRatio extends Estimate {
   readonly micros: Pair;
 }
 
 /**
- * Returns the median ratio of the launches. The ratio of a launch is the median ratio of its pairs.
- * Each launch is a separate process. The pairs of one launch share compiled code and memory layout,
- * so they are not independent. Launches are independent. Therefore the interval is taken over
- * launches.
+ * Returns the median of the ratios of all launches. The ratio of a launch is the median ratio of
+ * its pairs. The confidence interval is computed from the launches, because launches are
+ * independent processes. Pairs of one launch are not independent, because they share compiled code
+ * and memory layout.
  * @throws Error if there is no launch, or if a launch has no pair
  */
 export function ratioOf(launches: readonly (readonly Pair[])[]): RevisionRatio {
@@ -21,7 +23,9 @@ export function ratioOf(launches: readonly (readonly Pair[])[]): RevisionRatio {
   return { ...estimateOf(ratios), micros };
 }
 
-/** Returns the medians over the launches. Returns null if no launch measured allocations. */
+/**
+ * Returns the median allocations over all launches, or `null` if no launch measured allocations.
+ */
 export function medianAllocations(launches: readonly Both<Allocations>[]): Both<Allocations> | null {
   if (launches.length === 0) return null;
   const of = (side: keyof Pair) => ({

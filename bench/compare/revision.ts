@@ -12,8 +12,9 @@ const DAY_MS = 86_400_000;
 const LOGGER: { logger: 'error'[] } = { logger: ['error'] };
 
 /**
- * A copy of this file lies in the folder of each revision. There, `nestjs-api-key` is the library
- * of that revision. Therefore this file uses only public names that older revisions also have.
+ * Functions that run on the library of one revision. A copy of this file is in the folder of each
+ * revision, where `nestjs-api-key` is the library of that revision. Therefore this file uses only
+ * public names that older revisions also have.
  */
 export const revision = { prepare, openCalls, listen };
 export type RevisionUnderTest = typeof revision;
@@ -38,7 +39,8 @@ async function prepare(databaseUrl: string, count: number): Promise<OfKinds<stri
 }
 
 /**
- * @throws Error if Node found the library of another folder, because then a revision would be
+ * Checks that Node loads the library of this folder.
+ * @throws Error if Node loads the library of another folder, because then a revision would be
  *   compared with itself
  */
 function requireOwnLibrary(): void {
@@ -68,7 +70,7 @@ function keyOf(owner: number) {
   return { userId: String(owner), name: 'bench', scopes: ['orders:read'], expiresAt } as const;
 }
 
-/** Returns the guarded calls of an application without a server. */
+/** Starts an application without an HTTP server and returns its guarded calls. */
 async function openCalls(databaseUrl: string): Promise<GuardedCalls> {
   const app = await NestFactory.createApplicationContext(oursScoped(databaseUrl), LOGGER);
   await untilLeased(app);

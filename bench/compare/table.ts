@@ -2,13 +2,16 @@ import { markdown } from '../table';
 import type { Compared } from './measure';
 import { MAX_RATIO, nameOf } from './plan';
 
-/** Formats the ratios, each with its bound. */
+/** Formats the ratios as a Markdown table. Each row also shows the maximum ratio. */
 export function ratioTable(compared: readonly Compared[]): string {
   const head = ['CPU time of', 'old µs', 'new µs', 'new/old', '95 % interval', 'wanted', 'kept'];
   return markdown([head, ...compared.map(ratioCells)], 1);
 }
 
-/** Formats the allocations of one guarded call. Omits subjects without a measurement. */
+/**
+ * Formats the allocations of one guarded call as a Markdown table. Omits subjects without measured
+ * allocations.
+ */
 export function allocationTable(compared: readonly Compared[]): string {
   const head = ['allocated by', 'old bytes', 'new bytes', 'old promises', 'new promises'];
   return markdown([head, ...compared.flatMap(allocationCells)], 1);

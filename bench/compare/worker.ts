@@ -5,21 +5,21 @@ import { type Both, type OfKinds, type Pair, takePairs } from './pair';
 import type { ComparePlan, Way } from './plan';
 import type { RevisionUnderTest } from './revision';
 
-/** A revision: the folder of its build, and its own database. */
+/** A revision of the library, with the folder of its build and its own database. */
 export interface Revision {
   readonly folder: string;
   readonly databaseUrl: string;
 }
 
-/** A revision with a migrated database, and the keys that the revision issued. */
+/** A revision whose database is migrated, with the keys that this revision issued. */
 export type PreparedRevision = Revision & { readonly keys: OfKinds<readonly string[]> };
 
-/** The order that the parent process gives to a worker. */
+/** Order that the parent process gives to a worker process. */
 export type WorkerOrder =
   | { readonly step: 'prepare'; readonly revision: Revision; readonly count: number }
   | ({ readonly step: 'measure' } & LaunchOrder);
 
-/** An order to measure one way in a new process. */
+/** Order to measure both revisions in one way, in a new process. */
 export interface LaunchOrder {
   readonly revisions: Both<PreparedRevision>;
   readonly way: Way;
@@ -27,15 +27,16 @@ export interface LaunchOrder {
   readonly seed: number;
 }
 
-/** The results of one launch. */
+/** Results of one launch. */
 export interface Launch {
   readonly pairs: OfKinds<readonly Pair[]>;
-  /** Allocations of one guarded call. Null over HTTP. */
+  /** Allocations of one guarded call. `null` if the way is HTTP. */
   readonly allocations: OfKinds<Both<Allocations>> | null;
 }
 
 /**
- * Both revisions run in one process, so that they share the processor, its caches and its noise.
+ * Does the work of an order. Both revisions run in one process, so that they share the processor,
+ * its caches and its noise.
  */
 async function work(order: WorkerOrder): Promise<void> {
   process.on('disconnect', () => process.exit());
@@ -73,7 +74,10 @@ async function allocationsOf(
   return { 'no limit': await of('no limit'), limit: await of('limit') };
 }
 
-/** The revision that is loaded first differs from launch to launch. */
+/**
+ * Opens both revisions. An even seed opens the old revision first, and an odd seed the new
+ * revision. Seeds of successive launches differ by one.
+ */
 async function both<T>(
   { revisions, seed }: LaunchOrder,
   open: (revision: Revision) => Promise<T>,

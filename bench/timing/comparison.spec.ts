@@ -4,7 +4,10 @@ import { compare, medianDifference, verdictOn } from './comparison';
 const BLOCKS = 100;
 const PER_BLOCK = 21;
 
-/** Blocks of which each is slower than the one before, as on a machine that gets busier. */
+/**
+ * Returns blocks of values in which each block is slower than the block before, as on a machine
+ * that becomes busier.
+ */
 function drifting(random: () => number, shift: number): number[][] {
   return Array.from({ length: BLOCKS }, (_, block) =>
     Array.from({ length: PER_BLOCK }, () => 10 * block + random() + shift),

@@ -2,23 +2,29 @@ import { type Estimate, estimateOf, percentile } from '../statistics';
 import { type Block, KINDS, type Kind } from './kinds';
 import { type CroppedT, largestCroppedT, welchT } from './welch';
 
-/** The threshold of dudect (Reparaz et al. 2017), and the least number of measurements for it. */
+/**
+ * Minimum t that proves a difference, as in dudect (Reparaz et al. 2017), and the minimum number of
+ * measurements to deny a difference.
+ */
 const MAX_T = 4.5;
 const ENOUGH = 1_000_000;
 
-/** A caller cannot see a difference between two medians below this limit, in microseconds. */
+/**
+ * Maximum difference between two medians that does not count as a leak, in microseconds. A caller
+ * cannot notice a smaller difference.
+ */
 const MAX_MICROS = 1;
 
-/** The result of a comparison. Only `TOLD APART` means that the two kinds differ. */
+/** Verdicts of a comparison. Only `TOLD APART` means that the two kinds of keys differ. */
 export type Verdict = 'no difference' | 'below 1 µs' | 'too few to say' | 'TOLD APART';
 
 /** The comparison of two kinds of keys. Times are in microseconds. */
 export interface Comparison {
   readonly kinds: readonly [Kind, Kind];
-  /** Measurements of both kinds together. */
+  /** Number of measurements of both kinds together. */
   readonly measurements: number;
   readonly medians: readonly [number, number];
-  /** The median of the first kind minus the median of the second kind. */
+  /** Median of the first kind minus the median of the second kind. */
   readonly difference: Estimate;
   readonly t: number;
   readonly cropped: CroppedT;
@@ -27,7 +33,7 @@ export interface Comparison {
 
 const PAIRS = KINDS.flatMap((first, at) => KINDS.slice(at + 1).map((second) => [first, second] as const));
 
-/** Compares each pair of kinds. */
+/** Compares each pair of kinds of keys. */
 export function compare(blocks: readonly Block[]): Comparison[] {
   const all = joined(blocks);
   return PAIRS.map(([first, second]) => {
@@ -47,9 +53,9 @@ export function compare(blocks: readonly Block[]): Comparison[] {
 }
 
 /**
- * Returns the difference of the medians of two samples. The difference is taken within each block,
- * because both samples of a block share the same noise. The result is the median over the blocks,
- * with its interval.
+ * Returns the difference between the medians of two samples. Each block gives one difference,
+ * because both samples of a block share the same noise. The result is the median of these
+ * differences, with its interval.
  */
 export function medianDifference(
   a: readonly (readonly number[])[],
@@ -59,8 +65,8 @@ export function medianDifference(
 }
 
 /**
- * A small t proves nothing without many measurements. A small difference of the medians counts with
- * any number of measurements, if its interval is narrow.
+ * Returns the verdict on a comparison. A small t proves nothing without many measurements. A small
+ * difference of medians with a narrow interval suffices with any number of measurements.
  */
 export function verdictOn({
   measurements,

@@ -7,8 +7,8 @@ import { KINDS, type RefusedKeys } from './kinds';
 
 /**
  * Migrates a database and returns `count` keys of each kind. All keys are issued in the same way.
- * The keys of one kind have one owner. At the end all rows are rewritten, so that an earlier UPDATE
- * or DELETE makes no look-up slower.
+ * The keys of one kind have one owner. At the end the table is rewritten, so that an earlier UPDATE
+ * or DELETE does not slow down look-ups.
  */
 export async function createRefusedKeys(databaseUrl: string, count: number): Promise<RefusedKeys> {
   const owners = await createUsers(databaseUrl, KINDS.length);

@@ -6,7 +6,7 @@ import { AT_ONCE } from './ways';
 const KEYS = { unknown: ['u1', 'u2'], revoked: ['r1', 'r2'], expired: ['e1', 'e2'], ownerless: ['o1', 'o2'] };
 const COUNT = 1_200;
 
-/** What is asked for, by a way that answers at once. */
+/** Takes a sample in which every key is answered at once. Returns the presented keys in order. */
 async function askedFor(seed: number): Promise<string[]> {
   const asked: string[] = [];
   const prepare = (key: string) => async () => {
@@ -40,7 +40,8 @@ it('A key that is not refused ends the measurement', async () => {
 });
 
 /**
- * Enough of the first for many at a time; that all were slow would take minutes on a busy machine.
+ * Number of slow requests at the start of the sample. They suffice to have many requests in flight.
+ * If all requests were slow, the test would take minutes on a busy machine.
  */
 const SLOW = 5 * AT_ONCE;
 

@@ -2,37 +2,40 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type Block, type KeysOfKinds, KINDS, type Kind } from './kinds';
 import { AT_ONCE, type Way } from './ways';
 
-/** The measurements are split into blocks. Medians are compared within each block. */
+/** Number of blocks of a sample. Medians are compared within each block. */
 const BLOCKS = 100;
 
 /** The plan of one sample. */
 export interface SamplePlan {
   readonly way: Way;
   readonly keys: KeysOfKinds;
-  /** Measurements of all kinds together. Each kind gets the same number. */
+  /** Number of measurements of all kinds together. Each kind gets the same number. */
   readonly count: number;
   /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number;
-  /** An artificial delay for one kind. Null: no delay. */
+  /** Artificial delay for one kind of key, or `null`. */
   readonly leak: Leak | null;
 }
 
-/** A plan and the state of its sampling. */
+/** Plan of a sample, with the state of its measurements. */
 interface Sampling extends SamplePlan {
   /**
-   * Waits for a turn of the event loop in which no other measurement starts. Look-ups of one turn
-   * are sent in one statement. A shared statement would hide their differences.
+   * Waits for a turn of the event loop in which no other measurement starts. Look-ups that start in
+   * one turn are sent in one statement, which would hide their differences.
    */
   readonly ownTurn: () => Promise<void>;
 }
 
-/** An artificial delay for one kind. It shows that the test finds a leak. */
+/** Artificial delay for one kind of key. It shows that the test finds a leak. */
 export interface Leak {
   readonly kind: Kind;
   readonly micros: number;
 }
 
-/** Measures all kinds in random order, `AT_ONCE` at a time. Discards the first block. */
+/**
+ * Measures all kinds of keys in random order, with `AT_ONCE` measurements in flight. Discards the
+ * first block.
+ */
 export async function takeSample(plan: SamplePlan): Promise<Block[]> {
   const each = Math.ceil(plan.count / BLOCKS / KINDS.length);
   const sampling = { ...plan, ownTurn: turns() };
@@ -85,7 +88,7 @@ function repeated<T>(values: readonly T[], times: number): T[] {
   return Array.from({ length: times }, () => values).flat();
 }
 
-/** Fisher–Yates shuffle, in place. */
+/** Shuffles an array in place (Fisher–Yates). */
 function shuffled<T>(values: T[], random: () => number): T[] {
   for (let last = values.length - 1; last > 0; last--) {
     const other = Math.floor(random() * (last + 1));

@@ -1,7 +1,10 @@
 import { markdown } from '../table';
 import type { Comparison } from './comparison';
 
-/** Formats comparisons, each with the name of its way. Times are in microseconds. */
+/**
+ * Formats comparisons as a Markdown table. Each row has the name of the way. Times are in
+ * microseconds.
+ */
 export function comparisonTable(rows: readonly (readonly [string, Comparison])[]): string {
   const head = ['asked', 'kinds', 'measurements', 'medians µs', 'difference µs', '95 % interval', 't'];
   return markdown([[...head, 'largest cropped t', 'verdict'], ...rows.map(cells)], 2);

@@ -10,32 +10,32 @@ import { oursColdAlone, oursLoading } from '../variants/ours';
 import { ROUTE } from '../variants/route';
 import { type KeysOfKinds, KINDS, type RefusedKeys } from './kinds';
 
-/** Presents a key that must be refused. Rejects if the key is accepted. */
+/** Presents a key. Rejects if the key is accepted. */
 type Ask = () => Promise<void>;
 
 /**
- * Refusals in flight at a time. Each refusal waits for a timer tick, so that one at a time would
- * take hours.
+ * Number of refusals that are in flight at the same time. Each refusal waits for a timer tick, so
+ * refusals one after another would take hours.
  */
 export const AT_ONCE = 128;
 
-/** One way to present a key. */
+/** A way to present a key. */
 export interface Way {
-  /** The name in the table. */
+  /** Name of the way in the table. */
   readonly name: string;
-  /** Does the unmeasured part of the work. */
+  /** Does the unmeasured part of a measurement. Returns the measured part. */
   prepare(key: string): Ask;
   close(): Promise<void>;
 }
 
-/** Calls the guard with its default options. Every key is a cache hit. */
+/** Returns a way that calls the guard with its default options. Every key is a cache hit. */
 export async function warmGuard(databaseUrl: string, { keys, loadUser }: RefusedKeys): Promise<Way> {
   const context = await ourContext(oursLoading(databaseUrl, { loadUser }));
   await remember(context, keys);
   return guardWay('guard, warm', context);
 }
 
-/** Calls the guard without a cache. Every key is looked up. */
+/** Returns a way that calls the guard without a cache. Every key is looked up. */
 export async function coldGuard(databaseUrl: string, { loadUser }: RefusedKeys): Promise<Way> {
   const context = await NestFactory.createApplicationContext(oursColdAlone(databaseUrl, { loadUser }), {
     logger: ['error'],
@@ -43,7 +43,9 @@ export async function coldGuard(databaseUrl: string, { loadUser }: RefusedKeys):
   return guardWay('guard, cold', context);
 }
 
-/** Sends whole requests to a server in this process. Every key is a cache hit. */
+/**
+ * Returns a way that sends whole requests to a server in this process. Every key is a cache hit.
+ */
 export async function warmHttp(databaseUrl: string, { keys, loadUser }: RefusedKeys): Promise<Way> {
   const module = oursLoading(databaseUrl, { loadUser });
   const app = await NestFactory.create(module, new FastifyAdapter(), { logger: ['error'] });
@@ -71,9 +73,9 @@ function guardWay(name: string, context: INestApplicationContext): Way {
 }
 
 /**
- * Verifies all keys, so that they are cached. An ownerless key is valid here, because `verify` does
- * not load the owner.
- * @throws Error if a key is not of its kind
+ * Verifies all keys, so that the keys are cached. `verify` accepts an ownerless key, because
+ * `verify` does not load the owner.
+ * @throws Error if the result does not fit the kind of a key
  */
 async function remember(context: INestApplicationContext, keys: KeysOfKinds): Promise<void> {
   const service = await untilLeased(context);
@@ -90,8 +92,8 @@ class TimedController {
 }
 
 /**
- * The execution context that Nest gives to a guard. The request has only the fields that the guard
- * reads.
+ * Creates the execution context that Nest gives to a guard. The request has only the fields that
+ * the guard reads.
  */
 function contextOf(key: string): ExecutionContextHost {
   const authorization = `Bearer ${key}`;

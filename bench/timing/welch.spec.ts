@@ -5,9 +5,9 @@ const some = (count: number, random: () => number, shift = 0) =>
   Array.from({ length: count }, () => random() + shift);
 
 it('t is the difference of the means in standard errors, each sample with its own variance', () => {
-  // means 3 and 6, variances 2.5 and 10, five values each: -3 / √(2.5/5 + 10/5)
+  // Means 3 and 6, variances 2.5 and 10, five values each: -3 / √(2.5/5 + 10/5).
   expect(welchT([1, 2, 3, 4, 5], [2, 4, 6, 8, 10])).toBeCloseTo(-1.897367, 6);
-  // means 2 and 5, variances 1 and 1, three and two values: -3 / √(1/3 + 0.5/2)
+  // Means 2 and 5, variances 1 and 0.5, three and two values: -3 / √(1/3 + 0.5/2).
   expect(welchT([1, 2, 3], [4.5, 5.5])).toBeCloseTo(-3.927922, 6);
 });
 

@@ -1,20 +1,20 @@
 import { percentile } from '../statistics';
 
 /**
- * Shares of the fastest measurements to keep. Slow measurements come more often from the machine
- * than from the code.
+ * Shares of the fastest measurements that are kept. The machine causes slow measurements more often
+ * than the code does.
  */
 const CROPS = [0.999, 0.99, 0.95, 0.9, 0.75, 0.5] as const;
 
-/** A t statistic of the fastest measurements, and the share of the measurements that were kept. */
+/** The t statistic of the fastest measurements, and the share of measurements that were kept. */
 export interface CroppedT {
   readonly t: number;
   readonly share: number;
 }
 
 /**
- * Returns Welch's t of two samples with possibly different variances. It is the difference of the
- * means in standard errors. It is positive if the first mean is larger.
+ * Returns Welch's t of two samples, whose variances may differ. It is the difference of the means
+ * in standard errors, positive if the mean of `a` is larger.
  * @throws Error if a sample has fewer than two values
  */
 export function welchT(a: readonly number[], b: readonly number[]): number {
@@ -24,8 +24,8 @@ export function welchT(a: readonly number[], b: readonly number[]): number {
 }
 
 /**
- * Computes t for each share in CROPS, from the values up to that percentile of both samples
- * together. Returns the t with the largest absolute value.
+ * Returns the t with the largest absolute value over all shares in CROPS. For each share, t is
+ * computed from the values up to that percentile of both samples together.
  */
 export function largestCroppedT(a: readonly number[], b: readonly number[]): CroppedT {
   const together = [...a, ...b].toSorted((x, y) => x - y);

@@ -12,7 +12,7 @@ class BareController {
 @Module({})
 class BareModule {}
 
-/** The route without a guard, and without a database. */
+/** The route without a guard and without a database. */
 export function bare(): DynamicModule {
   return { module: BareModule, controllers: [BareController] };
 }

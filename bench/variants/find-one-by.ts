@@ -27,7 +27,7 @@ class FindOneByGuard implements CanActivate {
 @Module({})
 class FindOneByModule {}
 
-/** Makes one look-up through TypeORM's repository. Checks no field of the row. */
+/** The route behind one look-up through TypeORM's repository. No field of the row is checked. */
 export function findOneBy(databaseUrl: string): DynamicModule {
   return {
     module: FindOneByModule,

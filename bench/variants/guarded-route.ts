@@ -1,7 +1,7 @@
 import { type CanActivate, Controller, Get, type Type, UseGuards } from '@nestjs/common';
 import { ANSWER, ROUTE } from './route';
 
-/** The common route, behind the given guards. */
+/** Creates a controller with the route of all variants, behind the given guards. */
 export function guardedRoute(...guards: Type<CanActivate>[]): Type {
   @Controller(ROUTE)
   @UseGuards(...guards)

@@ -11,7 +11,7 @@ class IdleGuard implements CanActivate {
 @Module({})
 class IdleGuardModule {}
 
-/** The route behind a guard that does nothing. It shows the cost of any guard in Nest. */
+/** The route behind a guard that does nothing. This variant shows the cost of any guard in Nest. */
 export function idleGuard(): DynamicModule {
   return { module: IdleGuardModule, controllers: [guardedRoute(IdleGuard)] };
 }

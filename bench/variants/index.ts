@@ -16,7 +16,10 @@ import { rawSelect } from './raw-select';
 
 type Variant = (databaseUrl: string, redisUrl: string | null) => DynamicModule | Promise<DynamicModule>;
 
-/** Each variant builds a Nest module from the connection strings of a database and a Redis. */
+/**
+ * Functions that build the Nest module of a variant from the connection strings of a database and a
+ * Redis.
+ */
 export const VARIANTS = {
   bare,
   'idle guard': idleGuard,
@@ -38,8 +41,8 @@ export type VariantName = keyof typeof VARIANTS;
 export const OPEN: readonly VariantName[] = ['bare', 'idle guard'];
 
 /**
- * Variants that wait for PostgreSQL or Redis at each request. They are slower. Fewer requests give
- * the same precision.
+ * Variants that wait for PostgreSQL or Redis at each request. These variants are slower. Fewer
+ * requests give the same precision.
  */
 export const WAITING: readonly VariantName[] = [
   'ours, cold',

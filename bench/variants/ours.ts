@@ -17,15 +17,15 @@ import { guardedRoute } from './guarded-route';
 import { ANSWER, ROUTE } from './route';
 
 /**
- * If twenty servers compile at once, a look-up takes longer than the default timeout of 200 ms. A
- * longer timeout costs a request nothing.
+ * Timeout of a look-up, in milliseconds. If twenty servers compile at once, a look-up takes longer
+ * than the default timeout of 200 ms. A longer timeout costs a request nothing.
  */
 const LOOK_UP_TIMEOUT_MS = 5_000;
 
-/** A limit that no key reaches. */
+/** A rate limit that no key reaches. */
 export const UNREACHED = { limit: 1_000_000_000, windowSeconds: 1 };
 
-/** All three guards, in the order in which they run. */
+/** Guards of the library, in the order in which the guards run. */
 export const GUARDS = [ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard] as const;
 
 @Controller(ROUTE)
@@ -46,12 +46,12 @@ export function ours(databaseUrl: string): DynamicModule {
   return oursLoading(databaseUrl, {});
 }
 
-/** As `ours`, with the given `loadUser` option. */
+/** Returns the variant `ours` with the given `loadUser` option. */
 export function oursLoading(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), options);
 }
 
-/** The route behind all three guards. Only keys with their own rate limit are limited. */
+/** The route behind all three guards. Only keys with their own rate limit have a limit. */
 export function oursScoped(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController);
 }
@@ -63,13 +63,17 @@ export function oursWithLimit(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController, { rateLimit: UNREACHED });
 }
 
-/** As `oursWithLimit`, with the rate limit counted in PostgreSQL: one statement per request. */
+/**
+ * The variant `oursWithLimit`, but PostgreSQL counts the rate limit. Each request needs one
+ * statement.
+ */
 export function oursWithPostgresLimit(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, ScopedController, { rateLimit: { ...UNREACHED, storage: 'postgres' } });
 }
 
 /**
- * As `oursWithLimit`, with the rate limit counted in Redis: one script per request.
+ * The variant `oursWithLimit`, but Redis counts the rate limit. Each request needs one Redis
+ * script.
  * @throws Error if there is no Redis
  */
 export function oursWithRedisLimit(databaseUrl: string, redisUrl: string | null): DynamicModule {
@@ -79,8 +83,8 @@ export function oursWithRedisLimit(databaseUrl: string, redisUrl: string | null)
 }
 
 /**
- * The route behind `ApiKeyGuard` and the `ThrottlerGuard` of `@nestjs/throttler` with its own
- * storage.
+ * The route behind `ApiKeyGuard` and the `ThrottlerGuard` of `@nestjs/throttler`. The storage of
+ * `@nestjs/throttler` counts in memory.
  */
 export function oursWithThrottler(databaseUrl: string): DynamicModule {
   const { limit, windowSeconds } = UNREACHED;
@@ -88,18 +92,18 @@ export function oursWithThrottler(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard, ThrottlerGuard), {}, [throttler]);
 }
 
-/** As `ours`, without a cache: every request makes a look-up. */
+/** The variant `ours` without a cache. Every request makes a look-up. */
 export function oursCold(databaseUrl: string): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { cache: { size: 0 } });
 }
 
-/** As `oursCold`, with `failedAttempts` off, so that failed look-ups are not batched. */
+/** The variant `oursCold` with `failedAttempts` off, so that failed look-ups are not batched. */
 export function oursColdAlone(databaseUrl: string, options: Pick<ApiKeyOptions, 'loadUser'>): DynamicModule {
   const alone = { ...options, cache: { size: 0 }, failedAttempts: { limit: null } };
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), alone);
 }
 
-/** As `ours`, with keys in the format of Rails and the given cache size. */
+/** The variant `ours` with keys in the format of Rails and the given cache size. */
 export function oursOfSize(databaseUrl: string, cacheSize: number): DynamicModule {
   return wired(databaseUrl, guardedRoute(ApiKeyGuard), { format: 'hex', cache: { size: cacheSize } });
 }

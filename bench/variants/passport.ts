@@ -21,8 +21,9 @@ interface HeaderApiKey {
 class PassportRouteModule {}
 
 /**
- * Follows the documentation of both packages. The strategy finds the key through TypeORM's
- * repository and checks the expiry.
+ * The route behind `@nestjs/passport` and `passport-headerapikey`, written as the documentation of
+ * both packages shows. The strategy finds the key through TypeORM's repository and checks the
+ * expiry.
  */
 export async function passport(databaseUrl: string): Promise<DynamicModule> {
   const { PassportStrategy, AuthGuard, PassportModule } =

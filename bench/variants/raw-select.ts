@@ -33,8 +33,8 @@ class RawSelectGuard implements CanActivate {
 class RawSelectModule {}
 
 /**
- * The minimum cost of a look-up in PostgreSQL: one prepared SELECT by digest, without any check of
- * the row.
+ * The minimum cost of a look-up in PostgreSQL: one prepared SELECT by digest. No field of the row
+ * is checked.
  */
 export function rawSelect(databaseUrl: string): DynamicModule {
   const pool = { provide: Pool, useValue: new Pool({ connectionString: databaseUrl, max: POOL_SIZE }) };

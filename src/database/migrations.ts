@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Creates the table of users with the columns of Rails. An existing table of a Rails app stays
- * unchanged.
+ * Creates the table `users` with the columns of Rails. If the table exists, for example from a
+ * Rails app, it stays unchanged.
  */
 export class CreateUsers1763855940000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -15,7 +15,7 @@ export class CreateUsers1763855940000 implements MigrationInterface {
       )`);
   }
 
-  /** Does nothing, because the table may belong to a Rails app. */
+  /** Keeps the table `users`, because the table may belong to a Rails app. */
   async down(): Promise<void> {}
 }
 

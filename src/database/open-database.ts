@@ -3,9 +3,9 @@ import type { DataSource } from 'typeorm';
 import { AppDataSource } from '../../ormconfig';
 
 /**
- * Connects to a database and runs the pending migrations. Any number of instances may call this at
- * once.
- * @param report is called if migrations were run
+ * Connects to a database and runs the pending migrations. Any number of instances may call this
+ * function at the same time.
+ * @param report receives a message if migrations were run
  */
 export async function openDatabase(
   url: string,

@@ -2,8 +2,8 @@ import { runningEmbeddedPostgres } from '../embedded-postgres';
 import { environment } from '../environment';
 
 /**
- * Returns the connection string of `DATABASE_URL`, or of the embedded database if the app is
- * running.
+ * Returns the connection string in `DATABASE_URL`. If it is not set, returns the connection string
+ * of the embedded database of a running app.
  * @throws Error with instructions if there is no database
  */
 export async function runningDatabaseUrl(): Promise<string> {

@@ -1,15 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** The account that runs the server. PostgreSQL refuses to run as root. */
+/** Account of the operating system that runs the server. PostgreSQL refuses to run as root. */
 export interface Account {
   readonly uid: number;
   readonly gid: number;
 }
 
 /**
- * Returns the account for the server if this process runs as root: `postgres`, else `nobody`.
- * Returns undefined if this process does not run as root.
+ * Returns the account for the server if this process runs as root: `postgres`, or `nobody` if
+ * `postgres` does not exist. Returns `undefined` if this process does not run as root.
  * @throws Error if this process runs as root and neither account exists
  */
 export function serverAccount(): Account | undefined {
@@ -24,8 +24,8 @@ export function serverAccount(): Account | undefined {
 }
 
 /**
- * Returns whether the account may enter a folder. Without an account the server runs as this
- * process, so the result is true.
+ * Returns whether an account may enter a folder. Returns `true` without an account, because the
+ * server then runs as the account of this process.
  */
 export function canEnter(folder: string, account: Account | undefined): boolean {
   return (

@@ -12,21 +12,21 @@ import {
 import { dirname, join, relative } from 'node:path';
 import type { Account } from './account';
 
-/** The programs of one PostgreSQL installation. */
+/** Paths of the programs of one PostgreSQL installation. */
 export interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
 }
 
-/** The programs in a `bin` folder. */
+/** Returns the paths of the programs in a `bin` folder. */
 export function binariesIn(bin: string): Binaries {
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
 }
 
 /**
- * Returns PostgreSQL's programs from npm. If the account cannot run them in place, uses a copy in
- * `home`. A copy is needed in two cases: the account may not enter the checkout, or npm ran no
- * scripts and the links are missing.
+ * Returns the PostgreSQL programs from npm. If the account cannot run the installed programs,
+ * returns a copy of the programs in `home`. A copy is needed if the account may not enter the
+ * checkout. A copy is also needed if npm ran no scripts, because then the links are missing.
  * @throws Error if there is no package for this platform
  */
 export function embeddedBinaries(account: Account | undefined, home: string): Binaries {
@@ -65,8 +65,8 @@ function versionOf(native: string): string {
 }
 
 /**
- * Copies the programs to a temporary folder and renames the folder. If another start was faster,
- * its copy stays, because its server may be using the copy.
+ * Copies the programs to a temporary folder and renames the folder. If a concurrent start has
+ * already made a copy, that copy stays, because a server may be using that copy.
  */
 function copyPrograms(native: string, copy: string): void {
   const staging = mkdtempSync(`${copy}-`);
@@ -82,8 +82,8 @@ function copyPrograms(native: string, copy: string): void {
 }
 
 /**
- * Creates the links that an npm package cannot contain. The file `pg-symlinks.json` lists the links
- * relative to the package's folder.
+ * Creates the symbolic links that an npm package cannot contain. The file `pg-symlinks.json` lists
+ * these links relative to the folder of the package.
  */
 function linkLibraries(folder: string): void {
   const list = join(folder, 'pg-symlinks.json');

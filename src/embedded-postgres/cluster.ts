@@ -14,22 +14,22 @@ import { dirname, join } from 'node:path';
 import { type Account, canEnter } from './account';
 import { type Binaries, embeddedBinaries } from './binaries';
 
-/** A folder of data, and the programs of its server. */
+/** A folder of PostgreSQL data, and the programs of its server. */
 export interface Cluster {
   readonly folder: string;
   readonly binaries: Binaries;
 }
 
 /**
- * Location of a cluster if the server's account cannot enter the data folder. The folder survives a
- * restart of the machine.
+ * Prefix of the folder of a cluster if the account of the server cannot enter the data folder. This
+ * folder survives a restart of the machine.
  */
 const OUTSIDE = '/var/tmp/nestjs-api-key-';
 
 const INITDB = ['--username=postgres', '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C'];
 
 /**
- * Returns the folder of the cluster. Inside the data folder there may be only a link to the
+ * Returns the folder of the cluster. The data folder contains the cluster, or a link to the
  * cluster.
  */
 export function clusterFolder(dataDir: string): string {
@@ -55,8 +55,8 @@ export function ensureCluster(
 }
 
 /**
- * Creates the cluster in a temporary folder and renames the folder. Therefore two starts, or a
- * kill, leave no partial cluster.
+ * Creates the cluster in a temporary folder and renames the folder. Therefore the folder `postgres`
+ * is never incomplete, even if two processes start at once or a process is killed.
  */
 function createCluster(
   dataDir: string,

@@ -1,12 +1,12 @@
 import { chmodSync, chownSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A rule of `pg_hba.conf` that lets every local user in, in any role. */
+/** Pattern of the rules of `pg_hba.conf` that accept every local user in any role. */
 const TRUST = /^((?:local|host)\b.*\s)trust\s*$/gm;
 
 /**
- * Makes a cluster of an earlier version ask for passwords, from its next start or reload on.
- * Replaces its file of rules as a whole, so that a kill leaves no half of it.
+ * Makes a cluster of an earlier version require passwords after its next start or reload. Replaces
+ * `pg_hba.conf` as a whole, so that a killed process leaves no partial file.
  * @returns whether the file was changed
  */
 export function requirePasswords(folder: string): boolean {

@@ -9,51 +9,54 @@ import { ensurePasswords, type Passwords, passwordsOf, wrongPasswords } from './
 import { type Postmaster, runningPostmaster, startPostmaster, stopPostmaster } from './postmaster';
 import { secureServer } from './roles';
 
-/** Connection strings of a server. It listens only on 127.0.0.1. */
+/** Connection strings of a server that listens only on 127.0.0.1. */
 export interface EmbeddedUrls {
-  /** Of the superuser, for tests and tools. */
+  /** Connection string of the superuser, for tests and tools. */
   readonly url: string;
-  /** Of the ordinary role that owns the database `postgres`, for the app. */
+  /** Connection string of the app. Its ordinary role owns the database `postgres`. */
   readonly appUrl: string;
 }
 
 /**
- * A PostgreSQL server that all processes with the same data folder share. Its passwords are in the
- * data folder, in a file that only its owner can read.
+ * A PostgreSQL server that all processes with the same data folder share. The data folder contains
+ * a file with the passwords, which only the owner of the file can read.
  */
 export interface EmbeddedPostgres extends EmbeddedUrls {
   /** Releases the server. Stops the server if no other process uses it. */
   stop(): Promise<void>;
-  /** Stops the server without waiting, even if other processes use it. For an `exit` handler. */
+  /**
+   * Stops the server without waiting, even if other processes use the server. For an `exit`
+   * handler.
+   */
   stopNow(): void;
 }
 
 /** Options of the embedded server. */
 export interface EmbeddedPostgresOptions {
-  /** Folder of all stored data. Created if it is missing. */
+  /** Folder of all stored data. The folder is created if it is missing. */
   readonly dataDir: string;
   /** Receives a message before each slow step. */
   readonly report?: (line: string) => void;
-  /** Settings of the server as `name=value`. */
+  /** Settings of the server, each as `name=value`. */
   readonly settings?: readonly string[];
-  /** The PostgreSQL programs. Default: the programs from npm. */
+  /** Paths of the PostgreSQL programs. Default: the programs from npm. */
   readonly binaries?: Binaries;
 }
 
 /**
- * Key of an advisory lock. Each user of the server has a shared lock. The last user takes an
- * exclusive lock to stop the server.
+ * Key of an advisory lock. Each process that uses the server holds a shared lock. A process stops
+ * the server only if it gets the exclusive lock, because then no other process uses the server.
  */
 const TENANCY = 7_160_211;
-/** SQLSTATE of a password that is wrong. */
+/** SQLSTATE of a wrong password. */
 const WRONG_PASSWORD = '28P01';
 const ATTEMPTS = 20;
 const RETRY_MS = 250;
 
 /**
  * Uses the running server of a data folder, or starts a server.
- * @throws Error with the end of the server's log if the server does not start, or if the file of
- *   passwords does not fit the server
+ * @throws Error with the end of the log if the server does not start
+ * @throws Error if the server does not accept the passwords in the data folder
  */
 export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const dataDir = resolve(options.dataDir);
@@ -76,7 +79,10 @@ export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Pro
   );
 }
 
-/** Returns the connection strings of the running server of a data folder, or null. */
+/**
+ * Returns the connection strings of the running server of a data folder, or `null` if no server is
+ * running.
+ */
 export async function runningEmbeddedPostgres(dataDir: string): Promise<EmbeddedUrls | null> {
   const postmaster = await runningPostmaster(clusterFolder(resolve(dataDir)));
   const passwords = passwordsOf(resolve(dataDir));
@@ -97,7 +103,7 @@ async function findOrStart(
 }
 
 /**
- * Connects to the server and takes the shared lock. Returns null if the server is shutting down.
+ * Connects to a server and takes the shared lock. Returns `null` if the server is shutting down.
  * @throws Error if the server does not accept the passwords
  */
 async function enter(postmaster: Postmaster, dataDir: string, passwords: Passwords): Promise<Client | null> {
@@ -124,7 +130,7 @@ async function leave(tenancy: Client, postmaster: Postmaster): Promise<void> {
     ]);
     if (rows[0]?.last) await stopPostmaster(postmaster);
   } catch {
-    // The server is already gone, so there is no lock to release.
+    // The server has already stopped, so there is no lock to release.
   } finally {
     await tenancy.end().catch(() => {});
   }

@@ -2,24 +2,25 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The passwords of the roles of a server. */
+/** Passwords of the roles of a server. */
 export interface Passwords {
   readonly superuser: string;
-  /** Of the ordinary role that owns the database of the app. */
+  /** Password of the ordinary role that owns the database of the app. */
   readonly app: string;
 }
 
 const FILE = 'postgres-passwords.json';
 
-/** Returns the passwords of a data folder; null if there are none yet. */
+/** Returns the passwords of a data folder, or `null` if no passwords are stored. */
 export function passwordsOf(dataDir: string): Passwords | null {
   const file = join(dataDir, FILE);
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
 }
 
 /**
- * Returns the passwords of a data folder. Creates random ones if there are none. Only the owner of
- * the file can read it. If two starts create passwords at once, both use those of the first.
+ * Returns the passwords of a data folder. Creates random passwords if none are stored. Only the
+ * owner of the file can read the passwords. If two processes create passwords at the same time,
+ * both use the passwords that were stored first.
  */
 export function ensurePasswords(dataDir: string): Passwords {
   const [file, draft] = [join(dataDir, FILE), join(dataDir, `${FILE}-${randomText()}`)];
@@ -37,7 +38,7 @@ export function ensurePasswords(dataDir: string): Passwords {
   return passwordsOf(dataDir) as Passwords;
 }
 
-/** The error if the server does not accept the passwords. */
+/** Creates the error for a server that does not accept the passwords. */
 export function wrongPasswords(dataDir: string, cause: unknown): Error {
   return new Error(
     `The embedded PostgreSQL does not accept the passwords of ${join(dataDir, FILE)}. ` +
@@ -46,7 +47,7 @@ export function wrongPasswords(dataDir: string, cause: unknown): Error {
   );
 }
 
-/** 256 random bits, as text that needs no quoting in SQL or in a URL. */
+/** Returns 256 random bits as text that needs no quoting in SQL or in a URL. */
 function randomText(): string {
   return randomBytes(32).toString('hex');
 }

@@ -6,18 +6,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Account } from './account';
 import type { Cluster } from './cluster';
 
-/** A running server, read from its file `postmaster.pid`. */
+/** A running server, as described by its file `postmaster.pid`. */
 export interface Postmaster {
   readonly pid: number;
   readonly port: number;
 }
 
-/** The settings to start a server with. */
+/** Settings with which a server is started. */
 export interface ServerSettings extends Cluster {
   readonly account: Account | undefined;
-  /** Log file of the server. */
+  /** Path of the log file of the server. */
   readonly log: string;
-  /** Further settings as `name=value`. */
+  /** Additional settings of PostgreSQL, each as `name=value`. */
   readonly settings?: readonly string[];
 }
 
@@ -26,8 +26,8 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 
 /**
- * Returns the running server of a cluster, or null. The server may be a server of another process,
- * or of a process that was killed.
+ * Returns the running server of a cluster, or `null` if no server is running. Another process may
+ * have started this server, even a process that was killed.
  */
 export async function runningPostmaster(cluster: string): Promise<Postmaster | null> {
   const deadline = performance.now() + START_TIMEOUT_MS;
@@ -47,10 +47,10 @@ export async function runningPostmaster(cluster: string): Promise<Postmaster | n
 }
 
 /**
- * Starts a server on 127.0.0.1 and a free port. The server runs in a separate process group,
- * because Ctrl-C must reach only the app. The app stops the server when the app ends. Returns null
- * if the server ended at once, for example because another start was faster. If this process exits
- * before the server is ready, the server is stopped.
+ * Starts a server on 127.0.0.1 and a free port. Returns `null` if the server ended at once, for
+ * example because a concurrent start was faster. The server runs in a separate process group, so
+ * that Ctrl-C reaches only the app. The app stops the server when the app ends. If this process
+ * exits before the server is ready, an `exit` handler stops the server.
  */
 export async function startPostmaster({
   folder,
@@ -87,7 +87,7 @@ export async function startPostmaster({
   return Promise.race([ended, becomesReady(folder, child.pid)]).finally(() => process.off('exit', giveUp));
 }
 
-/** Stops a server. Open connections are closed. Committed data is kept. */
+/** Stops a server with a fast shutdown: open connections are closed, and committed data is kept. */
 export async function stopPostmaster({ pid }: Postmaster): Promise<void> {
   process.kill(pid, 'SIGINT');
   const deadline = performance.now() + STOP_TIMEOUT_MS;
@@ -105,8 +105,8 @@ async function becomesReady(cluster: string, pid: number | undefined): Promise<P
 }
 
 /**
- * Lines of `postmaster.pid`: 1 is the process id, 4 the port, 8 the state (PostgreSQL: miscinit.h,
- * LOCK_FILE_LINE_*).
+ * Reads `postmaster.pid`. Line 1 is the process id, line 4 the port, and line 8 the state
+ * (LOCK_FILE_LINE_* in utils/pidfile.h of PostgreSQL).
  */
 function readPidFile(cluster: string): (Postmaster & { ready: boolean }) | null {
   try {
@@ -127,14 +127,17 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** A server that has ended still has a process id until its parent reads the exit status. */
+/**
+ * Returns whether a process has ended but still has a process id. It keeps the process id until its
+ * parent process reads the exit status.
+ */
 function isZombie(pid: number): boolean {
   return /^State:\s+Z/m.test(procFile(pid, 'status') ?? '');
 }
 
 /**
- * After a restart of a machine or container, another process may have the process id of an old
- * `postmaster.pid`.
+ * Returns whether a process is a PostgreSQL server. After a restart of a machine or container,
+ * another process may have the process id of an old `postmaster.pid`.
  */
 function isPostgres(pid: number): boolean {
   return procFile(pid, 'cmdline')?.split('\0')[0]?.endsWith('postgres') ?? true;

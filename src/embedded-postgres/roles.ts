@@ -2,28 +2,29 @@ import { Client } from 'pg';
 import { requirePasswords } from './host-rules';
 import type { Passwords } from './passwords';
 
-/** The server whose roles are prepared. */
+/** A server whose roles are prepared. */
 export interface Securing {
   /** Connection string of the superuser. */
   readonly url: string;
   /** Folder of the cluster. */
   readonly folder: string;
   readonly passwords: Passwords;
-  /** Key of the advisory lock that each user of the server has. */
+  /** Key of the advisory lock that each process holds while it uses the server. */
   readonly tenancy: number;
 }
 
-/** Key of an advisory lock, so that one process at a time prepares the roles. */
+/** Key of an advisory lock. It lets only one process at a time prepare the roles. */
 const PREPARATION = 7_160_213;
 
 /**
- * Creates the ordinary role of the app and makes the server ask for passwords, unless that is done.
- * A cluster of an earlier version, which asked for none, becomes one that does: its tables then
- * belong to the role of the app. Other processes that use such a server are not disturbed: then its
- * next start asks for passwords. A standby is as its primary.
+ * Creates the ordinary role of the app and makes the server require passwords. Does nothing if both
+ * are done, or if the server is a standby. The role `app` becomes the owner of all tables of a
+ * cluster of an earlier version. If other processes use such a cluster, it requires passwords only
+ * after its next start, so that these processes are not disturbed.
  */
 export async function secureServer({ url, folder, passwords, tenancy }: Securing): Promise<void> {
-  // The role of the app owns the database, so no name of it may be called by the superuser.
+  // The search path contains only `pg_catalog`. The role `app` owns the database, so the superuser
+  // must not call an object that this role may have created.
   const options = '-c search_path=pg_catalog';
   const client = new Client({ connectionString: url, options, application_name: 'embedded-postgres roles' });
   client.on('error', () => {});
@@ -45,7 +46,8 @@ async function createAppRole(client: Client, { superuser, app }: Passwords): Pro
     SET LOCAL log_statement = none;
     SET LOCAL log_min_error_statement = panic;
     SET LOCAL password_encryption = 'scram-sha-256'`);
-  // A password of 256 random bits needs no slow digest. PostgreSQL 15 has no such setting.
+  // Uses one iteration of SCRAM, because a password of 256 random bits needs no slow hash.
+  // PostgreSQL 15 has no setting `scram_iterations`.
   await client.query(`SELECT set_config(name, '1', true) FROM pg_settings WHERE name = 'scram_iterations'`);
   await client.query(`ALTER ROLE postgres PASSWORD '${superuser}';
     CREATE ROLE app LOGIN PASSWORD '${app}';
@@ -57,9 +59,9 @@ async function createAppRole(client: Client, { superuser, app }: Passwords): Pro
 }
 
 /**
- * The statements that give the objects of the superuser to the role of the app. `REASSIGN OWNED`
- * refuses this for the superuser that created the cluster. A sequence of a column belongs to the
- * owner of its table, and parts of an extension belong to the extension.
+ * Query for the statements that transfer the objects of the superuser to the role of the app.
+ * PostgreSQL refuses `REASSIGN OWNED` for the superuser that created the cluster. The statements
+ * omit sequences that belong to a column, and parts of extensions.
  */
 const HAND_OVER = `
   WITH spaces AS (

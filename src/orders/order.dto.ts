@@ -50,7 +50,7 @@ export class PageQuery {
   cursor?: string;
 }
 
-/** The fields of an order that its owner sees. */
+/** Returns the fields of an order that its owner may see. */
 export function presentOrder({ id, item, quantity, createdAt }: Order) {
   return { id, item, quantity, createdAt };
 }

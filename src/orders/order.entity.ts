@@ -1,7 +1,7 @@
 import { Column, Entity, Index, JoinColumn, ManyToOne, type ValueTransformer, VirtualColumn } from 'typeorm';
 import { User } from '../users/user.entity';
 
-/** Converts ids to text, because a driver may parse bigint as a number. */
+/** Converts ids to text, because the driver may parse bigint as a number. */
 const asText: ValueTransformer = { to: (value) => value, from: String };
 
 @Entity({ name: 'orders' })
@@ -32,7 +32,9 @@ export class Order {
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()', select: false })
   madeAt?: Date;
 
-  /** ISO 8601 in UTC, independent of the date style of the database. */
+  /**
+   * Creation time as ISO 8601 in UTC. The text does not depend on the date style of the database.
+   */
   @VirtualColumn({
     type: 'text',
     query: (order) => `to_char(${order}.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,

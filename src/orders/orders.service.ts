@@ -12,7 +12,7 @@ const DEFAULT_LIMIT = 50;
 export class OrdersService {
   constructor(@InjectRepository(Order) private readonly orders: Repository<Order>) {}
 
-  /** Returns a page of orders, newest first. */
+  /** Returns a page of the orders of a user, newest first. */
   async list(userId: string, { limit = DEFAULT_LIMIT, cursor }: PageQuery) {
     const where = { userId, ...(cursor && { id: LessThan(cursor) }) };
     const found = await this.orders.find({ where, order: { id: 'DESC' }, take: limit + 1 });

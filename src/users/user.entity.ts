@@ -1,6 +1,9 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** A user in the table of Rails. The app needs only the id and the email address. */
+/**
+ * A user in the table of Rails. Only the columns that the app needs are mapped: id and email
+ * address.
+ */
 @Entity({ name: 'users', synchronize: false })
 export class User {
   @PrimaryGeneratedColumn({ type: 'bigint' })

@@ -4,28 +4,28 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { isId } from '../ids';
 import { User } from './user.entity';
 
-/** Rails stores times in UTC, without a time zone. */
+/** SQL of the current time as Rails stores times: in UTC, without a time zone. */
 const NOW_AS_RAILS = () => "now() AT TIME ZONE 'UTC'";
 
 @Injectable()
 export class UsersService {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
 
-  /** Returns the user with this id, or null. */
+  /** Returns the user with an id, or `null` if there is none. */
   async find(id: string): Promise<User | null> {
     if (!isId(id)) return null;
     const [user] = await usersWhere(this.dataSource.manager, 'id = $1', id);
     return user ?? null;
   }
 
-  /** Returns the oldest user with this email address, or null. */
+  /** Returns the oldest user with an email address, or `null` if there is none. */
   findByEmail(email: string): Promise<User | null> {
     return oldestOf(this.dataSource.manager, email);
   }
 
   /**
-   * Returns the user with this email address. Creates the user if there is none. Concurrent calls
-   * create only one user.
+   * Returns the user with an email address. Creates the user if no user has the address. Concurrent
+   * calls create only one user.
    */
   findOrCreate(email: string): Promise<User> {
     return this.dataSource.transaction(async (manager) => {
@@ -41,8 +41,8 @@ async function oldestOf(manager: EntityManager, email: string): Promise<User | n
 }
 
 /**
- * Reads ids as text, because a driver may parse bigint as a number. A large id that is rounded as a
- * number is the id of another user.
+ * Returns at most one user that meets a condition. Ids are read as text, because the driver may
+ * parse bigint as a number. A large id that is rounded to a number is the id of another user.
  */
 function usersWhere(manager: EntityManager, condition: string, value: string): Promise<User[]> {
   return manager.query(

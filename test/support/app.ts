@@ -11,7 +11,9 @@ import { layered } from './layered';
 export const ADAPTERS = ['express', 'fastify'] as const;
 export type Adapter = (typeof ADAPTERS)[number];
 
-/** An app under test. It has the controllers of one scenario, guarded by the library. */
+/**
+ * An app under test, with the controllers of one scenario. The library guards these controllers.
+ */
 export interface TestApp {
   readonly app: INestApplication;
   readonly keys: ApiKeyService;
@@ -27,7 +29,7 @@ export interface TestAppSettings {
   readonly controllers?: Type[];
   readonly providers?: ModuleMetadata['providers'];
   readonly imports?: ModuleMetadata['imports'];
-  /** Address to listen on. Default: 127.0.0.1. */
+  /** Address on which the app listens. Default: 127.0.0.1. */
   readonly host?: string;
   /**
    * Milliseconds that a statement may wait for a connection. Default: the value of the sample app.
@@ -38,15 +40,17 @@ export interface TestAppSettings {
 }
 
 /**
- * Connections that may wait for the server, more than any test opens at once. Beyond Node's default
- * of 511, Linux resets connections if the server is too busy to accept them.
+ * Maximum number of connections that the server has not accepted yet, more than any test opens at
+ * once. Above the default of Node (511), Linux resets connections if the server is too busy to
+ * accept them.
  */
 const BACKLOG = 4_096;
 
 /**
- * Options for a machine that is busy with other tests. PostgreSQL may answer late, so the look-up
- * timeout is long. The rate-limit counters have room for few keys, because each boot reserves them.
- * With the default of 100,000, the counters take half of the CPU time of a boot.
+ * Default options of test apps, for a machine that is busy with other tests. PostgreSQL may answer
+ * late, so the look-up timeout is long. The rate-limit counters have room for only 1,000 keys,
+ * because each boot reserves this room. With the default of 100,000 keys, the counters take half of
+ * the CPU time of a boot.
  */
 const MODEST: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 }, rateLimit: { maxKeys: 1_000 } };
 

@@ -12,7 +12,7 @@ interface Quota {
   readonly period: 'day' | 'month';
 }
 
-/** A row as PostgreSQL stores it. The model never reads through the library. */
+/** A row of a key as PostgreSQL stores it. The model never reads through the library. */
 export interface Row {
   readonly id: string;
   readonly xmin: string;
@@ -20,9 +20,12 @@ export interface Row {
   readonly expires: number;
   readonly isRevoked: boolean;
   readonly isDisabled: boolean;
-  /** Id of the key that disabled the key. Null: a person did, or the key is not disabled. */
+  /**
+   * Id of the key that disabled this key. `null` if a person disabled this key, or if it is not
+   * disabled.
+   */
   readonly disabledBy: string | null;
-  /** Whether the key is revoked, or expired by `expires`. */
+  /** Whether the key is revoked or has expired (`expires`). */
   readonly isOver: boolean;
   readonly rate: Rate | null;
   readonly quota: Quota | null;
@@ -37,10 +40,13 @@ export interface Row {
   readonly replaces: string | null;
 }
 
-/** The rate limit of keys without their own limit, in these tests. */
+/** Rate limit of keys without their own rate limit in these tests. */
 export const DEFAULT_RATE: Rate = { limit: 10, windowSeconds: 60 };
 
-/** SQL of an expiry. A disabled key gets back what was saved, unless SQL wrote another expiry. */
+/**
+ * SQL of the expiry of a key after it is enabled again. Enabling restores the saved expiry, unless
+ * a statement has written another expiry while the key was disabled.
+ */
 const EXPIRES = `CASE WHEN revoked_at IS NULL AND expires_at = least(enabled_expires_at, date_trunc('second', disabled_at))
   THEN enabled_expires_at ELSE expires_at END`;
 
@@ -52,7 +58,7 @@ const COLUMNS = `id::text, xmin::text, scopes, coalesce(extract(epoch FROM ${EXP
   allowed_ips::text[] AS ips, coalesce(ancestor_ids, '{}')::text[] AS ancestors, coalesce(shared_limits, '[]') AS shared,
   coalesce(bucket_id, id)::text AS bucket, replaces_id::text AS replaces`;
 
-/** Returns all keys of an owner by id. */
+/** Returns all keys of an owner, by id. */
 export async function rowsOf(database: string, userId: string): Promise<Map<string, Row>> {
   const rows = await sql<Row>(
     database,
@@ -62,7 +68,7 @@ export async function rowsOf(database: string, userId: string): Promise<Map<stri
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** Deletes a row with SQL and returns its last state. */
+/** Deletes a row with SQL and returns the state of the row before the deletion. */
 export async function deleteRow(database: string, id: string): Promise<Row | undefined> {
   const [row] = await sql<Row>(database, `DELETE FROM api_keys WHERE id = $1 RETURNING ${COLUMNS}`, [id]);
   return row;
@@ -74,8 +80,8 @@ const TIMES = ['2098-01-01', '2099-01-01', '2999-01-01'].map((date) => Date.pars
 const WINDOWS = [1, 10, 59, 60, 61, 600, 3_600];
 
 /**
- * Returns descriptions of every right of a key that none of the other keys has. Empty if there is
- * no such right.
+ * Returns descriptions of the rights of a key that none of the other keys has. Empty if there are
+ * no such rights.
  */
 export function beyond(key: Row, others: readonly Row[]): string[] {
   const problems: string[] = [];
@@ -111,7 +117,7 @@ function isAmong(address: string, blocks: readonly string[]): boolean {
   return list.check(address);
 }
 
-/** Returns the largest number of requests in any interval of this length. */
+/** Returns the maximum number of requests of a key in any interval of this length. */
 function rateIn({ rate, shared }: Row, seconds: number): number {
   const limits = [rate ?? DEFAULT_RATE, ...shared.flatMap(({ rateLimit }) => rateLimit ?? [])];
   return Math.min(...limits.map(({ limit, windowSeconds }) => limit * Math.ceil(seconds / windowSeconds)));
@@ -122,7 +128,7 @@ function quotaIn({ quota, shared }: Row, days: number): number {
   return Math.min(...quotas.map(({ limit, period }) => (period === 'day' ? limit * days : limit)));
 }
 
-/** Returns the ancestors of a new key: its makers and their ancestors, the last maker last. */
+/** Returns the ancestors that a new key must have: its makers and the ancestors of its makers. */
 export function ancestorsOf(makers: readonly Row[]): string[] {
   const all = makers.flatMap(({ id, ancestors }) => [...ancestors, id]);
   const last = makers.at(-1)?.id;
@@ -130,8 +136,8 @@ export function ancestorsOf(makers: readonly Row[]): string[] {
 }
 
 /**
- * Checks the shared limits of a key against its ancestors and returns the problems. A shared limit
- * must be the limit of a key that uses the same bucket.
+ * Checks the shared limits of a key and returns the problems. A shared limit must be the limit of
+ * an ancestor that uses the same bucket.
  */
 export function sharesAmiss(key: Row, everyone: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];

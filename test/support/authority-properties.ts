@@ -5,19 +5,19 @@ import type { TestApp } from './app';
 import { ancestorsOf, beyond, deleteRow, type Row, rowsOf, sharesAmiss } from './authority-model';
 import { createUser, sql } from './database';
 
-/** A database and its apps. The steps use the apps in turn. */
+/** A database and the apps on this database. The steps use the apps in rotation. */
 export interface Place {
   readonly database: string;
   readonly apps: readonly TestApp[];
 }
 
 /**
- * One operation. A number selects a key by its position in creation order, modulo the number of
- * keys.
+ * One operation on a key. A number selects a key by its position in creation order, modulo the
+ * number of keys.
  */
 interface Step {
   readonly at: number;
-  /** Number of the acting key. Null: the application acts. */
+  /** Number of the acting key. `null` if the application acts. */
   readonly by: number | null;
   readonly does:
     | 'create'
@@ -50,7 +50,10 @@ const FIELDS = fc
   })
   .map((fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)));
 
-/** @param targets number of keys that a step may change, counted from the oldest key */
+/**
+ * Creates a generator of steps.
+ * @param targets number of keys that a step may change, counted from the oldest key
+ */
 const step = (does: readonly Step['does'][], targets = 10): fc.Arbitrary<Step> =>
   fc.record({
     at: fc.nat(1),
@@ -77,7 +80,10 @@ const ALONE = [
   'delete',
   'expire',
 ] as const;
-/** Only the oldest key is disabled, so that other keys often enable what one key disabled. */
+/**
+ * Steps that disable only the oldest key. Therefore a key often enables the key that another key
+ * disabled.
+ */
 const SWITCHES = fc.oneof(step(['create', 'rotate']), step(['disable', 'enable', 'enable'], 1));
 const TOGETHER = [
   'create',
@@ -95,14 +101,14 @@ const TOGETHER = [
 
 /**
  * Property: after each step of any sequence, no key has more rights than its makers had. All other
- * state matches the model.
+ * state of the keys matches the model.
  */
 export function sequences(place: Place) {
   const steps = fc.array(step(ALONE), { minLength: 3, maxLength: 12 });
   return sequencesOf(FIELDS, steps, place);
 }
 
-/** Property: the same for steps that often disable and enable a key of little authority. */
+/** Property: as in `sequences`, for steps that often disable and enable a key with few rights. */
 export function switchings(place: Place) {
   const weak = {
     scopes: [],
@@ -164,7 +170,9 @@ function wrongBirth(row: Row, { does }: Step, target: Row, actor: Row | null): s
   return isRight ? [] : [`${row.id} has ancestors ${row.ancestors} instead of ${expected}`];
 }
 
-/** Returns the forbidden rights that keys gained from a step of the acting key. */
+/**
+ * Returns descriptions of the forbidden rights that keys gained from one step of the acting key.
+ */
 function gains(
   { does }: Step,
   moment: {
@@ -194,7 +202,7 @@ function gains(
   });
 }
 
-/** Returns what forbids that the acting key enabled a key. */
+/** Returns the reasons why the acting key must not have enabled a key. Empty if it was allowed. */
 function wronglyEnabled(
   row: Row,
   {
@@ -212,8 +220,9 @@ function wronglyEnabled(
 }
 
 /**
- * Whether a key is the acting key, one that it replaced, or one that these made. Neither a maker of
- * the acting key is, nor a successor.
+ * Returns whether a key is the acting key, one of its predecessors, or a descendant of one of these
+ * keys. A predecessor is a key that the acting key replaced, directly or through other keys.
+ * Ancestors and successors of the acting key, and descendants of successors, do not count.
  */
 function isOfLine(id: string, actor: Row, rows: ReadonlyMap<string, Row>): boolean {
   const own = new Set([actor.id]);
@@ -232,9 +241,9 @@ function isOfLine(id: string, actor: Row, rows: ReadonlyMap<string, Row>): boole
 }
 
 /**
- * Returns the keys that limit the rights of a row. For a new key: its makers. For a changed key:
- * its old state and the acting key. For a descendant: its old state and the limits of the changed
- * key.
+ * Returns the keys whose rights a row may have. For a new key: its makers. For a changed key: the
+ * old state of the key, and the acting key. For a descendant: the old state of the descendant, and
+ * the limits of the changed key.
  */
 function makersOf(
   row: Row,
@@ -246,8 +255,8 @@ function makersOf(
 }
 
 /**
- * Property: with concurrent operations, each key gets at most the rights that its makers had then.
- * The event trail shows these rights.
+ * Property: with concurrent operations, a key gets at most the rights that its makers had at the
+ * time of the operation. The event trail shows these rights.
  */
 export function interleavings({ database, apps }: Place) {
   const rounds = fc.array(fc.array(step(TOGETHER), { minLength: 2, maxLength: 6 }), {
@@ -297,7 +306,8 @@ async function stepTogether(
 }
 
 /**
- * PostgreSQL caches `pg_stat_activity` within a transaction. Therefore the cache is cleared first.
+ * Returns whether a session waits for a lock. PostgreSQL caches `pg_stat_activity` within a
+ * transaction, so this cache is cleared first.
  */
 async function isSomeoneWaiting(client: Client): Promise<boolean> {
   await client.query('SELECT pg_stat_clear_snapshot()');
@@ -319,8 +329,8 @@ interface Told {
 }
 
 /**
- * Reads the event trail backwards. Therefore it knows the state of each key at the time of each
- * event.
+ * Returns descriptions of events that gave a key forbidden rights. Reads the event trail backwards
+ * to compute the state of each key at the time of each event.
  */
 async function historyAmiss(
   database: string,
@@ -352,8 +362,8 @@ async function historyAmiss(
 }
 
 /**
- * Ignores expiries. A rotation shortens an expiry, and the event trail does not contain the old
- * value.
+ * Returns the forbidden rights of a key, without expiries. A rotation shortens an expiry, and the
+ * event trail does not contain the old expiry.
  */
 function beyondForEver(after: Row, makers: readonly Row[]): string[] {
   const forever = (row: Row): Row => ({ ...row, expires: Number.POSITIVE_INFINITY });
@@ -373,9 +383,9 @@ function undone(row: Row, changes: Readonly<Record<string, { readonly old: unkno
 }
 
 /**
- * Finds two kinds of problems: a key that changed something while it was disabled or after its
- * revocation, and a key that is valid after all descendants of its ancestor were revoked. The trail
- * is newest first.
+ * Returns two kinds of problems. A key changed something while it was disabled or after its
+ * revocation. A key is valid although all descendants of its ancestor were revoked.
+ * @param trail the events, newest first
  */
 function survivors(trail: readonly Told[], present: ReadonlyMap<string, Row>): string[] {
   const problems: string[] = [];

@@ -1,7 +1,7 @@
 import { ApiKey } from 'nestjs-api-key';
 import { DataSource } from 'typeorm';
 
-/** Returns the connected data source of an application that has only keys. */
+/** Connects the data source of an application whose only entity is the key. */
 export function keysDataSource(url: string, more: object = {}): Promise<DataSource> {
   return new DataSource({
     type: 'postgres',

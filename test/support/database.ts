@@ -45,7 +45,10 @@ export async function createUser(url: string, email = `${uniqueName()}@example.c
   return user.id;
 }
 
-/** Waits until PostgreSQL has closed all other client connections, including dead connections. */
+/**
+ * Waits until PostgreSQL has closed the connections of all other clients, even connections of
+ * clients that have ended.
+ */
 export async function untilAlone(url: string): Promise<void> {
   await until(async () => {
     const others = await sql(
@@ -57,8 +60,8 @@ export async function untilAlone(url: string): Promise<void> {
 }
 
 /**
- * Creates a database with `STRATEGY FILE_COPY`. It takes half of the CPU time of the default
- * `WAL_LOG`.
+ * Creates a database with `STRATEGY FILE_COPY`, which takes half of the CPU time of the default
+ * strategy `WAL_LOG`.
  */
 async function createDatabase(name: string, template = 'template1'): Promise<void> {
   cleared ??= dropDatabasesOfFormerFiles();

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Returns the digest that a look-up of the key uses. */
+/** Returns the digest by which the library looks a key up. */
 export function digestOf(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }

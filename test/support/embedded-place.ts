@@ -8,12 +8,12 @@ import { type Sample, startSample } from './sample';
 export interface Place {
   readonly dataDir: string;
   start(): Promise<Sample>;
-  /** Process id of the server from its pid file. Null if the pid file is missing. */
+  /** Process id of the PostgreSQL server from its pid file. `null` if the pid file is missing. */
   serverPid(): number | null;
   pidFile(): string;
 }
 
-/** Runs `work` in a new folder. Afterwards no process runs in the folder. */
+/** Runs `work` with a new folder. Stops all processes that use the folder afterwards. */
 export function inPlace(work: (place: Place) => Promise<void>, folder = temporaryFolder) {
   return async () => {
     const dataDir = join(folder(), 'data');
@@ -35,7 +35,7 @@ export function inPlace(work: (place: Place) => Promise<void>, folder = temporar
   };
 }
 
-/** Returns the status of a request for orders. */
+/** Sends a request for the orders with a key and returns the status. */
 export const status = async (sample: Sample, key: string) =>
   (await fetch(`${sample.url}/orders`, { headers: { 'x-api-key': key } })).status;
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Client, Notification } from 'pg';
 
-/** The part of a statement that the driver receives. */
+/** Fields of a statement that the driver receives. */
 interface Asked {
   readonly name?: string;
   readonly text: string;
@@ -20,9 +20,9 @@ const ALL_TRIGGERS = [
  */
 export class FeedServer {
   readonly clients: FeedClient[] = [];
-  /** The purpose of each received statement, in order. */
+  /** Purpose of each statement that the server received, in order. */
   readonly asked: string[] = [];
-  /** The purpose of each answered statement. */
+  /** Purpose of each statement that the server answered, in order. */
   readonly answered: string[] = [];
   readonly statements: Asked[] = [];
   oid: string | null = '17';
@@ -32,16 +32,19 @@ export class FeedServer {
   trustKnown = 'true';
   silent = '';
   definition = '1';
-  /** The triggers of the table, with their states. */
+  /** Triggers of the table of keys, with their states. */
   triggers = new Map(ALL_TRIGGERS as [string, string][]);
-  /** Tables that contain rows of the table but have no trigger of the feed. */
+  /** Names of tables that contain rows of the table of keys but have no trigger of the feed. */
   unheard: string[] = [];
   /** Whether a notification with this payload is lost. */
   loses: (payload: string) => boolean = () => false;
-  /** Runs before each statement is answered. It may throw. */
+  /**
+   * Function that runs before each statement is answered. If the function throws, the statement
+   * fails.
+   */
   before: (purpose: string) => void | Promise<void> = () => {};
 
-  /** Creates a connection that is not open yet. */
+  /** Creates a client that is not connected yet. */
   newClient(name: string): Client {
     const client = new FeedClient(this, name);
     this.clients.push(client);

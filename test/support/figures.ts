@@ -1,6 +1,6 @@
 /**
- * Prints a measurement of a soak run with its bound, for a person. A value above the bound fails no
- * test.
+ * Prints a measured value of a soak run with its bound, for a person to read. A value above the
+ * bound does not fail the test.
  */
 export function printFigure(what: string, value: number, unit: string, bound?: number): void {
   const beside = bound === undefined ? '' : ` (bound ${bound})`;

@@ -3,11 +3,11 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { endWithFile } from './end-with-file';
 import { until } from './until';
 
-/** A proxy to a database. A test can cut, silence and restore its connections. */
+/** A proxy to a database. A test can cut, silence and restore the connections through the proxy. */
 export interface FlakyProxy {
   /** Connection string through the proxy. */
   readonly url: string;
-  /** Closes all connections and accepts no new connection. */
+  /** Closes all connections. Refuses new connections until `mend` is called. */
   cut(): Promise<void>;
   /** Accepts connections again and delivers the delayed data. */
   mend(): Promise<void>;
@@ -18,22 +18,25 @@ export interface FlakyProxy {
   silence(which: 'feed' | 'all'): void;
   /**
    * Drops all data. Connections stay open, and new connections are accepted. Connections that were
-   * open in this time never work again.
+   * open during this time never work again.
    */
   swallow(): void;
-  /** Closes the connections of the feed and drops their delayed data. The feed may reconnect. */
+  /**
+   * Closes the connections of the feed and drops the delayed data of these connections. The feed
+   * may reconnect.
+   */
   cutFeed(): void;
-  /** Delays the answer to the next statement that contains this text. */
+  /** Delays the response to the next statement that contains `text`. */
   holdAnswerTo(text: string): HeldAnswer;
   /** Number of look-ups of a digest so far. */
   lookUpsOf(digest: string): number;
 }
 
-/** A delayed answer of the database. */
+/** A delayed response of the database. */
 export interface HeldAnswer {
-  /** Resolves when the database has answered. */
+  /** Resolves when the database has sent the response. */
   readonly given: Promise<void>;
-  /** Delivers the answer. */
+  /** Delivers the response to the client. */
   release(): void;
 }
 
@@ -75,7 +78,7 @@ class Link {
       socket.on('error', () => {}).on('close', () => this.destroy());
   }
 
-  /** Delays all answers from now on. Calls `given` at each answer. */
+  /** Delays all responses from now on. Calls `given` at each response. */
   hold(given: () => void): void {
     this.held = given;
   }
@@ -200,7 +203,10 @@ export async function flakyProxy(database: string): Promise<FlakyProxy> {
   };
 }
 
-/** Listens on its former port. Returns false if another process uses the port at the moment. */
+/**
+ * Listens on the port that the proxy used before. Returns `false` if another process uses this port
+ * at the moment.
+ */
 async function listens(server: Server, port: number): Promise<boolean> {
   server.listen(port, '127.0.0.1');
   return once(server, 'listening').then(

@@ -18,8 +18,8 @@ export interface MemberSettings {
   readonly adapter: Adapter;
   readonly options?: ApiKeyOptions;
   /**
-   * Whether the instance connects to the database without a proxy. The proxy runs in the busy
-   * process of the test. Default: false.
+   * Whether the instance connects to the database without a proxy. A proxy runs in the process of
+   * the test, which is busy. Default: false.
    */
   readonly isDirect?: boolean;
   /** Additional environment variables of the process. */
@@ -27,7 +27,8 @@ export interface MemberSettings {
 }
 
 /**
- * Instances of the sample app on one database. One more instance in this process manages the keys.
+ * Instances of the sample app on one database. Another instance in the process of the test manages
+ * the keys.
  */
 export class Fleet {
   private constructor(
@@ -66,7 +67,7 @@ export class Fleet {
     return member;
   }
 
-  /** Creates keys of one new user. */
+  /** Creates a user and `count` keys of this user. */
   async issue(count: number, fields: Partial<CreateApiKeyInput> = {}): Promise<IssuedApiKey[]> {
     const input = { userId: await createUser(this.database), name: 'ci', ...fields };
     return Promise.all(Array.from({ length: count }, () => this.keys.create(input)));

@@ -9,9 +9,12 @@ export interface FloodRequest {
   readonly body?: (n: number) => object;
 }
 
-/** Sends a request on many connections at once. Each connection sends the next after the answer. */
+/**
+ * Sends a request again and again on many connections. Each connection waits for the response
+ * before it sends the next request.
+ */
 export class Flood {
-  /** How many requests were answered with each status. 0: the connection broke. */
+  /** Number of responses by status. Status 0 counts broken connections. */
   readonly statuses = new Map<number, number>();
   private readonly agent: Agent;
   private readonly loops: Promise<void>;
@@ -29,7 +32,7 @@ export class Flood {
     return [...this.statuses.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** Waits for the outstanding answers. */
+  /** Stops the flood and waits for the outstanding responses. */
   async stop(): Promise<void> {
     this.isOver = true;
     await this.loops;
@@ -44,7 +47,10 @@ export class Flood {
   }
 }
 
-/** Sends one request. @returns the status of the answer; 0 if the connection broke */
+/**
+ * Sends one request.
+ * @returns the status of the response, or 0 if the connection broke
+ */
 export function send(
   url: string,
   { method, path, key, body }: FloodRequest,

@@ -9,7 +9,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Removes a folder, even if a PostgreSQL that is stopping still writes to it. */
+/** Removes a folder, even if a PostgreSQL server that is stopping still writes to the folder. */
 export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }

@@ -5,14 +5,17 @@ import { Client } from 'pg';
 import { openDatabase } from '../../src/database/open-database';
 import { useEmbeddedPostgres } from '../../src/embedded-postgres';
 
-/** The minimum of `max_notify_queue_pages` in PostgreSQL. A page has 8 KB. */
+/**
+ * Size of the notification queue in pages of 8 KB: the minimum of `max_notify_queue_pages` in
+ * PostgreSQL.
+ */
 const QUEUE_PAGES = 64;
 const LONGEST_PAYLOAD = 7_999;
 const QUEUE_FULL = '54000';
 
 /**
- * A separate PostgreSQL server with a short notification queue. Filling this queue does not affect
- * other tests.
+ * A separate PostgreSQL server with a short notification queue. Therefore a full queue does not
+ * affect other tests.
  */
 export interface QueueServer {
   /** Connection string of a migrated database. */
@@ -38,7 +41,8 @@ export async function startQueueServer(): Promise<QueueServer> {
 }
 
 /**
- * A session that listens and has an open transaction. Therefore no notification leaves the queue.
+ * A session that listens and has an open transaction. No notification leaves the queue while this
+ * transaction is open.
  */
 export class StuckListener {
   private constructor(
@@ -55,7 +59,8 @@ export class StuckListener {
   }
 
   /**
-   * Adds notifications until `part` of the queue is used (from 0 to 1), or until the queue is full.
+   * Adds notifications until a part of the queue is used, or until the queue is full.
+   * @param part from 0 to 1. Default: the whole queue
    */
   async fill(part = Number.POSITIVE_INFINITY): Promise<void> {
     const filler = await connect(this.url);

@@ -3,7 +3,7 @@ import { digestOf } from './digest';
 
 const TOGETHER = 500;
 
-/** Imports keys. The name of each key is its number. */
+/** Imports raw keys. The name of each imported key is its position in `keys`. */
 export async function importKeys(app: TestApp, userId: string, keys: readonly string[]): Promise<void> {
   const lines = keys.map((key, i) => ({
     userId,
@@ -14,10 +14,7 @@ export async function importKeys(app: TestApp, userId: string, keys: readonly st
   expect(await app.keys.import(lines)).toMatchObject({ imported: keys.length, problems: [] });
 }
 
-/**
- * Returns the numbers of the imported keys that fail to authenticate, or that authenticate as
- * another key.
- */
+/** Returns the positions of the keys that are refused, or that authenticate as another key. */
 export async function misjudged(app: TestApp, keys: readonly string[]): Promise<number[]> {
   const others: number[] = [];
   for (let from = 0; from < keys.length; from += TOGETHER) {

@@ -9,12 +9,12 @@ const MEMORY = '/dev/shm';
 const ROOM_BYTES = 8 * 1024 ** 3;
 
 declare global {
-  /** Undoes the global set-up. The global tear-down calls it. */
+  /** Stops the test server. The global tear-down calls this function. */
   var endTestServer: (() => Promise<void>) | undefined;
 }
 
 /**
- * Starts one PostgreSQL server for all tests. Migrates a template database once. Each test file
+ * Starts one PostgreSQL server for all tests and migrates a template database. Each test file
  * copies the template.
  */
 export default async function globalSetup(): Promise<void> {
@@ -54,8 +54,8 @@ export default async function globalSetup(): Promise<void> {
 }
 
 /**
- * Returns a file system in memory if it has room for the databases of a run. Each database has 8 MB
- * and 300 files.
+ * Returns the folder of a file system in memory, if this file system has room for the databases of
+ * a run. Each database has 8 MB and 300 files.
  */
 function roomyMemory(): string | undefined {
   if (!existsSync(MEMORY)) return undefined;

@@ -29,15 +29,18 @@ export interface GroundSettings {
   readonly setUp?: (app: INestApplication) => unknown;
 }
 
-/** Options for a busy machine. */
+/** Options of the library for a busy machine. */
 const PATIENT: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 } };
 
-/** One connection for all statements, so that a test knows which connection the library uses. */
+/**
+ * Options of TypeORM for a pool of one connection. The test then knows which connection the library
+ * uses.
+ */
 export const ONE_CONNECTION = { extra: { max: 1 } };
 
 /**
- * Options without a cache and without writes in the background. Therefore a test sees each
- * statement at the call that sends it.
+ * Options without a cache and without background writes. Each statement then belongs to the call
+ * that sends the statement.
  */
 export const UNCACHED: ApiKeyOptions = {
   cache: { size: 0 },
@@ -102,7 +105,7 @@ export async function alterDatabase(url: string, settings: Readonly<Record<strin
   }
 }
 
-/** Waits until an instance has its lease and may use its cache. */
+/** Waits until an instance has its lease, so that the instance may use its cache. */
 export async function untilCached({ keys }: Pick<Ground, 'keys'>): Promise<void> {
   await until(() => keys.verificationStatus.leaseHeld);
 }

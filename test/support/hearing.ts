@@ -9,7 +9,7 @@ export async function connect(url: string): Promise<Client> {
   return client;
 }
 
-/** Hears what is told of the keys of a database. */
+/** Receives the notifications of the revocation feed of a database. */
 export class Hearing {
   private readonly heard: string[] = [];
 
@@ -30,7 +30,7 @@ export class Hearing {
     return new Hearing(client, channel);
   }
 
-  /** What was told since the last time, for changes that are committed. */
+  /** Returns the payloads that committed changes have sent since the last call. */
   async told(): Promise<string[]> {
     await this.client.query('SELECT pg_notify($1, $2)', [this.channel, END]);
     await until(() => this.heard.includes(END));

@@ -1,6 +1,9 @@
 import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as pgTypes } from 'pg';
 
-/** The typings of `pg` name only some type oids. Therefore these functions accept any number. */
+/**
+ * Type parsers of `pg`. The typings of `pg` name only some type oids, so these functions accept any
+ * number.
+ */
 const types = pgTypes as unknown as {
   getTypeParser(oid: number, format?: string): unknown;
   setTypeParser(oid: number, parse: (text: string) => unknown): void;
@@ -30,15 +33,15 @@ const OIDS = {
 
 /** Unusual settings of a database, a session, a pool and a process. */
 export interface Hostility {
-  /** Settings of the database, for `ALTER DATABASE … SET`. */
+  /** Settings of the database that `ALTER DATABASE … SET` sets. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Type parsers of the process, by type. */
   readonly parsers?: Readonly<Partial<Record<keyof typeof OIDS, (text: string) => unknown>>>;
-  /** Statements that another user of each connection ran before. */
+  /** Statements that another user of the pool ran before on each connection. */
   readonly leftBehind?: string;
   /**
-   * The message of all errors of the server. Few builds of PostgreSQL translate messages by
-   * `lc_messages`.
+   * Message that replaces the messages of all server errors. Few builds of PostgreSQL translate
+   * messages, so `lc_messages` does not suffice.
    */
   readonly language?: string;
   /** Options of the data source. */
@@ -47,7 +50,8 @@ export interface Hostility {
 
 const asIs = (text: string) => text;
 /**
- * A schema with copies of the library's tables. Its clock functions always return the same time.
+ * SQL of a schema with empty copies of the tables of the library. The clock functions of this
+ * schema always return the same time.
  */
 const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.api_keys);
   CREATE TABLE tenant.api_key_events (LIKE public.api_key_events); CREATE TABLE tenant.api_key_trust (LIKE public.api_key_trust);
@@ -57,7 +61,7 @@ const DECOYS = `CREATE SCHEMA tenant; CREATE TABLE tenant.api_keys (LIKE public.
   CREATE FUNCTION tenant.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2001-01-01'::timestamptz $$`;
 const DATES = { IntervalStyle: 'sql_standard', TimeZone: 'Pacific/Chatham', bytea_output: 'escape' };
 
-/** All kinds of settings that the tests use. */
+/** Hostile settings that the tests use, by name. */
 export const HOSTILITIES = {
   'German dates': { settings: { ...DATES, DateStyle: 'German, DMY' } },
   'dates of SQL': { settings: { ...DATES, DateStyle: 'SQL, DMY', extra_float_digits: '-15' } },
@@ -141,7 +145,10 @@ function translateErrors(words: string): void {
   }
 }
 
-/** Client settings for statements of the tests: the usual session settings and parsers. */
+/**
+ * Client options for the statements of the tests themselves: the default session settings and type
+ * parsers.
+ */
 export const TRUSTED_CLIENT: ClientConfig = {
   options:
     '-c DateStyle=ISO,MDY -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=1 -c default_transaction_isolation=read\\ committed',
@@ -150,7 +157,9 @@ export const TRUSTED_CLIENT: ClientConfig = {
   } as CustomTypesConfig,
 };
 
-/** Returns the statements that make a database hostile. Empty if the database stays unchanged. */
+/**
+ * Returns the statements that apply the hostile settings to a database. Empty if there are none.
+ */
 export function hostileStatements(name: string): string[] {
   const { settings = {}, leftBehind = '' } = present;
   return [
@@ -161,7 +170,7 @@ export function hostileStatements(name: string): string[] {
   ];
 }
 
-/** Returns the options of a data source under test. */
+/** Returns the hostile options of a data source under test. */
 export function hostileOptions(): object {
   return present.dataSource ?? {};
 }

@@ -5,7 +5,7 @@ import { DataSource } from 'typeorm';
 import { UsersService } from '../../src/users/users.service';
 import type { TestApp } from './app';
 
-/** Returns a function that finds the owner with an email address, as the sample app does. */
+/** Returns a function that finds an owner by email address, in the same way as the sample app. */
 function ownersOf(app: TestApp): KeysSession['findOwner'] {
   const users = new UsersService(app.app.get(DataSource));
   return async (email, { create }) =>

@@ -5,11 +5,14 @@ import { createUser, sql } from './database';
 /** Number of keys that are changed at the same time. */
 const KEYS = 100;
 const ONE_HOUR_MS = 3_600_000;
-/** A hundred keys wait for ten connections, on a machine that is busy on purpose. */
+/**
+ * Milliseconds that a statement may wait. A hundred keys share ten connections on a machine that is
+ * busy on purpose.
+ */
 const PATIENCE_MS = 60_000;
 
 /**
- * The steps for one key in a round, in order. A step starts at once, or when the previous step has
+ * Steps for one key in a round, in order. Each step starts at once, or after the previous step has
  * ended.
  */
 const SCHEDULE = fc.record({
@@ -29,20 +32,20 @@ interface State {
   readonly name: string;
 }
 
-/** Number of keys that were revoked, updated and used in a run. */
+/** Numbers of keys that were revoked, updated and used in a run. */
 export interface Outcome {
   revoked: number;
   updated: number;
   used: number;
 }
 
-/** Starts an instance that writes last uses at this interval, or when `flush` is called. */
+/** Starts an instance that writes last uses at this interval. `flush` writes them earlier. */
 export function lastUsedInstance(database: string, lastUsedIntervalMs = ONE_HOUR_MS): Promise<TestApp> {
   const options = { usage: { lastUsedIntervalMs }, cache: { lookUpTimeoutMs: PATIENCE_MS } };
   return bootApp({ database, options, connectTimeoutMs: PATIENCE_MS });
 }
 
-/** Writes the pending last uses of an instance, as its timer does. */
+/** Writes the pending last uses of an instance, in the same way as the timer of the instance. */
 export function flush(app: TestApp): Promise<void> {
   const { raw } = app.keys as unknown as { raw: { uses: { lastUsed: { flush(): Promise<void> } } } };
   return raw.uses.lastUsed.flush();

@@ -7,7 +7,7 @@ const QUERY = 'Q'.charCodeAt(0);
 const NOTIFICATION = 'A'.charCodeAt(0);
 
 /**
- * A proxy that behaves like a pooler with support for LISTEN. The pooler shares sessions between
+ * A proxy that behaves like a pooler with support for LISTEN. Such a pooler shares sessions between
  * clients.
  */
 export interface ListeningPooler {
@@ -15,9 +15,9 @@ export interface ListeningPooler {
   readonly url: string;
   /** Whether a client has sent LISTEN. */
   readonly isAsked: boolean;
-  /** Closes the connection on which the proxy listens. Clients do not notice. */
+  /** Closes the connection on which the proxy listens. The connections of the clients stay open. */
   stopListening(): Promise<void>;
-  /** Listens on a new connection. */
+  /** Makes the proxy listen on a new connection. */
   listenAgain(): Promise<void>;
   close(): Promise<void>;
 }
@@ -45,7 +45,7 @@ export async function listeningPooler(database: string): Promise<ListeningPooler
   const listenFor = (socket: Socket, text: string) => {
     for (const [, channel = ''] of text.matchAll(/LISTEN (\w+)/g)) {
       listeners.set(channel, (listeners.get(channel) ?? new Set()).add(socket));
-      // Rejects if the database is unavailable. `listenAgain` listens to the channel later.
+      // LISTEN fails if the database is unavailable. `listenAgain` listens to the channel later.
       own?.query(`LISTEN ${channel}`).catch(() => {});
     }
   };

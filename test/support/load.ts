@@ -1,27 +1,27 @@
 import { Agent, get } from 'node:http';
 
-/** One request of a load. Times come from `performance.now`. */
+/** A request of a load and its result. The times are results of `performance.now`. */
 export interface Call {
-  /** Number of the instance that received the request. */
+  /** Index of the instance that received the request. */
   readonly at: number;
   readonly key: string;
   readonly startedAt: number;
   readonly endedAt: number;
-  /** Status of the answer. 0 if the connection broke. */
+  /** Status of the response. 0 if the connection broke. */
   readonly status: number;
 }
 
 const TICK_MS = 5;
 /**
- * Less than the keep-alive timeout of the servers, so that no connection is closed at the moment of
- * its next use.
+ * Milliseconds until an idle connection is closed. This is less than the keep-alive timeout of the
+ * servers, so that no server closes a connection at the moment of its next use.
  */
 const IDLE_MS = 3_000;
 const MOST_IN_FLIGHT = 128;
 
 /**
- * Sends requests to each instance at a fixed rate, independent of the answers. `pick` selects the
- * key.
+ * Sends requests to each instance at a fixed rate, without waiting for responses. The function
+ * `pick` selects the key of each request.
  */
 export class Load {
   readonly calls: Call[] = [];
@@ -44,7 +44,7 @@ export class Load {
     }, TICK_MS);
   }
 
-  /** Stops the load and waits for the outstanding answers. */
+  /** Stops the load and waits for the outstanding responses. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     await Promise.all(this.inFlight.flatMap((calls) => [...calls]));

@@ -14,8 +14,9 @@ export interface LossyPooler {
 }
 
 /**
- * Starts a proxy that drops notifications to an idle client. A pooler also loses them, because it
- * has lent the session to another client. Notifications during a statement arrive.
+ * Starts a proxy that drops notifications to an idle client. A pooler in transaction mode also
+ * loses these notifications, because another client uses the session at that time. Notifications
+ * during a statement arrive.
  */
 export async function lossyPooler(database: string): Promise<LossyPooler> {
   const url = new URL(database);

@@ -32,7 +32,7 @@ export const PIECES = [
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_ -.~+/=\t\0ÿ';
 const NAMES = ['Authorization', 'X-API-Key', 'authorization', 'x-api-key', 'AUTHORIZATION', 'X-Api-Key'];
 
-/** Alternating names and values of headers. */
+/** Names and values of headers, alternating. */
 export type Headers = readonly string[];
 
 function valuesOf(headers: Headers, name: string): string[] {
@@ -40,9 +40,10 @@ function valuesOf(headers: Headers, name: string): string[] {
 }
 
 /**
- * Returns whether these headers may present this key. Neither header may occur twice. The key must
- * be the whole Bearer token. If there is no Bearer token, the key must be the whole key header.
- * This follows the documentation and is independent of the code under test.
+ * Returns whether a request with these headers may authenticate with this key. Neither header may
+ * occur twice. The key must be the whole Bearer token. If there is no Bearer token, the key must be
+ * the whole key header. These rules follow the documentation and are independent of the code under
+ * test.
  */
 export function mayBring(headers: Headers, key: string): boolean {
   const [authorizations, keyHeaders] = [valuesOf(headers, 'authorization'), valuesOf(headers, 'x-api-key')];
@@ -60,15 +61,15 @@ export interface Judge {
   kindOf(headers: Headers): 'none' | 'malformed' | 'credential';
 }
 
-/** The result for many malformed credentials. */
+/** Results for many malformed credentials. */
 export interface Judged {
   /** Headers for which the code under test and `mayBring` disagree. */
   readonly misjudged: readonly Headers[];
-  /** Number of valid credentials (`good`), and number of the others by kind. */
+  /** Number of valid credentials (`good`), and number of all other credentials by kind. */
   readonly counts: Readonly<Record<'good' | 'none' | 'malformed' | 'credential', number>>;
 }
 
-/** Makes `cases` malformed credentials from valid keys and passes each to `judge`. */
+/** Makes `cases` malformed credentials from valid keys and passes each credential to `judge`. */
 export function judgeMalformed(keys: readonly string[], cases: number, judge: Judge): Judged {
   const random = randomFrom(SEED);
   const below = (n: number) => Math.floor(random() * n);

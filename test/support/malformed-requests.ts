@@ -4,13 +4,14 @@ import { randomFrom } from './random';
 const TOGETHER = 50;
 const SEED = 20_261_125;
 /**
- * Statuses that Node itself sends, before any guard: the request is not HTTP, or it is too large.
+ * Statuses that Node itself sends before any guard runs. 400: the request is not HTTP. 431: its
+ * headers are too large.
  */
 export const BY_NODE = [400, 431];
 
 /**
- * Sends requests without waiting for answers and returns the statuses that arrive. Node 24 may
- * answer before it has read a whole request. Then Node 24 resets the connection.
+ * Sends requests without waiting for responses and returns the statuses that arrive. Node 24 may
+ * respond before it has read a whole request. Then Node 24 resets the connection.
  */
 export async function statusesOf(port: number, requests: readonly string[]): Promise<number[]> {
   const socket = connect(port, '127.0.0.1');
@@ -22,13 +23,13 @@ export async function statusesOf(port: number, requests: readonly string[]): Pro
   return [...answers.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
 }
 
-/** Returns a GET request with these header lines, in HTTP/1.1 syntax. */
+/** Returns the text of a GET request with these header lines, in HTTP/1.1 syntax. */
 export const requestOf = (lines: readonly string[], isLast: boolean) =>
   ['GET / HTTP/1.1', 'Host: a', ...(isLast ? ['Connection: close'] : []), ...lines, '', ''].join('\r\n');
 
 /**
- * Sends malformed credentials until `cases` answers have arrived. Returns the number of answers by
- * status.
+ * Sends malformed credentials until `cases` responses have arrived. Returns the number of responses
+ * by status.
  */
 export async function sendMalformed(port: number, key: string, cases: number): Promise<Map<number, number>> {
   const random = randomFrom(SEED);

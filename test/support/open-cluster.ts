@@ -7,8 +7,8 @@ import { embeddedBinaries } from '../../src/embedded-postgres/binaries';
 import { startPostmaster, stopPostmaster } from '../../src/embedded-postgres/postmaster';
 
 /**
- * Creates a data folder as earlier versions did: each local user may connect in any role without a
- * password, and all tables belong to the superuser.
+ * Creates a data folder in the format of earlier versions. In such a folder, each local user may
+ * connect in any role without a password, and all tables belong to the superuser.
  * @param fill runs on the migrated database
  */
 export async function createOpenCluster(

@@ -3,19 +3,19 @@ import { connect } from 'node:net';
 
 const STATUS_LINE = /HTTP\/1\.1 \d{3} /g;
 
-/** What a flood sends. */
+/** Settings of a flood of requests. */
 export interface FloodSettings {
   readonly port: number;
   readonly path: string;
   readonly headerLines?: readonly string[];
   readonly connections: number;
-  /** Requests that a connection sends before it reads the answers. */
+  /** Number of requests that a connection sends before it reads the responses. */
   readonly pipelined: number;
-  /** Whether each connection sends again. */
+  /** Returns whether each connection sends more requests. */
   readonly goesOn: () => boolean;
 }
 
-/** Sends one request again and again over many connections. Returns how many were answered. */
+/** Sends one request again and again over many connections. Returns the number of responses. */
 export async function flood(settings: FloodSettings): Promise<number> {
   const { path, headerLines = [], connections } = settings;
   const request = [`GET ${path} HTTP/1.1`, 'Host: localhost', ...headerLines, '', ''].join('\r\n');

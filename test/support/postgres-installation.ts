@@ -5,8 +5,8 @@ import { delimiter, join } from 'node:path';
 const DEBIAN = '/usr/lib/postgresql';
 
 /**
- * Returns the `bin` folder of a PostgreSQL on this machine with a server and `pg_dump`, or
- * undefined. The PostgreSQL from npm has no `pg_dump`.
+ * Returns the `bin` folder of an installed PostgreSQL with a server and `pg_dump`, or `undefined`.
+ * The PostgreSQL from npm has no `pg_dump`.
  */
 export function postgresInstallation(): string | undefined {
   const debian = existsSync(DEBIAN) ? readdirSync(DEBIAN).map((version) => join(DEBIAN, version, 'bin')) : [];
@@ -16,7 +16,10 @@ export function postgresInstallation(): string | undefined {
   );
 }
 
-/** Returns the schema of a database from `pg_dump`, without the migration tables of TypeORM. */
+/**
+ * Returns the output of `pg_dump` for the schema of a database, without the migration tables of
+ * TypeORM.
+ */
 export function dumpSchema(bin: string, url: string): string {
   const program = join(bin, 'pg_dump');
   const fixedKey = spawnSync(program, ['--help'], { encoding: 'utf8' }).stdout.includes('--restrict-key')

@@ -14,8 +14,8 @@ interface Me {
 }
 
 /**
- * Inserts a key as Rails does. Times are UTC texts without a zone. Columns of this library are not
- * set.
+ * Inserts a key in the same way as Rails. Times are UTC texts without a time zone. Columns that
+ * only this library has are not set.
  */
 async function insertAsRails(client: Client, columns: Readonly<Record<string, string>>): Promise<string> {
   const key = randomBytes(32).toString('hex');
@@ -45,7 +45,10 @@ function digest(key: string): string {
 
 const HOUR_MS = 3_600_000;
 
-/** Tests of a process in this time zone that has adopted the database of a Rails app. */
+/**
+ * Returns the tests of a process that has adopted the database of a Rails app. The process runs in
+ * the given time zone.
+ */
 export const adoptsRails = (zone: string) => () => {
   let database: string;
   let sample: Sample;

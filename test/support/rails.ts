@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { createEmptyDatabase } from './database';
 
-/** A raw key of the Rails database, and its rights there. */
+/** A raw key of the Rails database, and the rights of this key in the Rails app. */
 export interface RailsKey {
   readonly id: string;
   readonly key: string;
@@ -43,8 +43,8 @@ export async function asRails<T>(url: string, work: (client: Client) => Promise<
 }
 
 /**
- * Returns whether `authenticate` of the Rails app accepts the digest. It refuses blank, unknown and
- * expired keys. Rails reads times as UTC, even if the column has no time zone.
+ * Returns whether `authenticate` of the Rails app accepts a digest. `authenticate` refuses blank,
+ * unknown and expired keys. Rails reads times as UTC, even if the column has no time zone.
  */
 export async function railsAuthenticates(client: Client, digest: string): Promise<boolean> {
   const { rows } = await client.query(

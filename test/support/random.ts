@@ -1,6 +1,6 @@
 /**
- * Returns a generator of numbers from 0 (inclusive) to 1 (exclusive), mulberry32. The same seed
- * gives the same numbers, so that a failure can be repeated.
+ * Returns a generator of random numbers from 0 (inclusive) to 1 (exclusive), with the algorithm
+ * mulberry32. The same seed gives the same numbers, so that a failure can be repeated.
  */
 export function randomFrom(seed: number): () => number {
   let state = seed;

@@ -8,7 +8,7 @@ export interface RawResponse {
   readonly json: Record<string, unknown>;
 }
 
-/** Sends header lines unchanged, byte by byte. A client library would normalize them. */
+/** Sends header lines byte by byte without changes. An HTTP library would normalize these lines. */
 export async function rawGet(
   port: number,
   path: string,
@@ -19,7 +19,7 @@ export async function rawGet(
   return parse(await exchange(port, Buffer.concat([bytes, Buffer.from('\r\n')])));
 }
 
-/** Sends bytes and returns all received data when the server closes the connection. */
+/** Sends bytes. Returns all received data after the server has closed the connection. */
 export function exchange(port: number, request: Buffer | string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

@@ -10,12 +10,15 @@ const PROGRAM = (process.env.PATH ?? '')
   .map((folder) => join(folder, 'redis-server'))
   .find(isExecutable);
 
-/** Number of attempts. Another process may take a free port before Redis uses it. */
+/**
+ * Number of attempts to start Redis on a free port. Another process may take the port before Redis
+ * does.
+ */
 const TRIES = 5;
 
 /**
- * Tests with Redis use `REDIS_URL`, or a `redis-server` of this machine. They are skipped if
- * neither exists.
+ * Whether Redis is available: `REDIS_URL`, or a `redis-server` on this machine. Tests with Redis
+ * are skipped if neither exists.
  */
 export const hasRedis = Boolean(process.env.REDIS_URL) || PROGRAM !== undefined;
 
@@ -39,7 +42,7 @@ export async function testRedis(): Promise<TestRedis> {
   return url ? { url, stop: async () => {} } : ownRedis();
 }
 
-/** Starts a `redis-server` on a free port. It stores nothing on disk. */
+/** Starts a `redis-server` on a free port, without storage on disk. */
 export async function ownRedis(): Promise<OwnRedis> {
   if (PROGRAM === undefined) throw new Error('there is no redis-server on the PATH');
   let port = await freePort();

@@ -14,7 +14,10 @@ export interface Sample {
   readonly process: ChildProcess;
   /** Returns the output so far. */
   output(): string;
-  /** Sends SIGTERM and waits for the end of the process and its output. Returns the exit code. */
+  /**
+   * Sends SIGTERM and waits until the process has ended and all output has been read. Returns the
+   * exit code.
+   */
   stop(): Promise<number | null>;
 }
 
@@ -26,8 +29,8 @@ export interface Finished {
 }
 
 /**
- * Starts the built app on a free port. If the app ends before it listens, the error contains its
- * output.
+ * Starts the built app on a free port. If the app ends before it listens, the error contains the
+ * output of the app.
  */
 export async function startSample(env: Readonly<Record<string, string>>): Promise<Sample> {
   const child = spawn(process.execPath, ['dist/src/main.js'], {
@@ -109,7 +112,10 @@ async function run(
   return { code, stdout, stderr };
 }
 
-/** The environment without variables that would change the settings of the app. */
+/**
+ * Returns the environment of this process without variables that would change the settings of the
+ * app. Adds the variables of `env`.
+ */
 function cleanEnv(env: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const {
     DATABASE_URL,

@@ -1,9 +1,9 @@
 import { sql } from './database';
 
 /**
- * Describes every table of the schema `public`, as lines from PostgreSQL's catalogue. The lines
- * contain columns with types, precisions and defaults, constraints, indexes, triggers, comments,
- * owners and privileges. The migration tables of TypeORM are omitted.
+ * Describes every table of the schema `public` in lines of text from the catalogue of PostgreSQL.
+ * The lines contain columns with types, precisions and defaults, constraints, indexes, triggers,
+ * comments, owners and privileges. The migration tables of TypeORM are omitted.
  */
 export async function schemaOf(url: string): Promise<string[]> {
   const rows = await sql<{ line: string }>(

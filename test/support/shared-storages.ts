@@ -3,14 +3,15 @@ import { type ApiKeyThrottlerStorage, PostgresThrottlerStorage, RedisThrottlerSt
 import { createClient } from 'redis';
 import { AppDataSource } from '../../ormconfig';
 
-/** The storage of one instance. Several instances share a database. */
+/** The rate-limit storage of one instance. Several instances share a database. */
 export interface Instance {
   readonly storage: ApiKeyThrottlerStorage;
   close(): Promise<unknown> | unknown;
 }
 
 /**
- * Sets a long timeout for a busy machine, because the database also counts a hit that timed out.
+ * Sets a long timeout of a storage for a busy machine. With a short timeout, a hit could time out
+ * although the database counts the hit.
  */
 export function patient<Storage extends PostgresThrottlerStorage | RedisThrottlerStorage>(
   storage: Storage,

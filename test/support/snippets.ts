@@ -10,7 +10,7 @@ export interface Snippet {
   readonly page: string;
   /** First line of the code on the page, from 1. */
   readonly line: number;
-  /** The text after the backticks: the language, then marks. */
+  /** The text after the backticks: the language, then optional words such as `run`. */
   readonly info: string;
   readonly code: string;
 }
@@ -37,7 +37,9 @@ export function snippetsOf(page: string): Snippet[] {
   }));
 }
 
-/** Returns the code blocks that are compiled and run. Their info string is `ts run`. */
+/**
+ * Returns the code blocks that tests compile and run. The info string of these blocks is `ts run`.
+ */
 export function runnableSnippets(): Snippet[] {
   return documentationPages()
     .flatMap(snippetsOf)
@@ -76,7 +78,7 @@ const OPTIONS: ts.CompilerOptions = {
 
 /**
  * Compiles texts against the source of the library. Each text is a separate module.
- * @param texts by file name
+ * @param texts the texts by file name
  */
 export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
   const host = ts.createCompilerHost(OPTIONS);
@@ -93,7 +95,9 @@ export function programOf(texts: ReadonlyMap<string, string>): ts.Program {
   return ts.createProgram([...texts.keys()], OPTIONS, host);
 }
 
-/** Returns compiler errors of snippets with page and line. Empty if there is no error. */
+/**
+ * Returns the compiler errors of snippets, each with page and line. Empty if there are no errors.
+ */
 export function compileErrors(snippets: readonly Snippet[]): string[] {
   const names = new Map(snippets.map((snippet) => [virtualName(snippet), snippet]));
   const given = join(ROOT, 'test', 'given-to-snippets.d.ts');
@@ -123,8 +127,8 @@ export function asCommonJs({ code }: Snippet): string {
 }
 
 /**
- * Returns the links of a page to files of the checkout, as paths in the checkout, with their
- * anchors.
+ * Returns the links of a page to files of the checkout. Each link has a path relative to the
+ * checkout, and its anchor.
  */
 export function linksOf(page: string): { readonly target: string; readonly anchor: string | undefined }[] {
   const links = [...readPage(page).matchAll(/\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)/g)];

@@ -8,14 +8,17 @@ import { removeFolder, temporaryFolder } from './folder';
 const PASSWORDS = 'postgres-passwords.json';
 const SETTINGS = ['fsync=off', 'synchronous_commit=off'];
 
-/** A server and its streaming standby. No other test uses them. */
+/** A PostgreSQL server and its streaming standby. Other tests do not use these servers. */
 export interface Replication {
   readonly primary: EmbeddedPostgres;
   readonly standby: EmbeddedPostgres;
   stop(): Promise<void>;
 }
 
-/** @param prepare runs on the primary before the standby is created */
+/**
+ * Starts a primary server and its standby.
+ * @param prepare runs on the primary before the standby is created
+ */
 export async function startReplication(prepare: (url: string) => Promise<unknown>): Promise<Replication> {
   const folder = temporaryFolder();
   const started: EmbeddedPostgres[] = [];
@@ -38,7 +41,8 @@ export async function startReplication(prepare: (url: string) => Promise<unknown
 }
 
 /**
- * Makes a base backup without `pg_basebackup`, because the PostgreSQL from npm does not include it.
+ * Copies the files of a running primary with a base backup. The PostgreSQL from npm does not
+ * include `pg_basebackup`.
  */
 async function copyServer(url: string, primary: string, standby: string): Promise<void> {
   const [from, to] = [join(primary, 'postgres'), join(standby, 'postgres')];
@@ -64,7 +68,8 @@ async function copyServer(url: string, primary: string, standby: string): Promis
 }
 
 /**
- * Sets the owner and the mode that PostgreSQL requires: its own account, without access for others.
+ * Sets the owner and mode of a folder. PostgreSQL requires that the folder belongs to its own
+ * account, without access for other accounts.
  */
 function giveTo(folder: string, { uid, gid, mode }: Stats): void {
   if (process.getuid?.() === 0) spawnSync('chown', ['-R', `${uid}:${gid}`, folder]);

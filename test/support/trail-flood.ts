@@ -13,22 +13,22 @@ class Routes {
   get() {}
 }
 
-/** What a flood left in the trail. */
+/** The event trail after a flood of requests. */
 export interface TrailOfFlood {
-  /** Requests without a valid key that were refused. */
+  /** Number of refused requests without a valid key. */
   readonly flooded: number;
-  /** Requests with a revoked key that were refused meanwhile. */
+  /** Number of refused requests with a revoked key during the flood. */
   readonly withKey: number;
   readonly rows: number;
   readonly rowsWithKey: number;
-  /** The rows that the bound allows in the time that the flood took. */
+  /** Maximum number of rows that the trail may write during the flood. */
   readonly bound: number;
   readonly dropped: DroppedEvents;
 }
 
 /**
- * Floods an app with a text that is not a key, as long as the given time. Meanwhile a caller
- * presents a revoked key, less often than the trail has places.
+ * Floods an app with a text that is not a key for `forMs` milliseconds. During the flood, one
+ * client presents a revoked key, at a rate below the limit of the trail.
  */
 export async function floodTrail(
   forMs: number,

@@ -1,6 +1,9 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** The model of the Rails app: the columns of the Rails table, `expired?` and `has_scope?`. */
+/**
+ * The model of an API key in the Rails app: the columns of the Rails table, `expired?` and
+ * `has_scope?`.
+ */
 @Entity({ name: 'api_keys', synchronize: false })
 export class RailsApiKey {
   @PrimaryGeneratedColumn({ type: 'bigint' })

@@ -22,7 +22,7 @@ interface RailsRequest {
   user?: RailsUser | null;
 }
 
-/** The `before_action` of the Rails controller: authenticates, then checks the scope. */
+/** The `before_action` of the Rails controller. It authenticates the key, then checks the scope. */
 @Injectable()
 export class RailsDesignGuard implements CanActivate {
   constructor(
