@@ -295,7 +295,7 @@ describe('keys check', () => {
     await end(apiKey.id);
     const { code, stdout } = await check(key);
     expect(code).toBe(0);
-    expect(stdout).toContain(`REFUSED. ${words}\n\nstate       ${state}\n`);
+    expect(stdout).toContain(`REFUSED. ${words}\n\nstate         ${state}\n`);
     expect(stdout).toContain('Routes that its scopes would open:\n');
     expect(JSON.parse((await check(key, '--json')).stdout)).toMatchObject({ state, reason: state });
   });

@@ -623,6 +623,23 @@ describe('with an end for unused keys', () => {
     await sql(database, 'DELETE FROM api_keys WHERE id = $1', [apiKey.id]);
   });
 
+  it.each([
+    ['never', null],
+    ['after its end as an unused key', 400],
+    ['before its end as an unused key', 5],
+  ])('a key that expires %s shows when it ends unused, and the list of keys shows the earlier end', async (_, days) => {
+    const { apiKey } = await create({ expiresAt: days === null ? null : inDays(days) });
+    const unused = new Date(apiKey.createdAt.getTime() + 90 * DAY_MS);
+    const headers = { authorization: `Bearer ${manager.key}` };
+    const shown = await fetch(`${app.url}/api-keys/${apiKey.id}`, { headers });
+    expect(await shown.json()).toMatchObject({ endsUnusedAt: unused.toISOString() });
+    const earlier = apiKey.expiresAt && apiKey.expiresAt < unused ? apiKey.expiresAt : unused;
+    const { stdout } = await runKeysHere(app, ['list', '--user', 'a@example.com'], async () => userId);
+    const line = stdout.split('\n').find((each) => each.startsWith(`${apiKey.id} `));
+    expect(line).toContain(earlier.toISOString().slice(0, 10));
+    await keys.revoke(apiKey.id);
+  });
+
   it('the state that counts first is shown and recorded: revoked, disabled, expired, unused', async () => {
     const { key, apiKey } = await create();
     const { id } = apiKey;

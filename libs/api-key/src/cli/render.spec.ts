@@ -41,6 +41,7 @@ describe('the description of a key', () => {
       createdAt: new Date('2029-01-01T00:00:00Z'),
       lastUsedAt: new Date('2029-12-31T23:59:58.765Z'),
       expiresAt: new Date('2030-06-01T12:30:45Z'),
+      endsUnusedAt: null,
       revokedAt: null,
       disabledAt: null,
       rateLimit: { limit: 100, windowSeconds: 60 },
@@ -108,7 +109,7 @@ describe('a table of keys', () => {
   it('prints "invalid" for a date that JavaScript cannot represent', () => {
     const none = described({ expiresAt: new Date(Number.NaN), lastUsedAt: new Date(Number.NaN) });
     expect(renderTable([none])).toMatch(/ {2}invalid {2,}invalid$/);
-    expect(renderKey(none)).toMatch(/^expiresAt {3}invalid$/m);
+    expect(renderKey(none)).toMatch(/^expiresAt {5}invalid$/m);
   });
 
   it('is a sentence if there are no keys', () => {
@@ -119,24 +120,25 @@ describe('a table of keys', () => {
 describe('the text of one key', () => {
   it('has one line for each field', () => {
     expect(renderKey(described()).split('\n')).toEqual([
-      'id          7',
-      'userId      42',
-      'name        ci',
-      'masked      acme_live_3fKd...9xQz',
-      'scopes      orders:read, orders:write',
-      'state       active',
-      'environment -',
-      'createdAt   2029-01-01T00:00:00.000Z',
-      'lastUsedAt  2029-12-31T23:59:58.765Z',
-      'expiresAt   2030-06-01T12:30:45.000Z',
-      'revokedAt   -',
-      'disabledAt  -',
-      'rateLimit   {"limit":100,"windowSeconds":60}',
-      'quota       none',
-      'allowedIps  10.0.0.0/8',
-      'metadata    {"team":"a"}',
-      'replaces    6',
-      'ancestorIds 5, 6',
+      'id            7',
+      'userId        42',
+      'name          ci',
+      'masked        acme_live_3fKd...9xQz',
+      'scopes        orders:read, orders:write',
+      'state         active',
+      'environment   -',
+      'createdAt     2029-01-01T00:00:00.000Z',
+      'lastUsedAt    2029-12-31T23:59:58.765Z',
+      'expiresAt     2030-06-01T12:30:45.000Z',
+      'endsUnusedAt  never',
+      'revokedAt     -',
+      'disabledAt    -',
+      'rateLimit     {"limit":100,"windowSeconds":60}',
+      'quota         none',
+      'allowedIps    10.0.0.0/8',
+      'metadata      {"team":"a"}',
+      'replaces      6',
+      'ancestorIds   5, 6',
     ]);
   });
 
@@ -144,22 +146,25 @@ describe('the text of one key', () => {
     const empty = { scopes: [], lastUsedAt: null, expiresAt: null, rateLimit: null, allowedIps: null };
     const lines = renderKey(described({ ...empty, replacesId: null, ancestorIds: [] })).split('\n');
     expect(lines.filter((line) => / {2}(?:-|[a-z]+)$/.test(line)).slice(1)).toEqual([
-      'scopes      -',
-      'state       active',
-      'lastUsedAt  never',
-      'expiresAt   never',
-      'revokedAt   -',
-      'disabledAt  -',
-      'rateLimit   default',
-      'quota       none',
-      'allowedIps  everywhere',
-      'replaces    -',
+      'scopes        -',
+      'state         active',
+      'environment   -',
+      'lastUsedAt    never',
+      'expiresAt     never',
+      'endsUnusedAt  never',
+      'revokedAt     -',
+      'disabledAt    -',
+      'rateLimit     default',
+      'quota         none',
+      'allowedIps    everywhere',
+      'replaces      -',
+      'ancestorIds   -',
     ]);
   });
 
   it('prints its times in UTC', () => {
     expect(renderKey(described({ expiresAt: new Date('2030-06-01T00:00:00+05:30') }))).toContain(
-      'expiresAt   2030-05-31T18:30:00.000Z',
+      'expiresAt     2030-05-31T18:30:00.000Z',
     );
   });
 });

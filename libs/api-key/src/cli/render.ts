@@ -11,16 +11,23 @@ export function renderTable(keys: readonly ApiKeyDescription[]): string {
     key.masked,
     key.state,
     key.scopes.join(',') || '-',
-    dateOr(key.expiresAt, 'never'),
+    dateOr(endOf(key), 'never'),
     dateOr(key.lastUsedAt, 'never'),
   ]);
   return columns([head, ...rows]);
+}
+
+/** The earlier of the expiry of a key and the time at which the key ends unused. */
+function endOf({ expiresAt, endsUnusedAt }: ApiKeyDescription): Date | null {
+  const ends = [expiresAt, endsUnusedAt].filter((end) => end !== null);
+  return ends.sort((a, b) => a.getTime() - b.getTime())[0] ?? null;
 }
 
 /** What a field means if it is empty, in the words of the options. Others get a dash. */
 const IF_EMPTY: Readonly<Record<string, string>> = {
   lastUsedAt: 'never',
   expiresAt: 'never',
+  endsUnusedAt: 'never',
   rateLimit: 'default',
   quota: 'none',
   allowedIps: 'everywhere',
@@ -32,7 +39,7 @@ export function renderKey(key: object): string {
     name,
     textOf(value ?? IF_EMPTY[name]),
   ]);
-  return fields.map(([name, value]) => `${name.padEnd(12)}${printable(value)}`).join('\n');
+  return fields.map(([name, value]) => `${name.padEnd(14)}${printable(value)}`).join('\n');
 }
 
 /** The use of a key: its quota, then one line for each day and for each hour. */

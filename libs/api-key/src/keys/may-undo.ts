@@ -3,7 +3,7 @@ import type { KeyChange } from './key-change';
 
 type Table = Pick<KeyChange, 'session' | 'table'>;
 
-/** SQL of the key that made or rotated a key. */
+/** SQL of the last ancestor of a key; NULL if the key has none. */
 const LAST_ANCESTOR = 'k.ancestor_ids[cardinality(k.ancestor_ids)]';
 
 /**
@@ -22,7 +22,7 @@ export async function mayUndo(table: Table, actorId: string, otherId: string): P
  * Whether a key descends from another key, or from a key that the other one replaced, and neither
  * made the other one nor descends from its successors.
  */
-async function isBelow(
+export async function isBelow(
   table: Table,
   id: string,
   aboveId: string,
@@ -59,17 +59,15 @@ async function ancestryOf({ session, table }: Table, id: string): Promise<Readon
 }
 
 /**
- * Returns the keys that a key replaced, one after the other. The holder of the key that rotated a
- * key has seen the successor. So the search ends at a key that another key rotated, unless it
- * descends from that other key.
+ * Returns the keys that a key replaced, one after the other. The search ends at a successor whose
+ * last ancestor is not the replaced key: a foreign key rotated it, and has seen the successor.
  */
 async function replacedBy(table: Table, id: string): Promise<ReadonlySet<string>> {
   const rotations = await rotationsTo(table, id);
   const replaced = new Set<string>();
   for (let rotation = rotations.get(id); rotation; rotation = rotations.get(rotation.of)) {
     const { of, by } = rotation;
-    if (by === null || replaced.has(of)) break;
-    if (by !== of && !(await isBelow(table, of, by))) break;
+    if (by !== of || replaced.has(of)) break;
     replaced.add(of);
   }
   return replaced;
@@ -78,7 +76,7 @@ async function replacedBy(table: Table, id: string): Promise<ReadonlySet<string>
 interface Rotation {
   /** The key that was replaced. Its row may be deleted. */
   readonly of: string;
-  /** The key that rotated it: itself, also if people did. null: unknown. */
+  /** Last ancestor of the successor: the replaced key, or a foreign key that rotated it. */
   readonly by: string | null;
 }
 

@@ -12,6 +12,7 @@ import { environmentOfSuccessor } from './key-environment';
 import { KeyNotWritten } from './key-not-written';
 import { atMostLastExpiry } from './last-expiry';
 import { type LockedKey, lockForChange } from './lock-key';
+import { isBelow } from './may-undo';
 import { type IssuedApiKey, insertKey } from './new-key';
 import { type LifetimePolicy, permittedExpiry, successorExpiry } from './policy';
 
@@ -85,12 +86,12 @@ async function endAfter({ session, table }: KeyChange, id: string, overlapSecond
 
 /**
  * A successor descends from the old key, and from the acting key, because the holder of the
- * acting key has seen the successor. Of both, the acting key is its last ancestor. The successor
- * counts in the bucket of the old key, so that a rotation does not reset a limit.
+ * acting key has seen the successor. The successor counts in the bucket of the old key, so that a
+ * rotation does not reset a limit.
  */
 async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null): Promise<Lineage> {
   const maker = actor && actor.id !== old.id ? actor : null;
-  const parents = maker ? [old, maker] : [old];
+  const parents = maker ? await inOrder(change, old, maker) : [old];
   const ended = await endedAmong(change, ancestorsOf(parents));
   const bucketId = bucketOf(old);
   const shares = [...(old.sharedLimits ?? []), ...(maker ? sharesOf(maker, change) : [])];
@@ -101,6 +102,14 @@ async function lineageFrom(change: KeyChange, old: ApiKey, actor: ApiKey | null)
     sharedLimits,
     bucketId,
   };
+}
+
+/**
+ * The last ancestor of a successor says whose right to undo the successor gets: that of the old
+ * key, or none, because a key that may not undo what the old key did has seen the successor.
+ */
+async function inOrder(change: KeyChange, old: ApiKey, maker: ApiKey): Promise<readonly ApiKey[]> {
+  return (await isBelow(change, old.id, maker.id)) ? [maker, old] : [old, maker];
 }
 
 function refuseUnlessRotatable({ apiKey, expired, successorId }: LockedKey): void {

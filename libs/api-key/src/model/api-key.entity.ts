@@ -181,7 +181,7 @@ export class ApiKey {
 
   /**
    * Column `ancestor_ids`: ids of the keys that made or rotated this key, directly or through other
-   * keys. Oldest first, at most 32, also of deleted keys. The last one made or rotated this key.
+   * keys. Oldest first, at most 32, also deleted ones. A foreign key that called `rotate` is last.
    */
   @Index('index_api_keys_on_ancestor_ids', { synchronize: false })
   @Column({ name: 'ancestor_ids', type: 'bigint', array: true, nullable: true, transformer: asIds })

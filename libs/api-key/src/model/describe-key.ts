@@ -24,6 +24,8 @@ export interface ApiKeyDescription
   readonly state: ApiKeyState;
   /** Environment of the key; null: none. */
   readonly environment: string | null;
+  /** Time at which the key ends unless it is used before; null: never. */
+  readonly endsUnusedAt: Date | null;
   readonly rateLimit: RateLimit | null;
   readonly quota: Quota | null;
   /** Id of the key that this key replaced in a rotation. */
@@ -45,6 +47,7 @@ export function describeKey(apiKey: ApiKey, now: Date = new Date()): ApiKeyDescr
     createdAt,
     lastUsedAt,
     expiresAt,
+    endsUnusedAt: apiKey.endsUnusedAt ?? null,
     revokedAt,
     disabledAt,
     rateLimit: rateLimitOf(apiKey),

@@ -16,7 +16,7 @@ export type Ancestor = Pick<ApiKey, 'id' | 'ancestorIds'>;
 
 /** The origin of a new key, in the form of its columns. */
 export interface Lineage {
-  /** Oldest first. The last one is the key that made or rotated the new key. */
+  /** Oldest first. A foreign key that rotated the replaced key is last. */
   readonly ancestorIds: readonly string[];
   readonly sharedLimits: readonly SharedLimit[] | null;
   readonly bucketId: string | null;

@@ -211,13 +211,14 @@ describe('the boot fails with the name of the option for', () => {
 
   it.each([
     [{ acceptedPrefixes: { live: ['acme'] } }, '"prefix" has no environment "live"'],
-    [{ hexEnvironment: 'live' }, '"prefix" has no environment "live"'],
+    [{ hexEnvironment: 'live' }, 'option "hexEnvironment": "prefix" has no environment "live"'],
     [{ prefix: { live: 'acme' }, acceptedPrefixes: { test: ['old'] } }, '"prefix" has no environment "test"'],
     [{ prefix: { live: 'acme' }, hexEnvironment: 'test' }, '"prefix" has no environment "test"'],
     [{ prefix: { live: 'acme', test: 'acme' } }, 'must name each prefix only once'],
     [{ prefix: 'acme', acceptedPrefixes: ['acme'] }, 'must name each prefix only once'],
     [{ prefix: { live: 'acme' }, acceptedPrefixes: { live: ['acme'] } }, 'must name each prefix only once'],
     [{ acceptedPrefixes: ['key'] }, 'must name each prefix only once'],
+    [{ prefix: { live: 'acme' }, hexEnvironment: 'live' }, 'option "hexEnvironment" needs option "format"'],
   ])('prefixes that do not fit together: %j', (given, wanted) => {
     expect(messageFor(given)).toContain(wanted);
   });

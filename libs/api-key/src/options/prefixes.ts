@@ -39,18 +39,26 @@ export function problemsOfPrefixes({
   prefix = 'key',
   acceptedPrefixes = [],
   hexEnvironment = null,
+  format = 'checksummed',
 }: Partial<ResolvedPrefixes>): readonly string[] {
   const environments = environmentsOf(prefix);
-  const named = [...namesOf(acceptedPrefixes), ...(hexEnvironment === null ? [] : [hexEnvironment])];
-  const unknown = named.filter((name) => !environments.includes(name));
+  const named: [option: string, name: string][] = namesOf(acceptedPrefixes).map((name) => [
+    'acceptedPrefixes',
+    name,
+  ]);
+  if (hexEnvironment !== null) named.push(['hexEnvironment', hexEnvironment]);
+  const unknown = named.filter(([, name]) => !environments.includes(name));
   const all = [...currentOf(prefix), ...earlierOf(acceptedPrefixes)].map(([, each]) => each);
   return [
-    ...unknown.map(
-      (name) => `options "acceptedPrefixes" and "hexEnvironment": "prefix" has no environment "${name}"`,
-    ),
+    ...unknown.map(([option, name]) => `option "${option}": "prefix" has no environment "${name}"`),
     ...(new Set(all).size === all.length
       ? []
       : ['options "prefix" and "acceptedPrefixes" must name each prefix only once']),
+    ...(hexEnvironment === null || format === 'hex'
+      ? []
+      : [
+          'option "hexEnvironment" needs option "format" to be "hex", because no hex key is accepted otherwise',
+        ]),
   ];
 }
 
