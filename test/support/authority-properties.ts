@@ -154,7 +154,7 @@ async function stepAlone(
   for (const row of after.values()) {
     if (row.xmin !== before.get(row.id)?.xmin && !changed.includes(row))
       problems.push(`${row.id} is written anew`);
-    if (!before.has(row.id)) problems.push(...wrongBirth(row, one, target, actor));
+    if (!before.has(row.id)) problems.push(...wrongBirth(row, one, { target, actor, before }));
   }
   if (changed.length === 0 && !isBySql && (await eventCount(database)) > events)
     problems.push('an event tells nothing');
@@ -163,11 +163,31 @@ async function stepAlone(
     throw new Error([...problems, `the step ended in: ${failure ?? 'success'}`].join('\n'));
 }
 
-function wrongBirth(row: Row, { does }: Step, target: Row, actor: Row | null): string[] {
-  const makers = [target, ...(actor && actor.id !== target.id ? [actor] : [])];
-  const expected = does === 'rotate' ? ancestorsOf(makers) : ancestorsOf(actor ? [actor] : []);
+function wrongBirth(
+  row: Row,
+  { does }: Step,
+  moment: { target: Row; actor: Row | null; before: ReadonlyMap<string, Row> },
+): string[] {
+  const { actor } = moment;
+  const makers = actor ? [actor] : [];
+  const expected = ancestorsOf(does === 'rotate' ? parentsInOrder(moment) : makers);
   const isRight = JSON.stringify(row.ancestors) === JSON.stringify(expected);
   return isRight ? [] : [`${row.id} has ancestors ${row.ancestors} instead of ${expected}`];
+}
+
+/** Returns the parents of a successor. The last one decides what the successor may undo. */
+function parentsInOrder({
+  target,
+  actor,
+  before,
+}: {
+  target: Row;
+  actor: Row | null;
+  before: ReadonlyMap<string, Row>;
+}): Row[] {
+  if (!actor || actor.id === target.id) return [target];
+  const isMade = isBelow(target.id, actor, new Set([actor.id]), before);
+  return isMade ? [actor, target] : [target, actor];
 }
 
 /**
@@ -227,7 +247,11 @@ function wronglyEnabled(
 function isOfLine(id: string, actor: Row, rows: ReadonlyMap<string, Row>): boolean {
   const own = new Set([actor.id]);
   for (let at: Row | undefined = actor; at?.replaces; at = rows.get(at.replaces)) own.add(at.replaces);
-  if (own.has(id)) return true;
+  return own.has(id) || isBelow(id, actor, own, rows);
+}
+
+/** Returns whether a key descends from `own`, but not from a successor of the acting key. */
+function isBelow(id: string, actor: Row, own: ReadonlySet<string>, rows: ReadonlyMap<string, Row>): boolean {
   const ancestors = rows.get(id)?.ancestors ?? [];
   const later = new Set<string>();
   let last = actor.id;
