@@ -559,7 +559,7 @@ describe('the boot stops if a controller really replaces a method:', () => {
     class Routes extends Guarded {
       constructor() {
         super();
-        // biome-ignore lint/correctness/noConstructorReturn: tracing agents do this
+        // biome-ignore lint/correctness/noConstructorReturn: some tracing agents return a Proxy
         return new Proxy(this, {
           get: (target, key, receiver) => {
             const value = Reflect.get(target, key, receiver);
@@ -727,7 +727,7 @@ describe('the boot succeeds and all decorators work', () => {
     @Controller()
     class Routes {
       constructor() {
-        // biome-ignore lint/correctness/noConstructorReturn: tracing agents do this
+        // biome-ignore lint/correctness/noConstructorReturn: some tracing agents return a Proxy
         return new Proxy(this, {});
       }
 

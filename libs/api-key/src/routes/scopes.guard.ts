@@ -13,9 +13,8 @@ import { UnauthenticatedRoutes } from './unauthenticated-routes';
 
 /**
  * Accepts a request if its key has the scopes of `@Scopes` and `@AnyScope`, and is of an
- * environment that `@Environments` accepts. Runs after
- * `ApiKeyGuard`. If `ApiKeyGuard` did not accept the request, this guard refuses it, even if the
- * route requires no scope.
+ * environment that `@Environments` accepts. Put it after `ApiKeyGuard`. If `ApiKeyGuard` did not
+ * accept the request, this guard refuses it, even if the route requires no scope.
  */
 @Injectable()
 @NeedsKey()
