@@ -47,7 +47,7 @@ class Any {
 }
 
 @Controller('live')
-@UseGuards(ApiKeyGuard)
+@UseGuards(ApiKeyGuard, ScopesGuard)
 @Environments('live')
 class Live {
   @Get()
@@ -62,6 +62,16 @@ class Live {
   @Get('open')
   @Public()
   open() {
+    return {};
+  }
+}
+
+@Controller('narrowed')
+@ApiKeyAuth()
+@Environments('live')
+class Limited {
+  @Get()
+  get() {
     return {};
   }
 }
@@ -92,7 +102,7 @@ class AuthenticatesElsewhere implements CanActivate {
 @Environments('live')
 class Elsewhere {
   @Get()
-  @UseGuards(AuthenticatesElsewhere, ApiKeyGuard)
+  @UseGuards(AuthenticatesElsewhere, ApiKeyGuard, ScopesGuard)
   guarded() {
     return {};
   }
@@ -121,7 +131,7 @@ describe.each(ADAPTERS)('a route with @Environments, on %s,', (adapter) => {
 
   beforeAll(async () => {
     database = await createMigratedDatabase();
-    const controllers = [Any, Live, Test, Elsewhere];
+    const controllers = [Any, Live, Limited, Test, Elsewhere];
     const audit = { flushIntervalMs: 10 };
     app = await bootApp({ database, adapter, controllers, options: { ...BOTH, audit } });
     const userId = await createUser(database);
@@ -197,6 +207,15 @@ describe.each(ADAPTERS)('a route with @Environments, on %s,', (adapter) => {
     );
   });
 
+  it('counts a request that its environment refuses on the limit of the key, so that a loop of them gets 429', async () => {
+    const { userId } = test.apiKey;
+    const rateLimit = { limit: 2, windowSeconds: 3600 };
+    const { key } = await app.keys.create({ userId, name: 'loop', environment: 'test', rateLimit });
+    const answers = [];
+    for (const path of ['narrowed', 'narrowed', 'narrowed']) answers.push(await get(app, path, key));
+    expect(answers).toEqual([WRONG, WRONG, [429, 'RATE_LIMITED']]);
+  });
+
   it('records the refusal in the trail with the key and its reason', async () => {
     await get(app, 'live', test.key);
     const recorded = () =>
@@ -232,7 +251,7 @@ describe('at boot, a route with @Environments', () => {
     }
   };
 
-  class Mine extends ApiKeyGuard {}
+  class Mine extends ScopesGuard {}
 
   it.each<[string, ApiKeyOptions, (ClassDecorator & MethodDecorator)[], RegExp]>([
     [
@@ -261,6 +280,12 @@ describe('at boot, a route with @Environments', () => {
       /has @Environments that no guard checks/,
     ],
     [
+      'ApiKeyGuard alone, which does not check them',
+      BOTH,
+      [UseGuards(ApiKeyGuard), Environments('live')],
+      /has @Environments that no guard checks: add @UseGuards\(ApiKeyGuard, ScopesGuard\)/,
+    ],
+    [
       'names that exclude each other',
       BOTH,
       [ApiKeyAuth(), Environments('live'), Environments('test')],
@@ -284,9 +309,9 @@ describe('at boot, a route with @Environments', () => {
 
   it.each<[string, (ClassDecorator & MethodDecorator)[]]>([
     ['@ApiKeyAuth', [ApiKeyAuth()]],
-    ['ApiKeyGuard', [UseGuards(ApiKeyGuard)]],
+    ['ApiKeyGuard and ScopesGuard', [UseGuards(ApiKeyGuard, ScopesGuard)]],
     ['ScopesGuard after another guard', [UseGuards(AuthenticatesElsewhere, ScopesGuard)]],
-    ['a subclass of ApiKeyGuard', [UseGuards(Mine)]],
+    ['a subclass of ScopesGuard', [UseGuards(ApiKeyGuard, Mine)]],
   ])('is accepted with %s', async (_, decorators) => {
     expect(await bootOf(BOTH, ...decorators, Environments('live'))).toBe('booted');
   });

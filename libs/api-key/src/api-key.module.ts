@@ -31,7 +31,6 @@ import { QuotaLimiter, RateLimiter } from './rate-limit/limiter';
 import { RATE_LIMIT_PROVIDERS } from './rate-limit/providers';
 import { GlobalGuards } from './routes/global-guards';
 import { ROUTES_PROVIDERS } from './routes/providers';
-import { RouteEnvironments } from './routes/route-environment';
 import { ScopesGuard } from './routes/scopes.guard';
 import { exposeThrough } from './transport/authenticated-request';
 import { LastUsedWriter } from './usage/last-used-writer';
@@ -113,7 +112,6 @@ const OF_GUARDS = [
   KeyLimits,
   OwnerLoader,
   PresentedKeys,
-  RouteEnvironments,
   LastUsedWriter,
   RequestTrail,
 ];

@@ -6,7 +6,7 @@ import {
   classContradiction,
   contradictsOnMethod,
 } from '../routes/public-contradiction';
-import { asksForScopes, isGuarded } from '../routes/route-access';
+import { asksForScopes, isGuarded, type RouteAccess } from '../routes/route-access';
 import { type Route, RouteInventory } from '../routes/route-inventory';
 import { declaredAccess } from '../routes/scopes.decorator';
 import type { BootCheck } from './boot-check';
@@ -62,12 +62,12 @@ export class GuardCheck implements BootCheck {
 
   private lateLimits(routes: readonly Route[]): string[] {
     const names = this.judged(routes)
-      .filter((route) => asksForScopes(route.access) && limitsComeLate(this.inventory.guardLevels(route)))
+      .filter((route) => mayRefuse(route.access) && limitsComeLate(this.inventory.guardLevels(route)))
       .map(({ name }) => name);
     return names.length === 0
       ? []
       : [
-          `ApiKeyThrottlerGuard runs after ScopesGuard on ${[...new Set(names)].join(', ')}, so that requests without the scopes count on no limit: ` +
+          `ApiKeyThrottlerGuard runs after ScopesGuard on ${[...new Set(names)].join(', ')}, so that requests that ScopesGuard refuses count on no limit: ` +
             'put it between ApiKeyGuard and ScopesGuard',
         ];
   }
@@ -109,6 +109,11 @@ function contradictionOf({ type, isInherited }: ClassContradiction): string {
   return isInherited
     ? `${name} has @Public, but extends a class with @Scopes, @AnyScope, @Environments or @ApiKeyAuth, which has priority: put @Public on methods`
     : standsBeside(name);
+}
+
+/** Whether ScopesGuard refuses some valid keys. */
+function mayRefuse(access: RouteAccess): boolean {
+  return asksForScopes(access) || access.environments.length > 0;
 }
 
 /** A method without metadata handles nothing. */

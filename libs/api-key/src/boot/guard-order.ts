@@ -37,7 +37,7 @@ export function orderFault(levels: readonly unknown[][]): OrderFault | null {
   return { text, isCertain: isCertain || key.level === first.level };
 }
 
-/** Whether scopes are checked before limits, so that refusals for missing scopes count nothing. */
+/** Whether ScopesGuard runs before limits, so that the requests that it refuses count nothing. */
 export function limitsComeLate(levels: readonly unknown[][]): boolean {
   const roles = placed(levels).map(({ role }) => role);
   const [limits, scopes] = [roles.indexOf('limits'), roles.indexOf('scopes')];

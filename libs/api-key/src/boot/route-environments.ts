@@ -1,4 +1,3 @@
-import { ApiKeyGuard } from '../api-key.guard';
 import { isGuardOf } from '../routes/guard-class';
 import { environmentsAccepted } from '../routes/route-environment';
 import type { Route } from '../routes/route-inventory';
@@ -20,9 +19,9 @@ export function environmentProblems(
   );
   if (problems.length === 0 && environmentsAccepted({ environments })?.length === 0)
     problems.push(`${name} accepts no key, because its @Environments share no environment`);
-  if (!guards.some((guard) => isGuardOf(guard, ApiKeyGuard) || isGuardOf(guard, ScopesGuard)))
+  if (!guards.some((guard) => isGuardOf(guard, ScopesGuard)))
     problems.push(
-      `${name} has @Environments that no guard checks: add @UseGuards(ApiKeyGuard) or use @ApiKeyAuth; your own guard must extend ApiKeyGuard`,
+      `${name} has @Environments that no guard checks: add @UseGuards(ApiKeyGuard, ScopesGuard) or use @ApiKeyAuth; your own guard must extend ScopesGuard`,
     );
   return problems;
 }

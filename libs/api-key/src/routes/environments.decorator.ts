@@ -1,7 +1,7 @@
 import { type AccessDeclaration, declare } from './scopes.decorator';
 
 /**
- * Accepts only keys of these environments, and so requires a key. A decorator on a method narrows
+ * Accepts only keys of these environments, and so requires a key. `ScopesGuard` checks it. A decorator on a method narrows
  * that of its class: both must accept the key. A key without an environment is refused.
  * @throws TypeError if no environment is given
  * @example

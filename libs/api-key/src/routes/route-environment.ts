@@ -1,9 +1,5 @@
-import { type ExecutionContext, Inject, Injectable } from '@nestjs/common';
-import { RequestTrail } from '../audit/request-trail';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyRefusal } from '../model/api-key.errors';
-import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
-import { refuse } from '../transport/answer-refusal';
 import type { RouteAccess } from './route-access';
 
 type Narrowed = Pick<RouteAccess, 'environments'>;
@@ -27,19 +23,4 @@ export function wrongEnvironment(access: Narrowed, apiKey: ApiKey): ApiKeyRefusa
   if (acceptsEnvironment(access, apiKey)) return null;
   const refused = { reason: 'environment', apiKey, masked: apiKey.masked } as const;
   return new ApiKeyRefusal('WRONG_ENVIRONMENT', { refused });
-}
-
-/** Admits keys to routes by their environment. */
-@Injectable()
-export class RouteEnvironments {
-  constructor(
-    private readonly trail: RequestTrail,
-    @Inject(API_KEY_OPTIONS) private readonly options: Pick<ResolvedApiKeyOptions, 'realm'>,
-  ) {}
-
-  /** @throws ApiKeyRefusal `WRONG_ENVIRONMENT` if the route does not accept that of the key */
-  admit(apiKey: ApiKey, access: RouteAccess, context: ExecutionContext): true {
-    const refusal = wrongEnvironment(access, apiKey);
-    return refusal ? refuse(refusal, context, this.options.realm, this.trail) : true;
-  }
 }
