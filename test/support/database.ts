@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { Client } from 'pg';
-import { hostileStatements, TRUSTED_CLIENT } from './hostile';
+import type { QueryResult } from 'pg';
+import { hostileStatements } from './hostile';
+import { runSql } from './sql-connections';
 import { until } from './until';
 
 /** Runs statements on a database and returns the rows of the last statement. */
@@ -9,15 +10,8 @@ export async function sql<Row = Record<string, unknown>>(
   text: string,
   values?: unknown[],
 ): Promise<Row[]> {
-  const client = new Client({ connectionString: url, ...TRUSTED_CLIENT });
-  client.on('error', () => {}); // a server that is stopped sends an error after the answer
-  await client.connect();
-  try {
-    const result = await client.query(text, values);
-    return (Array.isArray(result) ? result.at(-1) : result).rows;
-  } finally {
-    await client.end();
-  }
+  const result: QueryResult | QueryResult[] = await runSql(url, text, values);
+  return (Array.isArray(result) ? result.at(-1) : result).rows;
 }
 
 /** Creates a database without tables and returns its connection string. */
