@@ -77,7 +77,7 @@ it.each<[string, unknown, RegExp]>([
   ['is not JSON', undefined, /not a JSON object/],
   ['violates a constraint of the table', { name: 'forbidden' }, /violates a constraint of table api_keys/],
   ['has a missing owner', { userId: '999999' }, /no owner with this userId/],
-  ['has an owner of another type', { userId: 'x' }, /no owner with this userId/],
+  ['has an owner of another type', { userId: 'x' }, /userId does not fit the type of column user_id/],
   ['has an existing digest', { keyDigest: digestOf('raw 1') }, /keyDigest already exists/],
   ['has a digest in upper case', { keyDigest: 'A'.repeat(64) }, /64 lower-case hex digits/],
   ['has the whole key as prefix', { keyPrefix: 'key_short', keyDigest: digestOf('key_short') }, /whole key/],

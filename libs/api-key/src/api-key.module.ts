@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import { DiscoveryModule, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { ApiKeyGuard } from './api-key.guard';
 import { ApiKeyService } from './api-key.service';
 import { AUDIT_PROVIDERS } from './audit/providers';
@@ -121,7 +121,7 @@ function wire(
   imports: NonNullable<ModuleMetadata['imports']>,
   options: readonly Provider[],
 ): DynamicModule {
-  const entity = dataSource instanceof DataSource ? [] : [TypeOrmModule.forFeature([ApiKey], dataSource)];
+  const entity = typeof dataSource === 'object' ? [] : [TypeOrmModule.forFeature([ApiKey], dataSource)];
   const core: DynamicModule = {
     module: ApiKeyCoreModule,
     imports: [...imports, DiscoveryModule, ...entity],

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { NestFactory } from '@nestjs/core';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { ApiKeyModule, ApiKeyService, type KeyFormat, type KeyPrefix } from '../index';
 import type { KeysSession } from './host';
 
@@ -38,8 +38,9 @@ export async function openSession({ dataSource: file, ...options }: BinOptions):
   };
 }
 
+/** Finds the data source by its methods, because the file may use another copy of TypeORM. */
 function dataSourceOf(exported: object): DataSource {
-  const found = Object.values(exported).find((value) => value instanceof DataSource);
+  const found = Object.values(exported).find((value) => 'createQueryRunner' in Object(value));
   if (found) return found;
   throw new Error('The file of --data-source does not export a DataSource.');
 }

@@ -1,8 +1,8 @@
 import type { Provider } from '@nestjs/common';
 import { getDataSourceToken } from '@nestjs/typeorm';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
-import { API_KEY_DATA_SOURCE } from './data-source';
+import { API_KEY_DATA_SOURCE, isDataSource } from './data-source';
 import { Database } from './database';
 
 /**
@@ -11,7 +11,7 @@ import { Database } from './database';
  */
 export function databaseProviders(dataSource: DataSource | string | undefined): Provider[] {
   return [
-    dataSource instanceof DataSource
+    typeof dataSource === 'object'
       ? { provide: API_KEY_DATA_SOURCE, useFactory: () => withEntity(dataSource) }
       : {
           provide: API_KEY_DATA_SOURCE,
@@ -23,8 +23,17 @@ export function databaseProviders(dataSource: DataSource | string | undefined): 
 }
 
 function withEntity(dataSource: DataSource): DataSource {
-  if (dataSource.hasMetadata(ApiKey)) return dataSource;
-  throw new Error(
-    'ApiKeyModule: the data source does not know the entity ApiKey. Add ApiKey to its "entities", or set autoLoadEntities: true.',
-  );
+  const problem = problemOf(dataSource);
+  if (problem === null) return dataSource;
+  throw new Error(`ApiKeyModule: ${problem}.`);
+}
+
+/** Why a data source cannot be used. Its entities are known once it is connected. */
+function problemOf(dataSource: DataSource): string | null {
+  if (!isDataSource(dataSource))
+    return 'option "dataSource" must be a DataSource of TypeORM, or the name of one in TypeOrmModule';
+  if (!dataSource.isInitialized)
+    return 'the data source is not connected: await dataSource.initialize() before the application starts';
+  if (dataSource.hasMetadata(ApiKey)) return null;
+  return 'the data source does not know the entity ApiKey: add ApiKey to its "entities", or set autoLoadEntities: true';
 }

@@ -24,6 +24,9 @@ const RULE_VIOLATION = /^23/;
 
 /** Error message for an owner that the database does not know. */
 export const NO_OWNER = 'no owner with this userId exists';
+/** Error message for an owner that the column of owners cannot contain. */
+export const UNFIT_OWNER =
+  'userId does not fit the type of column user_id, which option "ownerType" of apiKeyMigrations sets';
 /** Error message for a value that does not fit into its column. */
 export const TOO_MUCH = 'a field is longer or larger than its column in table api_keys';
 
@@ -85,7 +88,15 @@ export function refuseUnavailable(error: unknown): never {
  * also has a code, but is not such an error.
  */
 function isOfStore(error: unknown): boolean {
-  return error instanceof TypeORMError || codeOf(error) !== 'undefined' || isOfDriver(error);
+  return isOfTypeOrm(error) || codeOf(error) !== 'undefined' || isOfDriver(error);
+}
+
+/** Returns whether an error is one of TypeORM, also of another copy of TypeORM. */
+function isOfTypeOrm(error: unknown): boolean {
+  if (error instanceof TypeORMError) return true;
+  for (let type: unknown = error; type instanceof Object; type = Object.getPrototypeOf(type))
+    if (type.constructor?.name === TypeORMError.name) return true;
+  return false;
 }
 
 /**

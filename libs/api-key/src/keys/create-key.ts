@@ -1,6 +1,6 @@
 import { type Change, changeEvent } from '../audit/change-trail';
 import type { KeyDigests } from '../credential/digest';
-import { isUnfit, NO_OWNER } from '../database/store-errors';
+import { isUnfit, UNFIT_OWNER } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { ApiKeyConflictError, ApiKeyInputError } from '../model/api-key.errors';
 import type { Authority } from '../model/authority';
@@ -38,7 +38,7 @@ export async function createKey(
 ): Promise<Change<IssuedApiKey>> {
   const { acting } = change;
   const owner = await lockOwner(change, input.userId).catch((error) => {
-    throw isUnfit(error) ? new ApiKeyInputError([NO_OWNER]) : error;
+    throw isUnfit(error) ? new ApiKeyInputError([UNFIT_OWNER]) : error;
   });
   if (acting.apiKey && owner !== acting.apiKey.userId)
     throw new ApiKeyInputError(['userId must be the acting owner']);

@@ -3,7 +3,7 @@ import type { KeyForms } from '../credential/key-forms';
 import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import { codeOf } from '../database/error-codes';
 import type { Session } from '../database/session';
-import { isTooMuch, NO_OWNER, TOO_MUCH } from '../database/store-errors';
+import { isTooMuch, NO_OWNER, TOO_MUCH, UNFIT_OWNER } from '../database/store-errors';
 import type { ApiKey } from '../model/api-key.entity';
 import { nameProblems, scopesProblems } from './field-problems';
 import { KeyNotWritten } from './key-not-written';
@@ -133,7 +133,8 @@ export async function linesRefused(
 function reasonOf(error: unknown): string {
   const code = codeOf(error);
   if (code === '23505') return 'a key with this keyDigest already exists';
-  if (code === '23503' || NO_SUCH_VALUE.includes(code)) return NO_OWNER;
+  if (code === '23503') return NO_OWNER;
+  if (NO_SUCH_VALUE.includes(code)) return UNFIT_OWNER;
   if (isTooMuch(error)) return TOO_MUCH;
   return 'it violates a constraint of table api_keys';
 }

@@ -1,12 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  type DataSource,
-  MigrationExecutor,
-  type QueryRunner,
-  QueryRunnerAlreadyReleasedError,
-} from 'typeorm';
+import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { codeOf } from '../database/error-codes';
 import { flag, text } from '../database/fields';
+import { wordsOf } from '../model/error-words';
 import { inTransaction, row, rows, run } from './sql';
 import { RESTORE, type Restoring } from './triggers';
 
@@ -132,7 +128,7 @@ async function withCause<T>(client: PgClient, step: () => Promise<T>): Promise<T
   try {
     return await step();
   } catch (error) {
-    if (cause === undefined || !(error instanceof QueryRunnerAlreadyReleasedError)) throw error;
+    if (cause === undefined || !/already released/.test(wordsOf(error))) throw error;
     throw new Error(`ApiKeyModule: the connection was lost during the migrations (${cause.message})`, {
       cause,
     });
