@@ -68,6 +68,8 @@ export function environment(env: NodeJS.ProcessEnv): Environment {
     problems.push('RATE_LIMIT_STORAGE=redis needs REDIS_URL, such as redis://127.0.0.1:6379');
   if (result.redisUrl !== undefined && !/^rediss?:\/\//.test(result.redisUrl))
     problems.push('REDIS_URL must begin with redis:// or rediss://');
+  if (result.databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(result.databaseUrl))
+    problems.push('DATABASE_URL must begin with postgres:// or postgresql://');
   if (!result.trustProxy.every(isBlock))
     problems.push('TRUST_PROXY must be a list of addresses or CIDR blocks, never true or a number of hops');
   if (!Number.isInteger(result.port) || result.port < 0 || result.port > 65_535)

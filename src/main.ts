@@ -5,6 +5,7 @@ import { createDemoKey } from './demo';
 import { useEmbeddedPostgres } from './embedded-postgres';
 import { type Environment, environment } from './environment';
 import { type Stoppable, shutDown } from './shut-down';
+import { listenError } from './start-errors';
 
 interface Database extends Stoppable {
   readonly url: string;
@@ -19,18 +20,34 @@ async function databaseFor({ databaseUrl, dataDir }: Environment): Promise<Datab
 async function start(env: Environment, { url }: Database): Promise<INestApplication> {
   const dataSource = await openDatabase(url, print);
   const app = await createApp({ ...env, dataSource }, env.httpAdapter);
-  await app.listen(env.port, env.host);
+  await app.listen(env.port, env.host).catch((error) => {
+    throw listenError(error, env);
+  });
   announce(await app.getUrl(), await createDemoKey(app));
   return app;
 }
 
+const CREATE_KEY =
+  "npm run -s keys -- create --user demo@example.com --name try --scopes 'orders:*,api-keys:*'";
+
 function announce(listeningOn: string, demoKey: string | null): void {
   const url = listeningOn.replace('[::1]', 'localhost').replace(/\[::\]|0\.0\.0\.0/, '127.0.0.1');
   print(`Listening on ${url}`);
-  if (!demoKey) return;
-  print('The database was empty, so here is a key to try. It is shown only once:');
-  print(`  ${demoKey}`);
-  print(`  curl -H 'Authorization: Bearer ${demoKey}' ${url}/orders`);
+  print(`Try it in a browser: ${url}/docs`);
+  if (demoKey) {
+    print('The database was empty, so here is a key to try. It is shown only once:');
+    print(`  ${demoKey}`);
+  } else {
+    print('This database has keys already. Create one more:');
+    print(`  ${CREATE_KEY}`);
+  }
+  const key = demoKey ?? 'KEY';
+  print('Then call the app with the key:');
+  print(`  curl -H 'Authorization: Bearer ${key}' ${url}/orders`);
+  print(
+    `  curl -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"item":"Tea","quantity":1}' ${url}/orders`,
+  );
+  print(`  curl -i ${url}/orders    # without a key: 401`);
 }
 
 function print(line: string): void {

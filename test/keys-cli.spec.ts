@@ -187,6 +187,15 @@ it.each([
   expect(await keysHere(...args)).toEqual({ code: 1, stdout: '', stderr: `${line}\n` });
 });
 
+it('create says that it created a missing user, but not with --json', async () => {
+  const create = (user: string, ...more: string[]) =>
+    keysHere('create', '--user', user, '--name', 'x', '--scopes', 'orders:read', ...more);
+  const said = 'There was no user typo@exmple.com, so the user was created.\n';
+  expect(await create('typo@exmple.com')).toMatchObject({ code: 0, stderr: said });
+  expect(await create('typo@exmple.com')).toMatchObject({ code: 0, stderr: '' });
+  expect(await create('other@exmple.com', '--json')).toMatchObject({ code: 0, stderr: '' });
+});
+
 it('create prints one line on stderr and exits with 1 if the application does not create the missing user', async () => {
   expect(await runKeysHere(app, CREATE, async () => null)).toEqual({
     code: 1,

@@ -1,5 +1,6 @@
 import { createMigratedDatabase } from './support/database';
 import { startSample } from './support/sample';
+import { until } from './support/until';
 
 it('invalid environment variables stop the start of the sample with a sentence that lists them', async () => {
   const wrong = { PORT: 'x', HTTP_ADAPTER: 'koa', API_KEY_FORMAT: 'uuid', TRUST_PROXY: 'true' };
@@ -15,5 +16,23 @@ it('invalid environment variables stop the start of the sample with a sentence t
 
 it('an unreachable database stops the start of the sample with a sentence', async () => {
   const starting = startSample({ DATABASE_URL: 'postgres://127.0.0.1:1/none' });
-  await expect(starting).rejects.toThrow(/ECONNREFUSED/);
+  await expect(starting).rejects.toThrow(
+    /Cannot connect to the database \(connect ECONNREFUSED 127\.0\.0\.1:1\): check DATABASE_URL/,
+  );
+});
+
+it('a start says what to try, and how to get a key if the database has keys already', async () => {
+  const DATABASE_URL = await createMigratedDatabase();
+  for (const [said, key] of [
+    [/The database was empty, so here is a key to try\. .*:\n {2}(acme_live_\w+)\n/, 'acme_live_\\w{49}'],
+    [/This database has keys already\. Create one more:\n {2}npm run -s keys -- create --user /, 'KEY'],
+  ] as const) {
+    const sample = await startSample({ DATABASE_URL });
+    await until(() => sample.output().includes('without a key'));
+    const output = sample.output();
+    expect(output).toMatch(said);
+    expect(output).toContain(`Try it in a browser: ${sample.url}/docs\n`);
+    expect(output).toMatch(new RegExp(`curl -H 'Authorization: Bearer ${key}' ${sample.url}/orders\n`));
+    await sample.stop();
+  }
 });

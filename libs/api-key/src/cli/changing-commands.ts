@@ -1,6 +1,6 @@
 import { describeKey, type HeldScope, type Quota, type RateLimit, type UpdateApiKeyInput } from '../index';
 import { noSuchKey, WrongCall } from './failures';
-import type { KeysCliHost } from './host';
+import type { KeysCliHost, KeysSession } from './host';
 import { openImportFile } from './import-file';
 import { acting, inSession, ownerOf } from './in-session';
 import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
@@ -61,22 +61,23 @@ export interface ImportOptions extends Output {
 export function createKey(host: KeysCliHost, options: CreateOptions): Promise<void> {
   return inSession(host, async (session) => {
     const { keys } = session;
-    const {
-      user,
-      name,
-      scopes,
-      environment,
-      expiresIn,
-      rateLimit = null,
-      quota = null,
-      allowIp = null,
-    } = options;
+    const { name, scopes, environment, expiresIn, rateLimit = null, quota = null, allowIp = null } = options;
     const expiresAt = expiryIn(expiresIn);
     const fields = { name, scopes, environment, expiresAt, rateLimit, quota, allowedIps: allowIp };
     keys.check(fields);
-    const userId = await ownerOf(session, user, { create: true });
+    const userId = await ownerOfNew(host, session, options);
     writeIssued(host, options, await keys.create({ userId, ...fields }, acting()));
   });
+}
+
+/** Finds or creates the owner. Says so if it is created, because the address may be misspelt. */
+async function ownerOfNew(host: KeysCliHost, session: KeysSession, options: CreateOptions): Promise<string> {
+  const { user, json } = options;
+  const known = await session.findOwner(user, { create: false });
+  if (known !== null) return known;
+  const created = await ownerOf(session, user, { create: true });
+  if (!json) host.stderr.write(`There was no user ${user}, so the user was created.\n`);
+  return created;
 }
 
 export function updateKey(host: KeysCliHost, id: string, options: UpdateOptions): Promise<void> {
