@@ -1,5 +1,10 @@
 import { inspect } from 'node:util';
-import { ApiKeyInputError, type ApiKeyService } from 'nestjs-api-key';
+import {
+  ApiKeyInputError,
+  type ApiKeyService,
+  type IssuedApiKey,
+  type ListApiKeysInput,
+} from 'nestjs-api-key';
 import { Client } from 'pg';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
@@ -324,6 +329,76 @@ describe('list', () => {
     expect(third.nextCursor).toBeNull();
   });
 
+  describe('with search', () => {
+    let owner: string;
+    let made: IssuedApiKey[];
+
+    beforeAll(async () => {
+      owner = await createUser(database);
+      made = [];
+      for (const [name, metadata] of [
+        ['Nightly export', { team: { name: 'billing' }, tags: ['a', 'b'] }],
+        ['weekly_export 100%', { team: { name: 'sales' } }],
+        ['ÄRZTE', {}],
+      ] as const)
+        made.push(await keys.create({ userId: owner, name, metadata }));
+    });
+
+    const namesOf = async (input: ListApiKeysInput) =>
+      (await keys.list({ userId: owner, ...input })).items.map(({ name }) => name);
+
+    it.each([
+      ['EXPORT', ['weekly_export 100%', 'Nightly export']],
+      ['ÄRZ', ['ÄRZTE']],
+      ['%', ['weekly_export 100%']],
+      ['_', ['weekly_export 100%']],
+      ['t  ', []],
+      ["'; DROP TABLE api_keys; --", []],
+      ['...', []],
+      ['\\', []],
+    ])('finds keys by a part of the name in any case, and no wildcard: %s', async (search, names) => {
+      expect(await namesOf({ search })).toEqual(names);
+    });
+
+    it('finds a key by its visible start and by its masked form', async () => {
+      for (const { apiKey } of made) {
+        const { keyPrefix, keySuffix, masked, name } = apiKey;
+        expect(await namesOf({ search: keyPrefix })).toEqual([name]);
+        expect(await namesOf({ search: masked })).toEqual([name]);
+        expect(await namesOf({ search: `${keyPrefix}...` })).toEqual([name]);
+        expect(await namesOf({ search: `${keyPrefix}...!${keySuffix?.slice(1)}` })).toEqual([]);
+      }
+    });
+
+    it('finds no key by a raw key, which belongs into inspect', async () => {
+      for (const { key } of made) expect(await namesOf({ search: key })).toEqual([]);
+    });
+
+    it.each<[Record<string, unknown>, string[]]>([
+      [{ team: { name: 'billing' } }, ['Nightly export']],
+      [{ tags: ['b'] }, ['Nightly export']],
+      [{ team: {} }, ['weekly_export 100%', 'Nightly export']],
+      [{ team: { name: 'none' } }, []],
+      [{}, ['ÄRZTE', 'weekly_export 100%', 'Nightly export']],
+    ])('finds keys whose metadata contains %j', async (metadata, names) => {
+      expect(await namesOf({ metadata })).toEqual(names);
+    });
+
+    it('narrows by owner, state and search together, over pages', async () => {
+      await keys.create({ userId: await createUser(database), name: 'Export of another owner' });
+      const first = await keys.list({ userId: owner, search: 'export', state: 'active', limit: 1 });
+      const second = await keys.list({ userId: owner, search: 'export', limit: 1, cursor: first.nextCursor });
+      expect([...first.items, ...second.items].map(({ id }) => id)).toEqual([
+        made[1]?.apiKey.id,
+        made[0]?.apiKey.id,
+      ]);
+      expect(second.nextCursor).toBeNull();
+      expect(await namesOf({ search: 'export', state: 'revoked' })).toEqual([]);
+      const { items } = await keys.list({ search: 'of another' });
+      expect(items.map(({ name }) => name)).toEqual(['Export of another owner']);
+    });
+  });
+
   it('returns no keys for an impossible owner', async () => {
     expect(await keys.list({ userId: 'x' })).toEqual({ items: [], nextCursor: null });
     expect(await keys.list({ userId: '99999999999999999999' })).toEqual({ items: [], nextCursor: null });
@@ -334,6 +409,11 @@ describe('list', () => {
     ['a limit of 0', { limit: 0 }],
     ['a limit of 101', { limit: 101 }],
     ['an invalid cursor', { cursor: '1 OR 1=1' }],
+    ['an empty search', { search: '' }],
+    ['a search with NUL', { search: 'a\0' }],
+    ['a search that is no text', { search: 7 as never }],
+    ['metadata that are no object', { metadata: [] as never }],
+    ['metadata with NUL', { metadata: { a: '\0' } }],
   ])('refuses %s', async (_, input) => {
     await expect(keys.list(input)).rejects.toThrow(ApiKeyInputError);
   });

@@ -153,6 +153,10 @@ function addReading(program: Command, host: KeysCliHost): void {
     .command('list')
     .description('list keys, newest first')
     .option('--user <email>', 'only keys of this user (default: all users)')
+    .option(
+      '--search <text>',
+      'only keys with this text in the name, at the visible start, or as masked form',
+    )
     .addOption(
       new Option('--state <state>', 'only keys in this state (default: all states)').choices(API_KEY_STATES),
     )

@@ -10,6 +10,7 @@ const PAGE = 100;
 export interface ListOptions extends Output {
   readonly user?: string;
   readonly state?: ApiKeyState;
+  readonly search?: string;
 }
 
 export function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
@@ -47,10 +48,11 @@ export function showUsage(host: KeysCliHost, id: string, output: Output): Promis
   });
 }
 
-async function everyKey(session: KeysSession, { user, state }: ListOptions): Promise<ApiKey[]> {
+async function everyKey(session: KeysSession, { user, state, search }: ListOptions): Promise<ApiKey[]> {
   const filter = {
     ...(user !== undefined && { userId: await ownerOf(session, user, { create: false }) }),
     ...(state && { state }),
+    ...(search !== undefined && { search }),
     limit: PAGE,
   };
   return everyPage((cursor) => session.keys.list({ ...filter, cursor }));

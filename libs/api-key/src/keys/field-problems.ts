@@ -50,11 +50,16 @@ export function fieldProblems(
       allowedIps === null || isAddressList(allowedIps),
       `allowedIps must be a list of 1 to ${MAX_ALLOWED_IPS} addresses or CIDR blocks, or null for all addresses`,
     ),
-    ...problem(
-      metadata === undefined || isMetadata(metadata),
-      `metadata must be a JSON object of at most ${MAX_METADATA_BYTES} bytes and ${MAX_METADATA_LEVELS} levels, without NUL`,
-    ),
+    ...metadataProblems(metadata),
   ];
+}
+
+/** Returns the problems of metadata; empty if they are valid or undefined. */
+export function metadataProblems(metadata: unknown): string[] {
+  return problem(
+    metadata === undefined || isMetadata(metadata),
+    `metadata must be a JSON object of at most ${MAX_METADATA_BYTES} bytes and ${MAX_METADATA_LEVELS} levels, without NUL`,
+  );
 }
 
 /** Returns the problems of a name; empty if the name is valid. */
@@ -95,7 +100,8 @@ function hasLevels(value: unknown, levels: number): boolean {
   return levels > 0 && Object.values(value).every((inner) => hasLevels(inner, levels - 1));
 }
 
-function isName(name: unknown): boolean {
+/** Whether a value is a text that a name can be. */
+export function isName(name: unknown): boolean {
   return (
     typeof name === 'string' &&
     name.trim() !== '' &&

@@ -47,6 +47,14 @@ export interface ListApiKeysInput {
   userId?: string;
   /** Lists only keys in this state. Default: keys in all states. */
   state?: ApiKeyState;
+  /**
+   * Lists only keys whose name contains this text in any case, whose visible start begins with it,
+   * or whose masked form it is. 1 to 255 characters. Default: all keys.
+   * @example 'nightly', 'acme_live_3fK', 'acme_live_3fKd...9xQz'
+   */
+  search?: string;
+  /** Lists only keys whose metadata contains these fields (`@>` of jsonb). Default: all keys. */
+  metadata?: Readonly<Record<string, unknown>>;
   /** Maximum number of keys per page, 1 to 100. Default 50. */
   limit?: number;
   /** `nextCursor` of the previous page. Default: the first page. */

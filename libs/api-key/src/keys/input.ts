@@ -1,7 +1,14 @@
 import { isWildcard, scopeGrants } from '../credential/scope';
 import { ApiKeyInputError } from '../model/api-key.errors';
 import { API_KEY_STATES } from '../model/api-key-state';
-import { fieldProblems, nameProblems, problem, scopesProblems } from './field-problems';
+import {
+  fieldProblems,
+  isName,
+  metadataProblems,
+  nameProblems,
+  problem,
+  scopesProblems,
+} from './field-problems';
 import type { CreateApiKeyInput, ListApiKeysInput, NewApiKeyFields, UpdateApiKeyInput } from './input-shapes';
 
 export type {
@@ -118,6 +125,11 @@ export function checkPage(input: ListApiKeysInput): void {
       input.state === undefined || API_KEY_STATES.includes(input.state),
       `state must be ${API_KEY_STATES.join(', ')}`,
     ),
+    ...problem(
+      input.search === undefined || isName(input.search),
+      'search must have 1 to 255 characters and no control characters',
+    ),
+    ...metadataProblems(input.metadata),
     ...problem(
       Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE,
       `limit must be a whole number from 1 to ${MAX_PAGE}`,

@@ -51,13 +51,14 @@ export class KeyListings {
     checkPage(input);
     const by = await actingAsStored(this.database, acting);
     const owner = ownerOf(by);
-    const { state, limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
+    const { state, search, metadata, limit = API_KEY_DEFAULTS.pageSize, cursor = null } = input;
     const userId =
       input.userId === undefined
         ? undefined
         : await ownerAsStored(this.database, input.userId, NO_OWNER, owner);
     if (owner !== null && userId !== undefined && userId !== owner) return { items: [], nextCursor: null };
-    const wanted = { owner: owner ?? userId ?? null, state, limit: limit + 1, before: cursor };
+    const filter = { owner: owner ?? userId ?? null, state, search, metadata };
+    const wanted = { ...filter, limit: limit + 1, before: cursor };
     const found = await pageOfKeys(this.database, wanted, readTurn(by), this.rules).catch((error) =>
       noKeysIfOfOwner(this.database, wanted.owner, error),
     );

@@ -1,6 +1,6 @@
 import { API_KEY_COLUMNS, apiKeyFromRow, type DeriveFields } from '../database/api-key.row';
 import type { Database } from '../database/database';
-import { EQUALS } from '../database/own-names';
+import { asText, EQUALS } from '../database/own-names';
 import type { Turn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyState } from '../model/api-key-state';
@@ -12,9 +12,14 @@ import type { KeyRules } from './key-rules';
 export interface KeyListing {
   readonly owner: string | null;
   readonly state: ApiKeyState | undefined;
+  readonly search: string | undefined;
+  readonly metadata: Readonly<Record<string, unknown>> | undefined;
   readonly before: string | null;
   readonly limit: number;
 }
+
+/** The masked form of a key: its visible start, three dots, its last four characters if known. */
+const MASKED = /^(.+)\.{3}(.{4})?$/;
 
 const IN_STATE: Readonly<Record<ApiKeyState, (policy: ResolvedPolicyOptions) => string>> = {
   active: isActive,
@@ -29,13 +34,16 @@ const IN_STATE: Readonly<Record<ApiKeyState, (policy: ResolvedPolicyOptions) => 
  */
 export async function pageOfKeys(
   database: Database,
-  { owner, state, before, limit }: KeyListing,
+  { owner, state, search, metadata, before, limit }: KeyListing,
   turn: Turn,
   { derive, policy }: Pick<KeyRules, 'derive' | 'policy'>,
 ): Promise<ApiKey[]> {
   const values: unknown[] = [limit];
   const conditions: string[] = state === undefined ? [] : [IN_STATE[state](policy)];
   if (owner !== null) conditions.push(`user_id ${EQUALS} $${values.push(owner)}`);
+  if (search !== undefined) conditions.push(matches(search, (value) => `$${values.push(value)}`));
+  if (metadata !== undefined)
+    conditions.push(`metadata OPERATOR(pg_catalog.@>) $${values.push(metadata)}::pg_catalog.jsonb`);
   if (before !== null) conditions.push(`id < $${values.push(before)}::bigint`);
   const where = conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : '';
   const rows = await database.read(
@@ -47,6 +55,19 @@ export async function pageOfKeys(
     turn,
   );
   return rows.map((row) => apiKeyFromRow(row, derive));
+}
+
+/**
+ * SQL of a search. Names are compared in lower case and by bytes, because a nondeterministic
+ * collation has no substrings.
+ */
+function matches(search: string, place: (value: string) => string): string {
+  const lower = (sql: string) => `pg_catalog.lower(${asText(sql)}) COLLATE "C"`;
+  const inName = `pg_catalog.strpos(${lower('name')}, ${lower(place(search))}) OPERATOR(pg_catalog.>) 0`;
+  const [, prefix = search, suffix] = MASKED.exec(search) ?? [];
+  const starts = `pg_catalog.starts_with(${asText('key_prefix')}, ${asText(place(prefix))})`;
+  const ends = suffix ? ` AND key_suffix ${EQUALS} ${asText(place(suffix))}` : '';
+  return `(${inName} OR ${starts}${ends})`;
 }
 
 /** Returns a key by its id. If `owner` is not null, returns only a key of that owner. */
