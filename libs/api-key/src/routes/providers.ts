@@ -1,6 +1,12 @@
 import type { Provider } from '@nestjs/common';
 import { GlobalGuards } from './global-guards';
+import { OpenApiRoutes } from './open-api-routes';
 import { RouteEnvironments } from './route-environment';
 import { RouteInventory } from './route-inventory';
 
-export const ROUTES_PROVIDERS: readonly Provider[] = [GlobalGuards, RouteInventory, RouteEnvironments];
+export const ROUTES_PROVIDERS: readonly Provider[] = [
+  GlobalGuards,
+  RouteInventory,
+  RouteEnvironments,
+  OpenApiRoutes,
+];
