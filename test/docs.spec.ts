@@ -26,6 +26,7 @@ const FEATURES = [
   'revocation',
   'audit-trail',
   'management-api',
+  'openapi',
   'command-line',
   'https-and-proxies',
   'pepper',

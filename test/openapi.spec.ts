@@ -2,17 +2,29 @@ import { Controller, Get } from '@nestjs/common';
 import { ApiKeyAuth, documentApiKeys, Public } from 'nestjs-api-key';
 import { ADAPTERS, bootApp } from './support/app';
 import { createEmptyDatabase, createMigratedDatabase } from './support/database';
-import { type Sample, startSample } from './support/sample';
+import { demoKey, type Sample, startSample } from './support/sample';
 
 interface Operation {
   readonly security?: Record<string, string[]>[];
-  readonly responses: Record<string, unknown>;
+  readonly description?: string;
+  readonly responses: Record<string, Response>;
+}
+
+interface Response {
+  readonly description: string;
+  readonly headers?: object;
+  readonly content?: Record<string, { readonly schema: { readonly $ref: string } }>;
+}
+
+interface Schema {
+  readonly properties: Record<string, unknown>;
+  readonly required: string[];
 }
 
 interface Document {
   readonly openapi: string;
   readonly paths: Record<string, Record<string, Operation>>;
-  readonly components: { readonly securitySchemes: object; readonly schemas: Record<string, unknown> };
+  readonly components: { readonly securitySchemes: object; readonly schemas: Record<string, Schema> };
 }
 
 describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapter) => {
@@ -64,6 +76,72 @@ describe.each(ADAPTERS)('the OpenAPI document of the sample app, on %s,', (adapt
     );
   });
 
+  it.each<[string, string, string]>([
+    ['get', '/api-keys', '200 400'],
+    ['post', '/api-keys', '201 400 409'],
+    ['get', '/api-keys/{id}', '200 404'],
+    ['patch', '/api-keys/{id}', '200 400 404 409'],
+    ['delete', '/api-keys/{id}', '204 400 404'],
+    ['post', '/api-keys/{id}/rotate', '201 400 404 409'],
+    ['post', '/api-keys/{id}/disable', '200 400 404 409'],
+    ['post', '/api-keys/{id}/enable', '200 400 404 409'],
+    ['get', '/api-keys/{id}/events', '200 400 404'],
+    ['get', '/api-keys/{id}/usage', '200 404'],
+  ])('describes the answers of %s %s beside the refusals', (method, path, statuses) => {
+    const { responses } = document.paths[path]?.[method] as Operation;
+    const own = Object.keys(responses).filter((status) => !['401', '403', '429', '503'].includes(status));
+    expect(own.join(' ')).toBe(statuses);
+    expect(responses['403']?.description).toMatch(
+      method === 'get' ? /^INSUFF/ : /^EXCEEDS_API_KEY.*; INSUFF/,
+    );
+    expect(Object.keys(responses['429']?.headers ?? {})).toEqual([
+      'Retry-After',
+      'RateLimit-Policy',
+      'RateLimit',
+    ]);
+    for (const [status, { content }] of Object.entries(responses))
+      expect(content?.['application/json']?.schema.$ref === undefined).toBe(status === '204');
+  });
+
+  it('names TOO_MANY_KEYS and the rule of a policy', () => {
+    const { responses } = document.paths['/api-keys']?.post as Operation;
+    expect(responses['409']?.description).toMatch(/TOO_MANY_KEYS/);
+    expect(document.components.schemas.InvalidApiKeyRequest?.properties).toHaveProperty('rule');
+    expect(document.components.schemas.ApiKeyManagementError?.properties).toHaveProperty('rule');
+  });
+
+  it.each([
+    ['get', '/orders'],
+    ['get', '/me'],
+    ['get', '/api-keys'],
+    ['post', '/api-keys'],
+    ['get', '/api-keys/1/usage'],
+    ['get', '/api-keys/1/events'],
+  ])('names each field of the answer to %s %s', async (method, path) => {
+    const headers = { 'X-API-Key': await demoKey(sample), 'Content-Type': 'application/json' };
+    const body = method === 'post' ? JSON.stringify({ name: 'ci' }) : undefined;
+    const response = await fetch(sample.url + path, { method: method.toUpperCase(), headers, body });
+    const answer = (await response.json()) as { readonly items?: readonly object[] };
+    const { responses } = document.paths[path.replace('1', '{id}')]?.[method] as Operation;
+    const schema = schemaOf(responses[response.status]);
+    expect([schema?.required, Object.keys(schema?.properties ?? {})].map(sorted)).toEqual(
+      Array(2).fill(sorted(Object.keys(answer))),
+    );
+    const items = schema?.properties.items as { readonly items: { readonly $ref: string } } | undefined;
+    if (items)
+      expect(sorted(schemaAt(items.items.$ref)?.required)).toEqual(
+        sorted(Object.keys(answer.items?.[0] ?? {})),
+      );
+  });
+
+  const schemaAt = (reference = '') => document.components.schemas[reference.replace(/^.*\//, '')];
+  const schemaOf = (response?: Response) => schemaAt(response?.content?.['application/json']?.schema.$ref);
+  const sorted = (names: readonly string[] = []) => [...names].sort();
+
+  it('shows the scopes of a route in its description', () => {
+    expect(document.paths['/orders']?.get?.description).toBe('Needs an API key. Scopes: `orders:read`.');
+  });
+
   it('describes the body that issues a key', () => {
     expect(document.components.schemas.CreateApiKeyBody).toMatchObject({
       required: ['name'],
@@ -96,33 +174,45 @@ class Status {
 describe('documentApiKeys', () => {
   const ERRORS = ['401', '403', '429', '503'];
 
-  it('writes operations of guarded and public routes, and leaves those of other code as they are', async () => {
+  it('writes the operations of guarded and public routes', async () => {
     const app = await bootApp({ database: await createMigratedDatabase(), controllers: [Orders, Status] });
-    const others = { get: { operationId: 'Proxy_get' }, post: {}, summary: 'not an operation' };
-    const orders: Partial<Operation> & { operationId: string } = { operationId: 'Orders_list' };
-    const paths = {
-      '/orders': { get: orders },
-      '/status': { get: { operationId: 'Status_get' } },
-      '/others': others,
-    };
-    const before = structuredClone(others);
+    const orders: Partial<Operation> = {};
+    const paths = { '/orders': { get: orders }, '/status': { get: {}, summary: 'not an operation' } };
     const document = documentApiKeys(app.app, { paths });
     await app.close();
     const scopes = ['orders:read'];
     expect(document.paths['/orders'].get.security).toEqual([{ bearer: scopes }, { apiKey: scopes }]);
     expect(Object.keys(orders.responses ?? {})).toEqual(ERRORS);
-    expect(document.paths['/status'].get).toEqual({ operationId: 'Status_get', security: [] });
-    expect(document.paths['/others']).toEqual(before);
+    expect(document.paths['/status']).toEqual({ get: { security: [] }, summary: 'not an operation' });
     expect(document).toHaveProperty('components.securitySchemes.apiKey.name', 'X-API-Key');
   });
 
-  it('keeps the components of the document, and names another header', async () => {
+  it('names the headers of each refusal, and keeps what the application says about a status', async () => {
+    const app = await bootApp({ database: await createMigratedDatabase(), controllers: [Orders] });
+    const own = {
+      403: { description: 'FROZEN', headers: { 'X-Own': {} }, content: {} },
+      429: { $ref: '#/x' },
+    };
+    const { paths } = documentApiKeys(app.app, { paths: { '/orders': { get: { responses: own } } } });
+    await app.close();
+    const responses = paths['/orders'].get.responses as unknown as Record<string, Record<string, object>>;
+    const headersOf = (status: number) => Object.keys(responses[status]?.headers ?? {});
+    expect(headersOf(401)).toEqual(['WWW-Authenticate']);
+    expect(headersOf(503)).toEqual(['Retry-After']);
+    expect(responses[403]).toMatchObject({
+      description: expect.stringMatching(/^FROZEN; INSUFFICIENT_SCOPE.*WRONG_ENVIRONMENT/),
+      content: {},
+    });
+    expect(headersOf(403)).toEqual(['WWW-Authenticate', 'X-Own']);
+    expect(responses[429]).toEqual({ $ref: '#/x' });
+  });
+
+  it('keeps the components of the document', async () => {
     const app = await bootApp({ database: await createMigratedDatabase() });
     const components = { securitySchemes: { cookie: {} }, schemas: { Order: {} }, links: {} };
-    const document = documentApiKeys(app.app, { paths: {}, components }, 'X-Acme-Key');
+    const document = documentApiKeys(app.app, { paths: {}, components });
     await app.close();
     expect(document.components).toMatchObject({ ...components, links: {} });
-    expect(document).toHaveProperty('components.securitySchemes.apiKey.name', 'X-Acme-Key');
     expect(Object.keys(document.components.schemas)).toEqual(['Order', 'ApiKeyRefusal']);
   });
 });

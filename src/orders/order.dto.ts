@@ -1,3 +1,4 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import {
   IsInt,
@@ -26,11 +27,13 @@ class IsCursor implements ValidatorConstraintInterface {
 }
 
 export class CreateOrder {
+  @ApiProperty({ minLength: 1, maxLength: 255 })
   @IsString()
   @Length(1, 255)
   @Matches(/^[^\p{Cc}\p{Cs}]*$/u, { message: 'item must not contain control or broken characters' })
   item!: string;
 
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: 1_000_000 })
   @IsInt()
   @Min(1)
   @Max(1_000_000)
@@ -38,6 +41,7 @@ export class CreateOrder {
 }
 
 export class PageQuery {
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 100 })
   @IsOptional()
   @Type(() => Number)
   @IsInt()
@@ -45,12 +49,35 @@ export class PageQuery {
   @Max(100)
   limit?: number;
 
+  @ApiPropertyOptional()
   @IsOptional()
   @Validate(IsCursor)
   cursor?: string;
 }
 
-/** Returns the fields of an order that its owner may see. */
-export function presentOrder({ id, item, quantity, createdAt }: Order) {
+/** The fields of an order that its owner may see. */
+export class OrderAnswer {
+  @ApiProperty()
+  readonly id!: string;
+
+  @ApiProperty()
+  readonly item!: string;
+
+  @ApiProperty({ type: 'integer' })
+  readonly quantity!: number;
+
+  @ApiProperty({ format: 'date-time' })
+  readonly createdAt!: string;
+}
+
+export class OrderPage {
+  @ApiProperty({ type: [OrderAnswer] })
+  readonly items!: OrderAnswer[];
+
+  @ApiProperty({ type: String, nullable: true })
+  readonly nextCursor!: string | null;
+}
+
+export function presentOrder({ id, item, quantity, createdAt }: Order): OrderAnswer {
   return { id, item, quantity, createdAt };
 }

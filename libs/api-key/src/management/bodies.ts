@@ -21,7 +21,7 @@ import {
   type QuotaPeriod,
   type RevokeOptions,
 } from '../index';
-import { Documented } from './marks';
+import { Documented } from './documented';
 
 /**
  * A time of RFC 3339 with its time zone; seconds may be missing. A time without a zone would be
@@ -32,7 +32,7 @@ const PERIODS: QuotaPeriod[] = ['day', 'month'];
 const isGiven = (_: unknown, value: unknown) => value !== undefined;
 const isGivenAndNotNull = (_: unknown, value: unknown) => value !== undefined && value !== null;
 
-class RateLimitBody {
+export class RateLimitBody {
   @Documented({ type: 'integer', minimum: 1, maximum: 1_000_000_000 })
   @IsInt()
   limit!: number;
@@ -42,7 +42,7 @@ class RateLimitBody {
   windowSeconds!: number;
 }
 
-class QuotaBody {
+export class QuotaBody {
   @Documented({ type: 'integer', minimum: 1, maximum: 1_000_000_000 })
   @IsInt()
   limit!: number;

@@ -27,6 +27,13 @@ import {
   type UpdateApiKeyInput,
 } from '../index';
 import {
+  IssuedManagedApiKey,
+  ManagedApiKey,
+  ManagedApiKeyEventPage,
+  ManagedApiKeyPage,
+  ManagedApiKeyUsage,
+} from './answers';
+import {
   CreateApiKeyBody,
   DisableBody,
   EnableBody,
@@ -72,7 +79,14 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Post()
     @Writes()
-    @marked('Create a key; the key is shown only once')
+    @marked(
+      'Create a key; the key is shown only once',
+      HttpStatus.CREATED,
+      IssuedManagedApiKey,
+      400,
+      403,
+      409,
+    )
     @Header('Cache-Control', 'no-store')
     async create(@Changer() actor: Acting, @Body() body: CreateApiKeyBody) {
       const userId = actor.apiKey?.userId ?? actor.userId ?? '';
@@ -81,7 +95,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Get()
     @Reads()
-    @marked('List keys, newest first')
+    @marked('List keys, newest first', HttpStatus.OK, ManagedApiKeyPage, 400)
     async list(@Actor() actor: Acting, @Query() query: ListQuery) {
       const { items, nextCursor } = await this.keys.list({ ...query }, actor);
       return { items: items.map((apiKey) => presentKey(apiKey)), nextCursor };
@@ -89,21 +103,29 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Get(':id')
     @Reads()
-    @marked('See a key')
+    @marked('See a key', HttpStatus.OK, ManagedApiKey, 404)
     async show(@Actor() actor: Acting, @Param('id') id: string) {
       return presentKey(found(await this.keys.get(id, actor)));
     }
 
     @Patch(':id')
     @Writes()
-    @marked('Change a key')
+    @marked('Change a key', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
     async update(@Changer() actor: Acting, @Param('id') id: string, @Body() body: UpdateApiKeyBody) {
       return presentKey(found(await this.keys.update(id, fieldsOf(body) as UpdateApiKeyInput, actor)));
     }
 
     @Post(':id/rotate')
     @Writes()
-    @marked('Create the successor of a key; the new key is shown only once')
+    @marked(
+      'Create the successor of a key; the new key is shown only once',
+      HttpStatus.CREATED,
+      IssuedManagedApiKey,
+      400,
+      403,
+      404,
+      409,
+    )
     @Header('Cache-Control', 'no-store')
     async rotate(@Changer() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
       return presentIssued(found(await this.keys.rotate(id, { ...body }, actor)));
@@ -111,7 +133,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Post(':id/disable')
     @Writes()
-    @marked('Disable a key until it is enabled')
+    @marked('Disable a key until it is enabled', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
     @HttpCode(HttpStatus.OK)
     async disable(@Changer() actor: Acting, @Param('id') id: string, @Body() body: DisableBody) {
       return presentKey(found(await this.keys.disable(id, { ...body }, actor)));
@@ -119,7 +141,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Post(':id/enable')
     @Writes()
-    @marked('Enable a disabled key')
+    @marked('Enable a disabled key', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
     @HttpCode(HttpStatus.OK)
     async enable(@Changer() actor: Acting, @Param('id') id: string, @Body() body: EnableBody) {
       return presentKey(found(await this.keys.enable(id, { ...body }, actor)));
@@ -127,7 +149,14 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Delete(':id')
     @Writes()
-    @marked('Revoke a key, and all keys that it created if descendants=true')
+    @marked(
+      'Revoke a key, and all keys that it created if descendants=true',
+      HttpStatus.NO_CONTENT,
+      null,
+      400,
+      403,
+      404,
+    )
     @HttpCode(HttpStatus.NO_CONTENT)
     async revoke(
       @Changer() actor: Acting,
@@ -139,7 +168,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Get(':id/events')
     @Reads()
-    @marked('List the audit events of a key')
+    @marked('List the audit events of a key', HttpStatus.OK, ManagedApiKeyEventPage, 400, 404)
     async events(@Actor() actor: Acting, @Param('id') id: string, @Query() query: EventsQuery) {
       const { items, nextCursor } = found(await this.keys.events(id, { ...query }, actor));
       return { items: items.map(presentEvent), nextCursor };
@@ -147,7 +176,7 @@ export function managementController({ path, guards, scopes, acting }: Managemen
 
     @Get(':id/usage')
     @Reads()
-    @marked('Show the usage of a key')
+    @marked('Show the usage of a key', HttpStatus.OK, ManagedApiKeyUsage, 404)
     async usage(@Actor() actor: Acting, @Param('id') id: string) {
       return found(await this.keys.usage(id, actor));
     }

@@ -1,5 +1,7 @@
 import { RequestMethod } from '@nestjs/common';
-import { METHOD_METADATA, MODULE_PATH, PATH_METADATA } from '@nestjs/common/constants';
+import { METHOD_METADATA, MODULE_PATH, PATH_METADATA, VERSION_METADATA } from '@nestjs/common/constants';
+import { ApplicationConfig } from '@nestjs/core';
+import { RoutePathFactory } from '@nestjs/core/router/route-path-factory';
 import type { Route } from './route-inventory';
 
 /** Where a request reaches a handler. */
@@ -10,29 +12,43 @@ export interface HttpRoute {
   readonly path: string;
 }
 
-/** Returns the addresses of the handler of a controller. It has several if a path is a list. */
-export function httpRoutesOf(route: Route, applicationId: string): HttpRoute[] {
-  const method = RequestMethod[Reflect.getMetadata(METHOD_METADATA, route.handler)];
-  const ofModule = modulePath(route, applicationId);
-  return pathsOn(route.owner).flatMap((ofClass) =>
-    pathsOn(route.handler).map((ofMethod) => ({
-      method: String(method),
-      path: joined([ofModule, ofClass, ofMethod]),
-    })),
+/** What an application sets outside of its modules, and whether paths have its global prefix. */
+export interface PathSettings {
+  readonly application: ApplicationConfig;
+  readonly hasPrefix: boolean;
+}
+
+const NO_SETTINGS: PathSettings = { application: new ApplicationConfig(), hasPrefix: false };
+
+/**
+ * Returns the addresses of the handler of a controller, as Nest registers them. It has several if
+ * a path or a version is a list. Without settings, the paths have no global prefix and no version.
+ */
+export function httpRoutesOf(
+  route: Route,
+  applicationId: string,
+  { application, hasPrefix }: PathSettings = NO_SETTINGS,
+): HttpRoute[] {
+  const { owner, handler } = route;
+  const method: RequestMethod = Reflect.getMetadata(METHOD_METADATA, handler);
+  const versioningOptions = application.getVersioning();
+  const paths = new RoutePathFactory(application).create(
+    {
+      modulePath: modulePath(route, applicationId),
+      ctrlPath: Reflect.getMetadata(PATH_METADATA, owner),
+      methodPath: Reflect.getMetadata(PATH_METADATA, handler),
+      controllerVersion: Reflect.getMetadata(VERSION_METADATA, owner) ?? versioningOptions?.defaultVersion,
+      methodVersion: Reflect.getMetadata(VERSION_METADATA, handler),
+      versioningOptions,
+      globalPrefix: hasPrefix ? application.getGlobalPrefix() : '',
+    },
+    method,
   );
+  return paths.map((path) => ({ method: String(RequestMethod[method]), path }));
 }
 
 /** `RouterModule` stores the path of a module for one application, else for all of them. */
 function modulePath({ module }: Route, applicationId: string): string | undefined {
   if (!module) return undefined;
   return Reflect.getMetadata(MODULE_PATH + applicationId, module) ?? Reflect.getMetadata(MODULE_PATH, module);
-}
-
-function pathsOn(target: object): string[] {
-  return [Reflect.getMetadata(PATH_METADATA, target)].flat();
-}
-
-function joined(parts: readonly (string | undefined)[]): string {
-  const names = parts.flatMap((part) => (part ?? '').split('/')).filter(Boolean);
-  return `/${names.join('/')}`;
 }

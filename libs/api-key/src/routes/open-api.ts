@@ -1,34 +1,34 @@
-import type { INestApplicationContext } from '@nestjs/common';
-import { scopesAskedFor } from './route-access';
-import { RouteInventory } from './route-inventory';
+import { type INestApplicationContext, Logger } from '@nestjs/common';
+import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { mayAuthenticate } from './guard-class';
+import { describeAccess } from './open-api-access';
+import { METHODS, OpenApiRoutes, type OperationKey } from './open-api-routes';
+import { type Response, withKeySchemes, withRefusals } from './open-api-schemes';
+import { isOurs, scopesAskedFor } from './route-access';
+import { type Route, RouteInventory } from './route-inventory';
 
 /** The part of `@nestjs/swagger` that this library uses. */
 interface Swagger {
   ApiOperation(options: object): MethodDecorator;
   ApiProperty(options: object): PropertyDecorator;
+  ApiResponse(options: object): MethodDecorator;
   ApiSecurity(name: string, scopes: string[]): ClassDecorator & MethodDecorator;
 }
 
-/** The part of an OpenAPI document that this library writes. */
+type Requirements = Readonly<Record<string, readonly string[]>>[];
+
+/** The part of an OpenAPI document that this library reads and writes. */
 interface OpenApiDocument {
   readonly paths: Record<string, object>;
+  readonly security?: Requirements;
   components?: object;
 }
 
 interface Operation {
-  readonly operationId?: string;
-  security?: object[];
-  responses?: Record<string, object>;
+  description?: string;
+  security?: Requirements;
+  responses?: Record<string, Response>;
 }
-
-const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
-
-const REFUSED: Readonly<Record<string, string>> = {
-  401: 'MISSING_API_KEY: no API key was sent. INVALID_API_KEY: the API key is not valid, or its header was sent twice',
-  403: 'INSUFFICIENT_SCOPE, WRONG_ENVIRONMENT, HTTPS_REQUIRED or IP_NOT_ALLOWED',
-  429: 'RATE_LIMITED or QUOTA_EXCEEDED: try again after Retry-After',
-  503: 'KEY_STORE_UNAVAILABLE: try again after Retry-After',
-};
 
 /**
  * Returns `@nestjs/swagger` if the application has it. The package is loaded when a decorator is
@@ -44,79 +44,89 @@ export function optionalSwagger(): Swagger | null {
 
 /**
  * Adds to an OpenAPI document what a caller needs for each route: the two headers for a key, the
- * scopes of class and method together (an OpenAPI 3.1 list of roles), and the body of refusals.
- * Public routes need no key.
- * @param document a result of `SwaggerModule.createDocument` with default operation ids; it is
- *   changed and returned
+ * scopes of class and method together (an OpenAPI 3.1 list of roles), and the refusals. Routes are
+ * found by method and path. An operation without a known route needs a key, and a warning names it.
+ * @param app call this after `setGlobalPrefix`, `enableVersioning` and `useGlobalGuards`
+ * @param document a result of `SwaggerModule.createDocument`; it is changed and returned
+ * @example
+ * documentApiKeys(app, SwaggerModule.createDocument(app, config));
  */
 export function documentApiKeys<Document extends OpenApiDocument>(
   app: INestApplicationContext,
   document: Document,
-  headerName = 'X-API-Key',
 ): Document {
-  document.components = withSchemes(document.components, headerName);
+  const { headerName }: ResolvedApiKeyOptions = app.get(API_KEY_OPTIONS, { strict: false });
   const inventory = app.get(RouteInventory, { strict: false });
-  const routes = new Map(
-    inventory.controllerRoutes().map((route) => [`${route.owner.name}_${route.method}`, route]),
-  );
-  for (const operation of operationsOf(document)) {
-    const route = routes.get(operation.operationId ?? '');
-    if (!route) continue;
-    if (inventory.needsKey(route)) describe(operation, scopesAskedFor(route.access));
-    else operation.security = [];
+  document.components = withKeySchemes(document.components, headerName);
+  const operations = operationsOf(document);
+  const routesOf = app.get(OpenApiRoutes, { strict: false }).of([...operations.keys()]);
+  const unknown: string[] = [];
+  for (const [key, operation] of operations) {
+    const routes = routesOf(key);
+    const needingKey = routes.filter((route) => inventory.needsKey(route));
+    if (needingKey.length > 0) requireKey(operation, needingKey);
+    else if (routes.length > 0) describeOpen(operation, routes, inventory, document);
+    else if (isOpenToAll(operation, document)) {
+      requireKey(operation, []);
+      unknown.push(key.replace(/^\S+/, (method) => method.toUpperCase()));
+    }
   }
+  warnOf(unknown);
   return document;
 }
 
-function operationsOf({ paths }: OpenApiDocument): Operation[] {
-  return Object.values(paths).flatMap((path) =>
-    Object.entries(path)
-      .filter(([method]) => METHODS.includes(method))
-      .map(([, operation]) => operation as Operation),
-  );
+function operationsOf({ paths }: OpenApiDocument): Map<OperationKey, Operation> {
+  const operations = new Map<OperationKey, Operation>();
+  for (const [path, item] of Object.entries(paths))
+    for (const [method, operation] of Object.entries(item))
+      if (METHODS.has(method)) operations.set(`${method} ${path}`, operation);
+  return operations;
 }
 
-function describe(operation: Operation, scopes: string[]): void {
+/** If several routes share an operation, it names the scopes of all of them. */
+function requireKey(operation: Operation, routes: readonly Route[]): void {
+  const scopes = [...new Set(routes.flatMap(({ access }) => scopesAskedFor(access)))];
   operation.security = [{ bearer: scopes }, { apiKey: scopes }];
-  const content = { 'application/json': { schema: { $ref: '#/components/schemas/ApiKeyRefusal' } } };
-  for (const [status, description] of Object.entries(REFUSED))
-    operation.responses = { [status]: { description, content }, ...operation.responses };
+  operation.responses = withRefusals(operation.responses);
+  const texts =
+    routes.length > 0 ? routes.map(({ access }) => describeAccess(access)) : ['Needs an API key.'];
+  operation.description = [...new Set([operation.description, ...texts])].filter(Boolean).join('\n\n');
 }
 
-function withSchemes(components: object = {}, headerName: string): object {
-  const { securitySchemes = {}, schemas = {} } = components as { securitySchemes?: object; schemas?: object };
-  return {
-    ...components,
-    securitySchemes: {
-      ...securitySchemes,
-      bearer: {
-        type: 'http',
-        scheme: 'bearer',
-        description: `Authorization: Bearer <API key>. It comes before ${headerName}.`,
-      },
-      apiKey: {
-        type: 'apiKey',
-        in: 'header',
-        name: headerName,
-        description: 'Read only if Authorization has no Bearer credential, or an empty one.',
-      },
-    },
-    schemas: {
-      ...schemas,
-      ApiKeyRefusal: {
-        type: 'object',
-        required: ['statusCode', 'error', 'message'],
-        properties: {
-          statusCode: { type: 'integer' },
-          error: { type: 'string' },
-          message: { type: 'string' },
-          missing: {
-            type: 'array',
-            items: { type: 'string' },
-            description: 'INSUFFICIENT_SCOPE: the scopes that the key lacks',
-          },
-        },
-      },
-    },
-  };
+/** Removes what a class says about keys. Keeps what the application says about other guards. */
+function describeOpen(
+  operation: Operation,
+  routes: readonly Route[],
+  inventory: RouteInventory,
+  document: OpenApiDocument,
+): void {
+  const others = othersOf(operation.security);
+  const isOpen = routes.every(
+    (route) =>
+      !inventory.guardsOf(route).some((guard) => mayAuthenticate(guard) && !isOurs(guard)) &&
+      (route.access.isPublic || isOpenToAll({}, document)),
+  );
+  if (others.length > 0) operation.security = others;
+  else if (isOpen) operation.security = [];
+  else delete operation.security;
+}
+
+/** The requirements without those of `@ApiKeyAuth`, which always come together. */
+function othersOf(declared: Requirements = []): Requirements {
+  if (!declared.some((one) => 'apiKey' in one)) return declared;
+  return declared.filter((one) => !('apiKey' in one || 'bearer' in one));
+}
+
+/** Whether a document says that an operation needs nothing. An empty requirement means that. */
+function isOpenToAll({ security }: Operation, document: OpenApiDocument): boolean {
+  const required = security ?? document.security ?? [];
+  return required.length === 0 || required.some((one) => Object.keys(one).length === 0);
+}
+
+function warnOf(operations: readonly string[]): void {
+  if (operations.length === 0) return;
+  new Logger('documentApiKeys').warn(
+    `documentApiKeys knows no route for ${operations.join(', ')}, so the OpenAPI document says that they need a key: ` +
+      'set "security" of other operations after this call',
+  );
 }

@@ -1,5 +1,6 @@
 import type { Provider } from '@nestjs/common';
 import { GlobalGuards } from './global-guards';
+import { OpenApiRoutes } from './open-api-routes';
 import { RouteInventory } from './route-inventory';
 
-export const ROUTES_PROVIDERS: readonly Provider[] = [GlobalGuards, RouteInventory];
+export const ROUTES_PROVIDERS: readonly Provider[] = [GlobalGuards, RouteInventory, OpenApiRoutes];
