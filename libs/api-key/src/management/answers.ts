@@ -69,6 +69,9 @@ export class ManagedApiKey implements FieldsOf<ReturnType<typeof presentKey>> {
 
   @Documented(TEXTS)
   readonly ancestorIds!: string[];
+
+  @Documented({ ...TEXT, description: 'The owner; only for callers who see all owners', required: false })
+  readonly userId?: string;
 }
 
 export class IssuedManagedApiKey extends ManagedApiKey implements FieldsOf<ReturnType<typeof presentIssued>> {

@@ -6,21 +6,12 @@ import {
   IsIn,
   IsInt,
   IsObject,
-  IsOptional,
   IsString,
   Matches,
-  Max,
-  Min,
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import {
-  API_KEY_DEFAULTS,
-  API_KEY_STATES,
-  type ApiKeyState,
-  type QuotaPeriod,
-  type RevokeOptions,
-} from '../index';
+import { API_KEY_DEFAULTS, type QuotaPeriod } from '../index';
 import { Documented } from './documented';
 
 /**
@@ -29,7 +20,7 @@ import { Documented } from './documented';
  */
 const TIME = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/;
 const PERIODS: QuotaPeriod[] = ['day', 'month'];
-const isGiven = (_: unknown, value: unknown) => value !== undefined;
+export const isGiven = (_: unknown, value: unknown) => value !== undefined;
 const isGivenAndNotNull = (_: unknown, value: unknown) => value !== undefined && value !== null;
 
 export class RateLimitBody {
@@ -118,6 +109,17 @@ export class CreateApiKeyBody extends KeyBody {
   name!: string;
 }
 
+/** The body of an administrator, who names the owner of the key. */
+export class CreateApiKeyForOwnerBody extends CreateApiKeyBody {
+  @Documented({
+    type: 'string',
+    required: false,
+    description: 'The owner of the key, if the caller is an administrator',
+  })
+  @IsString()
+  userId!: string;
+}
+
 /** Converts a body to the input of `ApiKeyService`. */
 export function fieldsOf<Body extends KeyBody>({ expiresAt, rateLimit, quota, ...rest }: Body) {
   return {
@@ -153,61 +155,4 @@ export class DisableBody extends EnableBody {
   @ValidateIf(isGiven)
   @IsBoolean()
   everywhere?: boolean;
-}
-
-const FLAGS = ['true', 'false'] as const;
-type Flag = (typeof FLAGS)[number];
-
-export class RevokeQuery {
-  @Documented({ type: 'string', enum: FLAGS, default: 'false', required: false })
-  @ValidateIf(isGiven)
-  @IsIn(FLAGS)
-  descendants?: Flag;
-
-  @Documented({ type: 'string', enum: FLAGS, default: 'false', required: false })
-  @ValidateIf(isGiven)
-  @IsIn(FLAGS)
-  everywhere?: Flag;
-
-  @Documented({ type: 'string', minLength: 1, maxLength: 255, required: false })
-  @ValidateIf(isGiven)
-  @IsString()
-  reason?: string;
-}
-
-/** Converts the query of a revocation to the options of `ApiKeyService`. */
-export function revocationOf({ descendants, everywhere, reason }: RevokeQuery): RevokeOptions {
-  return {
-    descendants: descendants === 'true',
-    everywhere: everywhere === 'true',
-    ...(reason !== undefined && { reason }),
-  };
-}
-
-export class EventsQuery {
-  @Documented({
-    type: 'integer',
-    minimum: 1,
-    maximum: 100,
-    default: API_KEY_DEFAULTS.pageSize,
-    required: false,
-  })
-  @IsOptional()
-  @Type(() => Number)
-  @IsInt()
-  @Min(1)
-  @Max(100)
-  limit?: number;
-
-  @Documented({ type: 'string', required: false })
-  @IsOptional()
-  @IsString()
-  cursor?: string;
-}
-
-export class ListQuery extends EventsQuery {
-  @Documented({ type: 'string', enum: API_KEY_STATES, required: false })
-  @IsOptional()
-  @IsIn(API_KEY_STATES)
-  state?: ApiKeyState;
 }

@@ -1,22 +1,19 @@
 import {
-  Body,
   type CanActivate,
   Controller,
-  createParamDecorator,
   Delete,
   type ExecutionContext,
   Get,
   Header,
   HttpCode,
   HttpStatus,
-  Param,
   Patch,
   Post,
-  Query,
+  Request,
   type Type,
   UseFilters,
   UseGuards,
-  UsePipes,
+  UseInterceptors,
 } from '@nestjs/common';
 import {
   type Acting,
@@ -35,21 +32,20 @@ import {
 } from './answers';
 import {
   CreateApiKeyBody,
+  CreateApiKeyForOwnerBody,
   DisableBody,
   EnableBody,
-  EventsQuery,
   fieldsOf,
-  ListQuery,
-  RevokeQuery,
   RotateBody,
-  revocationOf,
   UpdateApiKeyBody,
 } from './bodies';
 import { found } from './found';
+import { ManagementInputs, type ManagementRequest } from './inputs';
 import { ManagementFilter } from './management.filter';
-import { managementPipe } from './management.pipe';
-import { marked } from './marks';
+import { marked, takes } from './marks';
 import { presentEvent, presentIssued, presentKey } from './present';
+import { EventsQuery, ListOfOwnersQuery, ListQuery, listingOf, RevokeQuery, revocationOf } from './queries';
+import { RequestActors } from './request-actors';
 
 /** The options of the controller. */
 export interface ManagementRoutes {
@@ -57,24 +53,27 @@ export interface ManagementRoutes {
   readonly guards: readonly (Type<CanActivate> | CanActivate)[];
   readonly scopes: { readonly read: Scope; readonly write: Scope } | null;
   readonly acting: (context: ExecutionContext) => Acting;
+  /** Whether a caller for whom `acting` names no owner and no key may name owners. */
+  readonly hasAdministrators: boolean;
 }
 
 /** Creates the controller class of the endpoints, with its path and guards. */
-export function managementController({ path, guards, scopes, acting }: ManagementRoutes): Type {
+export function managementController(routes: ManagementRoutes): Type {
+  const { path, guards, scopes, acting, hasAdministrators } = routes;
   const Reads = () => (scopes ? Scopes(scopes.read) : nothing);
   const Writes = () => (scopes ? Scopes(scopes.write) : nothing);
-  const Actor = createParamDecorator((_: unknown, context: ExecutionContext) => acting(context));
   const needs = scopes ? [scopes.write] : [];
-  const Changer = createParamDecorator((_: unknown, context: ExecutionContext) => ({
-    ...acting(context),
-    needs,
-  }));
+  const actors = new RequestActors(acting);
+  const isAdministrator = (actor: Acting) =>
+    hasAdministrators && !('userId' in actor) && !('apiKey' in actor);
 
   @Controller(path)
   @UseGuards(...guards)
   @UseFilters(ManagementFilter)
-  @UsePipes(managementPipe())
+  @UseInterceptors(actors)
   class ApiKeysController {
+    private readonly inputs = new ManagementInputs();
+
     constructor(private readonly keys: ApiKeyService) {}
 
     @Post()
@@ -87,32 +86,47 @@ export function managementController({ path, guards, scopes, acting }: Managemen
       403,
       409,
     )
+    @takes({ body: hasAdministrators ? CreateApiKeyForOwnerBody : CreateApiKeyBody })
     @Header('Cache-Control', 'no-store')
-    async create(@Changer() actor: Acting, @Body() body: CreateApiKeyBody) {
+    async create(@Request() request: ManagementRequest) {
+      const actor = { ...actors.of(request), needs };
+      const type = isAdministrator(actor) ? CreateApiKeyForOwnerBody : CreateApiKeyBody;
+      const body = await this.inputs.bodyOf(type, request);
       const userId = actor.apiKey?.userId ?? actor.userId ?? '';
-      return presentIssued(await this.keys.create({ userId, ...fieldsOf(body) } as CreateApiKeyInput, actor));
+      const issued = await this.keys.create({ userId, ...fieldsOf(body) } as CreateApiKeyInput, actor);
+      return presentIssued(issued, isAdministrator(actor));
     }
 
     @Get()
     @Reads()
     @marked('List keys, newest first', HttpStatus.OK, ManagedApiKeyPage, 400)
-    async list(@Actor() actor: Acting, @Query() query: ListQuery) {
-      const { items, nextCursor } = await this.keys.list({ ...query }, actor);
-      return { items: items.map((apiKey) => presentKey(apiKey)), nextCursor };
+    @takes({ query: hasAdministrators ? ListOfOwnersQuery : ListQuery })
+    async list(@Request() request: ManagementRequest) {
+      const actor = actors.of(request);
+      const type = isAdministrator(actor) ? ListOfOwnersQuery : ListQuery;
+      const query = listingOf(await this.inputs.queryOf(type, request));
+      const { items, nextCursor } = await this.keys.list(query, actor);
+      return { items: items.map((apiKey) => presentKey(apiKey, isAdministrator(actor))), nextCursor };
     }
 
     @Get(':id')
     @Reads()
     @marked('See a key', HttpStatus.OK, ManagedApiKey, 404)
-    async show(@Actor() actor: Acting, @Param('id') id: string) {
-      return presentKey(found(await this.keys.get(id, actor)));
+    @takes({ id: true })
+    async show(@Request() request: ManagementRequest) {
+      const actor = actors.of(request);
+      return presentKey(found(await this.keys.get(request.params.id, actor)), isAdministrator(actor));
     }
 
     @Patch(':id')
     @Writes()
     @marked('Change a key', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
-    async update(@Changer() actor: Acting, @Param('id') id: string, @Body() body: UpdateApiKeyBody) {
-      return presentKey(found(await this.keys.update(id, fieldsOf(body) as UpdateApiKeyInput, actor)));
+    @takes({ id: true, body: UpdateApiKeyBody })
+    async update(@Request() request: ManagementRequest) {
+      const actor = { ...actors.of(request), needs };
+      const changes = fieldsOf(await this.inputs.bodyOf(UpdateApiKeyBody, request)) as UpdateApiKeyInput;
+      const updated = found(await this.keys.update(request.params.id, changes, actor));
+      return presentKey(updated, isAdministrator(actor));
     }
 
     @Post(':id/rotate')
@@ -126,25 +140,37 @@ export function managementController({ path, guards, scopes, acting }: Managemen
       404,
       409,
     )
+    @takes({ id: true, body: RotateBody })
     @Header('Cache-Control', 'no-store')
-    async rotate(@Changer() actor: Acting, @Param('id') id: string, @Body() body: RotateBody) {
-      return presentIssued(found(await this.keys.rotate(id, { ...body }, actor)));
+    async rotate(@Request() request: ManagementRequest) {
+      const actor = { ...actors.of(request), needs };
+      const body = await this.inputs.bodyOf(RotateBody, request);
+      const issued = found(await this.keys.rotate(request.params.id, { ...body }, actor));
+      return presentIssued(issued, isAdministrator(actor));
     }
 
     @Post(':id/disable')
     @Writes()
     @marked('Disable a key until it is enabled', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
+    @takes({ id: true, body: DisableBody })
     @HttpCode(HttpStatus.OK)
-    async disable(@Changer() actor: Acting, @Param('id') id: string, @Body() body: DisableBody) {
-      return presentKey(found(await this.keys.disable(id, { ...body }, actor)));
+    async disable(@Request() request: ManagementRequest) {
+      const actor = { ...actors.of(request), needs };
+      const body = await this.inputs.bodyOf(DisableBody, request);
+      const disabled = found(await this.keys.disable(request.params.id, { ...body }, actor));
+      return presentKey(disabled, isAdministrator(actor));
     }
 
     @Post(':id/enable')
     @Writes()
     @marked('Enable a disabled key', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
+    @takes({ id: true, body: EnableBody })
     @HttpCode(HttpStatus.OK)
-    async enable(@Changer() actor: Acting, @Param('id') id: string, @Body() body: EnableBody) {
-      return presentKey(found(await this.keys.enable(id, { ...body }, actor)));
+    async enable(@Request() request: ManagementRequest) {
+      const actor = { ...actors.of(request), needs };
+      const body = await this.inputs.bodyOf(EnableBody, request);
+      const enabled = found(await this.keys.enable(request.params.id, { ...body }, actor));
+      return presentKey(enabled, isAdministrator(actor));
     }
 
     @Delete(':id')
@@ -157,28 +183,32 @@ export function managementController({ path, guards, scopes, acting }: Managemen
       403,
       404,
     )
+    @takes({ id: true, query: RevokeQuery })
     @HttpCode(HttpStatus.NO_CONTENT)
-    async revoke(
-      @Changer() actor: Acting,
-      @Param('id') id: string,
-      @Query() query: RevokeQuery,
-    ): Promise<void> {
-      found(await this.keys.revoke(id, revocationOf(query), actor));
+    async revoke(@Request() request: ManagementRequest): Promise<void> {
+      const actor = { ...actors.of(request), needs };
+      const query = await this.inputs.queryOf(RevokeQuery, request);
+      found(await this.keys.revoke(request.params.id, revocationOf(query), actor));
     }
 
     @Get(':id/events')
     @Reads()
     @marked('List the audit events of a key', HttpStatus.OK, ManagedApiKeyEventPage, 400, 404)
-    async events(@Actor() actor: Acting, @Param('id') id: string, @Query() query: EventsQuery) {
-      const { items, nextCursor } = found(await this.keys.events(id, { ...query }, actor));
+    @takes({ id: true, query: EventsQuery })
+    async events(@Request() request: ManagementRequest) {
+      const actor = actors.of(request);
+      const query = await this.inputs.queryOf(EventsQuery, request);
+      const { items, nextCursor } = found(await this.keys.events(request.params.id, { ...query }, actor));
       return { items: items.map(presentEvent), nextCursor };
     }
 
     @Get(':id/usage')
     @Reads()
     @marked('Show the usage of a key', HttpStatus.OK, ManagedApiKeyUsage, 404)
-    async usage(@Actor() actor: Acting, @Param('id') id: string) {
-      return found(await this.keys.usage(id, actor));
+    @takes({ id: true })
+    async usage(@Request() request: ManagementRequest) {
+      const actor = actors.of(request);
+      return found(await this.keys.usage(request.params.id, actor));
     }
   }
   return ApiKeysController;

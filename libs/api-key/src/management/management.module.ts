@@ -26,7 +26,10 @@ export interface ApiKeyManagementOptions {
   scopes?: { readonly read: Scope; readonly write: Scope } | null;
   /**
    * Returns on whose behalf a request acts. Default: on behalf of its API key. A request without a
-   * key is then refused, unless `guards` is `'open'`.
+   * key is then refused, unless `guards` is `'open'`. A result without `userId` and `apiKey` is an
+   * administrator, who sees the keys of all owners and names the owner of a new key. Return this
+   * only if your guard has checked that the caller is one.
+   * @example acting: () => ({ actor: { type: 'user', id: null } })
    */
   acting?: (context: ExecutionContext) => Acting;
 }
@@ -48,7 +51,15 @@ export class ApiKeyManagementModule {
     const actor = acting ?? (open ? actingOf : actingKeyOf);
     return {
       module: ApiKeyManagementModule,
-      controllers: [managementController({ path, guards: open ? [] : guards, scopes, acting: actor })],
+      controllers: [
+        managementController({
+          path,
+          guards: open ? [] : guards,
+          scopes,
+          acting: actor,
+          hasAdministrators: acting !== undefined,
+        }),
+      ],
     };
   }
 }

@@ -1,6 +1,7 @@
 import { applyDecorators, type Type } from '@nestjs/common';
 import { optionalSwagger } from '../index';
 import { ApiKeyManagementError, InvalidApiKeyRequest } from './answers';
+import { documentedFields } from './documented';
 
 /** The body of 403 is `ApiKeyRefusal`, which `documentApiKeys` adds. */
 const ERRORS = {
@@ -35,5 +36,27 @@ export function marked(
     swagger.ApiOperation({ summary }),
     swagger.ApiResponse({ status, ...(body && { type: body }) }),
     ...errors.map((code) => swagger.ApiResponse({ status: code, ...ERRORS[code] })),
+  );
+}
+
+/** What a route takes: the id of a key in its path, a body, a query. */
+interface Taken {
+  readonly id?: true;
+  readonly body?: Type;
+  readonly query?: Type;
+}
+
+/** Adds what a route takes to the OpenAPI document, if the application has `@nestjs/swagger`. */
+export function takes({ id, body, query }: Taken): MethodDecorator {
+  const swagger = optionalSwagger();
+  if (!swagger) return () => {};
+  return applyDecorators(
+    ...Object.entries(query ? documentedFields(query) : {})
+      .reverse()
+      .map(([name, { required, ...schema }]) =>
+        swagger.ApiQuery({ name, required: required === true, schema }),
+      ),
+    ...(id ? [swagger.ApiParam({ name: 'id', schema: { type: 'string' } })] : []),
+    ...(body ? [swagger.ApiBody({ type: body })] : []),
   );
 }

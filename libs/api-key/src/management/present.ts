@@ -6,15 +6,17 @@ import {
   type RecordedApiKeyEvent,
 } from '../index';
 
-/** The fields of a key that its owner sees. */
-export function presentKey(apiKey: ApiKey, now: Date = new Date()): Omit<ApiKeyDescription, 'userId'> {
-  const { userId: _, ...shown } = describeKey(apiKey, now);
-  return shown;
+/** The fields of a key that an answer has; the owner only if the caller sees keys of all owners. */
+type Presented = Omit<ApiKeyDescription, 'userId'> & { readonly userId?: string };
+
+export function presentKey(apiKey: ApiKey, withOwner: boolean): Presented {
+  const { userId, ...shown } = describeKey(apiKey, new Date());
+  return withOwner ? { ...shown, userId } : shown;
 }
 
 /** A new key with its raw key. No other response contains the raw key. */
-export function presentIssued({ key, apiKey }: IssuedApiKey) {
-  return { ...presentKey(apiKey), key };
+export function presentIssued({ key, apiKey }: IssuedApiKey, withOwner: boolean) {
+  return { ...presentKey(apiKey, withOwner), key };
 }
 
 /** The fields of an event that the owner of a key sees. */

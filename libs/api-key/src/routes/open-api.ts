@@ -9,8 +9,11 @@ import { type Route, RouteInventory } from './route-inventory';
 
 /** The part of `@nestjs/swagger` that this library uses. */
 interface Swagger {
+  ApiBody(options: object): MethodDecorator;
   ApiOperation(options: object): MethodDecorator;
+  ApiParam(options: object): MethodDecorator;
   ApiProperty(options: object): PropertyDecorator;
+  ApiQuery(options: object): MethodDecorator;
   ApiResponse(options: object): MethodDecorator;
   ApiSecurity(name: string, scopes: string[]): ClassDecorator & MethodDecorator;
 }
