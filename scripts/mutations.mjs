@@ -309,7 +309,7 @@ const SHOWN = [
   [SAME_AGAIN, 'replaces many such rows by one', FEED],
   [NO_OWNER_LOCK, 'A key that is created while all keys of its owner are revoked', EDGES],
   [STALE_ACTOR, 'A key is judged by its present authority', EDGES],
-  [NO_SECOND_TRY, 'because of a deadlock', 'test/authority.spec.ts'],
+  [NO_SECOND_TRY, 'because of a deadlock', 'libs/api-key/src/database/database.spec.ts'],
   [NO_NEEDS, 'is refused if the acting key lost the required scope', 'test/authority.spec.ts'],
   [EARLY_CLOCK, 'A key that expires while its change waits', EDGES],
   [CHANGED_FIELDS_ONLY, 'A key that widens one field of another key', EDGES],
