@@ -10,7 +10,10 @@ const ROOMS = {
   },
   guards: {
     mutate: ['libs/api-key/src/**/*.guard.ts'],
-    specs: ['test/{guards,plaintext-key,quota,rate-limit,trail,usage,ways-in}.spec.ts'],
+    specs: [
+      'libs/api-key/src/**/*.guard.spec.ts',
+      'test/{guards,plaintext-key,quota,rate-limit,trail,usage,ways-in}.spec.ts',
+    ],
   },
 };
 

@@ -164,12 +164,12 @@ describe('a change that waited for another change', () => {
     expect(await keys.verify(target.key)).toMatchObject({ ok: true });
   });
 
-  it('is repeated as a whole if PostgreSQL ends it because of a deadlock', async () => {
+  it('is repeated as a whole if it and another session wait for each other', async () => {
     const [actor, target] = [await issue({ scopes: ['*'] }), await issue()];
     const rename = (id: string) => `UPDATE api_keys SET name = 'by hand' WHERE id = ${id}`;
     const session = new Client({ connectionString: database });
     await session.connect();
-    // PostgreSQL ends the session whose deadlock_timeout is over first: not this one.
+    // The change gives up first: PostgreSQL looks for a deadlock from this session after 10 minutes.
     await session.query("BEGIN; SET LOCAL deadlock_timeout = '10min'");
     await session.query(rename(target.apiKey.id));
     const changed = update(target.apiKey.id, { scopes: [] }, { apiKey: actor.apiKey });

@@ -22,6 +22,7 @@ import {
   ApiKeyThrottlerGuard,
   CurrentApiKey,
   CurrentUser,
+  Environments,
   Public,
   Scopes,
   ScopesGuard,
@@ -207,6 +208,27 @@ describe.each(ADAPTERS)('on %s,', (adapter) => {
     expect(await statusOf(app, '/one', await keyWith(app, ['api-keys:read']))).toBe(403);
     expect(await statusOf(app, '/two', await keyWith(app, ['orders:write']))).toBe(403);
     expect(await statusOf(app, '/two', await keyWith(app, ['orders:write', 'api-keys:read']))).toBe(200);
+  });
+
+  it('ScopesGuard refuses a key of an environment that the route does not accept, before it checks the scopes', async () => {
+    @Controller()
+    @ApiKeyAuth('orders:read')
+    @Environments('live')
+    class Routes {
+      @Get()
+      get() {}
+    }
+    const prefix = { live: 'acme_live', test: 'acme_test' };
+    const app = await boot({ controllers: [Routes], options: { prefix } });
+    const answerTo = async (environment: string, scopes: HeldScopes) => {
+      const { key } = await app.keys.create({ userId, name: 'ci', environment, scopes });
+      const answer = await fetch(app.url, { headers: { authorization: `Bearer ${key}` } });
+      return [answer.status, ((await answer.json().catch(() => ({}))) as { error?: string }).error];
+    };
+    expect(await answerTo('live', ['orders:read'])).toEqual([200, undefined]);
+    expect(await answerTo('live', [])).toEqual([403, 'INSUFFICIENT_SCOPE']);
+    expect(await answerTo('test', ['orders:read'])).toEqual([403, 'WRONG_ENVIRONMENT']);
+    expect(await answerTo('test', [])).toEqual([403, 'WRONG_ENVIRONMENT']);
   });
 
   it('a single method can be guarded', async () => {

@@ -45,6 +45,7 @@ describe('the environment of a key', () => {
     ['acme_', 'live'],
     ['acme', undefined],
     ['604eae8c', undefined],
+    ['_3fKd', undefined],
     ['', undefined],
   ])('is told by its stored start %s: %s', (start, environment) => {
     expect(forms.environmentOf(start)).toBe(environment);
@@ -61,6 +62,54 @@ describe('the environment of a key', () => {
     expect(new KeyForms({ ...NESTED, hexEnvironment: 'live' }).problemOf(mintKey('hex', ''))).toBe(
       'malformed',
     );
+  });
+});
+
+describe('the start of a key that is imported', () => {
+  const checksummed = new KeyForms(NESTED);
+  const hex = new KeyForms({ ...NESTED, format: 'hex' });
+
+  it.each([
+    ['604eae8c', 'eight hex digits, as Rails stores them'],
+    ['604eae8c3be82e560fd189046e5430eeaf2688eaf3b43a30c26c2d2734f843a0', 'a whole hex key'],
+    ['acme_3fKd', 'an accepted prefix'],
+    ['old_3fKd', 'an earlier prefix, which no new key gets'],
+  ])('may be %s: %s', (start) => {
+    expect(checksummed.mayStart(start)).toBe(true);
+    expect(hex.mayStart(start)).toBe(true);
+  });
+
+  it.each([
+    ['', 'nothing'],
+    ['604EAE8C', 'hex digits in upper case'],
+    ['x604eae8', 'hex digits after another letter'],
+    ['604eae8x', 'hex digits before another letter'],
+    ['acme-604e', 'a prefix without its underscore'],
+    ['beef_604e', 'hex digits as a prefix, which is not accepted'],
+    ['other_3fKd', 'a prefix of another application'],
+  ])('may not be %j: %s', (start) => {
+    expect(checksummed.mayStart(start)).toBe(false);
+    expect(hex.mayStart(start)).toBe(false);
+    expect(hex.environmentOf(start)).toBeUndefined();
+  });
+});
+
+describe('an application', () => {
+  it.each<[string, KeyFormsSettings, readonly string[]]>([
+    ['its environments, although a prefix without one is accepted', NESTED, ['live', 'test']],
+    ['no environment if it has one prefix', SINGLE, []],
+  ])('names %s', (_, settings, environments) => {
+    expect(new KeyForms(settings).environments).toEqual(environments);
+  });
+
+  it.each([
+    'checksummed',
+    'hex',
+  ] as const)('of the format %s names all prefixes that it accepts', (format) => {
+    expect(new KeyForms({ ...NESTED, format }).accepted).toEqual({
+      prefixes: ['acme', 'acme_test', 'old'],
+      hex: format === 'hex',
+    });
   });
 });
 
@@ -84,7 +133,8 @@ describe('a new key', () => {
   ])('of an application with %s has its form, or none', (_, settings, environment, form) => {
     const forms = new KeyForms(settings);
     expect(forms.canMint(environment)).toBe(form !== null);
-    if (form === null) expect(() => forms.mint(environment)).toThrow(RangeError);
+    if (form === null)
+      expect(() => forms.mint(environment)).toThrow(new RangeError('no new key can have this environment'));
     else expect(forms.mint(environment)).toMatch(form);
   });
 

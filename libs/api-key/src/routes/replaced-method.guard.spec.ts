@@ -7,11 +7,17 @@ class Keeper implements CanActivate {
   }
 }
 
+class SecondKeeper extends Keeper {}
+
 @Controller()
 class Orders {
   @Get()
   @UseGuards(Keeper)
   list(): void {}
+
+  @Get('all')
+  @UseGuards(Keeper, SecondKeeper)
+  listAll(): void {}
 }
 
 class Other {
@@ -30,6 +36,15 @@ it('lets a request pass if its handler has the guards that were declared', () =>
 
 it('fails a request whose handler lost the guards that were declared', () => {
   expect(() => guard.canActivate(contextOf(Orders, bare))).toThrow(/^Orders\.list loses its guards/);
+});
+
+it('fails a request whose handler kept only one of the two guards that were declared', () => {
+  const { listAll } = { listAll() {} };
+  UseGuards(Keeper)(listAll);
+  expect(() => guard.canActivate(contextOf(Orders, listAll))).toThrow(
+    'Orders.listAll loses its guards, because its controller replaces the method: ' +
+      'do not do that, or copy name and metadata',
+  );
 });
 
 it('fails a request whose handler is not a method of its class', () => {
