@@ -193,10 +193,43 @@ describe('on an empty database', () => {
     expect(rows.every(({ times }) => times === 1)).toBe(true);
   });
 
-  it('wrong options are refused', () => {
-    expect(() => apiKeyMigrations({ ownerType: 'varchar; DROP TABLE users' as never })).toThrow(
-      /ownerType must be bigint/,
-    );
+  it.each<[string, object, RegExp]>([
+    [
+      'an unknown type',
+      { ownerType: 'varchar; DROP TABLE users' },
+      /"ownerType" must be "bigint", .* or "text"/,
+    ],
+    [
+      'a misspelt option',
+      { userTable: 'users' },
+      /no option "userTable"; the options are ownerType, usersTable/,
+    ],
+    ['an option of every object', { toString: 'users' }, /there is no option "toString"/],
+    [
+      'a misspelt field',
+      { usersTable: 'users', watchUsers: { ignored: [] } },
+      /no option "watchUsers.ignored"/,
+    ],
+    [
+      'a field of another type',
+      { usersTable: 'users', watchUsers: { ignore: 'a' } },
+      /"watchUsers.ignore" must be/,
+    ],
+    ['an empty name', { usersTable: '' }, /"usersTable" must be the name/],
+    [
+      'another type of an option',
+      { usersTable: 'users', watchUsers: 'no' },
+      /"watchUsers" must be true or false/,
+    ],
+    ['options that need another', { watchUsers: true }, /"watchUsers" needs option "usersTable"/],
+    ['options in a list', [{ usersTable: 'users' }], /must be a plain object/],
+    [
+      'two wrong options',
+      { ownerTyp: 'text', userTable: 'a' },
+      /"ownerTyp";.*; there is no option "userTable"/,
+    ],
+  ])('refuses %s', (_, options, message) => {
+    expect(() => apiKeyMigrations(options)).toThrow(message);
   });
 });
 
