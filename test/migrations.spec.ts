@@ -189,7 +189,7 @@ describe('on an empty database', () => {
     const ran = await Promise.all(instances);
     expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
     const rows = await sql(url, 'SELECT name, count(*)::int AS times FROM migrations GROUP BY name');
-    expect(rows).toHaveLength(MIGRATIONS.length + 3); // the sample's own, and WatchUsers
+    expect(rows).toHaveLength(MIGRATIONS.length + 4); // the sample's own, WatchUsers and ReferenceUsers
     expect(rows.every(({ times }) => times === 1)).toBe(true);
   });
 

@@ -2,7 +2,7 @@ import type { QueryRunner } from 'typeorm';
 import { text, textOrNull } from '../database/fields';
 import { sessionOf } from '../database/session-of';
 import { rows, withSetting, withShortLock } from './sql';
-import { eraseNote, type TableNote, writeNote } from './table-note';
+import { eraseNote, rewriteNote, type TableNote, writeNote } from './table-note';
 
 const WHOLE_NUMBER = ['bigint', 'integer'];
 const TEXT = ['character varying', 'text'];
@@ -86,8 +86,7 @@ export async function completeTable(runner: QueryRunner, table: string, note: Ta
   refuseMisfits(columns);
   const lost = (await complete(runner, table, columns, LATER_TIMES)).filter((name) => name in RAILS_COLUMNS);
   if (note.origin === 'created' || lost.length === 0) return;
-  await eraseNote(await sessionOf(runner), table);
-  await writeNote(await sessionOf(runner), table, {
+  await rewriteNote(await sessionOf(runner), table, {
     ...note,
     zoneless: [...new Set([...note.zoneless, ...lost])],
   });

@@ -9,6 +9,7 @@ import { ManageApiKeys } from './manage-api-keys.migration';
 import { MeterUsage } from './meter-usage.migration';
 import { type ApiKeyMigrationOptions, checkMigrationOptions } from './migration-options';
 import { existsInOwnSchema } from './own-schema';
+import { referenceUsers } from './reference-users.migration';
 import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction, run } from './sql';
 import { SurviveTableChanges } from './survive-table-changes.migration';
@@ -40,8 +41,10 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     DisableKeys,
     TellReplicatedInserts,
   ];
-  if (!watched || usersTable === undefined) return migrations;
-  return [...migrations, watchUsers(usersTable, watched === true ? {} : watched)];
+  if (usersTable === undefined) return migrations;
+  const watch = watched === true ? {} : watched || null;
+  if (watch) migrations.push(watchUsers(usersTable, watch));
+  return [...migrations, referenceUsers({ usersTable, ownerType }, watch)];
 }
 
 function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInterface {

@@ -30,29 +30,31 @@ const LONGEST_ID_BYTES = 7_000;
 
 /**
  * Returns a migration that creates triggers on the users table. If the row of a user changes or is
- * deleted, every instance evicts the cached result of `loadUser`.
+ * deleted, every instance evicts the cached result of `loadUser`. If the users table does not exist
+ * yet, `ReferenceUsers` creates the triggers.
  */
 export function watchUsers(usersTable: string, options: WatchUsersOptions): new () => MigrationInterface {
   return class WatchUsers implements MigrationInterface, Restoring {
     readonly name = 'WatchUsers1764115200000';
 
     up(runner: QueryRunner): Promise<void> {
-      return inTransaction(runner, () => install(runner, quoteName(usersTable), options));
+      return inTransaction(runner, async () => {
+        if (await tableExists(runner, quoteName(usersTable)))
+          await install(runner, quoteName(usersTable), options);
+      });
     }
 
     /** Creates the missing triggers after another table has replaced the users table. */
     async [RESTORE](runner: QueryRunner): Promise<void> {
       const users = quoteName(usersTable);
       if (!(await tableExists(runner, users)) || !(await tableExists(runner, tableOf(runner)))) return;
-      if (!(await findOwnerFeed(runner)))
-        await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
-      await restoreTriggers(runner, users, ownerTriggers(runner, users, options));
+      await restoreWatch(runner, users, options);
     }
 
     down(runner: QueryRunner): Promise<void> {
       return inTransaction(runner, async () => {
         await dropTriggers(runner, quoteName(usersTable));
-        await run(runner, `DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
+        await run(runner, `DROP FUNCTION IF EXISTS ${besideTable(runner, FUNCTION)}()`);
       });
     }
   };
@@ -63,6 +65,17 @@ async function install(runner: QueryRunner, users: string, options: WatchUsersOp
   await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
   await dropTriggers(runner, users);
   for (const trigger of ownerTriggers(runner, users, options).values()) await createTrigger(runner, trigger);
+}
+
+/** Creates the trigger function and the triggers of owners if they are missing. */
+export async function restoreWatch(
+  runner: QueryRunner,
+  users: string,
+  options: WatchUsersOptions,
+): Promise<void> {
+  if (!(await findOwnerFeed(runner)))
+    await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
+  await restoreTriggers(runner, users, ownerTriggers(runner, users, options));
 }
 
 /** Returns the SQL of each trigger, by the name of the trigger. */
