@@ -24,14 +24,13 @@ async function withMigrations<T>(
   migrations: Migrations,
   work: (dataSource: DataSource) => Promise<T>,
 ): Promise<T> {
-  const options = {
+  const dataSource = await new DataSource({
     type: 'postgres',
     url,
     entities: [ApiKey],
     migrations,
     uuidExtension: 'pgcrypto',
-  } as const;
-  const dataSource = await new DataSource(options).initialize();
+  }).initialize();
   try {
     return await work(dataSource);
   } finally {

@@ -4,6 +4,7 @@ import { sessionOf } from '../database/session-of';
 import type { ApiKeyMigrationOptions } from './migration-options';
 import { ownerReference, referencing } from './reference-users.migration';
 import { run, tableExists } from './sql';
+import { nameOf } from './table-name';
 import { writeNote } from './table-note';
 
 /**
@@ -20,9 +21,10 @@ export async function createTable(
   const create = (reference: string) => run(runner, tableSql(table, `${ownerType} NOT NULL ${reference}`));
   if (usersTable === undefined || isReferencePending) await create('');
   else await referencing(usersTable, () => create(ownerReference(usersTable)));
-  await run(runner, `CREATE UNIQUE INDEX index_api_keys_on_key_digest ON ${table} (key_digest)`);
-  await run(runner, `CREATE INDEX index_api_keys_on_key_prefix ON ${table} (key_prefix)`);
-  await run(runner, `CREATE INDEX index_api_keys_on_user_id ON ${table} (user_id)`);
+  const index = (column: string) => nameOf(runner, `index_api_keys_on_${column}`);
+  await run(runner, `CREATE UNIQUE INDEX ${index('key_digest')} ON ${table} (key_digest)`);
+  await run(runner, `CREATE INDEX ${index('key_prefix')} ON ${table} (key_prefix)`);
+  await run(runner, `CREATE INDEX ${index('user_id')} ON ${table} (user_id)`);
   await writeNote(await sessionOf(runner), table, { origin: 'created', isReferencePending });
 }
 

@@ -1,3 +1,4 @@
+import { OTHER_TABLE } from '../database/keys-table';
 import {
   type Checks,
   isPlainObject,
@@ -40,6 +41,11 @@ const CHECKS: Checks<ApiKeyMigrationOptions> = {
     isPlainObject(value) ? checkWatchedColumns(value, name) : trueOrFalse(value, name),
 };
 
+function unknownMigrationOption(name: string): string {
+  if (name === 'table') return `the name of the table is not an option here: set it with ${OTHER_TABLE}`;
+  return unknownOption(name, 'the options', Object.keys(CHECKS));
+}
+
 /**
  * Checks the options of the migrations. A misspelt option must not pass: without its foreign key or
  * its triggers, keys would survive their owner.
@@ -48,9 +54,7 @@ const CHECKS: Checks<ApiKeyMigrationOptions> = {
 export function checkMigrationOptions(options: ApiKeyMigrationOptions): void {
   if (!isPlainObject(options)) throw new RangeError('apiKeyMigrations: the options must be a plain object');
   const problems = Object.entries(options).flatMap(([name, value]) =>
-    Object.hasOwn(CHECKS, name)
-      ? problemsOf(CHECKS, name, value)
-      : [unknownOption(name, 'the options', Object.keys(CHECKS))],
+    Object.hasOwn(CHECKS, name) ? problemsOf(CHECKS, name, value) : [unknownMigrationOption(name)],
   );
   const { usersTable, watchUsers } = options;
   if (problems.length === 0 && watchUsers && usersTable === undefined)

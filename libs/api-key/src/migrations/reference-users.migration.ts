@@ -25,8 +25,8 @@ export function ownerReference(usersTable: string): string {
 
 /**
  * Runs a step that creates the foreign key.
- * @throws Error that names option `ownerType`, if the owner column and the column `id` of the users
- *   table have types that do not fit
+ * @throws Error that names option `ownerType`, if the owner column and the column `id` of the
+ *   users table have types that do not fit
  */
 export async function referencing(usersTable: string, step: () => Promise<void>): Promise<void> {
   try {
@@ -43,10 +43,10 @@ export async function referencing(usersTable: string, step: () => Promise<void>)
 }
 
 /**
- * Returns the migration that adds the foreign key and the triggers that earlier migrations could not
- * add, because the users table did not exist yet. TypeORM sorts migrations by the number in their
- * names, and the users table of a new project has a later number than the table of keys. This number
- * is the last one of all.
+ * Returns the migration that adds the foreign key and the triggers that earlier migrations could
+ * not add, because the users table did not exist yet. TypeORM sorts migrations by the number in
+ * their names, and the users table of a new project has a later number than the table of keys. This
+ * number is the last one of all.
  */
 export function referenceUsers(
   { usersTable, ownerType }: Owners,
@@ -59,7 +59,7 @@ export function referenceUsers(
       return inTransaction(runner, () => addPending(runner, { usersTable, ownerType }, watched));
     }
 
-    /** Drops the foreign key, so that a later `down` of the application can drop the users table. */
+    /** Drops the foreign key, so that `down` of the application can drop the users table. */
     down(runner: QueryRunner): Promise<void> {
       return inTransaction(runner, () => dropReference(runner, usersTable));
     }
@@ -83,8 +83,8 @@ async function addPending(
 }
 
 /**
- * Adds the foreign key. Also changes the type of the owner column, because `ownerType` may have been
- * wrong when the table was created.
+ * Adds the foreign key. Also changes the type of the owner column, because `ownerType` may have
+ * been wrong when the table was created.
  */
 async function addReference(
   runner: QueryRunner,

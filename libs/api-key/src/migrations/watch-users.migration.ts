@@ -1,9 +1,11 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { enableTrigger, type TriggerSql } from '../database/feed-triggers';
+import { objectName } from '../database/keys-table';
 import { quoteLiteral, quoteName } from '../database/names';
+import { migratedTables } from '../database/session-of';
 import { existsInOwnSchema } from './own-schema';
 import { functionExists, inTransaction, OWN_SEARCH_PATH, run, tableExists } from './sql';
-import { besideTable, qualifiedName, tableOf } from './table-name';
+import { besideTable, nameOf, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 import { createTrigger, RESTORE, type Restoring, restoreTriggers } from './triggers';
 
@@ -87,9 +89,13 @@ function ownerTriggers(
   const call = `EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}(${ignore.map(quoteLiteral).join(', ')})`;
   return new Map(
     Object.entries(EVENTS).map(([of, event]) => {
-      const name = `nestjs_api_key_owner_${of}`;
+      const object = `nestjs_api_key_owner_${of}`;
+      const name = nameOf(runner, object);
       const create = `CREATE TRIGGER ${name} ${event.replace('%s', () => users)} ${call}`;
-      return [name, { create, enable: enableTrigger(name, users, 'ALWAYS') }];
+      return [
+        objectName(migratedTables(runner).name, object),
+        { create, enable: enableTrigger(name, users, 'ALWAYS') },
+      ];
     }),
   );
 }
@@ -146,5 +152,5 @@ export async function ownerFeedFunction(runner: QueryRunner, notify: string): Pr
 
 async function dropTriggers(runner: QueryRunner, users: string): Promise<void> {
   for (const name of Object.keys(EVENTS))
-    await run(runner, `DROP TRIGGER IF EXISTS nestjs_api_key_owner_${name} ON ${users}`);
+    await run(runner, `DROP TRIGGER IF EXISTS ${nameOf(runner, `nestjs_api_key_owner_${name}`)} ON ${users}`);
 }
