@@ -23,7 +23,7 @@ const ROOMS = {
   'api-key.service': ['authentication'],
   'api-key.guard': ['authentication'],
   'api-key-auth.decorator': ['api-key.guard'],
-  migrations: ['database'],
+  migrations: ['database', 'options'],
   boot: ['api-key.guard', 'migrations'],
   'api-key.module': ['api-key.service', 'api-key-auth.decorator', 'boot'],
   cli: ['index'],

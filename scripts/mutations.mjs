@@ -158,11 +158,11 @@ const UNKNOWN_BEGINNING = {
 const SEQUENCE = {
   rule: 'a silent change shows when it commits, not before',
   file: SILENT_MIGRATION,
-  from: 'api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`',
+  from: `\${qualify('api_key_silent_changes')} (xact xid8, at timestamptz, PRIMARY KEY (xact, at))\``,
   to: 'unused_changes (); CREATE SEQUENCE IF NOT EXISTS api_key_silent_changes`',
   also: {
     file: SILENT_MIGRATION,
-    from: `INSERT INTO \${schema}.api_key_silent_changes (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING`,
+    from: `INSERT INTO \${qualify('api_key_silent_changes')} (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING`,
     to: "SELECT nextval('public.api_key_silent_changes')",
     also: {
       file: `${LOOKUP}/silent-changes.ts`,

@@ -14,11 +14,24 @@ export function listenError(error: unknown, { host, port }: Pick<Environment, 'h
   return remedy ? new Error(`${host}:${port} ${remedy}.`, { cause: error }) : (error as Error);
 }
 
+/** The error of PgBouncer for `statement_timeout` of `ormconfig.ts`. */
+const UNSUPPORTED = /^unsupported startup parameter: (\w+)/;
+
 /** Says of an error of the first connection to the database which variable to check. */
 export function connectError(error: unknown): Error {
   // Node tries each address of a name, and puts the errors into one without a message.
   const { message } = Object(Object(error).errors?.[0] ?? error);
+  const [, parameter] = UNSUPPORTED.exec(message) ?? [];
+  if (parameter !== undefined) return poolerError(parameter, error);
   return new Error(`Cannot connect to the database (${message}): check DATABASE_URL, if it is set.`, {
     cause: error,
   });
+}
+
+function poolerError(parameter: string, cause: unknown): Error {
+  return new Error(
+    `The pooler of DATABASE_URL refuses the startup parameter ${parameter}. ` +
+      `Set ignore_startup_parameters = ${parameter} in pgbouncer.ini, and the time-out itself on the role: ALTER ROLE … SET ${parameter}.`,
+    { cause },
+  );
 }

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { ApiKey, adoptedFromRails, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
 import { Client, types } from 'pg';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
@@ -82,6 +83,28 @@ describe.each([
     expect((await migrating)[0]).toBe('CreateApiKeys1763856000000');
     await dataSource.destroy();
   });
+});
+
+it('while the migration waits, a warning says who holds the lock and how to end that session', async () => {
+  const url = await createEmptyDatabase();
+  const holder = new Client({ connectionString: url, application_name: 'old\ninstance' });
+  holder.on('error', () => {}); // it is ended below
+  await holder.connect();
+  const { rows } = await holder.query(`SELECT pg_backend_pid() AS pid FROM pg_advisory_lock(${LOCK})`);
+  const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation();
+  const dataSource = await impatientDataSource(url, []);
+  const migrating = runMigrations(dataSource);
+  await Promise.race([migrating, until(() => warn.mock.calls.length > 0)]);
+  const [pid] = rows.map((row) => row.pid);
+  expect(warn.mock.calls.join()).toMatch(
+    new RegExp(
+      `pid ${pid}, application "[^\\n]*", address 127.0.0.1, idle for \\d+ s.*pg_terminate_backend\\(${pid}\\)`,
+    ),
+  );
+  await sql(url, `SELECT pg_terminate_backend(${pid})`);
+  expect((await migrating)[0]).toBe('CreateApiKeys1763856000000');
+  warn.mockRestore();
+  await dataSource.destroy();
 });
 
 describe('after the migration the connection has the settings of the application', () => {

@@ -189,14 +189,47 @@ describe('on an empty database', () => {
     const ran = await Promise.all(instances);
     expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
     const rows = await sql(url, 'SELECT name, count(*)::int AS times FROM migrations GROUP BY name');
-    expect(rows).toHaveLength(MIGRATIONS.length + 3); // the sample's own, and WatchUsers
+    expect(rows).toHaveLength(MIGRATIONS.length + 4); // the sample's own, WatchUsers and ReferenceUsers
     expect(rows.every(({ times }) => times === 1)).toBe(true);
   });
 
-  it('wrong options are refused', () => {
-    expect(() => apiKeyMigrations({ ownerType: 'varchar; DROP TABLE users' as never })).toThrow(
-      /ownerType must be bigint/,
-    );
+  it.each<[string, object, RegExp]>([
+    [
+      'an unknown type',
+      { ownerType: 'varchar; DROP TABLE users' },
+      /"ownerType" must be "bigint", .* or "text"/,
+    ],
+    [
+      'a misspelt option',
+      { userTable: 'users' },
+      /no option "userTable"; the options are ownerType, usersTable/,
+    ],
+    ['an option of every object', { toString: 'users' }, /there is no option "toString"/],
+    [
+      'a misspelt field',
+      { usersTable: 'users', watchUsers: { ignored: [] } },
+      /no option "watchUsers.ignored"/,
+    ],
+    [
+      'a field of another type',
+      { usersTable: 'users', watchUsers: { ignore: 'a' } },
+      /"watchUsers.ignore" must be/,
+    ],
+    ['an empty name', { usersTable: '' }, /"usersTable" must be the name/],
+    [
+      'another type of an option',
+      { usersTable: 'users', watchUsers: 'no' },
+      /"watchUsers" must be true or false/,
+    ],
+    ['options that need another', { watchUsers: true }, /"watchUsers" needs option "usersTable"/],
+    ['options in a list', [{ usersTable: 'users' }], /must be a plain object/],
+    [
+      'two wrong options',
+      { ownerTyp: 'text', userTable: 'a' },
+      /"ownerTyp";.*; there is no option "userTable"/,
+    ],
+  ])('refuses %s', (_, options, message) => {
+    expect(() => apiKeyMigrations(options)).toThrow(message);
   });
 });
 

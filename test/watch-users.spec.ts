@@ -97,7 +97,3 @@ it('down removes triggers and function, and the users stay', async () => {
   if (dataSource) await runMigrations(dataSource);
   expect(await saidOf(`UPDATE users SET email = 'h' WHERE id = 1`)).toEqual(['u:1']);
 });
-
-it('watchUsers without a users table is refused', () => {
-  expect(() => apiKeyMigrations({ watchUsers: true })).toThrow('watchUsers needs usersTable');
-});

@@ -30,7 +30,11 @@ export function binariesIn(bin: string): Binaries {
  * @throws Error if there is no package for this platform
  */
 export function embeddedBinaries(account: Account | undefined, home: string): Binaries {
-  const native = nativeFolder();
+  return binariesOf(nativeFolder(), account, home);
+}
+
+/** Returns the programs in the folder `native` of a package, or of a copy in `home`. */
+export function binariesOf(native: string, account: Account | undefined, home: string): Binaries {
   const copy = join(home, `postgres-programs-${versionOf(native)}`);
   for (const folder of [native, copy]) {
     const binaries = binariesIn(join(folder, 'bin'));

@@ -40,6 +40,7 @@ export { adoptedFromRails } from './migrations/table-note';
 export type { WatchUsersOptions } from './migrations/watch-users.migration';
 export type { Acting } from './model/acting';
 export { ApiKey } from './model/api-key.entity';
+export { type ApiKeyEntityOptions, apiKeyEntity } from './model/api-key.entity-schema';
 export {
   ApiKeyAuthorityError,
   ApiKeyConflictError,

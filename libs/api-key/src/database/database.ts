@@ -91,11 +91,12 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
    */
   async locate(): Promise<void> {
     if (this.isLocated) return;
-    const { schema, tableName } = this.dataSource.getMetadata(ApiKey);
+    const { schema } = this.dataSource.getMetadata(ApiKey);
     if (!schema) {
       const first = this.dataSource.driver.schema ?? null;
-      const found = await this.run((session) => schemaOf(session, tableName, first), { access: 'read' });
-      if (found !== null) this.named = new Tables(found, tableName);
+      const { name } = this.tables;
+      const found = await this.run((session) => schemaOf(session, name, first), { access: 'read' });
+      if (found !== null) this.named = new Tables(found, name);
     }
     this.isLocated = true;
   }

@@ -141,7 +141,7 @@ export function withMissingRight(error: unknown): unknown {
   if (codeOf(error) !== INSUFFICIENT_PRIVILEGE || isInOurWords(error)) return error;
   const words =
     `PostgreSQL refuses (${wordsOf(error)}): GRANT the role of the data source SELECT, INSERT, UPDATE and DELETE ` +
-    `on the tables whose names begin with api_key, and USAGE on their sequences. ${LEFT_BEHIND}`;
+    `on the tables of this library, such as api_key_events, and USAGE on their sequences. ${LEFT_BEHIND}`;
   return Object.assign(new Error(words, { cause: error }), { code: INSUFFICIENT_PRIVILEGE });
 }
 

@@ -43,6 +43,11 @@ export function quoteIn(schema: string | null, name: string): string {
   return parts.map(quoteIdentifier).join('.');
 }
 
+/** Quotes a name as SQL identifier, unless it needs no quotes. */
+export function quoteIfNeeded(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : quoteIdentifier(name);
+}
+
 function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

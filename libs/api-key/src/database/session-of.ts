@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { QueryRunner } from 'typeorm';
+import { keysTableOf } from './keys-table';
 import { Session } from './session';
 import { Tables } from './tables';
 
@@ -13,6 +14,14 @@ const NO_LIMIT = 0;
  */
 export async function sessionOf(runner: QueryRunner): Promise<Session> {
   const client: ClientBase = await runner.connect();
-  const { schema } = runner.connection.options as { readonly schema?: string };
-  return new Session(client, new Tables(schema || null), NO_LIMIT);
+  return new Session(client, migratedTables(runner), NO_LIMIT);
+}
+
+/**
+ * Returns the tables that migrations create. Without a schema in the options of the data source,
+ * PostgreSQL creates them in the first schema of the search path.
+ */
+export function migratedTables({ connection }: QueryRunner): Tables {
+  const { schema } = connection.options as { readonly schema?: string };
+  return new Tables(schema || null, keysTableOf(connection));
 }

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
+import { KEYS_TABLE, keysTableOf, objectName } from './keys-table';
 import { quoteIn } from './names';
 
 /** The quoted names of the library's tables, each with its schema. */
@@ -20,13 +21,13 @@ export class Tables {
 
   /**
    * @param schema the schema, or null if PostgreSQL finds the table through the search path
-   * @param table name of the table of keys
+   * @param name name of the table of keys
    */
   constructor(
     private readonly schema: string | null,
-    private readonly table = 'api_keys',
+    readonly name = KEYS_TABLE,
   ) {
-    this.keys = quoteIn(schema, table);
+    this.keys = quoteIn(schema, name);
     this.events = this.beside('api_key_events');
     this.trust = this.beside('api_key_trust');
     this.silentChanges = this.beside('api_key_silent_changes');
@@ -43,9 +44,10 @@ export class Tables {
 
   /**
    * Returns the quoted name of another object of the library, in the schema of the table of keys.
+   * @param object its name beside a table `api_keys`
    */
-  beside(name: string): string {
-    return quoteIn(this.schema, this.table.replace(/api_keys$/, name));
+  beside(object: string): string {
+    return quoteIn(this.schema, objectName(this.name, object));
   }
 }
 
@@ -55,6 +57,6 @@ export class Tables {
  * shared session is ignored.
  */
 export function tablesOf(dataSource: DataSource): Tables {
-  const { schema, tableName } = dataSource.getMetadata(ApiKey);
-  return new Tables(schema || dataSource.driver.schema || null, tableName);
+  const { schema } = dataSource.getMetadata(ApiKey);
+  return new Tables(schema || dataSource.driver.schema || null, keysTableOf(dataSource));
 }

@@ -4,6 +4,7 @@ import { API_KEY_COLUMNS } from '../database/api-key.row';
 import type { Row } from '../database/as-text';
 import { Database } from '../database/database';
 import { codeOf, INSUFFICIENT_PRIVILEGE } from '../database/error-codes';
+import { KEYS_TABLE, OTHER_TABLE } from '../database/keys-table';
 import { asText, EQUALS } from '../database/own-names';
 import { PreparedSelect } from '../database/prepared-statement';
 import { IS_STANDBY, REPLICA, replicaOf } from '../database/replica';
@@ -23,6 +24,7 @@ import { type FoundKeys, firstOf, keysOf, type StoredKey } from './stored-key';
 
 type Answered = (error: Error | null, found?: FoundKeys) => void;
 
+const UNDEFINED_COLUMN = '42703';
 const NONE: FoundKeys = new Map();
 const SECONDS_LEFT = `pg_catalog.date_part('epoch', expires_at)
   OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())`;
@@ -87,7 +89,8 @@ export class KeyStore {
    *   without time zone, or allows two spellings of one owner
    */
   async check(): Promise<void> {
-    await this.database.locate().catch(refuseUnusable);
+    const refuse = (error: unknown) => refuseUnusable(error, () => this.database.tables.name);
+    await this.database.locate().catch(refuse);
     await this.database
       .read(async (session) => {
         const { keys, silentChanges } = session.tables;
@@ -97,7 +100,7 @@ export class KeyStore {
         await refuseZonelessTimes(session);
         await refuseVagueOwners(session);
       })
-      .catch(refuseUnusable);
+      .catch(refuse);
   }
 
   private look(client: PoolClient, digests: readonly string[], answered: Answered): void {
@@ -175,8 +178,11 @@ export class KeyStore {
   }
 }
 
-/** Throws an error that says why the table cannot be used, and what to do. */
-function refuseUnusable(error: unknown): never {
+/**
+ * Throws an error that says why the table cannot be used, and what to do.
+ * @param nameOf returns the name of the table
+ */
+function refuseUnusable(error: unknown, nameOf: () => string): never {
   const code = codeOf(error);
   if (code === 'undefined') throw error;
   if (code === REPLICA)
@@ -184,12 +190,24 @@ function refuseUnusable(error: unknown): never {
       `ApiKeyModule: ${wordsOf(error)}. Give the library a data source that connects to the primary.`,
       { cause: error },
     );
-  const whole = `ApiKeyModule: table api_keys cannot be used (${wordsOf(error)}). `;
+  const name = nameOf();
+  const whole = `ApiKeyModule: table ${name} cannot be used (${wordsOf(error)}). `;
   if (code === INSUFFICIENT_PRIVILEGE) throw new Error(whole.trim(), { cause: error });
   throw new Error(
     whole +
       'Add ...apiKeyMigrations() to the migrations of the data source, and run them before the application starts. ' +
-      'If they have run, set "schema" in the options of the data source to the schema of the table.',
+      'If they have run, set "schema" in the options of the data source to the schema of the table.' +
+      adviceFor(code, name),
     { cause: error },
+  );
+}
+
+function adviceFor(code: string, name: string): string {
+  if (code === UNDEFINED_COLUMN)
+    return ` If ${name} is a table of your own, give the library another one: ${OTHER_TABLE}.`;
+  if (name === KEYS_TABLE) return '';
+  return (
+    ` The data source names the table ${name}, by apiKeyEntity, entityPrefix or its naming strategy: migrate with the same settings. ` +
+    'If the migrations are on record from other settings, or from another application, set "migrationsTableName" to a table of its own.'
   );
 }

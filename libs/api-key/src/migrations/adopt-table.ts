@@ -1,8 +1,9 @@
 import type { QueryRunner } from 'typeorm';
 import { text, textOrNull } from '../database/fields';
+import { OTHER_TABLE } from '../database/keys-table';
 import { sessionOf } from '../database/session-of';
 import { rows, withSetting, withShortLock } from './sql';
-import { eraseNote, type TableNote, writeNote } from './table-note';
+import { eraseNote, rewriteNote, type TableNote, writeNote } from './table-note';
 
 const WHOLE_NUMBER = ['bigint', 'integer'];
 const TEXT = ['character varying', 'text'];
@@ -24,6 +25,8 @@ const RAILS_COLUMNS: Readonly<Record<string, readonly string[] | null>> = {
   created_at: TIME,
   updated_at: TIME,
 };
+
+const IF_YOUR_OWN = `If it is a table of your own, give the library another one: ${OTHER_TABLE}`;
 
 /** Columns that only this library adds, with their types. */
 const OWN_COLUMNS = { key_suffix: 'varchar', revoked_at: 'timestamptz' } as const;
@@ -67,8 +70,8 @@ interface Column {
  */
 export async function adoptTable(runner: QueryRunner, table: string): Promise<void> {
   const columns = await columnsOf(runner, table);
-  refuseOwnColumns(columns);
-  refuseMisfits(columns);
+  refuseMisfits(table, columns);
+  refuseOwnColumns(table, columns);
   await refuseWithoutUnique(runner, table, 'id');
   await refuseWithoutUnique(runner, table, 'key_digest');
   const zoneless = await complete(runner, table, columns);
@@ -83,14 +86,11 @@ export async function adoptTable(runner: QueryRunner, table: string): Promise<vo
  */
 export async function completeTable(runner: QueryRunner, table: string, note: TableNote): Promise<void> {
   const columns = await columnsOf(runner, table);
-  refuseMisfits(columns);
+  refuseMisfits(table, columns);
   const lost = (await complete(runner, table, columns, LATER_TIMES)).filter((name) => name in RAILS_COLUMNS);
   if (note.origin === 'created' || lost.length === 0) return;
-  await eraseNote(await sessionOf(runner), table);
-  await writeNote(await sessionOf(runner), table, {
-    ...note,
-    zoneless: [...new Set([...note.zoneless, ...lost])],
-  });
+  const zoneless = [...new Set([...note.zoneless, ...lost])];
+  await rewriteNote(await sessionOf(runner), table, { ...note, zoneless });
 }
 
 /**
@@ -111,7 +111,7 @@ async function complete(
   const names = new Set(columns.map(({ name }) => name));
   const missing = Object.entries(OWN_COLUMNS).filter(([name]) => !names.has(name));
   const times = zoneless.map(({ name }) => name);
-  refuseDefaults(zoneless);
+  refuseDefaults(table, zoneless);
   await refuseViews(runner, table, times);
   await alterInUtc(runner, table, [
     ...zoneless.flatMap((column) => retyped(column, 'with time zone')),
@@ -172,25 +172,31 @@ async function columnsOf(runner: QueryRunner, table: string): Promise<Column[]> 
   }));
 }
 
-function refuseMisfits(columns: readonly Column[]): void {
+function refuseMisfits(table: string, columns: readonly Column[]): void {
   const types = new Map(columns.map(({ name, type }) => [name, type]));
   const missing = Object.keys(RAILS_COLUMNS).filter((name) => !types.has(name));
-  if (missing.length > 0) refuse(`it lacks the columns ${missing.join(', ')}`);
+  if (missing.length > 0) refuse(table, `it lacks the columns ${missing.join(', ')}. ${IF_YOUR_OWN}`);
   const wrong = columns.filter(({ name, type }) => COLUMNS[name] && !COLUMNS[name]?.includes(type));
   if (wrong.length > 0)
-    refuse(`a column has another type: ${wrong.map(({ name, type }) => `${name} is ${type}`).join(', ')}`);
+    refuse(
+      table,
+      `a column has another type: ${wrong.map(({ name, type }) => `${name} is ${type}`).join(', ')}. ${IF_YOUR_OWN}`,
+    );
 }
 
-function refuseOwnColumns(columns: readonly Column[]): void {
+function refuseOwnColumns(table: string, columns: readonly Column[]): void {
   if (columns.some(({ name }) => name in OWN_COLUMNS))
-    refuse('it has a column key_suffix or revoked_at that this library did not create');
+    refuse(
+      table,
+      `it has a column key_suffix or revoked_at that this library did not create. ${IF_YOUR_OWN}`,
+    );
 }
 
 /**
  * Refuses a default such as `timezone('utc', now())`. After the column has got a time zone, the
  * default would be wrong by the UTC offset of the session.
  */
-function refuseDefaults(times: readonly Column[]): void {
+function refuseDefaults(table: string, times: readonly Column[]): void {
   const wrong = times.filter(
     ({ default: expression }) =>
       expression !== null && !SAME_EVERYWHERE.some((pattern) => pattern.test(expression)),
@@ -198,6 +204,7 @@ function refuseDefaults(times: readonly Column[]): void {
   if (wrong.length === 0) return;
   const names = wrong.map((column) => `${column.name} (${column.default})`).join(', ');
   refuse(
+    table,
     `a default of a time would change its meaning with a time zone: ${names}. ALTER COLUMN … SET DEFAULT CURRENT_TIMESTAMP, ` +
       'or DROP DEFAULT, and migrate again',
   );
@@ -212,7 +219,7 @@ async function refuseWithoutUnique(runner: QueryRunner, table: string, column: s
     [table, column],
   );
   if (!index)
-    refuse(`${column} has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON api_keys (${column})`);
+    refuse(table, `${column} has no unique index: CREATE UNIQUE INDEX CONCURRENTLY ON ${table} (${column})`);
 }
 
 /**
@@ -231,10 +238,12 @@ async function refuseViews(runner: QueryRunner, table: string, columns: readonly
   );
   if (views.length > 0)
     refuse(
+      table,
       `a view or rule reads its times: drop ${views.map((view) => text(view, 'name')).join(', ')}, migrate, and create it again`,
     );
 }
 
-function refuse(why: string): never {
-  throw new Error(`nestjs-api-key: table api_keys cannot be adopted: ${why}. Nothing was changed.`);
+function refuse(table: string, why: string): never {
+  const name = table.replaceAll('"', '');
+  throw new Error(`nestjs-api-key: table ${name} cannot be adopted: ${why}. Nothing was changed.`);
 }

@@ -7,8 +7,9 @@ import { DisableKeys } from './disable-keys.migration';
 import { LimitRates } from './limit-rates.migration';
 import { ManageApiKeys } from './manage-api-keys.migration';
 import { MeterUsage } from './meter-usage.migration';
-import type { ApiKeyMigrationOptions } from './migration-options';
+import { type ApiKeyMigrationOptions, checkMigrationOptions } from './migration-options';
 import { existsInOwnSchema } from './own-schema';
+import { referenceUsers } from './reference-users.migration';
 import { FeedRevocations } from './revocation-feed.migration';
 import { inTransaction, run } from './sql';
 import { SurviveTableChanges } from './survive-table-changes.migration';
@@ -19,17 +20,14 @@ import { TellSilentChanges } from './tell-silent-changes.migration';
 import { TraceLineage } from './trace-lineage.migration';
 import { watchUsers } from './watch-users.migration';
 
-const OWNER_TYPES = ['bigint', 'integer', 'uuid', 'text'];
-
 /**
  * Returns the migrations of the table `api_keys`, for the option `migrations` of a data source.
  * They create the table, or adopt the table of a Rails app in place.
- * @throws RangeError if an option is invalid
+ * @throws RangeError if an option is invalid or does not exist
  */
 export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () => MigrationInterface)[] {
+  checkMigrationOptions(options);
   const { ownerType = 'bigint', usersTable, watchUsers: watched = false } = options;
-  if (!OWNER_TYPES.includes(ownerType))
-    throw new RangeError(`apiKeyMigrations: ownerType must be ${OWNER_TYPES.join(', ')}`);
   const migrations = [
     createApiKeys({ ownerType, usersTable }),
     ManageApiKeys,
@@ -43,10 +41,10 @@ export function apiKeyMigrations(options: ApiKeyMigrationOptions = {}): (new () 
     DisableKeys,
     TellReplicatedInserts,
   ];
-  if (!watched) return migrations;
-  if (usersTable === undefined)
-    throw new RangeError('apiKeyMigrations: watchUsers needs usersTable, the table to watch');
-  return [...migrations, watchUsers(usersTable, watched === true ? {} : watched)];
+  if (usersTable === undefined) return migrations;
+  const watch = watched === true ? {} : watched || null;
+  if (watch) migrations.push(watchUsers(usersTable, watch));
+  return [...migrations, referenceUsers({ usersTable, ownerType }, watch)];
 }
 
 function createApiKeys(options: ApiKeyMigrationOptions): new () => MigrationInterface {

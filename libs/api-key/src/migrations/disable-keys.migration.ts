@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
 import { inTransaction } from './sql';
-import { schemaOfKeys, tableOf } from './table-name';
+import { qualifier, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { replaceFeeds } from './tell-silent-changes.migration';
 import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
@@ -27,7 +27,7 @@ export class DisableKeys implements MigrationInterface {
   up(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await addColumns(runner, tableOf(runner), COLUMNS, null);
-      await replaceFeeds(runner, tellFunction(await schemaOfKeys(runner)), EXPOSED_WITH_DISABLING);
+      await replaceFeeds(runner, tellFunction(await qualifier(runner)), EXPOSED_WITH_DISABLING);
     });
   }
 
@@ -35,7 +35,7 @@ export class DisableKeys implements MigrationInterface {
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      await replaceFeeds(runner, tellFunction(await schemaOfKeys(runner)), EXPOSED_WITH_LINEAGE);
+      await replaceFeeds(runner, tellFunction(await qualifier(runner)), EXPOSED_WITH_LINEAGE);
       await dropColumns(runner, tableOf(runner), COLUMNS);
     });
   }

@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { addColumns, dropColumns } from './add-columns';
 import { existsInOwnSchema } from './own-schema';
 import { inTransaction, run } from './sql';
-import { eventTableOf, tableOf } from './table-name';
+import { besideTable, eventTableOf, nameOf, tableOf } from './table-name';
 
 /** Columns for rotation, limits, allowed addresses and metadata. */
 const COLUMNS = {
@@ -25,7 +25,7 @@ export class ManageApiKeys implements MigrationInterface {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
       await run(runner, `DROP TABLE ${eventTableOf(runner)}`);
-      await run(runner, `DROP INDEX ${indexOf(runner, 'index_api_keys_on_user_id_and_id')}`);
+      await run(runner, `DROP INDEX ${besideTable(runner, 'index_api_keys_on_user_id_and_id')}`);
       await dropColumns(runner, tableOf(runner), COLUMNS);
     });
   }
@@ -33,11 +33,12 @@ export class ManageApiKeys implements MigrationInterface {
 
 async function extend(runner: QueryRunner, table: string, events: string): Promise<void> {
   if (!(await addColumns(runner, table, COLUMNS, events))) return;
+  const index = (columns: string) => nameOf(runner, `index_api_keys_on_${columns}`);
   await run(
     runner,
-    `CREATE UNIQUE INDEX index_api_keys_on_replaces_id ON ${table} (replaces_id) WHERE replaces_id IS NOT NULL`,
+    `CREATE UNIQUE INDEX ${index('replaces_id')} ON ${table} (replaces_id) WHERE replaces_id IS NOT NULL`,
   );
-  await run(runner, `CREATE INDEX index_api_keys_on_user_id_and_id ON ${table} (user_id, id)`);
+  await run(runner, `CREATE INDEX ${index('user_id_and_id')} ON ${table} (user_id, id)`);
   await createTrail(runner, events);
 }
 
@@ -46,6 +47,7 @@ async function extend(runner: QueryRunner, table: string, events: string): Promi
  * their keys and owners are deleted.
  */
 async function createTrail(runner: QueryRunner, events: string): Promise<void> {
+  const index = (columns: string) => nameOf(runner, `index_api_key_events_on_${columns}`);
   await run(
     runner,
     `
@@ -63,11 +65,6 @@ async function createTrail(runner: QueryRunner, events: string): Promise<void> {
       created_at timestamptz NOT NULL DEFAULT now()
     )`,
   );
-  await run(runner, `CREATE INDEX index_api_key_events_on_key_id_and_id ON ${events} (key_id, id)`);
-  await run(runner, `CREATE INDEX index_api_key_events_on_created_at ON ${events} (created_at)`);
-}
-
-function indexOf(runner: QueryRunner, name: string): string {
-  const [schema, table] = tableOf(runner).split('.');
-  return table === undefined ? name : `${schema}.${name}`;
+  await run(runner, `CREATE INDEX ${index('key_id_and_id')} ON ${events} (key_id, id)`);
+  await run(runner, `CREATE INDEX ${index('created_at')} ON ${events} (created_at)`);
 }

@@ -1,14 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { codeOf } from '../database/error-codes';
-import { flag, text } from '../database/fields';
+import { text } from '../database/fields';
 import { wordsOf } from '../model/error-words';
-import { inTransaction, row, rows, run } from './sql';
+import { releaseLock, takeLock } from './migration-lock';
+import { refuseSharedSession } from './shared-session';
+import { inTransaction, rows, run } from './sql';
 import { RESTORE, type Restoring } from './triggers';
 
-/** Key of the advisory lock: a number that no other application is likely to use. */
-const LOCK = '4706327181153905';
-const POLL_MS = 100;
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
@@ -29,16 +27,18 @@ interface PgClient {
  * READ COMMITTED, and times are written as ISO. Afterwards, the settings of the session are
  * restored.
  *
- * Needs a separate connection to the primary, so a pooler in transaction mode does not work.
+ * Needs a session of its own on the primary. Refuses a pooler in transaction mode.
  *
  * Also creates missing triggers of this library, for example after a table was swapped by rename or
  * restored. A trigger that somebody disabled stays disabled.
  * @returns the names of the migrations that this call ran
+ * @throws Error if a migration failed, or if a pooler in transaction mode shares the session
  */
 export async function runMigrations(dataSource: DataSource): Promise<string[]> {
   refuseUnquotable(dataSource);
   const runner = dataSource.createQueryRunner('master');
   try {
+    await refuseSharedSession(runner);
     return await withSettings(runner, async () => {
       await takeLock(runner);
       const executor = new MigrationExecutor(dataSource, runner);
@@ -170,16 +170,6 @@ function set(runner: QueryRunner, settings: Readonly<Record<string, string>>): P
 }
 
 async function giveBack(runner: QueryRunner, before: Readonly<Record<string, string>>): Promise<void> {
-  await run(runner, `SELECT pg_advisory_unlock(${LOCK})::text`);
+  await releaseLock(runner);
   await set(runner, before);
-}
-
-/**
- * Waits for the advisory lock by polling. A statement that waits would hold a snapshot. A `CREATE
- * INDEX CONCURRENTLY` of the migrating instance would wait for this snapshot.
- */
-async function takeLock(runner: QueryRunner): Promise<void> {
-  const isTaken = async () =>
-    flag(await row(runner, `SELECT pg_try_advisory_lock(${LOCK})::text AS taken`), 'taken');
-  while (!(await isTaken())) await delay(POLL_MS);
 }

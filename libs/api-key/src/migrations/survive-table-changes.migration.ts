@@ -7,7 +7,7 @@ import { spendFunction } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
 import { feedTriggers } from './revocation-feed.migration';
 import { functionExists, inTransaction, run } from './sql';
-import { qualifiedName, schemaOfKeys, tableOf } from './table-name';
+import { qualifiedName, qualifier, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { markFunction, replaceFeeds, tellFunctionIn } from './tell-silent-changes.migration';
 import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
@@ -48,10 +48,10 @@ export class SurviveTableChanges implements MigrationInterface, Restoring {
 
 /** Creates or replaces all functions of the library in the database. */
 async function replaceFunctions(runner: QueryRunner, exposed: readonly string[]): Promise<void> {
-  const schema = await schemaOfKeys(runner);
-  await run(runner, markFunction(schema));
-  await run(runner, tellFunctionIn(schema));
-  await replaceFeeds(runner, tellFunction(schema), exposed);
+  const qualify = await qualifier(runner);
+  await run(runner, markFunction(qualify));
+  await run(runner, tellFunctionIn(qualify));
+  await replaceFeeds(runner, tellFunction(qualify), exposed);
   for (const write of [takeFunction, spendFunction, takeTogether, spendTogether])
     await run(runner, await write(runner));
 }

@@ -9,10 +9,16 @@ import type { Session } from '../database/session';
  * comment of the table, because the method `down` must know what it may drop.
  */
 export type TableNote =
-  | { readonly origin: 'created' }
+  | {
+      readonly origin: 'created';
+      /** Whether the users table did not exist yet, so that the foreign key is missing. */
+      readonly isReferencePending: boolean;
+    }
   | { readonly origin: 'adopted'; readonly zoneless: readonly string[] };
 
-const MARK = /\s*\[nestjs-api-key: (created|adopted)(?:, without time zone: ([a-z_, ]*))?\]$/;
+const PENDING = 'foreign key pending';
+const MARK =
+  /\s*\[nestjs-api-key: (created|adopted)(?:, (?:without time zone: ([a-z_, ]*)|(foreign key pending)))?\]$/;
 
 /**
  * Returns whether Rails created the table `api_keys`, and a migration of this package adopted it.
@@ -26,7 +32,7 @@ export async function adoptedFromRails(dataSource: DataSource): Promise<boolean>
 export async function readNote(session: Session, table: string): Promise<TableNote | null> {
   const match = MARK.exec(await readComment(session, table));
   if (!match) return null;
-  if (match[1] === 'created') return { origin: 'created' };
+  if (match[1] === 'created') return { origin: 'created', isReferencePending: match[3] === PENDING };
   return { origin: 'adopted', zoneless: (match[2] ?? '').split(', ').filter(Boolean) };
 }
 
@@ -41,8 +47,15 @@ export async function eraseNote(session: Session, table: string): Promise<void> 
   await writeComment(session, table, (await readComment(session, table)).replace(MARK, ''));
 }
 
+/** Replaces the note in the comment of a table. */
+export async function rewriteNote(session: Session, table: string, note: TableNote): Promise<void> {
+  await eraseNote(session, table);
+  await writeNote(session, table, note);
+}
+
 function mark(note: TableNote): string {
-  if (note.origin === 'created') return '[nestjs-api-key: created]';
+  if (note.origin === 'created')
+    return `[nestjs-api-key: created${note.isReferencePending ? `, ${PENDING}` : ''}]`;
   const columns = note.zoneless.length > 0 ? `, without time zone: ${note.zoneless.join(', ')}` : '';
   return `[nestjs-api-key: adopted${columns}]`;
 }

@@ -3,7 +3,7 @@ import { number, text } from '../database/fields';
 import { existsInOwnSchema } from './own-schema';
 import { feedFunction } from './revocation-feed.migration';
 import { inTransaction, OWN_SEARCH_PATH, row, run } from './sql';
-import { schemaOfKeys, tableOf } from './table-name';
+import { type Qualify, qualifier, tableOf } from './table-name';
 import { tellFunction } from './tell-function';
 import { EXPOSED_WITH_LINEAGE } from './trace-lineage.migration';
 import { findOwnerFeed, ownerFeedFunction } from './watch-users.migration';
@@ -27,23 +27,23 @@ export class TellSilentChanges implements MigrationInterface {
     return inTransaction(runner, async () => {
       await refuseOldServer(runner);
       await existsInOwnSchema(runner, tableOf(runner));
-      const schema = await schemaOfKeys(runner);
-      await run(runner, createSilentChanges(schema));
-      await run(runner, markFunction(schema));
-      await run(runner, tellFunctionIn(schema));
-      await grant(runner, schema);
-      await replaceFeeds(runner, tellFunction(schema));
+      const qualify = await qualifier(runner);
+      await run(runner, createSilentChanges(qualify));
+      await run(runner, markFunction(qualify));
+      await run(runner, tellFunctionIn(qualify));
+      await grant(runner, qualify);
+      await replaceFeeds(runner, tellFunction(qualify));
     });
   }
 
   down(runner: QueryRunner): Promise<void> {
     return inTransaction(runner, async () => {
       await existsInOwnSchema(runner, tableOf(runner));
-      const schema = await schemaOfKeys(runner);
+      const qualify = await qualifier(runner);
       await replaceFeeds(runner, 'pg_notify');
-      await run(runner, `DROP FUNCTION ${tellFunction(schema)}(text, text)`);
-      await run(runner, `DROP FUNCTION ${schema}.nestjs_api_key_mark_silent()`);
-      await run(runner, `DROP TABLE ${schema}.api_key_silent_changes`);
+      await run(runner, `DROP FUNCTION ${tellFunction(qualify)}(text, text)`);
+      await run(runner, `DROP FUNCTION ${qualify('nestjs_api_key_mark_silent')}()`);
+      await run(runner, `DROP TABLE ${qualify('api_key_silent_changes')}`);
     });
   }
 }
@@ -82,8 +82,8 @@ export async function replaceFeeds(
  * READ. The column `at` distinguishes the rows of a restored dump from transactions with the same
  * id in a new cluster.
  */
-function createSilentChanges(schema: string): string {
-  return `CREATE TABLE IF NOT EXISTS ${schema}.api_key_silent_changes (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;
+function createSilentChanges(qualify: Qualify): string {
+  return `CREATE TABLE IF NOT EXISTS ${qualify('api_key_silent_changes')} (xact xid8, at timestamptz, PRIMARY KEY (xact, at))`;
 }
 
 /**
@@ -91,10 +91,10 @@ function createSilentChanges(schema: string): string {
  * DEFINER: a role that writes users or keys, such as that of a Rails app, may have no privilege on
  * the table of silent changes.
  */
-export function markFunction(schema: string): string {
-  return `CREATE OR REPLACE FUNCTION ${schema}.nestjs_api_key_mark_silent() RETURNS void LANGUAGE sql
+export function markFunction(qualify: Qualify): string {
+  return `CREATE OR REPLACE FUNCTION ${qualify('nestjs_api_key_mark_silent')}() RETURNS void LANGUAGE sql
     SECURITY DEFINER ${OWN_SEARCH_PATH} AS $mark$
-      INSERT INTO ${schema}.api_key_silent_changes (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING
+      INSERT INTO ${qualify('api_key_silent_changes')} (xact, at) VALUES (pg_current_xact_id(), now()) ON CONFLICT DO NOTHING
     $mark$`;
 }
 
@@ -103,8 +103,8 @@ export function markFunction(schema: string): string {
  * checks the notification queue once in each transaction. One check is enough, because the
  * notifications of a transaction enter the queue only at commit.
  */
-export function tellFunctionIn(schema: string): string {
-  return `CREATE OR REPLACE FUNCTION ${tellFunction(schema)}(channel text, payload text) RETURNS void LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $tell$
+export function tellFunctionIn(qualify: Qualify): string {
+  return `CREATE OR REPLACE FUNCTION ${tellFunction(qualify)}(channel text, payload text) RETURNS void LANGUAGE plpgsql ${OWN_SEARCH_PATH} AS $tell$
     DECLARE silent text := pg_catalog.current_setting('nestjs_api_key.silent', true);
     BEGIN
       IF silent IS NULL OR silent NOT IN ('on', 'off') THEN
@@ -112,7 +112,7 @@ export function tellFunctionIn(schema: string): string {
         PERFORM pg_catalog.set_config('nestjs_api_key.silent', silent, true);
       END IF;
       IF silent = 'on' THEN
-        PERFORM ${schema}.nestjs_api_key_mark_silent();
+        PERFORM ${qualify('nestjs_api_key_mark_silent')}();
       ELSE
         PERFORM pg_catalog.pg_notify(channel, payload);
       END IF;
@@ -123,9 +123,9 @@ export function tellFunctionIn(schema: string): string {
  * Lets every role call the functions, because writes of any role fire the triggers. The default
  * privileges of the database may not allow these calls.
  */
-async function grant(runner: QueryRunner, schema: string): Promise<void> {
+async function grant(runner: QueryRunner, qualify: Qualify): Promise<void> {
   await run(
     runner,
-    `GRANT EXECUTE ON FUNCTION ${schema}.nestjs_api_key_mark_silent(), ${tellFunction(schema)}(text, text) TO PUBLIC`,
+    `GRANT EXECUTE ON FUNCTION ${qualify('nestjs_api_key_mark_silent')}(), ${tellFunction(qualify)}(text, text) TO PUBLIC`,
   );
 }

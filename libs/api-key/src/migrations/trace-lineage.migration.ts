@@ -4,7 +4,7 @@ import { USAGE_COLUMNS } from './meter-usage.migration';
 import { existsInOwnSchema } from './own-schema';
 import { EXPOSED, feedFunction } from './revocation-feed.migration';
 import { inTransaction, run } from './sql';
-import { tableOf } from './table-name';
+import { nameOf, tableOf } from './table-name';
 
 /**
  * Columns for the ids of a key's ancestors, and for the limits that the key shares with its
@@ -28,7 +28,7 @@ export class TraceLineage implements MigrationInterface {
       if (await addColumns(runner, tableOf(runner), COLUMNS, null))
         await run(
           runner,
-          `CREATE INDEX index_api_keys_on_ancestor_ids ON ${tableOf(runner)} USING gin (ancestor_ids) WITH (fastupdate = off) WHERE ancestor_ids IS NOT NULL`,
+          `CREATE INDEX ${nameOf(runner, 'index_api_keys_on_ancestor_ids')} ON ${tableOf(runner)} USING gin (ancestor_ids) WITH (fastupdate = off) WHERE ancestor_ids IS NOT NULL`,
         );
       await run(runner, await feedFunction(runner, EXPOSED_WITH_LINEAGE));
     });

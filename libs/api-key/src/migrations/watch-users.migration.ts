@@ -1,9 +1,11 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { enableTrigger, type TriggerSql } from '../database/feed-triggers';
+import { objectName } from '../database/keys-table';
 import { quoteLiteral, quoteName } from '../database/names';
+import { migratedTables } from '../database/session-of';
 import { existsInOwnSchema } from './own-schema';
 import { functionExists, inTransaction, OWN_SEARCH_PATH, run, tableExists } from './sql';
-import { besideTable, qualifiedName, tableOf } from './table-name';
+import { besideTable, nameOf, qualifiedName, tableOf } from './table-name';
 import { notifyFunction } from './tell-function';
 import { createTrigger, RESTORE, type Restoring, restoreTriggers } from './triggers';
 
@@ -30,29 +32,31 @@ const LONGEST_ID_BYTES = 7_000;
 
 /**
  * Returns a migration that creates triggers on the users table. If the row of a user changes or is
- * deleted, every instance evicts the cached result of `loadUser`.
+ * deleted, every instance evicts the cached result of `loadUser`. If the users table does not exist
+ * yet, `ReferenceUsers` creates the triggers.
  */
 export function watchUsers(usersTable: string, options: WatchUsersOptions): new () => MigrationInterface {
   return class WatchUsers implements MigrationInterface, Restoring {
     readonly name = 'WatchUsers1764115200000';
 
     up(runner: QueryRunner): Promise<void> {
-      return inTransaction(runner, () => install(runner, quoteName(usersTable), options));
+      return inTransaction(runner, async () => {
+        if (await tableExists(runner, quoteName(usersTable)))
+          await install(runner, quoteName(usersTable), options);
+      });
     }
 
     /** Creates the missing triggers after another table has replaced the users table. */
     async [RESTORE](runner: QueryRunner): Promise<void> {
       const users = quoteName(usersTable);
       if (!(await tableExists(runner, users)) || !(await tableExists(runner, tableOf(runner)))) return;
-      if (!(await findOwnerFeed(runner)))
-        await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
-      await restoreTriggers(runner, users, ownerTriggers(runner, users, options));
+      await restoreWatch(runner, users, options);
     }
 
     down(runner: QueryRunner): Promise<void> {
       return inTransaction(runner, async () => {
         await dropTriggers(runner, quoteName(usersTable));
-        await run(runner, `DROP FUNCTION ${besideTable(runner, FUNCTION)}()`);
+        await run(runner, `DROP FUNCTION IF EXISTS ${besideTable(runner, FUNCTION)}()`);
       });
     }
   };
@@ -65,6 +69,17 @@ async function install(runner: QueryRunner, users: string, options: WatchUsersOp
   for (const trigger of ownerTriggers(runner, users, options).values()) await createTrigger(runner, trigger);
 }
 
+/** Creates the trigger function and the triggers of owners if they are missing. */
+export async function restoreWatch(
+  runner: QueryRunner,
+  users: string,
+  options: WatchUsersOptions,
+): Promise<void> {
+  if (!(await findOwnerFeed(runner)))
+    await run(runner, await ownerFeedFunction(runner, await notifyFunction(runner)));
+  await restoreTriggers(runner, users, ownerTriggers(runner, users, options));
+}
+
 /** Returns the SQL of each trigger, by the name of the trigger. */
 function ownerTriggers(
   runner: QueryRunner,
@@ -74,9 +89,13 @@ function ownerTriggers(
   const call = `EXECUTE FUNCTION ${besideTable(runner, FUNCTION)}(${ignore.map(quoteLiteral).join(', ')})`;
   return new Map(
     Object.entries(EVENTS).map(([of, event]) => {
-      const name = `nestjs_api_key_owner_${of}`;
+      const object = `nestjs_api_key_owner_${of}`;
+      const name = nameOf(runner, object);
       const create = `CREATE TRIGGER ${name} ${event.replace('%s', () => users)} ${call}`;
-      return [name, { create, enable: enableTrigger(name, users, 'ALWAYS') }];
+      return [
+        objectName(migratedTables(runner).name, object),
+        { create, enable: enableTrigger(name, users, 'ALWAYS') },
+      ];
     }),
   );
 }
@@ -133,5 +152,5 @@ export async function ownerFeedFunction(runner: QueryRunner, notify: string): Pr
 
 async function dropTriggers(runner: QueryRunner, users: string): Promise<void> {
   for (const name of Object.keys(EVENTS))
-    await run(runner, `DROP TRIGGER IF EXISTS nestjs_api_key_owner_${name} ON ${users}`);
+    await run(runner, `DROP TRIGGER IF EXISTS ${nameOf(runner, `nestjs_api_key_owner_${name}`)} ON ${users}`);
 }
