@@ -18,7 +18,9 @@ if (typeof afterAll === 'function')
     await Promise.all([...pools.values()].map((pool) => pool.end()));
   });
 
-/** Runs statements on a kept connection, or on a new one if a session that is used again could tell. */
+/**
+ * Runs statements on a kept connection, or on a new one if a session that is used again could tell.
+ */
 export async function runSql(url: string, text: string, values?: unknown[]): Promise<QueryResult> {
   const isKept = !isOver && isOfTestServer(url) && !CHANGES_SESSION.test(text);
   if (isKept) return poolOf(url).query(text, values);
