@@ -62,13 +62,30 @@ async function boot(options: ApiKeyOptions = {}): Promise<void> {
   app = await bootApp({ database, options: { prefix: 'acme_live', ...options }, ...ROUTES });
 }
 
-beforeEach(async () => {
+/** Whether a test has closed the app, or has changed more than keys. */
+let isSpoiled = true;
+
+async function startAnew(): Promise<void> {
   database = await createMigratedDatabase();
   userId = await createUser(database, 'ada@example.com');
   await boot();
+  isSpoiled = false;
+}
+
+beforeEach(async () => {
+  if (isSpoiled) await startAnew();
 });
 
-afterEach(() => app.close());
+function end(): Promise<void> {
+  isSpoiled = true;
+  return app.close();
+}
+
+afterEach(async () => {
+  if (isSpoiled) await app.close();
+});
+
+afterAll(() => app.close());
 
 const create = (fields: object = {}) => app.keys.create({ userId, name: 'ci', ...fields });
 const row = async (id: string) =>
@@ -187,7 +204,7 @@ describe('inspect', () => {
     ],
   ])('returns the reason owner if loadUser %s', async (_, loadUser) => {
     const { key } = await create({ scopes: ['orders:read'] });
-    await app.close();
+    await end();
     await boot({ loadUser: loadUser as () => object });
     const found = await app.keys.inspect(key);
     expect(found).toMatchObject({ state: 'active', reason: 'owner', apiKey: { userId } });
@@ -196,7 +213,7 @@ describe('inspect', () => {
 
   it('fails if loadUser fails, instead of guessing', async () => {
     const { key } = await create();
-    await app.close();
+    await end();
     await boot({
       loadUser: () => {
         throw new Error('users are away');
@@ -206,6 +223,7 @@ describe('inspect', () => {
   });
 
   it('fails if the table cannot be read', async () => {
+    isSpoiled = true;
     const { key } = await create();
     await sql(database, 'ALTER TABLE api_keys RENAME TO elsewhere');
     await expect(app.keys.inspect(key)).rejects.toMatchObject({ code: 'KEY_STORE_UNAVAILABLE' });
@@ -213,18 +231,19 @@ describe('inspect', () => {
 
   it('finds a key under an older pepper, and does not write its digest again', async () => {
     const [older, newer] = ['a'.repeat(32), 'b'.repeat(32)];
-    await app.close();
+    await end();
     await boot({ pepper: { secrets: [older] } });
     const { key, apiKey } = await create();
-    await app.close();
+    await end();
     await boot({ pepper: { secrets: [newer, older] } });
     const before = await row(apiKey.id);
     expect(await app.keys.inspect(key)).toMatchObject({ state: 'active', apiKey: { id: apiKey.id } });
-    await app.close();
+    await end();
     expect(await row(apiKey.id)).toEqual(before);
   });
 
   it('sees a change that this instance has not heard of', async () => {
+    isSpoiled = true;
     const { key, apiKey } = await create();
     await app.keys.verify(key);
     await sql(
@@ -240,6 +259,8 @@ describe('keys check', () => {
     runKeysHere(app, ['check', ...args], undefined, input);
 
   it('prints whose the key is and which routes it opens, records nothing, and shows no part of the key', async () => {
+    await end();
+    await startAnew();
     const { key, apiKey } = await create({ scopes: ['orders:read'], allowedIps: ['192.0.2.0/24'] });
     const before = await row(apiKey.id);
     const [human, machine] = [await check(key), await check(key, '--json')];
@@ -263,7 +284,7 @@ describe('keys check', () => {
       lastUsedAt: null,
       ancestorIds: [],
     });
-    await app.close();
+    await end();
     const visible = key.slice('acme_live_'.length);
     for (const output of [human.stdout, machine.stdout])
       for (const part of [visible.slice(0, 4), visible.slice(-4), apiKey.masked])

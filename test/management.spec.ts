@@ -461,7 +461,7 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     expect([answer.status, answer.json]).toMatchObject([403, { error: 'EXCEEDS_API_KEY' }]);
   });
 
-  it.each<[string, unknown]>([
+  const INVALID_BODIES: [string, unknown][] = [
     ['an owner', { name: 'x', userId: '1' }],
     ['an owner in snake case', { name: 'x', user_id: '1' }],
     ['an id', { name: 'x', id: '1' }],
@@ -508,7 +508,13 @@ describe.each(ADAPTERS)('keys over REST, on %s,', (adapter) => {
     ['a list', []],
     ['null', 'null'],
     ['text', '"x"'],
-  ])('a body with %s is 400 INVALID_REQUEST and changes nothing', async (_, body) => {
+  ];
+  /** The library checks the object that an adapter has parsed, so one adapter suffices for most. */
+  const dependsOnAdapter = ([, body]: [string, unknown]) => typeof body === 'string' || Array.isArray(body);
+
+  it.each(
+    INVALID_BODIES.filter((each) => adapter === 'express' || dependsOnAdapter(each)),
+  )('a body with %s is 400 INVALID_REQUEST and changes nothing', async (_, body) => {
     const target = await issue(userId, []);
     const before = await everything();
     const answers = [

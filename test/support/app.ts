@@ -48,11 +48,14 @@ const BACKLOG = 4_096;
 
 /**
  * Default options of test apps, for a machine that is busy with other tests. PostgreSQL may answer
- * late, so the look-up timeout is long. The rate-limit counters have room for only 1,000 keys,
- * because each boot reserves this room. With the default of 100,000 keys, the counters take half of
- * the CPU time of a boot.
+ * late, so the look-up timeout is long. The caches and the rate-limit counters have room for only
+ * 1,000 keys, because each app reserves this room. With the default of 100,000 keys, the counters
+ * take half of the CPU time of a boot.
  */
-const MODEST: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 }, rateLimit: { maxKeys: 1_000 } };
+export const MODEST: ApiKeyOptions = {
+  cache: { lookUpTimeoutMs: 10_000, size: 1_000 },
+  rateLimit: { maxKeys: 1_000 },
+};
 
 /** Options without statements in the background, for tests that count statements. */
 export const QUIET: ApiKeyOptions = {

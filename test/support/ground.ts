@@ -4,6 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { ApiKey, ApiKeyModule, type ApiKeyOptions, ApiKeyService } from 'nestjs-api-key';
 import { Client, type Pool } from 'pg';
 import { DataSource } from 'typeorm';
+import { MODEST } from './app';
 import { endWithFile, once } from './end-with-file';
 import { layered } from './layered';
 import { until } from './until';
@@ -28,9 +29,6 @@ export interface GroundSettings {
   /** Prepares the application before it listens. */
   readonly setUp?: (app: INestApplication) => unknown;
 }
-
-/** Options of the library for a busy machine. */
-const PATIENT: ApiKeyOptions = { cache: { lookUpTimeoutMs: 10_000 } };
 
 /**
  * Options of TypeORM for a pool of one connection. The test then knows which connection the library
@@ -67,7 +65,7 @@ export async function bootOn(database: string, settings: GroundSettings = {}): P
   const module = await Test.createTestingModule({
     imports: [
       TypeOrmModule.forRootAsync({ useFactory, dataSourceFactory }),
-      ApiKeyModule.forRoot(layered(PATIENT, options)),
+      ApiKeyModule.forRoot(layered(MODEST, options)),
       ...imports,
     ],
     controllers,

@@ -79,7 +79,6 @@ export const HOSTILITIES = {
     parsers: { timestamptz: Date.parse, timestamp: Date.parse, date: Date.parse, interval: () => 0 },
   },
   'all as null': { parsers: Object.fromEntries(Object.keys(OIDS).map((type) => [type, () => null])) },
-  'a search path that a tenant left': { leftBehind: 'SET search_path TO tenant, public' },
   'settings that a tenant left': {
     leftBehind: `SET DateStyle = 'German'; SET default_transaction_isolation = 'serializable'; SET row_security = off;
       SET transform_null_equals = on; SET lock_timeout = '1ms'; SET synchronous_commit = off`,
@@ -182,10 +181,23 @@ export function leaveBehind(pool: unknown): void {
   pool.on('release', (_, client) => void (client as unknown as Client).query(leftBehind).catch(() => {}));
 }
 
-/** Runs specs of `test/` with one kind of hostile settings. A file may use only one kind. */
-export function runOnHostileGround(kind: keyof typeof HOSTILITIES, specs: readonly string[]): void {
-  beHostile(HOSTILITIES[kind]);
-  describe(`with ${kind},`, () => {
+/** A kind of hostile settings. */
+type Kind = keyof typeof HOSTILITIES;
+
+/**
+ * Runs specs of `test/` with one kind of hostile settings, or with several kinds that cannot hide
+ * each other: they concern different things, or values of different types.
+ */
+export function runOnHostileGround(kinds: readonly Kind[], specs: readonly string[]): void {
+  beHostile(kinds.map((kind): Hostility => HOSTILITIES[kind]).reduce(together));
+  describe(`with ${kinds.join(' and ')},`, () => {
     for (const spec of specs) describe(`${spec}:`, () => void require(`../${spec}.spec`));
   });
+}
+
+function together(one: Hostility, other: Hostility): Hostility {
+  const settings = { ...one.settings, ...other.settings };
+  const parsers = { ...one.parsers, ...other.parsers };
+  const dataSource = { ...one.dataSource, ...other.dataSource };
+  return { ...one, ...other, settings, parsers, dataSource };
 }

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('all at once', ['service', 'usage']);
+runOnHostileGround(['all at once'], ['service', 'usage']);

@@ -1,3 +1,6 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('a clock that stands still', ['service', 'lifecycle', 'quota', 'shared-limits', 'policy']);
+runOnHostileGround(
+  ['a clock that stands still'],
+  ['service', 'lifecycle', 'quota', 'shared-limits', 'policy', 'environments'],
+);

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('a pool of one', ['service', 'lifecycle']);
+runOnHostileGround(['a pool of one'], ['service', 'lifecycle']);

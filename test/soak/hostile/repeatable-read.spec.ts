@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('repeatable read by default', ['lifecycle', 'quota', 'rate-limit-shared']);
+runOnHostileGround(['repeatable read by default'], ['lifecycle', 'quota', 'rate-limit-shared']);

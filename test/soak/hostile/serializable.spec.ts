@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('serializable by default', ['lifecycle', 'quota', 'shared-limits', 'policy']);
+runOnHostileGround(['serializable by default'], ['lifecycle', 'quota', 'shared-limits', 'policy']);

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('settings that a tenant left', ['service', 'lifecycle']);
+runOnHostileGround(['settings that a tenant left'], ['service', 'lifecycle']);

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('short time-outs', ['service', 'lifecycle']);
+runOnHostileGround(['short time-outs'], ['service', 'lifecycle']);

@@ -1,3 +1,3 @@
 import { runOnHostileGround } from '../../support/hostile';
 
-runOnHostileGround('all as null', ['service', 'lifecycle']);
+runOnHostileGround(['all as null'], ['service', 'lifecycle']);

@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('another encoding that a tenant left', ['service', 'lifecycle']);

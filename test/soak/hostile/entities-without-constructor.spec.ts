@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('entities without their constructor', ['service', 'lifecycle']);

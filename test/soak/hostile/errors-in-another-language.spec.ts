@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('errors in another language', ['service', 'lifecycle']);

@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('German dates', ['service', 'lifecycle', 'usage']);

@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('dates of POSTGRES', ['service', 'lifecycle']);

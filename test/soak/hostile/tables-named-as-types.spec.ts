@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('tables that have names of types', ['service', 'lifecycle', 'quota', 'policy']);

@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('times as milliseconds', ['service', 'lifecycle', 'usage']);

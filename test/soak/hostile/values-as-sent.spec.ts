@@ -1,3 +1,0 @@
-import { runOnHostileGround } from '../../support/hostile';
-
-runOnHostileGround('all as PostgreSQL sends it', ['service', 'lifecycle', 'usage']);
