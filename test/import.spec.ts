@@ -129,11 +129,34 @@ it.each([
   ['ends with blank lines', (rows: string[]) => `${rows.join('\n')}\n\n  \n`],
   ['was saved on Windows', (rows: string[]) => `\uFEFF${rows.join('\r\n')}\r\n`],
   ['ends within a line', (rows: string[]) => rows.join('\n')],
+  [
+    'was put together from two files with marks',
+    (rows: string[]) => `\uFEFF${rows.join('\n\uFEFF')}\n\uFEFF`,
+  ],
 ])('the command line imports a file that %s', async (_, text) => {
   const file = join(temporaryFolder(), 'keys.jsonl');
   writeFileSync(file, text(lines(2).map((row) => JSON.stringify(row))));
   const imported = await runKeysHere(app, ['import', '--file', file]);
   expect(imported).toEqual({ code: 0, stdout: 'Imported 2 of 2 keys.\n', stderr: '' });
+});
+
+const UTF16 =
+  'error: the file is UTF-16. Save it as UTF-8, in PowerShell with: Out-File -Encoding utf8. Help: keys import --help\n';
+const ARRAY =
+  "error: the file is a JSON array. Write one object on each line, without commas between them: jq -c '.[]'. Help: keys import --help\n";
+
+it.each<[string, (json: string) => Buffer, string]>([
+  ['UTF-16 with a mark', (json) => Buffer.from(`\uFEFF${json}\n`, 'utf16le'), UTF16],
+  ['big-endian UTF-16', (json) => Buffer.from(`\uFEFF${json}\n`, 'utf16le').swap16(), UTF16],
+  ['UTF-16 without a mark', (json) => Buffer.from(json, 'utf16le'), UTF16],
+  ['big-endian UTF-16 without a mark', (json) => Buffer.from(json, 'utf16le').swap16(), UTF16],
+  ['an array on one line', (json) => Buffer.from(`[${json}]\n`), ARRAY],
+  ['an array on several lines', (json) => Buffer.from(`\uFEFF [\r\n  ${json}\r\n]`), ARRAY],
+])('the command line names %s for what it is, and imports nothing', async (_, bytesOf, stderr) => {
+  const file = bytesOf(JSON.stringify(line(1)));
+  const refused = await runKeysHere(app, ['import', '--file', '-'], undefined, file);
+  expect(refused).toEqual({ code: 2, stdout: '', stderr });
+  expect(await names()).toEqual([]);
 });
 
 it('the command line imports lines from standard input if the file is -', async () => {

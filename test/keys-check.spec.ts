@@ -8,7 +8,7 @@ import { runKeysCli } from 'nestjs-api-key/cli';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { runKeysHere } from './support/keys-here';
-import { runBin, runKeys } from './support/sample';
+import { runKeys } from './support/sample';
 import { watchStatements } from './support/statements';
 
 @Controller('orders')
@@ -450,17 +450,5 @@ describe('keys check', () => {
       acceptsEnvironment: true,
       passes: false,
     });
-  });
-
-  it('of the nestjs-api-key program says that it knows no routes', async () => {
-    const { key } = await create();
-    const { code, stdout } = await runBin(
-      ['--data-source', 'dist/ormconfig.js', '--prefix', 'acme_live', 'check'],
-      database,
-      key,
-    );
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^ACCEPTED\n/);
-    expect(stdout).toContain('No routes: this program does not load the controllers of the application');
   });
 });

@@ -6,10 +6,10 @@ import type { ApiKey, CreateApiKeyInput } from 'nestjs-api-key';
 import { runKeysCli } from 'nestjs-api-key/cli';
 import { SCOPES } from '../src/scopes';
 import { bootApp, type TestApp } from './support/app';
-import { createMigratedDatabase, sql } from './support/database';
+import { createMigratedDatabase, createUser, sql } from './support/database';
 import { removeFolder, temporaryFolder } from './support/folder';
 import { runKeysHere } from './support/keys-here';
-import { runBin, runKeys } from './support/sample';
+import { runKeys } from './support/sample';
 
 let database: string;
 let app: TestApp;
@@ -43,6 +43,22 @@ it('create issues a key and creates the user; with --json it prints one document
   expect(await sql(database, `SELECT email FROM users WHERE id = $1`, [created.userId])).toEqual([
     { email: 'ops@example.com' },
   ]);
+});
+
+it('--user-id names an owner by id, in create, list and revoke', async () => {
+  const userId = await createUser(database);
+  const create = ['create', '--user-id', userId, '--name', 'ci', '--scopes', 'orders:read', '--json'];
+  const { id } = JSON.parse((await keysHere(...create)).stdout);
+  const owned = [{ id, userId }];
+  expect(JSON.parse((await keysHere('list', '--user-id', userId, '--json')).stdout)).toMatchObject(owned);
+  const revoked = await keysHere('revoke', '--user-id', userId, '--json');
+  expect(JSON.parse(revoked.stdout)).toMatchObject([{ id, userId, state: 'revoked' }]);
+});
+
+it('create without an owner says how to name one', async () => {
+  expect((await keysHere('create', '--name', 'x', '--scopes', 'orders:read')).stderr).toBe(
+    'error: give the owner, by --user <email> or --user-id <id>. Help: keys create --help\n',
+  );
 });
 
 it('two simultaneous create commands for a new email address create one user', async () => {
@@ -82,6 +98,12 @@ it.each([
   ['a missing id to enable', ['enable']],
   ['an unknown option of disable', ['disable', '1', '--user', 'x@example.com']],
   ['a missing --user', ['create', '--name', 'x', '--scopes', 'orders:read']],
+  ['an unknown command of help', ['help', 'bogus']],
+  ['both --user and --user-id', [...CREATE, '--user-id', '1']],
+  ['both --user and --user-id of list', ['list', '--user', 'x@example.com', '--user-id', '1']],
+  ['an empty --user-id', ['list', '--user-id', ' ']],
+  ['an unknown --user-id', ['create', '--user-id', '999999', '--name', 'x', '--scopes', 'orders:read']],
+  ['a --user-id of another type', ['create', '--user-id', 'x', '--name', 'x', '--scopes', 'orders:read']],
   ['a missing --name', ['create', '--user', 'x@example.com', '--scopes', 'orders:read']],
   ['a missing --scopes', ['create', '--user', 'x@example.com', '--name', 'x']],
   ['a --user without an email address', ['create', '--user', 'x', '--name', 'x', '--scopes', 'orders:read']],
@@ -114,7 +136,7 @@ it.each([
 });
 
 const COMMANDS =
-  'Commands: create, update, list, show, events, usage, check, rotate, revoke, disable, enable, prune, import, rename-scope.';
+  'Commands: create, update, list, show, events, usage, check, rotate, revoke, disable, enable, prune, import, rename-scope, help.';
 
 it.each([
   [[], `error: no command given. ${COMMANDS} Help: keys --help\n`],
@@ -127,7 +149,7 @@ it.each([
   [['list', '--a\nb'], "error: unknown option '--a b'. Help: keys list --help\n"],
   [
     ['create', '--user', 'x'],
-    "error: option '--user <email>' argument 'x' is invalid. Give an email address, such as ops@example.com. Help: keys create --help\n",
+    "error: option '--user <email>' argument 'x' is invalid. Give an email address, such as ops@example.com, or --user-id <id>. Help: keys create --help\n",
   ],
   [
     [...CREATE, '--expires-in', '90'],
@@ -218,6 +240,8 @@ it.each([
   [['create', '--help']],
   [['rotate', '--help']],
   [['import', '--help']],
+  [['help']],
+  [['help', 'create']],
 ])('%j prints the help on stdout and exits with 0', async (args) => {
   const { code, stdout, stderr } = await keysHere(...args);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -351,7 +375,7 @@ it('enable and disable of a revoked key print one line on stderr and exit with 1
 
 describe('revoke', () => {
   const NO_KEY_NAMED =
-    'error: give either the id of one key, or --user <email> for all keys of a user. Help: keys revoke --help\n';
+    'error: give either the id of one key, or --user <email> or --user-id <id> for all keys of a user. Help: keys revoke --help\n';
 
   async function family(email: string) {
     const created = JSON.parse(
@@ -403,9 +427,14 @@ describe('revoke', () => {
   it.each([
     [['revoke'], NO_KEY_NAMED],
     [['revoke', '1', '--user', 'a@b'], NO_KEY_NAMED],
+    [['revoke', '1', '--user-id', '1'], NO_KEY_NAMED],
+    [
+      ['revoke', '--user', 'a@b', '--user-id', '1'],
+      'error: give --user <email> or --user-id <id>, not both. Help: keys revoke --help\n',
+    ],
     [
       ['revoke', '--user', 'a@b', '--descendants'],
-      'error: --descendants needs the id of a key. --user revokes all keys of the user anyway. Help: keys revoke --help\n',
+      'error: --descendants needs the id of a key. --user and --user-id revoke all keys of the user anyway. Help: keys revoke --help\n',
     ],
   ])('prints what is missing and exits with 2: %j', async (args, stderr) => {
     expect(await keysHere(...args)).toEqual({ code: 2, stdout: '', stderr });
@@ -529,44 +558,6 @@ it('list with --state prints only keys in that state', async () => {
   const listed = JSON.parse((await keysHere('list', '--state', 'revoked', '--json')).stdout);
   expect(listed.map(({ id }: { id: string }) => id)).toContain(created.id);
   expect(listed.every(({ state }: { state: string }) => state === 'revoked')).toBe(true);
-});
-
-it('the nestjs-api-key program works with the data source of any application', async () => {
-  const created = JSON.parse((await keysHere(...CREATE, '--json')).stdout);
-  const shown = await runBin(['--data-source', 'dist/ormconfig.js', 'show', created.id, '--json'], database);
-  expect(JSON.parse(shown.stdout)).toMatchObject({ id: created.id, masked: created.masked });
-  expect(await runBin(['--data-source', 'dist/ormconfig.js', 'bogus'], database)).toEqual({
-    code: 2,
-    stdout: '',
-    stderr: `error: unknown command 'bogus'. ${COMMANDS} Help: nestjs-api-key --data-source <file> --help\n`,
-  });
-});
-
-it('the nestjs-api-key program creates keys of the environments that --prefix names', async () => {
-  await keysHere(...CREATE);
-  const [{ email }] = (await sql(database, 'SELECT email FROM users LIMIT 1')) as [{ email: string }];
-  const program = ['--data-source', 'dist/ormconfig.js', '--prefix', 'live=acme_live,test=acme_test'];
-  const command = ['create', '--user', email, '--name', 'x', '--scopes', 'a', '--json'];
-  const { stdout } = await runBin([...program, ...command, '--environment', 'test'], database);
-  expect(JSON.parse(stdout)).toMatchObject({
-    environment: 'test',
-    key: expect.stringMatching(/^acme_test_/),
-  });
-  expect(await runBin([...program, ...command], database)).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining('environment must be live or test'),
-  });
-});
-
-it('the nestjs-api-key program prints one line that names its help if --data-source is missing', async () => {
-  expect(await runBin(['list'], database)).toEqual({
-    code: 2,
-    stdout: '',
-    stderr: "error: required option '--data-source <file>' not specified. Help: nestjs-api-key --help\n",
-  });
-  const { stdout } = await runBin(['--help'], database);
-  expect(stdout).toContain(COMMANDS.slice(0, -1));
-  expect(stdout).toContain('Help: nestjs-api-key --data-source <file> <command> --help');
 });
 
 describe('control and format characters that another application wrote', () => {

@@ -15,6 +15,7 @@ export type { VerifyResult } from './authentication/raw-keys';
 export { apiKeyPattern, type KeyFormat } from './credential/format';
 export { type PinoRedaction, pinoRedaction } from './credential/pino-redaction';
 export { redactApiKeys } from './credential/redact';
+export { API_KEY_DATA_SOURCE } from './database/data-source';
 export type { PruneOptions, PruneReport } from './keys/bulk-changes';
 export { API_KEY_DEFAULTS } from './keys/defaults';
 export type { DisableOptions, EnableOptions } from './keys/disabling';

@@ -1,39 +1,78 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createMigratedDatabase, createUser } from '../../../../test/support/database';
+import { createMigratedDatabase, createUser, sql } from '../../../../test/support/database';
 import { temporaryFolder } from '../../../../test/support/folder';
-import { openSession, prefixOf } from './bin-session';
+import { openSession } from './bin-session';
 
-/** A file that exports this value. */
-function fileWith(exported: string): string {
-  const file = join(temporaryFolder(), 'data-source.js');
-  writeFileSync(file, `module.exports = { exported: ${exported} };\n`);
+const required = (name: string) => `require(${JSON.stringify(require.resolve(name))})`;
+const LIBRARY = required('../index');
+const TYPEORM = required('@nestjs/typeorm');
+const COMMON = required('@nestjs/common');
+
+/** A file of this source text. */
+function fileOf(source: string): string {
+  const file = join(temporaryFolder(), 'app.js');
+  writeFileSync(file, `${source}\n`);
   return file;
 }
 
-it('the session of a DataSource that a file exports finds users by their email address', async () => {
+const settingsOf = (database: string) =>
+  `{ type: 'postgres', url: '${database}', entities: [${LIBRARY}.ApiKey] }`;
+
+const appFile = (imports: readonly string[]) =>
+  fileOf(`exports.AppModule = class {}; ${COMMON}.Module({ imports: [${imports}] })(exports.AppModule);`);
+
+const sourceFile = (database: string) =>
+  fileOf(`exports.dataSource = new (${required('typeorm')}.DataSource)(${settingsOf(database)});`);
+
+it('the session of an application has its options, and finds users by their email address', async () => {
   const database = await createMigratedDatabase();
   const userId = await createUser(database, 'ada@example.com');
-  const required = (name: string) => `require(${JSON.stringify(require.resolve(name))})`;
-  const options = `{ type: 'postgres', url: '${database}', entities: [${required('../index')}.ApiKey] }`;
-  const dataSource = fileWith(`new (${required('typeorm')}.DataSource)(${options})`);
-  const session = await openSession({ dataSource, prefix: { live: 'acme_live', test: 'acme_test' } });
+  const app = appFile([
+    `${TYPEORM}.TypeOrmModule.forRoot(${settingsOf(database)})`,
+    `${LIBRARY}.ApiKeyModule.forRoot({ prefix: 'acme_live', scopes: { 'orders:read': 'Read' } })`,
+  ]);
+  const session = await openSession({ app });
   expect(await session.findOwner('ada@example.com', { create: true })).toBe(userId);
   expect(await session.findOwner('eve@example.com', { create: true })).toBeNull();
-  const { key } = await session.keys.create({ userId, name: 'ci', environment: 'test' });
-  expect(key).toMatch(/^acme_test_/);
+  const { key } = await session.keys.create({ userId, name: 'ci', scopes: ['orders:read'] as never });
+  expect(key).toMatch(/^acme_live_/);
   await session.close();
 });
 
-it('a file that exports no DataSource is an error', async () => {
-  await expect(openSession({ dataSource: fileWith('{}') })).rejects.toThrow(
-    'The file of --data-source does not export a DataSource.',
+it('the session of a data source finds users and revokes keys', async () => {
+  const database = await createMigratedDatabase();
+  const userId = await createUser(database, 'ada@example.com');
+  const dataSource = sourceFile(database);
+  const session = await openSession({ dataSource });
+  expect(await session.findOwner('ada@example.com', { create: true })).toBe(userId);
+  const { apiKey } = await session.keys.create({ userId, name: 'ci' });
+  expect(await session.keys.revoke(apiKey.id)).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+  await session.close();
+});
+
+it('a database without emails of users is an error that names --user-id', async () => {
+  const database = await createMigratedDatabase();
+  const session = await openSession({ dataSource: sourceFile(database) });
+  const missing = 'there is no table users with columns id and email. Give --user-id <id>.';
+  const find = () => session.findOwner('ada@example.com', { create: false });
+  await sql(database, 'ALTER TABLE users RENAME email TO address');
+  await expect(find()).rejects.toThrow(missing);
+  await sql(database, 'ALTER TABLE users RENAME TO accounts');
+  await expect(find()).rejects.toThrow(missing);
+  await session.close();
+});
+
+it('an application without ApiKeyModule is an error that says so', async () => {
+  await expect(openSession({ app: appFile([]) })).rejects.toThrow(
+    'The module of --app does not import ApiKeyModule, or imports that of another copy of nestjs-api-key.',
   );
 });
 
-it.each([
-  ['acme_live', 'acme_live'],
-  ['live=acme_live,test=acme_test', { live: 'acme_live', test: 'acme_test' }],
-])('the prefix %s is read as one prefix, or as one for each environment', (text, prefix) => {
-  expect(prefixOf(text)).toEqual(prefix);
+it('a file without a module or a data source is an error that names the option', async () => {
+  const file = fileOf('exports.port = 3000;');
+  await expect(openSession({ app: file })).rejects.toThrow('The file of --app must export one module');
+  await expect(openSession({ dataSource: file })).rejects.toThrow(
+    'The file of --data-source does not export a DataSource.',
+  );
 });

@@ -1,55 +1,81 @@
 import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
-import { ApiKeyModule, ApiKeyService, type KeyFormat, type KeyPrefix } from '../index';
+import { API_KEY_DATA_SOURCE, ApiKeyModule, ApiKeyService } from '../index';
+import { type AppModule, moduleOf } from './app-module';
+import { WrongCall } from './failures';
 import type { KeysSession } from './host';
 
-/** The options of the program, before the command. */
+/** Where the program finds the application. */
 export interface BinOptions {
-  readonly dataSource: string;
-  readonly prefix?: KeyPrefix;
-  readonly format?: KeyFormat;
+  /** File of the module of the application. */
+  readonly app?: string;
+  /** File of its data source. */
+  readonly dataSource?: string;
 }
 
-/** Reads `acme_live`, or `live=acme_live,test=acme_test`. */
-export function prefixOf(text: string): KeyPrefix {
-  if (!text.includes('=')) return text;
-  return Object.fromEntries(text.split(',').map((each) => each.split('=', 2)));
-}
+/** SQLSTATEs of a missing table and of a missing column. */
+const MISSING = ['42P01', '42703'];
 
 /**
- * Opens the DataSource that a file exports.
- * @throws Error if the file exports none
+ * Opens the application of option `app`, else the data source of option `dataSource`.
+ * @throws Error if the file does not export what the option says
  */
-export async function openSession({ dataSource: file, ...options }: BinOptions): Promise<KeysSession> {
-  const dataSource = dataSourceOf(require(resolve(file)));
-  await dataSource.initialize();
-  const app = await NestFactory.createApplicationContext(ApiKeyModule.forRoot({ dataSource, ...options }), {
-    logger: false,
-    abortOnError: false,
-  });
-  return {
-    keys: app.get(ApiKeyService),
-    findOwner: (user) => findOwner(dataSource, user),
-    close: async () => {
-      await app.close();
-      await dataSource.destroy();
-    },
-  };
+export async function openSession({ app, dataSource }: BinOptions): Promise<KeysSession> {
+  if (app !== undefined) return sessionOf(await contextOf(moduleOf(await exportsOf(app))));
+  const source = dataSourceOf(await exportsOf(String(dataSource)));
+  await source.initialize();
+  const session = sessionOf(await contextOf(ApiKeyModule.forRoot({ dataSource: source })));
+  return { ...session, close: () => session.close().finally(() => source.destroy()) };
+}
+
+/** Loads a CommonJS or an ES module. */
+function exportsOf(file: string): Promise<object> {
+  return import(pathToFileURL(resolve(file)).href);
+}
+
+/** Starts a module without an HTTP server and without a log. */
+function contextOf(module: AppModule): Promise<INestApplicationContext> {
+  return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
+}
+
+/** @throws Error if the application has no `ApiKeyModule` */
+function sessionOf(context: INestApplicationContext): KeysSession {
+  const keys = find(context, ApiKeyService);
+  const dataSource = find<DataSource>(context, API_KEY_DATA_SOURCE);
+  return { keys, findOwner: (email) => findOwner(dataSource, email), close: () => context.close() };
+}
+
+function find<T>(context: INestApplicationContext, token: (new (...given: never[]) => T) | symbol): T {
+  try {
+    return context.get<T>(token, { strict: false });
+  } catch {
+    throw new Error(
+      'The module of --app does not import ApiKeyModule, or imports that of another copy of nestjs-api-key. Run the program of the copy that the application uses.',
+    );
+  }
 }
 
 /** Finds the data source by its methods, because the file may use another copy of TypeORM. */
 function dataSourceOf(exported: object): DataSource {
-  const found = Object.values(exported).find((value) => 'createQueryRunner' in Object(value));
-  if (found) return found;
+  const { default: standard }: { readonly default?: unknown } = exported;
+  const values: unknown[] = [...Object.values(exported), ...Object.values(Object(standard))];
+  const found = values.find((value) => 'createQueryRunner' in Object(value));
+  if (found) return found as DataSource;
   throw new Error('The file of --data-source does not export a DataSource.');
 }
 
 /** Finds users by the column `email` of table `users`. Creates no users. */
 async function findOwner(dataSource: DataSource, email: string): Promise<string | null> {
-  const [user] = await dataSource.query<{ id: string }[]>(
-    'SELECT id::text AS id FROM users WHERE email = $1 ORDER BY users.id LIMIT 1',
-    [email],
-  );
+  const [user] = await dataSource
+    .query<{ id: string }[]>('SELECT id::text AS id FROM users WHERE email = $1 ORDER BY users.id LIMIT 1', [
+      email,
+    ])
+    .catch((error) => {
+      if (!MISSING.includes(error.code)) throw error;
+      throw new WrongCall('there is no table users with columns id and email. Give --user-id <id>.');
+    });
   return user?.id ?? null;
 }

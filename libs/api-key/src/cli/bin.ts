@@ -1,57 +1,20 @@
 #!/usr/bin/env node
-import { Command, Option } from 'commander';
-import { printableLines } from '../index';
-import { type BinOptions, openSession, prefixOf } from './bin-session';
-import { errorLine } from './failures';
-import { type KeysCliHost, runKeysCli } from './index';
-import { namesOf, programFor } from './program';
+import { runProgram } from './bin-program';
 
-/** The start of each call, in usage and help. */
-const PROGRAM = 'nestjs-api-key --data-source <file>';
-
-/**
- * The command line for applications that do not write their own. It uses the DataSource that a file
- * exports, like the command line of TypeORM.
- */
-function main(): void {
-  const program = new Command('nestjs-api-key')
-    .usage('--data-source <file> [--prefix <prefix>] [--format <format>] <command> [options]')
-    .requiredOption(
-      '--data-source <file>',
-      'JavaScript file that exports the TypeORM DataSource, such as dist/ormconfig.js',
-    )
-    .addOption(
-      new Option(
-        '--prefix <prefix>',
-        'prefix of keys, such as acme_live; or that of each environment, such as live=acme_live,test=acme_test',
-      ).argParser(prefixOf),
-    )
-    .addOption(new Option('--format <format>', 'format of new keys').choices(['checksummed', 'hex']))
-    .argument('[command...]')
-    .enablePositionalOptions()
-    .passThroughOptions()
-    .showSuggestionAfterError(false)
-    .addHelpText('after', ({ command }) => commandsHelp(command.opts()))
-    .action(async (args: string[], options: BinOptions) => {
-      process.exitCode = await runKeysCli(args, hostFor(options));
-    });
-  program
-    .configureOutput({
-      outputError: (text, write) => write(printableLines(errorLine('nestjs-api-key --help', text))),
-    })
-    .exitOverride((error) => {
-      process.exit(error.exitCode === 0 ? 0 : 2);
-    });
-  void program.parseAsync();
+/** Ends the process, because the application may have timers and connections that never end. */
+async function main(): Promise<void> {
+  const [stdout, { stderr }] = [ownStdout(), process];
+  const code = await runProgram(process.argv.slice(2), { stdout, stderr });
+  for (const stream of [stdout, stderr]) await new Promise((done) => stream.write('', done));
+  process.exit(code);
 }
 
-function hostFor(options: BinOptions): KeysCliHost {
+/** Stdout for the result alone. What the application prints on stdout goes to stderr. */
+function ownStdout(): NodeJS.WritableStream {
   const { stdout, stderr } = process;
-  return { program: PROGRAM, open: () => openSession(options), stdout, stderr };
+  const write = stdout.write.bind(stdout);
+  stdout.write = stderr.write.bind(stderr);
+  return Object.create(stdout, { write: { value: write } });
 }
 
-function commandsHelp(options: BinOptions): string {
-  return `\nCommands: ${namesOf(programFor(hostFor(options)))}\nHelp: ${PROGRAM} <command> --help`;
-}
-
-main();
+void main();

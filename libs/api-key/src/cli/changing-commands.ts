@@ -1,15 +1,14 @@
 import { describeKey, type HeldScope, type Quota, type RateLimit, type UpdateApiKeyInput } from '../index';
-import { noSuchKey, WrongCall } from './failures';
+import { noSuchKey, noSuchUser, WrongCall } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 import { openImportFile } from './import-file';
-import { acting, inSession, ownerOf } from './in-session';
+import { acting, inSession, namesOwner, type OwnerOptions, ownerOf } from './in-session';
 import { type Output, write, writeIssued, writeKey, writeReport, writeRevocation } from './output';
 import { progressOn } from './progress';
 import { stdinOf } from './read-key';
 import { renderTable } from './render';
 
-export interface CreateOptions extends Output {
-  readonly user: string;
+export interface CreateOptions extends Output, OwnerOptions {
   readonly name: string;
   readonly scopes: HeldScope[];
   /** Milliseconds from now; false: never. If missing, the policy of the app decides. */
@@ -36,8 +35,7 @@ export interface RotateOptions extends Output {
   readonly overlap: number;
 }
 
-export interface RevokeOptions extends Output {
-  readonly user?: string;
+export interface RevokeOptions extends Output, OwnerOptions {
   readonly descendants?: boolean;
   readonly reason?: string;
 }
@@ -58,8 +56,9 @@ export interface ImportOptions extends Output {
   readonly file: string;
 }
 
-export function createKey(host: KeysCliHost, options: CreateOptions): Promise<void> {
-  return inSession(host, async (session) => {
+export async function createKey(host: KeysCliHost, options: CreateOptions): Promise<void> {
+  if (!namesOwner(options)) throw new WrongCall('give the owner, by --user <email> or --user-id <id>.');
+  await inSession(host, async (session) => {
     const { keys } = session;
     const { name, scopes, environment, expiresIn, rateLimit = null, quota = null, allowIp = null } = options;
     const expiresAt = expiryIn(expiresIn);
@@ -72,10 +71,12 @@ export function createKey(host: KeysCliHost, options: CreateOptions): Promise<vo
 
 /** Finds or creates the owner. Says so if it is created, because the address may be misspelt. */
 async function ownerOfNew(host: KeysCliHost, session: KeysSession, options: CreateOptions): Promise<string> {
-  const { user, json } = options;
+  const { user, userId, json } = options;
+  if (user === undefined) return String(userId);
   const known = await session.findOwner(user, { create: false });
   if (known !== null) return known;
-  const created = await ownerOf(session, user, { create: true });
+  const created = await session.findOwner(user, { create: true });
+  if (created === null) throw noSuchUser(user);
   if (!json) host.stderr.write(`There was no user ${user}, so the user was created.\n`);
   return created;
 }
@@ -123,13 +124,17 @@ export async function revoke(
   id: string | undefined,
   options: RevokeOptions,
 ): Promise<void> {
-  const { user, descendants = false } = options;
-  if ((id === undefined) === (user === undefined))
-    throw new WrongCall('give either the id of one key, or --user <email> for all keys of a user.');
+  const { descendants = false } = options;
+  if ((id === undefined) !== namesOwner(options))
+    throw new WrongCall(
+      'give either the id of one key, or --user <email> or --user-id <id> for all keys of a user.',
+    );
   if (id !== undefined) return revokeKey(host, id, options);
   if (descendants)
-    throw new WrongCall('--descendants needs the id of a key. --user revokes all keys of the user anyway.');
-  return revokeUser(host, String(user), options);
+    throw new WrongCall(
+      '--descendants needs the id of a key. --user and --user-id revoke all keys of the user anyway.',
+    );
+  return revokeUser(host, options);
 }
 
 function revokeKey(host: KeysCliHost, id: string, options: RevokeOptions): Promise<void> {
@@ -142,9 +147,9 @@ function revokeKey(host: KeysCliHost, id: string, options: RevokeOptions): Promi
   });
 }
 
-function revokeUser(host: KeysCliHost, email: string, options: RevokeOptions): Promise<void> {
+function revokeUser(host: KeysCliHost, options: RevokeOptions): Promise<void> {
   return inSession(host, async (session) => {
-    const userId = await ownerOf(session, email, { create: false });
+    const userId = await ownerOf(session, options);
     const revoked = await session.keys.revokeAll(
       { userId, everywhere: true, ...reasonOf(options) },
       acting(),

@@ -12,6 +12,11 @@ export function noSuchKey(id: string): CommandFailed {
   return new CommandFailed(`There is no key ${id}.`);
 }
 
+/** The error for an unknown email address. */
+export function noSuchUser(email: string): CommandFailed {
+  return new CommandFailed(`There is no user ${email}.`);
+}
+
 /** The command that shows the help of a command, or of the whole program. */
 export function helpOf({ program = 'keys' }: KeysCliHost, command?: string): string {
   return [program, command, '--help'].filter(Boolean).join(' ');

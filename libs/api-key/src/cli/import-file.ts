@@ -1,6 +1,7 @@
 import { createReadStream, type ReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { WrongCall } from './failures';
 
 /** The parsed lines of a file, and how much of the file was read. */
 export interface ImportFile {
@@ -38,7 +39,10 @@ async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<unknown> {
   input.setEncoding('latin1');
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   let blank = 0;
+  let isFirst = true;
   for await (const bytes of lines) {
+    if (isFirst) refuseOtherFormats(bytes);
+    isFirst = false;
     const line = decoded(bytes);
     if (line?.trim() === '') {
       blank += 1;
@@ -47,6 +51,23 @@ async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<unknown> {
     for (; blank > 0; blank--) yield undefined;
     yield line === null ? undefined : parse(line);
   }
+}
+
+/** UTF-16 in both byte orders, with and without a mark. */
+const UTF16 = /^(?:\xff\xfe|\xfe\xff|\0[[{]|[[{]\0)/;
+const JSON_ARRAY = /^(?:\xef\xbb\xbf)?\s*\[/;
+
+/**
+ * @param bytes of the first line
+ * @throws WrongCall if the file has another format, which makes each of its lines wrong
+ */
+function refuseOtherFormats(bytes: string): void {
+  if (UTF16.test(bytes))
+    throw new WrongCall('the file is UTF-16. Save it as UTF-8, in PowerShell with: Out-File -Encoding utf8');
+  if (JSON_ARRAY.test(bytes))
+    throw new WrongCall(
+      "the file is a JSON array. Write one object on each line, without commas between them: jq -c '.[]'",
+    );
 }
 
 /** @returns null if a line is not UTF-8 */

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import type { Acting } from '../index';
-import { CommandFailed } from './failures';
+import { noSuchUser, WrongCall } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
 
 /** Opens a session for one command, and closes the session afterwards. */
@@ -29,13 +29,27 @@ function accountName(): string | null {
   }
 }
 
-/** @throws CommandFailed if the user does not exist */
-export async function ownerOf(
-  session: KeysSession,
-  email: string,
-  options: { readonly create: boolean },
-): Promise<string> {
-  const userId = await session.findOwner(email, options);
-  if (userId === null) throw new CommandFailed(`There is no user ${email}.`);
-  return userId;
+/** How a command names an owner. */
+export interface OwnerOptions {
+  /** Email address. */
+  readonly user?: string;
+  readonly userId?: string;
+}
+
+/**
+ * Whether an owner is named.
+ * @throws WrongCall if an owner is named in both ways
+ */
+export function namesOwner({ user, userId }: OwnerOptions): boolean {
+  if (user !== undefined && userId !== undefined)
+    throw new WrongCall('give --user <email> or --user-id <id>, not both.');
+  return user !== undefined || userId !== undefined;
+}
+
+/** @throws CommandFailed if there is no user with this email address */
+export async function ownerOf(session: KeysSession, { user = '', userId }: OwnerOptions): Promise<string> {
+  if (userId !== undefined) return userId;
+  const found = await session.findOwner(user, { create: false });
+  if (found === null) throw noSuchUser(user);
+  return found;
 }

@@ -9,6 +9,11 @@ export function json(): Option {
   return new Option('--json', 'print one JSON document and nothing else');
 }
 
+/** The option `--user-id`, which names an owner by id, also without a table of users. */
+export function userIdOption(description: string): Option {
+  return new Option('--user-id <id>', description).argParser(parseId);
+}
+
 /** The items of a comma-separated list. Spaces around items, and empty items, are removed. */
 export function parseList(text: string): string[] {
   return text
@@ -20,7 +25,13 @@ export function parseList(text: string): string[] {
 /** @throws InvalidArgumentError if the text is not an email address */
 export function parseEmail(text: string): string {
   if (!/^[^\s@]+@[^\s@]+$/.test(text))
-    throw new InvalidArgumentError('Give an email address, such as ops@example.com.');
+    throw new InvalidArgumentError('Give an email address, such as ops@example.com, or --user-id <id>.');
+  return text;
+}
+
+/** @throws InvalidArgumentError if the text is empty, as that of an unset variable of a shell */
+function parseId(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('Give the id of the owner, such as 42.');
   return text;
 }
 

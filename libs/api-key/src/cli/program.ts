@@ -4,6 +4,7 @@ import { createKey, importKeys, pruneKeys, revoke, rotateKey, updateKey } from '
 import { addCheck } from './check-command';
 import { addDisabling } from './disabling-commands';
 import { errorLine, helpOf } from './failures';
+import { addHelp, wrongCommand } from './help-command';
 import type { KeysCliHost } from './host';
 import {
   json,
@@ -15,14 +16,18 @@ import {
   parseOverlap,
   parseQuota,
   parseRateLimit,
+  userIdOption,
 } from './options';
 import { listKeys, showEvents, showKey, showUsage } from './reading-commands';
 import { addRenameScope } from './rename-scope-command';
 
 const { overlapSeconds, pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
 
-/** Defines the commands and their options. */
-export function programFor(host: KeysCliHost): Command {
+/**
+ * Defines the commands and their options.
+ * @param define defines options that all commands take
+ */
+export function programFor(host: KeysCliHost, define: (program: Command) => void): Command {
   const program = new Command(host.program ?? 'keys')
     .description('Create, show, rotate, disable, revoke and import API keys.')
     .helpCommand(false)
@@ -32,18 +37,20 @@ export function programFor(host: KeysCliHost): Command {
       writeOut: (text) => host.stdout.write(text),
       writeErr: (text) => host.stderr.write(text),
     });
+  define(program);
   addCreate(program, host);
   addUpdate(program, host);
   addReading(program, host);
   addEnding(program, host);
   addDisabling(program, host);
   addMany(program, host);
+  addHelp(program);
   for (const command of program.commands) writeOneLine(command, helpOf(host, command.name()));
   writeOneLine(program, helpOf(host));
   program
     .allowExcessArguments()
     .allowUnknownOption()
-    .action(() => program.error(wrongCommand(program)));
+    .action(() => program.error(wrongCommand(program, program.args[0])));
   return program;
 }
 
@@ -52,27 +59,12 @@ function writeOneLine(command: Command, help: string): void {
   command.configureOutput({ outputError: (text, write) => write(errorLine(help, text)) });
 }
 
-function wrongCommand(program: Command): string {
-  const commands = `Commands: ${namesOf(program)}.`;
-  const [first] = program.args;
-  if (first === undefined) return `error: no command given. ${commands}`;
-  if (first.startsWith('-'))
-    return `error: '${first}' is not a command. Options follow the command. ${commands}`;
-  return `error: unknown command '${first}'. ${commands}`;
-}
-
-/** The names of all commands, for a message. */
-export function namesOf(program: Command): string {
-  return program.commands.map((command) => command.name()).join(', ');
-}
-
 function addCreate(program: Command, host: KeysCliHost): void {
   program
     .command('create')
     .description('create a key; the key is shown only once')
-    .addOption(
-      new Option('--user <email>', 'email address of the owner').argParser(parseEmail).makeOptionMandatory(),
-    )
+    .addOption(new Option('--user <email>', 'email address of the owner').argParser(parseEmail))
+    .addOption(userIdOption('id of the owner; instead of --user'))
     .requiredOption('--name <name>', 'name of the key, for people')
     .addOption(
       new Option('--scopes <a,b>', 'comma-separated scopes; orders:* and * are wildcards')
@@ -153,6 +145,7 @@ function addReading(program: Command, host: KeysCliHost): void {
     .command('list')
     .description('list keys, newest first')
     .option('--user <email>', 'only keys of this user (default: all users)')
+    .addOption(userIdOption('only keys of the owner with this id'))
     .option(
       '--search <text>',
       'only keys with this text in the name, at the visible start, or as masked form',
@@ -197,6 +190,7 @@ function addEnding(program: Command, host: KeysCliHost): void {
       'revoke a key, or all keys of a user; returns when no instance accepts them any more (revoke everywhere)',
     )
     .option('--user <email>', 'revoke all keys of this user instead of one key')
+    .addOption(userIdOption('revoke all keys of the owner with this id instead of one key'))
     .option('--descendants', 'also revoke all keys that this key created, and its successors')
     .option('--reason <text>', 'reason, for the audit trail')
     .addOption(json())

@@ -1,22 +1,25 @@
-import { type ApiKey, type ApiKeyState, describeKey, type Page } from '../index';
+import { type ApiKey, type ApiKeyState, describeKey, type ListApiKeysInput, type Page } from '../index';
 import { noSuchKey } from './failures';
 import type { KeysCliHost, KeysSession } from './host';
-import { inSession, ownerOf } from './in-session';
+import { inSession, namesOwner, type OwnerOptions, ownerOf } from './in-session';
 import { type Output, write, writeKey } from './output';
 import { renderEvents, renderTable, renderUsage } from './render';
 
 const PAGE = 100;
 
-export interface ListOptions extends Output {
-  readonly user?: string;
+export interface ListOptions extends Output, OwnerOptions {
   readonly state?: ApiKeyState;
   readonly search?: string;
 }
 
-export function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
-  return inSession(host, async (session) => {
+export async function listKeys(host: KeysCliHost, options: ListOptions): Promise<void> {
+  const isOfOwner = namesOwner(options);
+  await inSession(host, async (session) => {
     const now = new Date();
-    const described = (await everyKey(session, options)).map((apiKey) => describeKey(apiKey, now));
+    const { state, search } = options;
+    const owner = isOfOwner ? { userId: await ownerOf(session, options) } : {};
+    const found = await everyKey(session, { ...owner, state, search });
+    const described = found.map((apiKey) => describeKey(apiKey, now));
     write(host, options, described, () => renderTable(described));
   });
 }
@@ -48,14 +51,8 @@ export function showUsage(host: KeysCliHost, id: string, output: Output): Promis
   });
 }
 
-async function everyKey(session: KeysSession, { user, state, search }: ListOptions): Promise<ApiKey[]> {
-  const filter = {
-    ...(user !== undefined && { userId: await ownerOf(session, user, { create: false }) }),
-    ...(state && { state }),
-    ...(search !== undefined && { search }),
-    limit: PAGE,
-  };
-  return everyPage((cursor) => session.keys.list({ ...filter, cursor }));
+function everyKey({ keys }: KeysSession, filter: ListApiKeysInput): Promise<ApiKey[]> {
+  return everyPage((cursor) => keys.list({ ...filter, limit: PAGE, cursor }));
 }
 
 async function everyPage<Item>(read: (cursor: string | null) => Promise<Page<Item>>): Promise<Item[]> {
