@@ -169,7 +169,7 @@ describe('a change that waited for another change', () => {
     const rename = (id: string) => `UPDATE api_keys SET name = 'by hand' WHERE id = ${id}`;
     const session = new Client({ connectionString: database });
     await session.connect();
-    // The change gives up first: PostgreSQL looks for a deadlock from this session after 10 minutes.
+    // The change gives up first, because this session looks for a deadlock only after 10 minutes.
     await session.query("BEGIN; SET LOCAL deadlock_timeout = '10min'");
     await session.query(rename(target.apiKey.id));
     const changed = update(target.apiKey.id, { scopes: [] }, { apiKey: actor.apiKey });

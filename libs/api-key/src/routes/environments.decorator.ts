@@ -1,8 +1,9 @@
 import { type AccessDeclaration, declare } from './scopes.decorator';
 
 /**
- * Accepts only keys of these environments, and so requires a key. `ScopesGuard` checks it. A decorator on a method narrows
- * that of its class: both must accept the key. A key without an environment is refused.
+ * Accepts only keys of these environments, and so requires a key. `ScopesGuard` checks it. A
+ * decorator on a method narrows that of its class: both must accept the key. A key without an
+ * environment is refused.
  * @throws TypeError if no environment is given
  * @example
  * @Environments('live')

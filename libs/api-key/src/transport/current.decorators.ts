@@ -4,8 +4,8 @@ import { type Authentication, authenticationOf } from './authenticated-request';
 import { requestOf } from './http-exchange';
 
 /**
- * A decorator of a parameter, which takes one property and pipes. Written out, because the type that
- * TypeScript infers names types that only one version of Nest has.
+ * A decorator of a parameter, which takes one property and pipes. Written out, because the type
+ * that TypeScript infers names types that only one version of Nest has.
  */
 type ParameterOf<Property extends string> = (
   ...propertyOrPipes: (Property | PipeTransform | Type<PipeTransform> | undefined)[]
