@@ -5,13 +5,22 @@ import { serverAccount } from '../../src/embedded-postgres/account';
 import { type Binaries, binariesOf } from '../../src/embedded-postgres/binaries';
 
 /** Newest version from npm of each major version that the library supports. */
-export const NPM_POSTGRES = [
+const VERSIONS = [
   '13.23.0-beta.16',
   '14.23.0-beta.17',
   '15.18.0-beta.17',
   '16.14.0-beta.17',
   '17.10.0-beta.17',
 ] as const;
+
+/**
+ * The versions to test: the oldest, which differs most. The environment variable POSTGRES_VERSIONS
+ * names another major version, or all of them: `all`.
+ */
+const { POSTGRES_VERSIONS: wanted = '13' } = process.env;
+export const NPM_POSTGRES = VERSIONS.filter(
+  (version) => wanted === 'all' || version.startsWith(`${wanted}.`),
+);
 
 /** The package of this platform; undefined if npm has none for the versions above. */
 const PACKAGE =
