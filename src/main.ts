@@ -41,11 +41,10 @@ function announce(listeningOn: string, demoKey: string | null): void {
     print('This database has keys already. Create one more:');
     print(`  ${CREATE_KEY}`);
   }
-  const key = demoKey ?? 'KEY';
   print('Then call the app with the key:');
-  print(`  curl -H 'Authorization: Bearer ${key}' ${url}/orders`);
+  print(`  curl -H 'Authorization: Bearer ${demoKey ?? 'KEY'}' ${url}/orders`);
   print(
-    `  curl -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"item":"Tea","quantity":1}' ${url}/orders`,
+    `  curl -H 'Authorization: Bearer KEY' -H 'Content-Type: application/json' -d '{"item":"Tea","quantity":1}' ${url}/orders`,
   );
   print(`  curl -i ${url}/orders    # without a key: 401`);
 }
