@@ -26,9 +26,6 @@ export interface MemberSettings {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** How many keys are made warm at once. One after the other, the keys would mostly wait. */
-const WARMED_AT_ONCE = 5;
-
 /**
  * Instances of the sample app on one database. Another instance in the process of the test manages
  * the keys.
@@ -78,21 +75,13 @@ export class Fleet {
 
   /** Waits until each instance accepts each key without a look-up. */
   async warm(keys: readonly string[]): Promise<void> {
-    const left = [...keys];
-    const warmNext = async () => {
-      for (let key = left.pop(); key !== undefined; key = left.pop()) await this.warmEverywhere(key);
-    };
-    await Promise.all(Array.from({ length: WARMED_AT_ONCE }, warmNext));
+    for (const key of keys) await Promise.all(this.urls.map((_, at) => this.warmOne(at, key)));
   }
 
   async stop(): Promise<void> {
     await Promise.all(this.members.map(({ sample }) => sample.stop()));
     await Promise.all(this.members.map(({ proxy }) => proxy.cut()));
     await this.manager.close();
-  }
-
-  private async warmEverywhere(key: string): Promise<void> {
-    await Promise.all(this.urls.map((_, at) => this.warmOne(at, key)));
   }
 
   private warmOne(at: number, key: string): Promise<void> {
