@@ -563,7 +563,9 @@ describe('with a maximum of active keys', () => {
 
   it('an import reports a line whose owner does not fit column user_id', async () => {
     const report = await keys.import([lineOf(undefined, { userId: 'x' })]);
-    expect(report.problems).toEqual([{ line: 1, problem: expect.stringMatching(/userId does not fit the type of column user_id/) }]);
+    expect(report.problems).toEqual([
+      { line: 1, problem: expect.stringMatching(/userId does not fit the type of column user_id/) },
+    ]);
   });
 });
 
