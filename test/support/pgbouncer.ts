@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { Client } from 'pg';
 import { serverAccount } from '../../src/embedded-postgres/account';
+import { endNow, freePort } from './child-server';
 import { endWithFile } from './end-with-file';
 import { removeFolder, temporaryFolder } from './folder';
 import { until } from './until';
@@ -42,7 +41,7 @@ export async function pgBouncer(
   writeFileSync(file, `[databases]\n${pathname.slice(1)} = ${target}\n[pgbouncer]\n${lines.join('\n')}\n`);
   const child = spawn(PROGRAM, [file], { stdio: 'ignore', ...serverAccount() });
   endWithFile(async () => {
-    await end(child);
+    await endNow(child);
     removeFolder(folder);
   });
   await until(() => isListening(url.href));
@@ -59,19 +58,4 @@ async function isListening(connectionString: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address ? address.port : 0;
 }

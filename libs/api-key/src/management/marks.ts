@@ -51,12 +51,10 @@ export function takes({ id, body, query }: Taken): MethodDecorator {
   const swagger = optionalSwagger();
   if (!swagger) return () => {};
   return applyDecorators(
-    ...Object.entries(query ? documentedFields(query) : {})
-      .reverse()
-      .map(([name, { required, ...schema }]) =>
-        swagger.ApiQuery({ name, required: required === true, schema }),
-      ),
     ...(id ? [swagger.ApiParam({ name: 'id', schema: { type: 'string' } })] : []),
+    ...Object.entries(query ? documentedFields(query) : {}).map(([name, { required, ...schema }]) =>
+      swagger.ApiQuery({ name, required: required === true, schema }),
+    ),
     ...(body ? [swagger.ApiBody({ type: body })] : []),
   );
 }

@@ -18,8 +18,6 @@ export interface PathSettings {
   readonly hasPrefix: boolean;
 }
 
-const NO_SETTINGS: PathSettings = { application: new ApplicationConfig(), hasPrefix: false };
-
 /**
  * Returns the addresses of the handler of a controller, as Nest registers them. It has several if
  * a path or a version is a list. Without settings, the paths have no global prefix and no version.
@@ -27,7 +25,7 @@ const NO_SETTINGS: PathSettings = { application: new ApplicationConfig(), hasPre
 export function httpRoutesOf(
   route: Route,
   applicationId: string,
-  { application, hasPrefix }: PathSettings = NO_SETTINGS,
+  { application, hasPrefix }: PathSettings = { application: new ApplicationConfig(), hasPrefix: false },
 ): HttpRoute[] {
   const { owner, handler } = route;
   const method: RequestMethod = Reflect.getMetadata(METHOD_METADATA, handler);
