@@ -65,7 +65,7 @@ async function boot(adapter: (typeof ADAPTERS)[number], pipes: PipeTransform[], 
   const management = ApiKeyManagementModule.forRoot({
     guards: [AdminGuard],
     scopes: null,
-    acting: () => ({ ...acting }),
+    acting: typeof acting === 'function' ? (acting as () => object) : () => acting,
   });
   const module = await Test.createTestingModule({
     imports: [...libraryModules(database), management],
@@ -174,6 +174,35 @@ describe.each(ADAPTERS)('an administrator, whom a guard of the application lets 
     for (const query of ['metadata=x', 'metadata=[]', 'metadata=', 'search=', 'search=%00'])
       expect(await admin.call('GET', `?${query}`)).toMatchObject({ status: 400 });
   });
+});
+
+it.each<[string, () => unknown]>([
+  ['nothing', () => undefined],
+  ['null', () => null],
+  ['a text', () => 'admin'],
+  ['a promise of nothing', async () => undefined],
+  [
+    'an error',
+    () => {
+      throw new Error('no session');
+    },
+  ],
+])('option acting that gives %s makes nobody an administrator', async (_, acting) => {
+  const { app, keys, call } = await boot('express', [], acting);
+  const before = await keys.list();
+  for (const answer of [await call('GET', ''), await call('POST', '', { name: 'x', userId })])
+    expect(answer).toMatchObject({ status: 500 });
+  expect(await keys.list()).toEqual(before);
+  await app.close();
+});
+
+it('option acting may be asynchronous, and then bounds the caller to its owner', async () => {
+  const { app, keys, call } = await boot('express', [], async () => ({ userId }));
+  const { apiKey } = await keys.create({ userId: otherId, name: 'of another owner' });
+  expect(await call('GET', `/${apiKey.id}`)).toMatchObject({ status: 404 });
+  expect(await call('POST', '', { name: 'x', userId: otherId })).toMatchObject({ status: 400 });
+  expect(await call('POST', '', { name: 'mine' })).toMatchObject({ status: 201 });
+  await app.close();
 });
 
 it('an acting owner that is missing by mistake is no administrator', async () => {

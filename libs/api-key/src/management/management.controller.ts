@@ -52,7 +52,7 @@ export interface ManagementRoutes {
   readonly path: string;
   readonly guards: readonly (Type<CanActivate> | CanActivate)[];
   readonly scopes: { readonly read: Scope; readonly write: Scope } | null;
-  readonly acting: (context: ExecutionContext) => Acting;
+  readonly acting: (context: ExecutionContext) => Acting | Promise<Acting>;
   /** Whether a caller for whom `acting` names no owner and no key may name owners. */
   readonly hasAdministrators: boolean;
 }

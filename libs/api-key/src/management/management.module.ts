@@ -25,13 +25,13 @@ export interface ApiKeyManagementOptions {
    */
   scopes?: { readonly read: Scope; readonly write: Scope } | null;
   /**
-   * Returns on whose behalf a request acts. Default: on behalf of its API key. A request without a
-   * key is then refused, unless `guards` is `'open'`. A result without `userId` and `apiKey` is an
-   * administrator, who sees the keys of all owners and names the owner of a new key. Return this
-   * only if your guard has checked that the caller is one.
+   * Returns on whose behalf a request acts, or a promise of it. Default: on behalf of its API key.
+   * A request without a key is then refused, unless `guards` is `'open'`. A result without `userId`
+   * and `apiKey` is an administrator, who sees the keys of all owners and names the owner of a new
+   * key. Return this only if your guard has checked that the caller is one.
    * @example acting: () => ({ actor: { type: 'user', id: null } })
    */
-  acting?: (context: ExecutionContext) => Acting;
+  acting?: (context: ExecutionContext) => Acting | Promise<Acting>;
 }
 
 const DEFAULT_SCOPES = { read: 'api-keys:read' as Scope, write: 'api-keys:write' as Scope };

@@ -8,16 +8,17 @@ import type { Acting } from '../index';
 export class RequestActors implements NestInterceptor {
   private readonly actors = new WeakMap<object, Acting>();
 
-  constructor(private readonly acting: (context: ExecutionContext) => Acting) {}
+  constructor(private readonly acting: (context: ExecutionContext) => Acting | Promise<Acting>) {}
 
-  intercept(context: ExecutionContext, next: CallHandler): ReturnType<CallHandler['handle']> {
-    this.actors.set(context.switchToHttp().getRequest(), this.acting(context));
+  async intercept(context: ExecutionContext, next: CallHandler): Promise<ReturnType<CallHandler['handle']>> {
+    this.actors.set(context.switchToHttp().getRequest(), await this.acting(context));
     return next.handle();
   }
 
+  /** @throws Error if `acting` returned no object: nobody must not become an administrator */
   of(request: object): Acting {
     const acting = this.actors.get(request);
-    if (!acting) throw new Error('the interceptor of the management routes did not run');
-    return acting;
+    if (typeof acting === 'object' && acting !== null) return acting;
+    throw new Error('ApiKeyManagementModule: option "acting" must return an object');
   }
 }
