@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { ADAPTERS, type Adapter } from './support/app';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { type FlakyProxy, flakyProxy } from './support/flaky-proxy';
-import { until } from './support/until';
+import { ADAPTERS, type Adapter } from '../support/app';
+import { createMigratedDatabase, createUser, sql } from '../support/database';
+import { type FlakyProxy, flakyProxy } from '../support/flaky-proxy';
+import { until } from '../support/until';
 
 /** An application in a process of its own that ends only by itself, and what it prints. */
 interface Running {
@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 async function start(adapter: Adapter): Promise<Running> {
-  const child = spawn(process.execPath, [join(__dirname, 'fixtures/close-on-signal.cjs')], {
+  const child = spawn(process.execPath, [join(__dirname, '../fixtures/close-on-signal.cjs')], {
     env: { ...process.env, DATABASE_URL: proxy.url, USER_ID: userId, HTTP_ADAPTER: adapter },
   });
   let [stdout, stderr] = ['', ''];

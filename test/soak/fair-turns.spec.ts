@@ -9,9 +9,9 @@ import {
 } from 'nestjs-api-key';
 import { ApiKeyManagementModule } from 'nestjs-api-key/management';
 import { Client } from 'pg';
-import { createMigratedDatabase, createUser, sql } from './support/database';
-import { bootOn, type Ground, type GroundSettings } from './support/ground';
-import { until } from './support/until';
+import { createMigratedDatabase, createUser, sql } from '../support/database';
+import { bootOn, type Ground, type GroundSettings } from '../support/ground';
+import { until } from '../support/until';
 
 /** More changes than a pool has connections. */
 const FLOOD = 30;

@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import { runMigrations } from 'nestjs-api-key';
-import { AppDataSource } from '../ormconfig';
-import { type EmbeddedPostgres, useEmbeddedPostgres } from '../src/embedded-postgres';
-import { binariesIn } from '../src/embedded-postgres/binaries';
-import { sql } from './support/database';
-import { temporaryFolder } from './support/folder';
-import { dumpSchema, postgresInstallation } from './support/postgres-installation';
-import { RAILS_DUMP } from './support/rails';
+import { AppDataSource } from '../../ormconfig';
+import { type EmbeddedPostgres, useEmbeddedPostgres } from '../../src/embedded-postgres';
+import { binariesIn } from '../../src/embedded-postgres/binaries';
+import { sql } from '../support/database';
+import { temporaryFolder } from '../support/folder';
+import { dumpSchema, postgresInstallation } from '../support/postgres-installation';
+import { RAILS_DUMP } from '../support/rails';
 
 const bin = postgresInstallation();
 
