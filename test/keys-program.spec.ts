@@ -6,6 +6,7 @@ import { ApiKeyService } from 'nestjs-api-key';
 import { createMigratedDatabase, createUser, sql } from './support/database';
 import { temporaryFolder } from './support/folder';
 import { runBin } from './support/sample';
+import { schemaOf } from './support/schema';
 
 const FILE = resolve('test/fixtures/app.module.cjs');
 
@@ -75,6 +76,35 @@ it('a key with a pepper is shown and ended by a data source alone', async () => 
   expect(await withDataSource('disable', id)).toMatchObject({ code: 0, stderr: '' });
   expect(await withDataSource('revoke', '--user-id', userId)).toMatchObject({ code: 0, stderr: '' });
   expect(await verified(key)).toEqual({ ok: false, reason: 'revoked' });
+});
+
+it('a data source that drops, synchronizes and migrates the schema when it connects changes nothing in the program', async () => {
+  const url = await createMigratedDatabase();
+  await sql(url, 'DROP TABLE orders');
+  const before = await schemaOf(url);
+  const settings = {
+    dropSchema: true,
+    synchronize: true,
+    migrationsRun: true,
+    migrationsTableName: 'other_migrations',
+  };
+  const file = join(temporaryFolder(), 'data-source.cjs');
+  writeFileSync(
+    file,
+    `exports.dataSource = require(${JSON.stringify(resolve('dist/ormconfig.js'))}).default.setOptions(${JSON.stringify(settings)});`,
+  );
+  expect(await runBin(['--data-source', file, 'list'], url)).toMatchObject({ code: 0, stderr: '' });
+  expect(await schemaOf(url)).toEqual(before);
+});
+
+it('the program uses a data source that its file has connected', async () => {
+  const file = join(temporaryFolder(), 'data-source.mjs');
+  const configuration = JSON.stringify(pathToFileURL(resolve('dist/ormconfig.js')).href);
+  writeFileSync(
+    file,
+    `import config from ${configuration};\nexport const dataSource = await config.default.initialize();\n`,
+  );
+  expect(await runBin(['--data-source', file, 'list'], database)).toMatchObject({ code: 0, stderr: '' });
 });
 
 it('the program loads an ES module that waits at its top level, and ends although a timer of the application runs', async () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import {
   type Acting,
   API_KEY_STATES,
-  type ApiKey,
+  ApiKey,
   ApiKeyAuthorityError,
   ApiKeyConflictError,
   ApiKeyInputError,
@@ -275,16 +275,27 @@ describe('unknown ids and keys of another owner are not found', () => {
     expect((await keys.list({}, { userId })).items.every((found) => found.userId === userId)).toBe(true);
   });
 
-  it('for an owner or key given as undefined, which must not mean all', async () => {
+  it('for an owner or key that is undefined or unreadable, which must not mean all', async () => {
     const { apiKey } = await issue();
     for (const acting of [
       { userId: undefined },
       { apiKey: undefined },
+      { apiKey: {} },
+      { apiKey: 'acme_live_raw' as unknown },
+      { apiKey: Object.assign(new ApiKey(), { id: apiKey.id, scopes: ['*'] }) },
       { userId: otherId, apiKey },
     ] as Acting[]) {
       for (const [, call] of calls) await expect(call(apiKey.id, acting)).rejects.toThrow(ApiKeyInputError);
       await expect(keys.list({}, acting)).rejects.toThrow(ApiKeyInputError);
       await expect(keys.create({ userId, name: 'x' }, acting)).rejects.toThrow(ApiKeyInputError);
+    }
+  });
+
+  it('and neither an owner nor a key prunes or imports keys, which covers all owners', async () => {
+    const { apiKey } = await issue();
+    for (const acting of [{ userId }, { apiKey }, { apiKey: undefined }] as object[]) {
+      await expect(keys.prune({}, acting)).rejects.toThrow(ApiKeyInputError);
+      await expect(keys.import([], {}, acting)).rejects.toThrow(ApiKeyInputError);
     }
   });
 

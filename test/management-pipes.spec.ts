@@ -9,7 +9,7 @@ import {
 } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { ApiKeyService } from 'nestjs-api-key';
+import { type ApiKey, ApiKeyService, actingOf } from 'nestjs-api-key';
 import { ApiKeyManagementModule } from 'nestjs-api-key/management';
 import { ADAPTERS, libraryModules } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
@@ -65,7 +65,7 @@ async function boot(adapter: (typeof ADAPTERS)[number], pipes: PipeTransform[], 
   const management = ApiKeyManagementModule.forRoot({
     guards: [AdminGuard],
     scopes: null,
-    acting: typeof acting === 'function' ? (acting as () => object) : () => acting,
+    acting: typeof acting === 'function' ? (acting as (context: ExecutionContext) => object) : () => acting,
   });
   const module = await Test.createTestingModule({
     imports: [...libraryModules(database), management],
@@ -125,7 +125,7 @@ describe.each(ADAPTERS)('an administrator, whom a guard of the application lets 
   let admin: Awaited<ReturnType<typeof boot>>;
 
   beforeAll(async () => {
-    admin = await boot(adapter, [], {});
+    admin = await boot(adapter, [], { actor: { type: 'user', id: 'admin' } });
   });
   afterAll(() => admin.app.close());
 
@@ -176,11 +176,15 @@ describe.each(ADAPTERS)('an administrator, whom a guard of the application lets 
   });
 });
 
-it.each<[string, () => unknown]>([
+it.each<[string, (context: ExecutionContext) => unknown]>([
   ['nothing', () => undefined],
   ['null', () => null],
   ['a text', () => 'admin'],
   ['a promise of nothing', async () => undefined],
+  ['an empty object', () => ({})],
+  ['a list', () => []],
+  ['a user of the application, who has no userId', () => ({ id: userId, email: 'a@example.com' })],
+  ['the principal of a request without a key', actingOf],
   [
     'an error',
     () => {
@@ -202,6 +206,41 @@ it('option acting may be asynchronous, and then bounds the caller to its owner',
   expect(await call('GET', `/${apiKey.id}`)).toMatchObject({ status: 404 });
   expect(await call('POST', '', { name: 'x', userId: otherId })).toMatchObject({ status: 400 });
   expect(await call('POST', '', { name: 'mine' })).toMatchObject({ status: 201 });
+  await app.close();
+});
+
+it('a principal whose owner is a getter is bounded to its owner in reads and in changes', async () => {
+  class Principal {
+    get userId() {
+      return userId;
+    }
+  }
+  const { app, keys, call } = await boot('express', [], () => new Principal());
+  const { apiKey } = await keys.create({ userId: otherId, name: 'of another owner' });
+  const path = `/${apiKey.id}`;
+  for (const answer of [
+    await call('GET', path),
+    await call('PATCH', path, { name: 'taken' }),
+    await call('POST', `${path}/rotate`, {}),
+    await call('DELETE', path),
+  ])
+    expect(answer).toMatchObject({ status: 404 });
+  expect(await call('POST', '', { name: 'x', userId: otherId })).toMatchObject({ status: 400 });
+  expect(await call('POST', '', { name: 'mine' })).toMatchObject({ status: 201 });
+  expect(await keys.get(apiKey.id)).toMatchObject({ name: 'of another owner', revokedAt: null });
+  await app.close();
+});
+
+it('a change needs the scopes that option acting asks for', async () => {
+  const maker = { key: undefined as ApiKey | undefined };
+  const { app, keys, call } = await boot('express', [], () => ({
+    apiKey: maker.key,
+    needs: ['orders:write'],
+  }));
+  maker.key = (await keys.create({ userId, name: 'plain', scopes: ['orders:read'] })).apiKey;
+  expect(await call('POST', '', { name: 'x' })).toMatchObject({ status: 403 });
+  maker.key = (await keys.create({ userId, name: 'writes', scopes: ['orders:write'] })).apiKey;
+  expect(await call('POST', '', { name: 'x' })).toMatchObject({ status: 201 });
   await app.close();
 });
 

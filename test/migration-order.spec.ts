@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { ApiKey, type ApiKeyMigrationOptions, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { createEmptyDatabase, sql } from './support/database';
@@ -84,8 +85,9 @@ describe('if the users table is created by a migration with a later number', () 
     expect((await schemaOf(url)).sort()).toEqual(await schemaOfUsersFirst());
   });
 
-  it('only the reference can be reverted, and comes back', async () => {
+  it('only the reference can be reverted, which is logged, and comes back', async () => {
     const url = await createEmptyDatabase();
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockReturnValue();
     await withMigrations(
       url,
       [CreateUsers1790000000000, ...apiKeyMigrations(WATCHED)],
@@ -93,10 +95,12 @@ describe('if the users table is created by a migration with a later number', () 
         await runMigrations(dataSource);
         await dataSource.undoLastMigration();
         expect(await constraints(url)).toEqual([]);
+        expect(warn.mock.calls).toEqual([[expect.stringMatching(/keys of deleted users remain until/)]]);
         expect(await runMigrations(dataSource)).toEqual(['ReferenceUsers9999999999999']);
       },
     );
     expect(await constraints(url)).toEqual([REFERENCE]);
+    warn.mockRestore();
   });
 
   it('a column id of another type is refused with the option to set, which then succeeds', async () => {

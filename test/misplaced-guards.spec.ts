@@ -22,6 +22,7 @@ import {
   ApiKeyAuth,
   ApiKeyGuard,
   ApiKeyThrottlerGuard,
+  Environments,
   Public,
   Scopes,
   ScopesGuard,
@@ -395,6 +396,41 @@ it.each<[string, MethodDecorator, ClassDecorator]>([
   expect(await bootError({ controllers: [Messages], providers })).toMatch(
     /Messages\.orders requires scopes that no guard checks/,
   );
+});
+
+it.each<[string, string, ClassDecorator, MethodDecorator, RegExp]>([
+  ['the class', 'scopes', Scopes('orders:read'), undecorated, /requires scopes that no guard/],
+  ['the method', 'scopes', undecorated, Scopes('orders:read'), /requires scopes that no guard/],
+  ['the class', 'environments', Environments('live'), undecorated, /@Environments that no guard/],
+  ['the method', 'environments', undecorated, Environments('live'), /@Environments that no guard/],
+])('the boot stops if %s of a gateway has %s, and only guards of the application would check them', async (_, __, onClass, onMethod, problem) => {
+  @Injectable()
+  @onClass
+  class Gateway {
+    @SetMetadata('websockets:message_mapping', true)
+    @onMethod
+    joined() {}
+    helper() {}
+  }
+  const providers = [...globally(ApiKeyGuard, ScopesGuard), Gateway];
+  const message = await bootError({ providers, options: { prefix: { live: 'acme_live' } } });
+  expect(message).toMatch(/Gateway\.joined/);
+  expect(message).toMatch(problem);
+  expect(message).not.toMatch(/Gateway\.helper/);
+});
+
+it('the boot stops if the class of a resolver has scopes, and no guard checks them', async () => {
+  @Injectable()
+  @Scopes('orders:read')
+  class Resolver {
+    @SetMetadata('graphql:resolver_type', 'Query')
+    orders() {}
+    helper() {}
+  }
+  expect(await bootError({ providers: [Resolver] })).toMatch(
+    /^ApiKeyModule: Resolver\.orders requires scopes that no guard checks[^;]*; [^;]*$/,
+  );
+  expect(await bootError({ providers: [...globally(ApiKeyGuard, ScopesGuard), Resolver] })).toBe('booted');
 });
 
 it.each<[string, ClassDecorator]>([

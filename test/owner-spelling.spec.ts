@@ -1,5 +1,5 @@
 import { Controller, Get, UseGuards } from '@nestjs/common';
-import { ApiKeyGuard, ApiKeyInputError, type ApiKeyService } from 'nestjs-api-key';
+import { ApiKeyAuthorityError, ApiKeyGuard, ApiKeyInputError, type ApiKeyService } from 'nestjs-api-key';
 import { bootApp, type TestApp } from './support/app';
 import { createMigratedDatabase, sql } from './support/database';
 import { until } from './support/until';
@@ -54,6 +54,20 @@ describe.each([
     expect(await keys.rotate(apiKey.id, {}, acting)).toBeTruthy();
     expect(await keys.revoke(apiKey.id, {}, acting)).toBeTruthy();
     expect(await keys.revokeAll({ userId: written }, { userId: stored })).toHaveLength(2);
+  });
+
+  it('bounds a principal by its key, also if both are getters', async () => {
+    const { apiKey } = await keys.create({ userId: stored, name: 'ci', scopes: ['orders:read'] });
+    class Principal {
+      get userId() {
+        return written;
+      }
+      get apiKey() {
+        return apiKey;
+      }
+    }
+    const more = { userId: stored, name: 'more', scopes: ['orders:write'] as never[] };
+    await expect(keys.create(more, new Principal())).rejects.toThrow(ApiKeyAuthorityError);
   });
 
   it('is an error while the table cannot be read, and not an owner without keys', async () => {

@@ -177,6 +177,11 @@ describe('the application gets a reason if', () => {
       /is too long: at most 33 bytes/,
     ],
     [
+      'the trigger function would be that of the owners of another table',
+      { entities: [apiKeyEntity({ table: 'service_key_owners' })] },
+      /service_key_owners must not end in _owner or _owners/,
+    ],
+    [
       'there are two entities',
       { entities: [ApiKey, apiKeyEntity({ table: 'a' })] },
       /two entities of keys, .* remove one of/,

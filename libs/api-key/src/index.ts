@@ -39,7 +39,7 @@ export type { ApiKeyMigrationOptions } from './migrations/migration-options';
 export { runMigrations } from './migrations/run-migrations';
 export { adoptedFromRails } from './migrations/table-note';
 export type { WatchUsersOptions } from './migrations/watch-users.migration';
-export type { Acting } from './model/acting';
+export { type Acting, copyOfActing } from './model/acting';
 export { ApiKey } from './model/api-key.entity';
 export { type ApiKeyEntityOptions, apiKeyEntity } from './model/api-key.entity-schema';
 export {

@@ -16,6 +16,8 @@ export interface BinOptions {
   readonly dataSource?: string;
 }
 
+/** What a data source may do to the schema when it connects, for example in development. */
+const CHANGES_NOTHING = { synchronize: false, migrationsRun: false, dropSchema: false };
 /** SQLSTATEs of a missing table and of a missing column. */
 const MISSING = ['42P01', '42703'];
 
@@ -26,7 +28,7 @@ const MISSING = ['42P01', '42703'];
 export async function openSession({ app, dataSource }: BinOptions): Promise<KeysSession> {
   if (app !== undefined) return sessionOf(await contextOf(moduleOf(await exportsOf(app))));
   const source = dataSourceOf(await exportsOf(String(dataSource)));
-  await source.initialize();
+  if (!source.isInitialized) await source.setOptions(CHANGES_NOTHING).initialize();
   const session = sessionOf(await contextOf(ApiKeyModule.forRoot({ dataSource: source })));
   return { ...session, close: () => session.close().finally(() => source.destroy()) };
 }

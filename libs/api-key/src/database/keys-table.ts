@@ -14,9 +14,16 @@ export const OTHER_TABLE = "apiKeyEntity({ table: 'service_keys' }) in the entit
 export const LONGEST_TABLE_NAME = 33;
 
 /**
+ * End of a name whose trigger function would have the name of the function that watches the users
+ * of another table: `service_key_owners` beside `service_keys`.
+ */
+const OF_OWNERS = /_owners?$/i;
+
+/**
  * Returns the name of the table of keys in a data source, as TypeORM names the table of its entity:
  * by `apiKeyEntity`, `entityPrefix` and the naming strategy.
- * @throws Error if the name is too long, or if the data source has two entities of keys
+ * @throws Error if the name is too long or ends in `_owners`, or if the data source has two
+ *   entities of keys
  */
 export function keysTableOf(dataSource: DataSource): string {
   const names = dataSource.entityMetadatas
@@ -28,6 +35,10 @@ export function keysTableOf(dataSource: DataSource): string {
         'remove one of ApiKey and apiKeyEntity() from its entities, and use forFeature([apiKeyEntity(…)]) instead of forFeature([ApiKey])',
     );
   const name = names[0] ?? defaultName(dataSource);
+  if (OF_OWNERS.test(name))
+    throw new Error(
+      `nestjs-api-key: the name of table ${name} must not end in _owner or _owners, because its triggers could replace those of another table of keys`,
+    );
   if (Buffer.byteLength(name) <= LONGEST_TABLE_NAME) return name;
   throw new Error(
     `nestjs-api-key: the name of table ${name} is too long: at most ${LONGEST_TABLE_NAME} bytes, with the prefix of entityPrefix or the naming strategy`,

@@ -2,7 +2,7 @@ import type { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
 import { isOfOwner, laneOfSpelling, storedOwner } from '../database/stored-owner';
 import type { ReadKind } from '../database/turns';
-import { type Acting, ownerOf } from '../model/acting';
+import { type Acting, copyOfActing, ownerOf } from '../model/acting';
 import { ownerIdOf } from './input';
 
 const NO_ACTOR = 'the acting owner or key is missing; omit the argument to act as the application itself';
@@ -23,7 +23,7 @@ export async function actingAsStored(
   }
   const named = ownerIdOf(acting.userId, NO_ACTOR);
   const userId = await asStored(database, named, kind, named);
-  const by = { ...acting, userId };
+  const by = { ...copyOfActing(acting), userId };
   ownerOf(by);
   return by;
 }

@@ -49,6 +49,7 @@ export class BulkChanges {
 
   /** See `ApiKeyService.prune`. */
   async prune(options: PruneOptions, acting: BulkActing): Promise<PruneReport> {
+    requireApplication(acting, 'prune keys');
     const { pruneKeysDays, pruneEventsDays } = API_KEY_DEFAULTS;
     const { olderThanDays = pruneKeysDays, eventsOlderThanDays = pruneEventsDays } = options;
     checkDays('olderThanDays', olderThanDays);
@@ -65,6 +66,7 @@ export class BulkChanges {
 
   /** See `ApiKeyService.import`. */
   async import(lines: ImportLines, options: ImportOptions, acting: BulkActing): Promise<ImportReport> {
+    requireApplication(acting, 'import keys');
     const catalogue = catalogueOf(this.options);
     if (this.options.pepper?.refusesUnpeppered)
       throw new ApiKeyInputError([
@@ -86,9 +88,14 @@ export class BulkChanges {
     options: RenameScopeOptions,
     acting: BulkActing,
   ): Promise<RenameScopeReport> {
-    if ('userId' in acting || 'apiKey' in acting)
-      throw new ApiKeyInputError(['an owner or a key cannot rename a scope, because all owners have it']);
+    requireApplication(acting, 'rename a scope');
     checkRenaming(from, to, catalogueOf(this.options));
     return renameScope(this.keyChanges, { from, to }, acting, options);
   }
+}
+
+/** @throws ApiKeyInputError if an owner or a key acts, because the change covers all owners */
+function requireApplication(acting: BulkActing, deed: string): void {
+  if ('userId' in acting || 'apiKey' in acting)
+    throw new ApiKeyInputError([`an owner or a key cannot ${deed}, because that covers all owners`]);
 }

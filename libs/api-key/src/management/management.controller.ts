@@ -2,7 +2,6 @@ import {
   type CanActivate,
   Controller,
   Delete,
-  type ExecutionContext,
   Get,
   Header,
   HttpCode,
@@ -45,27 +44,30 @@ import { ManagementFilter } from './management.filter';
 import { marked, takes } from './marks';
 import { presentEvent, presentIssued, presentKey } from './present';
 import { EventsQuery, ListOfOwnersQuery, ListQuery, listingOf, RevokeQuery, revocationOf } from './queries';
-import { RequestActors } from './request-actors';
+import { type ActingOfRequest, RequestActors } from './request-actors';
 
 /** The options of the controller. */
 export interface ManagementRoutes {
   readonly path: string;
   readonly guards: readonly (Type<CanActivate> | CanActivate)[];
   readonly scopes: { readonly read: Scope; readonly write: Scope } | null;
-  readonly acting: (context: ExecutionContext) => Acting | Promise<Acting>;
-  /** Whether a caller for whom `acting` names no owner and no key may name owners. */
+  readonly acting: ActingOfRequest;
+  /** Whether a caller for whom `acting` names only an actor may name owners. */
   readonly hasAdministrators: boolean;
 }
 
 /** Creates the controller class of the endpoints, with its path and guards. */
 export function managementController(routes: ManagementRoutes): Type {
-  const { path, guards, scopes, acting, hasAdministrators } = routes;
+  const { path, guards, scopes, hasAdministrators } = routes;
   const Reads = () => (scopes ? Scopes(scopes.read) : nothing);
   const Writes = () => (scopes ? Scopes(scopes.write) : nothing);
-  const needs = scopes ? [scopes.write] : [];
-  const actors = new RequestActors(acting);
-  const isAdministrator = (actor: Acting) =>
-    hasAdministrators && !('userId' in actor) && !('apiKey' in actor);
+  const actors = new RequestActors(routes.acting, hasAdministrators);
+  const isAdministrator = (actor: Acting) => actors.isAdministrator(actor);
+  /** Who acts in a request that changes keys. */
+  const changerOf = (request: object): Acting => {
+    const { needs = [], ...actor } = actors.of(request);
+    return { ...actor, needs: scopes ? [...needs, scopes.write] : needs };
+  };
 
   @Controller(path)
   @UseGuards(...guards)
@@ -89,7 +91,7 @@ export function managementController(routes: ManagementRoutes): Type {
     @takes({ body: hasAdministrators ? CreateApiKeyForOwnerBody : CreateApiKeyBody })
     @Header('Cache-Control', 'no-store')
     async create(@Request() request: ManagementRequest) {
-      const actor = { ...actors.of(request), needs };
+      const actor = changerOf(request);
       const type = isAdministrator(actor) ? CreateApiKeyForOwnerBody : CreateApiKeyBody;
       const body = await this.inputs.bodyOf(type, request);
       const userId = actor.apiKey?.userId ?? actor.userId ?? '';
@@ -123,7 +125,7 @@ export function managementController(routes: ManagementRoutes): Type {
     @marked('Change a key', HttpStatus.OK, ManagedApiKey, 400, 403, 404, 409)
     @takes({ id: true, body: UpdateApiKeyBody })
     async update(@Request() request: ManagementRequest) {
-      const actor = { ...actors.of(request), needs };
+      const actor = changerOf(request);
       const changes = fieldsOf(await this.inputs.bodyOf(UpdateApiKeyBody, request)) as UpdateApiKeyInput;
       const updated = found(await this.keys.update(request.params.id, changes, actor));
       return presentKey(updated, isAdministrator(actor));
@@ -143,7 +145,7 @@ export function managementController(routes: ManagementRoutes): Type {
     @takes({ id: true, body: RotateBody })
     @Header('Cache-Control', 'no-store')
     async rotate(@Request() request: ManagementRequest) {
-      const actor = { ...actors.of(request), needs };
+      const actor = changerOf(request);
       const body = await this.inputs.bodyOf(RotateBody, request);
       const issued = found(await this.keys.rotate(request.params.id, { ...body }, actor));
       return presentIssued(issued, isAdministrator(actor));
@@ -155,7 +157,7 @@ export function managementController(routes: ManagementRoutes): Type {
     @takes({ id: true, body: DisableBody })
     @HttpCode(HttpStatus.OK)
     async disable(@Request() request: ManagementRequest) {
-      const actor = { ...actors.of(request), needs };
+      const actor = changerOf(request);
       const body = await this.inputs.bodyOf(DisableBody, request);
       const disabled = found(await this.keys.disable(request.params.id, { ...body }, actor));
       return presentKey(disabled, isAdministrator(actor));
@@ -167,7 +169,7 @@ export function managementController(routes: ManagementRoutes): Type {
     @takes({ id: true, body: EnableBody })
     @HttpCode(HttpStatus.OK)
     async enable(@Request() request: ManagementRequest) {
-      const actor = { ...actors.of(request), needs };
+      const actor = changerOf(request);
       const body = await this.inputs.bodyOf(EnableBody, request);
       const enabled = found(await this.keys.enable(request.params.id, { ...body }, actor));
       return presentKey(enabled, isAdministrator(actor));
@@ -186,7 +188,7 @@ export function managementController(routes: ManagementRoutes): Type {
     @takes({ id: true, query: RevokeQuery })
     @HttpCode(HttpStatus.NO_CONTENT)
     async revoke(@Request() request: ManagementRequest): Promise<void> {
-      const actor = { ...actors.of(request), needs };
+      const actor = changerOf(request);
       const query = await this.inputs.queryOf(RevokeQuery, request);
       found(await this.keys.revoke(request.params.id, revocationOf(query), actor));
     }

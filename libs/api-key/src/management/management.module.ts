@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common';
 import { type Acting, ApiKeyRefusal, actingOf, type Scope } from '../index';
 import { managementController } from './management.controller';
+import type { ActingOfRequest } from './request-actors';
 
 /** Options of the REST endpoints for keys. */
 export interface ApiKeyManagementOptions {
@@ -26,12 +27,13 @@ export interface ApiKeyManagementOptions {
   scopes?: { readonly read: Scope; readonly write: Scope } | null;
   /**
    * Returns on whose behalf a request acts, or a promise of it. Default: on behalf of its API key.
-   * A request without a key is then refused, unless `guards` is `'open'`. A result without `userId`
-   * and `apiKey` is an administrator, who sees the keys of all owners and names the owner of a new
-   * key. Return this only if your guard has checked that the caller is one.
+   * A request without a key is then refused, unless `guards` is `'open'`. A result with `actor`,
+   * and without `userId` and `apiKey`, is an administrator, who sees the keys of all owners and
+   * names the owner of a new key. Return this only if your guard has checked that the caller is
+   * one. A result that names nobody fails the request with 500.
    * @example acting: () => ({ actor: { type: 'user', id: null } })
    */
-  acting?: (context: ExecutionContext) => Acting | Promise<Acting>;
+  acting?: ActingOfRequest;
 }
 
 const DEFAULT_SCOPES = { read: 'api-keys:read' as Scope, write: 'api-keys:write' as Scope };

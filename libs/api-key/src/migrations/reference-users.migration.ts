@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { codeOf } from '../database/error-codes';
 import { flag, text } from '../database/fields';
@@ -120,6 +121,10 @@ async function dropReference(runner: QueryRunner, usersTable: string): Promise<v
   const drops = references.map((found) => `DROP CONSTRAINT ${text(found, 'name')}`);
   await withShortLock(runner, `ALTER TABLE ${table} ${drops.join(', ')}`);
   await rewriteNote(session, table, { origin: 'created', isReferencePending: true });
+  new Logger('ApiKeyModule').warn(
+    `Reverted ReferenceUsers, and so dropped the foreign key from ${table} to ${usersTable}: keys of deleted users remain until you migrate again. ` +
+      'TypeORM reverts this migration first. Revert once more to revert the last migration of the application.',
+  );
 }
 
 function refuseMissing(usersTable: string): never {

@@ -30,14 +30,35 @@ export interface Acting {
   requestId?: string | null;
 }
 
+const FIELDS: Readonly<Record<keyof Acting, true>> = {
+  userId: true,
+  apiKey: true,
+  needs: true,
+  actor: true,
+  address: true,
+  requestId: true,
+};
+
+/**
+ * Copies the fields of `Acting`, also inherited ones and getters. A spread loses these, and a copy
+ * without its owner or key acts for all owners.
+ */
+export function copyOfActing(acting: Acting): Acting {
+  const given = (Object.keys(FIELDS) as (keyof Acting)[]).filter((field) => field in acting);
+  return Object.fromEntries(given.map((field) => [field, acting[field]]));
+}
+
 /**
  * Returns the only owner whose keys the call sees; null: the call sees the keys of all owners.
- * @throws ApiKeyInputError if `userId` or `apiKey` is present but undefined, because that must not
- *   mean all owners; or if `userId` is not the owner of `apiKey`
+ * @throws ApiKeyInputError if `userId`, or `apiKey` with its owner, is present but missing a value,
+ *   because that must not mean all owners; or if `userId` is not the owner of `apiKey`
  */
 export function ownerOf(acting: Acting): string | null {
   const { userId, apiKey } = acting;
-  if (('userId' in acting && typeof userId !== 'string') || ('apiKey' in acting && !apiKey))
+  if (
+    ('userId' in acting && typeof userId !== 'string') ||
+    ('apiKey' in acting && typeof apiKey?.userId !== 'string')
+  )
     throw new ApiKeyInputError([
       'the acting owner or key is missing; omit the argument to act as the application itself',
     ]);

@@ -3,7 +3,7 @@ import { CONTROLLER_WATERMARK, GUARDS_METADATA, PATH_METADATA } from '@nestjs/co
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { RouteHandler, RouteOwner } from '../transport/route-method';
 import { GlobalGuards } from './global-guards';
-import { guardsOn, hasOurs, isGuarded, type RouteAccess, routeAccess } from './route-access';
+import { asksForScopes, guardsOn, hasOurs, isGuarded, type RouteAccess, routeAccess } from './route-access';
 import { accessDeclaredByName, declaredAccess } from './scopes.decorator';
 
 /** A handler that a request or message can reach. */
@@ -16,7 +16,7 @@ export interface Route {
   readonly method: string;
   readonly handler: RouteHandler;
   readonly access: RouteAccess;
-  /** Whether it is a method of a controller without a path: a handler of messages, or a helper. */
+  /** Whether it is a method of a controller without a path, or handles messages of a gateway. */
   readonly isMessage: boolean;
   /**
    * The controller, on which Nest calls the method; undefined if it is created for each request.
@@ -51,6 +51,7 @@ export class RouteInventory {
     const guarded = this.methodsOfAll(this.discovery.getProviders()).filter(
       ({ owner, method, handler }) =>
         Reflect.hasMetadata(GUARDS_METADATA, owner) ||
+        (asksOnClass(owner) && Reflect.getMetadataKeys(handler).length > 0) ||
         isGuarded(handler) ||
         accessDeclaredByName(owner.prototype, method),
     );
@@ -97,7 +98,7 @@ export class RouteInventory {
 
   /**
    * The guards of the application, of the class and of the method, in this order. Nest does not run
-   * guards of the application for messages of a microservice in the same process.
+   * guards of the application for messages of a gateway, or of a microservice in the same process.
    */
   guardLevels({ owner, handler, isMessage }: Route): readonly unknown[][] {
     return [isMessage ? [] : this.globals.all, guardsOn(owner), guardsOn(handler)];
@@ -123,18 +124,28 @@ export class RouteInventory {
       module: wrapper.host?.metatype,
       method,
       handler: prototype[method],
-      isMessage: isController && !Reflect.hasMetadata(PATH_METADATA, prototype[method]),
+      isMessage: isController
+        ? !Reflect.hasMetadata(PATH_METADATA, prototype[method])
+        : Reflect.hasMetadata(GATEWAY_MESSAGE, prototype[method]),
       instance: wrapper.isDependencyTreeStatic() ? (wrapper.instance as object | undefined) : undefined,
     }));
   }
 }
 
+/** `MESSAGE_MAPPING_METADATA` of `@nestjs/websockets`. */
+const GATEWAY_MESSAGE = 'websockets:message_mapping';
 /** `PATTERN_METADATA` of `@nestjs/microservices`, by which Nest finds handlers of messages. */
 const MESSAGE_PATTERN = 'microservices:pattern';
 
 /** A method of a controller without path and pattern is called by others, without guards. */
 function isGuardedMessage({ owner, handler }: Method): boolean {
   return declares(handler) || (Reflect.hasMetadata(MESSAGE_PATTERN, handler) && declares(owner));
+}
+
+/** Whether a class has scopes or environments. The guards of this library only need a key. */
+function asksOnClass(owner: object): boolean {
+  const access = declaredAccess(owner);
+  return asksForScopes(access) || access.environments.length > 0;
 }
 
 function declares(target: object): boolean {
