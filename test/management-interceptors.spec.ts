@@ -10,12 +10,14 @@ import {
   HttpException,
   Logger,
   type NestInterceptor,
+  VersioningType,
 } from '@nestjs/common';
 import { APP_FILTER, APP_INTERCEPTOR, HttpAdapterHost, Reflector } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
 import { ApiKeyAuth, ApiKeyGuard, ApiKeyThrottlerGuard, ScopesGuard } from 'nestjs-api-key';
 import { ApiKeyManagementModule } from 'nestjs-api-key/management';
 import { lastValueFrom, map, type Observable, of, tap } from 'rxjs';
-import { ADAPTERS, bootApp, type TestApp } from './support/app';
+import { ADAPTERS, bootApp, libraryModules, type TestApp } from './support/app';
 import { createMigratedDatabase, createUser } from './support/database';
 
 /** What an interceptor that logs answers has seen. */
@@ -182,4 +184,24 @@ describe.each(ADAPTERS)('on %s, a global filter for all errors', (adapter) => {
     expect(refused.headers.get('www-authenticate')).toContain('error="invalid_token"');
     expect(refused.headers.get('cache-control')).toBe('private, no-store');
   });
+});
+
+it('global prefix and versions of the application apply to the endpoints as to its own routes', async () => {
+  const module = await Test.createTestingModule({
+    imports: [
+      ...libraryModules(database),
+      ApiKeyManagementModule.forRoot({ guards: [ApiKeyGuard, ScopesGuard] }),
+    ],
+    controllers: [OrdersController],
+  }).compile();
+  const app = module.createNestApplication();
+  app.setGlobalPrefix('api');
+  app.enableVersioning({ type: VersioningType.URI, defaultVersion: '1' });
+  await app.listen(0, '127.0.0.1');
+  const url = await app.getUrl();
+  const statuses = ['/api/v1/orders', '/api/v1/api-keys', '/api/v1/api-keys/1', '/api-keys'].map(
+    async (path) => (await fetch(url + path)).status,
+  );
+  expect(await Promise.all(statuses)).toEqual([401, 401, 401, 404]);
+  await app.close();
 });
