@@ -31,9 +31,22 @@ export async function openSession({ app, dataSource }: BinOptions): Promise<Keys
   return { ...session, close: () => session.close().finally(() => source.destroy()) };
 }
 
-/** Loads a CommonJS or an ES module. */
-function exportsOf(file: string): Promise<object> {
-  return import(pathToFileURL(resolve(file)).href);
+/**
+ * Loads a CommonJS or an ES module.
+ * @throws WrongCall if the file is TypeScript that Node cannot load
+ */
+async function exportsOf(file: string): Promise<object> {
+  try {
+    return await import(pathToFileURL(resolve(file)).href);
+  } catch (error) {
+    if (!/\.[cm]?ts$/.test(file) || !isOfLoading(error)) throw error;
+    throw new WrongCall(`Node cannot load ${file}. Compile it, and give the JavaScript file that results`);
+  }
+}
+
+/** Newer versions of Node load TypeScript, but no decorators. */
+function isOfLoading(error: unknown): boolean {
+  return error instanceof SyntaxError || Object(error).code === 'ERR_UNKNOWN_FILE_EXTENSION';
 }
 
 /** Starts a module without an HTTP server and without a log. */
