@@ -57,3 +57,14 @@ it.each([
   );
   expect(packages.split(' ').sort()).toEqual(['nestjs-api-key', ...required].sort());
 });
+
+it('README.md names the packages about which npm ci warns on Node 20', () => {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
+  const needsNewer = (range = '') => range.split('||').every((one) => Number(/\d+/.exec(one)?.[0] ?? 0) > 20);
+  const refusing = Object.entries<{ engines?: { node?: string } }>(packages)
+    .filter(([, { engines }]) => needsNewer(engines?.node))
+    .map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length));
+  const [, named = ''] =
+    /`EBADENGINE`\) about (.+), which Nest/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? [];
+  expect(refusing.sort()).toEqual([...named.matchAll(/`([^`]+)`/g)].map(([, name]) => name).sort());
+});
