@@ -27,7 +27,7 @@ import {
   ScopesGuard,
 } from 'nestjs-api-key';
 import { DataSource } from 'typeorm';
-import { bootApp, type TestAppSettings } from './support/app';
+import { bootApp, libraryModules, type TestAppSettings } from './support/app';
 import { createEmptyDatabase, createMigratedDatabase, createUser } from './support/database';
 
 let database: string;
@@ -332,6 +332,9 @@ describe('forRootAsync', () => {
   @Module({ imports: [AccountsModule], providers: [Options], exports: [Options] })
   class OptionsModule {}
 
+  @Module({ providers: [{ provide: 'given', useValue: { prefix: 'acme' } }], exports: ['given'] })
+  class GivenModule {}
+
   @Controller()
   @ApiKeyAuth()
   class Routes {
@@ -371,6 +374,18 @@ describe('forRootAsync', () => {
     const response = await fetch(await app.getUrl(), { headers: { 'x-api-key': key } });
     expect(await response.json()).toEqual({ email: 'a@example.com' });
     await app.close();
+  });
+
+  it.each<[string, object]>([
+    ['useClass', { useClass: class Config {} }],
+    ['useExisting', { imports: [AccountsModule], useExisting: Accounts }],
+    ['useExisting of the options themselves', { imports: [GivenModule], useExisting: 'given' }],
+  ])('says what to do if the provider of %s has no method createApiKeyOptions', async (_, options) => {
+    const [typeOrm] = libraryModules(database);
+    const imports = [typeOrm as never, ApiKeyModule.forRootAsync(options)];
+    await expect(Test.createTestingModule({ imports }).compile()).rejects.toThrow(
+      /useClass and useExisting .* need a provider with the method createApiKeyOptions.*use useFactory and inject/,
+    );
   });
 
   it.each<[string, ApiKeyAsyncOptions]>([

@@ -140,3 +140,20 @@ it('the program says in one line that a file cannot be loaded, or is the module 
       'The file of --app must export one module, AppModule or a default module. It exports AppModule. If a function makes the module, export what the function returns.\n',
   });
 });
+
+it('the program says to compile a file in TypeScript', async () => {
+  const file = join(temporaryFolder(), 'app.module.ts');
+  writeFileSync(
+    file,
+    `import { Module } from '@nestjs/common';\n@Module({})\nexport class AppModule {\n  constructor(readonly a = 1) {}\n}\n`,
+  );
+  const wrong = await Promise.all(
+    ['--app', '--data-source'].map((option) => runBin([option, file, 'list'], database)),
+  );
+  for (const { code, stdout, stderr } of wrong)
+    expect({ code, stdout, stderr }).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `error: Node cannot load ${file}. Compile it, and give the JavaScript file that results. Help: nestjs-api-key list --help\n`,
+    });
+});

@@ -309,6 +309,19 @@ describe('get, revoke and delete', () => {
     expect((await keys.revoke(apiKey.id))?.apiKey?.expiresAt).toEqual(new Date('2020-01-01T00:00:00Z'));
   });
 
+  it('an expired key can be renamed and revoked, and its end cannot be moved into the past', async () => {
+    const { key, apiKey } = await create();
+    const expire = `UPDATE api_keys SET expires_at = now() - interval '1 day' WHERE id = $1 RETURNING expires_at`;
+    const [row] = await sql(database, expire, [apiKey.id]);
+    const renamed = await keys.update(apiKey.id, { name: 'old', metadata: { team: 'a' } });
+    expect(renamed).toMatchObject({ name: 'old', metadata: { team: 'a' }, expiresAt: row?.expires_at });
+    await expect(keys.update(apiKey.id, { expiresAt: new Date(0) })).rejects.toThrow(
+      /expiresAt must be a date in the future/,
+    );
+    expect(await keys.verify(key)).toMatchObject({ ok: false, reason: 'expired' });
+    expect(await keys.revoke(apiKey.id)).toMatchObject({ apiKey: { revokedAt: expect.any(Date) } });
+  });
+
   it('delete removes the row', async () => {
     const { apiKey } = await create();
     expect(await keys.delete(apiKey.id)).toBe(true);

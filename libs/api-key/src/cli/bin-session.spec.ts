@@ -22,8 +22,8 @@ const settingsOf = (database: string) =>
 const appFile = (imports: readonly string[]) =>
   fileOf(`exports.AppModule = class {}; ${COMMON}.Module({ imports: [${imports}] })(exports.AppModule);`);
 
-const sourceFile = (database: string) =>
-  fileOf(`exports.dataSource = new (${required('typeorm')}.DataSource)(${settingsOf(database)});`);
+const newSource = (database: string) => `new (${required('typeorm')}.DataSource)(${settingsOf(database)})`;
+const sourceFile = (database: string) => fileOf(`exports.dataSource = ${newSource(database)};`);
 
 it('the session of an application has its options, and finds users by their email address', async () => {
   const database = await createMigratedDatabase();
@@ -51,6 +51,34 @@ it('the session of a data source finds users and revokes keys', async () => {
   await session.close();
 });
 
+it.each<[string, (source: string) => string]>([
+  ['as the module itself', (source) => `module.exports = ${source};`],
+  ['twice', (source) => `exports.dataSource = ${source}; exports.default = exports.dataSource;`],
+  ['as a promise', (source) => `exports.default = Promise.resolve(${source});`],
+  ['as a promise of one that is connected', (source) => `exports.dataSource = ${source}.initialize();`],
+  [
+    'before it is connected',
+    (source) => `exports.dataSource = ${source}; exports.ready = exports.dataSource.initialize();`,
+  ],
+  [
+    'beside other values',
+    (source) => `exports.port = 1; exports.nothing = null; exports.source = ${source};`,
+  ],
+])('the file of a data source may export it %s', async (_, textOf) => {
+  const database = await createMigratedDatabase();
+  const session = await openSession({ dataSource: fileOf(textOf(newSource(database))) });
+  expect(await session.keys.list()).toEqual({ items: [], nextCursor: null });
+  await session.close();
+});
+
+it('a file with several data sources is an error, so that no command runs on the wrong one', async () => {
+  const [one, other] = [newSource('postgres://one'), newSource('postgres://other')];
+  const file = fileOf(`exports.one = ${one}; exports.other = ${other};`);
+  await expect(openSession({ dataSource: file })).rejects.toThrow(
+    'The file of --data-source exports 2 DataSources: export one.',
+  );
+});
+
 it('a database without emails of users is an error that names --user-id', async () => {
   const database = await createMigratedDatabase();
   const session = await openSession({ dataSource: sourceFile(database) });
@@ -73,6 +101,6 @@ it('a file without a module or a data source is an error that names the option',
   const file = fileOf('exports.port = 3000;');
   await expect(openSession({ app: file })).rejects.toThrow('The file of --app must export one module');
   await expect(openSession({ dataSource: file })).rejects.toThrow(
-    'The file of --data-source does not export a DataSource.',
+    'The file of --data-source exports no DataSource.',
   );
 });

@@ -27,15 +27,28 @@ const MISSING = ['42P01', '42703'];
  */
 export async function openSession({ app, dataSource }: BinOptions): Promise<KeysSession> {
   if (app !== undefined) return sessionOf(await contextOf(moduleOf(await exportsOf(app))));
-  const source = dataSourceOf(await exportsOf(String(dataSource)));
+  const source = await dataSourceOf(await exportsOf(String(dataSource)));
   if (!source.isInitialized) await source.setOptions(CHANGES_NOTHING).initialize();
   const session = sessionOf(await contextOf(ApiKeyModule.forRoot({ dataSource: source })));
   return { ...session, close: () => session.close().finally(() => source.destroy()) };
 }
 
-/** Loads a CommonJS or an ES module. */
-function exportsOf(file: string): Promise<object> {
-  return import(pathToFileURL(resolve(file)).href);
+/**
+ * Loads a CommonJS or an ES module.
+ * @throws WrongCall if the file is TypeScript that Node cannot load
+ */
+async function exportsOf(file: string): Promise<object> {
+  try {
+    return await import(pathToFileURL(resolve(file)).href);
+  } catch (error) {
+    if (!/\.[cm]?ts$/.test(file) || !isOfLoading(error)) throw error;
+    throw new WrongCall(`Node cannot load ${file}. Compile it, and give the JavaScript file that results`);
+  }
+}
+
+/** Newer versions of Node load TypeScript, but no decorators. */
+function isOfLoading(error: unknown): boolean {
+  return error instanceof SyntaxError || Object(error).code === 'ERR_UNKNOWN_FILE_EXTENSION';
 }
 
 /** Starts a module without an HTTP server and without a log. */
@@ -60,13 +73,22 @@ function find<T>(context: INestApplicationContext, token: (new (...given: never[
   }
 }
 
-/** Finds the data source by its methods, because the file may use another copy of TypeORM. */
-function dataSourceOf(exported: object): DataSource {
-  const { default: standard }: { readonly default?: unknown } = exported;
-  const values: unknown[] = [...Object.values(exported), ...Object.values(Object(standard))];
-  const found = values.find((value) => 'createQueryRunner' in Object(value));
-  if (found) return found as DataSource;
-  throw new Error('The file of --data-source does not export a DataSource.');
+/**
+ * Finds the data source that a file exports, also as a promise, as the program of TypeORM does.
+ * @throws Error if the file exports none, or several
+ */
+async function dataSourceOf(exported: object): Promise<DataSource> {
+  const values = await Promise.all(Object.values(exported));
+  const inDefault = values.some(isDataSource) ? [] : await Promise.all(values.flatMap(Object.values));
+  const [found, ...others] = new Set([...values, ...inDefault].filter(isDataSource));
+  if (found && others.length === 0) return found;
+  const count = found ? `${others.length + 1} DataSources: export one` : 'no DataSource';
+  throw new Error(`The file of --data-source exports ${count}.`);
+}
+
+/** Decides by methods, because the file may use another copy of TypeORM. */
+function isDataSource(value: unknown): value is DataSource {
+  return 'createQueryRunner' in Object(value) && 'initialize' in Object(value);
 }
 
 /** Finds users by the column `email` of table `users`. Creates no users. */

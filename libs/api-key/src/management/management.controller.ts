@@ -38,6 +38,7 @@ import {
   RotateBody,
   UpdateApiKeyBody,
 } from './bodies';
+import { DirectAnswers } from './direct-answers';
 import { found } from './found';
 import { ManagementInputs, type ManagementRequest } from './inputs';
 import { ManagementFilter } from './management.filter';
@@ -71,8 +72,8 @@ export function managementController(routes: ManagementRoutes): Type {
 
   @Controller(path)
   @UseGuards(...guards)
-  @UseFilters(ManagementFilter)
-  @UseInterceptors(actors)
+  @UseFilters(ManagementFilter, DirectAnswers)
+  @UseInterceptors(DirectAnswers, actors)
   class ApiKeysController {
     private readonly inputs = new ManagementInputs();
 

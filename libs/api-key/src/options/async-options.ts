@@ -76,10 +76,18 @@ export function optionsProviders({
   const options: Provider = {
     provide: API_KEY_OPTIONS,
     inject: [factory],
-    useFactory: async (from: ApiKeyOptionsFactory) =>
-      resolveOptions(returned(await from.createApiKeyOptions())),
+    useFactory: async (from: ApiKeyOptionsFactory) => resolveOptions(returned(await createdBy(from))),
   };
   return useClass ? [useClass, options] : [options];
+}
+
+/** @throws Error if the provider of `useClass` or `useExisting` cannot compute options */
+function createdBy(from: ApiKeyOptionsFactory): ReturnType<ApiKeyOptionsFactory['createApiKeyOptions']> {
+  if (typeof from?.createApiKeyOptions === 'function') return from.createApiKeyOptions();
+  throw new Error(
+    'ApiKeyModule: useClass and useExisting of forRootAsync need a provider with the method createApiKeyOptions, which returns the options. ' +
+      'To compute them from another provider, use useFactory and inject',
+  );
 }
 
 /** @throws Error if a factory forgot to return its options, or returned what belongs beside it */
