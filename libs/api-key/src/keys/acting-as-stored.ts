@@ -1,6 +1,5 @@
-import type { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
-import { isOfOwner, laneOfSpelling, storedOwner } from '../database/stored-owner';
+import { isOfOwner, laneOfSpelling, type Reads, storedOwner } from '../database/stored-owner';
 import type { ReadKind } from '../database/turns';
 import { type Acting, ownerOf } from '../model/acting';
 import { ownerIdOf } from './input';
@@ -13,7 +12,7 @@ const NO_ACTOR = 'the acting owner or key is missing; omit the argument to act a
  * @throws ApiKeyInputError in the cases of `ownerOf`, or if `acting.userId` cannot be an owner
  */
 export async function actingAsStored(
-  database: Database,
+  database: Reads,
   acting: Acting,
   kind: ReadKind = 'read',
 ): Promise<Acting> {
@@ -35,7 +34,7 @@ export async function actingAsStored(
  * @throws ApiKeyInputError with `problem` if `userId` cannot be an owner
  */
 export async function ownerAsStored(
-  database: Database,
+  database: Reads,
   userId: unknown,
   problem: string,
   acting: string | null,
@@ -47,7 +46,7 @@ export async function ownerAsStored(
 
 /** One owner waits in a lane, so that its calls do not delay those of others. */
 async function asStored(
-  database: Database,
+  database: Reads,
   named: string,
   kind: ReadKind,
   acting: string | null,
@@ -61,7 +60,7 @@ async function asStored(
  * @throws as `refuseUnavailable` for any other error, so that it does not look like "no such keys"
  */
 export async function noKeysIfOfOwner(
-  database: Database,
+  database: Reads,
   owner: string | null,
   error: unknown,
 ): Promise<never[]> {

@@ -1,6 +1,7 @@
 import type { ApiKey } from './api-key.entity';
 import { ApiKeyInputError } from './api-key.errors';
 import type { Actor } from './api-key.event';
+import { refuseManager } from './in-transaction';
 
 /**
  * For whom a call of the service acts. This bounds which keys the call sees and which rights the
@@ -34,9 +35,11 @@ export interface Acting {
  * Returns the only owner whose keys the call sees; null: the call sees the keys of all owners.
  * @throws ApiKeyInputError if `userId` or `apiKey` is present but undefined, because that must not
  *   mean all owners; or if `userId` is not the owner of `apiKey`
+ * @throws ApiKeyTransactionError if there is a `manager`
  */
 export function ownerOf(acting: Acting): string | null {
   const { userId, apiKey } = acting;
+  refuseManager(acting);
   if (('userId' in acting && typeof userId !== 'string') || ('apiKey' in acting && !apiKey))
     throw new ApiKeyInputError([
       'the acting owner or key is missing; omit the argument to act as the application itself',
