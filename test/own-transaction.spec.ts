@@ -406,6 +406,55 @@ it('a call leaves the settings of the session as they were', async () => {
   });
 });
 
+it('a call waits at most 8 s for a lock unless the application says how long, and its commit is durable', async () => {
+  const url = await createMigratedDatabase();
+  await sql(
+    url,
+    `CREATE FUNCTION show_settings() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       NEW.metadata = jsonb_build_object('lock', current_setting('lock_timeout'), 'commit', current_setting('synchronous_commit'));
+       RETURN NEW; END $$;
+     CREATE TRIGGER show_settings BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION show_settings()`,
+  );
+  const app = await bootOn(url);
+  await app.dataSource.transaction(async (manager) => {
+    const userId = await insertUser(manager);
+    const create = async () =>
+      (await app.keys.create({ userId, name: 'ci' }, {}, { manager })).apiKey.metadata;
+    await manager.query(`SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = 0`);
+    expect(await create()).toEqual({ lock: '8s', commit: 'on' });
+    await manager.query(`SET LOCAL lock_timeout = '1min'`);
+    expect(await create()).toEqual({ lock: '1min', commit: 'on' });
+    expect(await manager.query('SHOW synchronous_commit')).toEqual([{ synchronous_commit: 'on' }]);
+  });
+  await app.close();
+});
+
+it('an application that does not know the schema yet needs no second connection', async () => {
+  const one = await new DataSource({
+    type: 'postgres',
+    url: database,
+    entities: [ApiKey],
+    ...ONE_CONNECTION,
+  }).initialize();
+  let created: IssuedApiKey | undefined;
+  const userId = await createUser(database);
+  const Early = {
+    provide: 'early',
+    inject: [ApiKeyService],
+    useFactory: async (service: ApiKeyService) => {
+      created = await one.transaction((manager) => service.create({ userId, name: 'ci' }, {}, { manager }));
+    },
+  };
+  const library = ApiKeyModule.forRoot({ dataSource: one });
+  const app = await NestFactory.createApplicationContext(
+    { module: class App {}, imports: [library], providers: [Early] },
+    { logger: false, abortOnError: false },
+  );
+  expect(await app.get(ApiKeyService).verify(created?.key)).toMatchObject({ ok: true });
+  await app.close();
+  await one.destroy();
+});
+
 describe('a transaction that does not fit is refused, and nothing is changed,', () => {
   let issued: IssuedApiKey;
   beforeAll(async () => {
@@ -479,6 +528,14 @@ describe('a transaction that does not fit is refused, and nothing is changed,', 
 
   it('if it is no manager', async () => {
     const runner = dataSource.createQueryRunner();
+    const create = (within: InTransaction) => keys.create({ userId: '1', name: 'ci' }, {}, within);
+    const refused = { name: 'ApiKeyTransactionError' };
+    // @ts-expect-error: the manager may be missing
+    await expect(create({ manager: undefined })).rejects.toMatchObject(refused);
+    // @ts-expect-error: a data source is no manager
+    await expect(create({ manager: dataSource })).rejects.toMatchObject(refused);
+    // @ts-expect-error: a query runner is no manager
+    await expect(create({ manager: runner })).rejects.toMatchObject(refused);
     for (const within of [null, {}, 'x', { manager: undefined }, { manager: null }, { manager: 1 }])
       await expectRefusals(within, /no EntityManager/);
     for (const manager of [dataSource, runner, {}]) await expectRefusals({ manager }, /no EntityManager/);
@@ -500,6 +557,8 @@ describe('a transaction that does not fit is refused, and nothing is changed,', 
     await dataSource.transaction(async (manager) => {
       const misplaced = { manager } as object;
       for (const call of [
+        // @ts-expect-error: the types refuse it, too
+        () => keys.create({ userId, name: 'ci' }, { manager }),
         () => keys.create({ userId, name: 'ci' }, misplaced),
         () => keys.update(id, { name: 'n' }, misplaced),
         () => keys.rotate(id, misplaced),
