@@ -406,6 +406,31 @@ it('a call leaves the settings of the session as they were', async () => {
   });
 });
 
+it('reports a change whose event a trigger suppressed after its own commit, and after no other one', async () => {
+  const url = await createMigratedDatabase();
+  await sql(
+    url,
+    `CREATE FUNCTION no_events() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+     CREATE TRIGGER no_events BEFORE INSERT ON api_key_events FOR EACH ROW EXECUTE FUNCTION no_events()`,
+  );
+  const record = (events: readonly ApiKeyEvent[]) => void sunk.push(...events.map(told));
+  const app = await bootOn(url, { options: { audit: { changes: { record } } } });
+  const runner = app.dataSource.createQueryRunner();
+  const { manager } = runner;
+  const create = async () => {
+    await runner.startTransaction();
+    return app.keys.create({ userId: await insertUser(manager), name: 'ci' }, {}, { manager });
+  };
+  await create();
+  await runner.rollbackTransaction();
+  const { apiKey } = await create();
+  await runner.commitTransaction();
+  await runner.release();
+  await until(() => sunk.length > 0);
+  expect(sunk).toEqual([`created ${apiKey.id}`]);
+  await app.close();
+});
+
 it('a call waits at most 8 s for a lock unless the application says how long, and its commit is durable', async () => {
   const url = await createMigratedDatabase();
   await sql(
@@ -520,6 +545,17 @@ describe('a transaction that does not fit is refused, and nothing is changed,', 
     await expectRefusals({ manager: runner.manager }, /no open transaction/);
     const ended = await dataSource.transaction(async (manager) => manager);
     await expectRefusals({ manager: ended }, /no open transaction/);
+  });
+
+  it('if it has ended, although another transaction is open on its connection', async () => {
+    const one = await bootOn(database, { typeorm: ONE_CONNECTION });
+    const ended = await one.dataSource.transaction(async (manager) => manager);
+    const { userId } = issued.apiKey;
+    await one.dataSource.transaction(async () => {
+      const created = one.keys.create({ userId, name: 'ci' }, {}, { manager: ended });
+      await expect(created).rejects.toMatchObject({ message: expect.stringMatching(/no open transaction/) });
+    });
+    await one.close();
   });
 
   it('if it belongs to another data source', async () => {
