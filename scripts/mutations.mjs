@@ -256,7 +256,21 @@ const NO_CLOSURE = {
   to: 'void [ids, next, MAX_ANCESTORS];',
 };
 
+const LATE_EVICTION = {
+  rule: 'the commit of a transaction of the application evicts its keys from the cache of the instance',
+  file: 'libs/api-key/src/audit/after-commit.ts',
+  from: 'for (const change of changes) change.evict();',
+  to: '',
+};
+const NO_SAVEPOINT = {
+  rule: 'a failed call in a transaction of the application is undone',
+  file: 'libs/api-key/src/database/joined-transaction.ts',
+  from: 'await session.run(UNDO).catch(() => {});',
+  to: 'void UNDO;',
+};
+
 const EDGES = 'test/authority-edges.spec.ts';
+const OWN_TRANSACTION = 'test/own-transaction.spec.ts';
 
 const FULL_QUEUE = 'test/soak/full-queue.spec.ts';
 const FEED = `${LOOKUP}/revocation-feed.spec.ts`;
@@ -319,6 +333,8 @@ const SHOWN = [
   [NO_SHARE, 'that are first set on a successor', EDGES],
   [NO_LINEAGE_LOCK, 'of a deleted ancestor is revoked with them', EDGES],
   [NO_CLOSURE, 'of two long lines that meet in a rotation', EDGES],
+  [LATE_EVICTION, 'evicts without notifications', OWN_TRANSACTION],
+  [NO_SAVEPOINT, 'undoes what it had written before it failed', OWN_TRANSACTION],
 ];
 
 const run = (...args) =>

@@ -284,6 +284,9 @@ describe('unknown ids and keys of another owner are not found', () => {
       { apiKey: 'acme_live_raw' as unknown },
       { apiKey: Object.assign(new ApiKey(), { id: apiKey.id, scopes: ['*'] }) },
       { userId: otherId, apiKey },
+      { id: 7, email: 'ada@example.com' },
+      ['owner'],
+      apiKey,
     ] as Acting[]) {
       for (const [, call] of calls) await expect(call(apiKey.id, acting)).rejects.toThrow(ApiKeyInputError);
       await expect(keys.list({}, acting)).rejects.toThrow(ApiKeyInputError);

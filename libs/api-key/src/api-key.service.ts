@@ -1,22 +1,28 @@
 import { Injectable } from '@nestjs/common';
-import { type DroppedEvents, RequestTrail } from './audit/request-trail';
+import { RequestTrail } from './audit/request-trail';
 import { type ApiKeyInspection, KeyInspector } from './authentication/key-inspector';
 import { RawKeys, type VerifyResult } from './authentication/raw-keys';
-import { type BulkActing, BulkChanges, type PruneOptions, type PruneReport } from './keys/bulk-changes';
+import { BulkChanges } from './keys/bulk-changes';
 import { type DisableOptions, Disabling, type EnableOptions } from './keys/disabling';
-import type { ImportLines, ImportOptions, ImportReport } from './keys/import-batches';
 import type { CreateApiKeyInput, ListApiKeysInput, NewApiKeyFields, UpdateApiKeyInput } from './keys/input';
 import { Issuance, type RotateOptions } from './keys/issuance';
 import { KeyEdits } from './keys/key-edits';
 import { type ApiKeyPage, type EventPage, type EventsInput, KeyListings } from './keys/key-listings';
 import { readTurn } from './keys/lanes';
 import type { IssuedApiKey } from './keys/new-key';
+import { OperatorCalls } from './keys/operator-calls';
 import { OwnerEviction } from './keys/owner-eviction';
-import type { RenameScopeOptions } from './keys/rename-scope';
-import { type Revocation, Revocations, type RevokeAllInput, type RevokeOptions } from './keys/revocation';
-import { Verification, type VerificationStatus } from './lookup/verification';
+import {
+  type Revocation,
+  Revocations,
+  type RevokeAllInput,
+  type RevokeInTransactionOptions,
+  type RevokeOptions,
+} from './keys/revocation';
+import { Verification } from './lookup/verification';
 import type { Acting } from './model/acting';
 import type { ApiKey } from './model/api-key.entity';
+import type { InTransaction } from './model/in-transaction';
 import { KeyUsage } from './usage/key-usage';
 import type { ApiKeyUsage } from './usage/report';
 
@@ -25,48 +31,39 @@ import type { ApiKeyUsage } from './usage/report';
  * behalf a call acts. Calls throw ApiKeyInputError for an invalid argument, ApiKeyAuthorityError
  * for more rights than `acting.apiKey` has or another environment, ApiKeyPolicyError for what
  * option `policy` forbids, and ApiKeyRefusal: `INVALID_API_KEY` if that key is no longer valid,
- * `KEY_STORE_UNAVAILABLE` if the database fails.
+ * `KEY_STORE_UNAVAILABLE` if the database fails. Argument `within` makes a call part of a
+ * transaction of your own: see `InTransaction`.
  */
 @Injectable()
-export class ApiKeyService {
+export class ApiKeyService extends OperatorCalls {
   constructor(
     private readonly raw: RawKeys,
     private readonly inspector: KeyInspector,
-    private readonly verification: Verification,
     private readonly usages: KeyUsage,
-    private readonly requests: RequestTrail,
     private readonly issuance: Issuance,
     private readonly edits: KeyEdits,
     private readonly listings: KeyListings,
     private readonly revocations: Revocations,
     private readonly disabling: Disabling,
-    private readonly bulk: BulkChanges,
-    private readonly owners: OwnerEviction,
-  ) {}
-
-  /** Number of request events that were dropped since the start, for example in a flood. */
-  get droppedEvents(): number {
-    return this.requests.dropped;
-  }
-
-  /** The same number, by kind of event. */
-  get droppedEventsByKind(): DroppedEvents {
-    return this.requests.droppedByKind;
-  }
-
-  /** State of the key cache and its lease in this instance, for health checks and metrics. */
-  get verificationStatus(): VerificationStatus {
-    return this.verification.status;
+    bulk: BulkChanges,
+    owners: OwnerEviction,
+    requests: RequestTrail,
+    verification: Verification,
+  ) {
+    super(bulk, owners, requests, verification);
   }
 
   /**
    * Issues a key. Only the result contains the raw key. If `acting.apiKey` is given, an omitted
    * expiry, limit or address list is copied from that key.
+   * @param within makes the call part of a transaction of your own. The key is unknown until the
+   *   commit, and after a rollback.
+   * @throws ApiKeyTransactionError if the call cannot be part of that transaction
    * @example
    * const { key } = await keys.create({ userId: '42', name: 'CI', scopes: ['orders:read'] });
    */
-  create(input: CreateApiKeyInput, acting: Acting = {}): Promise<IssuedApiKey> {
-    return this.issuance.create(input, acting);
+  create(input: CreateApiKeyInput, acting: Acting = {}, within?: InTransaction): Promise<IssuedApiKey> {
+    return this.issuance.create(input, acting, within);
   }
 
   /** Checks the input of a new key. @throws ApiKeyInputError, ApiKeyPolicyError if it is refused */
@@ -103,11 +100,6 @@ export class ApiKeyService {
     return apiKey && this.usages.of(apiKey, readTurn(acting));
   }
 
-  /** Evicts the cached user of an owner everywhere; if a notice fails, `userCacheMs` ends it. */
-  evictOwner(userId: string): Promise<void> {
-    return this.owners.evict(userId);
-  }
-
   /** Returns a key by its id; null if the key does not exist, or the id is invalid. */
   get(id: string, acting: Acting = {}): Promise<ApiKey | null> {
     return this.listings.get(id, acting);
@@ -118,29 +110,52 @@ export class ApiKeyService {
     return this.listings.list(input, acting);
   }
 
-  /** Changes given fields of a key; null if none exists; ApiKeyConflictError if it is revoked. */
-  update(id: string, changes: UpdateApiKeyInput, acting: Acting = {}): Promise<ApiKey | null> {
-    return this.edits.update(id, changes, acting);
+  /**
+   * Changes given fields of a key; null if none exists; ApiKeyConflictError if it is revoked.
+   * @param within as in `create`; the old fields apply until the commit
+   */
+  update(
+    id: string,
+    changes: UpdateApiKeyInput,
+    acting: Acting = {},
+    within?: InTransaction,
+  ): Promise<ApiKey | null> {
+    return this.edits.update(id, changes, acting, within);
   }
 
   /**
    * Issues the successor of a key, with the same name, scopes, limits, addresses and metadata. The
    * old key expires after the overlap at the latest. Null if the key does not exist.
+   * @param within as in `create`
    * @throws ApiKeyConflictError if the key is rotated already, revoked, disabled or expired
    */
-  rotate(id: string, options: RotateOptions = {}, acting: Acting = {}): Promise<IssuedApiKey | null> {
-    return this.issuance.rotate(id, options, acting);
+  rotate(
+    id: string,
+    options: RotateOptions = {},
+    acting: Acting = {},
+    within?: InTransaction,
+  ): Promise<IssuedApiKey | null> {
+    return this.issuance.rotate(id, options, acting, within);
   }
 
   /**
    * Revokes a key for good, and sets `expires_at` for a Rails app on the same table. Revoking again
    * changes nothing. If the trail cannot be written, the key is revoked, and the log has the event.
+   * @param within as in `create`. The key is accepted until the commit. The call fails if the trail
+   *   cannot be written, and cannot wait `everywhere`.
    * @returns the key, and the descendants that this call revoked; null if no key was found
    * @example
    * await keys.revoke(id, { descendants: true, everywhere: true, reason: 'leaked' });
    */
-  revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}): Promise<Revocation | null> {
-    return this.revocations.revoke(id, options, acting);
+  revoke(id: string, options?: RevokeOptions, acting?: Acting): Promise<Revocation | null>;
+  revoke(
+    id: string,
+    options: RevokeInTransactionOptions,
+    acting: Acting,
+    within?: InTransaction,
+  ): Promise<Revocation | null>;
+  revoke(id: string, options: RevokeOptions = {}, acting: Acting = {}, within?: InTransaction) {
+    return this.revocations.revoke(id, options, acting, within);
   }
 
   /**
@@ -172,25 +187,6 @@ export class ApiKeyService {
   /** Deletes a key and so ends it at once; false if none exists. Events and descendants stay. */
   delete(id: string, acting: Acting = {}): Promise<boolean> {
     return this.edits.delete(id, acting);
-  }
-
-  /** Deletes keys that ended long ago, and old events, in batches of one transaction each. */
-  prune(options: PruneOptions = {}, acting: BulkActing = {}): Promise<PruneReport> {
-    return this.bulk.prune(options, acting);
-  }
-
-  /**
-   * Imports keys of another system by their digests, in batches. A batch is imported completely or
-   * not at all. Only one batch is in memory.
-   * @throws ApiKeyInputError if option `pepper` refuses imported keys, because they have no pepper
-   */
-  import(lines: ImportLines, options: ImportOptions = {}, acting: BulkActing = {}): Promise<ImportReport> {
-    return this.bulk.import(lines, options, acting);
-  }
-
-  /** Renames a scope of all keys, in batches. Wildcards stay. May be repeated after a failure. */
-  renameScope(from: string, to: string, options: RenameScopeOptions = {}, acting: BulkActing = {}) {
-    return this.bulk.renameScope(from, to, options, acting);
   }
 
   /** Lists the events of a key, newest first; null if the key is unknown. */

@@ -32,7 +32,12 @@ export type { RotateOptions } from './keys/issuance';
 export type { ApiKeyPage, Page } from './keys/key-listings';
 export type { IssuedApiKey } from './keys/new-key';
 export type { RenameScopeOptions, RenameScopeReport } from './keys/rename-scope';
-export type { Revocation, RevokeAllInput, RevokeOptions } from './keys/revocation';
+export type {
+  Revocation,
+  RevokeAllInput,
+  RevokeInTransactionOptions,
+  RevokeOptions,
+} from './keys/revocation';
 export type { VerificationStatus } from './lookup/verification';
 export { apiKeyMigrations } from './migrations/create-api-keys.migration';
 export type { ApiKeyMigrationOptions } from './migrations/migration-options';
@@ -48,6 +53,7 @@ export {
   ApiKeyInputError,
   ApiKeyPolicyError,
   ApiKeyRefusal,
+  ApiKeyTransactionError,
   type PolicyRule,
   type RefusalCode,
   type RefusedReason,
@@ -63,6 +69,7 @@ export type {
 export { API_KEY_STATES, type ApiKeyState } from './model/api-key-state';
 export { quotaOf, rateLimitOf } from './model/authority';
 export { type ApiKeyDescription, describeKey } from './model/describe-key';
+export type { InTransaction, TransactionManager } from './model/in-transaction';
 export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
 export { printable, printableLines } from './model/printable';
 export * from './model/scope-catalogue';

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import type { Access } from '../database/begin';
 import { Database } from '../database/database';
 import { despiteFullQueue } from '../database/full-queue';
+import type { JoinedTransaction } from '../database/joined-transaction';
 import type { Session } from '../database/session';
 import type { Turn } from '../database/turns';
 import { type Acting, actorOf } from '../model/acting';
@@ -11,6 +12,7 @@ import { wordsOf } from '../model/error-words';
 import { KeyEviction } from '../model/key-eviction';
 import { printable } from '../model/printable';
 import { API_KEY_OPTIONS, type ResolvedApiKeyOptions } from '../options/api-key.options';
+import { AfterCommit } from './after-commit';
 import { Announcer, forward } from './announcer';
 import { subjectOf, Trail } from './trail';
 
@@ -52,6 +54,7 @@ export class ChangeTrail {
     private readonly database: Database,
     private readonly trail: Trail,
     private readonly announcer: Announcer,
+    private readonly afterCommit: AfterCommit,
     private readonly cache: KeyEviction,
     @Inject(API_KEY_OPTIONS) { audit }: Pick<ResolvedApiKeyOptions, 'audit'>,
   ) {
@@ -73,6 +76,37 @@ export class ChangeTrail {
     return this.commit(work, { turn, access: 'asked', record });
   }
 
+  /**
+   * Makes a change in a transaction of the application. If its events cannot be recorded, the
+   * change is undone. Everything that follows a change waits for the commit.
+   * @param committed called with the result after the commit
+   */
+  async makeIn<Result>(
+    joined: JoinedTransaction,
+    work: (session: Session) => Promise<Change<Result>>,
+    committed: (result: Result) => void,
+  ): Promise<Result> {
+    return joined.change(async (session) => {
+      const { result, events } = await work(session);
+      await this.trail.recordIn(session, events);
+      const last = events.at(-1);
+      if (last)
+        this.afterCommit.add(joined.runner, {
+          eventId: await this.trail.newestIn(session, last),
+          evict: () => {
+            this.evict(events);
+            // Somebody may have tried the key before the commit.
+            if (events.some(({ type }) => type === 'created')) this.cache.evictUnknown();
+          },
+          report: () => {
+            this.report(events);
+            committed(result);
+          },
+        });
+      return result;
+    });
+  }
+
   private async commit<Result>(
     work: (session: Session) => Promise<Change<Result>>,
     { turn, access, record }: Way,
@@ -85,10 +119,18 @@ export class ChangeTrail {
         return change;
       },
     );
+    this.evict(events);
+    this.report(events);
+    return result;
+  }
+
+  private evict(events: readonly ChangeEvent[]): void {
     for (const { keyId } of events) this.cache.evict(keyId);
+  }
+
+  private report(events: readonly ChangeEvent[]): void {
     for (const event of events) this.announcer.announce(event);
     if (this.sink && events.length > 0) forward(this.sink, events, this.logger);
-    return result;
   }
 
   private async tryToRecord(session: Session, events: readonly ChangeEvent[]): Promise<void> {

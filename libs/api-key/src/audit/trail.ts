@@ -1,14 +1,18 @@
 import { Injectable } from '@nestjs/common';
+import type { ClientBase } from 'pg';
 import type { Row } from '../database/as-text';
 import { briefTransaction } from '../database/brief-transaction';
 import { Database } from '../database/database';
 import { date, json, moment, text, textOrNull } from '../database/fields';
-import type { Session } from '../database/session';
+import { asText, EQUALS } from '../database/own-names';
+import { Session } from '../database/session';
 import type { Turn } from '../database/turns';
 import type { ApiKey } from '../model/api-key.entity';
 import type { ApiKeyEvent, ApiKeyEventSink, ChangeEvent, RecordedApiKeyEvent } from '../model/api-key.event';
 
 const BATCH = 10_000;
+/** No time limit in this process, because the connection is one of the application. */
+const NO_LIMIT = 0;
 
 /** Stores events in the table `api_key_events`. Events remain after their key is deleted. */
 @Injectable()
@@ -48,6 +52,32 @@ export class Trail implements ApiKeyEventSink {
         events.map(({ at }) => Math.max(0, now - at.getTime())),
       ],
     );
+  }
+
+  /**
+   * Returns the id of an event that the session has just written. The owner of the key is locked,
+   * so the event is the newest of its type.
+   * @returns null if a trigger of the application suppressed the event
+   */
+  async newestIn(session: Session, { keyId, type }: ChangeEvent): Promise<string | null> {
+    const row = await session.row(
+      `SELECT max(id)::text AS newest FROM ${session.tables.events} WHERE key_id = $1::bigint AND type = $2`,
+      [keyId, type],
+    );
+    return textOrNull(row, 'newest');
+  }
+
+  /**
+   * Returns those of some events that exist. Works outside of a transaction.
+   * @param client the connection
+   */
+  async existing(client: ClientBase, ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const { tables } = this.database;
+    const rows = await new Session(client, tables, NO_LIMIT).rows(
+      `SELECT ${asText('id')} FROM ${tables.events} WHERE id ${EQUALS} ANY ($1::pg_catalog.int8[])`,
+      [ids],
+    );
+    return new Set(rows.map((row) => text(row, 'id')));
   }
 
   /**

@@ -26,7 +26,7 @@ const UNSHADOWED = `(SELECT pg_catalog.concat_ws(', ', 'pg_catalog', pg_catalog.
   FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s WHERE s OPERATOR(pg_catalog.<>) 'pg_catalog')`;
 
 /** Returns SQL that sets a parameter until the end of the transaction. */
-function set(name: string, value: string): string {
+export function set(name: string, value: string): string {
   return `pg_catalog.set_config('${name}', ${value}, true)`;
 }
 
@@ -36,6 +36,15 @@ function set(name: string, value: string): string {
  * short.
  */
 export const STAY_OPEN = `SET LOCAL idle_in_transaction_session_timeout = '10s'`;
+
+/**
+ * SQL of the settings that the statements of this library need: an error if a policy of row
+ * security would filter rows, and the encoding, arrays and search path of their SQL. A commit is
+ * durable, because an acknowledged commit must survive a crash.
+ */
+export const NEEDED_SETTINGS = `${set('row_security', "'off'")}, ${set('client_encoding', "'UTF8'")}, ${set('array_nulls', "'on'")},
+       CASE WHEN pg_catalog.current_setting('synchronous_commit') ${EQUALS} 'off' THEN ${set('synchronous_commit', "'on'")} END,
+       CASE WHEN ${IS_SHADOWED} THEN ${set('search_path', UNSHADOWED)} END`;
 
 /** Settings of a new transaction. */
 export interface Beginning {
@@ -51,10 +60,8 @@ export interface Beginning {
  * transaction that is idle after BEGIN.
  * - READ COMMITTED: each statement sees all earlier commits, even after it waited for a lock.
  * - Constraint triggers of the application run before the commit, so that their effects are seen.
- * - `synchronous_commit` is not off, because an acknowledged commit must survive a crash.
  * - PostgreSQL ends a transaction that is idle for longer than a statement may run.
- * - A statement fails if a policy of row security would filter its rows.
- * - Encoding, arrays and search path are set to the values that this library's SQL needs.
+ * - `NEEDED_SETTINGS`.
  * @throws Error if the server is a replica, because a replica receives revocations late
  */
 export async function begin(session: Session, beginning: Beginning): Promise<void> {
@@ -68,9 +75,7 @@ export async function begin(session: Session, beginning: Beginning): Promise<voi
        ${set('lock_timeout', lockMs)}, ${set('statement_timeout', statementMs)},
        ${set('idle_in_transaction_session_timeout', statementMs)},
        CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL THEN ${set('transaction_timeout', "'0'")} END,
-       ${set('row_security', "'off'")}, ${set('client_encoding', "'UTF8'")}, ${set('array_nulls', "'on'")},
-       CASE WHEN pg_catalog.current_setting('synchronous_commit') ${EQUALS} 'off' THEN ${set('synchronous_commit', "'on'")} END,
-       CASE WHEN ${IS_SHADOWED} THEN ${set('search_path', UNSHADOWED)} END`,
+       ${NEEDED_SETTINGS}`,
   );
   if (flag(row, 'standby')) throw replica();
 }

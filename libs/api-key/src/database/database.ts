@@ -87,15 +87,18 @@ export class Database implements BeforeApplicationShutdown, OnApplicationShutdow
 
   /**
    * Finds the schema of the tables, once.
+   * @param find runs the search; default: in a transaction of its own
    * @throws the errors of `schemaOf`
    */
-  async locate(): Promise<void> {
+  async locate(
+    find: <T>(work: Work<T>) => Promise<T> = (work) => this.run(work, { access: 'read' }),
+  ): Promise<void> {
     if (this.isLocated) return;
     const { schema } = this.dataSource.getMetadata(ApiKey);
     if (!schema) {
       const first = this.dataSource.driver.schema ?? null;
       const { name } = this.tables;
-      const found = await this.run((session) => schemaOf(session, name, first), { access: 'read' });
+      const found = await find((session) => schemaOf(session, name, first));
       if (found !== null) this.named = new Tables(found, name);
     }
     this.isLocated = true;

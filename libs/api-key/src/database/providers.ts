@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 import { ApiKey } from '../model/api-key.entity';
 import { API_KEY_DATA_SOURCE, isDataSource } from './data-source';
 import { Database } from './database';
+import { Joining } from './joining';
 
 /**
  * Provides the data source of the keys, and the `Database` on this data source.
@@ -19,6 +20,7 @@ export function databaseProviders(dataSource: DataSource | string | undefined): 
           useFactory: withEntity,
         },
     Database,
+    Joining,
   ];
 }
 

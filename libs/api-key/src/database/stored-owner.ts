@@ -3,6 +3,9 @@ import { text } from './fields';
 import { isUnfit } from './store-errors';
 import type { ReadTurn } from './turns';
 
+/** Runs reads: in transactions of their own, or in one of the application. */
+export type Reads = Pick<Database, 'read'>;
+
 /**
  * Pattern of whole numbers and UUIDs that every column type stores in the same spelling. So
  * PostgreSQL need not be asked.
@@ -14,7 +17,7 @@ const AS_STORED = /^(?:0|[1-9]\d{0,18}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
  * such as a UUID in capitals or `0042`, but the library compares owners as text.
  * @returns the given text if the column cannot contain it
  */
-export async function storedOwner(database: Database, userId: string, turn: ReadTurn): Promise<string> {
+export async function storedOwner(database: Reads, userId: string, turn: ReadTurn): Promise<string> {
   return AS_STORED.test(userId) ? userId : ((await spellingOf(database, userId, turn)) ?? userId);
 }
 
@@ -22,7 +25,7 @@ export async function storedOwner(database: Database, userId: string, turn: Read
  * Returns whether an error means that the column `user_id` cannot contain an owner, so that no key
  * has this owner. The same error may come from a trigger, or from a row that cannot be read.
  */
-export async function isOfOwner(database: Database, userId: string, error: unknown): Promise<boolean> {
+export async function isOfOwner(database: Reads, userId: string, error: unknown): Promise<boolean> {
   const turn = { kind: 'ending', lanes: [laneOfSpelling(userId)] } as const;
   return isUnfit(error) && (await spellingOf(database, userId, turn)) === null;
 }
@@ -36,7 +39,7 @@ export function laneOfSpelling(owner: string): string {
  * Returns the spelling of an owner in the column `user_id`, or null if the column cannot contain
  * the text.
  */
-async function spellingOf(database: Database, userId: string, turn: ReadTurn): Promise<string | null> {
+async function spellingOf(database: Reads, userId: string, turn: ReadTurn): Promise<string | null> {
   try {
     const row = await database.read(
       (session) =>

@@ -1,8 +1,7 @@
-import type { Database } from '../database/database';
 import { refuseUnavailable } from '../database/store-errors';
-import { isOfOwner, laneOfSpelling, storedOwner } from '../database/stored-owner';
+import { isOfOwner, laneOfSpelling, type Reads, storedOwner } from '../database/stored-owner';
 import type { ReadKind } from '../database/turns';
-import { type Acting, copyOfActing, ownerOf } from '../model/acting';
+import { type Acting, copyOfActing, ownerOf, refuseOtherObject } from '../model/acting';
 import { ownerIdOf } from './input';
 
 const NO_ACTOR = 'the acting owner or key is missing; omit the argument to act as the application itself';
@@ -13,10 +12,11 @@ const NO_ACTOR = 'the acting owner or key is missing; omit the argument to act a
  * @throws ApiKeyInputError in the cases of `ownerOf`, or if `acting.userId` cannot be an owner
  */
 export async function actingAsStored(
-  database: Database,
+  database: Reads,
   acting: Acting,
   kind: ReadKind = 'read',
 ): Promise<Acting> {
+  refuseOtherObject(acting);
   if (acting.userId === undefined || acting.userId === acting.apiKey?.userId) {
     ownerOf(acting);
     return acting;
@@ -35,7 +35,7 @@ export async function actingAsStored(
  * @throws ApiKeyInputError with `problem` if `userId` cannot be an owner
  */
 export async function ownerAsStored(
-  database: Database,
+  database: Reads,
   userId: unknown,
   problem: string,
   acting: string | null,
@@ -47,7 +47,7 @@ export async function ownerAsStored(
 
 /** One owner waits in a lane, so that its calls do not delay those of others. */
 async function asStored(
-  database: Database,
+  database: Reads,
   named: string,
   kind: ReadKind,
   acting: string | null,
@@ -61,7 +61,7 @@ async function asStored(
  * @throws as `refuseUnavailable` for any other error, so that it does not look like "no such keys"
  */
 export async function noKeysIfOfOwner(
-  database: Database,
+  database: Reads,
   owner: string | null,
   error: unknown,
 ): Promise<never[]> {

@@ -1,9 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { KeyDigests } from '../credential/digest';
 import { Database } from '../database/database';
+import { Joining } from '../database/joining';
 import { refuseMisfit, refuseUnavailable } from '../database/store-errors';
 import { type Acting, ownerOf } from '../model/acting';
 import { ApiKeyInputError } from '../model/api-key.errors';
+import { type InTransaction, refuseManager } from '../model/in-transaction';
 import { API_KEY_OPTIONS, catalogueOf, type ResolvedApiKeyOptions } from '../options/api-key.options';
 import { actingAsStored, ownerAsStored } from './acting-as-stored';
 import { createKey } from './create-key';
@@ -16,6 +18,7 @@ import {
   keyIdOf,
   type NewApiKeyFields,
 } from './input';
+import type { KeyChange } from './key-change';
 import { KeyChanges } from './key-changes';
 import { environmentProblems } from './key-environment';
 import { KeyRules } from './key-rules';
@@ -45,6 +48,7 @@ const NO_OWNER = 'userId must name the owner of the key';
 export class Issuance {
   constructor(
     private readonly database: Database,
+    private readonly joining: Joining,
     private readonly changes: KeyChanges,
     private readonly digests: KeyDigests,
     private readonly rules: KeyRules,
@@ -52,15 +56,17 @@ export class Issuance {
   ) {}
 
   /** See `ApiKeyService.create`. */
-  async create(input: CreateApiKeyInput, acting: Acting): Promise<IssuedApiKey> {
+  async create(input: CreateApiKeyInput, acting: Acting, within?: InTransaction): Promise<IssuedApiKey> {
     this.checkInput(input, acting.apiKey !== undefined);
-    const by = await actingAsStored(this.database, acting);
-    const owner = ownerOf(by);
-    const userId = await ownerAsStored(this.database, input.userId, NO_OWNER, owner);
-    if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
-    return this.changes
-      .make(by, (change) => createKey(change, { ...input, userId }, this.digests), ofOwner(userId))
-      .catch(refuseMisfit);
+    return this.joining.run(within, async (joined) => {
+      const reads = joined ?? this.database;
+      const by = await actingAsStored(reads, acting);
+      const owner = ownerOf(by);
+      const userId = await ownerAsStored(reads, input.userId, NO_OWNER, owner);
+      if (owner !== null && userId !== owner) throw new ApiKeyInputError(['userId must be the acting owner']);
+      const work = (change: KeyChange) => createKey(change, { ...input, userId }, this.digests);
+      return this.changes.make(by, work, ofOwner(userId), joined).catch(refuseMisfit);
+    });
   }
 
   /** See `ApiKeyService.check`. */
@@ -77,15 +83,22 @@ export class Issuance {
   }
 
   /** See `ApiKeyService.rotate`. */
-  async rotate(id: string, options: RotateOptions, acting: Acting): Promise<IssuedApiKey | null> {
+  async rotate(
+    id: string,
+    options: RotateOptions,
+    acting: Acting,
+    within?: InTransaction,
+  ): Promise<IssuedApiKey | null> {
     const { overlapSeconds = API_KEY_DEFAULTS.overlapSeconds, expiresAt } = options;
+    refuseManager(options);
     checkOverlap(overlapSeconds);
     checkChanges({ expiresAt }, catalogueOf(this.options), new Date());
-    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting)];
-    if (keyId === null) return null;
-    const rotation = { overlapSeconds, expiresAt };
-    return this.changes
-      .make(by, (change) => rotateKey(change, keyId, rotation, this.digests), `to key ${keyId}`)
-      .catch(refuseUnavailable);
+    return this.joining.run(within, async (joined) => {
+      const [keyId, by] = [keyIdOf(id), await actingAsStored(joined ?? this.database, acting)];
+      if (keyId === null) return null;
+      const rotation = { overlapSeconds, expiresAt };
+      const work = (change: KeyChange) => rotateKey(change, keyId, rotation, this.digests);
+      return this.changes.make(by, work, `to key ${keyId}`, joined).catch(refuseUnavailable);
+    });
   }
 }

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type Change, ChangeTrail } from '../audit/change-trail';
+import type { JoinedTransaction } from '../database/joined-transaction';
 import type { Session } from '../database/session';
 import type { Turn } from '../database/turns';
 import type { Acting } from '../model/acting';
@@ -37,12 +38,21 @@ export class KeyChanges {
     this.windowSeconds = rateLimit.windowSeconds;
   }
 
-  /** Makes a change. If the events cannot be recorded, the change is rolled back. */
-  async make<Result>(acting: Acting, work: Work<Result>, target: string | null = null): Promise<Result> {
+  /**
+   * Makes a change. If the events cannot be recorded, the change is rolled back.
+   * @param joined the transaction of the application; null: a transaction of its own
+   */
+  async make<Result>(
+    acting: Acting,
+    work: Work<Result>,
+    target: string | null = null,
+    joined: JoinedTransaction | null = null,
+  ): Promise<Result> {
+    const inSession = (session: Session) => work(this.changeOf(session, acting));
+    if (joined) return this.trail.makeIn(joined, inSession, (result) => this.note(result));
     const turn: Turn = { kind: 'change', lanes: lanesOf(acting, target) };
-    const result = await this.trail.make((session) => work(this.changeOf(session, acting)), turn);
-    const apiKey = result instanceof IssuedApiKey ? result.apiKey : result;
-    if (apiKey instanceof ApiKey) this.written.noteWritten(apiKey);
+    const result = await this.trail.make(inSession, turn);
+    this.note(result);
     return result;
   }
 
@@ -66,6 +76,11 @@ export class KeyChanges {
   ): Promise<Result> {
     const turn = { ...endingTurn(acting, target), isDone };
     return this.trail.makeRegardless((session) => work(this.changeOf(session, acting)), turn);
+  }
+
+  private note(result: unknown): void {
+    const apiKey = result instanceof IssuedApiKey ? result.apiKey : result;
+    if (apiKey instanceof ApiKey) this.written.noteWritten(apiKey);
   }
 
   private changeOf(session: Session, acting: Acting): KeyChange {

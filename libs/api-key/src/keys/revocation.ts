@@ -1,12 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database';
+import type { JoinedTransaction } from '../database/joined-transaction';
+import { Joining } from '../database/joining';
 import type { Session } from '../database/session';
 import { refuseUnavailable } from '../database/store-errors';
+import type { Reads } from '../database/stored-owner';
 import type { ReadTurn } from '../database/turns';
 import { outliveTrust } from '../lookup/trust-bound';
 import { Verification } from '../lookup/verification';
 import { type Acting, ownerOf } from '../model/acting';
 import type { ApiKey } from '../model/api-key.entity';
+import { ApiKeyTransactionError } from '../model/api-key.errors';
+import { type InTransaction, refuseManager } from '../model/in-transaction';
 import { isRefused } from '../model/is-refused';
 import { actingAsStored, noKeysIfOfOwner, ownerAsStored } from './acting-as-stored';
 import { countLiveDescendants } from './descendants';
@@ -35,12 +40,20 @@ export interface RevokeOptions extends WithReason {
   descendants?: boolean;
 }
 
+/** Options of a revocation in a transaction of the application. */
+export interface RevokeInTransactionOptions extends Omit<RevokeOptions, 'everywhere'> {
+  /** Only after the commit: repeat the call with `everywhere`, and without the transaction. */
+  everywhere?: false;
+}
+
 /** Input of `ApiKeyService.revokeAll`. */
 export interface RevokeAllInput extends Pick<RevokeOptions, 'reason' | 'everywhere'> {
   userId: string;
 }
 
 const NO_OWNER = 'userId must name the owner of the keys';
+const NOT_EVERYWHERE =
+  'everywhere cannot be part of the transaction of manager, because instances accept the key until its commit: call revoke with everywhere again after the commit';
 
 /** The result of a revocation. */
 export interface Revocation extends Ended {
@@ -57,23 +70,38 @@ export interface Revocation extends Ended {
 export class Revocations {
   constructor(
     private readonly database: Database,
+    private readonly joining: Joining,
     private readonly changes: KeyChanges,
     private readonly rules: KeyRules,
     private readonly verification: Verification,
   ) {}
 
   /** See `ApiKeyService.revoke`. */
-  async revoke(id: string, options: RevokeOptions, acting: Acting): Promise<Revocation | null> {
+  async revoke(
+    id: string,
+    options: RevokeOptions,
+    acting: Acting,
+    within?: InTransaction,
+  ): Promise<Revocation | null> {
     const reason = reasonOf(options);
     const { descendants = false, everywhere = false } = options;
-    const [keyId, by] = [keyIdOf(id), await actingAsStored(this.database, acting, 'ending')];
-    if (keyId === null) return null;
-    const ended = await this.end(keyId, { reason, descendants }, by);
-    if (!ended) return null;
-    const isComplete = descendants && !by.apiKey;
-    const liveDescendants = isComplete ? 0 : await this.countLiveDescendants(keyId, by);
-    if (everywhere) await this.outliveTrust();
-    return { ...ended, liveDescendants };
+    refuseManager(options);
+    if (everywhere && within !== undefined) throw new ApiKeyTransactionError(NOT_EVERYWHERE);
+    const revoked = await this.joining.run(within, async (joined) => {
+      const reads = joined ?? this.database;
+      const [keyId, by] = [keyIdOf(id), await actingAsStored(reads, acting, 'ending')];
+      if (keyId === null) return null;
+      const scope = { reason, descendants };
+      const ended = joined ? await this.endIn(joined, keyId, scope, by) : await this.end(keyId, scope, by);
+      if (!ended) return null;
+      const isComplete = descendants && !by.apiKey;
+      return {
+        ...ended,
+        liveDescendants: isComplete ? 0 : await this.countLiveDescendants(reads, keyId, by),
+      };
+    });
+    if (revoked && everywhere) await this.outliveTrust();
+    return revoked;
   }
 
   /** See `ApiKeyService.revokeAll`. */
@@ -111,6 +139,16 @@ export class Revocations {
     }
   }
 
+  private async endIn(
+    joined: JoinedTransaction,
+    id: string,
+    scope: RevocationScope,
+    acting: Acting,
+  ): Promise<Ended | null> {
+    const work = (change: KeyChange) => revokeKey(change, id, scope);
+    return this.changes.make(acting, work, null, joined).catch(refuseUnavailable);
+  }
+
   private present(id: string, acting: Acting, turn: ReadTurn): Promise<ApiKey | null> {
     return keyById(this.database, { id, owner: ownerOf(acting) }, turn, this.rules.derive);
   }
@@ -119,10 +157,10 @@ export class Revocations {
    * Counts after the transaction of the revocation, because a slow count must not delay the
    * revocation, and a failed count must not undo it.
    */
-  private async countLiveDescendants(id: string, acting: Acting): Promise<number | null> {
+  private async countLiveDescendants(reads: Reads, id: string, acting: Acting): Promise<number | null> {
     const { rules } = this;
     const count = (session: Session) =>
       countLiveDescendants({ session, table: session.tables.keys, rules }, id);
-    return this.database.read(count, readTurn(acting)).catch(() => null);
+    return reads.read(count, readTurn(acting)).catch(() => null);
   }
 }

@@ -92,6 +92,11 @@ export class Verification implements OnApplicationShutdown, KeyEviction {
     this.listener().evict(id);
   }
 
+  /** Removes all digests without a key from the cache of this instance. */
+  evictUnknown(): void {
+    this.keys.evictUnknown();
+  }
+
   /**
    * Removes the cached user of an owner: on this instance at once, on other instances through the
    * revocation feed.

@@ -1,6 +1,8 @@
 import type { ApiKey } from './api-key.entity';
 import { ApiKeyInputError } from './api-key.errors';
 import type { Actor } from './api-key.event';
+import { refuseManager } from './in-transaction';
+import { printable } from './printable';
 
 /**
  * For whom a call of the service acts. This bounds which keys the call sees and which rights the
@@ -49,12 +51,30 @@ export function copyOfActing(acting: Acting): Acting {
 }
 
 /**
+ * Refuses an object that is no `Acting`. A user such as `{ id: 7 }` would act for all owners, and a
+ * key itself would act as its owner, who may do more than the key.
+ * @throws ApiKeyInputError
+ * @throws ApiKeyTransactionError if there is a `manager`
+ */
+export function refuseOtherObject(acting: object): void {
+  refuseManager(acting);
+  if ('keyPrefix' in acting) throw new ApiKeyInputError(['pass the acting key as { apiKey }']);
+  const others = Object.keys(acting).filter((field) => !Object.hasOwn(FIELDS, field));
+  if (others.length === 0 || 'userId' in acting || 'apiKey' in acting) return;
+  throw new ApiKeyInputError([
+    `the acting object has no userId and no apiKey, but ${printable(others.join(', '))}; omit the argument to act as the application itself`,
+  ]);
+}
+
+/**
  * Returns the only owner whose keys the call sees; null: the call sees the keys of all owners.
  * @throws ApiKeyInputError if `userId`, or `apiKey` with its owner, is present but missing a value,
  *   because that must not mean all owners; or if `userId` is not the owner of `apiKey`
+ * @throws the errors of `refuseOtherObject`
  */
 export function ownerOf(acting: Acting): string | null {
   const { userId, apiKey } = acting;
+  refuseOtherObject(acting);
   if (
     ('userId' in acting && typeof userId !== 'string') ||
     ('apiKey' in acting && typeof apiKey?.userId !== 'string')

@@ -236,3 +236,14 @@ export class ApiKeyPolicyError extends Error {
     this.name = 'ApiKeyPolicyError';
   }
 }
+
+/**
+ * A call cannot be part of the transaction of `{ manager }`. Nothing was changed; the message says
+ * why, and what to do.
+ */
+export class ApiKeyTransactionError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ApiKeyTransactionError';
+  }
+}

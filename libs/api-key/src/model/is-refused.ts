@@ -4,6 +4,7 @@ import {
   ApiKeyInputError,
   ApiKeyPolicyError,
   ApiKeyRefusal,
+  ApiKeyTransactionError,
 } from './api-key.errors';
 
 const REFUSING = [
@@ -12,6 +13,7 @@ const REFUSING = [
   ApiKeyAuthorityError,
   ApiKeyInputError,
   ApiKeyPolicyError,
+  ApiKeyTransactionError,
 ];
 
 /** Whether this library refused a call, so that nothing was changed. */
