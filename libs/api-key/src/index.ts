@@ -65,6 +65,7 @@ export { quotaOf, rateLimitOf } from './model/authority';
 export { type ApiKeyDescription, describeKey } from './model/describe-key';
 export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
 export { printable, printableLines } from './model/printable';
+export { requirePackages } from './model/required-packages';
 export * from './model/scope-catalogue';
 export type { ApiKeyOptions, ApiKeyRootOptions } from './options/api-key.options';
 export type { ApiKeyAsyncOptions, ApiKeyOptionsFactory } from './options/async-options';
