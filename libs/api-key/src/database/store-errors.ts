@@ -93,7 +93,8 @@ function isOfStore(error: unknown): boolean {
 
 /**
  * Returns whether an error is one of TypeORM, also of another copy of TypeORM. The name is written
- * out, because minifiers give `TypeORMError` a short name that classes of the application may share.
+ * out, because minifiers give `TypeORMError` a short name, which classes of the application may
+ * share.
  */
 function isOfTypeOrm(error: unknown): boolean {
   if (error instanceof TypeORMError) return true;

@@ -1,6 +1,6 @@
 /**
- * Loads packages by name. Each function calls `require` with a literal name, because a bundler finds
- * only those.
+ * Loads packages by name. Each function calls `require` with a literal name, because a bundler
+ * finds only those.
  */
 type Loaders = Readonly<Record<string, () => unknown>>;
 
@@ -10,7 +10,7 @@ type Loaders = Readonly<Record<string, () => unknown>>;
  * @throws Error that names the feature and the packages to install, if a package is missing
  * @throws the error of a package that is installed and cannot be loaded
  * @example
- * requirePackages('nestjs-api-key/management', { 'class-validator': () => require('class-validator') });
+ * requirePackages('OpenAPI documents', { '@nestjs/swagger': () => require('@nestjs/swagger') });
  */
 export function requirePackages(feature: string, packages: Loaders): void {
   const missing = Object.entries(packages).flatMap(([name, load]) => (isInstalled(name, load) ? [] : [name]));
