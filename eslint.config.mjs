@@ -88,6 +88,7 @@ export default defineConfig(
       '.data/**',
       '.stryker-tmp/**',
       'test/fixtures/**',
+      'scripts/pack-apps/**',
     ],
   },
   {

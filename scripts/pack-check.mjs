@@ -1,99 +1,145 @@
-import { execFileSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Client } from 'pg';
 import { nodeBinary } from './node-binaries.mjs';
-
-/** Major versions of Node on which the application runs, in addition to the current version. */
-const VERSIONS = ['22', '24', '26'];
-
-/**
- * Folders of the check. The script packs the library and unpacks the tarball into a new
- * application. The application loads the library as CommonJS and as an ES module, as the
- * application of a user would.
- */
-const root = join(import.meta.dirname, '..');
-const work = mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-'));
-
-const run = (program, args, cwd = root) =>
-  execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-
-const USE = `
-class Empty {}
-ApiKeyModule.forRoot({ prefix: 'acme_live' });
-if (apiKeyMigrations().length === 0 || !new ApiKey() || !ApiKeyAuth('orders:read')) throw new Error('not usable');
-if (typeof runKeysCli !== 'function') throw new Error('no command line');
-ApiKeyManagementModule.forRoot({ guards: 'open' });
-console.log('usable');
-`;
-const NAMES = 'ApiKey, ApiKeyAuth, ApiKeyModule, apiKeyMigrations';
-const KINDS = {
-  'app.cjs': `require('reflect-metadata');\nconst { ${NAMES} } = require('nestjs-api-key');\nconst { runKeysCli } = require('nestjs-api-key/cli');\nconst { ApiKeyManagementModule } = require('nestjs-api-key/management');`,
-  'app.mjs': `import 'reflect-metadata';\nimport { ${NAMES} } from 'nestjs-api-key';\nimport { runKeysCli } from 'nestjs-api-key/cli';\nimport { ApiKeyManagementModule } from 'nestjs-api-key/management';`,
-};
-
-function unpackInto(app, tarball) {
-  const modules = join(app, 'node_modules');
-  mkdirSync(join(modules, 'nestjs-api-key'), { recursive: true });
-  run('tar', ['-xzf', tarball, '-C', join(modules, 'nestjs-api-key'), '--strip-components=1']);
-  for (const name of readdirSync(join(root, 'node_modules'))) {
-    if (name !== 'nestjs-api-key' && !name.startsWith('.'))
-      symlinkSync(join(root, 'node_modules', name), join(modules, name));
-  }
-  const own = join(root, 'libs/api-key/node_modules');
-  for (const name of existsSync(own) ? readdirSync(own).filter((entry) => !entry.startsWith('.')) : []) {
-    rmSync(join(modules, name), { recursive: true, force: true });
-    symlinkSync(join(own, name), join(modules, name));
-  }
-}
+import { ABSENT } from './pack-check/absent.mjs';
+import { application, startServer } from './pack-check/application.mjs';
+import { APPS, NODES } from './pack-check/cells.mjs';
+import { checkAbsent, linkedApplication, loadOn, pack, TARBALL_CHECKS } from './pack-check/package.mjs';
+import { askAll } from './pack-check/questions.mjs';
+import { followReadme } from './pack-check/readme.mjs';
 
 /**
- * Returns the paths of the current Node binary and of the binaries of VERSIONS, without duplicates.
+ * `npm run pack:check` packs the library and tries the tarball: the cheapest quarter. With `--all`,
+ * it tries all applications of `scripts/pack-check/cells.mjs` on all versions of Node. Other words
+ * select cells by a part of their names, such as `-- --all nest-12-esm`.
  */
-async function binaries() {
-  return new Set([process.execPath, ...(await Promise.all(VERSIONS.map((version) => nodeBinary(version))))]);
-}
+const { values, positionals } = parseArgs({
+  options: { all: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const isWanted = (name) => positionals.length === 0 || positionals.some((word) => name.includes(word));
+const results = { ok: 0, failed: [], impossible: [] };
 
-function useOn(binary, app) {
-  const version = run(binary, ['--version']).trim().slice(1);
-  for (const file of Object.keys(KINDS)) {
-    const said = run(binary, ['--preserve-symlinks', file], app).trim();
-    if (said !== 'usable') throw new Error(`${file} printed on Node ${version}: ${said}`);
+/** Runs a cell, and prints its line. A cell that fails does not end the others. */
+async function cell(name, check) {
+  try {
+    const detail = await check();
+    results.ok++;
+    console.log(`ok    ${name}${detail ? `: ${detail}` : ''}`);
+    return true;
+  } catch (error) {
+    results.failed.push(name);
+    console.log(`FAIL  ${name}\n${error.message.replace(/^/gm, '      ')}`);
+    return false;
   }
-  console.log(`Node ${version}: ${Object.keys(KINDS).join(' and ')} ok`);
 }
 
-const fetching = binaries();
-fetching.catch(() => {}); // the error is reported after the build
-try {
-  run('npm', ['run', '-s', 'build']);
-  cpSync(join(root, 'libs/api-key'), join(work, 'library'), { recursive: true });
-  run('npx', ['publint', '--strict'], join(root, 'libs/api-key'));
-  run('npm', ['pack', '--silent', '--pack-destination', work], join(work, 'library'));
-  const tarball = join(
-    work,
-    readdirSync(work).find((name) => name.endsWith('.tgz')),
+/** Finds a version of Node. A version that the registry does not have makes its cells impossible. */
+async function nodeFor(version, name) {
+  try {
+    return await nodeBinary(version);
+  } catch (error) {
+    results.impossible.push(name);
+    console.log(`none  ${name}: ${error.message.split('\n')[0]}`);
+    return null;
+  }
+}
+
+async function checkPackage(work, tarball) {
+  for (const [name, check] of Object.entries(TARBALL_CHECKS))
+    if (isWanted(`package ${name}`)) await cell(`package ${name}`, () => check(tarball) && undefined);
+  const linked = linkedApplication(work, tarball);
+  for (const version of NODES) {
+    const name = `package loads on Node ${version}`;
+    const node = isWanted(name) && (await nodeFor(version, name));
+    if (node) await cell(name, () => loadOn(node, linked));
+  }
+  for (const row of ABSENT) {
+    const name = `package without ${row.missing.join(', ')}: ${row.about}`;
+    if (isWanted(name)) await cell(name, () => checkAbsent(row, work, tarball));
+  }
+}
+
+async function checkApp(app, work, tarball, server) {
+  const nodes = values.all ? app.nodes : [process.versions.node];
+  const cells = app.builds.flatMap((build) =>
+    nodes.map((version) => ({ name: `${app.name} by ${build.name} on Node ${version}`, build, version })),
   );
-  const stray = run('tar', ['-tzf', tarball])
-    .split('\n')
-    .filter((name) => /\.spec\.|tsbuildinfo|\/src\//.test(name));
-  if (stray.length > 0) throw new Error(`The tarball holds what nobody needs: ${stray.join(', ')}`);
-  const app = join(work, 'app');
-  unpackInto(app, tarball);
-  for (const [file, imports] of Object.entries(KINDS)) writeFileSync(join(app, file), imports + USE);
-  for (const binary of await fetching) useOn(binary, app);
-} catch (error) {
-  console.error(error.message);
-  process.exitCode = 1;
+  const wanted = cells.filter(({ name }) => isWanted(name));
+  if (wanted.length === 0) return;
+  const made = application(app.name, work, [[/(?<=^npm install )nestjs-api-key/, tarball]]);
+  try {
+    const env = { node: process.execPath, DATABASE_URL: await createDatabase(server, `${app.name}_readme`) };
+    const isInstalled = await cell(`${app.name} by the README (${app.about})`, () => install(app, made, env));
+    if (!isInstalled) return;
+    for (const { name, build, version } of wanted) {
+      const node = await nodeFor(version, name);
+      if (node) await cell(name, async () => tryOn(node, name, { app, build, made, server }));
+    }
+  } finally {
+    rmSync(made.folder, { recursive: true, force: true });
+  }
+}
+
+/** Follows the README from the folder of the application to the first 200. */
+async function install(app, made, env) {
+  await made.run('npm install', env);
+  const steps = await followReadme(made, env);
+  for (const line of app.installs) await made.run(line, env);
+  made.restore();
+  return `${steps} steps to the answer 200`;
+}
+
+async function tryOn(node, name, { app, build, made, server }) {
+  const env = { node, DATABASE_URL: await createDatabase(server, name) };
+  await made.run(build.line, env);
+  const folder = build.alone ? made.moveOut(build.alone) : made.folder;
+  const running = await startServer(`node ${build.server}`, folder, env);
+  try {
+    const command = (words) => made.run([...build.commands, ...words.map(quoted)].join(' '), env, folder);
+    const checked = await askAll(running.url, command);
+    if (app.tests) await made.run(app.tests, env);
+    return `${checked} answers and commands${app.tests ? ', and its tests' : ''}`;
+  } catch (error) {
+    throw new Error(`${error.message}\n${running.log()}`);
+  } finally {
+    await running.stop();
+  }
+}
+
+function quoted(word) {
+  return `'${word}'`;
+}
+
+/** Creates a database of a server. */
+async function createDatabase(server, name) {
+  const database = name.replace(/\W+/g, '_').toLowerCase();
+  const client = new Client({ connectionString: server.url });
+  await client.connect();
+  await client.query(`CREATE DATABASE "${database}"`);
+  await client.end();
+  const url = new URL(server.url);
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+const work = realpathSync(mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-')));
+let server;
+try {
+  const tarball = pack(work);
+  const { startDatabase } = await import('../dist/bench/database.js');
+  server = await startDatabase();
+  await checkPackage(work, tarball);
+  for (const app of APPS) if (values.all || app.isQuick) await checkApp(app, work, tarball, server);
 } finally {
+  await server?.remove();
   rmSync(work, { recursive: true, force: true });
 }
+const { ok, failed, impossible } = results;
+console.log(`${ok} ok, ${failed.length} failed, ${impossible.length} not possible here`);
+for (const name of failed) console.log(`failed: ${name}`);
+for (const name of impossible) console.log(`not possible here: ${name}`);
+if (failed.length > 0 || ok === 0) process.exitCode = 1;

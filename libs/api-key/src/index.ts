@@ -72,6 +72,7 @@ export { type ApiKeyDescription, describeKey } from './model/describe-key';
 export type { InTransaction, TransactionManager } from './model/in-transaction';
 export type { Quota, QuotaPeriod, RateLimit, SharedLimit } from './model/limits';
 export { printable, printableLines } from './model/printable';
+export { requirePackages } from './model/required-packages';
 export * from './model/scope-catalogue';
 export type { ApiKeyOptions, ApiKeyRootOptions } from './options/api-key.options';
 export type { ApiKeyAsyncOptions, ApiKeyOptionsFactory } from './options/async-options';

@@ -91,11 +91,15 @@ function isOfStore(error: unknown): boolean {
   return isOfTypeOrm(error) || codeOf(error) !== 'undefined' || isOfDriver(error);
 }
 
-/** Returns whether an error is one of TypeORM, also of another copy of TypeORM. */
+/**
+ * Returns whether an error is one of TypeORM, also of another copy of TypeORM. The name is written
+ * out, because minifiers give `TypeORMError` a short name, which classes of the application may
+ * share.
+ */
 function isOfTypeOrm(error: unknown): boolean {
   if (error instanceof TypeORMError) return true;
   for (let type: unknown = error; type instanceof Object; type = Object.getPrototypeOf(type))
-    if (type.constructor?.name === TypeORMError.name) return true;
+    if (type.constructor?.name === 'TypeORMError') return true;
   return false;
 }
 

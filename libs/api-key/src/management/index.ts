@@ -1,1 +1,3 @@
+import './packages';
+
 export { ApiKeyManagementModule, type ApiKeyManagementOptions } from './management.module';

@@ -35,7 +35,8 @@ interface Operation {
 
 /**
  * Returns `@nestjs/swagger` if the application has it. The package is loaded when a decorator is
- * applied, never at import.
+ * applied, never at import. `require` is called inside of `try`, because bundlers then accept that
+ * the package is missing.
  */
 export function optionalSwagger(): Swagger | null {
   try {
