@@ -1,12 +1,11 @@
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { INestApplicationContext } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { API_KEY_DATA_SOURCE, ApiKeyModule, ApiKeyService } from '../index';
-import { type AppModule, moduleOf } from './app-module';
-import { WrongCall } from './failures';
+import { moduleOf } from './app-module';
+import { findOwner } from './application-database';
 import type { KeysSession } from './host';
+import { exportsOf } from './load-file';
+import { startApplication, startError } from './start-application';
 
 /** Where the program finds the application. */
 export interface BinOptions {
@@ -14,31 +13,30 @@ export interface BinOptions {
   readonly app?: string;
   /** File of its data source. */
   readonly dataSource?: string;
+  /** Run the pending migrations of the data source first. */
+  readonly migrate?: boolean;
 }
-
-/** SQLSTATEs of a missing table and of a missing column. */
-const MISSING = ['42P01', '42703'];
 
 /**
  * Opens the application of option `app`, else the data source of option `dataSource`.
- * @throws Error if the file does not export what the option says
+ * @param report receives sentences for the user
+ * @throws Error if the file does not export what the option says, or does not start
  */
-export async function openSession({ app, dataSource }: BinOptions): Promise<KeysSession> {
-  if (app !== undefined) return sessionOf(await contextOf(moduleOf(await exportsOf(app))));
-  const source = dataSourceOf(await exportsOf(String(dataSource)));
-  await source.initialize();
-  const session = sessionOf(await contextOf(ApiKeyModule.forRoot({ dataSource: source })));
+export async function openSession(
+  { app, dataSource, migrate }: BinOptions,
+  report: (sentence: string) => void,
+): Promise<KeysSession> {
+  const options = { migrate, report };
+  if (app !== undefined) {
+    const module = moduleOf(await exportsOf('--app', app));
+    return sessionOf(await startApplication(module, options));
+  }
+  const source = dataSourceOf(await exportsOf('--data-source', String(dataSource)));
+  await source.initialize().catch((error) => {
+    throw startError('The data source does not connect', error, false);
+  });
+  const session = sessionOf(await startApplication(ApiKeyModule.forRoot({ dataSource: source }), options));
   return { ...session, close: () => session.close().finally(() => source.destroy()) };
-}
-
-/** Loads a CommonJS or an ES module. */
-function exportsOf(file: string): Promise<object> {
-  return import(pathToFileURL(resolve(file)).href);
-}
-
-/** Starts a module without an HTTP server and without a log. */
-function contextOf(module: AppModule): Promise<INestApplicationContext> {
-  return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
 }
 
 /** @throws Error if the application has no `ApiKeyModule` */
@@ -65,17 +63,4 @@ function dataSourceOf(exported: object): DataSource {
   const found = values.find((value) => 'createQueryRunner' in Object(value));
   if (found) return found as DataSource;
   throw new Error('The file of --data-source does not export a DataSource.');
-}
-
-/** Finds users by the column `email` of table `users`. Creates no users. */
-async function findOwner(dataSource: DataSource, email: string): Promise<string | null> {
-  const [user] = await dataSource
-    .query<{ id: string }[]>('SELECT id::text AS id FROM users WHERE email = $1 ORDER BY users.id LIMIT 1', [
-      email,
-    ])
-    .catch((error) => {
-      if (!MISSING.includes(error.code)) throw error;
-      throw new WrongCall('there is no table users with columns id and email. Give --user-id <id>.');
-    });
-  return user?.id ?? null;
 }
