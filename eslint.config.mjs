@@ -116,7 +116,7 @@ export default defineConfig(
       `${LIBRARY}/database/**`,
       // TypeORM's executor of migrations wants a query runner.
       `${LIBRARY}/migrations/run-migrations.ts`,
-      `${LIBRARY}/cli/bin-session.ts`,
+      `${LIBRARY}/cli/application-database.ts`,
     ],
     rules: { 'no-restricted-syntax': ['error', ...OTHER_DOORS] },
   },

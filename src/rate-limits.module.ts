@@ -34,7 +34,10 @@ export class RateLimits implements OnApplicationShutdown {
     });
     let isAway = false;
     redis.on('error', (error) => {
-      if (!isAway) this.logger.warn(`Redis is away: ${error.message}`);
+      if (!isAway)
+        this.logger.warn(
+          `Redis is away (${error.message}), so limits count in memory: check REDIS_URL if it stays away.`,
+        );
       isAway = true;
     });
     redis.on('ready', () => {

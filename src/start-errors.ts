@@ -14,6 +14,15 @@ export function listenError(error: unknown, { host, port }: Pick<Environment, 'h
   return remedy ? new Error(`${host}:${port} ${remedy}.`, { cause: error }) : (error as Error);
 }
 
+/** Says of an error of the data folder which variables to change. */
+export function dataDirError(cause: unknown, dataDir: string): Error {
+  return new Error(
+    `The folder ${dataDir} cannot hold the database (${Object(cause).message}): ` +
+      'set DATA_DIR to a folder that you may write, or DATABASE_URL to a PostgreSQL of yours.',
+    { cause },
+  );
+}
+
 /** The error of PgBouncer for `statement_timeout` of `ormconfig.ts`. */
 const UNSUPPORTED = /^unsupported startup parameter: (\w+)/;
 

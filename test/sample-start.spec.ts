@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { createMigratedDatabase } from './support/database';
 import { startSample } from './support/sample';
 import { until } from './support/until';
@@ -18,6 +19,13 @@ it('an unreachable database stops the start of the sample with a sentence', asyn
   const starting = startSample({ DATABASE_URL: 'postgres://127.0.0.1:1/none' });
   await expect(starting).rejects.toThrow(
     /Cannot connect to the database \(connect ECONNREFUSED 127\.0\.0\.1:1\): check DATABASE_URL/,
+  );
+});
+
+it('a data folder that cannot be created stops the start of the sample with a sentence that names DATA_DIR', async () => {
+  const starting = startSample({ DATA_DIR: join(__filename, 'data') });
+  await expect(starting).rejects.toThrow(
+    /The folder \S+ cannot hold the database \(ENOTDIR: .*\): set DATA_DIR to a folder that you may write, or DATABASE_URL/,
   );
 });
 

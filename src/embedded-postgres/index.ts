@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
+import { dataDirError } from '../start-errors';
 import { serverAccount } from './account';
 import type { Binaries } from './binaries';
 import { clusterFolder, ensureCluster } from './cluster';
@@ -60,8 +61,7 @@ const RETRY_MS = 250;
  */
 export async function useEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const dataDir = resolve(options.dataDir);
-  mkdirSync(dataDir, { recursive: true });
-  const passwords = ensurePasswords(dataDir);
+  const passwords = preparedFolder(dataDir);
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const postmaster = await findOrStart(dataDir, passwords, options);
     const tenancy = postmaster && (await enter(postmaster, dataDir, passwords));
@@ -87,6 +87,16 @@ export async function runningEmbeddedPostgres(dataDir: string): Promise<Embedded
   const postmaster = await runningPostmaster(clusterFolder(resolve(dataDir)));
   const passwords = passwordsOf(resolve(dataDir));
   return postmaster && passwords && urlsOf(postmaster, passwords);
+}
+
+/** Creates the data folder with its passwords, if they are missing. */
+function preparedFolder(dataDir: string): Passwords {
+  try {
+    mkdirSync(dataDir, { recursive: true });
+    return ensurePasswords(dataDir);
+  } catch (error) {
+    throw dataDirError(error, dataDir);
+  }
 }
 
 async function findOrStart(

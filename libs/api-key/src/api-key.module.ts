@@ -19,6 +19,7 @@ import { PresentedKeys } from './authentication/presented-keys';
 import { AUTHENTICATION_PROVIDERS } from './authentication/providers';
 import { requireUsableModule } from './boot/application-check';
 import { BOOT_PROVIDERS } from './boot/providers';
+import { API_KEY_DATA_SOURCE } from './database/data-source';
 import { databaseProviders } from './database/providers';
 import { KEYS_PROVIDERS } from './keys/providers';
 import { LOOKUP_PROVIDERS } from './lookup/providers';
@@ -96,6 +97,7 @@ export class ApiKeyModule {
 }
 
 const PUBLIC = [
+  API_KEY_DATA_SOURCE,
   API_KEY_OPTIONS,
   ApiKeyService,
   ApiKeyGuard,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
+import { printable } from '../index';
 import { type BinOptions, openSession } from './bin-session';
-import { WrongCall } from './failures';
+import { oneLine, WrongCall } from './failures';
 import type { KeysCliHost } from './host';
 import { type ExitCode, runCommand } from './run';
 
@@ -13,7 +14,8 @@ const NEED_DATABASE_ONLY = ['list', 'show', 'events', 'usage', 'revoke', 'disabl
 /** Runs one command of the program `nestjs-api-key`, which serves any application. Never throws. */
 export function runProgram(args: readonly string[], streams: Omit<KeysCliHost, 'open'>): Promise<ExitCode> {
   let options: BinOptions = {};
-  const open = () => openSession(options);
+  const report = (sentence: string) => void streams.stderr.write(`${printable(oneLine(sentence))}\n`);
+  const open = () => openSession(options, report);
   const before = (program: Command, command: string) => {
     options = program.opts();
     requireApplication(command, options);
@@ -32,7 +34,8 @@ function defineOptions(program: Command): void {
     .option(
       '--data-source <file>',
       `JavaScript file that exports the TypeORM DataSource; instead of --app, for ${NEED_DATABASE_ONLY.join(', ')}`,
-    );
+    )
+    .option('--migrate', 'first run all pending migrations of the data source, under a lock');
 }
 
 /** @throws WrongCall if the command needs another option */

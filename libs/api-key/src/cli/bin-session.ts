@@ -1,12 +1,11 @@
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { INestApplicationContext } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { API_KEY_DATA_SOURCE, ApiKeyModule, ApiKeyService } from '../index';
-import { type AppModule, moduleOf } from './app-module';
-import { WrongCall } from './failures';
+import { moduleOf } from './app-module';
+import { findOwner } from './application-database';
 import type { KeysSession } from './host';
+import { exportsOf } from './load-file';
+import { startApplication, startError } from './start-application';
 
 /** Where the program finds the application. */
 export interface BinOptions {
@@ -14,46 +13,40 @@ export interface BinOptions {
   readonly app?: string;
   /** File of its data source. */
   readonly dataSource?: string;
+  /** Run the pending migrations of the data source first. */
+  readonly migrate?: boolean;
 }
 
 /** What a data source may do to the schema when it connects, for example in development. */
 const CHANGES_NOTHING = { synchronize: false, migrationsRun: false, dropSchema: false };
-/** SQLSTATEs of a missing table and of a missing column. */
-const MISSING = ['42P01', '42703'];
 
 /**
  * Opens the application of option `app`, else the data source of option `dataSource`.
- * @throws Error if the file does not export what the option says
+ * @param report receives sentences for the user
+ * @throws Error if the file does not export what the option says, or does not start
  */
-export async function openSession({ app, dataSource }: BinOptions): Promise<KeysSession> {
-  if (app !== undefined) return sessionOf(await contextOf(moduleOf(await exportsOf(app))));
-  const source = await dataSourceOf(await exportsOf(String(dataSource)));
-  if (!source.isInitialized) await source.setOptions(CHANGES_NOTHING).initialize();
-  const session = sessionOf(await contextOf(ApiKeyModule.forRoot({ dataSource: source })));
+export async function openSession(
+  { app, dataSource, migrate }: BinOptions,
+  report: (sentence: string) => void,
+): Promise<KeysSession> {
+  const options = { migrate, report };
+  if (app !== undefined) {
+    const module = moduleOf(await exportsOf('--app', app));
+    return sessionOf(await startApplication(module, options));
+  }
+  const source = await dataSourceOf(await exportsOf('--data-source', String(dataSource)));
+  if (!source.isInitialized) await connect(source);
+  const session = sessionOf(await startApplication(ApiKeyModule.forRoot({ dataSource: source }), options));
   return { ...session, close: () => session.close().finally(() => source.destroy()) };
 }
 
-/**
- * Loads a CommonJS or an ES module.
- * @throws WrongCall if the file is TypeScript that Node cannot load
- */
-async function exportsOf(file: string): Promise<object> {
-  try {
-    return await import(pathToFileURL(resolve(file)).href);
-  } catch (error) {
-    if (!/\.[cm]?ts$/.test(file) || !isOfLoading(error)) throw error;
-    throw new WrongCall(`Node cannot load ${file}. Compile it, and give the JavaScript file that results`);
-  }
-}
-
-/** Newer versions of Node load TypeScript, but no decorators. */
-function isOfLoading(error: unknown): boolean {
-  return error instanceof SyntaxError || Object(error).code === 'ERR_UNKNOWN_FILE_EXTENSION';
-}
-
-/** Starts a module without an HTTP server and without a log. */
-function contextOf(module: AppModule): Promise<INestApplicationContext> {
-  return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
+async function connect(source: DataSource): Promise<void> {
+  await source
+    .setOptions(CHANGES_NOTHING)
+    .initialize()
+    .catch((error) => {
+      throw startError('The data source does not connect', error, false);
+    });
 }
 
 /** @throws Error if the application has no `ApiKeyModule` */
@@ -89,17 +82,4 @@ async function dataSourceOf(exported: object): Promise<DataSource> {
 /** Decides by methods, because the file may use another copy of TypeORM. */
 function isDataSource(value: unknown): value is DataSource {
   return 'createQueryRunner' in Object(value) && 'initialize' in Object(value);
-}
-
-/** Finds users by the column `email` of table `users`. Creates no users. */
-async function findOwner(dataSource: DataSource, email: string): Promise<string | null> {
-  const [user] = await dataSource
-    .query<{ id: string }[]>('SELECT id::text AS id FROM users WHERE email = $1 ORDER BY users.id LIMIT 1', [
-      email,
-    ])
-    .catch((error) => {
-      if (!MISSING.includes(error.code)) throw error;
-      throw new WrongCall('there is no table users with columns id and email. Give --user-id <id>.');
-    });
-  return user?.id ?? null;
 }

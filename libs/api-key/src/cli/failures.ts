@@ -7,6 +7,12 @@ export class CommandFailed extends Error {}
 /** The call of a command is wrong, but this shows only when the command runs. */
 export class WrongCall extends Error {}
 
+/** The text of an error. Some have none, such as that of a host whose addresses all refuse. */
+export function messageOf(error: unknown): string {
+  const { message, errors } = Object(error);
+  return message || (Array.isArray(errors) ? messageOf(errors[0]) : String(error));
+}
+
 /** The error for an unknown key id. */
 export function noSuchKey(id: string): CommandFailed {
   return new CommandFailed(`There is no key ${id}.`);

@@ -1,6 +1,6 @@
 import { type Command, CommanderError } from 'commander';
 import { ApiKeyInputError, ApiKeyPolicyError } from '../index';
-import { errorLine, helpOf, oneLine, WrongCall } from './failures';
+import { errorLine, helpOf, messageOf, oneLine, WrongCall } from './failures';
 import type { KeysCliHost } from './host';
 import { printableHost } from './printable-host';
 import { programFor } from './program';
@@ -51,8 +51,4 @@ export async function runCommand(
 function isOfCall(error: unknown): boolean {
   if (error instanceof ApiKeyPolicyError) return error.rule !== 'maxActiveKeys';
   return error instanceof ApiKeyInputError || error instanceof WrongCall;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,6 +2,7 @@ import { wordsOf } from './error-words';
 
 it.each([
   ['its message', new Error('away'), 'away'],
+  ['the first of its errors if it has no message', new AggregateError([new Error('a'), 0]), 'a'],
   ['its name if it has no message', new AggregateError([]), 'AggregateError'],
   ['the thrown value if it is not an error', 'text', 'text'],
   [
