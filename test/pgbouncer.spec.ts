@@ -1,9 +1,9 @@
 import { ApiKey, apiKeyMigrations, runMigrations } from 'nestjs-api-key';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
-import { openDatabase } from '../../src/database/open-database';
-import { createEmptyDatabase, sql } from '../support/database';
-import { hasPgBouncer, pgBouncer } from '../support/pgbouncer';
+import { openDatabase } from '../src/database/open-database';
+import { createEmptyDatabase, sql } from './support/database';
+import { hasPgBouncer, pgBouncer } from './support/pgbouncer';
 
 type Settings = Readonly<Record<string, string | number>>;
 
