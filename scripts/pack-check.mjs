@@ -1,6 +1,6 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client } from 'pg';
 import { nodeBinary } from './node-binaries.mjs';
@@ -14,10 +14,11 @@ import { followReadme } from './pack-check/readme.mjs';
 /**
  * `npm run pack:check` packs the library and tries the tarball: the cheapest quarter. With `--all`,
  * it tries all applications of `scripts/pack-check/cells.mjs` on all versions of Node. Other words
- * select cells by a part of their names, such as `-- --all nest-12-esm`.
+ * select cells by a part of their names, such as `-- --all nest-12-esm`. With `--tarball FILE`, it
+ * tries this file, and packs nothing.
  */
 const { values, positionals } = parseArgs({
-  options: { all: { type: 'boolean', default: false } },
+  options: { all: { type: 'boolean', default: false }, tarball: { type: 'string' } },
   allowPositionals: true,
 });
 const isWanted = (name) => positionals.length === 0 || positionals.some((word) => name.includes(word));
@@ -129,7 +130,7 @@ async function createDatabase(server, name) {
 const work = realpathSync(mkdtempSync(join(tmpdir(), 'nestjs-api-key-pack-')));
 let server;
 try {
-  const tarball = pack(work);
+  const tarball = values.tarball ? resolve(values.tarball) : pack(work);
   const { startDatabase } = await import('../dist/bench/database.js');
   server = await startDatabase();
   await checkPackage(work, tarball);

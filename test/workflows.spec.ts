@@ -33,14 +33,14 @@ describe('the job that may publish', () => {
   const withRights = [...jobs].filter(([, job]) => /: write|secrets\.|environment:/.test(stepsOf(job)));
 
   it('is the only one with rights or secrets', () => {
-    expect([...jobs.keys()]).toEqual(['check', 'pack', 'publish']);
+    expect([...jobs.keys()]).toEqual(['check', 'pack', 'try', 'publish']);
     expect(withRights.map(([name]) => name)).toEqual(['publish']);
     expect(jobs.get('publish')).toMatch(/permissions:\n {6}id-token: write\n {4}\w/);
   });
 
-  it('waits for the tests and for the tarball, and runs no code of the repository or of a dependency', () => {
+  it('waits for the tests and for the tries of the tarball, and runs no code of the repository or of a dependency', () => {
     const publish = stepsOf(jobs.get('publish') ?? '');
-    expect(publish).toContain('needs: [check, pack]');
+    expect(publish).toContain('needs: [check, pack, try]');
     expect(publish).not.toMatch(/checkout|npm (?:ci|install|run|exec|test)|npx|\.ci\/|node /);
     expect(publish.match(/run: .*/g)).toEqual([
       'run: echo "$SHA256  package.tgz" | sha256sum --check --strict',
@@ -48,8 +48,11 @@ describe('the job that may publish', () => {
     ]);
   });
 
-  it('publishes the tarball that the job without rights packed, and no other', () => {
-    const pack = jobs.get('pack') ?? '';
+  it('publishes the tarball that the job without rights packed and another tried, and no other', () => {
+    const [pack = '', tried = ''] = [jobs.get('pack'), jobs.get('try')];
+    const check = 'run: echo "$SHA256  package.tgz" | sha256sum --check --strict';
+    expect(tried.indexOf(check)).toBeGreaterThan(0);
+    expect(tried.indexOf('pack:check -- --all --tarball package.tgz')).toBeGreaterThan(tried.indexOf(check));
     expect(pack).toMatch(/sha256=\$\(sha256sum package\.tgz/);
     expect(pack).toMatch(/path: package\.tgz/);
     expect(jobs.get('publish')).toMatch(/SHA256: \$\{\{ needs\.pack\.outputs\.sha256 \}\}/);
