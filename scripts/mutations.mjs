@@ -269,6 +269,13 @@ const NO_SAVEPOINT = {
   to: 'void UNDO;',
 };
 
+const OVERTAKING_END = {
+  rule: 'the end of a transaction of the application waits for calls that it does not await',
+  file: 'libs/api-key/src/database/joining.ts',
+  from: '      await waited;\n',
+  to: '',
+};
+
 const EDGES = 'test/authority-edges.spec.ts';
 const OWN_TRANSACTION = 'test/own-transaction.spec.ts';
 
@@ -335,6 +342,7 @@ const SHOWN = [
   [NO_CLOSURE, 'of two long lines that meet in a rotation', EDGES],
   [LATE_EVICTION, 'evicts without notifications', OWN_TRANSACTION],
   [NO_SAVEPOINT, 'undoes what it had written before it failed', OWN_TRANSACTION],
+  [OVERTAKING_END, 'leaves nothing behind if the transaction fails after', OWN_TRANSACTION],
 ];
 
 const run = (...args) =>

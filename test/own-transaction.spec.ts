@@ -278,6 +278,85 @@ describe('a failed call in a transaction of the application', () => {
   });
 });
 
+describe('a call that the application does not await', () => {
+  /** Waits until a call in the same transaction has made about so many statements. */
+  async function statements(manager: EntityManager, count: number): Promise<void> {
+    for (let n = 0; n < count; n++) await manager.query('SELECT 1');
+  }
+  const rowsOf = ({ apiKey }: IssuedApiKey) =>
+    sql(
+      database,
+      `SELECT name, revoked_at, expires_at FROM api_keys WHERE user_id = ${apiKey.userId} ORDER BY id`,
+    );
+  const ASIS = { name: 'ci', revoked_at: null, expires_at: null };
+
+  it.each([
+    1, 5,
+  ])('leaves nothing behind if the transaction fails after %i of its statements', async (count) => {
+    const issued = await issue();
+    const { id, userId } = issued.apiKey;
+    const calls: ((within: InTransaction) => Promise<unknown>)[] = [
+      (within) => keys.create({ userId, name: 'ci' }, {}, within),
+      (within) => keys.update(id, { name: 'new' }, {}, within),
+      (within) => keys.rotate(id, { overlapSeconds: 0 }, {}, within),
+      (within) => keys.revoke(id, {}, {}, within),
+    ];
+    for (const call of calls) {
+      const failure = async (manager: EntityManager) => {
+        await statements(manager, count);
+        throw new Rollback();
+      };
+      let called: Promise<unknown> | undefined;
+      const all = dataSource.transaction((manager) => {
+        called = call({ manager });
+        return Promise.all([called, failure(manager)]);
+      });
+      await expect(all).rejects.toThrow(Rollback);
+      await called;
+      expect(await rowsOf(issued)).toEqual([ASIS]);
+      expect(await eventsOf(issued)).toEqual(['created']);
+    }
+  });
+
+  it('leaves nothing behind in a savepoint that fails', async () => {
+    const issued = await issue();
+    let called: Promise<unknown> | undefined;
+    await dataSource.transaction(async (manager) => {
+      const nested = manager.transaction(async (inner) => {
+        called = keys.update(issued.apiKey.id, { name: 'new' }, {}, { manager: inner });
+        await statements(inner, 1);
+        throw new Rollback();
+      });
+      await expect(nested).rejects.toThrow(Rollback);
+      await called;
+      await keys.update(issued.apiKey.id, { metadata: { kept: true } }, {}, { manager });
+    });
+    expect(await keys.get(issued.apiKey.id)).toMatchObject({ name: 'ci', metadata: { kept: true } });
+  });
+
+  it('is part of the commit, and a call that begins later is refused or part of it', async () => {
+    const issued = await issue();
+    const { id, userId } = issued.apiKey;
+    let called: Promise<unknown> | undefined;
+    let made = 0;
+    await dataSource.transaction(async (manager) => {
+      called = (async () => {
+        await keys.rotate(id, { overlapSeconds: 0 }, {}, { manager });
+        for (;;) {
+          await keys.create({ userId, name: 'more' }, {}, { manager });
+          made++;
+        }
+      })();
+      void called.catch(() => {});
+      await statements(manager, 1);
+    });
+    await expect(called).rejects.toMatchObject({ message: expect.stringMatching(/no open transaction/) });
+    const [old, successor, ...more] = await rowsOf(issued);
+    expect([old?.expires_at, successor]).toEqual([expect.any(Date), ASIS]);
+    expect(more).toHaveLength(made);
+  });
+});
+
 describe('a savepoint of the application', () => {
   it('that is rolled back takes its key and its report with it', async () => {
     const ids = await dataSource.transaction(async (manager) => {
@@ -637,7 +716,7 @@ it('a manager of another copy of TypeORM works', async () => {
     service.create({ userId: await insertUser(manager), name: 'ci' }, {}, { manager }),
   );
   expect(await service.verify(key)).toMatchObject({ ok: true });
-  expect(another.subscribers).toHaveLength(1);
+  expect(another.subscribers).toHaveLength(2);
   await app.close();
   expect(another.subscribers).toEqual([]);
   await another.destroy();

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
 import { API_KEY_DATA_SOURCE } from '../database/data-source';
+import { Subscription } from '../database/subscription';
 import { wordsOf } from '../model/error-words';
 import { Trail } from './trail';
 
@@ -25,30 +26,28 @@ export interface PendingChange {
 export class AfterCommit implements OnApplicationShutdown {
   private readonly logger = new Logger('ApiKeyModule');
   private readonly pending = new WeakMap<object, PendingChange[]>();
-  private readonly subscriber: EntitySubscriberInterface = {
-    afterTransactionCommit: ({ queryRunner }) => this.committed(queryRunner),
-    afterTransactionRollback: ({ queryRunner }) => {
-      this.take(queryRunner);
-    },
-  };
+  private readonly subscription: Subscription;
 
   constructor(
-    @Inject(API_KEY_DATA_SOURCE) private readonly dataSource: DataSource,
+    @Inject(API_KEY_DATA_SOURCE) dataSource: DataSource,
     private readonly trail: Trail,
-  ) {}
+  ) {
+    this.subscription = new Subscription(dataSource, {
+      afterTransactionCommit: ({ queryRunner }) => this.committed(queryRunner),
+      afterTransactionRollback: ({ queryRunner }) => {
+        this.take(queryRunner);
+      },
+    });
+  }
 
   /** Adds a change to the transaction of a query runner. */
   add(runner: object, change: PendingChange): void {
-    // The list is new after each `initialize` of the data source.
-    const { subscribers } = this.dataSource;
-    if (!subscribers.includes(this.subscriber)) subscribers.push(this.subscriber);
+    this.subscription.renew();
     this.pending.set(runner, [...(this.pending.get(runner) ?? []), change]);
   }
 
   onApplicationShutdown(): void {
-    const { subscribers } = this.dataSource;
-    const at = subscribers.indexOf(this.subscriber);
-    if (at >= 0) subscribers.splice(at, 1);
+    this.subscription.end();
   }
 
   /** Never throws, because TypeORM would tell the application that the transaction failed. */
