@@ -286,6 +286,8 @@ describe('unknown ids and keys of another owner are not found', () => {
       { userId: otherId, apiKey },
       { id: 7, email: 'ada@example.com' },
       ['owner'],
+      [],
+      new Map([['userId', otherId]]),
       apiKey,
     ] as Acting[]) {
       for (const [, call] of calls) await expect(call(apiKey.id, acting)).rejects.toThrow(ApiKeyInputError);

@@ -60,10 +60,16 @@ export function refuseOtherObject(acting: object): void {
   refuseManager(acting);
   if ('keyPrefix' in acting) throw new ApiKeyInputError(['pass the acting key as { apiKey }']);
   const others = Object.keys(acting).filter((field) => !Object.hasOwn(FIELDS, field));
-  if (others.length === 0 || 'userId' in acting || 'apiKey' in acting) return;
+  const isOther = others.length > 0 || (!isPlain(acting) && !('actor' in acting));
+  if (!isOther || 'userId' in acting || 'apiKey' in acting) return;
   throw new ApiKeyInputError([
-    `the acting object has no userId and no apiKey, but ${printable(others.join(', '))}; omit the argument to act as the application itself`,
+    `the acting object names no userId and no apiKey, but has other fields (${printable(others.join(', '))}) or a class; omit the argument to act as the application itself`,
   ]);
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /**
