@@ -38,7 +38,7 @@ async function cell(name, check) {
   }
 }
 
-/** Finds a version of Node. A version that the registry does not have makes its cells impossible. */
+/** Finds a version of Node. If the registry lacks it, its cells are impossible. */
 async function nodeFor(version, name) {
   try {
     return await nodeBinary(version);

@@ -5,6 +5,8 @@ import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const APPS = join(import.meta.dirname, '../pack-apps');
+/** Files of each application that has no such file itself. */
+const COMMON = 'common';
 const NPM = {
   npm_config_audit: 'false',
   npm_config_fund: 'false',
@@ -25,14 +27,18 @@ const SHOWN_CHARACTERS = 4_000;
  */
 export function application(name, work, values) {
   const folder = join(work, name);
-  cpSync(join(APPS, name), folder, { recursive: true });
+  const copy = (part) => {
+    for (const from of [COMMON, name])
+      cpSync(join(APPS, from, part), join(folder, part), { recursive: true });
+  };
+  copy('.');
   const replaced = (line) => values.reduce((text, [from, to]) => text.replace(from, to), line);
   return {
     folder,
     /** Replaces a source file. */
     write: (file, text) => writeFileSync(join(folder, file), text),
     /** Gives the source files of the application back. */
-    restore: () => cpSync(join(APPS, name, 'src'), join(folder, 'src'), { recursive: true }),
+    restore: () => copy('src'),
     /** Copies a built folder to where it finds no `node_modules`. */
     moveOut: (built) => {
       const alone = join(work, 'alone', built);

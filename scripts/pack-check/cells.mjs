@@ -5,8 +5,9 @@ export const NODES = ['20.19', '22', '24', '26'];
 const FOR_MANAGEMENT = 'npm install class-validator class-transformer';
 
 /**
- * Applications in `scripts/pack-apps`, a folder each. The README is followed in it, then the
- * module of the folder replaces that of the README.
+ * Applications in `scripts/pack-apps`, a folder each, with the files of folder `common`. The README
+ * is followed in it, then the module of the folder replaces that of the README. Bundles have a
+ * module of their own, because they must name the driver.
  * - `installs`: lines after those of the README
  * - `builds`: line that builds, file that starts the server, words that start the command line.
  *   `alone`: the built folder runs without `node_modules`.
